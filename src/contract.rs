@@ -1,0 +1,165 @@
+//! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
+pub const SCHEMA: i64 = 1;
+/// The largest body of a message from outside, in bytes.
+pub const BODY_MAX: usize = 256 * 1024;
+/// The longest name, key or id in a command, in bytes.
+pub const NAME_MAX: usize = 255;
+
+/// Everything a worker may be asked by message. The AMQP property `type` names the variant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// `start`
+    Start(Start),
+    /// `message`
+    Message(Message),
+    /// `cancel`
+    Cancel(Target),
+    /// `retry`
+    Retry(Target),
+    /// `continue`: a step command, written by Leveret itself.
+    Continue(Continue),
+    /// `fire`: a timer's hint, written by Leveret itself.
+    Fire(Fire),
+}
+
+impl Command {
+    /// The AMQP property `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Command::Start(_) => "start",
+            Command::Message(_) => "message",
+            Command::Cancel(_) => "cancel",
+            Command::Retry(_) => "retry",
+            Command::Continue(_) => "continue",
+            Command::Fire(_) => "fire",
+        }
+    }
+}
+
+/// Start an instance of a definition.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Start {
+    /// The definition's name.
+    pub definition: String,
+    /// A version; the newest active one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// Business key, unique among live instances of the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What to do if a live instance has the key.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// The input; `{}` when left out.
+    #[serde(default = "empty_object")]
+    pub input: Value,
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// What a start does if a live instance of the definition already has its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// Refuse.
+    #[default]
+    Reject,
+    /// Answer with the live instance.
+    Return,
+    /// Cancel the live instance and start a new one.
+    Replace,
+}
+
+/// Send a message to whoever waits for its name and key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Message {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// What it says.
+    #[serde(default)]
+    pub data: Value,
+    /// Seconds it is kept if nobody waits yet; the configured time when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+}
+
+/// Steer one instance: by id, or by definition and key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Target {
+    /// The instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Uuid>,
+    /// Or the definition's name…
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// …and the business key of a live instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Why; kept in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Take the next step of a branch. Ids only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continue {
+    /// The instance.
+    pub instance: Uuid,
+    /// The branch.
+    pub branch: i32,
+    /// The sequence the branch had when this was written.
+    pub sequence: i64,
+}
+
+/// A timer may be due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    /// The instance.
+    pub instance: Uuid,
+    /// The timer's bookmark.
+    pub bookmark: i64,
+    /// When it is due by the database's clock.
+    pub due_at: Timestamp,
+}
+
+/// Who sent a message from outside, and which one it is: a repetition is known by this pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// AMQP property `app_id`.
+    pub app_id: String,
+    /// AMQP property `message_id`.
+    pub message_id: String,
+}
+
+/// An event, as CloudEvents 1.0 in structured mode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Receivers drop what they have seen before by this.
+    pub id: String,
+    /// `leveret/<definition>`
+    pub source: String,
+    /// `<definition>.<event>`: also the routing key.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The instance.
+    pub subject: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// What it says.
+    pub data: Value,
+}

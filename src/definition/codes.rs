@@ -1,0 +1,49 @@
+//! Error codes: dotted texts, where a shorter one matches what begins with it.
+
+/// Codes that are worth another attempt when a retry policy names none.
+const TRANSIENT: [&str; 8] =
+    ["timeout", "http.connect", "http.408", "http.425", "http.429", "http.5xx", "worker.unavailable", "database"];
+
+/// Whether `pattern` (as an author writes it) covers `code`: equal, a dotted prefix, or `http.5xx` for any `http.5??`.
+pub fn matches(pattern: &str, code: &str) -> bool {
+    let mut parts = code.split('.');
+    pattern.split('.').all(|wanted| {
+        parts.next().is_some_and(|part| {
+            part == wanted
+                || (wanted.ends_with("xx")
+                    && wanted.len() == 3
+                    && part.len() == 3
+                    && part.as_bytes()[0] == wanted.as_bytes()[0])
+        })
+    })
+}
+
+/// Whether a list of patterns covers `code`; an empty list covers everything.
+pub fn any_matches(patterns: &[String], code: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, code))
+}
+
+/// Whether an error of this code may pass by itself.
+pub fn is_transient(code: &str) -> bool {
+    TRANSIENT.iter().any(|pattern| matches(pattern, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_code_matches_what_begins_with_it() {
+        assert!(matches("http", "http.503"));
+        assert!(matches("http.5xx", "http.503"));
+        assert!(!matches("http.5xx", "http.409"));
+        assert!(!matches("http.503", "http"));
+        assert!(!matches("time", "timeout"));
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_transient() {
+        assert!(is_transient("timeout") && is_transient("http.500") && is_transient("database.lock"));
+        assert!(!is_transient("http.404") && !is_transient("handler.busy") && !is_transient("expression"));
+    }
+}

@@ -1,0 +1,173 @@
+//! What an instance can be asked to do, once a door has checked it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::instance::{BranchId, Failure, InstanceId};
+
+/// The birth of an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// The identity it will have.
+    pub id: InstanceId,
+    /// The version it keeps for life.
+    pub version: i32,
+    /// Its business key.
+    pub key: Option<String>,
+    /// As sent; checked against the definition's schema.
+    pub input: Value,
+    /// Who asked.
+    pub by: Option<String>,
+    /// W3C trace context.
+    pub trace: Option<String>,
+}
+
+/// Everything else an instance can be asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Take the next step of a branch.
+    Continue {
+        /// Which branch.
+        branch: BranchId,
+        /// The sequence it had when this was written; an older one is stale.
+        sequence: i64,
+    },
+    /// A timer is due.
+    Fire {
+        /// The timer's bookmark.
+        bookmark: i64,
+    },
+    /// A message for an open wait.
+    Deliver {
+        /// The wait's bookmark.
+        bookmark: i64,
+        /// The message.
+        message: Message,
+    },
+    /// Try again what failed for good.
+    Retry {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Call the instance off.
+    Cancel {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A worker died over this branch's step; one more crash than allowed opens an incident.
+    Crash {
+        /// Which branch.
+        branch: BranchId,
+        /// The sequence of the step command that came again.
+        sequence: i64,
+        /// `worker.crash_max`.
+        crash_max: u32,
+    },
+}
+
+/// A message with name and key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// What it says.
+    pub data: Value,
+    /// The row it was kept in, if it came before its wait.
+    pub kept: Option<i64>,
+}
+
+/// What surrounds a step and is not the instance's own: time, chance and configuration, all as values.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The database's time; the same in the whole step.
+    pub now: Timestamp,
+    /// A number from 0 (included) to 1 (excluded), for the jitter of retries.
+    pub chance: f64,
+    /// The environment variables that expressions may read.
+    pub env: &'a Map<String, Value>,
+    /// `limits.steps_max`: steps of a branch since its last wait.
+    pub steps_max: u32,
+    /// `limits.variables_max`: bytes of all variables as JSON.
+    pub variables_max: usize,
+    /// `timeouts.database`: the default timeout of a handler.
+    pub handler_timeout: Duration,
+    /// `retry.*`: the policy of activities that write none.
+    pub retry: &'a crate::definition::Retry,
+}
+
+/// What a decision requires beyond the instance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// A handler is to be run inside the step's transaction.
+    Handler(HandlerCall),
+    /// Kept messages of these names and keys, oldest first.
+    Messages(Vec<(String, String)>),
+}
+
+/// One run of a handler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandlerCall {
+    /// The branch it is run for.
+    pub branch: BranchId,
+    /// The activity it is run for.
+    pub activity: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The registered name.
+    pub handler: String,
+    /// What it receives.
+    pub input: Value,
+    /// After this its connection is closed and the attempt has failed with `timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// The answers to a [`Need`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// How the handler ended.
+    pub handler: Option<Result<Value, Failure>>,
+    /// Kept messages, oldest first.
+    pub messages: Vec<Message>,
+}
+
+/// Why a command changes nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The branch has moved on since the command was written.
+    #[error("the branch has moved on since this command was written")]
+    Stale,
+    /// The bookmark was taken or closed before.
+    #[error("bookmark {0} is no longer open")]
+    Gone(i64),
+    /// The instance has ended.
+    #[error("the instance has already ended as {}", .0.name())]
+    Ended(super::instance::Status),
+    /// A timer is not due yet.
+    #[error("the timer is due at {0}")]
+    Early(Timestamp),
+    /// The wait's filter does not hold for this message.
+    #[error("the filter of the wait does not hold for this message")]
+    NotMatching,
+    /// There is no incident to retry.
+    #[error("the instance has no open incident to retry")]
+    NoIncident,
+    /// The instance is suspended: it moves again after `retry`.
+    #[error("the instance is suspended")]
+    Suspended,
+    /// The input does not fit the definition's schema.
+    #[error("the input does not fit the definition: {}", .0.join("; "))]
+    Input(Vec<String>),
+    /// The decision needs a fact that was not supplied: a defect of the caller.
+    #[error("the decision needs a fact that was not supplied")]
+    Missing,
+}

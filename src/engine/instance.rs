@@ -1,0 +1,267 @@
+//! The state of one run, as the engine sees it: plain values that are loaded, changed in memory and committed whole.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// The format in which this binary writes `branches`; a newer one is left to newer workers.
+pub const STATE_FORMAT: i16 = 1;
+
+/// Identity of an instance: a UUIDv7, so that ids are ordered by their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub Uuid);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Identity of a branch inside its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BranchId(pub i32);
+
+/// The branch every instance starts with.
+pub const ROOT: BranchId = BranchId(0);
+
+/// Where an instance stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It moves, or waits for something that will come.
+    Running,
+    /// It waits for a person after a failure; nothing fires.
+    Suspended,
+    /// It is undoing what it did.
+    Compensating,
+    /// It reached its end.
+    Completed,
+    /// It ended with an error.
+    Failed,
+    /// It was called off.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of a life.
+    pub const ALL: [Status; 6] = [
+        Status::Running,
+        Status::Suspended,
+        Status::Compensating,
+        Status::Completed,
+        Status::Failed,
+        Status::Cancelled,
+    ];
+
+    /// The word used in tables, API and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Suspended => "suspended",
+            Status::Compensating => "compensating",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of that name.
+    pub fn parse(name: &str) -> Option<Status> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
+    /// Whether nothing will ever happen to the instance again.
+    pub fn has_ended(self) -> bool {
+        match self {
+            Status::Running | Status::Suspended | Status::Compensating => false,
+            Status::Completed | Status::Failed | Status::Cancelled => true,
+        }
+    }
+}
+
+/// One run of a definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// Its identity.
+    pub id: InstanceId,
+    /// The definition's name.
+    pub definition: String,
+    /// The definition's version; kept for life.
+    pub version: i32,
+    /// Where it stands in its life.
+    pub status: Status,
+    /// The concurrency token: every commit compares and raises it. 0 before the first commit.
+    pub revision: i64,
+    /// The business key, unique among live instances of the definition.
+    pub key: Option<String>,
+    /// The lane of its step commands.
+    pub lane: String,
+    /// Higher goes first where there is a choice.
+    pub priority: i16,
+    /// What it was started with, defaults filled in.
+    pub input: Map<String, Value>,
+    /// The declared variables.
+    pub variables: Map<String, Value>,
+    /// What it ended with.
+    pub output: Option<Value>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Its lines of control and counters.
+    pub state: State,
+    /// How many history rows it has.
+    pub history_count: i64,
+    /// The hash of its newest history row.
+    pub history_hash: [u8; 32],
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// By whom: the `app_id` of the command, or a user.
+    pub started_by: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// W3C trace context of the start, carried on with everything it publishes.
+    pub trace: Option<String>,
+}
+
+impl Instance {
+    /// Whether a branch could go on at once.
+    pub fn is_ready(&self) -> bool {
+        self.ready_branch().is_some()
+    }
+
+    /// The first branch that could go on at once.
+    pub fn ready_branch(&self) -> Option<&Branch> {
+        if self.status.has_ended() {
+            return None;
+        }
+        self.state.branches.iter().find(|branch| branch.phase == Phase::Ready)
+    }
+}
+
+/// What the column `branches` holds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The live lines of control; none when the instance has ended.
+    pub branches: Vec<Branch>,
+    /// How many times each activity was begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub visits: BTreeMap<String, u32>,
+    /// The number the next bookmark gets, counted from 1.
+    #[serde(default)]
+    pub bookmarks: i64,
+    /// The open timer of the definition's own `timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<i64>,
+}
+
+/// One line of control; it stands at one activity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Its identity inside the instance.
+    pub id: BranchId,
+    /// Raised by every step of the branch; a step command names it.
+    pub sequence: i64,
+    /// The activity it stands at.
+    pub activity: String,
+    /// Ready or waiting.
+    pub phase: Phase,
+    /// The attempt at the activity that runs or runs next, from 1.
+    pub attempt: u32,
+    /// Steps since the last wait, bounded by `limits.steps_max`.
+    #[serde(default)]
+    pub steps: u32,
+    /// How often a worker died over the step it stands at.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Failures counted per retry policy of the activity, by its position in the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<usize, u32>,
+    /// When the first attempt failed: `retry.within` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<Timestamp>,
+}
+
+/// Whether a branch can go on at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The next step can be taken now.
+    Ready,
+    /// One of these bookmarks moves it on.
+    Waiting(Vec<Wait>),
+}
+
+/// One open bookmark, as its branch knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wait {
+    /// The bookmark's number inside the instance.
+    pub bookmark: i64,
+    /// What it waits for.
+    pub on: WaitOn,
+}
+
+/// What a wait of a branch is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitOn {
+    /// The activity's own timer: `wait`.
+    Timer {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// The limit of the whole wait.
+    Timeout {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// The pause before the next attempt.
+    Retry {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// The message at this position of the `receive`.
+    Message {
+        /// Position in the list.
+        index: usize,
+    },
+    /// A person, after a failure.
+    Intervention {
+        /// What went wrong.
+        failure: Failure,
+        /// What the work returned, where only `output` or `next` failed: `retry` evaluates those again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Value>,
+    },
+}
+
+/// An error of an activity: data in the instance, not a Rust error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Dotted, for programs.
+    pub code: String,
+    /// A sentence, for people.
+    pub message: String,
+    /// Anything more, for `on_error`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+}
+
+impl Failure {
+    /// A failure without data.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), data: Value::Null }
+    }
+}

@@ -1,0 +1,4 @@
+//! The arithmetic of patience, as values that take the time as an argument.
+
+pub mod backoff;
+pub mod duration;
