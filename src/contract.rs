@@ -1,5 +1,7 @@
 //! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
 
+pub mod api;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,0 +1,60 @@
+//! For orchestrators and for Prometheus.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::Door;
+use super::problem::Problem;
+use crate::{store, telemetry};
+
+/// The process runs.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The process can do its work: database and broker answer, and it is not stopping.
+pub(super) async fn readyz(State(door): State<Door>) -> (StatusCode, Json<Value>) {
+    let database = door.app.store.probe().await.is_ok();
+    let broker = door.app.broker.is_connected();
+    let blocked = door.app.broker.is_blocked();
+    let stopping = door.app.stop.is_cancelled();
+    let ready = database && broker && !blocked && !stopping;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
+    let body = json!({
+        "ready": ready,
+        "database": word(database, "answers", "away"),
+        "broker": word(broker, word(blocked, "blocked", "connected"), "away"),
+        "stopping": stopping,
+    });
+    (code, Json(body))
+}
+
+pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Problem> {
+    let handle = door.metrics.clone().ok_or_else(|| Problem::not_found("metrics are not recorded in this process"))?;
+    if let Err(error) = measure(&door).await {
+        // What the process counts itself is worth having while the database is away.
+        tracing::debug!(%error, "the figures from the database are missing from this scrape");
+    }
+    handle.run_upkeep();
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()))
+}
+
+/// Figures that only the database knows, read when they are asked for.
+async fn measure(door: &Door) -> Result<(), store::Error> {
+    let mut conn = door.app.store.duties().await?;
+    let figures = store::figures::read(&mut conn, door.app.config.recovery.after).await?;
+    for (status, count) in &figures.instances {
+        metrics::gauge!(telemetry::INSTANCES, "status" => status.clone()).set(*count as f64);
+    }
+    metrics::gauge!(telemetry::OUTBOX_ROWS).set(figures.outbox_rows as f64);
+    metrics::gauge!(telemetry::OUTBOX_OLDEST).set(figures.outbox_oldest_seconds);
+    metrics::gauge!(telemetry::STUCK).set(figures.stuck as f64);
+    for (pool, in_use) in door.app.store.in_use() {
+        metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(in_use as f64);
+    }
+    Ok(())
+}
