@@ -26,6 +26,10 @@ use crate::store::{self, Store, definitions};
 const DEFINITIONS_MAX: usize = 1_000;
 /// The pause before a role that failed or panicked begins again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// After this, rows that could not be published are left to other processes' sweeps.
+const FLUSH_FOR: Duration = Duration::from_secs(3);
+/// After this, connections are dropped instead of closed.
+const CLOSE_FOR: Duration = Duration::from_secs(3);
 
 /// Everything a role or a door needs, cheap to clone.
 #[derive(Clone)]
@@ -47,8 +51,13 @@ pub struct Inner {
     pub timer_opened: Notify,
     /// Cancelled when the process is asked to stop.
     pub stop: CancellationToken,
-    /// Everything that has to end before the process does.
+    /// Roles and strides: they end first.
     pub tasks: TaskTracker,
+    /// Cancelled when the last stride has ended: what was handed over is published, then publishers end.
+    pub closing: CancellationToken,
+    publishers: TaskTracker,
+    closed: CancellationToken,
+    connections: TaskTracker,
     env: Map<String, Value>,
     retry: Retry,
     handed_over: Option<mpsc::Sender<OutboxRow>>,
@@ -101,10 +110,12 @@ impl App {
             confirm_timeout: config.broker.confirm_timeout,
             name: name.to_owned(),
         };
-        let (broker, supervisor) = Broker::start(options, clock.clone(), stop.clone());
+        let closed = CancellationToken::new();
+        let connections = TaskTracker::new();
+        let (broker, supervisor) = Broker::start(options, clock.clone(), closed.clone());
         // A short-lived process publishes nothing and consumes nothing: it never connects.
         if handed_over.is_some() {
-            tasks.spawn(supervisor);
+            connections.spawn(supervisor);
         }
         let retry = Retry {
             attempts: config.retry.attempts,
@@ -125,6 +136,10 @@ impl App {
             timer_opened: Notify::new(),
             stop,
             tasks,
+            closing: CancellationToken::new(),
+            publishers: TaskTracker::new(),
+            closed,
+            connections,
             retry,
             handed_over,
             definitions: RwLock::default(),
@@ -137,17 +152,31 @@ impl App {
         F: Fn(App) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), store::Error>> + Send,
     {
-        let app = self.clone();
-        self.tasks.spawn(async move {
-            while !app.stop.is_cancelled() {
-                match AssertUnwindSafe(run(app.clone())).catch_unwind().await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!(role, %error, "the role failed and begins again"),
-                    Err(_) => tracing::error!(role, "the role panicked and begins again"),
-                }
-                self::rest(&app, RESTART_AFTER).await;
-            }
-        });
+        self.tasks.spawn(repeat(self.clone(), role, self.stop.clone(), run));
+    }
+
+    /// Starts a loop that publishes what this process commits: it outlives the roles, so that their last rows go out too.
+    pub fn supervise_publisher<F, Fut>(&self, role: &'static str, run: F)
+    where
+        F: Fn(App) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), store::Error>> + Send,
+    {
+        self.publishers.spawn(repeat(self.clone(), role, self.closing.clone(), run));
+    }
+
+    /// Stops in order: roles and strides within the grace period, then publishers, then connections.
+    /// Says whether everything ended in time; what did not is delivered again to somebody else.
+    pub async fn shut_down(&self) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        let drained = tokio::time::timeout(self.config.shutdown.grace, self.tasks.wait()).await.is_ok();
+        self.closing.cancel();
+        self.publishers.close();
+        let flushed = tokio::time::timeout(FLUSH_FOR, self.publishers.wait()).await.is_ok();
+        self.closed.cancel();
+        self.connections.close();
+        let closed = tokio::time::timeout(CLOSE_FOR, self.connections.wait()).await.is_ok();
+        drained && flushed && closed
     }
 
     /// What surrounds a step decided now.
@@ -217,6 +246,24 @@ impl App {
             known.insert((name.to_owned(), version), definition.clone());
         }
         Ok(definition)
+    }
+}
+
+async fn repeat<F, Fut>(app: App, role: &'static str, until: CancellationToken, run: F)
+where
+    F: Fn(App) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), store::Error>> + Send,
+{
+    loop {
+        match AssertUnwindSafe(run(app.clone())).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(role, %error, "the role failed and begins again"),
+            Err(_) => tracing::error!(role, "the role panicked and begins again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RESTART_AFTER) => {}
+            () = until.cancelled() => return,
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use crate::telemetry;
 const HANDED_OVER_MAX: usize = 256;
 /// Batches from memory on their way at once, so that one round trip of confirms does not hold up the next.
 const BATCHES_MAX: usize = 3;
+/// The pause before a batch from memory is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Rows of one sweep, so that a backlog never holds a transaction open for long.
 const SWEEP_MAX: i64 = 500;
 /// For this long a row claimed by a sweep is left to the sweeper.
@@ -28,27 +30,30 @@ pub fn start_handed_over(app: &App, rows: HandedOver) {
     let rows = Arc::new(Mutex::new(rows));
     for _ in 0..BATCHES_MAX {
         let rows = rows.clone();
-        app.supervise("publisher", move |app| run_handed_over(app, rows.clone()));
+        app.supervise_publisher("publisher", move |app| run_handed_over(app, rows.clone()));
     }
 }
 
 async fn run_handed_over(app: App, rows: Arc<Mutex<HandedOver>>) -> Result<(), store::Error> {
-    let mut batch = Vec::with_capacity(HANDED_OVER_MAX);
     loop {
+        let mut batch = Vec::new();
         {
             let mut rows = rows.lock().await;
             tokio::select! {
                 biased;
                 received = rows.recv_many(&mut batch, HANDED_OVER_MAX) => if received == 0 { return Ok(()) },
-                () = app.stop.cancelled() => return Ok(()),
+                // Reached only when nothing is waiting.
+                () = app.closing.cancelled() => return Ok(()),
             }
         }
-        let sending = std::mem::take(&mut batch);
         // Away: the rows wait in the table, and so does this batch in memory, to be the first to go when it is back.
         // A sweep may have sent them by then; receivers drop the repetition.
-        while publish(&app, &sending).await.is_err() && !app.stop.is_cancelled() {
-            app.broker.connected().await;
-            rest(&app, Duration::from_millis(50)).await;
+        while publish(&app, &batch).await.is_err() {
+            tokio::select! {
+                () = app.broker.connected() => {}
+                () = app.closing.cancelled() => return Ok(()),
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 }
