@@ -35,7 +35,7 @@
 //! # Ok::<(), leveret::testkit::Error>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -44,9 +44,13 @@ use uuid::Uuid;
 
 use crate::definition::{Definition, Retry};
 use crate::engine::{
-    self, Bookmark, BookmarkKind, Command, Context, Effect, Entry, Event, Facts, Failure, HandlerCall, Instance,
-    InstanceId, Message, Need, Phase, Refusal, Start, Status, Step,
+    self, Bookmark, BookmarkKind, Command, Context, Entry, Event, Facts, Failure, HandlerCall, Instance, InstanceId,
+    Message, Need, Refusal, Start, Status, WaitOn,
 };
+
+mod memory;
+
+use memory::Memory;
 
 /// One drive takes at most this many steps, so that a loop in a definition ends a test instead of stalling it.
 const DRIVE_MAX: usize = 100_000;
@@ -86,12 +90,7 @@ pub struct Scenario {
     retry: Retry,
     steps_max: u32,
     variables_max: usize,
-    instance: Option<Instance>,
-    open: BTreeMap<i64, Bookmark>,
-    kept: BTreeMap<i64, Message>,
-    kept_count: i64,
-    history: Vec<Entry>,
-    events: Vec<Event>,
+    memory: Memory,
 }
 
 /// What is set before the start.
@@ -117,12 +116,7 @@ impl Scenario {
             retry,
             steps_max: 10_000,
             variables_max: 1024 * 1024,
-            instance: None,
-            open: BTreeMap::new(),
-            kept: BTreeMap::new(),
-            kept_count: 0,
-            history: Vec::new(),
-            events: Vec::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -184,7 +178,7 @@ impl Scenario {
         let id = InstanceId(Uuid::from_u128(1));
         let start = Start { id, version: 1, key: self.key.clone(), input, by: None, trace: None };
         let step = engine::start(&self.definition, start, &self.context())?;
-        self.absorb(step)?;
+        self.memory.absorb(step)?;
         self.drive()
     }
 
@@ -196,15 +190,14 @@ impl Scenario {
         let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
         let address = Some((message.name.clone(), message.key.clone()));
         let waits: Vec<i64> =
-            self.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
+            self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
         for bookmark in waits {
             match self.apply(Command::Deliver { bookmark, message: message.clone() }) {
                 Err(Error::Refused(Refusal::NotMatching)) => {}
                 other => return other.and_then(|()| self.drive()),
             }
         }
-        self.kept_count += 1;
-        self.kept.insert(self.kept_count, Message { kept: Some(self.kept_count), ..message });
+        self.memory.keep(message);
         Ok(())
     }
 
@@ -259,11 +252,11 @@ impl Scenario {
     /// [`Error::Refused`] if the command changes nothing; [`Error::NoHandler`] if the handler it needs is not there;
     /// [`Error::Broken`] if the engine is wrong.
     pub fn apply(&mut self, command: Command) -> Result<(), Error> {
-        let instance = self.instance.clone().ok_or(Error::NotStarted)?;
+        let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
         let need = engine::needs(&self.definition, &instance, &command, &self.context());
         let facts = self.answer(need)?;
         let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
-        self.absorb(step)
+        self.memory.absorb(step)
     }
 }
 
@@ -271,67 +264,53 @@ impl Scenario {
 impl Scenario {
     /// The instance, once it was started.
     pub fn instance(&self) -> Option<&Instance> {
-        self.instance.as_ref()
+        self.memory.instance.as_ref()
     }
 
     /// Where it stands in its life.
     pub fn status(&self) -> Option<Status> {
-        self.instance.as_ref().map(|instance| instance.status)
+        self.memory.instance.as_ref().map(|instance| instance.status)
     }
 
     /// The activity it stands at; none if it has ended.
     pub fn standing(&self) -> Option<&str> {
-        self.instance.as_ref()?.state.branches.first().map(|branch| branch.activity.as_str())
+        self.memory.instance.as_ref()?.state.branches.first().map(|branch| branch.activity.as_str())
     }
 
     /// The value of a declared variable.
     pub fn variable(&self, name: &str) -> Option<&Value> {
-        self.instance.as_ref()?.variables.get(name)
+        self.memory.instance.as_ref()?.variables.get(name)
     }
 
     /// What it completed with.
     pub fn output(&self) -> Option<&Value> {
-        self.instance.as_ref()?.output.as_ref()
+        self.memory.instance.as_ref()?.output.as_ref()
     }
 
     /// Why it failed, or what its incident is about.
     pub fn error(&self) -> Option<&Failure> {
-        let instance = self.instance.as_ref()?;
-        let incident = |branch: &'_ engine::Branch| match &branch.phase {
-            Phase::Ready => None,
-            Phase::Waiting(waits) => {
-                waits.iter().position(|wait| matches!(wait.on, engine::WaitOn::Intervention { .. }))
-            }
-        };
-        instance.error.as_ref().or_else(|| {
-            instance.state.branches.iter().find_map(|branch| match (&branch.phase, incident(branch)) {
-                (Phase::Waiting(waits), Some(at)) => match &waits[at].on {
-                    engine::WaitOn::Intervention { failure, .. } => Some(failure),
-                    _ => None,
-                },
-                _ => None,
-            })
-        })
+        let instance = self.memory.instance.as_ref()?;
+        instance.error.as_ref().or_else(|| memory::waits(instance).find_map(|wait| incident(&wait.on)))
     }
 
     /// What happened so far.
     pub fn history(&self) -> &[Entry] {
-        &self.history
+        &self.memory.history
     }
 
     /// What was published so far.
     pub fn events(&self) -> &[Event] {
-        &self.events
+        &self.memory.events
     }
 
     /// The open bookmarks, oldest first.
     pub fn bookmarks(&self) -> impl Iterator<Item = &Bookmark> {
-        self.open.values()
+        self.memory.open.values()
     }
 
     /// The messages nobody has taken yet, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = &Message> {
-        self.kept.values()
+        self.memory.kept.values()
     }
 
     /// What the clock shows.
@@ -354,16 +333,16 @@ impl Scenario {
     }
 
     fn next_step(&self) -> Option<Command> {
-        let branch = self.instance.as_ref()?.ready_branch()?;
+        let branch = self.memory.instance.as_ref()?.ready_branch()?;
         Some(Command::Continue { branch: branch.id, sequence: branch.sequence })
     }
 
     fn next_timer(&self, until: Timestamp) -> Option<(Timestamp, i64)> {
-        let instance = self.instance.as_ref()?;
+        let instance = self.memory.instance.as_ref()?;
         if instance.status == Status::Suspended {
             return None;
         }
-        let timers = self.open.values().filter(|bookmark| bookmark.kind == BookmarkKind::Timer);
+        let timers = self.memory.open.values().filter(|bookmark| bookmark.kind == BookmarkKind::Timer);
         timers.filter_map(|timer| Some((timer.due_at?, timer.number))).filter(|(due_at, _)| *due_at <= until).min()
     }
 
@@ -378,48 +357,15 @@ impl Scenario {
                 let wanted = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
                 };
-                Ok(Facts { handler: None, messages: self.kept.values().filter(wanted).cloned().collect() })
+                Ok(Facts { handler: None, messages: self.memory.kept.values().filter(wanted).cloned().collect() })
             }
         }
     }
+}
 
-    /// Writes a step, with the guards a database has.
-    fn absorb(&mut self, step: Step) -> Result<(), Error> {
-        let mut instance = step.instance;
-        instance.revision += 1;
-        for effect in step.effects {
-            match effect {
-                Effect::Record(entry) => {
-                    instance.history_count += 1;
-                    self.history.push(entry);
-                }
-                Effect::Publish(event) => self.events.push(event),
-                Effect::Open(bookmark) => {
-                    let number = bookmark.number;
-                    guard(self.open.insert(number, bookmark).is_none(), "opened twice", number)?;
-                }
-                Effect::Consume(number) | Effect::Close(number) => {
-                    guard(self.open.remove(&number).is_some(), "not open", number)?;
-                }
-                Effect::TakeMessage(kept) => guard(self.kept.remove(&kept).is_some(), "no kept message", kept)?,
-            }
-        }
-        let open: BTreeSet<i64> = self.open.keys().copied().collect();
-        guard(open == known(&instance), "open but unknown to the instance, or known but not open", instance.revision)?;
-        self.instance = Some(instance);
-        Ok(())
+fn incident(on: &WaitOn) -> Option<&Failure> {
+    match on {
+        WaitOn::Intervention { failure, .. } => Some(failure),
+        WaitOn::Timer { .. } | WaitOn::Timeout { .. } | WaitOn::Retry { .. } | WaitOn::Message { .. } => None,
     }
-}
-
-/// The bookmarks an instance waits for, as it knows them itself.
-fn known(instance: &Instance) -> BTreeSet<i64> {
-    let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready => &[],
-        Phase::Waiting(waits) => waits.as_slice(),
-    });
-    waits.map(|wait| wait.bookmark).chain(instance.state.deadline.as_ref().map(|deadline| deadline.bookmark)).collect()
-}
-
-fn guard(holds: bool, rule: &str, number: i64) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Broken(format!("{rule}: {number}"))) }
 }
