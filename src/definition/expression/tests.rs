@@ -1,0 +1,1 @@
+//! Tables of what expressions mean, and properties of what they never do.
