@@ -1,0 +1,1 @@
+//! What the engine does, shown on small definitions.
