@@ -1,4 +1,5 @@
 //! The arithmetic of patience, as values that take the time as an argument.
 
 pub mod backoff;
+pub mod clock;
 pub mod duration;

@@ -1,0 +1,202 @@
+//! Consuming: a stream of deliveries that outlives connections, channels and queues.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff};
+use futures_util::StreamExt;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::declare::{self, short};
+use super::delivery::Delivery;
+use super::error::{Error, sort};
+use super::link::{Link, REPAIR_AFTER};
+use super::message::Queue;
+use super::{Shared, supervisor, topology};
+
+/// Subscribing, cancelling and giving back must each be done within this time.
+const ANSWER_FOR: Duration = Duration::from_secs(10);
+/// A subscription that lasted this long was a good one: the next wait is short again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// The deliveries of one queue.
+pub struct Deliveries {
+    shared: Arc<Shared>,
+    queue: Queue,
+    prefetch: u16,
+    state: State,
+    waits: ExponentialBackoff,
+    /// The last failure that was logged.
+    complaint: Option<String>,
+}
+
+enum State {
+    /// Nothing is subscribed; this is on its way. Kept here so that [`Deliveries::next`] may be dropped at any time.
+    Subscribing(Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>>),
+    /// Deliveries come.
+    Subscribed(Box<Subscription>),
+    /// Nothing comes any more.
+    Cancelled,
+}
+
+struct Subscription {
+    link: Arc<Link>,
+    channel: Channel,
+    consumer: Consumer,
+    since: Instant,
+}
+
+impl Deliveries {
+    pub(super) fn new(shared: Arc<Shared>, queue: Queue, prefetch: u16) -> Self {
+        // Without a limit the library would buffer the whole queue.
+        let prefetch = prefetch.max(1);
+        let state = State::Subscribing(subscribing(&shared, &queue, prefetch, Duration::ZERO));
+        Self { shared, queue, prefetch, state, waits: supervisor::waits().build(), complaint: None }
+    }
+
+    /// The next delivery, however long it takes; `None` only after [`Deliveries::cancel`] or the broker's stop.
+    /// May be dropped and called again without losing anything.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        let stop = self.shared.stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.cancel().await;
+                    return None;
+                }
+                delivery = self.advance() => match delivery {
+                    Some(delivery) => return Some(delivery),
+                    None if matches!(self.state, State::Cancelled) => return None,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    /// One event: a delivery, or a change of state.
+    async fn advance(&mut self) -> Option<Delivery> {
+        match &mut self.state {
+            State::Cancelled => None,
+            State::Subscribing(subscribing) => {
+                match subscribing.await {
+                    Ok(subscription) => {
+                        tracing::info!(queue = ?self.queue, "consuming");
+                        self.complaint = None;
+                        self.state = State::Subscribed(Box::new(subscription));
+                    }
+                    Err(error) => self.retry_after(&error),
+                }
+                None
+            }
+            State::Subscribed(subscription) => {
+                let item = tokio::select! {
+                    item = subscription.consumer.next() => item,
+                    () = subscription.link.lost.cancelled() => None,
+                };
+                match item {
+                    Some(Ok(delivery)) => {
+                        Some(Delivery::new(self.queue.clone(), subscription.channel.clone(), delivery))
+                    }
+                    Some(Err(error)) => {
+                        let error = sort("consume", &error);
+                        self.resubscribe(&error);
+                        None
+                    }
+                    None => {
+                        self.resubscribe(&Error::Unavailable("the broker ended the subscription".into()));
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn resubscribe(&mut self, error: &Error) {
+        if let State::Subscribed(subscription) = &self.state
+            && subscription.since.elapsed() > HEALTHY_AFTER
+        {
+            self.waits = supervisor::waits().build();
+        }
+        self.retry_after(error);
+    }
+
+    fn retry_after(&mut self, error: &Error) {
+        let text = error.to_string();
+        if self.complaint.as_ref() != Some(&text) {
+            tracing::warn!(queue = ?self.queue, "not consuming: {text}");
+            self.complaint = Some(text);
+        }
+        let wait = match error {
+            Error::Mismatch(_) | Error::Bug(_) => REPAIR_AFTER,
+            Error::Unavailable(_) => self.waits.next().unwrap_or(REPAIR_AFTER),
+        };
+        self.state = State::Subscribing(subscribing(&self.shared, &self.queue, self.prefetch, wait));
+    }
+
+    /// Ends the subscription; what was delivered and not yet taken by [`Deliveries::next`] goes back to the queue.
+    /// Deliveries already taken stay good until they are answered.
+    pub async fn cancel(&mut self) {
+        let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
+        if timeout(ANSWER_FOR, give_back(subscription)).await.is_err() {
+            tracing::warn!(queue = ?self.queue, "the broker did not end the subscription in time");
+        }
+    }
+}
+
+async fn give_back(mut subscription: Box<Subscription>) {
+    let Subscription { channel, consumer, .. } = &mut *subscription;
+    if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
+        return;
+    }
+    while let Some(Ok(delivery)) = consumer.next().await {
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        if channel.basic_nack(delivery.delivery_tag, options).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn subscribing(
+    shared: &Arc<Shared>,
+    queue: &Queue,
+    prefetch: u16,
+    wait: Duration,
+) -> Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>> {
+    let (shared, queue) = (shared.clone(), queue.clone());
+    Box::pin(async move {
+        sleep(wait).await;
+        let link = shared.consuming_link().await?;
+        subscribe(&shared, link, &queue, prefetch).await
+    })
+}
+
+/// Declares the queue and subscribes, on a channel of its own.
+async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u16) -> Result<Subscription, Error> {
+    let prefix = &shared.options.prefix;
+    if let Queue::Steps(lane) = queue {
+        shared.remember_lane(lane);
+    }
+    let complaints = declare::declare(&link, &topology::queue(prefix, queue)).await?;
+    if !complaints.is_empty() {
+        return Err(Error::Mismatch(complaints.join("; ")));
+    }
+    let channel = link.channel().await?;
+    let subscribed = timeout(ANSWER_FOR, async {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        let name = short(&queue.physical(prefix));
+        let Ok(name) = name else { return Ok(None) };
+        let options = BasicConsumeOptions::default();
+        channel.basic_consume(name, "".into(), options, FieldTable::default()).await.map(Some)
+    });
+    let consumer = subscribed
+        .await
+        .map_err(|_| Error::Unavailable(format!("no subscription within {ANSWER_FOR:?}")))?
+        .map_err(|error| sort("subscribe", &error))?
+        .ok_or_else(|| Error::Bug("the queue's name is too long".into()))?;
+    Ok(Subscription { link, channel, consumer, since: Instant::now() })
+}

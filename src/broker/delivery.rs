@@ -1,0 +1,187 @@
+//! A message on loan from the broker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::time::timeout;
+
+use super::error::{Error, sort};
+use super::message::Queue;
+
+/// Headers kept of a message; a sender outside may send more.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of a header's value; longer ones are left out.
+pub const HEADER_MAX: usize = 4_096;
+/// An answer must be written within this time.
+const ANSWER_FOR: Duration = Duration::from_secs(5);
+
+/// A message that is ours until it is acknowledged, requeued, or the connection breaks. Everything in it comes from
+/// outside and is bounded by nothing but the broker, except the headers.
+pub struct Delivery {
+    /// Where it was consumed.
+    pub queue: Queue,
+    /// Where it was published last.
+    pub exchange: String,
+    /// With which routing key.
+    pub routing_key: String,
+    /// Whether the broker may have delivered it before.
+    pub redelivered: bool,
+    /// The AMQP `type`.
+    pub kind: Option<String>,
+    /// The AMQP `app_id`.
+    pub app_id: Option<String>,
+    /// The AMQP `message_id`.
+    pub message_id: Option<String>,
+    /// The AMQP `correlation_id`.
+    pub correlation_id: Option<String>,
+    /// The AMQP `reply_to`.
+    pub reply_to: Option<String>,
+    /// The AMQP `content_type`.
+    pub content_type: Option<String>,
+    /// The AMQP `timestamp`, in seconds since 1970.
+    pub timestamp: Option<i64>,
+    /// Headers that are texts, numbers or booleans, as text.
+    pub headers: BTreeMap<String, String>,
+    /// The header `schema`, if it is a number.
+    pub schema: Option<i64>,
+    /// The content.
+    pub body: Vec<u8>,
+    lease: Lease,
+}
+
+/// The right to answer.
+struct Lease {
+    channel: Channel,
+    tag: u64,
+}
+
+impl Delivery {
+    pub(super) fn new(queue: Queue, channel: Channel, delivery: lapin::message::Delivery) -> Self {
+        let properties = &delivery.properties;
+        let text = |property: &Option<ShortString>| property.as_ref().map(ToString::to_string);
+        let headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
+        Self {
+            queue,
+            exchange: delivery.exchange.to_string(),
+            routing_key: delivery.routing_key.to_string(),
+            redelivered: delivery.redelivered,
+            kind: text(properties.kind()),
+            app_id: text(properties.app_id()),
+            message_id: text(properties.message_id()),
+            correlation_id: text(properties.correlation_id()),
+            reply_to: text(properties.reply_to()),
+            content_type: text(properties.content_type()),
+            timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
+            schema: headers.get("schema").and_then(|text| text.parse().ok()),
+            headers,
+            lease: Lease { channel, tag: delivery.delivery_tag },
+            body: delivery.data,
+        }
+    }
+
+    /// Tells the broker that it is done. `false`: the connection broke before, and it will be delivered again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the answer could not be written in time; it will be delivered again, or not.
+    pub async fn ack(self) -> Result<bool, Error> {
+        let Lease { channel, tag } = &self.lease;
+        match timeout(ANSWER_FOR, channel.basic_ack(*tag, BasicAckOptions::default())).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a delivery was lost before it was acknowledged");
+                Ok(false)
+            }
+            Err(_) => Err(Error::Unavailable(format!("not acknowledged within {ANSWER_FOR:?}"))),
+        }
+    }
+
+    /// Gives it back to the queue: only for deliveries not begun, never as a way to wait.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the connection broke, which gives it back as well.
+    pub async fn requeue(self) -> Result<(), Error> {
+        let Lease { channel, tag } = &self.lease;
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        timeout(ANSWER_FOR, channel.basic_nack(*tag, options))
+            .await
+            .map_err(|_| Error::Unavailable(format!("not given back within {ANSWER_FOR:?}")))?
+            .map_err(|error| sort("give back a delivery", &error))
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    /// Without body and headers, which may hold secrets and anything else.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Delivery")
+            .field("queue", &self.queue)
+            .field("kind", &self.kind)
+            .field("message_id", &self.message_id)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_headers(table: &FieldTable) -> BTreeMap<String, String> {
+    let readable = table.inner().iter().filter_map(|(name, value)| Some((name.to_string(), read_value(value)?)));
+    readable.take(HEADERS_MAX).collect()
+}
+
+fn read_value(value: &AMQPValue) -> Option<String> {
+    let text = match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.to_owned(),
+        AMQPValue::ShortString(text) => text.to_string(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::ShortShortInt(number) => number.to_string(),
+        AMQPValue::ShortShortUInt(number) => number.to_string(),
+        AMQPValue::ShortInt(number) => number.to_string(),
+        AMQPValue::ShortUInt(number) => number.to_string(),
+        AMQPValue::LongInt(number) => number.to_string(),
+        AMQPValue::LongUInt(number) => number.to_string(),
+        AMQPValue::LongLongInt(number) => number.to_string(),
+        AMQPValue::Timestamp(seconds) => seconds.to_string(),
+        AMQPValue::Float(number) => number.to_string(),
+        AMQPValue::Double(number) => number.to_string(),
+        AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::ByteArray(_)
+        | AMQPValue::Void => return None,
+    };
+    (text.len() <= HEADER_MAX).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(entries: impl IntoIterator<Item = (String, AMQPValue)>) -> FieldTable {
+        let mut table = FieldTable::default();
+        for (name, value) in entries {
+            table.insert(name.as_str().into(), value);
+        }
+        table
+    }
+
+    #[test]
+    fn texts_and_numbers_are_read_and_the_rest_is_left_out() {
+        let headers = read_headers(&table([
+            ("schema".into(), AMQPValue::LongInt(1)),
+            ("traceparent".into(), AMQPValue::LongString("00-ab".into())),
+            ("not text".into(), AMQPValue::LongString(vec![0xff, 0xfe].into())),
+            ("nested".into(), AMQPValue::FieldTable(FieldTable::default())),
+        ]));
+        let read: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(read, [("schema", "1"), ("traceparent", "00-ab")]);
+    }
+
+    #[test]
+    fn hostile_headers_are_bounded() {
+        let many = table((0..1_000).map(|number| (format!("h{number}"), AMQPValue::LongInt(number))));
+        assert_eq!(read_headers(&many).len(), HEADERS_MAX);
+        let long = table([("long".into(), AMQPValue::LongString("x".repeat(HEADER_MAX + 1).into()))]);
+        assert!(read_headers(&long).is_empty());
+    }
+}

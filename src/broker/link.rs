@@ -1,0 +1,211 @@
+//! One connection to the broker, from the handshake to its end.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::declare;
+use super::error::{Error, sort};
+use super::message::Queue;
+use super::topology;
+
+/// Seconds; a silent peer is found after two of them.
+const HEARTBEAT: u16 = 10;
+/// The handshake must be done within this time.
+const CONNECT_FOR: Duration = Duration::from_secs(10);
+/// A channel must be open within this time.
+const OPEN_FOR: Duration = Duration::from_secs(5);
+/// Politeness has its limits: a blocked connection cannot even say goodbye.
+const CLOSE_FOR: Duration = Duration::from_secs(2);
+/// How often the state of the connection is looked at, in case its event was missed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What could not be declared is tried again after this time.
+pub(super) const REPAIR_AFTER: Duration = Duration::from_secs(30);
+/// Lanes remembered as declared; beyond this all are declared again.
+const LANES_MAX: usize = 1_024;
+
+/// What a connection is for: RabbitMQ blocks only those that publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Publishing,
+    Consuming,
+}
+
+impl Purpose {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Purpose::Publishing => "publishing",
+            Purpose::Consuming => "consuming",
+        }
+    }
+}
+
+/// A connection that was open once. It never comes back: the supervisor makes a new one.
+pub(super) struct Link {
+    connection: Connection,
+    /// Cancelled when the connection is of no more use.
+    pub(super) lost: CancellationToken,
+    /// Asks for everything to be declared again.
+    pub(super) repair: Notify,
+    blocked: AtomicBool,
+    /// Lanes declared on this connection, and when to try again those that could not be.
+    lanes: Mutex<HashMap<String, Option<Instant>>>,
+}
+
+impl Link {
+    /// Connects. Whoever holds the link has to [`Link::watch`] it at once.
+    pub(super) async fn open(url: &str, name: &str, purpose: Purpose) -> Result<Arc<Link>, Error> {
+        let uri = read_url(url)?;
+        let properties =
+            ConnectionProperties::default().with_connection_name(format!("{name} {}", purpose.name()).into());
+        let connection = timeout(CONNECT_FOR, Connection::connect_uri(uri, properties))
+            .await
+            .map_err(|_| Error::Unavailable(format!("no handshake within {CONNECT_FOR:?}")))?
+            .map_err(|error| sort("connect", &error))?;
+        Ok(Arc::new(Link {
+            connection,
+            lost: CancellationToken::new(),
+            repair: Notify::new(),
+            blocked: AtomicBool::new(false),
+            lanes: Mutex::default(),
+        }))
+    }
+
+    /// Whether the broker takes nothing from this connection for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) || self.connection.status().blocked()
+    }
+
+    /// Whether the connection can be used.
+    pub(super) fn is_open(&self) -> bool {
+        !self.lost.is_cancelled() && self.connection.status().connected()
+    }
+
+    /// A new channel. A connection that cannot open one in time is given up.
+    pub(super) async fn channel(&self) -> Result<Channel, Error> {
+        match timeout(OPEN_FOR, self.connection.create_channel()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(sort("open a channel", &error)),
+            Err(_) => {
+                if !self.is_blocked() {
+                    self.lost.cancel();
+                }
+                Err(Error::Unavailable(format!("no channel within {OPEN_FOR:?}")))
+            }
+        }
+    }
+
+    /// Declares the queue of a lane, once per connection.
+    pub(super) async fn ensure_lane(&self, prefix: &str, lane: &str) -> Result<(), Error> {
+        let known = self.with_lanes(|lanes| match lanes.get(lane) {
+            Some(None) => true,
+            Some(Some(again_at)) => Instant::now() < *again_at,
+            None => false,
+        });
+        if known {
+            return Ok(());
+        }
+        let complaints = declare::declare(self, &topology::queue(prefix, &Queue::Steps(lane.into()))).await?;
+        for complaint in &complaints {
+            tracing::error!(lane, "the queue of a lane cannot be declared: {complaint}");
+        }
+        let again_at = (!complaints.is_empty()).then(|| Instant::now() + REPAIR_AFTER);
+        self.with_lanes(|lanes| {
+            if lanes.len() >= LANES_MAX {
+                lanes.clear();
+            }
+            lanes.insert(lane.to_owned(), again_at);
+        });
+        Ok(())
+    }
+
+    /// Something was missing: declare everything again before it is used next.
+    pub(super) fn forget_declared(&self) {
+        self.with_lanes(HashMap::clear);
+        self.repair.notify_one();
+    }
+
+    fn with_lanes<T>(&self, look: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
+        look(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Resolves when the connection is gone. Called once: the library gives each event to one listener only.
+    pub(super) async fn watch(&self) {
+        let mut events = std::pin::pin!(self.connection.events_listener());
+        while self.is_open() {
+            let event = tokio::select! {
+                () = self.lost.cancelled() => break,
+                event = timeout(LOOK_EVERY, events.next()) => event,
+            };
+            match event {
+                Ok(Some(Event::ConnectionBlocked(reason))) => {
+                    tracing::warn!(reason, "the broker takes no more messages for now");
+                    self.blocked.store(true, Ordering::Relaxed);
+                }
+                Ok(Some(Event::ConnectionUnblocked)) => {
+                    tracing::info!("the broker takes messages again");
+                    self.blocked.store(false, Ordering::Relaxed);
+                }
+                Ok(Some(Event::Error(error))) => {
+                    tracing::warn!(%error, "the connection to the broker broke");
+                    break;
+                }
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => break,
+            }
+        }
+        self.lost.cancel();
+    }
+
+    /// Says goodbye, if the broker listens.
+    pub(super) async fn close(&self) {
+        self.lost.cancel();
+        if timeout(CLOSE_FOR, self.connection.close(200, "bye".into())).await.is_err() {
+            tracing::debug!("the broker did not answer the goodbye");
+        }
+    }
+}
+
+/// The password must not get into a log: the text of the URL is in no error.
+fn read_url(url: &str) -> Result<AMQPUri, Error> {
+    let mut uri: AMQPUri = url
+        .parse()
+        .map_err(|_| Error::Bug("the URL cannot be read; it looks like amqp://user:password@host:5672/vhost".into()))?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".into();
+    }
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_is_noticed_unless_the_url_says_otherwise() {
+        assert_eq!(read_url("amqp://localhost").expect("a URL").query.heartbeat, Some(HEARTBEAT));
+        assert_eq!(read_url("amqp://localhost/?heartbeat=7").expect("a URL").query.heartbeat, Some(7));
+    }
+
+    #[test]
+    fn a_bare_slash_is_the_default_host() {
+        assert_eq!(read_url("amqp://localhost/").expect("a URL").vhost, "/");
+        assert_eq!(read_url("amqp://localhost/%2f").expect("a URL").vhost, "/");
+        assert_eq!(read_url("amqp://localhost/leveret").expect("a URL").vhost, "leveret");
+    }
+
+    #[test]
+    fn a_wrong_url_does_not_betray_its_password() {
+        let error = read_url("amqpx://me:hunter2@localhost").expect_err("no URL");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! What is sent, and the names of where it goes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Where something is published. The physical name carries the configured prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Exchange {
+    /// Commands from upstream services and outside workers.
+    Commands,
+    /// Step commands; the routing key is the lane.
+    Steps,
+    /// What instances did; nobody has to listen.
+    Events,
+    /// Requests to outside workers.
+    Work,
+    /// HTTP calls to make.
+    Calls,
+    /// What could not be handled.
+    Dead,
+}
+
+impl Exchange {
+    /// All of them.
+    pub const ALL: [Exchange; 6] =
+        [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
+
+    /// The word the outbox keeps, and the end of the physical name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exchange::Commands => "commands",
+            Exchange::Steps => "steps",
+            Exchange::Events => "events",
+            Exchange::Work => "work",
+            Exchange::Calls => "calls",
+            Exchange::Dead => "dead",
+        }
+    }
+
+    /// Reads what [`Exchange::name`] writes.
+    pub fn parse(name: &str) -> Option<Exchange> {
+        Exchange::ALL.into_iter().find(|exchange| exchange.name() == name)
+    }
+
+    /// The name on the broker.
+    pub fn physical(self, prefix: &str) -> String {
+        format!("{prefix}.{}", self.name())
+    }
+}
+
+/// Where something is consumed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Queue {
+    /// Commands from outside.
+    Commands,
+    /// The step commands of a lane.
+    Steps(String),
+    /// What could not be handled.
+    Dead,
+}
+
+impl Queue {
+    /// The name on the broker.
+    pub fn physical(&self, prefix: &str) -> String {
+        match self {
+            Queue::Commands => format!("{prefix}.commands"),
+            Queue::Steps(lane) => format!("{prefix}.steps.{lane}"),
+            Queue::Dead => format!("{prefix}.dead"),
+        }
+    }
+}
+
+/// A message to be published: an outbox row, or one of the few that were not first a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// The outbox row; the AMQP `message_id` unless [`Outgoing::message_id`] is set.
+    pub id: Uuid,
+    /// Where to.
+    pub exchange: Exchange,
+    /// The routing key; for [`Exchange::Steps`] the lane.
+    pub routing_key: String,
+    /// The AMQP `type`.
+    pub kind: String,
+    /// The AMQP `app_id`.
+    pub app_id: Option<String>,
+    /// Further headers; `schema` is added.
+    pub headers: BTreeMap<String, String>,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Deliver it at this moment of the database's clock; at once when left out. Only commands and step commands can wait.
+    pub due_at: Option<Timestamp>,
+    /// Where answers go.
+    pub reply_to: Option<String>,
+    /// What an answer names.
+    pub correlation_id: Option<String>,
+    /// The id given by a sender outside, kept when its command travels on.
+    pub message_id: Option<String>,
+}
+
+impl Outgoing {
+    /// The AMQP `message_id`.
+    pub fn message_id(&self) -> String {
+        self.message_id.clone().unwrap_or_else(|| self.id.to_string())
+    }
+
+    /// Whether a message that reaches no queue comes back: everything but events.
+    pub fn is_mandatory(&self) -> bool {
+        match self.exchange {
+            Exchange::Events => false,
+            Exchange::Commands | Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Dead => true,
+        }
+    }
+
+    /// The queue at the end of the ladder, if messages of this kind can wait on it.
+    pub fn queue(&self) -> Option<Queue> {
+        match self.exchange {
+            Exchange::Commands => Some(Queue::Commands),
+            Exchange::Steps => Some(Queue::Steps(self.routing_key.clone())),
+            Exchange::Events | Exchange::Work | Exchange::Calls | Exchange::Dead => None,
+        }
+    }
+}
+
+/// What became of a published message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// The broker has taken it.
+    Confirmed,
+    /// The broker has dropped it, because no queue is bound to its routing key: why.
+    Returned(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exchange_is_read_back_from_its_name() {
+        for exchange in Exchange::ALL {
+            assert_eq!(Exchange::parse(exchange.name()), Some(exchange));
+        }
+        assert_eq!(Exchange::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn names_carry_the_prefix() {
+        assert_eq!(Queue::Steps("slow".into()).physical("acme"), "acme.steps.slow");
+        assert_eq!(Exchange::Events.physical("acme"), "acme.events");
+    }
+}

@@ -1,0 +1,261 @@
+//! Publishing with confirms: one task owns one channel. What has come in meanwhile goes out as one group, whose
+//! confirms are awaited together; so a message that comes back is always found in the group it was sent with.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::Shared;
+use super::declare::short;
+use super::delay;
+use super::error::{Error, sort};
+use super::link::Link;
+use super::message::{Exchange, Outgoing, Sent};
+use crate::contract;
+
+/// Messages in one call of `publish`.
+pub const BATCH_MAX: usize = 500;
+/// Batches that wait for one publisher.
+pub(super) const JOBS_MAX: usize = 64;
+/// A group is not made longer once it has this many messages.
+const GROUP_MAX: usize = 500;
+/// Persistent.
+const DELIVERY_MODE: u8 = 2;
+/// An abandoned channel is closed within this time, or left to the connection's end.
+const CLOSE_FOR: Duration = Duration::from_secs(2);
+
+/// A batch, and who waits for it.
+pub(super) struct Job {
+    pub(super) batch: Vec<Outgoing>,
+    pub(super) answer: oneshot::Sender<Result<Vec<Sent>, Error>>,
+    /// Nobody waits any more after this.
+    pub(super) until: Instant,
+}
+
+/// A confirm channel and the connection it belongs to.
+struct Line {
+    link: Arc<Link>,
+    channel: Channel,
+}
+
+/// Serves jobs until there will be no more; those that are queued when `stop` comes are still published.
+pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
+    let mut line = None;
+    let mut stopping = false;
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = shared.stop.cancelled(), if !stopping => {
+                stopping = true;
+                jobs.close();
+                continue;
+            }
+            job = jobs.recv() => job,
+        };
+        let Some(first) = first else { break };
+        let group = gather(first, &mut jobs);
+        run_once(&shared, &mut line, group).await;
+    }
+    drop_line(line).await;
+}
+
+/// The first job and what waits behind it.
+fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let mut size = first.batch.len();
+    let mut group = vec![first];
+    while size < GROUP_MAX {
+        let Ok(next) = jobs.try_recv() else { break };
+        size += next.batch.len();
+        group.push(next);
+    }
+    group
+}
+
+/// Publishes a group and answers everybody in it.
+async fn run_once(shared: &Shared, line: &mut Option<Line>, group: Vec<Job>) {
+    let now = Instant::now();
+    let (group, late): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| now < job.until);
+    answer_all(late, &Error::Unavailable("too much waits to be published".into()));
+    let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.batch, job.answer)).unzip();
+    let result = publish(shared, line, &batches).await;
+    if let Err(Error::Unavailable(_)) = &result {
+        drop_line(line.take()).await;
+    }
+    match result {
+        Ok(results) => {
+            for (answer, result) in answers.into_iter().zip(results) {
+                // Whoever has gone away keeps its rows and finds them again.
+                let _ = answer.send(result);
+            }
+        }
+        Err(error) => {
+            for answer in answers {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn answer_all(jobs: Vec<Job>, error: &Error) {
+    for job in jobs {
+        let _ = job.answer.send(Err(error.clone()));
+    }
+}
+
+/// Publishes all batches and waits for all confirms; an error concerns all of them.
+async fn publish(
+    shared: &Shared,
+    line: &mut Option<Line>,
+    batches: &[Vec<Outgoing>],
+) -> Result<Vec<Result<Vec<Sent>, Error>>, Error> {
+    let line = ensure_line(shared, line).await?;
+    for lane in lanes(batches) {
+        shared.remember_lane(lane);
+        line.link.ensure_lane(&shared.options.prefix, lane).await?;
+    }
+    let now = shared.clock.now();
+    let sending =
+        join_all(batches.iter().flatten().map(|message| send(&line.channel, &shared.options.prefix, message, now)));
+    let outcomes = tokio::select! {
+        outcomes = timeout(shared.options.confirm_timeout, sending) => outcomes,
+        () = line.link.lost.cancelled() => return Err(Error::Unavailable("the connection broke".into())),
+    };
+    let outcomes =
+        outcomes.map_err(|_| Error::Unavailable(format!("no confirm within {:?}", shared.options.confirm_timeout)))?;
+    let (settled, returned) = settle(outcomes);
+    if !returned.is_empty() {
+        line.link.forget_declared();
+    }
+    if !line.channel.status().connected() {
+        // The broker closed the channel, perhaps because an exchange is gone.
+        line.link.forget_declared();
+        let reason = settled.into_iter().find_map(Result::err);
+        return Err(reason.unwrap_or_else(|| Error::Unavailable("the channel was closed".into())));
+    }
+    let mut settled = settled.into_iter();
+    Ok(batches.iter().map(|batch| share(batch, &mut settled, &returned)).collect())
+}
+
+/// The part of one batch in what became of the group.
+fn share(
+    batch: &[Outgoing],
+    settled: &mut impl Iterator<Item = Result<(), Error>>,
+    returned: &HashMap<String, String>,
+) -> Result<Vec<Sent>, Error> {
+    // All of the batch's part has to be taken, also behind an error.
+    let part: Vec<Result<(), Error>> = settled.take(batch.len()).collect();
+    let ids = batch.iter().map(Outgoing::message_id);
+    part.into_iter()
+        .zip(ids)
+        .map(|(result, id)| result.map(|()| returned.get(&id).cloned().map_or(Sent::Confirmed, Sent::Returned)))
+        .collect()
+}
+
+/// Whether each message was taken; and which came back, by message id, because the library may hang a returned
+/// message on the confirm of another one.
+fn settle(outcomes: Vec<Result<Confirmation, Error>>) -> (Vec<Result<(), Error>>, HashMap<String, String>) {
+    let mut returned = HashMap::new();
+    let settled = outcomes
+        .into_iter()
+        .map(|outcome| {
+            let confirmation = outcome?;
+            let verdict = match &confirmation {
+                Confirmation::Ack(_) => Ok(()),
+                Confirmation::Nack(_) => Err(Error::Unavailable("the broker refused a message".into())),
+                Confirmation::NotRequested => Err(Error::Bug("the channel is not in confirm mode".into())),
+            };
+            if let Some(message) = confirmation.take_message() {
+                let id = message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
+                returned.insert(id, format!("{} {}", message.reply_code, message.reply_text));
+            }
+            verdict
+        })
+        .collect();
+    (settled, returned)
+}
+
+fn lanes(batches: &[Vec<Outgoing>]) -> BTreeSet<&str> {
+    let steps = batches.iter().flatten().filter(|message| message.exchange == Exchange::Steps);
+    steps.map(|message| message.routing_key.as_str()).collect()
+}
+
+/// Writes one message and waits for its confirm. Its first poll takes the delivery tag and queues the frames; all
+/// futures of a channel are polled by one task, so that tags and frames have the same order.
+async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> Result<Confirmation, Error> {
+    let (exchange, key) = route(prefix, message, now);
+    let (exchange, key, properties) = (short(&exchange)?, short(&key)?, properties(message, now)?);
+    let options = BasicPublishOptions { mandatory: message.is_mandatory(), ..BasicPublishOptions::default() };
+    let confirm = channel
+        .basic_publish(exchange, key, options, &message.body, properties)
+        .await
+        .map_err(|error| sort("publish", &error))?;
+    confirm.await.map_err(|error| sort("publish", &error))
+}
+
+/// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
+fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
+    let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
+    match (remaining.and_then(delay::rung), message.queue()) {
+        (Some(rung), Some(queue)) => (rung.name(prefix), queue.physical(prefix)),
+        (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
+    }
+}
+
+fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Error> {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert(short(name)?, AMQPValue::LongString(value.as_str().into()));
+    }
+    headers.insert(short("schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(DELIVERY_MODE)
+        .with_content_type(short("application/json")?)
+        .with_message_id(short(&message.message_id())?)
+        .with_type(short(&message.kind)?)
+        .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
+        .with_headers(headers);
+    if let Some(app_id) = &message.app_id {
+        properties = properties.with_app_id(short(app_id)?);
+    }
+    if let Some(reply_to) = &message.reply_to {
+        properties = properties.with_reply_to(short(reply_to)?);
+    }
+    if let Some(correlation_id) = &message.correlation_id {
+        properties = properties.with_correlation_id(short(correlation_id)?);
+    }
+    Ok(properties)
+}
+
+/// The channel in hand if it still works, a new one otherwise.
+async fn ensure_line<'a>(shared: &Shared, line: &'a mut Option<Line>) -> Result<&'a Line, Error> {
+    let link = shared.publishing_link()?;
+    let usable = line.take().filter(|line| Arc::ptr_eq(&line.link, &link) && line.channel.status().connected());
+    let usable = match usable {
+        Some(usable) => usable,
+        None => {
+            let channel = link.channel().await?;
+            timeout(shared.options.confirm_timeout, channel.confirm_select(ConfirmSelectOptions::default()))
+                .await
+                .map_err(|_| Error::Unavailable("no confirm channel in time".into()))?
+                .map_err(|error| sort("ask for confirms", &error))?;
+            Line { link, channel }
+        }
+    };
+    Ok(line.insert(usable))
+}
+
+async fn drop_line(line: Option<Line>) {
+    let Some(line) = line else { return };
+    if line.channel.status().connected() && !line.link.is_blocked() {
+        // An abandoned channel may still hold confirms nobody waits for.
+        let _ = timeout(CLOSE_FOR, line.channel.close(200, "bye".into())).await;
+    }
+}
