@@ -1,10 +1,10 @@
 //! The private PostgreSQL.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::process::{Launch, Process, tail, wait_until};
@@ -43,21 +43,30 @@ fn log(state: &State) -> PathBuf {
     state.root.join("postgres.log")
 }
 
-/// Creates the data directory, if there is none yet; true if there was none.
-pub(super) fn initialize(state: &State) -> Result<bool> {
+/// Creates the data directory with its first database, if there is none yet: whole, or not at all.
+pub(super) fn initialize(state: &State) -> Result<()> {
     let data = data(state);
-    if data.join("PG_VERSION").exists() {
-        return Ok(false);
+    if data.exists() {
+        return Ok(());
     }
     tracing::info!(data = %data.display(), "creating a PostgreSQL data directory");
     let account = Account::for_server_never_root(USER)?;
-    if data.exists() {
-        // Left behind by a start that was killed half-way.
-        fs::remove_dir_all(&data)?;
+    let draft = data.with_extension("draft");
+    if draft.exists() {
+        // Left behind by somebody who was killed half-way.
+        fs::remove_dir_all(&draft)?;
     }
-    place::create_for(&data, account)?;
+    place::create_for(&draft, account)?;
     let password = state.root.join("postgres.password");
     place::write_for(&password, &state.password, account)?;
+    launch_of("initdb", initdb_arguments(state, &draft, &password), state, account)?.run("")?;
+    fs::remove_file(&password)?;
+    let single = ["--single", "-D", &draft.display().to_string(), "postgres"].map(str::to_owned).to_vec();
+    launch_of("postgres", single, state, account)?.run(&format!("CREATE DATABASE {NAME}\n"))?;
+    fs::rename(&draft, &data).with_context(|| format!("cannot create {}", data.display()))
+}
+
+fn initdb_arguments(state: &State, data: &Path, password: &Path) -> Vec<String> {
     let mut arguments = vec![
         format!("--pgdata={}", data.display()),
         format!("--username={NAME}"),
@@ -66,12 +75,11 @@ pub(super) fn initialize(state: &State) -> Result<bool> {
         "--encoding=UTF8".to_owned(),
         "--locale=C".to_owned(),
     ];
-    if state.profile == Profile::Test {
-        arguments.push("--no-sync".to_owned());
+    match state.profile {
+        Profile::Durable => {}
+        Profile::Test => arguments.push("--no-sync".to_owned()),
     }
-    launch_of("initdb", arguments, state, account)?.run()?;
-    fs::remove_file(&password)?;
-    Ok(true)
+    arguments
 }
 
 /// Starts the server; it does not answer yet.

@@ -1,6 +1,7 @@
 //! Server processes that outlive whoever starts them, known by pid and start time.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -61,9 +62,15 @@ impl Launch {
         Process::find(pid).with_context(|| format!("{} ended at once{}", self.program.display(), tail(&self.log)))
     }
 
-    /// Runs it to its end.
-    pub(super) fn run(&self) -> Result<()> {
-        let output = self.command().output().with_context(|| format!("cannot start {}", self.program.display()))?;
+    /// Runs it to its end, with this text as its input.
+    pub(super) fn run(&self, input: &str) -> Result<()> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             bail!("{} failed ({}): {}", self.program.display(), output.status, said.trim());

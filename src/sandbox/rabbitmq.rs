@@ -48,6 +48,7 @@ pub(super) struct Started {
 
 /// Starts the node; it does not answer yet.
 pub(super) fn launch(state: &State) -> Result<Started> {
+    tracing::info!(port = state.ports.amqp, "starting RabbitMQ");
     let account = Account::for_server(USER)?;
     let server = rabbitmq_server()?;
     write_settings(state, account)?;

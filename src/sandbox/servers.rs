@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::state::{Ports, State, lock};
-use super::{Profile, database_url, place, postgres, rabbitmq, sql};
+use super::{Profile, place, postgres, rabbitmq};
 use crate::config::ServerUrls;
 use crate::sandbox::process::Process;
 use crate::sandbox::programs::Account;
@@ -59,6 +59,7 @@ fn first_state(directory: &Path, profile: Profile) -> Result<State> {
         postgres: None,
         rabbitmq: None,
         epmd: None,
+        is_booting: false,
     })
 }
 
@@ -71,13 +72,10 @@ fn password() -> Result<String> {
 /// The broker boots while the database is created: both take seconds.
 fn start_missing(directory: &Path, state: &mut State, given: &ServerUrls) -> Result<()> {
     if given.broker.is_none() && running(state.rabbitmq).is_none() {
-        tracing::info!(port = state.ports.amqp, "starting RabbitMQ");
-        let started = rabbitmq::launch(state)?;
-        (state.rabbitmq, state.epmd) = (Some(started.server), Some(started.epmd));
-        state.save(directory)?;
+        boot(directory, state)?;
     }
     if given.database.is_none() {
-        let is_new = postgres::initialize(state)?;
+        postgres::initialize(state)?;
         let server = match running(state.postgres) {
             Some(server) => server,
             None => postgres::launch(state)?,
@@ -85,15 +83,24 @@ fn start_missing(directory: &Path, state: &mut State, given: &ServerUrls) -> Res
         state.postgres = Some(server);
         state.save(directory)?;
         postgres::await_ready(state, server)?;
-        if is_new {
-            sql::create_first_database(&database_url(state), &state.password)?;
-        }
     }
-    // Whoever started it may have been killed before it answered: look, even if it was found running.
-    match running(state.rabbitmq) {
-        Some(server) if given.broker.is_none() => rabbitmq::await_ready(state, server),
-        Some(_) | None => Ok(()),
+    if given.broker.is_none() { await_broker(directory, state) } else { Ok(()) }
+}
+
+/// Starts the broker and remembers it, so that it can be found even if we are killed now.
+fn boot(directory: &Path, state: &mut State) -> Result<()> {
+    let started = rabbitmq::launch(state)?;
+    (state.rabbitmq, state.epmd, state.is_booting) = (Some(started.server), Some(started.epmd), true);
+    state.save(directory)
+}
+
+/// Waits for the broker's first answer, whoever started it.
+fn await_broker(directory: &Path, state: &mut State) -> Result<()> {
+    if let (true, Some(server)) = (state.is_booting, state.rabbitmq) {
+        rabbitmq::await_ready(state, server)?;
+        state.is_booting = false;
     }
+    state.save(directory)
 }
 
 fn running(process: Option<Process>) -> Option<Process> {
@@ -201,9 +208,8 @@ impl RabbitMq {
     pub fn start(&self) -> Result<()> {
         change(&self.directory, |state| {
             if running(state.rabbitmq).is_none() {
-                let started = rabbitmq::launch(state)?;
-                (state.rabbitmq, state.epmd) = (Some(started.server), Some(started.epmd));
-                rabbitmq::await_ready(state, started.server)?;
+                boot(&self.directory, state)?;
+                await_broker(&self.directory, state)?;
             }
             Ok(())
         })

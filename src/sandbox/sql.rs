@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Sandbox, postgres, programs};
+use super::{Sandbox, programs};
 
 /// PostgreSQL cuts longer names.
 const NAME_MAX: usize = 63;
@@ -52,12 +52,6 @@ impl Sandbox {
     fn psql(&self, statement: &str) -> Result<String> {
         psql(&self.database_url, self.password.as_deref(), statement)
     }
-}
-
-/// The database that the address names, on a server that has none yet.
-pub(super) fn create_first_database(url: &str, password: &str) -> Result<()> {
-    let statement = format!("CREATE DATABASE \"{}\"", postgres::NAME);
-    psql(&with_database(url, "postgres"), Some(password), &statement).map(drop)
 }
 
 fn psql(url: &str, password: Option<&str>, statement: &str) -> Result<String> {

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) postgres: Option<Process>,
     pub(super) rabbitmq: Option<Process>,
     pub(super) epmd: Option<Process>,
+    /// The broker was started and nobody has seen it answer yet.
+    pub(super) is_booting: bool,
 }
 
 /// Loopback ports.
@@ -109,6 +111,9 @@ impl State {
                 text += &format!("{name}_pid={pid}\n{name}_started={started}\n");
             }
         }
+        if self.is_booting {
+            text += "booting=yes\n";
+        }
         text
     }
 
@@ -131,6 +136,7 @@ impl State {
             postgres: process("postgres_pid", "postgres_started"),
             rabbitmq: process("rabbitmq_pid", "rabbitmq_started"),
             epmd: process("epmd_pid", "epmd_started"),
+            is_booting: facts.contains_key("booting"),
         })
     }
 }
@@ -171,6 +177,7 @@ mod tests {
             postgres: Some(Process { pid: 5, started: 6 }),
             rabbitmq: None,
             epmd: Some(Process { pid: 7, started: 8 }),
+            is_booting: true,
         };
         assert_eq!(State::parse(&state.render()), Some(state));
         assert_eq!(State::parse("profile=test"), None);
