@@ -349,3 +349,30 @@ mod tests {
         assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
     }
 }
+
+/// Addresses of servers that somebody else runs; where one is missing, a private server takes its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerUrls {
+    /// `LEVERET_DATABASE__URL`, or `DATABASE_URL`.
+    pub database: Option<String>,
+    /// `LEVERET_BROKER__URL`, or `AMQP_URL`.
+    pub broker: Option<String>,
+}
+
+impl Config {
+    /// The servers named in the environment; an empty text counts as absent.
+    pub fn urls_from_environment() -> ServerUrls {
+        let first = |names: [&str; 2]| {
+            names.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.trim().is_empty())
+        };
+        ServerUrls {
+            database: first(["LEVERET_DATABASE__URL", "DATABASE_URL"]),
+            broker: first(["LEVERET_BROKER__URL", "AMQP_URL"]),
+        }
+    }
+
+    /// The directories in which the shell would look for a program (`PATH`).
+    pub fn program_directories() -> Vec<std::path::PathBuf> {
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+    }
+}
