@@ -94,10 +94,33 @@ where
     }
 }
 
+type Starting<'c> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>;
+type OnStart = dyn for<'c> Fn(&'c mut Connection) -> Starting<'c> + Send + Sync;
+
+/// `async fn(&mut Connection) -> Result<(), Error>`, as a bound; nobody implements it by hand.
+pub trait Start<'c>: Send + Sync + 'static {
+    /// The future the function returns.
+    type Future: Future<Output = Result<(), Error>> + Send + 'c;
+    /// Calls the function.
+    fn call(&self, conn: &'c mut Connection) -> Self::Future;
+}
+
+impl<'c, F, Fut> Start<'c> for F
+where
+    F: Fn(&'c mut Connection) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Error>> + Send + 'c,
+{
+    type Future = Fut;
+    fn call(&self, conn: &'c mut Connection) -> Fut {
+        self(conn)
+    }
+}
+
 /// Handlers by the name definitions use.
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_name: HashMap<String, Arc<Stored>>,
+    on_start: Option<Arc<OnStart>>,
 }
 
 impl Handlers {
@@ -115,6 +138,28 @@ impl Handlers {
     {
         self.by_name.insert(name.to_owned(), Arc::new(move |conn, call| Box::pin(handler.call(conn, call))));
         self
+    }
+
+    /// Runs once before a process begins to work: the place for migrations of the handlers' own tables. Several processes may
+    /// run it at once.
+    #[must_use]
+    pub fn on_start<F>(mut self, start: F) -> Self
+    where
+        F: for<'c> Start<'c>,
+    {
+        self.on_start = Some(Arc::new(move |conn| Box::pin(start.call(conn))));
+        self
+    }
+
+    /// Does what [`Handlers::on_start`] was given.
+    ///
+    /// # Errors
+    /// What that returns.
+    pub async fn start(&self, conn: &mut Connection) -> Result<(), Error> {
+        match &self.on_start {
+            Some(start) => start(conn).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether a handler of that name is registered here.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::serve::{self, Running};
 use super::{definition, output};
+use crate::app::App;
 use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::roles::Role;
@@ -79,13 +80,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     prepare(&mut config).await?;
     let urls = (config.database.url.clone(), config.broker.url.clone());
     let running = Running::start(config, handlers, &Role::ALL).await?;
-    for file in documents(&arguments.definitions)? {
-        let parsed = definition::parse(&file)?;
-        let mut conn = running.app.store.duties().await?;
-        let applied = definitions::apply(&mut conn, &parsed).await?;
-        let what = if applied.changed { "applied" } else { "known" };
-        output::line(format!("{what:>9}  {} version {}", parsed.definition.name, applied.version));
-    }
+    apply_folder(&running.app, &arguments.definitions).await?;
     output::line(format!("\ndatabase   {}", urls.0));
     output::line(format!("broker     {}", urls.1));
     if let Some(address) = running.address {
@@ -93,6 +88,21 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     }
     output::line("\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.");
     serve::until_stopped(running).await
+}
+
+/// Applies every document of a folder.
+///
+/// # Errors
+/// If one has problems.
+pub async fn apply_folder(app: &App, folder: &Path) -> Result<()> {
+    for file in documents(folder)? {
+        let parsed = definition::parse(&file)?;
+        let mut conn = app.store.duties().await?;
+        let applied = definitions::apply(&mut conn, &parsed).await?;
+        let what = if applied.changed { "applied" } else { "known" };
+        output::line(format!("{what:>9}  {} version {}", parsed.definition.name, applied.version));
+    }
+    Ok(())
 }
 
 /// The YAML files of a folder, in the order of their names.

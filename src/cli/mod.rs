@@ -83,6 +83,14 @@ pub fn run(handlers: Handlers) -> ExitCode {
     }
 }
 
+/// Prints what happens to an instance as it is committed, until it has ended; says whether it completed.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn follow(app: &App, id: crate::engine::InstanceId) -> Result<bool> {
+    Ok(watch::follow(app, id, Output::Table).await? == ExitCode::SUCCESS)
+}
+
 /// Runs a future on the runtime the command line uses.
 ///
 /// # Errors

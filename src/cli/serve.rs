@@ -49,6 +49,10 @@ impl Running {
         let name = format!("leveret {}", std::process::id());
         let (app, handed_over) = App::new(config, handlers, &name)?;
         app.store.probe().await.map(|now| app.clock.observe(now)).context("the database does not answer")?;
+        if roles.contains(&Role::Worker) {
+            let mut conn = app.store.steps().await?;
+            app.handlers.start(&mut conn).await.context("the handlers' own preparation failed")?;
+        }
         roles::start(&app, roles, handed_over);
         let address = match roles.contains(&Role::Api) {
             true => {
