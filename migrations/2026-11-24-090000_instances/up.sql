@@ -81,9 +81,8 @@ CREATE TABLE leveret.bookmarks (
     consumed_at   timestamptz,
     details       jsonb       NOT NULL DEFAULT 'null',
     PRIMARY KEY (instance_id, number),
-    CHECK ((kind = 'message') = (message_name IS NOT NULL AND message_key IS NOT NULL)),
-    CHECK ((kind = 'timer') = (due_at IS NOT NULL)),
-    CHECK ((due_at IS NULL) = (next_check_at IS NULL))
+    CHECK (kind <> 'message' OR (message_name IS NOT NULL AND message_key IS NOT NULL)),
+    CHECK (kind <> 'timer' OR (due_at IS NOT NULL AND next_check_at IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE leveret.bookmarks IS 'One row per wait of an instance, open until it is consumed or closed';
 COMMENT ON COLUMN leveret.bookmarks.number IS 'Counted from 1 inside the instance';
@@ -94,4 +93,4 @@ COMMENT ON COLUMN leveret.bookmarks.consumed_at IS 'When it was taken, or closed
 
 CREATE INDEX bookmarks_due ON leveret.bookmarks (next_check_at) WHERE consumed_at IS NULL AND next_check_at IS NOT NULL;
 CREATE INDEX bookmarks_messages ON leveret.bookmarks (message_name, message_key, opened_at, instance_id)
-    WHERE consumed_at IS NULL AND kind = 'message';
+    WHERE consumed_at IS NULL AND message_name IS NOT NULL;
