@@ -11,6 +11,8 @@ use serde_json::{Map, Number, Value};
 const PROBLEMS_MAX: usize = 20;
 /// How many `$ref`s, and schemas within `allOf`, are followed from one place.
 const HOPS_MAX: usize = 16;
+/// How deep an input is looked into; its defaults may refer to themselves.
+const LEVELS_MAX: usize = 160;
 /// How many values are looked at in one input; schemas that refer to themselves can multiply them.
 const VISITS_MAX: u32 = 500_000;
 
@@ -73,8 +75,8 @@ impl Schema {
             return Err(vec!["/: the input is a map".into()]);
         }
         let mut input = input.clone();
-        let mut visits = VISITS_MAX;
-        self.fill(&self.inner.document, &mut input, Filling::Defaults, &mut visits);
+        let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0 };
+        self.fill(&self.inner.document, &mut input, &mut walk);
         let problems: Vec<_> = self
             .inner
             .validator
@@ -85,9 +87,10 @@ impl Schema {
         if !problems.is_empty() {
             return Err(problems);
         }
-        self.fill(&self.inner.document, &mut input, Filling::NullsAndDoubles, &mut visits);
+        walk.filling = Filling::NullsAndDoubles;
+        self.fill(&self.inner.document, &mut input, &mut walk);
         match input {
-            _ if visits == 0 => Err(vec!["/: the input or its defaults are too large".into()]),
+            _ if walk.visits == 0 => Err(vec!["/: the input or its defaults are too large".into()]),
             Value::Object(input) => Ok(input),
             _ => Err(vec!["/: the input is a map".into()]),
         }
@@ -111,23 +114,22 @@ impl Schema {
         self.inner.document.pointer(pointer)
     }
 
-    /// Walks as deep as the value is, which was read with a bound.
-    fn fill(&self, schema: &Value, value: &mut Value, filling: Filling, visits: &mut u32) {
-        *visits = visits.saturating_sub(1);
-        if *visits == 0 {
+    /// Walks as deep as the value is, but defaults may deepen it.
+    fn fill(&self, schema: &Value, value: &mut Value, walk: &mut Walk) {
+        walk.visits = if walk.level < LEVELS_MAX { walk.visits.saturating_sub(1) } else { 0 };
+        if walk.visits == 0 {
             return;
         }
+        walk.level += 1;
         for part in self.parts(schema) {
             match value {
-                Value::Object(map) => self.fill_map(part, map, filling, visits),
+                Value::Object(map) => self.fill_map(part, map, walk),
                 Value::Array(list) => {
                     if let Some(items) = part.get("items") {
-                        list.iter_mut().for_each(|item| self.fill(items, item, filling, visits));
+                        list.iter_mut().for_each(|item| self.fill(items, item, walk));
                     }
                 }
-                Value::Number(number)
-                    if filling == Filling::NullsAndDoubles && part.get("type") == Some(&"number".into()) =>
-                {
+                Value::Number(number) if walk.filling == Filling::NullsAndDoubles && is_number(part) => {
                     if let Some(double) = number.as_f64().and_then(Number::from_f64) {
                         *number = double;
                     }
@@ -135,14 +137,16 @@ impl Schema {
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
             }
         }
+        walk.level -= 1;
     }
 
-    fn fill_map(&self, schema: &Value, map: &mut Map<String, Value>, filling: Filling, visits: &mut u32) {
+    fn fill_map(&self, schema: &Value, map: &mut Map<String, Value>, walk: &mut Walk) {
         let required = schema.get("required").and_then(Value::as_array);
         for (name, property) in properties(schema).into_iter().flatten() {
             let optional = !required.is_some_and(|required| required.iter().any(|other| other == name));
-            if filling == Filling::Defaults {
-                if optional && map.get(name) == Some(&Value::Null) && !may_be_null(property) {
+            if walk.filling == Filling::Defaults {
+                let null = map.get(name) == Some(&Value::Null);
+                if null && optional && !self.parts(property).into_iter().all(may_be_null) {
                     map.remove(name);
                 }
                 if let Some(default) = property.get("default")
@@ -152,14 +156,22 @@ impl Schema {
                 }
             }
             match map.get_mut(name) {
-                Some(value) => self.fill(property, value, filling, visits),
-                None if filling == Filling::NullsAndDoubles => {
+                Some(value) => self.fill(property, value, walk),
+                None if walk.filling == Filling::NullsAndDoubles => {
                     map.insert(name.clone(), Value::Null);
                 }
                 None => {}
             }
         }
     }
+}
+
+/// One walk through an input.
+struct Walk {
+    filling: Filling,
+    /// What is left of them; none means that the walk was broken off.
+    visits: u32,
+    level: usize,
 }
 
 /// What is done before, and what after the input was checked.
@@ -171,6 +183,10 @@ enum Filling {
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties")?.as_object()
+}
+
+fn is_number(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "number")
 }
 
 /// Unless its `type` says otherwise.
@@ -261,6 +277,35 @@ mod tests {
     }
 
     #[test]
+    fn no_keyword_shows_the_value_it_refused() {
+        for wrong in [
+            json!({"minLength": 100}),
+            json!({"maxLength": 1}),
+            json!({"pattern": "^x$"}),
+            json!({"enum": ["x"]}),
+            json!({"const": "x"}),
+            json!({"format": "uuid", "minLength": 100}),
+            json!({"not": {"type": "string"}}),
+            json!({"anyOf": [{"type": "null"}, {"type": "integer"}]}),
+            json!({"oneOf": [{"type": "string"}, {"minLength": 1}]}),
+            json!({"allOf": [{"type": "integer"}]}),
+            json!({"type": ["integer", "null"]}),
+            json!({"if": {"type": "string"}, "then": {"type": "integer"}}),
+            json!(false),
+        ] {
+            for given in [json!("hunter2"), json!(["hunter2"]), json!({"k": "hunter2"})] {
+                let nested = match &given {
+                    Value::Array(_) => json!({"items": wrong, "contains": wrong, "maxItems": 0}),
+                    Value::Object(_) => json!({"additionalProperties": wrong, "minProperties": 5}),
+                    _ => wrong.clone(),
+                };
+                let problems = schema(json!({"properties": {"a": nested}})).accept(&json!({"a": given})).unwrap_err();
+                assert!(!problems.join("\n").contains("hunter2"), "{wrong}: {problems:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_missing_property_is_named() {
         let problems = order().accept(&json!({"id": "o-1"})).unwrap_err();
         assert!(problems[0].contains("amount"), "{problems:?}");
@@ -297,6 +342,11 @@ mod tests {
         let input = tree.accept(&json!({"root": {"left": {"size": 1}}})).unwrap();
         assert_eq!(Value::Object(input), json!({"root": {"left": {"size": 1.0, "left": null}, "size": null}}));
         assert_eq!(tree.properties(), ["root"]);
+        let endless = schema(json!({
+            "properties": {"root": {"$ref": "#/$defs/node"}},
+            "$defs": {"node": {"properties": {"left": {"$ref": "#/$defs/node", "default": {}}}}},
+        }));
+        assert!(endless.accept(&json!({"root": {}})).is_err());
         let circle = schema(json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "properties": {"x": {"type": "string"}}}));
         assert_eq!(circle.properties(), ["x"]);
     }

@@ -23,8 +23,12 @@ pub(super) struct Compiled {
 
 /// Compiles a tree; the error is a sentence without the expression.
 pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
-    let mut compiler = Compiler { locals: Vec::new(), names: Vec::new() };
+    let mut compiler = Compiler { locals: Vec::new(), names: Vec::new(), kinds: Vec::new(), asks_for_type: false };
     let root = compiler.node(tree)?;
+    // Variables may be called `type` or `list`; only who asks for a type can mean one.
+    if !compiler.asks_for_type {
+        compiler.names.append(&mut compiler.kinds);
+    }
     compiler.names.sort();
     compiler.names.dedup();
     Ok(Compiled { root, names: compiler.names })
@@ -34,6 +38,9 @@ struct Compiler {
     /// The variables of the loops around, outermost first.
     locals: Vec<String>,
     names: Vec<String>,
+    /// Names it reads that are also those of types.
+    kinds: Vec<String>,
+    asks_for_type: bool,
 }
 
 impl Compiler {
@@ -86,6 +93,7 @@ impl Compiler {
             return Node::Local(at);
         }
         if let Some(kind) = KINDS.iter().find(|kind| **kind == name) {
+            self.kinds.push(name.to_owned());
             return Node::Kind(kind);
         }
         self.names.push(name.to_owned());
@@ -131,6 +139,7 @@ impl Compiler {
             operators::IN => Operator::In,
             "dyn" => return self.node(only(args)?),
             _ => {
+                self.asks_for_type |= name == "type";
                 let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
                 return function(Form::Global, name, args);
             }

@@ -157,3 +157,9 @@ fn int(value: &Val<'_>) -> Result<i64, Fail> {
 fn count(value: &Val<'_>) -> Result<usize, Fail> {
     usize::try_from(int(value)?).map_err(|_| Fail::wrong("a number that is not negative is needed"))
 }
+
+/// The names one can call in that form.
+#[cfg(test)]
+pub(super) fn names(form: Form) -> Vec<&'static str> {
+    all().map(Function::name).filter(|name| find(form, name).is_ok()).collect()
+}

@@ -1,1 +1,0 @@
-//! Tables of what expressions mean, and properties of what they never do.
