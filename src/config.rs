@@ -361,6 +361,7 @@ pub struct ServerUrls {
 
 impl Config {
     /// The servers named in the environment; an empty text counts as absent.
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of settings")]
     pub fn urls_from_environment() -> ServerUrls {
         let first = |names: [&str; 2]| {
             names.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.trim().is_empty())

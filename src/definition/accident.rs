@@ -85,25 +85,32 @@ fn quoted(text: &str) -> Option<String> {
 
 /// What to say of a line with a value that begins with one of YAML's own signs.
 pub(super) fn quoted_start_hint(line: &str, sign: char) -> String {
-    let entry = line.trim_start_matches("- ").split_once(": ").map(|(key, value)| (key.trim(), value.trim()));
-    match entry {
-        Some((key, value)) if value.starts_with(sign) && !key.contains(['{', '"', '\'']) => quoted_hint(key, value),
+    match plain_entry(line) {
+        Some((key, value)) if value.starts_with(sign) => quoted_hint(key, value),
         Some(_) | None => format!("an expression that begins with `{sign}` is quoted"),
     }
 }
 
 /// What to say when the scanner gave up.
 pub(super) fn scan_hint(info: &str, line: &str) -> String {
-    match () {
-        () if info.contains("Unicode character escape") => {
+    match plain_entry(line) {
+        _ if info.contains("Unicode character escape") => {
             "a lone half of a surrogate pair is no character; write the character itself".into()
         }
-        () if line.contains('\t') && line.starts_with('\t') => "indent with spaces, not tabs".into(),
-        () if line.contains("${") && line.contains(['{', '[']) && !line.contains('"') => {
+        _ if info.contains("tabs") => "indent with spaces, not tabs".into(),
+        Some((key, value)) if !value.is_empty() && !value.starts_with(['{', '[', '|', '>']) => quoted_hint(key, value),
+        Some(_) | None if line.contains("${") => {
             "inside `{ }` and `[ ]` a text with `${ }` is quoted: \"${ name }\"".into()
         }
-        () => RULE.into(),
+        Some(_) | None => RULE.into(),
     }
+}
+
+/// The key and the value of a line that has one of each in block style.
+fn plain_entry(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.trim().trim_start_matches("- ").split_once(": ")?;
+    let word = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    word.then(|| (key, value.trim()))
 }
 
 #[cfg(test)]

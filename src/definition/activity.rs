@@ -95,6 +95,8 @@ impl Draft {
         let kinds: Vec<&str> =
             kinds.into_iter().filter(|kind| WORK.contains(kind) || LATER_WORK.contains(kind)).collect();
         match kinds.as_slice() {
+            // What an unknown key was meant to be is part of that problem.
+            [] if entries.iter().any(|(entry, _)| !ACTIVITY.has(&entry.key)) => None,
             [] => {
                 let hint = format!("give it one of {}", listed(&WORK));
                 self.problems.error_at(at, "this activity does nothing", Some(&hint));

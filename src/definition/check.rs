@@ -48,7 +48,8 @@ fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], draft: &m
     if definition.timeout.is_some() {
         return;
     }
-    let trapped: Vec<bool> = graph.can_end().into_iter().map(|can| !can).collect();
+    let reached = graph.reached(&graph.entries);
+    let trapped: Vec<bool> = graph.can_end().into_iter().zip(reached).map(|(can, reached)| reached && !can).collect();
     for group in graph.loops(&trapped) {
         let leaves = group.iter().flat_map(|from| &graph.successors[*from]).any(|to| group.binary_search(to).is_err());
         if leaves {

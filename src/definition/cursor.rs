@@ -22,6 +22,13 @@ pub(super) struct Keys {
     pub(super) later: &'static [&'static str],
 }
 
+impl Keys {
+    /// Whether a key belongs to the language.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.known.contains(&key) || self.later.contains(&key)
+    }
+}
+
 impl<'n> At<'n> {
     /// The whole document.
     pub(super) fn root(node: &'n Node) -> Self {
@@ -171,7 +178,7 @@ impl Problems {
     pub(super) fn expect_items<'n>(&mut self, at: &At<'n>, of: &str) -> Vec<At<'n>> {
         let items = at.items();
         if items.is_empty() {
-            let hint = if at.is_map() { Some("put `- ` before it to make a list of one") } else { None };
+            let hint = if at.is_map() { Some("make it a list of one, with `- ` before it") } else { None };
             match at.is_list() {
                 true => self.error_at(at, format!("the list of {of} is empty"), None),
                 false => self.unexpected(at, &format!("a list of {of}"), hint),

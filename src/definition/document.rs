@@ -211,6 +211,8 @@ impl Draft {
         let attribute = |(entry, value): (&super::node::Entry, At<'_>)| {
             self.expression(&value, Sees::DOCUMENT).map(|expression| (entry.key.clone(), expression))
         };
-        at.entries().into_iter().filter_map(attribute).collect()
+        let mut attributes: Vec<_> = at.entries().into_iter().filter_map(attribute).collect();
+        attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        attributes
     }
 }

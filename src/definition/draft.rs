@@ -99,7 +99,7 @@ impl Draft {
                 Some(template)
             }
             Err(error) => {
-                self.problems.error_at(at, error.message, Some("an expression among text is written `${ name }`"));
+                self.problems.error_at(at, error.message, None);
                 None
             }
         }
@@ -159,6 +159,8 @@ impl Draft {
                 assignments.push(Assignment { name: entry.key.clone(), value });
             }
         }
+        // The stored form does not keep the order of keys; no definition may depend on it.
+        assignments.sort_by(|one, other| one.name.cmp(&other.name));
         assignments
     }
 
@@ -246,7 +248,8 @@ fn list(items: Vec<Data>) -> Data {
 }
 
 /// A map that means itself if all its values do.
-fn map(members: Vec<(String, Data)>) -> Data {
+fn map(mut members: Vec<(String, Data)>) -> Data {
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
     let literals: Option<Map<String, Value>> =
         members.iter().map(|(key, data)| literal(data).map(|value| (key.clone(), value))).collect();
     literals.map_or(Data::Map(members), |values| Data::Literal(Value::Object(values)))

@@ -79,7 +79,7 @@ impl Names {
             "result" => (!sees.result).then_some("only `output` and `next` of a `run` or a `receive` see it"),
             "error" => (!sees.error).then_some("only `when` and `output` of an `on_error` entry see it"),
             "data" => (!sees.data).then_some("only the `when` of a `receive` sees it; afterwards it is `result.data`"),
-            "secrets" => Some("only http requests see it"),
+            "secrets" => Some("only http requests see it, and this version of Leveret has none"),
             "item" | "index" => Some("only a `map` has it, and this version of Leveret has none"),
             "actors" => Some("only a `task` fills it, and this version of Leveret has none"),
             declared if self.declares(declared) => {

@@ -168,7 +168,7 @@ impl Reader<'_> {
         if self.wants_key() {
             return self.key(Key { text: scalar.text.into(), line, column, end, refused: refused || zero });
         }
-        if scalar.plain && scalar.text.is_empty() && self.mend_split_value() {
+        if scalar.plain && scalar.text.is_empty() && self.explain_split_value() {
             return;
         }
         let tree = match () {
@@ -202,8 +202,8 @@ impl Reader<'_> {
         }
     }
 
-    /// `{ when: x == "a, b" }` comes as the keys `when` and `b"`, the second without a value: puts them together again.
-    fn mend_split_value(&mut self) -> bool {
+    /// `{ when: x == "a, b" }` comes as the keys `when` and `b"`, the second without a value: explains it.
+    fn explain_split_value(&mut self) -> bool {
         let Some(Frame::Map(map)) = self.stack.last_mut() else { return false };
         let Some(key) = map.key.take_if(|key| map.flow && !accident::colon_follows(&self.chars, key.end)) else {
             return false;
@@ -218,7 +218,7 @@ impl Reader<'_> {
         let message = format!("inside `{{ }}` a comma ends a text: `{}` was read as a key of its own", key.text);
         let hint = accident::quoted_hint(&last.key, &whole);
         let (line, column, name) = (last.value.line, last.value.column, last.key.clone());
-        last.value.tree = Tree::Text(whole);
+        last.value.tree = Tree::Refused;
         let path = joined(&self.path(), &name);
         self.problems.error(Place { path, line, column }, message, Some(hint));
         true

@@ -277,6 +277,35 @@ mod tests {
     }
 
     #[test]
+    fn no_keyword_shows_the_value_it_refused() {
+        for wrong in [
+            json!({"minLength": 100}),
+            json!({"maxLength": 1}),
+            json!({"pattern": "^x$"}),
+            json!({"enum": ["x"]}),
+            json!({"const": "x"}),
+            json!({"format": "uuid", "minLength": 100}),
+            json!({"not": {"type": "string"}}),
+            json!({"anyOf": [{"type": "null"}, {"type": "integer"}]}),
+            json!({"oneOf": [{"type": "string"}, {"minLength": 1}]}),
+            json!({"allOf": [{"type": "integer"}]}),
+            json!({"type": ["integer", "null"]}),
+            json!({"if": {"type": "string"}, "then": {"type": "integer"}}),
+            json!(false),
+        ] {
+            for given in [json!("hunter2"), json!(["hunter2"]), json!({"k": "hunter2"})] {
+                let nested = match &given {
+                    Value::Array(_) => json!({"items": wrong, "contains": wrong, "maxItems": 0}),
+                    Value::Object(_) => json!({"additionalProperties": wrong, "minProperties": 5}),
+                    _ => wrong.clone(),
+                };
+                let problems = schema(json!({"properties": {"a": nested}})).accept(&json!({"a": given})).unwrap_err();
+                assert!(!problems.join("\n").contains("hunter2"), "{wrong}: {problems:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_missing_property_is_named() {
         let problems = order().accept(&json!({"id": "o-1"})).unwrap_err();
         assert!(problems[0].contains("amount"), "{problems:?}");
