@@ -150,7 +150,7 @@ impl App {
     pub fn supervise<F, Fut>(&self, role: &'static str, run: F)
     where
         F: Fn(App) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<(), store::Error>> + Send,
+        Fut: Future<Output = Result<(), store::Error>> + Send + 'static,
     {
         self.tasks.spawn(repeat(self.clone(), role, self.stop.clone(), run));
     }
@@ -159,7 +159,7 @@ impl App {
     pub fn supervise_publisher<F, Fut>(&self, role: &'static str, run: F)
     where
         F: Fn(App) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<(), store::Error>> + Send,
+        Fut: Future<Output = Result<(), store::Error>> + Send + 'static,
     {
         self.publishers.spawn(repeat(self.clone(), role, self.closing.clone(), run));
     }
@@ -195,7 +195,7 @@ impl App {
     /// How the rows of a commit of this process are claimed.
     pub fn claimable(&self) -> Claimable {
         match self.handed_over {
-            Some(_) => Claimable::After(self.config.outbox.handed_over_for),
+            Some(_) => Claimable::HandedOver(self.config.outbox.handed_over_for),
             None => Claimable::Now,
         }
     }

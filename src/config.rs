@@ -278,12 +278,17 @@ impl Config {
             return wrong("`broker.publishers` and `outbox.handed_over_max` must be at least 1");
         }
         let prefix = &self.broker.prefix;
-        if prefix.is_empty() || prefix.len() > 100 || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+        if prefix.is_empty()
+            || prefix.len() > 100
+            || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
             return wrong("`broker.prefix` must be letters, digits, `-`, `_` and `.`, at most 100 of them");
         }
         let listen = self.http.listen.parse::<std::net::SocketAddr>();
         if !listen.is_ok_and(|address| address.ip().is_loopback()) {
-            return wrong("`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet");
+            return wrong(
+                "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
+            );
         }
         Ok(())
     }
@@ -361,11 +366,8 @@ pub struct ServerUrls {
 
 impl Config {
     /// The servers named in the environment; an empty text counts as absent.
-    #[expect(clippy::disallowed_methods, reason = "this is the one home of settings")]
     pub fn urls_from_environment() -> ServerUrls {
-        let first = |names: [&str; 2]| {
-            names.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.trim().is_empty())
-        };
+        let first = |names: [&str; 2]| names.into_iter().find_map(variable);
         ServerUrls {
             database: first(["LEVERET_DATABASE__URL", "DATABASE_URL"]),
             broker: first(["LEVERET_BROKER__URL", "AMQP_URL"]),

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 pub use correlate::{Delivered, message};
 pub use origin::{Answer, Letter, Origin, bury};
+pub(crate) use rows::step_command;
 pub use start::{Started, start};
 pub use steer::{Steer, Steered, crash, fire, give_up, steer};
-pub(crate) use rows::{fire as fire_row, step_command};
 
 use crate::app::App;
 use crate::contract;
@@ -65,6 +65,9 @@ pub enum Error {
     /// The database: try again, now or later.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The input of a start does not fit the definition.
+    #[error("{0}")]
+    Invalid(String),
     /// The command is refused, for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),
@@ -95,7 +98,8 @@ pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::
 /// As for any query; nothing was committed then, or (`Unavailable` at the commit) nobody can tell.
 pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow) -> Result<Moved, Error> {
     let instance = &at.instance;
-    let Some(sequence) = instance.state.branches.iter().find(|known| known.id == branch).map(|known| known.sequence) else {
+    let Some(sequence) = instance.state.branches.iter().find(|known| known.id == branch).map(|known| known.sequence)
+    else {
         return Ok(Moved::Refused(Refusal::Stale));
     };
     let command = Command::Continue { branch, sequence };
@@ -115,7 +119,7 @@ pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow)
 async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, follow: Follow) -> Result<Moved, Error> {
     let kind = step.kind;
     let (write, followed) = rows::write(app, Some(before), &step, now, follow)?;
-    if write.has_guards() {
+    if !write.is_plain() {
         let mut transaction = Transaction::begin(app.store.steps().await?).await?;
         return match commit::guarded(&mut transaction, &write, None).await? {
             Guarded::Committed(now) => finish(app, transaction, write, now, followed, kind).await,

@@ -85,7 +85,8 @@ fn files() -> Vec<File> {
             let inside = path.strip_prefix(&root).unwrap().with_extension("");
             let room = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).unwrap();
-            let tested = path.file_stem().is_some_and(|name| name == "tests") || inside.iter().any(|part| part == "tests");
+            let tested =
+                path.file_stem().is_some_and(|name| name == "tests") || inside.iter().any(|part| part == "tests");
             let code = if tested { "" } else { text.split("#[cfg(test)]").next().unwrap() };
             let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
             File { path, room, code, text }
@@ -177,9 +178,9 @@ fn outside_crates_stay_at_home() {
     for file in files() {
         for (outside, homes) in HOMES {
             let named = [format!("{outside}::"), format!("use {outside};")].iter().any(|name| {
-                file.code.match_indices(name.as_str()).any(|(at, _)| {
-                    !file.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                })
+                file.code
+                    .match_indices(name.as_str())
+                    .any(|(at, _)| !file.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
             });
             if named && !homes.contains(&file.room.as_str()) {
                 broken.push(format!("{} names `{outside}`", file.path.display()));
@@ -215,7 +216,8 @@ fn every_file_opens_by_saying_what_it_is_for() {
 #[test]
 fn no_file_is_too_long_to_read() {
     for file in files().iter().filter(|file| !file.path.ends_with("schema.rs")) {
-        let tested = file.path.file_stem().is_some_and(|name| name == "tests") || file.path.iter().any(|part| part == "tests");
+        let tested =
+            file.path.file_stem().is_some_and(|name| name == "tests") || file.path.iter().any(|part| part == "tests");
         let lines = file.text.split("#[cfg(test)]").next().unwrap().lines().count();
         assert!(tested || lines <= LINES_MAX, "{} has {lines} lines", file.path.display());
     }

@@ -171,7 +171,11 @@ async fn ended(app: &App) -> Result<BTreeMap<String, String>> {
 async fn letters(app: &App) -> Result<Vec<String>> {
     let mut conn = app.store.duties().await?;
     let letters = views::dead_letters(&mut conn, 1_000).await?;
-    Ok(letters.into_iter().filter(|letter| letter.app_id.as_deref() == Some("shop")).map(|letter| letter.reason).collect())
+    Ok(letters
+        .into_iter()
+        .filter(|letter| letter.app_id.as_deref() == Some("shop"))
+        .map(|letter| letter.reason)
+        .collect())
 }
 
 /// Prints how each kind ended, and fails if one ended otherwise than it has to.

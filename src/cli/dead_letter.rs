@@ -37,7 +37,8 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
                 Output::Table if letters.is_empty() => output::line("no dead letters"),
                 Output::Table => {
                     let rows = letters.into_iter().map(|one| {
-                        let sender = format!("{} {}", one.app_id.unwrap_or_default(), one.message_id.unwrap_or_default());
+                        let sender =
+                            format!("{} {}", one.app_id.unwrap_or_default(), one.message_id.unwrap_or_default());
                         let kind = one.kind.unwrap_or_default();
                         vec![one.id.to_string(), output::moment(one.received_at), kind, sender, one.reason]
                     });

@@ -62,7 +62,9 @@ pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
     }
     match output {
         Output::Json => output::json(&all)?,
-        Output::Table if refused == 0 => output::line(format!("{} of {} documents can be used", files.len(), files.len())),
+        Output::Table if refused == 0 => {
+            output::line(format!("{} of {} documents can be used", files.len(), files.len()))
+        }
         Output::Table => output::line(format!("{refused} of {} documents cannot be used", files.len())),
     }
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -70,7 +72,7 @@ pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
 
 fn report(name: &str, text: &str, problems: &[Problem]) {
     for problem in problems {
-        output::line(render(name, text, problem));
+        output::line(render(problem, name, text));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::roles::Role;
-use crate::sandbox::{Profile, Sandbox};
+use crate::sandbox::{Profile, Sandbox, Status};
 use crate::store::{definitions, migrate};
 use crate::telemetry;
 
@@ -51,12 +51,11 @@ pub(super) fn fall_back_to_sandbox(config: &mut Config) {
     }
 }
 
-fn fill(config: &mut Config, database_url: String, amqp_url: String) {
-    if config.database.url.is_empty() {
-        config.database.url = database_url;
-    }
-    if config.broker.url.is_empty() {
-        config.broker.url = amqp_url;
+fn fill(config: &mut Config, database_url: Option<String>, amqp_url: Option<String>) {
+    for (url, private) in [(&mut config.database.url, database_url), (&mut config.broker.url, amqp_url)] {
+        if url.is_empty() {
+            *url = private.unwrap_or_default();
+        }
     }
 }
 
@@ -69,7 +68,7 @@ pub async fn prepare(config: &mut Config) -> Result<()> {
         output::progress("starting private servers under .leveret/ …");
         let directory = Profile::Durable.directory(Path::new(DIRECTORY));
         let sandbox = tokio::task::spawn_blocking(move || Sandbox::start(&directory, Profile::Durable)).await??;
-        fill(config, sandbox.database_url.clone(), sandbox.amqp_url.clone());
+        fill(config, Some(sandbox.database_url.clone()), Some(sandbox.amqp_url.clone()));
     }
     migrate::run(&config.database.url).await.context("the schema cannot be brought up to date")?;
     Ok(())
@@ -86,7 +85,9 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     if let Some(address) = running.address {
         output::line(format!("HTTP       http://{address}/api/v1/instances   http://{address}/metrics"));
     }
-    output::line("\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.");
+    output::line(
+        "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
+    );
     serve::until_stopped(running).await
 }
 
@@ -127,8 +128,8 @@ pub(super) fn sandbox(verb: SandboxVerb) -> Result<ExitCode> {
             urls(&sandbox.database_url, &sandbox.amqp_url);
         }
         SandboxVerb::Status => match Sandbox::status(&directory)? {
-            Some(status) => urls(&status.database_url, &status.amqp_url),
-            None => {
+            Some(Status { database_url: Some(database), amqp_url: Some(broker), .. }) => urls(&database, &broker),
+            Some(_) | None => {
                 output::line("no private servers run here; `leveret sandbox start` starts them");
                 return Ok(ExitCode::FAILURE);
             }

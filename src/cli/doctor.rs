@@ -20,7 +20,7 @@ const STUCK_MAX: i64 = 20;
 /// A clock this far from the database's is worth a word: only punctuality suffers, but people compare logs.
 const CLOCK_MAX_S: f64 = 2.0;
 /// An outbox row older than this means that nobody relays.
-const OUTBOX_MAX_S: f64 = 60.0;
+const OUTBOX_MAX: Duration = Duration::from_secs(60);
 
 struct Finding {
     what: &'static str,
@@ -32,7 +32,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     super::dev::fall_back_to_sandbox(&mut config);
     let mut findings = Vec::new();
     let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
-    match migrate::check(&config.database.url).await {
+    match migrate::fits(&config.database.url).await {
         Ok(()) => add("schema", true, "is this binary's".into()),
         Err(error) => add("schema", false, error.to_string()),
     }
@@ -65,15 +65,15 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
     let stuck = stuck::list(&mut conn, STUCK_MAX).await?;
     let says = match stuck.is_empty() {
         true => "nothing is stuck".into(),
-        false => stuck.iter().map(|one| format!("{}: {}", one.instance, one.why)).collect::<Vec<_>>().join("; "),
+        false => stuck.iter().map(|one| format!("{}: {}", one.instance, one.why.name())).collect::<Vec<_>>().join("; "),
     };
-    let backlog = outbox::backlog(&mut conn).await?;
-    let age = backlog.oldest_seconds;
-    let aged = format!("{} rows wait, the oldest for {}", backlog.rows, duration::format(Duration::from_secs_f64(age)));
+    let backlog = outbox::find_backlog(&mut conn).await?;
+    let age = backlog.oldest_age.unwrap_or_default();
+    let aged = format!("{} rows wait, the oldest for {}", backlog.unsent, duration::format(age));
     let dead = format!("{} rows were given up because nobody is bound to their routing key", backlog.dead);
     Ok(vec![
         Finding { what: "instances", good: stuck.is_empty(), says },
-        Finding { what: "outbox", good: age < OUTBOX_MAX_S, says: aged },
+        Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
     ])
 }

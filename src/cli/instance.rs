@@ -151,7 +151,14 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
             let rows = page.items.into_iter().map(|one| {
                 let at = if one.at.is_empty() { "–".into() } else { one.at.join(", ") };
                 let name = format!("{} v{}", one.definition, one.version);
-                vec![one.id.to_string(), name, one.key.unwrap_or_default(), one.status, at, output::moment(one.started_at)]
+                vec![
+                    one.id.to_string(),
+                    name,
+                    one.key.unwrap_or_default(),
+                    one.status,
+                    at,
+                    output::moment(one.started_at),
+                ]
             });
             output::table(&["id", "definition", "key", "status", "at", "started"], rows.collect());
             if page.next.is_some() {

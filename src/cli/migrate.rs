@@ -22,7 +22,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         bail!("no database is configured: set DATABASE_URL, or `database.url` in leveret.toml");
     }
     if arguments.check {
-        migrate::check(url).await?;
+        migrate::fits(url).await?;
         output::line("the schema is this binary's");
     } else {
         let applied = migrate::run(url).await?;

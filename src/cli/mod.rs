@@ -127,7 +127,9 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
 fn short_lived(mut config: Config, handlers: Handlers) -> Result<App> {
     dev::fall_back_to_sandbox(&mut config);
     if config.database.url.is_empty() {
-        anyhow::bail!("no database is configured: set DATABASE_URL, or `database.url` in leveret.toml, or run `leveret dev`");
+        anyhow::bail!(
+            "no database is configured: set DATABASE_URL, or `database.url` in leveret.toml, or run `leveret dev`"
+        );
     }
     // One command needs one connection, and never waits for the other's.
     config.database.pool_max = 2;

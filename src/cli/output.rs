@@ -20,11 +20,6 @@ pub(super) fn line(text: impl AsRef<str>) {
     println!("{}", escape(text.as_ref()));
 }
 
-/// Prints text that was laid out already.
-pub(super) fn text(text: &str) {
-    print!("{text}");
-}
-
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
@@ -39,7 +34,7 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) {
 /// A table as text.
 pub(super) fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
     for row in rows {
         table.add_row(row.iter().map(|cell| escape(cell)).collect::<Vec<_>>());

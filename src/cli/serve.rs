@@ -23,9 +23,8 @@ pub(super) struct Arguments {
 }
 
 fn role(name: &str) -> Result<Role, String> {
-    Role::parse(name).ok_or_else(|| {
-        format!("there is no role `{name}`; there are {}", Role::ALL.map(Role::name).join(", "))
-    })
+    Role::parse(name)
+        .ok_or_else(|| format!("there is no role `{name}`; there are {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 /// A process that plays its roles.
@@ -45,7 +44,7 @@ impl Running {
         if config.database.url.is_empty() || config.broker.url.is_empty() {
             bail!("database and broker must be configured: DATABASE_URL and AMQP_URL, or leveret.toml");
         }
-        store::migrate::check(&config.database.url).await.context("the database cannot be used")?;
+        store::migrate::fits(&config.database.url).await.context("the database cannot be used")?;
         let name = format!("leveret {}", std::process::id());
         let (app, handed_over) = App::new(config, handlers, &name)?;
         app.store.probe().await.map(|now| app.clock.observe(now)).context("the database does not answer")?;

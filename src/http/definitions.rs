@@ -56,10 +56,7 @@ pub(super) async fn list(State(door): State<Door>) -> Result<Json<Value>, Proble
     Ok(Json(json!({ "items": views::definitions(&mut conn).await? })))
 }
 
-pub(super) async fn get(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-) -> Result<Json<DefinitionView>, Problem> {
+pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<DefinitionView>, Problem> {
     show(&door, &name, None).await
 }
 

@@ -46,15 +46,16 @@ pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoRespons
 /// Figures that only the database knows, read when they are asked for.
 async fn measure(door: &Door) -> Result<(), store::Error> {
     let mut conn = door.app.store.duties().await?;
-    let figures = store::figures::read(&mut conn, door.app.config.recovery.after).await?;
-    for (status, count) in &figures.instances {
-        metrics::gauge!(telemetry::INSTANCES, "status" => status.clone()).set(*count as f64);
+    for (status, count) in store::instances::count_by_status(&mut conn).await? {
+        metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
     }
-    metrics::gauge!(telemetry::OUTBOX_ROWS).set(figures.outbox_rows as f64);
-    metrics::gauge!(telemetry::OUTBOX_OLDEST).set(figures.outbox_oldest_seconds);
-    metrics::gauge!(telemetry::STUCK).set(figures.stuck as f64);
-    for (pool, in_use) in door.app.store.in_use() {
-        metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(in_use as f64);
+    let backlog = store::outbox::find_backlog(&mut conn).await?;
+    metrics::gauge!(telemetry::OUTBOX_ROWS).set(backlog.unsent as f64);
+    metrics::gauge!(telemetry::OUTBOX_OLDEST).set(backlog.oldest_age.unwrap_or_default().as_secs_f64());
+    let stuck = store::stuck::count(&mut conn, door.app.config.recovery.after).await?;
+    metrics::gauge!(telemetry::STUCK).set(stuck as f64);
+    for (pool, used) in ["steps", "duties"].into_iter().zip(door.app.store.in_use()) {
+        metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(used.lent as f64);
     }
     Ok(())
 }

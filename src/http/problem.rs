@@ -91,7 +91,7 @@ impl From<store::Error> for Problem {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
             }
             store::Error::NotFound(what) => Problem::not_found(what),
-            store::Error::Bug(what) => {
+            store::Error::Duplicate(what) | store::Error::Bug(what) => {
                 tracing::error!(error = %what, "a request failed");
                 Problem::internal("see the log of the server")
             }

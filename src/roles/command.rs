@@ -43,9 +43,11 @@ fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command)
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     // serde_json stops at 128 levels, so hostile nesting ends here.
-    let value: Value = serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let value: Value =
+        serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
     contract::refuse_nul(&value)?;
-    serde_path_to_error::deserialize(value).map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
 }
 
 fn origin(delivery: &Delivery) -> Result<Origin, String> {

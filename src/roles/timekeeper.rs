@@ -9,9 +9,8 @@ use crate::app::App;
 use crate::broker::Queue;
 use crate::contract;
 use crate::step::{self, step_command};
-use crate::store::instances::Silent;
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::{self, Transaction, bookmarks, history, instances, messages};
+use crate::store::{self, Silent, Transaction, bookmarks, history, messages};
 
 /// Timers or branches woken in one transaction.
 const BATCH_MAX: i64 = 500;
@@ -76,9 +75,11 @@ async fn wake_silent(app: &App) -> Result<usize, store::Error> {
     let busy = busy_lanes(app).await?;
     let recovery = &app.config.recovery;
     let mut transaction = Transaction::begin(app.store.duties().await?).await?;
-    let silent =
-        instances::claim_silent(&mut transaction, recovery.after, recovery.after_max, &busy, BATCH_MAX).await?;
-    let rows: Vec<OutboxRow> = silent.iter().map(|silent| continuation(app, silent)).collect::<Result<_, _>>()?;
+    let silent = store::claim_silent(&mut transaction, recovery.after, recovery.after_max, &busy, BATCH_MAX).await?;
+    let mut rows: Vec<OutboxRow> = Vec::with_capacity(silent.len());
+    for one in &silent {
+        rows.extend(continuations(app, one)?);
+    }
     if !rows.is_empty() {
         tracing::info!(branches = rows.len(), "waking branches that have been silent for too long");
         metrics::counter!(crate::telemetry::BRANCHES_WOKEN).increment(rows.len() as u64);
@@ -86,17 +87,21 @@ async fn wake_silent(app: &App) -> Result<usize, store::Error> {
     commit(app, transaction, rows).await
 }
 
-fn continuation(app: &App, silent: &Silent) -> Result<OutboxRow, store::Error> {
-    let body =
-        contract::Continue { instance: silent.instance.0, branch: silent.branch.0, sequence: silent.sequence };
-    step_command(app, &silent.lane, "continue", &body, None)
+fn continuations(app: &App, (instance, branches, lane): &Silent) -> Result<Vec<OutboxRow>, store::Error> {
+    branches
+        .iter()
+        .map(|(branch, sequence)| {
+            let body = contract::Continue { instance: instance.0, branch: branch.0, sequence: *sequence };
+            step_command(app, lane, "continue", &body, None)
+        })
+        .collect()
 }
 
 /// Lanes whose queue holds undelivered messages: a backlog must not breed.
 async fn busy_lanes(app: &App) -> Result<Vec<String>, store::Error> {
     let lanes = {
         let mut conn = app.store.duties().await?;
-        instances::ready_lanes(&mut conn).await?
+        store::ready_lanes(&mut conn).await?
     };
     let mut busy = Vec::new();
     for lane in lanes {
@@ -126,7 +131,8 @@ async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
         let mut conn = app.store.duties().await?;
         bookmarks::next_check_at(&mut conn).await?
     };
-    let until_next = |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    let until_next =
+        |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let sleep = next.map_or(app.config.timers.sweep_every, until_next);
     let sleep = sleep.clamp(REST_MIN, app.config.timers.sweep_every);
     tokio::select! {
@@ -138,8 +144,9 @@ async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
 
 async fn keep_house(app: &App) -> Result<(), store::Error> {
     let mut conn = app.store.duties().await?;
-    history::ensure_partitions(&mut conn, app.clock.now()).await?;
+    let now = app.clock.now();
+    history::ensure_partitions(&mut conn, now).await?;
     // Bounded batches until nothing is left to remove.
-    while messages::delete_expired(&mut conn, BATCH_MAX).await? >= BATCH_MAX as usize {}
+    while messages::delete_expired_before(&mut conn, now, BATCH_MAX).await? >= BATCH_MAX as usize {}
     Ok(())
 }

@@ -39,7 +39,8 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 
 async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
     let mut filed = command::letter(letter);
-    let reason = filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
+    let reason =
+        filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // An internal command that cannot be delivered must not be revived by the sweep for ever: its branch becomes an incident.
     if let Ok(received) = command::read(letter, app.config.limits.message_max)
         && let Command::Continue(at) = received.command

@@ -12,7 +12,7 @@ use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId, Refusal};
-use crate::step::{self, Delivered, Error, Follow, Moved, Origin, Started, Steer, Steered};
+use crate::step::{self, Delivered, Error, Moved, Origin, Started, Steer, Steered};
 use crate::store;
 use crate::telemetry;
 
@@ -84,11 +84,13 @@ async fn handle(app: &App, delivery: Delivery) {
             Err(Error::Store(store::Error::Busy(_) | store::Error::Conflict)) => {
                 tokio::time::sleep(Duration::from_millis(20 * u64::from(attempt) + fastrand::u64(0..30))).await;
             }
-            Err(Error::Store(error @ (store::Error::NotFound(_) | store::Error::Bug(_)))) => {
+            Err(Error::Store(
+                error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_)),
+            )) => {
                 tracing::error!(%error, "a command cannot be handled");
                 return bury(app, delivery, &error.to_string(), received.origin.as_ref()).await;
             }
-            Err(error @ (Error::Refused(_) | Error::NotFound(_) | Error::Reused(_))) => {
+            Err(error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_))) => {
                 return bury(app, delivery, &error.to_string(), received.origin.as_ref()).await;
             }
         }
@@ -238,4 +240,3 @@ async fn database_is_back(app: &App) {
         }
     }
 }
-

@@ -69,7 +69,8 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
         let answer = Answer::of("delivered", Some(id));
         let (before, step, now) = found;
         let inbox = origin.inbox("message", &answer);
-        let moved = write_guarded(app, transaction, (&before, step, now), Some((inbox, origin, &answer)), origin.follow);
+        let moved =
+            write_guarded(app, transaction, (&before, step, now), Some((inbox, origin, &answer)), origin.follow);
         return match moved.await? {
             Moved::To(position) => Ok(Delivered::To(position)),
             // The correlation lock is held by us, the row lock too: only a repetition of this message can be in between.
@@ -122,8 +123,8 @@ async fn keep(
         name: command.name,
         key: command.key,
         data: command.data,
-        app_id: origin.app_id.clone(),
-        message_id: origin.message_id.clone(),
+        app_id: Some(origin.app_id.clone()),
+        message_id: Some(origin.message_id.clone()),
     };
     messages::keep(&mut transaction, &message, time_to_live).await?;
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();

@@ -60,7 +60,9 @@ pub(super) async fn run(
 async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: Transaction) -> Result<Ran, Error> {
     let Some(handler) = app.handlers.find(&call.handler) else {
         transaction.rollback().await;
-        return Err(store::Error::Busy(format!("the handler `{}` is not registered in this process", call.handler)).into());
+        return Err(
+            store::Error::Busy(format!("the handler `{}` is not registered in this process", call.handler)).into()
+        );
     };
     transaction.savepoint().await?;
     let told = Call {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, Follow};
 use crate::app::App;
 use crate::engine::InstanceId;
-use crate::store::dead_letters::{self, NewDeadLetter};
+use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox};
@@ -22,7 +22,7 @@ pub struct Origin {
     /// Which one it is: together with `app_id` it is handled once.
     pub message_id: String,
     /// SHA-256 of the body: the same id with another body is refused.
-    pub body_hash: Vec<u8>,
+    pub body_hash: [u8; 32],
     /// Whether whoever commits stays to drive what becomes ready.
     pub follow: Follow,
     /// W3C trace context of the message.
@@ -56,7 +56,7 @@ impl Origin {
         Self {
             app_id: app_id.into(),
             message_id: message_id.into(),
-            body_hash: Sha256::digest(body).to_vec(),
+            body_hash: Sha256::digest(body).into(),
             follow,
             trace: None,
             reply_to: None,
@@ -70,7 +70,7 @@ impl Origin {
             app_id: self.app_id.clone(),
             message_id: self.message_id.clone(),
             command: command.into(),
-            body_hash: self.body_hash.clone(),
+            body_hash: self.body_hash,
             instance_id: answer.instance,
             branch: None,
             outcome: if refused { Outcome::Refused } else { Outcome::Accepted },
@@ -153,7 +153,7 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
     outbox::push(&mut transaction, &replies).await?;
     dead_letters::insert(
         &mut transaction,
-        &NewDeadLetter {
+        &DeadLetter {
             reason: reason.into(),
             source: letter.source,
             exchange: letter.exchange,
@@ -161,7 +161,7 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
             kind: letter.kind,
             app_id: letter.app_id,
             message_id: letter.message_id,
-            headers: json!(letter.headers),
+            headers: letter.headers,
             body: letter.body,
             instance_id: None,
         },

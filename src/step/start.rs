@@ -85,7 +85,7 @@ async fn conceive(
     };
     let answer = Answer::of("started", Some(start.id));
     let step =
-        engine::start(&definition, start, &app.context(now)).map_err(|refusal| Error::Refused(refusal.to_string()))?;
+        engine::start(&definition, start, &app.context(now)).map_err(|refusal| Error::Invalid(refusal.to_string()))?;
     let (mut write, followed) = rows::write(app, None, &step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
@@ -94,7 +94,10 @@ async fn conceive(
 
 fn taken(command: &contract::Start) -> String {
     let key = command.key.as_deref().unwrap_or_default();
-    format!("a live instance of `{}` has the key `{key}`; `on_conflict` can be `return` or `replace`", command.definition)
+    format!(
+        "a live instance of `{}` has the key `{key}`; `on_conflict` can be `return` or `replace`",
+        command.definition
+    )
 }
 
 /// Answers with the live instance that has the key.
@@ -149,20 +152,24 @@ async fn replace(app: &App, command: &contract::Start, origin: &Origin, birth: B
             return Err(busy("the instance that had the key has just moved"));
         }
     }
-    match commit::start(&mut transaction, &birth.write, &birth.inbox).await? {
-        commit::Started::Committed(now) => {
+    match commit::guarded(&mut transaction, &birth.write, Some(&birth.inbox)).await {
+        Ok(Guarded::Committed(now)) => {
             transaction.commit().await?;
             app.hand_over(cancelled.outbox);
             tracing::debug!(replaced = %id, by = ?birth.answer.instance, "an instance was replaced");
             Ok(Started::New(Box::new(settle(app, birth.write, now, birth.followed, "start"))))
         }
-        commit::Started::Duplicate(row) => {
+        Ok(Guarded::Duplicate(row)) => {
             transaction.rollback().await;
             origin.again(row).map(Started::Known)
         }
-        commit::Started::KeyTaken => {
+        Ok(Guarded::Conflict) => {
             transaction.rollback().await;
-            Err(busy("another start has just taken the key"))
+            Err(busy("another start has just come in between"))
+        }
+        Err(error) => {
+            transaction.rollback().await;
+            Err(if error.is_key_taken() { busy("another start has just taken the key") } else { error.into() })
         }
     }
 }

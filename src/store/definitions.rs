@@ -1,11 +1,13 @@
 //! Documents by name and version: written once, never changed.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
 use super::schema::leveret::definitions;
 use super::{Connection, Error, refuse_nul};
 use crate::definition::Parsed;
@@ -78,6 +80,24 @@ pub struct Applied {
     pub version: i32,
     /// Whether that version is new.
     pub changed: bool,
+}
+
+/// The version an instance may start on, and the database's time: the newest active one, or the named one if it is active.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_startable(
+    conn: &mut Connection,
+    name: &str,
+    version: Option<i32>,
+) -> Result<Option<(i32, Timestamp)>, Error> {
+    let active = definitions::table
+        .filter(definitions::name.eq(name).and(definitions::status.eq(Status::Active.name())))
+        .filter(definitions::version.eq(version.unwrap_or(0)).or(version.is_none().into_sql::<Bool>()))
+        .order(definitions::version.desc())
+        .select((definitions::version, clock_timestamp()));
+    let row: Option<(i32, Moment)> = active.first(conn).await.optional()?;
+    Ok(row.map(|(version, now)| (version, now.0)))
 }
 
 /// Stores a document as a new active version, unless it is the newest version already.

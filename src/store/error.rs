@@ -26,6 +26,23 @@ pub enum Error {
     Bug(String),
 }
 
+/// A query's error in a handler, as the end of a code (`database.<kind>`) and a sentence.
+pub fn describe(error: &Driver) -> (&'static str, String) {
+    let kind = match error {
+        Driver::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => "unique",
+        Driver::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => "foreign_key",
+        Driver::DatabaseError(DatabaseErrorKind::NotNullViolation, _) => "not_null",
+        Driver::DatabaseError(DatabaseErrorKind::CheckViolation, _) => "check",
+        Driver::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => "serialization",
+        Driver::DatabaseError(_, info) if info.message().contains("deadlock") => "deadlock",
+        Driver::DatabaseError(_, info) if info.message().contains("timeout") => "timeout",
+        Driver::DatabaseError(_, _) => "error",
+        Driver::NotFound => "not_found",
+        _ => "client",
+    };
+    (kind, error.to_string())
+}
+
 /// The rule behind a business key.
 pub(super) const INSTANCES_KEY: &str = "instances_key";
 

@@ -69,6 +69,28 @@ fn known() -> Result<BTreeSet<String>, Error> {
     Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 
+/// Says whether the database at `url` fits this binary; what does not fit is an error with the next step.
+///
+/// # Errors
+/// `Bug` with what is missing or unknown; those of the database.
+pub async fn fits(url: &str) -> Result<(), Error> {
+    let mut conn = Connection::establish(url).await?;
+    let standing = check(&mut conn).await?;
+    if !standing.unknown.is_empty() {
+        return Err(too_old(&standing.unknown));
+    }
+    if !standing.pending.is_empty() {
+        let pending = standing.pending.join(", ");
+        return Err(Error::Bug(format!("migrations are missing ({pending}): run `leveret migrate`")));
+    }
+    Ok(())
+}
+
+fn too_old(unknown: &[String]) -> Error {
+    let unknown = unknown.join(", ");
+    Error::Bug(format!("the database has migrations this binary does not know ({unknown}): use a newer one"))
+}
+
 /// Brings the database at `url` up to date and returns what was applied. Uses a connection of its own, without the
 /// pools' time limits; may be called by any number of processes at once.
 ///
@@ -80,10 +102,7 @@ pub async fn run(url: &str) -> Result<Vec<String>, Error> {
     conn.batch_execute(PREPARE).await?;
     let standing = check(&mut conn).await?;
     if !standing.unknown.is_empty() {
-        let unknown = standing.unknown.join(", ");
-        return Err(Error::Bug(format!(
-            "the database has migrations this binary does not know ({unknown}): use a newer one"
-        )));
+        return Err(too_old(&standing.unknown));
     }
     let mut conn = apply(conn).await?;
     // Months go by without a new version.

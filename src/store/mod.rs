@@ -18,11 +18,18 @@ mod schema;
 mod silent;
 mod statement;
 pub mod stuck;
+mod transaction;
+pub mod views;
 pub mod write;
 
-pub use error::Error;
+pub use error::{Error, describe};
 pub use json::{refuse_nul, refuse_nul_in};
 pub use pool::{Lease, PoolUse, Store};
+pub use silent::{Silent, claim_silent, ready_lanes};
+pub use transaction::Transaction;
 
 /// What every query runs on, and what a handler receives: a connection, inside or outside a transaction.
 pub type Connection = diesel_async::AsyncPgConnection;
+
+/// What a query in a handler fails with.
+pub type QueryError = diesel::result::Error;

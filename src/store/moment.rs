@@ -35,6 +35,13 @@ impl From<Moment> for Timestamp {
     }
 }
 
+/// The database's time.
+pub(super) async fn now(conn: &mut super::Connection) -> Result<Timestamp, super::Error> {
+    use diesel_async::RunQueryDsl;
+    let now: Moment = diesel::select(super::schema::functions::clock_timestamp()).get_result(conn).await?;
+    Ok(now.0)
+}
+
 /// The moment without what the database would not keep.
 pub(super) fn whole_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)

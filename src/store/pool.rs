@@ -68,6 +68,15 @@ impl Store {
         Ok(Lease(Some(self.duties.get().await?)))
     }
 
+    /// Asks the database for its time: the cheapest sign of life.
+    ///
+    /// # Errors
+    /// As [`Store::steps`].
+    pub async fn probe(&self) -> Result<jiff::Timestamp, Error> {
+        let mut conn = self.duties().await?;
+        super::moment::now(&mut conn).await
+    }
+
     /// How much of the pools is in use: steps, then duties.
     pub fn in_use(&self) -> [PoolUse; 2] {
         [&self.steps, &self.duties].map(|pool| {
