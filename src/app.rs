@@ -211,7 +211,6 @@ impl App {
     }
 
     /// A new identity, ordered by time.
-    #[expect(clippy::unused_self, reason = "identity is chance and time, which only the app may ask for")]
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }

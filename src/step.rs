@@ -106,8 +106,9 @@ pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow)
     let definition = app.definition(&instance.definition, instance.version).await?;
     let context = app.context(at.now);
     match engine::needs(&definition, instance, &command, &context) {
-        Need::Handler(call) => handler::run(app, at, call, sequence, follow).await,
-        Need::Messages(wanted) => correlate::receive(app, at, command, &wanted, follow).await,
+        // Boxed, so that the plain step, the hot path, is not as large as its rarer sisters.
+        Need::Handler(call) => Box::pin(handler::run(app, at, call, sequence, follow)).await,
+        Need::Messages(wanted) => Box::pin(correlate::receive(app, at, command, &wanted, follow)).await,
         Need::Nothing => match engine::step(&definition, instance, command, Facts::default(), &context) {
             Ok(step) => write_plain(app, instance, step, at.now, follow).await,
             Err(refusal) => Ok(Moved::Refused(refusal)),
@@ -120,14 +121,7 @@ async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, f
     let kind = step.kind;
     let (write, followed) = rows::write(app, Some(before), &step, now, follow)?;
     if !write.is_plain() {
-        let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-        return match commit::guarded(&mut transaction, &write, None).await? {
-            Guarded::Committed(now) => finish(app, transaction, write, now, followed, kind).await,
-            Guarded::Conflict | Guarded::Duplicate(_) => {
-                transaction.rollback().await;
-                Ok(Moved::Elsewhere)
-            }
-        };
+        return Box::pin(write_apart(app, write, followed, kind)).await;
     }
     fail_point("step::before_commit");
     let mut conn = app.store.steps().await?;
@@ -138,6 +132,18 @@ async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, f
         Some(now) => Moved::To(Box::new(settle(app, write, now, followed, kind))),
         None => Moved::Elsewhere,
     })
+}
+
+/// Writes a step that opens or closes waits, in a transaction.
+async fn write_apart(app: &App, write: Write, followed: bool, kind: &'static str) -> Result<Moved, Error> {
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    match commit::guarded(&mut transaction, &write, None).await? {
+        Guarded::Committed(now) => finish(app, transaction, write, now, followed, kind).await,
+        Guarded::Conflict | Guarded::Duplicate(_) => {
+            transaction.rollback().await;
+            Ok(Moved::Elsewhere)
+        }
+    }
 }
 
 /// Decides and writes under the instance's lock: what a command with a second guard does, and so it cannot lose.

@@ -22,11 +22,13 @@ use serde_json::{Value, json};
 const PYTHON: &str = "/usr/bin/python3";
 /// After this the demonstration has failed.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
+/// Seconds after the last order at which late payments are sent: more than the orders' patience.
+const LATE_AFTER: &str = "6";
 /// Rows of a page.
 const PAGE: i64 = 500;
 
 /// Runs the demonstration; exit code 0 if everything ended as it has to.
-pub fn run(handlers: Handlers) -> ExitCode {
+pub(crate) fn run(handlers: Handlers) -> ExitCode {
     match cli::block_on(demonstrate(handlers)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -107,7 +109,16 @@ async fn thousand(app: &App) -> Result<()> {
     println!("$ examples/data/publish.py --file orders.jsonl");
     let published = python(
         "examples/data/publish.py",
-        &["--url", &broker.url, "--prefix", &broker.prefix, "--file", &file.display().to_string()],
+        &[
+            "--url",
+            &broker.url,
+            "--prefix",
+            &broker.prefix,
+            "--file",
+            &file.display().to_string(),
+            "--late-after",
+            LATE_AFTER,
+        ],
     )?;
     println!("{}", published.trim());
     std::fs::remove_file(&file)?;

@@ -24,7 +24,7 @@ const LOCK: i64 = 7_203_581;
 const ARTICLES: [&str; 5] = ["lamp", "chair", "desk", "shelf", "rug"];
 
 /// The handlers, by the names the definitions in `examples/` use.
-pub fn handlers() -> Handlers {
+pub(crate) fn handlers() -> Handlers {
     Handlers::new()
         .on_start(create_tables)
         .register("reserve-stock", reserve_stock)

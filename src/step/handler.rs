@@ -15,7 +15,7 @@ use crate::store::{self, Transaction, instances};
 /// How a handler left its transaction.
 enum Ran {
     /// It can be committed: with the handler's work, or rolled back to the savepoint.
-    Usable(Transaction, Result<Value, Failure>),
+    Usable(Box<Transaction>, Result<Value, Failure>),
     /// Its connection had to be closed; the failure is a transaction of its own.
     Closed(Failure),
 }
@@ -37,7 +37,7 @@ pub(super) async fn run(
     }
     let command = Command::Continue { branch: call.branch, sequence };
     let (mut transaction, outcome) = match execute(app, at, &call, transaction).await? {
-        Ran::Usable(transaction, outcome) => (transaction, outcome),
+        Ran::Usable(transaction, outcome) => (*transaction, outcome),
         Ran::Closed(failure) => (Transaction::begin(app.store.steps().await?).await?, Err(failure)),
     };
     fail_point("step::handler_done");
@@ -85,7 +85,7 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
     };
     Ok(match outcome {
         Ok(value) => match transaction.release().await {
-            Ok(()) => Ran::Usable(transaction, Ok(value)),
+            Ok(()) => Ran::Usable(Box::new(transaction), Ok(value)),
             // A statement failed, the handler went on as if it had not: PostgreSQL refuses to keep any of it.
             Err(error) => {
                 let message = format!("the handler ignored a database error: {error}");
@@ -94,7 +94,7 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         },
         Err(error) => {
             transaction.undo_to_savepoint().await?;
-            Ran::Usable(transaction, Err(error.into()))
+            Ran::Usable(Box::new(transaction), Err(error.into()))
         }
     })
 }
