@@ -9,7 +9,6 @@ use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamp
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::json::Json;
@@ -18,6 +17,8 @@ use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
 use super::{Connection, Error};
 use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId};
+
+pub use super::locks::lock_correlation;
 
 /// A near timer is left to its hint for this long before the timekeeper looks.
 const HINT_FOR: Duration = Duration::from_secs(5);
@@ -76,49 +77,6 @@ pub struct DueTimer {
     pub due_at: Timestamp,
     /// The instance's lane.
     pub lane: String,
-}
-
-/// Locks names and keys of messages until the transaction ends, in one order for everybody. Whoever opens a wait for a
-/// message and whoever brings one both do this first and read afterwards, so that neither can miss the other.
-///
-/// # Errors
-/// `Busy` when the lock timeout passes.
-pub async fn lock_correlation(conn: &mut Connection, pairs: &[(String, String)]) -> Result<(), Error> {
-    let mut hashes: Vec<i64> = pairs.iter().map(|(name, key)| correlation_hash(name, key)).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
-    lock_all(conn, hashes).await
-}
-
-fn correlation_hash(name: &str, key: &str) -> i64 {
-    // The length keeps ("a", "bc") and ("ab", "c") apart.
-    lock_number(&[b"message", &name.len().to_be_bytes(), name.as_bytes(), key.as_bytes()])
-}
-
-/// A number for an advisory lock.
-pub(super) fn lock_number(parts: &[&[u8]]) -> i64 {
-    let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    let hash: [u8; 32] = hasher.finalize().into();
-    hash[..8].iter().fold(0, |number, byte| (number << 8) | i64::from(*byte))
-}
-
-pub(super) async fn lock_all(conn: &mut Connection, hashes: Vec<i64>) -> Result<(), Error> {
-    struct Lock(Vec<i64>);
-    impl QueryId for Lock {
-        type QueryId = Self;
-        const HAS_STATIC_QUERY_ID: bool = true;
-    }
-    impl QueryFragment<Pg> for Lock {
-        fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-            out.push_sql("SELECT pg_advisory_xact_lock(number) FROM unnest(");
-            out.push_bind_param::<Array<BigInt>, _>(&self.0)?;
-            out.push_sql(") AS number");
-            Ok(())
-        }
-    }
-    Lock(hashes).execute(conn).await?;
-    Ok(())
 }
 
 /// Open waits for a message, the one that has waited longest first.
@@ -342,10 +300,5 @@ mod tests {
     #[test]
     fn a_far_timer_is_looked_at_when_it_is_due() {
         assert_eq!(timer("2026-11-24T10:15:01Z").next_check_at, Some("2026-11-24T10:15:01Z".parse().unwrap()));
-    }
-
-    #[test]
-    fn name_and_key_are_kept_apart_in_a_lock() {
-        assert_ne!(correlation_hash("a", "bc"), correlation_hash("ab", "c"));
     }
 }

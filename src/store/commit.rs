@@ -99,19 +99,14 @@ pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timest
 /// the statement, which would take the whole transaction with it.
 ///
 /// # Errors
-/// Those of the database; `Bug` when the write is no start, or has other guards.
+/// Those of the database; `Bug` when the write is no start, or waits for a message at once: that is for [`guarded`], under
+/// the lock of name and key.
 pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow) -> Result<Started, Error> {
     if write.expected.is_some() {
         return Err(Error::Bug("a write of an instance that is there already is no start".into()));
     }
     if !write.is_plain() {
-        return match whole(conn, write, Some(row)).await {
-            Ok(Guarded::Committed(now)) => Ok(Started::Committed(now)),
-            Ok(Guarded::Duplicate(row)) => Ok(Started::Duplicate(row)),
-            Ok(Guarded::Conflict) => Err(Error::Conflict),
-            Err(error) if error.is_key_taken() => Ok(Started::KeyTaken),
-            Err(error) => Err(error),
-        };
+        return Err(Error::Bug("a start that waits for a message at once needs a transaction of its own".into()));
     }
     match Statement::new(write, Some(row)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
         Ok(Some(now)) => Ok(Started::Committed(now.0)),
@@ -139,15 +134,18 @@ pub async fn whole(conn: &mut Connection, write: &Write, row: Option<&InboxRow>)
 ///
 /// The order is always the same: the instance's row (history, new bookmarks and outbox ride on it: nobody else touches
 /// those of an instance without holding its row), inbox, finished bookmarks, messages. All are sent at once and answered
-/// in turn.
+/// in turn. Only a start asks the inbox first, or its repetition would stumble over its own business key.
 ///
 /// # Errors
 /// Those of the database. A taken business key is `Duplicate`, see [`Error::is_key_taken`].
 pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
+    let is_start = write.expected.is_none();
+    let (asked_first, asked_later) = if is_start { (row, None) } else { (None, row) };
     let shared: &Connection = conn;
     let (mut first, mut second, mut third, mut fourth) = (shared, shared, shared, shared);
-    let moved = Statement::new(write, None).get_result::<Moment>(&mut first);
-    let asked: OptionFuture<_> = row.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
+    let moved = Statement::new(write, asked_first).get_result::<Moment>(&mut first);
+    let asked: OptionFuture<_> =
+        asked_later.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
     let finished: OptionFuture<_> = (!write.finish.is_empty())
         .then(|| Finish { instance: write.instance.id.0, numbers: write.finish.clone() }.execute(&mut third))
         .into();
@@ -156,16 +154,20 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
         .into();
     let (moved, asked, finished, taken) = join!(moved, asked, finished, taken);
 
-    let Some(now) = moved.optional()? else { return Ok(Guarded::Conflict) };
-    if let Some(row) = row
-        && asked.transpose()? != Some(1)
-    {
-        return Ok(Guarded::Duplicate(inbox::get(conn, row).await?));
+    let repetition = match (moved.optional()?, asked.transpose()?) {
+        (None, _) if !is_start => return Ok(Guarded::Conflict),
+        (None, _) => asked_first,
+        (Some(_), Some(0)) => asked_later,
+        (Some(now), _) => {
+            let is_whole = finished.transpose()?.unwrap_or(0) == write.finish.len()
+                && taken.transpose()?.unwrap_or(0) == write.take.len();
+            return Ok(if is_whole { Guarded::Committed(now.0) } else { Guarded::Conflict });
+        }
+    };
+    match repetition {
+        Some(row) => Ok(Guarded::Duplicate(inbox::get(conn, row).await?)),
+        None => Ok(Guarded::Conflict),
     }
-    if finished.transpose()?.unwrap_or(0) != write.finish.len() || taken.transpose()?.unwrap_or(0) != write.take.len() {
-        return Ok(Guarded::Conflict);
-    }
-    Ok(Guarded::Committed(now.0))
 }
 
 struct Finish {

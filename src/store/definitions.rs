@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::definitions;
-use super::{Connection, Error, refuse_nul};
+use super::{Connection, Error, locks, refuse_nul};
 use crate::definition::Parsed;
 
 /// One version of a document.
@@ -109,8 +109,7 @@ pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Er
     let name = parsed.definition.name.as_str();
     conn.transaction::<Applied, Error, _>(async |conn| {
         // Two who apply at once get two versions, one after the other.
-        super::bookmarks::lock_all(conn, vec![super::bookmarks::lock_number(&[b"definition", name.as_bytes()])])
-            .await?;
+        locks::lock_all(conn, vec![locks::lock_number(&[b"definition", name.as_bytes()])]).await?;
         let newest: Option<(i32, String, Vec<u8>)> = definitions::table
             .filter(definitions::name.eq(name))
             .order(definitions::version.desc())

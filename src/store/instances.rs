@@ -3,20 +3,22 @@
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::bookmarks::lock_number;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::instances;
 use super::{Connection, Error};
-use crate::engine::{BranchId, Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
+use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
 
-pub use super::silent::{Silent, claim_silent, ready_lanes};
+mod silent;
+
+pub use super::locks::lock_branch_try;
+pub use silent::{Silent, claim_silent, ready_lanes};
 
 /// An instance as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,35 +135,6 @@ pub async fn find_by_key(conn: &mut Connection, definition: &str, key: &str) -> 
         .await
         .optional()?;
     Ok(id.map(InstanceId))
-}
-
-/// Takes a branch for the rest of the transaction; false if somebody else has it. Held while a handler runs, instead of
-/// the instance's row, so that messages, cancels and other branches are not held up.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_branch_try(conn: &mut Connection, id: InstanceId, branch: BranchId) -> Result<bool, Error> {
-    Ok(TryLock(lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()])).get_result(conn).await?)
-}
-
-struct TryLock(i64);
-
-impl QueryId for TryLock {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for TryLock {
-    type SqlType = Bool;
-}
-
-impl QueryFragment<Pg> for TryLock {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT pg_try_advisory_xact_lock(");
-        out.push_bind_param::<BigInt, _>(&self.0)?;
-        out.push_sql(")");
-        Ok(())
-    }
 }
 
 /// Which instances to list. What is left out filters nothing.

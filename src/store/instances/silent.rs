@@ -10,8 +10,8 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, Error};
 use crate::engine::{BranchId, InstanceId, Phase, State};
+use crate::store::{Connection, Error};
 
 /// An instance that could move and has not: itself, its ready branches with their sequences, its lane.
 pub type Silent = (InstanceId, Vec<(BranchId, i64)>, String);
