@@ -41,6 +41,45 @@ fn an_error_that_will_not_pass_is_tried_once() {
 }
 
 #[test]
+fn each_activity_counts_its_own_attempts() {
+    let text = "
+activities:
+  - { id: a, run: { handler: flaky, input: '${ activity.attempt }' }, retry: { attempts: 2, base: 1s } }
+  - { id: b, run: { handler: flaky, input: '${ activity.attempt }' }, retry: { attempts: 2, base: 1s } }
+";
+    let mut scenario = scenario(text).handler("flaky", |call| match call.attempt {
+        1 => Err(Failure::new("timeout", "once")),
+        _ => Ok(call.input.clone()),
+    });
+    started(&mut scenario);
+    scenario.advance(seconds(9)).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Completed));
+    let attempts = scenario.history().iter().map(|entry| &entry.details["result"]).filter(|result| !result.is_null());
+    assert_eq!(attempts.collect::<Vec<_>>(), [&json!(2), &json!(2)]);
+}
+
+#[test]
+fn work_that_is_done_is_not_tried_again_by_any_policy() {
+    check(
+        "
+variables: { n: 0 }
+activities:
+  - id: a
+    run: { handler: echo, input: {} }
+    retry: { attempts: 5, codes: [expression] }
+    output: { n: result.missing }
+",
+        started,
+        expect![[r#"
+            InstanceStarted
+            ActivityFailed a {"attempt":1,"code":"expression","message":"`result.missing`: there is no member `missing` (it reads result)"}
+            IncidentOpened a {"code":"expression","message":"`result.missing`: there is no member `missing` (it reads result)"}
+            = suspended at a by expression
+        "#]],
+    );
+}
+
+#[test]
 fn each_policy_counts_its_own_failures() {
     let text = "
 activities:

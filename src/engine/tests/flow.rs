@@ -102,6 +102,23 @@ fn a_loop_that_never_waits_becomes_an_incident() {
 }
 
 #[test]
+fn no_handler_runs_beyond_the_bound_of_steps() {
+    let text = "activities: [{ id: a, run: { handler: counted, input: {} }, next: [{ when: result < 99, to: a }, { to: exit }] }]";
+    let mut runs = 0;
+    let mut scenario = scenario(text).limits(10, 1_000).handler("counted", move |_| {
+        runs += 1;
+        Ok(json!(runs))
+    });
+    started(&mut scenario);
+    assert_eq!(scenario.error().unwrap().code, "limit.steps");
+    let last = scenario.history().iter().filter_map(|entry| entry.details["result"].as_i64()).max();
+    assert_eq!(last, Some(10));
+    scenario.retry().unwrap();
+    let last = scenario.history().iter().filter_map(|entry| entry.details["result"].as_i64()).max();
+    assert_eq!(last, Some(20), "the run that was refused has not taken place");
+}
+
+#[test]
 fn a_wait_starts_the_count_of_steps_anew() {
     let text = "
 variables: { n: 0 }

@@ -67,6 +67,12 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
         (branches.iter().all(|branch| branch.phase != Phase::Waiting(Vec::new())), "who waits, waits for something"),
         (branches.iter().all(|branch| definition.activity(&branch.activity).is_some()), "branches stand somewhere"),
         (branches.iter().all(|branch| branch.attempt >= 1), "attempts count from 1"),
+        (
+            branches
+                .iter()
+                .all(|branch| branch.attempt > 1 || (branch.failures.is_empty() && branch.tried_at.is_none())),
+            "what failed before is not counted against a first attempt",
+        ),
         (read == instance.state, "what is stored reads back"),
     ];
     match rules.iter().find(|(holds, _)| !holds) {

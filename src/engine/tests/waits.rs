@@ -102,6 +102,21 @@ fn the_oldest_kept_message_that_fits_is_taken() {
 }
 
 #[test]
+fn a_kept_message_starts_the_count_of_steps_anew() {
+    let text = "
+variables: { n: 0 }
+activities:
+  - { id: a, receive: { name: more }, output: { n: n + 1 }, next: [{ when: n < 20, to: a }, { to: exit }] }
+";
+    let mut scenario = scenario(text).limits(5, 1_000);
+    for n in 0..20 {
+        scenario.keep("more", "k-1", json!(n));
+    }
+    started(&mut scenario);
+    assert_eq!((scenario.status(), scenario.kept().count()), (Some(Status::Completed), 0));
+}
+
+#[test]
 fn a_filter_that_fails_does_not_hold() {
     let mut scenario = scenario(RECEIVE);
     started(&mut scenario);
