@@ -175,11 +175,19 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if the input does not fit; and what [`Scenario::apply`] says.
     pub fn start(&mut self, input: Value) -> Result<(), Error> {
+        self.begin(input)?;
+        self.drive()
+    }
+
+    /// Starts the instance and takes no step yet.
+    ///
+    /// # Errors
+    /// As for [`Scenario::start`].
+    pub fn begin(&mut self, input: Value) -> Result<(), Error> {
         let id = InstanceId(Uuid::from_u128(1));
         let start = Start { id, version: 1, key: self.key.clone(), input, by: None, trace: None };
         let step = engine::start(&self.definition, start, &self.context())?;
-        self.memory.absorb(step)?;
-        self.drive()
+        self.memory.absorb(step)
     }
 
     /// Sends a message: to the wait that is longest open and whose filter holds, or else it is kept.
@@ -201,6 +209,11 @@ impl Scenario {
         Ok(())
     }
 
+    /// Keeps a message as if it had come when nobody waited for it.
+    pub fn keep(&mut self, name: &str, key: &str, data: Value) {
+        self.memory.keep(Message { name: name.to_owned(), key: key.to_owned(), data, kept: None });
+    }
+
     /// Turns the clock on; timers fire at their moments, in their order.
     ///
     /// # Errors
@@ -213,6 +226,15 @@ impl Scenario {
             self.drive()?;
         }
         self.now = until;
+        Ok(())
+    }
+
+    /// Turns the clock on and fires nothing: the timers are late.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] at the end of all calendars.
+    pub fn pass(&mut self, by: Duration) -> Result<(), Error> {
+        self.now = self.now.checked_add(by).map_err(|error| Error::Broken(error.to_string()))?;
         Ok(())
     }
 

@@ -77,6 +77,11 @@ pub(super) fn bounded(value: &Value) -> Value {
     }
 }
 
+/// The details of a history row; null where there is nothing to tell.
+pub(super) fn details(details: Map<String, Value>) -> Value {
+    if details.is_empty() { Value::Null } else { Value::Object(details) }
+}
+
 /// The failure as history, bookmarks and events keep it.
 pub(super) fn brief(failure: &Failure) -> Map<String, Value> {
     let mut brief = Map::new();

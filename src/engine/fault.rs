@@ -195,7 +195,7 @@ impl<'a> Turn<'a> {
     pub(super) fn resume(&mut self, by: Option<String>, reason: Option<String>) {
         self.instance.status = Status::Running;
         let details = on_behalf(by, reason);
-        self.record_whole(EntryKind::IncidentRetried, Value::Object(details.clone()));
+        self.record_whole(EntryKind::IncidentRetried, assign::details(details.clone()));
         self.announce("resumed", details);
     }
 }

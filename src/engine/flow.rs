@@ -176,7 +176,7 @@ impl<'a> Turn<'a> {
             Ending::Cancelled { by, reason } => {
                 self.instance.status = Status::Cancelled;
                 let details = on_behalf(by, reason);
-                self.record_whole(EntryKind::InstanceCancelled, Value::Object(details.clone()));
+                self.record_whole(EntryKind::InstanceCancelled, assign::details(details.clone()));
                 self.announce("cancelled", details);
             }
         }
@@ -200,7 +200,7 @@ impl<'a> Turn<'a> {
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
         details.extend(self.turning(stand, way).map(|to| ("next".into(), json!(to))));
-        if details.is_empty() { Value::Null } else { Value::Object(details) }
+        assign::details(details)
     }
 
     /// Where a branch goes, if that is not the following activity.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::{Bookmark, Effect, Entry, Event, Instance, Message, Phase, Step, Wait};
+use crate::engine::{Bookmark, Effect, Entry, Event, Instance, Message, Phase, State, Step, Wait};
 
 use super::Error;
 
@@ -28,6 +28,7 @@ impl Memory {
     pub(super) fn absorb(&mut self, step: Step) -> Result<(), Error> {
         let mut instance = step.instance;
         instance.revision += 1;
+        instance.state = stored(&instance.state)?;
         for effect in step.effects {
             match effect {
                 Effect::Record(entry) => {
@@ -60,6 +61,12 @@ fn known(instance: &Instance) -> BTreeSet<i64> {
 
 fn guard(holds: bool, rule: &str, number: i64) -> Result<(), Error> {
     if holds { Ok(()) } else { Err(Error::Broken(format!("{rule}: {number}"))) }
+}
+
+/// The state as it reads back after it was written.
+fn stored(state: &State) -> Result<State, Error> {
+    let broken = |error: serde_json::Error| Error::Broken(format!("the state cannot be stored: {error}"));
+    serde_json::from_value(serde_json::to_value(state).map_err(broken)?).map_err(broken)
 }
 
 /// Everything the branches of an instance wait for.
