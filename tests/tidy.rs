@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 19] = [
     ("resilience", 0),
     ("contract", 0),
     ("config", 0),
@@ -23,14 +23,13 @@ const FLOORS: [(&str, u8); 20] = [
     ("roles", 4),
     ("http", 4),
     ("cli", 5),
-    ("bench", 5),
     ("sandbox", 5),
     ("main", 5),
     ("lib", 5),
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
-const PEERS: [(&str, &str); 12] = [
+const PEERS: [(&str, &str); 9] = [
     ("definition", "resilience"),
     ("config", "resilience"),
     ("config", "contract"),
@@ -40,9 +39,6 @@ const PEERS: [(&str, &str); 12] = [
     ("step", "handlers"),
     ("app", "handlers"),
     ("cli", "sandbox"),
-    ("cli", "bench"),
-    ("bench", "sandbox"),
-    ("bench", "cli"),
 ];
 
 /// A room may reach one floor up here, and the reason.
@@ -58,7 +54,7 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("lapin", &["broker"]),
     ("axum", &["http"]),
     ("clap", &["cli"]),
-    ("anyhow", &["cli", "bench", "sandbox"]),
+    ("anyhow", &["cli", "sandbox"]),
     ("cel", &["definition"]),
     ("saphyr_parser", &["definition"]),
 ];
@@ -118,34 +114,34 @@ fn rooms_used(code: &str) -> Vec<String> {
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         match rest.strip_prefix('{') {
-            Some(list) => {
-                let mut depth = 0;
-                let mut word = String::new();
-                for c in list.chars() {
-                    match c {
-                        '}' if depth == 0 => break,
-                        '{' => depth += 1,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => word.clear(),
-                        c if depth == 0 && (c.is_alphanumeric() || c == '_') => {
-                            word.push(c);
-                            continue;
-                        }
-                        _ => {}
-                    }
-                    if depth <= 1 && !word.is_empty() {
-                        used.push(std::mem::take(&mut word));
-                    }
-                }
-                if !word.is_empty() {
-                    used.push(word);
-                }
-            }
+            Some(list) => used.extend(first_words(list)),
             None => used.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()),
         }
     }
     used.retain(|room| FLOORS.iter().any(|(name, _)| name == room));
     used
+}
+
+/// The first word of each entry of `a, b::{c, d}, e}`.
+fn first_words(list: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut depth = 0;
+    let mut inside = false;
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                words.push(String::new());
+                inside = false;
+            }
+            ':' if depth == 0 => inside = true,
+            c if depth == 0 && !inside && (c.is_alphanumeric() || c == '_') => words.last_mut().unwrap().push(c),
+            _ => {}
+        }
+    }
+    words
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::broker::Queue;
 use crate::contract;
 use crate::step::{self, step_command};
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::{self, Silent, Transaction, bookmarks, history, messages};
+use crate::store::{self, Transaction, bookmarks, history, instances, messages};
 
 /// Timers or branches woken in one transaction.
 const BATCH_MAX: i64 = 500;
@@ -75,7 +75,8 @@ async fn wake_silent(app: &App) -> Result<usize, store::Error> {
     let busy = busy_lanes(app).await?;
     let recovery = &app.config.recovery;
     let mut transaction = Transaction::begin(app.store.duties().await?).await?;
-    let silent = store::claim_silent(&mut transaction, recovery.after, recovery.after_max, &busy, BATCH_MAX).await?;
+    let silent =
+        instances::claim_silent(&mut transaction, recovery.after, recovery.after_max, &busy, BATCH_MAX).await?;
     let mut rows: Vec<OutboxRow> = Vec::with_capacity(silent.len());
     for one in &silent {
         rows.extend(continuations(app, one)?);
@@ -87,7 +88,7 @@ async fn wake_silent(app: &App) -> Result<usize, store::Error> {
     commit(app, transaction, rows).await
 }
 
-fn continuations(app: &App, (instance, branches, lane): &Silent) -> Result<Vec<OutboxRow>, store::Error> {
+fn continuations(app: &App, (instance, branches, lane): &instances::Silent) -> Result<Vec<OutboxRow>, store::Error> {
     branches
         .iter()
         .map(|(branch, sequence)| {
@@ -101,7 +102,7 @@ fn continuations(app: &App, (instance, branches, lane): &Silent) -> Result<Vec<O
 async fn busy_lanes(app: &App) -> Result<Vec<String>, store::Error> {
     let lanes = {
         let mut conn = app.store.duties().await?;
-        store::ready_lanes(&mut conn).await?
+        instances::ready_lanes(&mut conn).await?
     };
     let mut busy = Vec::new();
     for lane in lanes {

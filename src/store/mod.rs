@@ -25,7 +25,6 @@ pub mod write;
 pub use error::{Error, describe};
 pub use json::{refuse_nul, refuse_nul_in};
 pub use pool::{Lease, PoolUse, Store};
-pub use silent::{Silent, claim_silent, ready_lanes};
 pub use transaction::Transaction;
 
 /// What every query runs on, and what a handler receives: a connection, inside or outside a transaction.

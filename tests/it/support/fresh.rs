@@ -57,8 +57,8 @@ async fn template(sandbox: &Sandbox) -> String {
 }
 
 /// Brings the template to the newest schema; leaves no connection open, or it could not be copied.
-async fn prepare_template(_url: &str) {
-    // SEAM: `leveret::store::migrate(_url).await.unwrap();` as soon as the store has it.
+async fn prepare_template(url: &str) {
+    leveret::store::migrate::run(url).await.unwrap();
 }
 
 fn migrations_fingerprint() -> String {
