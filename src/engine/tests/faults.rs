@@ -1,7 +1,7 @@
 //! Attempts, errors caught and not, incidents.
 
 use super::*;
-use crate::engine::{Refusal, Status};
+use crate::engine::{EntryKind, Refusal, Status};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -54,8 +54,8 @@ activities:
     started(&mut scenario);
     scenario.advance(seconds(9)).unwrap();
     assert_eq!(scenario.status(), Some(Status::Completed));
-    let attempts = scenario.history().iter().map(|entry| &entry.details["result"]).filter(|result| !result.is_null());
-    assert_eq!(attempts.collect::<Vec<_>>(), [&json!(2), &json!(2)]);
+    let pauses = scenario.history().iter().filter(|entry| entry.kind == EntryKind::ActivityRetryScheduled);
+    assert_eq!(pauses.count(), 2, "each failed at its first attempt");
 }
 
 #[test]
@@ -320,6 +320,39 @@ fn a_retry_begins_with_the_first_attempt() {
             = running at a
         "#]],
     );
+}
+
+#[test]
+fn a_retry_has_all_its_time_again() {
+    let text = "
+activities:
+  - id: a
+    run: { handler: fail, input: { code: timeout } }
+    retry: { attempts: 9, base: 4s, factor: 1, within: 5s }
+";
+    let mut scenario = scenario(text);
+    started(&mut scenario);
+    scenario.advance(seconds(600)).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Suspended));
+    scenario.retry().unwrap();
+    assert_eq!(scenario.status(), Some(Status::Running), "the second attempt is waited for");
+}
+
+#[test]
+fn an_error_entry_that_leads_nowhere_assigns_nothing() {
+    let mut scenario = scenario(
+        "
+variables: { seen: 0 }
+activities:
+  - id: a
+    run: { handler: fail, input: {} }
+    on_error: [{ output: { seen: 1 } }]
+    next: [{ when: result.missing, to: a }, { to: exit }]
+",
+    );
+    started(&mut scenario);
+    assert_eq!(scenario.error().unwrap().code, "expression");
+    assert_eq!(variable(&scenario, "seen"), json!(0));
 }
 
 #[test]
