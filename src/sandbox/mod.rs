@@ -46,7 +46,7 @@ impl Profile {
         [Self::Durable, Self::Test].into_iter().find(|profile| profile.name() == name)
     }
 
-    /// `.leveret/<profile>` below a directory, usually the working directory.
+    /// `<parent>/.leveret/<profile>`; the parent is the directory that holds `.leveret`, usually the working directory.
     pub fn directory(self, parent: &Path) -> PathBuf {
         parent.join(DIRECTORY).join(self.name())
     }

@@ -103,11 +103,17 @@ impl Query for Kept<'_> {
 
 impl QueryFragment<Pg> for Kept<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT id, name, key, data FROM leveret.messages WHERE (name, key) IN (SELECT * FROM unnest(");
+        // Pair by pair through the index; asked for all pairs at once, the planner may read every message instead.
+        out.push_sql("SELECT kept.id, kept.name, kept.key, kept.data FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.names)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-        out.push_sql(")) AND expires_at > now() ORDER BY id LIMIT ");
+        out.push_sql(
+            ") AS wanted (name, key) CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
+             WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now() ORDER BY m.id LIMIT ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(") AS kept ORDER BY kept.id LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
         Ok(())
     }

@@ -44,6 +44,8 @@ impl Drop for Fresh {
 async fn template(sandbox: &Sandbox) -> String {
     let fingerprint = migrations_fingerprint();
     let name = format!("template_{fingerprint}");
+    // It is not there yet if somebody else runs the servers.
+    fs::create_dir_all(sandbox.directory()).unwrap();
     let lock = File::create(sandbox.directory().join("template.lock")).unwrap();
     lock.lock().unwrap();
     if !sandbox.has_database(&name).unwrap() {
