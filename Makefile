@@ -16,7 +16,7 @@ help: ## List what there is
 
 dev: ## Start servers and every role, apply the examples, and stay
 	@$(servers)
-	cargo run -- dev
+	cargo run --example orders -- dev
 
 demo: ## Run one example from start to end, print its history, and exit
 	@$(servers)

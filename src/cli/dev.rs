@@ -16,8 +16,8 @@ use crate::sandbox::{Profile, Sandbox, Status};
 use crate::store::{definitions, migrate};
 use crate::telemetry;
 
-/// Where private servers live, below the current directory.
-const DIRECTORY: &str = ".leveret";
+/// Private servers live in `.leveret` below this.
+const DIRECTORY: &str = ".";
 /// Documents that are applied at the start.
 const EXAMPLES: &str = "examples";
 
