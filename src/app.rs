@@ -228,7 +228,8 @@ impl App {
         if let Some(known) = self.cached_definition(name, version) {
             return Ok(known);
         }
-        let mut conn = self.store.steps().await?;
+        // Not of the steps' pool: callers may hold one of those, and all of them waiting for another would wait for ever.
+        let mut conn = self.store.duties().await?;
         let stored = definitions::find(&mut conn, name, Some(version)).await?;
         drop(conn);
         let stored = stored.ok_or_else(|| store::Error::NotFound(format!("definition `{name}` version {version}")))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::command::{self, Received};
 use super::stride::{self, Held};
@@ -18,6 +18,10 @@ use crate::telemetry;
 
 /// Tries of one delivery while the database is busy; then it goes down the ladder.
 const TRIES_MAX: u32 = 5;
+/// Deliveries in hand for each stride at once: hints that are early wait in memory, and must not keep others from coming.
+const PREFETCH_PER_STRIDE: usize = 8;
+/// The pause before another try: this times the number of tries, and up to this more.
+const BUSY_FOR_MS: u64 = 25;
 /// The pause before a command that found everybody busy is looked at again.
 const LATER: Duration = Duration::from_secs(1);
 /// A timer hint this early is waited for in memory; one earlier goes down the ladder again.
@@ -25,42 +29,51 @@ const EARLY_MAX: Duration = Duration::from_millis(120);
 /// The pause between two looks whether the database is back.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 
+/// What all consumers of a process share.
+#[derive(Clone)]
+struct Gates {
+    /// One bound for all queues: strides at once.
+    strides: Arc<Semaphore>,
+    /// Held while a command is carried out that came again. One of them may have killed its worker: alone, it cannot take
+    /// innocent neighbours with it, whose deliveries would then look as guilty as its own.
+    suspects: Arc<Mutex<()>>,
+}
+
 /// Starts a consumer for the commands and one for each lane.
 pub fn start(app: &App) {
-    // One bound for all queues of the process: strides at once.
     let strides = Arc::new(Semaphore::new(app.config.worker.concurrency));
+    let gates = Gates { strides, suspects: Arc::default() };
     let mut queues = vec![Queue::Commands];
     queues.extend(app.config.worker.lanes.iter().cloned().map(Queue::Steps));
     for queue in queues {
-        let strides = strides.clone();
-        app.supervise("worker", move |app| run(app, queue.clone(), strides.clone()));
+        let gates = gates.clone();
+        app.supervise("worker", move |app| run(app, queue.clone(), gates.clone()));
     }
 }
 
-async fn run(app: App, queue: Queue, strides: Arc<Semaphore>) -> Result<(), store::Error> {
-    let prefetch = u16::try_from(app.config.worker.concurrency).unwrap_or(u16::MAX);
+async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
+    let prefetch = u16::try_from(app.config.worker.concurrency * PREFETCH_PER_STRIDE).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
-    let stop = app.stop.clone();
+    let begin = |delivery: Delivery| {
+        let (app, gates) = (app.clone(), gates.clone());
+        app.tasks.clone().spawn(async move { Box::pin(handle(&app, delivery, &gates)).await });
+    };
     loop {
-        let delivery = tokio::select! {
-            delivery = deliveries.next() => delivery,
-            () = stop.cancelled() => break,
-        };
-        let Some(delivery) = delivery else { break };
-        let Ok(stride) = strides.clone().acquire_owned().await else { break };
-        let app = app.clone();
-        app.tasks.clone().spawn(async move {
-            handle(&app, delivery).await;
-            drop(stride);
-        });
+        tokio::select! {
+            delivery = deliveries.next() => match delivery {
+                Some(delivery) => begin(delivery),
+                None => break,
+            },
+            () = app.stop.cancelled() => break,
+        }
     }
-    // What was delivered and not begun goes back untouched; what was begun runs to its end in `tasks`.
-    deliveries.cancel().await;
+    // What was delivered is finished here, one step each: a clean stop causes no redelivery.
+    deliveries.drain().await.into_iter().for_each(begin);
     Ok(())
 }
 
 /// Carries one delivery to its acknowledgement.
-async fn handle(app: &App, delivery: Delivery) {
+async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
     telemetry::count_delivery(&delivery.queue.name(), delivery.redelivered);
     let received = match command::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
@@ -72,30 +85,67 @@ async fn handle(app: &App, delivery: Delivery) {
             Due::Later => return later(app, delivery, fire.due_at).await,
         }
     }
+    let _alone = match delivery.redelivered {
+        true => Some(gates.suspects.lock().await),
+        false => None,
+    };
+    // Closed never; were it, one stride too many would be the lesser evil.
+    let _stride = gates.strides.acquire().await;
     for attempt in 1..=TRIES_MAX {
         match carry_out(app, &received, &delivery).await {
             Ok(Held::Done) => return acknowledge(delivery).await,
             Ok(Held::Elsewhere) => return later(app, delivery, app.clock.now() + LATER).await,
             Ok(Held::Early(due_at)) => return later(app, delivery, due_at).await,
-            Err(Error::Store(store::Error::Unavailable(error))) => {
-                tracing::warn!(%error, "the database is away; holding what was delivered until it answers");
-                database_is_back(app).await;
-            }
-            Err(Error::Store(store::Error::Busy(_) | store::Error::Conflict)) => {
-                tokio::time::sleep(Duration::from_millis(20 * u64::from(attempt) + fastrand::u64(0..30))).await;
-            }
-            Err(Error::Store(
-                error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_)),
-            )) => {
-                tracing::error!(%error, "a command cannot be handled");
-                return bury(app, delivery, &error.to_string(), received.origin.as_ref()).await;
-            }
-            Err(error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_))) => {
-                return bury(app, delivery, &error.to_string(), received.origin.as_ref()).await;
-            }
+            Err(error) => match verdict(error) {
+                Verdict::Away(error) => {
+                    tracing::warn!(%error, "the database is away; holding what was delivered until it answers");
+                    database_is_back(app).await;
+                }
+                Verdict::Again => {
+                    let pause = BUSY_FOR_MS * u64::from(attempt) + fastrand::u64(0..BUSY_FOR_MS);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                Verdict::Never(reason) => {
+                    give_up(app, &received.command).await;
+                    return bury(app, delivery, &reason, received.origin.as_ref()).await;
+                }
+            },
         }
     }
     later(app, delivery, app.clock.now() + LATER).await;
+}
+
+/// A step command that can never be carried out becomes an incident: the timekeeper would revive it again and again.
+async fn give_up(app: &App, command: &Command) {
+    if let Command::Continue(at) = command
+        && let Err(error) = step::give_up(app, InstanceId(at.instance), BranchId(at.branch), at.sequence).await
+    {
+        tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the timekeeper will try again");
+    }
+}
+
+/// What an error means for the delivery.
+enum Verdict {
+    /// Hold it until the database is back.
+    Away(String),
+    /// Try it again in a moment.
+    Again,
+    /// File it with this reason.
+    Never(String),
+}
+
+fn verdict(error: Error) -> Verdict {
+    match error {
+        Error::Store(store::Error::Unavailable(error)) => Verdict::Away(error),
+        Error::Store(store::Error::Busy(_) | store::Error::Conflict) => Verdict::Again,
+        Error::Store(error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_))) => {
+            tracing::error!(%error, "a command cannot be handled");
+            Verdict::Never(error.to_string())
+        }
+        error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_)) => {
+            Verdict::Never(error.to_string())
+        }
+    }
 }
 
 /// Decides a command and drives what it leaves ready.
@@ -161,8 +211,8 @@ async fn wait_until_due(app: &App, fire: &Fire) -> Due {
     match Duration::try_from(early) {
         Ok(early) if early > EARLY_MAX => Due::Later,
         Ok(early) => {
-            tokio::time::sleep(early).await;
-            Due::Now
+            rest(app, early).await;
+            if app.stop.is_cancelled() { Due::Later } else { Due::Now }
         }
         // Negative: it is due.
         Err(_) => Due::Now,
@@ -202,7 +252,10 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         // Not confirmed: keep the delivery. It comes again when this connection ends, as it is about to.
         Err(error) => {
             tracing::debug!(%error, "the broker is away; the delivery will come again");
-            app.broker.connected().await;
+            tokio::select! {
+                () = app.broker.connected() => {}
+                () = app.stop.cancelled() => {}
+            }
             requeue(delivery).await;
         }
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Error, Follow, Moved, Position, fail_point, write_guarded};
 use crate::app::App;
+use crate::contract;
 use crate::engine::{self, Command, Facts, Failure, HandlerCall, Refusal};
 use crate::handlers::Call;
 use crate::store::{self, Transaction, instances};
@@ -84,6 +85,11 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         Err(_) => return Ok(closed(transaction, timed_out(call.timeout))),
     };
     Ok(match outcome {
+        Ok(value) if contract::refuse_nul(&value).is_err() => {
+            transaction.undo_to_savepoint().await?;
+            let failure = Failure::new("handler.result", "the result holds \\u0000, which PostgreSQL cannot keep");
+            Ran::Usable(Box::new(transaction), Err(failure))
+        }
         Ok(value) => match transaction.release().await {
             Ok(()) => Ran::Usable(Box::new(transaction), Ok(value)),
             // A statement failed, the handler went on as if it had not: PostgreSQL refuses to keep any of it.
