@@ -14,7 +14,7 @@ pub const QUESTIONS_MAX: usize = 64;
 /// `map`, `filter`, `all`, `exists` within each other.
 pub const LOOPS_MAX: usize = 4;
 /// Steps of one evaluation: some tens of milliseconds at most.
-pub const STEPS_MAX: u32 = 200_000;
+pub const STEPS_MAX: u32 = 600_000;
 /// Bytes one evaluation may build, its value included.
 pub const BYTES_MAX: usize = 12 * 1_024 * 1_024;
 /// Elements of a list a function may make.
@@ -22,7 +22,10 @@ pub const ELEMENTS_MAX: usize = 50_000;
 /// Bytes of a compiled `matches` pattern.
 pub const PATTERN_BYTES_MAX: usize = 16 * 1_024;
 /// What one value costs besides its text.
-pub(super) const VALUE_BYTES: usize = 40;
+const VALUE_BYTES: usize = 40;
+/// What a node of a map takes, and the entries it is sure to hold.
+pub(super) const MAP_NODE_BYTES: usize = 640;
+const MAP_NODE_ENTRIES: usize = 6;
 /// Bytes of text that are read for the price of one step.
 const TEXT_BYTES_PER_STEP: usize = 64;
 
@@ -86,8 +89,19 @@ impl Budget {
 
     /// Building something of that many bytes.
     pub(super) fn build(&mut self, bytes: usize) -> Result<(), Fail> {
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(Fail::Bound("it builds more than an expression may"))?;
+        self.keep(bytes)?;
         self.read(bytes)
+    }
+
+    /// Building a map: its nodes have room for eleven entries, and most are half full.
+    pub(super) fn build_map(&mut self, entries: usize) -> Result<(), Fail> {
+        self.build_values(entries)?;
+        self.keep(entries.div_ceil(MAP_NODE_ENTRIES).saturating_mul(MAP_NODE_BYTES))
+    }
+
+    fn keep(&mut self, bytes: usize) -> Result<(), Fail> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Fail::Bound("it builds more than an expression may"))?;
+        Ok(())
     }
 
     /// Building a list or map of that many elements.
@@ -96,6 +110,6 @@ impl Budget {
             return Err(Fail::Bound("it builds a longer list than an expression may"));
         }
         self.steps(count)?;
-        self.build(count * VALUE_BYTES)
+        self.keep(count * VALUE_BYTES)
     }
 }

@@ -148,7 +148,7 @@ impl<'a, 'b> Evaluation<'a, 'b> {
     }
 
     fn map(&mut self, entries: &'a [Element<(Node, Node)>]) -> Answer<'a> {
-        self.budget.build_values(entries.len())?;
+        self.budget.build_map(entries.len())?;
         let mut map = BTreeMap::new();
         for entry in entries {
             let (Element::Always((key, value)) | Element::IfThere((key, value))) = entry;

@@ -70,11 +70,11 @@ pub(super) enum Element<T> {
     IfThere(T),
 }
 
-/// A pattern with the length of its text, which says what matching costs.
+/// A pattern with the number of its states, which says what matching costs.
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub(super) regex: Regex,
-    pub(super) length: usize,
+    pub(super) states: usize,
 }
 
 /// `all`, `exists`, `exists_one`, `map` and `filter`; the element is the innermost local.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Number, Value};
 
-use super::bounds::{Budget, Fail, VALUE_BYTES};
+use super::bounds::{Budget, Fail};
 use crate::resilience::duration;
 
 /// A value while it is computed with.
@@ -132,7 +132,7 @@ impl<'a> Val<'a> {
                 Val::list(list?)
             }
             Value::Object(map) => {
-                budget.build_values(map.len())?;
+                budget.build_map(map.len())?;
                 let map: Result<BTreeMap<_, _>, Fail> = map
                     .into_iter()
                     .map(|(key, v)| {
@@ -211,8 +211,7 @@ impl<'a> Val<'a> {
 
     /// As JSON: moments as RFC 3339, durations as our text, bytes as base64, an empty optional as null.
     pub(super) fn to_json(&self, budget: &mut Budget) -> Result<Value, Fail> {
-        budget.step()?;
-        budget.build(VALUE_BYTES)?;
+        budget.build_values(1)?;
         Ok(match self {
             Val::Null | Val::Missing => Value::Null,
             Val::Bool(value) => Value::Bool(*value),
@@ -226,8 +225,9 @@ impl<'a> Val<'a> {
             }
             Val::Map(map) => {
                 let mut json = JsonMap::new();
+                budget.build_map(map.len())?;
                 for key in map.keys() {
-                    budget.build(key.len() + VALUE_BYTES)?;
+                    budget.build(key.len())?;
                     let value = map.get(key).unwrap_or(Val::Null).to_json(budget)?;
                     json.insert(key.to_owned(), value);
                 }

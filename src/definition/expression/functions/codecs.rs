@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Answer, Function, text};
-use crate::definition::expression::bounds::{Budget, Fail};
+use crate::definition::expression::bounds::{Budget, Fail, MAP_NODE_BYTES};
 use crate::definition::expression::value::Val;
 
 pub(super) const ALL: &[Function] = &[
@@ -28,8 +28,9 @@ fn json_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 
 fn json_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let text = text(&args[0], budget)?;
-    // A parsed list of small numbers takes some 16 times its text.
-    budget.build(text.len().saturating_mul(16))?;
+    // A parsed list of small numbers takes some 16 times its text, a small map much more.
+    let maps = text.bytes().filter(|byte| *byte == b'{').count();
+    budget.build(text.len().saturating_mul(16).saturating_add(maps.saturating_mul(MAP_NODE_BYTES)))?;
     let value = serde_json::from_str(text).map_err(|_| Fail::wrong("the text is no JSON"))?;
     Val::built_from_json(value, budget)
 }

@@ -159,7 +159,7 @@ fn merge<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let mut merged = BTreeMap::new();
     for arg in args {
         let map = map(arg, budget)?;
-        budget.build_values(map.len())?;
+        budget.build_map(map.len())?;
         for key in map.keys() {
             budget.build(key.len())?;
             merged.insert(key.to_owned(), map.get(key).unwrap_or(Val::Null));

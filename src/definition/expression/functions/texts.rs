@@ -7,6 +7,11 @@ use crate::definition::expression::bounds::{Budget, Fail, PATTERN_BYTES_MAX};
 use crate::definition::expression::node::Pattern;
 use crate::definition::expression::value::Val;
 
+/// What a state of a compiled pattern takes at least.
+const BYTES_PER_STATE: usize = 32;
+/// States looked at for the price of one step.
+const STATES_PER_STEP: usize = 5;
+
 pub(super) const ALL: &[Function] = &[
     Function::method("contains", (2, 2), |args, budget| test(args, budget, |text, part| text.contains(part))),
     Function::method("startsWith", (2, 2), |args, budget| test(args, budget, |text, part| text.starts_with(part))),
@@ -37,10 +42,15 @@ fn changed<'a>(args: &[Val<'a>], budget: &mut Budget, change: fn(&str) -> String
 
 /// Compiles a pattern; the error is a sentence without the pattern, which may be data.
 pub(in crate::definition::expression) fn pattern(source: &str) -> Result<Pattern, String> {
-    let regex = RegexBuilder::new(source).size_limit(PATTERN_BYTES_MAX).build();
-    let regex =
-        regex.map_err(|_| "the pattern of `matches` is no regular expression, or too large a one".to_owned())?;
-    Ok(Pattern { regex, length: source.len() })
+    // The smallest limit that suffices tells how many states the pattern has: `a{1000}` is short only as a text.
+    let mut size = PATTERN_BYTES_MAX / 64;
+    loop {
+        match RegexBuilder::new(source).size_limit(size).build() {
+            Ok(regex) => return Ok(Pattern { regex, states: size / BYTES_PER_STATE }),
+            Err(_) if size < PATTERN_BYTES_MAX => size *= 2,
+            Err(_) => return Err("the pattern of `matches` is no regular expression, or too large a one".into()),
+        }
+    }
 }
 
 /// Whether a pattern is found in a text.
@@ -50,14 +60,14 @@ pub(in crate::definition::expression) fn matches<'a>(
     budget: &mut Budget,
 ) -> Answer<'a> {
     let of = text(of, budget).map_err(|fail| fail.within("matches"))?;
-    // The engine walks the text once for every state of the pattern.
-    budget.steps((of.len() + 1).saturating_mul(pattern.length + 8) / 32)?;
+    // The engine looks at every state for every byte of the text.
+    budget.steps((of.len() + 1).saturating_mul(pattern.states) / STATES_PER_STEP)?;
     Ok(Val::Bool(pattern.regex.is_match(of)))
 }
 
 fn matches_text<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let source = text(&args[1], budget)?;
-    budget.steps(100 + source.len())?;
+    budget.steps(100 + source.len() * 6)?;
     matches(&args[0], &pattern(source).map_err(Fail::Wrong)?, budget)
 }
 

@@ -70,6 +70,7 @@ fn bombs_end_quickly() {
         format!("[{}]", format!("[{}],", "list,".repeat(60) + "1").repeat(12) + "1"),
         format!("'aaaaaaaaaaaaaaaaaaaa'.matches('{}b')", "(a*)*".repeat(600)),
         "'a'.matches('((a{100}){100}){100}')".into(),
+        format!("{range}.map(a, 'a').join('').matches('a{{30}}a{{30}}a{{30}}b')"),
         format!("'x'{}", ".replace('x', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')".repeat(60)),
         format!("{range}.map(a, hash.sha256(string(a)))"),
         format!("[{range}].map(l, [l, l, l, l]).map(l, [l, l, l, l]).map(l, [l, l, l, l])"),
