@@ -1,8 +1,8 @@
 //! A place in the tree with its path, and what is asked of one: is it a map, a text, a number, with which keys.
 
+use super::frame::joined;
 use super::node::{Entry, Node, Tree};
-use super::problems::{Place, Problems, did_you_mean};
-use super::read::joined;
+use super::problems::{Place, Problems};
 
 /// A node and the path to it.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl Problems {
             if keys.later.contains(&key) {
                 self.later(at.key_place(entry), key);
             } else if !keys.known.contains(&key) {
-                let hint = did_you_mean(key, keys.known.iter().chain(keys.later).copied());
+                let hint = self.did_you_mean(key, keys.known.iter().chain(keys.later).copied());
                 let hint = hint.unwrap_or_else(|| format!("its keys are {}", listed(keys.known)));
                 self.error(at.key_place(entry), format!("`{key}` is no key of {}", keys.of), Some(hint));
             }

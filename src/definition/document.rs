@@ -10,7 +10,6 @@ use super::expression::Expression;
 use super::model::{Definition, Events, OnFailure};
 use super::names::{RESERVED, Sees, variable_problem};
 use super::node::{Node, Tree};
-use super::problems::did_you_mean;
 use super::schema::Schema;
 
 /// Most activities a definition may have.
@@ -161,7 +160,10 @@ impl Draft {
                 OnFailure::Fail
             }
             Some(other) => {
-                let hint = did_you_mean(other, ["suspend", "fail"]).unwrap_or_else(|| "write suspend or fail".into());
+                let hint = self
+                    .problems
+                    .did_you_mean(other, ["suspend", "fail"])
+                    .unwrap_or_else(|| "write suspend or fail".into());
                 let message = format!("`{}` is nothing that can happen on failure", shortened(other));
                 self.problems.error_at(&at, message, Some(&hint));
                 OnFailure::Suspend

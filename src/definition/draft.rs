@@ -1,6 +1,6 @@
 //! A definition while it is read: what is known of the document as a whole, and what is wrong so far.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ pub(super) struct Draft {
     pub(super) problems: Problems,
     pub(super) names: Names,
     /// Where each id stands in the list of activities.
-    pub(super) ids: HashMap<String, usize>,
+    pub(super) ids: BTreeMap<String, usize>,
     /// Something is wrong that leaves open how the activities hang together.
     pub(super) doubtful: bool,
 }

@@ -7,7 +7,6 @@ use super::draft::Draft;
 use super::model::{Choice, Next, OnError, Receive, Target, Work};
 use super::names::Sees;
 use super::node::Tree;
-use super::problems::{did_you_mean, nearest};
 
 const CHOICE: Keys = Keys { of: "a choice", known: &["when", "to"], later: &[] };
 const ON_ERROR: Keys = Keys { of: "an `on_error` entry", known: &["code", "when", "output", "to"], later: &[] };
@@ -27,9 +26,10 @@ impl Draft {
         if self.ids.contains_key(id) {
             return Some(Target::Activity(id.into()));
         }
-        let ids = || self.ids.keys().map(String::as_str).chain([EXIT]);
-        let meant = nearest(id, ids()).map(str::to_owned);
-        let hint = did_you_mean(id, ids()).unwrap_or_else(|| "write the `id` of an activity, or `exit`".into());
+        let ids = self.ids.keys().map(String::as_str).chain([EXIT]);
+        let meant = self.problems.nearest(id, ids).map(str::to_owned);
+        let hint = meant.as_ref().map(|id| format!("did you mean `{id}`?"));
+        let hint = hint.unwrap_or_else(|| "write the `id` of an activity, or `exit`".into());
         self.doubtful |= meant.is_none();
         self.problems.error_at(at, format!("there is no activity `{}`", shortened(id)), Some(&hint));
         // Going on with what was meant keeps one slip from being reported as two.
@@ -91,7 +91,7 @@ impl Draft {
         let mut by_name = BTreeMap::new();
         for (entry, value) in at.entries() {
             if !messages.contains(&entry.key) {
-                let near = did_you_mean(&entry.key, messages.iter().map(String::as_str));
+                let near = self.problems.did_you_mean(&entry.key, messages.iter().map(String::as_str));
                 let hint = near.unwrap_or_else(|| format!("it waits for {}", listed(&messages)));
                 let message = format!("this `receive` waits for no message `{}`", shortened(&entry.key));
                 self.problems.error(at.key_place(entry), message, Some(hint));

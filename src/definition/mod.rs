@@ -10,6 +10,7 @@ mod document;
 mod draft;
 pub mod expression;
 mod flow;
+mod frame;
 pub mod graph;
 pub mod model;
 mod names;

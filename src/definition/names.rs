@@ -1,10 +1,10 @@
 //! Which names an expression may read, and where.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 
-use super::problems::{Place, Problems, did_you_mean};
+use super::problems::{Place, Problems};
 
 /// Names no variable may bear.
 pub(super) const RESERVED: [&str; 12] =
@@ -62,7 +62,7 @@ pub(super) struct Names {
     pub(super) variables: BTreeMap<String, Value>,
     pub(super) properties: BTreeSet<String>,
     pub(super) assigned: HashSet<String>,
-    first_reads: HashMap<String, Place>,
+    first_reads: BTreeMap<String, Place>,
 }
 
 impl Names {
@@ -95,7 +95,7 @@ impl Names {
 
     fn unknown(&self, name: &str, place: Place, problems: &mut Problems) {
         let known = self.variables.keys().chain(&self.properties).map(String::as_str);
-        let hint = did_you_mean(name, known.chain(RESERVED)).unwrap_or_else(|| {
+        let hint = problems.did_you_mean(name, known.chain(RESERVED)).unwrap_or_else(|| {
             format!("declare it under `variables` or in `input`; the text itself is written with quotes of its own: '\"{name}\"'")
         });
         problems.error(place, format!("`{name}` is neither declared nor reserved"), Some(hint));
@@ -110,7 +110,7 @@ impl Names {
         let hint = if self.properties.contains(name) {
             format!("an input cannot be changed; a variable `{name}` would start with its value")
         } else {
-            let near = did_you_mean(name, self.variables.keys().map(String::as_str));
+            let near = problems.did_you_mean(name, self.variables.keys().map(String::as_str));
             near.unwrap_or_else(|| format!("declare it: `variables: {{ {name}: null }}`"))
         };
         problems.error(place, format!("`{name}` is no declared variable"), Some(hint));

@@ -4,6 +4,8 @@ use super::{Problem, Severity};
 
 /// More problems than this are not listed.
 pub(super) const PROBLEMS_MAX: usize = 1_000;
+/// Beyond so many problems nobody looks for what was meant: it is a search through all names.
+const GUESSES_MAX: usize = 200;
 
 /// Everything found so far.
 #[derive(Debug, Default)]
@@ -39,6 +41,16 @@ impl Problems {
         }
     }
 
+    /// The name that was probably meant, if one is close.
+    pub(super) fn nearest<'n>(&self, written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+        if self.list.len() < GUESSES_MAX { nearest(written, names) } else { None }
+    }
+
+    /// `did you mean …?`, if a name is close.
+    pub(super) fn did_you_mean<'n>(&self, written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        self.nearest(written, names).map(|name| format!("did you mean `{name}`?"))
+    }
+
     /// Whether the document is refused.
     pub(super) fn refuse(&self) -> bool {
         self.errors > 0
@@ -51,25 +63,22 @@ impl Problems {
     }
 }
 
-/// The name that was probably meant: close enough for a slip of the finger.
-pub(super) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+/// The closest name: close enough for a slip of the finger.
+fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LENGTH_MAX: usize = 64;
+    const NAMES_MAX: usize = 1_000;
     if written.len() > LENGTH_MAX {
         return None;
     }
     let slips_max = (written.chars().count() / 3).max(1);
     names
         .into_iter()
-        .filter(|name| name.len() <= LENGTH_MAX)
+        .take(NAMES_MAX)
+        .filter(|name| name.len() <= LENGTH_MAX && name.len().abs_diff(written.len()) <= 4 * slips_max)
         .map(|name| (strsim::osa_distance(written, name), name))
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)
-}
-
-/// `did you mean …?`, if a name is close.
-pub(super) fn did_you_mean<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
-    nearest(written, names).map(|name| format!("did you mean `{name}`?"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 use super::accident;
+use super::frame::{self, Frame, Key, MapFrame, joined};
 use super::node::{Entry, NESTING_MAX, Node, Tree};
 use super::problems::{Place, Problems};
 use super::scalar;
@@ -35,33 +36,6 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
 
 fn at_start() -> Place {
     Place { path: String::new(), line: 1, column: 1 }
-}
-
-/// A list or map that has begun.
-enum Frame {
-    List { line: usize, column: usize, items: Vec<Node> },
-    Map(MapFrame),
-}
-
-struct MapFrame {
-    line: usize,
-    column: usize,
-    flow: bool,
-    entries: Vec<Entry>,
-    seen: HashSet<String>,
-    key: Option<Key>,
-    /// Where the last value began in the text, if it was unquoted.
-    unquoted_at: Option<usize>,
-}
-
-/// A key whose value is to come.
-struct Key {
-    text: String,
-    line: usize,
-    column: usize,
-    end: usize,
-    /// It was refused, and its value will be.
-    refused: bool,
 }
 
 /// What the parser said, reduced to what a document may contain.
@@ -211,7 +185,7 @@ impl Reader<'_> {
         let (Some(start), Some(last)) = (map.unquoted_at, map.entries.last_mut()) else {
             map.key = Some(Key { refused: true, ..key });
             self.error_here("this key has no value".into(), Some("a map is written `{ key: value, … }`".into()));
-            map_of(&mut self.stack).and_then(|map| map.key.take());
+            frame::innermost_map(&mut self.stack).and_then(|map| map.key.take());
             return true;
         };
         let whole: String = self.chars.get(start..key.end).unwrap_or_default().iter().collect();
@@ -219,7 +193,7 @@ impl Reader<'_> {
         let hint = accident::quoted_hint(&last.key, &whole);
         let (line, column, name) = (last.value.line, last.value.column, last.key.clone());
         last.value.tree = Tree::Refused;
-        let path = joined(&self.path(), &name);
+        let path = joined(&frame::path(&self.stack), &name);
         self.problems.error(Place { path, line, column }, message, Some(hint));
         true
     }
@@ -277,39 +251,20 @@ impl Reader<'_> {
 
     fn error(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) {
         let (line, column) = position(span);
-        let path = self.path();
+        let path = frame::path(&self.stack);
         self.problems.error(Place { path, line, column }, message, hint);
     }
 
     fn error_here(&mut self, message: String, hint: Option<String>) {
-        let place = map_of(&mut self.stack).and_then(|map| map.key.as_ref()).map(|key| (key.line, key.column));
+        let place =
+            frame::innermost_map(&mut self.stack).and_then(|map| map.key.as_ref()).map(|key| (key.line, key.column));
         let (line, column) = place.unwrap_or((1, 1));
-        let path = self.path();
+        let path = frame::path(&self.stack);
         self.problems.error(Place { path, line, column }, message, hint);
-    }
-
-    fn path(&self) -> String {
-        self.stack.iter().fold(String::new(), |path, frame| match frame {
-            Frame::List { items, .. } => format!("{path}[{}]", items.len()),
-            Frame::Map(MapFrame { key: Some(key), .. }) => joined(&path, &key.text),
-            Frame::Map(MapFrame { key: None, .. }) => path,
-        })
-    }
-}
-
-fn map_of(stack: &mut [Frame]) -> Option<&mut MapFrame> {
-    match stack.last_mut() {
-        Some(Frame::Map(map)) => Some(map),
-        Some(Frame::List { .. }) | None => None,
     }
 }
 
 /// Lines and columns are counted from 1.
 fn position(span: Span) -> (usize, usize) {
     (span.start.line(), span.start.col() + 1)
-}
-
-/// The path of a member.
-pub(super) fn joined(path: &str, key: &str) -> String {
-    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }

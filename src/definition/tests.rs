@@ -157,6 +157,10 @@ fn a_document_of_the_largest_size_is_refused_without_recursion_and_without_delay
         let inside = format!("name: a\nvariables: {text}");
         assert!(Definition::parse(&inside).is_err(), "{part}");
     }
+    let variables: String = (0..40_000).map(|number| format!("  variable{number}: 0\n")).collect();
+    let assignments: String = (0..10_000).map(|number| format!("      varable{number}x: 0\n")).collect();
+    let wide = format!("name: wide\nvariables:\n{variables}activities:\n  - id: a\n    set:\n{assignments}");
+    assert_eq!(Definition::parse(&wide).unwrap_err().len(), 1_000);
     let mut value = json!(1);
     for _ in 0..100 {
         value = json!([value]);
