@@ -161,8 +161,8 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 /// # Errors
 /// Those of the database.
 pub async fn claim_due(conn: &mut Connection, limit: i64) -> Result<Vec<DueTimer>, Error> {
-    let rows: Vec<(Uuid, i64, Option<Moment>, Option<String>, Option<String>)> =
-        ClaimDue(limit).get_results(conn).await?;
+    type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
+    let rows: Vec<Claimed> = ClaimDue(limit).get_results(conn).await?;
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
