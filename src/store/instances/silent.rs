@@ -54,9 +54,10 @@ struct ClaimSilent {
     limit: i64,
 }
 
+// The limit is part of the text: unknown, it would be taken for a tenth of what is ready, and all instances be read.
 impl QueryId for ClaimSilent {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl Query for ClaimSilent {
@@ -72,7 +73,7 @@ impl QueryFragment<Pg> for ClaimSilent {
         out.push_sql(") AND coalesce(rechecked_at, moved_at) < now() - greatest(recheck_for, ");
         out.push_bind_param::<BigInt, _>(&self.after)?;
         out.push_sql(") * interval '1 millisecond' LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(&self.limit.to_string());
         out.push_sql(
             " FOR NO KEY UPDATE SKIP LOCKED) UPDATE leveret.instances AS i SET rechecked_at = now(), \
              recheck_for = least(greatest(i.recheck_for, ",

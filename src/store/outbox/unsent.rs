@@ -53,9 +53,10 @@ struct ClaimUnsent {
     hold_for: i64,
 }
 
+// The limit is part of the text: unknown, it would be taken for a tenth of the backlog, and all of it be read.
 impl QueryId for ClaimUnsent {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl Query for ClaimUnsent {
@@ -79,7 +80,7 @@ impl QueryFragment<Pg> for ClaimUnsent {
             "WITH unsent AS (SELECT id FROM leveret.outbox WHERE dead_at IS NULL AND claimable_at <= now() \
              ORDER BY claimable_at LIMIT ",
         );
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(&self.limit.to_string());
         out.push_sql(" FOR UPDATE SKIP LOCKED) UPDATE leveret.outbox AS o SET claimable_at = now() + ");
         out.push_bind_param::<BigInt, _>(&self.hold_for)?;
         out.push_sql(
