@@ -18,7 +18,8 @@ use crate::telemetry;
 
 /// Tries of one delivery while the database is busy; then it goes down the ladder.
 const TRIES_MAX: u32 = 5;
-/// Deliveries in hand for each stride at once: hints that are early wait in memory, and must not keep others from coming.
+/// Step commands in hand for each stride at once: hints that are early wait in memory, and must not keep others from coming.
+/// Commands from outside get one each: a flood of them must not stand between a timer and its stride.
 const PREFETCH_PER_STRIDE: usize = 8;
 /// The pause before another try: this times the number of tries, and up to this more.
 const BUSY_FOR_MS: u64 = 25;
@@ -52,7 +53,11 @@ pub fn start(app: &App) {
 }
 
 async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
-    let prefetch = u16::try_from(app.config.worker.concurrency * PREFETCH_PER_STRIDE).unwrap_or(u16::MAX);
+    let per_stride = match &queue {
+        Queue::Steps(_) => PREFETCH_PER_STRIDE,
+        Queue::Commands | Queue::Dead => 1,
+    };
+    let prefetch = u16::try_from(app.config.worker.concurrency * per_stride).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
     let begin = |delivery: Delivery| {
         let (app, gates) = (app.clone(), gates.clone());
