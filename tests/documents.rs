@@ -1,0 +1,238 @@
+//! Holds the documents to the code: their examples are read, their tables are complete, their links lead somewhere.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the documents must fail")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use leveret::config::Config;
+use leveret::contract::{Message, Start, Target};
+use leveret::definition::expression::{Expression, Scope};
+use leveret::definition::{Definition, render};
+use serde_json::{Map, Value, json};
+
+/// Every document, from the root of the project.
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/language.md",
+    "docs/protocol.md",
+    "docs/operations.md",
+];
+
+/// What an activity shown by itself may read, and where it may lead.
+const BEFORE_A_FRAGMENT: &str = "\
+name: fragment
+input:
+  type: object
+  properties:
+    order_id: { type: string }
+    article: { type: string }
+    amount: { type: number }
+    pause: { type: string }
+variables: { n: 0, paid: 0, reservation: null, outcome: null, note: null }
+on_error:
+  - { code: shown.later, to: later }
+  - { code: shown.other, to: other }
+activities:
+";
+const AFTER_A_FRAGMENT: &str = "
+  - { id: later, set: { note: null } }
+  - { id: other, end: {} }
+";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// One fenced block: what stands after the fence, and its text.
+struct Block {
+    place: String,
+    info: String,
+    text: String,
+}
+
+fn blocks(name: &str) -> Vec<Block> {
+    let text = read(name);
+    let mut found = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), open.as_mut()) {
+            (Some(info), None) => {
+                let place = format!("{name}:{}", number + 1);
+                open = Some(Block { place, info: info.trim().to_owned(), text: String::new() });
+            }
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (None, Some(block)) => block.text.push_str(&format!("{line}\n")),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{name} leaves a block open");
+    found
+}
+
+fn blocks_of(info: &str) -> Vec<Block> {
+    DOCUMENTS.iter().flat_map(|name| blocks(name)).filter(|block| block.info == info).collect()
+}
+
+#[test]
+fn every_definition_shown_can_be_used() {
+    let mut whole = 0;
+    for block in blocks_of("yaml") {
+        let text = match block.text.trim_start() {
+            text if text.starts_with("name:") => block.text.clone(),
+            text if text.starts_with("- ") => {
+                let indented: String = block.text.lines().map(|line| format!("  {line}\n")).collect();
+                format!("{BEFORE_A_FRAGMENT}{indented}{AFTER_A_FRAGMENT}")
+            }
+            _ => panic!("{}: a YAML block begins with `name:` or with an activity", block.place),
+        };
+        whole += 1;
+        if let Err(problems) = Definition::parse(&text) {
+            let shown: String = problems.iter().map(|problem| render(problem, &block.place, &text)).collect();
+            panic!("{shown}");
+        }
+    }
+    assert!(whole > 10, "the examples were not found");
+}
+
+#[test]
+fn every_expression_shown_has_the_value_shown() {
+    let variables = json!({
+        "n": 3, "half": 0.5, "name": "Ada", "items": [3, 1, 2, 3], "nothing": null,
+        "order": {"id": "A-17", "lines": [{"sku": "lamp", "price": 20, "count": 2}, {"sku": "rug", "price": 5, "count": 1}]},
+    });
+    let input = json!({ "detail-type": "express" });
+    let (variables, input) = (object(&variables), object(&input));
+    let mut seen = 0;
+    for block in blocks_of("cel") {
+        for line in block.text.lines().filter(|line| !line.trim().is_empty()) {
+            let (source, shown) = line.split_once('→').unwrap_or_else(|| panic!("{}: `{line}` has no →", block.place));
+            let now = "2026-03-01T12:00:00Z".parse().unwrap();
+            let scope = Scope { variables: &variables, input: &input, now, reserved: Vec::new() };
+            let place = format!("{}: {line}", block.place);
+            let value = Expression::parse(source.trim()).and_then(|expression| expression.evaluate(&scope));
+            match (value, shown.trim()) {
+                (Err(_), "error") => {}
+                (Err(error), _) => panic!("{place}: {error}"),
+                (Ok(value), shown) => {
+                    let expected: Value = serde_json::from_str(shown).unwrap_or_else(|_| panic!("{place}: no JSON"));
+                    assert_eq!(value, expected, "{place}");
+                }
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "the expressions were not found");
+}
+
+fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+#[test]
+fn every_body_shown_is_one_that_is_understood() {
+    fn understood<T: serde::de::DeserializeOwned>(kind: &str) {
+        let blocks = blocks_of(&format!("json {kind}"));
+        assert!(!blocks.is_empty(), "no body of `{kind}` is shown");
+        for block in blocks {
+            if let Err(error) = serde_json::from_str::<T>(&block.text) {
+                panic!("{}: {error}", block.place);
+            }
+        }
+    }
+    understood::<Start>("start");
+    understood::<Message>("message");
+    understood::<Target>("cancel");
+    understood::<Target>("retry");
+    understood::<leveret::contract::CloudEvent>("event");
+}
+
+#[test]
+fn every_setting_is_told_with_its_default() {
+    let text = read("docs/operations.md");
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    for (section, settings) in object(&defaults) {
+        for (key, default) in object(&settings) {
+            let name = format!("{section}.{key}");
+            let begin = format!("| `{name}` |");
+            let line = text.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("`{name}` is not told"));
+            let told = line.split('|').nth(2).unwrap().trim().trim_matches('`');
+            let default = match default {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            assert_eq!(told, default, "the default of `{name}`");
+        }
+    }
+}
+
+/// Every text of the sources that begins like this.
+fn words(begin: &str, of: fn(char) -> bool) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(file).unwrap();
+        for (at, _) in text.match_indices(&format!("\"{begin}")) {
+            found.insert(text[at + 1..].chars().take_while(|c| of(*c)).collect());
+        }
+    }
+    assert!(!found.is_empty(), "nothing in the sources begins with `{begin}`");
+    found
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+fn assert_told(document: &str, words: impl IntoIterator<Item = String>) {
+    let text = read(document);
+    let missing: Vec<String> = words.into_iter().filter(|word| !text.contains(&format!("`{word}`"))).collect();
+    assert!(missing.is_empty(), "{document} does not tell of {missing:?}");
+}
+
+#[test]
+fn every_metric_is_told() {
+    let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+    let metrics = words("leveret_", plain).into_iter().filter(|name| name != "leveret_retention");
+    assert_told("docs/operations.md", metrics);
+}
+
+#[test]
+fn every_kind_of_problem_is_told() {
+    assert_told("docs/operations.md", words("urn:leveret:", |c| c.is_ascii_lowercase() || c == '-' || c == ':'));
+}
+
+#[test]
+fn every_route_is_told() {
+    let routes = read("src/http/mod.rs");
+    let routes = routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+    assert_told("docs/operations.md", routes);
+}
+
+#[test]
+fn everything_that_can_happen_to_an_instance_is_told() {
+    let text = read("src/engine/effect.rs");
+    let kinds = text.split("EntryKind::").skip(1).filter_map(|rest| rest.split(' ').next()).map(str::to_owned);
+    assert_told("docs/protocol.md", kinds.filter(|kind| kind.chars().all(char::is_alphanumeric)));
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for name in DOCUMENTS {
+        let folder = root().join(name).parent().unwrap().to_owned();
+        let text = read(name);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            // Written by the bench's first run.
+            let later = link.ends_with("benchmarks.md");
+            let outside = link.is_empty() || link.starts_with("http") || later;
+            assert!(outside || folder.join(link).exists(), "{name} links to {link}");
+        }
+    }
+}
