@@ -13,14 +13,8 @@ use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "docs/language.md",
-    "docs/protocol.md",
-    "docs/operations.md",
-];
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/language.md", "docs/protocol.md", "docs/operations.md"];
 
 /// What an activity shown by itself may read, and where it may lead.
 const BEFORE_A_FRAGMENT: &str = "\
@@ -162,7 +156,8 @@ fn every_setting_is_told_with_its_default() {
         for (key, default) in object(&settings) {
             let name = format!("{section}.{key}");
             let begin = format!("| `{name}` |");
-            let line = text.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("`{name}` is not told"));
+            let line =
+                text.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("`{name}` is not told"));
             let told = line.split('|').nth(2).unwrap().trim().trim_matches('`');
             let default = match default {
                 Value::String(text) => text,
