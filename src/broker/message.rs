@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// The header that says when a message was published, in milliseconds since 1970 by the database's clock.
+pub const SENT_AT: &str = "sent_at";
+
 /// Where something is published. The physical name carries the configured prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Exchange {

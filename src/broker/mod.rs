@@ -28,7 +28,7 @@ pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
 pub use link::without_password;
 use link::{Link, Purpose};
-pub use message::{Exchange, Outgoing, Queue, Sent};
+pub use message::{Exchange, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::BATCH_MAX;
 use publisher::{JOBS_MAX, Job};
 

@@ -18,7 +18,7 @@ use super::declare::short;
 use super::delay;
 use super::error::{Error, sort};
 use super::link::Link;
-use super::message::{Exchange, Outgoing, Sent};
+use super::message::{Exchange, Outgoing, SENT_AT, Sent};
 use crate::contract;
 
 /// Messages in one call of `publish`.
@@ -215,6 +215,8 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Err
         headers.insert(short(name)?, AMQPValue::LongString(value.as_str().into()));
     }
     headers.insert(short("schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
+    // The property `timestamp` knows seconds only; how long a command waited in its queue is a matter of milliseconds.
+    headers.insert(short(SENT_AT)?, AMQPValue::LongLongInt(now.as_millisecond()));
     let mut properties = BasicProperties::default()
         .with_delivery_mode(DELIVERY_MODE)
         .with_content_type(short("application/json")?)

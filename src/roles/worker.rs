@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::command::{self, Received};
 use super::stride::{self, Held};
 use crate::app::{App, rest};
-use crate::broker::{Delivery, Exchange, Outgoing, Queue};
+use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId, Refusal};
 use crate::step::{self, Delivered, Error, Moved, Origin, Started, Steer, Steered};
@@ -84,6 +84,9 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
         Ok(received) => received,
         Err(reason) => return bury(app, delivery, &reason, None).await,
     };
+    if let Command::Continue(_) = &received.command {
+        telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
+    }
     if let Command::Fire(fire) = &received.command {
         match wait_until_due(app, fire).await {
             Due::Now => {}
