@@ -74,6 +74,8 @@ struct Shared {
     publishers: Vec<mpsc::Sender<Job>>,
     turn: AtomicUsize,
     lanes: Mutex<BTreeSet<String>>,
+    /// Raised when a message to one of our own queues came back: consumers have to look after themselves.
+    missing: watch::Sender<u64>,
 }
 
 /// Where the connection of one purpose is found, if there is one.
@@ -170,6 +172,7 @@ impl Broker {
             publishers,
             turn: AtomicUsize::new(0),
             lanes: Mutex::default(),
+            missing: watch::Sender::new(0),
         });
         (Broker { shared: shared.clone() }, supervisor::run(shared, queues))
     }
@@ -223,7 +226,8 @@ impl Broker {
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
         let link = self.shared.publishing_link()?;
-        declare::depth(&link, &queue.physical(&self.shared.options.prefix)).await
+        let state = declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?;
+        Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
     /// Compares what is on the broker with what has to be: a sentence for each thing that is missing or different.

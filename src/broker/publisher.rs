@@ -133,6 +133,13 @@ async fn publish(
     let (settled, returned) = settle(outcomes);
     if !returned.is_empty() {
         line.link.forget_declared();
+        if batches
+            .iter()
+            .flatten()
+            .any(|message| message.queue().is_some() && returned.contains_key(&message.message_id()))
+        {
+            shared.missing.send_modify(|times| *times += 1);
+        }
     }
     if !line.channel.status().connected() {
         // The broker closed the channel, perhaps because an exchange is gone.
