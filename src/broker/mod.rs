@@ -16,6 +16,7 @@ mod consumer;
 mod declare;
 pub mod delay;
 mod delivery;
+mod envelope;
 mod error;
 mod link;
 mod message;
@@ -25,6 +26,7 @@ pub mod topology;
 
 pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
+pub use envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 pub use error::Error;
 use link::{Link, Purpose};
 pub use message::{Exchange, Outgoing, Queue, Sent};
@@ -182,7 +184,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if any of it was not confirmed: it may have been taken or not, publish all of it again.
-    /// [`Error::Bug`] for a batch that is too long, or holds a name that is.
+    /// [`Error::Bug`] for a batch that is too long.
     pub async fn publish(&self, batch: Vec<Outgoing>) -> Result<Vec<Sent>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
