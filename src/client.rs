@@ -1,1 +1,157 @@
-//! (skeleton)
+//! For upstream services in Rust: start and steer instances by messages, confirmed by the broker.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), leveret::client::Error> {
+//! use leveret::client::Client;
+//! use leveret::contract::Start;
+//! use serde_json::json;
+//!
+//! let client = Client::connect("amqp://127.0.0.1:5672", "leveret", "shop").await?;
+//! let start = Start { definition: "order".into(), key: Some("A-17".into()), input: json!({"amount": 12}), ..Start::default() };
+//! client.start("order-A-17", &start).await?;
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::broker::{self, Broker, Exchange, Outgoing, Sent};
+use crate::contract::{BODY_MAX, Message, Start, Target};
+use crate::resilience::clock::Clock;
+
+/// The broker must answer within this.
+const CONNECT_FOR: Duration = Duration::from_secs(10);
+/// Tries of one command over reconnects.
+const TRIES_MAX: u32 = 5;
+
+/// Why a command was not taken by the broker. The same message id can be sent again: it is handled once.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The broker did not answer in time.
+    #[error("the broker at {0} did not answer within 10 s")]
+    Connect(String),
+    /// The broker was lost before it confirmed.
+    #[error("the command was not confirmed: {0}; send it again with the same message id")]
+    Unconfirmed(String),
+    /// Nobody has declared Leveret's queues under this prefix.
+    #[error("nobody takes commands here ({0}); is Leveret running with this prefix?")]
+    Unroutable(String),
+    /// The body is too large.
+    #[error("the command has {0} bytes; {BODY_MAX} are allowed")]
+    TooLarge(usize),
+    /// The body cannot be written as JSON.
+    #[error("the command cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A connection for commands.
+pub struct Client {
+    broker: Broker,
+    app_id: String,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Client {
+    /// Connects. `app_id` names the sending service: message ids are unique within it.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if the broker does not answer.
+    pub async fn connect(url: &str, prefix: &str, app_id: &str) -> Result<Self, Error> {
+        let options = broker::Options {
+            url: url.to_owned(),
+            prefix: prefix.to_owned(),
+            publishers: 1,
+            confirm_timeout: CONNECT_FOR,
+            name: format!("leveret client of {app_id}"),
+        };
+        let stop = CancellationToken::new();
+        let (broker, supervisor) = Broker::start(options, Clock::default(), stop.clone());
+        let tasks = TaskTracker::new();
+        tasks.spawn(supervisor);
+        if tokio::time::timeout(CONNECT_FOR, broker.connected()).await.is_err() {
+            stop.cancel();
+            return Err(Error::Connect(broker::without_password(url)));
+        }
+        Ok(Self { broker, app_id: app_id.to_owned(), stop, tasks })
+    }
+
+    /// Starts an instance.
+    ///
+    /// # Errors
+    /// If the broker did not confirm; whether the start is accepted is told by its events or its answer.
+    pub async fn start(&self, message_id: &str, start: &Start) -> Result<(), Error> {
+        self.send("start", &start.definition, message_id, start).await
+    }
+
+    /// Sends a message to whoever waits for its name and key, now or within its time to live.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn message(&self, message_id: &str, message: &Message) -> Result<(), Error> {
+        self.send("message", &message.name, message_id, message).await
+    }
+
+    /// Cancels an instance.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn cancel(&self, message_id: &str, target: &Target) -> Result<(), Error> {
+        self.send("cancel", "instance", message_id, target).await
+    }
+
+    /// Retries the incident of an instance.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn retry(&self, message_id: &str, target: &Target) -> Result<(), Error> {
+        self.send("retry", "instance", message_id, target).await
+    }
+
+    /// Closes the connection in order.
+    pub async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn send(&self, kind: &str, name: &str, message_id: &str, body: &impl Serialize) -> Result<(), Error> {
+        let body = serde_json::to_vec(body)?;
+        if body.len() > BODY_MAX {
+            return Err(Error::TooLarge(body.len()));
+        }
+        let outgoing = Outgoing {
+            id: Uuid::now_v7(),
+            exchange: Exchange::Commands,
+            routing_key: format!("{kind}.{name}"),
+            kind: kind.to_owned(),
+            app_id: Some(self.app_id.clone()),
+            message_id: Some(message_id.to_owned()),
+            headers: BTreeMap::new(),
+            body,
+            due_at: None,
+            reply_to: None,
+            correlation_id: None,
+        };
+        let mut last = String::new();
+        for _ in 0..TRIES_MAX {
+            match self.broker.publish(vec![outgoing.clone()]).await.map(|sent| sent.into_iter().next()) {
+                Ok(Some(Sent::Confirmed)) => return Ok(()),
+                Ok(Some(Sent::Returned(reason))) => return Err(Error::Unroutable(reason)),
+                Ok(None) => last = "no answer".into(),
+                Err(error) => last = error.to_string(),
+            }
+            if tokio::time::timeout(CONNECT_FOR, self.broker.connected()).await.is_err() {
+                break;
+            }
+        }
+        Err(Error::Unconfirmed(last))
+    }
+}

@@ -1,9 +1,10 @@
 //! Every setting: its type, its unit, its default and why. Read once from file and environment, validated once.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::resilience::duration::serde_text;
 
@@ -217,11 +218,164 @@ pub enum LogFormat {
     Json,
 }
 
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+/// The file that is read when none is named.
+const FILE: &str = "leveret.toml";
+/// What environment variables of settings begin with: `LEVERET_DATABASE__URL` is `database.url`.
+const PREFIX: &str = "LEVERET";
+
 impl Config {
+    /// Reads the file (`leveret.toml` if it is there and none is named), then the environment, which wins.
+    ///
+    /// # Errors
+    /// A sentence that names the setting and where it was read.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let source = match file {
+            Some(path) => config::File::from(path).required(true),
+            None => config::File::with_name(FILE).format(config::FileFormat::Toml).required(false),
+        };
+        let environment = config::Environment::with_prefix(PREFIX)
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("worker.lanes")
+            .with_list_parse_key("expressions.env");
+        let read = config::Config::builder()
+            .add_source(source)
+            .add_source(environment)
+            .build()
+            .map_err(|error| Error(format!("the settings cannot be read: {error}")))?;
+        let mut config: Config = serde_path_to_error::deserialize(read).map_err(|error| Error(explain(&error)))?;
+        for (url, name) in [(&mut config.database.url, "DATABASE_URL"), (&mut config.broker.url, "AMQP_URL")] {
+            if url.is_empty() {
+                *url = variable(name).unwrap_or_default();
+            }
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let wrong = |what: &str| Err(Error(what.to_owned()));
+        if self.worker.concurrency == 0 || self.worker.concurrency > 1_000 {
+            return wrong("`worker.concurrency` must be from 1 to 1000");
+        }
+        if self.worker.stride_max == 0 {
+            return wrong("`worker.stride_max` must be at least 1; 1 means one step per delivery");
+        }
+        if self.worker.lanes.is_empty() {
+            return wrong("`worker.lanes` must name at least one lane");
+        }
+        if self.database.pool_max == 0 || self.database.duties_pool_max < 2 {
+            return wrong("`database.pool_max` must be at least 1 and `database.duties_pool_max` at least 2");
+        }
+        if self.broker.publishers == 0 || self.outbox.handed_over_max == 0 {
+            return wrong("`broker.publishers` and `outbox.handed_over_max` must be at least 1");
+        }
+        let prefix = &self.broker.prefix;
+        if prefix.is_empty()
+            || prefix.len() > 100
+            || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
+            return wrong("`broker.prefix` must be letters, digits, `-`, `_` and `.`, at most 100 of them");
+        }
+        let listen = self.http.listen.parse::<std::net::SocketAddr>();
+        if !listen.is_ok_and(|address| address.ip().is_loopback()) {
+            return wrong(
+                "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
+            );
+        }
+        Ok(())
+    }
+
     /// The allowed environment variables, as `env` of expressions.
-    pub fn env(&self) -> serde_json::Map<String, serde_json::Value> {
-        let values: BTreeMap<&String, String> =
-            self.expressions.env.iter().filter_map(|name| Some((name, std::env::var(name).ok()?))).collect();
-        values.into_iter().map(|(name, value)| (name.clone(), value.into())).collect()
+    pub fn env(&self) -> Map<String, Value> {
+        let values = self.expressions.env.iter().filter_map(|name| Some((name.clone(), variable(name)?.into())));
+        values.collect()
+    }
+}
+
+/// One environment variable, if it is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A deserialization error with the nearest known name, if a name was unknown.
+fn explain(error: &serde_path_to_error::Error<config::ConfigError>) -> String {
+    let text = error.inner().to_string();
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    let hint = match (text.contains("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => quoted
+            .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
+            .min()
+            .map(|(_, known)| format!("; did you mean `{known}`?"))
+            .unwrap_or_default(),
+        (true, None) | (false, _) => String::new(),
+    };
+    format!("the setting `{}` cannot be used: {text}{hint}", error.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let path = std::env::temp_dir().join(format!("leveret-{}-{}.toml", std::process::id(), fastrand::u64(..)));
+        std::fs::write(&path, text).unwrap();
+        let loaded = Config::load(Some(&path)).map_err(|error| error.to_string());
+        std::fs::remove_file(path).unwrap();
+        loaded
+    }
+
+    #[test]
+    fn what_is_not_written_has_its_default() {
+        let config = load("[worker]\nstride_max = 1\n[recovery]\nafter = \"5s\"").unwrap();
+        assert_eq!(config.worker.stride_max, 1);
+        assert_eq!(config.recovery.after, Duration::from_secs(5));
+        assert_eq!(config.worker.crash_max, 5);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_an_error_with_a_suggestion() {
+        let error = load("[worker]\nstride_mx = 1").unwrap_err();
+        assert!(error.contains("stride_mx") && error.contains("did you mean `stride_max`?"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_place() {
+        let error = load("[recovery]\nafter = \"soon\"").unwrap_err();
+        assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
+        assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
+    }
+}
+
+/// Addresses of servers that somebody else runs; where one is missing, a private server takes its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerUrls {
+    /// `LEVERET_DATABASE__URL`, or `DATABASE_URL`.
+    pub database: Option<String>,
+    /// `LEVERET_BROKER__URL`, or `AMQP_URL`.
+    pub broker: Option<String>,
+}
+
+impl Config {
+    /// The servers named in the environment; an empty text counts as absent.
+    pub fn urls_from_environment() -> ServerUrls {
+        let first = |names: [&str; 2]| names.into_iter().find_map(variable);
+        ServerUrls {
+            database: first(["LEVERET_DATABASE__URL", "DATABASE_URL"]),
+            broker: first(["LEVERET_BROKER__URL", "AMQP_URL"]),
+        }
+    }
+
+    /// The directories in which the shell would look for a program (`PATH`).
+    pub fn program_directories() -> Vec<std::path::PathBuf> {
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
     }
 }

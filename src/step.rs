@@ -1,1 +1,255 @@
-//! (skeleton)
+//! The one door to an instance: load, find the facts, let the engine decide, commit; with the rule for lost races.
+
+mod correlate;
+mod handler;
+mod origin;
+mod rows;
+mod start;
+mod steer;
+
+use jiff::Timestamp;
+
+pub use correlate::{Delivered, message};
+pub use origin::{Answer, Letter, Origin, bury};
+pub(crate) use rows::step_command;
+pub use start::{Started, start};
+pub use steer::{Steer, Steered, crash, fire, give_up, steer};
+
+use crate::app::App;
+use crate::contract;
+use crate::definition::Work;
+use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
+use crate::store::commit::{self, Guarded};
+use crate::store::inbox::InboxRow;
+use crate::store::write::Write;
+use crate::store::{self, Transaction, instances};
+use crate::telemetry;
+
+/// An instance as it was committed, and the database's time of that commit: where the next step starts from.
+#[derive(Debug, Clone)]
+pub struct Position {
+    /// The instance.
+    pub instance: Instance,
+    /// The database's time.
+    pub now: Timestamp,
+    /// Whether a follow-up command was committed with it, so that the holder has nothing more to do.
+    pub followed: bool,
+}
+
+/// Whether a commit that leaves a branch ready also writes its step command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Only where this process cannot take the next step itself.
+    IfNeeded,
+    /// Always: whoever commits does not stay to drive.
+    Always,
+}
+
+/// How an attempt to move an instance ended.
+#[derive(Debug)]
+pub enum Moved {
+    /// It was committed.
+    To(Box<Position>),
+    /// Somebody else has moved it meanwhile, or is about to: read again before concluding anything.
+    Elsewhere,
+    /// The engine said no.
+    Refused(Refusal),
+}
+
+/// The inbox row of a command from outside, who sent it, and what the sender is told.
+type Outside<'a> = Option<(InboxRow, &'a Origin, &'a Answer)>;
+
+/// Why nothing could be decided.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database: try again, now or later.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The input of a start does not fit the definition.
+    #[error("{0}")]
+    Invalid(String),
+    /// The command is refused, for this reason; the same command will be refused again.
+    #[error("{0}")]
+    Refused(String),
+    /// What the command names does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The same message id came with another body.
+    #[error("message `{0}` was received before with another body; a new command needs a new message id")]
+    Reused(String),
+}
+
+/// Reads where an instance stands.
+///
+/// # Errors
+/// As for any query.
+pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::Error> {
+    let mut conn = app.store.steps().await?;
+    let loaded = instances::find(&mut conn, id).await?;
+    Ok(loaded.map(|loaded| {
+        app.clock.observe(loaded.now);
+        Position { instance: loaded.instance, now: loaded.now, followed: false }
+    }))
+}
+
+/// Takes one step of a branch that is ready, from the state held in memory.
+///
+/// # Errors
+/// As for any query; nothing was committed then, or (`Unavailable` at the commit) nobody can tell.
+pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow) -> Result<Moved, Error> {
+    let instance = &at.instance;
+    let Some(sequence) = instance.state.branches.iter().find(|known| known.id == branch).map(|known| known.sequence)
+    else {
+        return Ok(Moved::Refused(Refusal::Stale));
+    };
+    let command = Command::Continue { branch, sequence };
+    let definition = app.definition(&instance.definition, instance.version).await?;
+    let context = app.context(at.now);
+    match engine::needs(&definition, instance, &command, &context) {
+        // Boxed, so that the plain step, the hot path, is not as large as its rarer sisters.
+        Need::Handler(call) => Box::pin(handler::run(app, at, call, sequence, follow)).await,
+        Need::Messages(wanted) => Box::pin(correlate::receive(app, at, command, &wanted, follow)).await,
+        Need::Nothing => match engine::step(&definition, instance, command, Facts::default(), &context) {
+            Ok(step) => write_plain(app, instance, step, at.now, follow).await,
+            Err(refusal) => Ok(Moved::Refused(refusal)),
+        },
+    }
+}
+
+/// Writes a step nothing else guards, in one statement; one that opens or closes waits, in a transaction.
+async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, follow: Follow) -> Result<Moved, Error> {
+    let kind = step.kind;
+    let (write, followed) = rows::write(app, Some(before), &step, now, follow)?;
+    if !write.is_plain() {
+        return Box::pin(write_apart(app, write, followed, kind)).await;
+    }
+    fail_point("step::before_commit");
+    let mut conn = app.store.steps().await?;
+    let committed = commit::plain(&mut conn, &write).await?;
+    drop(conn);
+    fail_point("step::after_commit");
+    Ok(match committed {
+        Some(now) => Moved::To(Box::new(settle(app, write, now, followed, kind))),
+        None => Moved::Elsewhere,
+    })
+}
+
+/// Writes a step that opens or closes waits, in a transaction.
+async fn write_apart(app: &App, write: Write, followed: bool, kind: &'static str) -> Result<Moved, Error> {
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    match commit::guarded(&mut transaction, &write, None).await? {
+        Guarded::Committed(now) => finish(app, transaction, write, now, followed, kind).await,
+        Guarded::Conflict | Guarded::Duplicate(_) => {
+            transaction.rollback().await;
+            Ok(Moved::Elsewhere)
+        }
+    }
+}
+
+/// Decides and writes under the instance's lock: what a command with a second guard does, and so it cannot lose.
+async fn write_locked(
+    app: &App,
+    mut transaction: Transaction,
+    id: InstanceId,
+    command: Command,
+    outside: Outside<'_>,
+) -> Result<Moved, Error> {
+    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
+        transaction.rollback().await;
+        return Err(Error::NotFound(format!("there is no instance {id}")));
+    };
+    app.clock.observe(loaded.now);
+    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+    let context = app.context(loaded.now);
+    let step = match engine::step(&definition, &loaded.instance, command, Facts::default(), &context) {
+        Ok(step) => step,
+        Err(refusal) => {
+            transaction.rollback().await;
+            return Ok(Moved::Refused(refusal));
+        }
+    };
+    let follow = outside.as_ref().map_or(Follow::IfNeeded, |(_, origin, _)| origin.follow);
+    write_guarded(app, transaction, (&loaded.instance, step, loaded.now), outside, follow).await
+}
+
+/// Writes a decision inside the transaction it was made in.
+async fn write_guarded(
+    app: &App,
+    mut transaction: Transaction,
+    (before, step, now): (&Instance, Step, Timestamp),
+    outside: Outside<'_>,
+    follow: Follow,
+) -> Result<Moved, Error> {
+    let kind = step.kind;
+    let (mut write, followed) = rows::write(app, Some(before), &step, now, follow)?;
+    if let Some((_, origin, answer)) = &outside {
+        write.outbox.extend(origin.reply(app, answer));
+    }
+    let inbox = outside.as_ref().map(|(row, _, _)| row);
+    match commit::guarded(&mut transaction, &write, inbox).await? {
+        Guarded::Committed(now) => finish(app, transaction, write, now, followed, kind).await,
+        Guarded::Conflict | Guarded::Duplicate(_) => {
+            transaction.rollback().await;
+            Ok(Moved::Elsewhere)
+        }
+    }
+}
+
+async fn finish(
+    app: &App,
+    transaction: Transaction,
+    write: Write,
+    now: Timestamp,
+    followed: bool,
+    kind: &'static str,
+) -> Result<Moved, Error> {
+    fail_point("step::before_commit");
+    transaction.commit().await?;
+    fail_point("step::after_commit");
+    Ok(Moved::To(Box::new(settle(app, write, now, followed, kind))))
+}
+
+/// What follows a commit, in memory: hand the rows to the publisher, wake the timekeeper, count.
+fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
+    app.clock.observe(now);
+    if write.open.iter().any(|bookmark| bookmark.due_at.is_some()) {
+        app.timer_opened.notify_one();
+    }
+    telemetry::count_step(kind, &write.instance);
+    app.hand_over(write.outbox);
+    Position { instance: write.instance, now, followed }
+}
+
+/// Whether this process can take the next step of an instance itself.
+fn can_go_on(app: &App, instance: &Instance, definition: &crate::definition::Definition) -> bool {
+    let Some(branch) = instance.ready_branch() else { return false };
+    let lane_is_served = app.config.worker.lanes.contains(&instance.lane);
+    let handler_is_known = match definition.activity(&branch.activity).map(|activity| &activity.work) {
+        Some(Work::Run { handler, .. }) => app.handlers.knows(handler),
+        Some(_) | None => true,
+    };
+    lane_is_served && handler_is_known
+}
+
+/// Whether this process has what the ready branch of an instance asks for.
+///
+/// # Errors
+/// As for any query.
+pub async fn is_for_this_process(app: &App, instance: &Instance) -> Result<bool, store::Error> {
+    let definition = app.definition(&instance.definition, instance.version).await?;
+    Ok(can_go_on(app, instance, &definition))
+}
+
+/// The internal command that takes up a ready branch.
+pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
+    instance.ready_branch().map(|branch| contract::Continue {
+        instance: instance.id.0,
+        branch: branch.id.0,
+        sequence: branch.sequence,
+    })
+}
+
+/// A place where a test can kill the process; nothing without the feature `failpoints`.
+pub fn fail_point(name: &'static str) {
+    crate::telemetry::fail_point(name);
+}

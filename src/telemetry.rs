@@ -1,1 +1,132 @@
-//! (skeleton)
+//! Logs and metrics: how they are set up, and the one list of their names.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+use crate::engine::{Instance, Status};
+
+/// Steps committed, by kind of activity or command.
+pub const STEPS: &str = "leveret_steps_total";
+/// Time of one step from decision to commit, by kind.
+pub const STEP_SECONDS: &str = "leveret_step_duration_seconds";
+/// Steps of one stride.
+pub const STRIDE_STEPS: &str = "leveret_stride_steps";
+/// Instances that ended, by status.
+pub const INSTANCES_ENDED: &str = "leveret_instances_ended_total";
+/// Live and ended instances, by status.
+pub const INSTANCES: &str = "leveret_instances";
+/// Deliveries, by queue and whether they came again.
+pub const DELIVERIES: &str = "leveret_deliveries_total";
+/// Commands that had been handled before.
+pub const DUPLICATES: &str = "leveret_duplicates_total";
+/// Messages filed as dead letters.
+pub const DEAD_LETTERS: &str = "leveret_dead_letters_total";
+/// Rows published, by outcome.
+pub const PUBLISHED: &str = "leveret_relay_published_total";
+/// Rows that did not fit into memory and were left to the sweep.
+pub const OUTBOX_NOT_HANDED_OVER: &str = "leveret_outbox_not_handed_over_total";
+/// Rows a sweep found.
+pub const OUTBOX_SWEPT: &str = "leveret_outbox_swept_total";
+/// Rows waiting to be published.
+pub const OUTBOX_ROWS: &str = "leveret_outbox_rows";
+/// Age of the oldest of them.
+pub const OUTBOX_OLDEST: &str = "leveret_outbox_oldest_seconds";
+/// How late a timer fired.
+pub const TIMER_LATENESS: &str = "leveret_timer_lateness_seconds";
+/// Branches woken because they had been silent.
+pub const BRANCHES_WOKEN: &str = "leveret_branches_woken_total";
+/// Live instances that nothing will move.
+pub const STUCK: &str = "leveret_stuck_instances";
+/// Connections in use, by pool.
+pub const POOL_IN_USE: &str = "leveret_pool_in_use";
+/// One, with the version as label.
+pub const BUILD_INFO: &str = "leveret_build_info";
+
+/// Buckets of durations, in seconds: from a fast statement to a slow handler.
+const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+/// Buckets of strides, in steps.
+const STEPS_OF_A_STRIDE: [f64; 7] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn start_logs(log: &Log) {
+    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Pretty => builder.with_target(false).compact().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    // Somebody else (a test, an embedding program) has set up logging: theirs is used.
+    drop(started);
+}
+
+/// Starts the metrics recorder of this process; the handle renders `/metrics`.
+///
+/// # Errors
+/// If a recorder is installed already.
+pub fn start_metrics() -> Result<PrometheusHandle, String> {
+    let wrong = |error: metrics_exporter_prometheus::BuildError| error.to_string();
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(STRIDE_STEPS.into()), &STEPS_OF_A_STRIDE))
+        .and_then(|builder| builder.install_recorder())
+        .map_err(wrong)?;
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// Counts a committed step, and the end of its instance if it was the last.
+pub fn count_step(kind: &'static str, instance: &Instance) {
+    metrics::counter!(STEPS, "kind" => kind).increment(1);
+    if instance.status.has_ended() {
+        metrics::counter!(INSTANCES_ENDED, "status" => instance.status.name()).increment(1);
+        tracing::info!(
+            instance = %instance.id, definition = %instance.definition, key = instance.key.as_deref(),
+            status = instance.status.name(), "an instance has ended"
+        );
+    } else if instance.status == Status::Suspended {
+        tracing::warn!(
+            instance = %instance.id, definition = %instance.definition, key = instance.key.as_deref(),
+            "an instance is suspended: `leveret instance show` tells why, `instance retry` moves it again"
+        );
+    } else {
+        tracing::debug!(instance = %instance.id, kind, revision = instance.revision, "a step was committed");
+    }
+}
+
+/// Counts a delivery.
+pub fn count_delivery(queue: &str, redelivered: bool) {
+    let redelivered = if redelivered { "true" } else { "false" };
+    metrics::counter!(DELIVERIES, "queue" => queue.to_owned(), "redelivered" => redelivered).increment(1);
+}
+
+/// Counts what one batch of the relay came to.
+pub fn count_published(confirmed: usize, returned: usize) {
+    metrics::counter!(PUBLISHED, "outcome" => "confirmed").increment(confirmed as u64);
+    metrics::counter!(PUBLISHED, "outcome" => "returned").increment(returned as u64);
+}
+
+/// Records the length of a stride.
+pub fn observe_stride(steps: u32) {
+    metrics::histogram!(STRIDE_STEPS).record(f64::from(steps));
+}
+
+/// A place where a test can kill the process; nothing without the feature `failpoints`.
+#[cfg(feature = "failpoints")]
+pub fn fail_point(name: &'static str) {
+    fail::fail_point!(name, |_| kill(name));
+}
+
+/// A place where a test can kill the process; nothing without the feature `failpoints`.
+#[cfg(not(feature = "failpoints"))]
+pub fn fail_point(_name: &'static str) {}
+
+#[cfg(feature = "failpoints")]
+fn kill(name: &str) {
+    // The test waits for this line: a fault that did not fire proves nothing.
+    tracing::error!(point = name, "killed at a fail point");
+    // No destructor, no flush, no goodbye: what a power cut leaves.
+    if nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL).is_ok() {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+}

@@ -193,6 +193,27 @@ impl Deliveries {
         self.state = State::Subscribing(subscribing(&self.shared, &self.queue, self.prefetch, wait));
     }
 
+    /// Ends the subscription and hands out what was delivered and not yet taken, so that it can be finished here: given
+    /// back, it would look to the next consumer as if it had been begun. At most `prefetch` deliveries.
+    pub async fn drain(&mut self) -> Vec<Delivery> {
+        let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else {
+            return Vec::new();
+        };
+        let Subscription { channel, mut consumer, open, .. } = *subscription;
+        let mut rest = Vec::new();
+        let ending = async {
+            if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_ok() {
+                while let Some(Ok(delivery)) = consumer.next().await {
+                    rest.push(Delivery::new(self.queue.clone(), channel.clone(), open.clone(), delivery));
+                }
+            }
+        };
+        if timeout(ANSWER_FOR, ending).await.is_err() {
+            tracing::warn!(queue = ?self.queue, "the broker did not end the subscription in time");
+        }
+        rest
+    }
+
     /// Ends the subscription; what was delivered and not yet taken by [`Deliveries::next`] goes back to the queue.
     /// Deliveries already taken stay good until they are answered.
     pub async fn cancel(&mut self) {

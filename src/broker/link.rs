@@ -200,6 +200,18 @@ async fn answer_of(uri: &AMQPUri) {
     }
 }
 
+/// The URL without its password, for people.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "an unreadable URL".into() };
+    match rest.rsplit_once('@') {
+        None => url.to_owned(),
+        Some((login, place)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{place}")
+        }
+    }
+}
+
 /// The password must not get into a log: the text of the URL is in no error.
 fn read_url(url: &str) -> Result<AMQPUri, Error> {
     let mut uri: AMQPUri = url

@@ -20,11 +20,13 @@ pub enum Exchange {
     Calls,
     /// What could not be handled.
     Dead,
+    /// Answers: the broker's default exchange, where the routing key is the name of a queue.
+    Reply,
 }
 
 impl Exchange {
-    /// All of them.
-    pub const ALL: [Exchange; 6] =
+    /// Those that are declared.
+    pub const DECLARED: [Exchange; 6] =
         [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
 
     /// The word the outbox keeps, and the end of the physical name.
@@ -36,17 +38,21 @@ impl Exchange {
             Exchange::Work => "work",
             Exchange::Calls => "calls",
             Exchange::Dead => "dead",
+            Exchange::Reply => "reply",
         }
     }
 
     /// Reads what [`Exchange::name`] writes.
     pub fn parse(name: &str) -> Option<Exchange> {
-        Exchange::ALL.into_iter().find(|exchange| exchange.name() == name)
+        Exchange::DECLARED.into_iter().chain([Exchange::Reply]).find(|exchange| exchange.name() == name)
     }
 
     /// The name on the broker.
     pub fn physical(self, prefix: &str) -> String {
-        format!("{prefix}.{}", self.name())
+        match self {
+            Exchange::Reply => String::new(),
+            declared => format!("{prefix}.{}", declared.name()),
+        }
     }
 }
 
@@ -62,6 +68,15 @@ pub enum Queue {
 }
 
 impl Queue {
+    /// The name without the configured prefix, for people and metrics.
+    pub fn name(&self) -> String {
+        match self {
+            Queue::Commands => "commands".into(),
+            Queue::Steps(lane) => format!("steps.{lane}"),
+            Queue::Dead => "dead".into(),
+        }
+    }
+
     /// The name on the broker.
     pub fn physical(&self, prefix: &str) -> String {
         match self {
@@ -108,7 +123,8 @@ impl Outgoing {
     /// Whether a message that reaches no queue comes back: everything but events.
     pub fn is_mandatory(&self) -> bool {
         match self.exchange {
-            Exchange::Events => false,
+            // Nobody listening, or the asker gone, is no failure.
+            Exchange::Events | Exchange::Reply => false,
             Exchange::Commands | Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Dead => true,
         }
     }
@@ -118,7 +134,7 @@ impl Outgoing {
         match self.exchange {
             Exchange::Commands => Some(Queue::Commands),
             Exchange::Steps => Some(Queue::Steps(self.routing_key.clone())),
-            Exchange::Events | Exchange::Work | Exchange::Calls | Exchange::Dead => None,
+            Exchange::Events | Exchange::Work | Exchange::Calls | Exchange::Dead | Exchange::Reply => None,
         }
     }
 }
@@ -138,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_exchange_is_read_back_from_its_name() {
-        for exchange in Exchange::ALL {
+        for exchange in Exchange::DECLARED {
             assert_eq!(Exchange::parse(exchange.name()), Some(exchange));
         }
         assert_eq!(Exchange::parse("nonsense"), None);

@@ -28,6 +28,7 @@ pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 pub use error::Error;
+pub use link::without_password;
 use link::{Link, Purpose};
 pub use message::{Exchange, Outgoing, Queue, Sent};
 pub use publisher::BATCH_MAX;

@@ -66,7 +66,7 @@ pub enum Declaration {
 /// Everything but the lanes.
 pub fn base(prefix: &str) -> Vec<Declaration> {
     let mut all: Vec<Declaration> =
-        Exchange::ALL.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
+        Exchange::DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
     all.extend(parking(prefix));
     all.extend(own(prefix, &Queue::Dead));
     all.extend(own(prefix, &Queue::Commands));
@@ -96,7 +96,7 @@ pub fn delayed(prefix: &str) -> String {
 fn kind(exchange: Exchange) -> Kind {
     match exchange {
         Exchange::Commands | Exchange::Events => Kind::Topic,
-        Exchange::Steps | Exchange::Work | Exchange::Calls => Kind::Direct,
+        Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Reply => Kind::Direct,
         Exchange::Dead => Kind::Fanout,
     }
 }

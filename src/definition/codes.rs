@@ -23,6 +23,14 @@ pub fn any_matches(patterns: &[String], code: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, code))
 }
 
+/// Whether a text is a code: dotted words of letters, digits, `_` and `-`.
+pub fn is_code(text: &str) -> bool {
+    const LENGTH_MAX: usize = 255;
+    let word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    text.len() <= LENGTH_MAX && text.split('.').all(word)
+}
+
 /// Whether an error of this code may pass by itself.
 pub fn is_transient(code: &str) -> bool {
     TRANSIENT.iter().any(|pattern| matches(pattern, code))

@@ -81,8 +81,8 @@ pub struct Activity {
     pub timeout: Timeout,
     /// First match wins; `on_timeout` is the first of them.
     pub on_error: Vec<OnError>,
-    /// The first policy whose codes match applies; each counts its own. Empty: one attempt.
-    pub retry: Vec<Retry>,
+    /// When and how often it is tried again.
+    pub retry: Retries,
     /// Free text for filters.
     pub labels: BTreeMap<String, String>,
 }
@@ -228,6 +228,17 @@ pub enum Timeout {
     None,
     /// A duration.
     After(Template),
+}
+
+/// The key `retry` of an activity.
+#[derive(Debug, Clone)]
+pub enum Retries {
+    /// Not written: the configured policy.
+    Default,
+    /// `none`: one attempt.
+    None,
+    /// The first policy whose codes match applies; each counts its own.
+    Policies(Vec<Retry>),
 }
 
 /// One entry of an `on_error` list.

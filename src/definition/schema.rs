@@ -1,24 +1,353 @@
 //! JSON Schema of inputs.
-// SKELETON: bodies to be written by the owner of this room.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
-/// A compiled JSON Schema (2020-12) of an object.
-#[derive(Debug, Clone)]
-pub struct Schema {}
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::{Map, Number, Value};
+
+/// How many things that are wrong with one input are told.
+const PROBLEMS_MAX: usize = 20;
+/// How many `$ref`s, and schemas within `allOf`, are followed from one place.
+const HOPS_MAX: usize = 16;
+/// How deep an input is looked into; its defaults may refer to themselves.
+const LEVELS_MAX: usize = 160;
+/// How many values are looked at in one input; schemas that refer to themselves can multiply them.
+const VISITS_MAX: u32 = 500_000;
+
+/// A compiled JSON Schema (2020-12) of an object. Cheap to clone.
+#[derive(Clone)]
+pub struct Schema {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    document: Value,
+    validator: Validator,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Schema").field(&self.inner.document).finish()
+    }
+}
 
 impl Schema {
     /// Compiles a schema; never fetches anything.
-    pub fn compile(_schema: &Value) -> Result<Self, String> {
-        todo!()
+    ///
+    /// # Errors
+    /// A sentence: it is no JSON Schema, refers to another document, or describes something else than an object.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
+        match schema.get("type") {
+            _ if !schema.is_object() => return Err("a schema is a map".into()),
+            None => {}
+            Some(Value::String(kind)) if kind == "object" => {}
+            Some(_) => return Err("the schema of an input is of `type: object`".into()),
+        }
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .offline()
+            // Linear in the length of the text, whatever the pattern.
+            .with_pattern_options(PatternOptions::regex())
+            .build(schema)
+            .map_err(|error| format!("at {}: {error}", pointer(error.instance_path().as_str())))?;
+        Ok(Self { inner: Arc::new(Inner { document: schema.clone(), validator }) })
     }
-    /// The names of its properties.
+
+    /// The names of its properties, sorted.
     pub fn properties(&self) -> Vec<String> {
-        todo!()
+        let names: BTreeSet<_> =
+            self.parts(&self.inner.document).into_iter().filter_map(properties).flat_map(Map::keys).cloned().collect();
+        names.into_iter().collect()
     }
+
     /// Checks an input and returns it as instances keep it: every declared property present (default or null),
     /// `type: number` properties as doubles. Errors are sentences with JSON pointers, never values.
-    pub fn accept(&self, _input: &Value) -> Result<Map<String, Value>, Vec<String>> {
-        todo!()
+    ///
+    /// A null for an optional property that may not be null counts as not given, so that what one instance keeps can be
+    /// handed to another.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, up to a bound.
+    pub fn accept(&self, input: &Value) -> Result<Map<String, Value>, Vec<String>> {
+        if !input.is_object() {
+            return Err(vec!["/: the input is a map".into()]);
+        }
+        let mut input = input.clone();
+        let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0 };
+        self.fill(&self.inner.document, &mut input, &mut walk);
+        let problems: Vec<_> = self
+            .inner
+            .validator
+            .iter_errors(&input)
+            .take(PROBLEMS_MAX)
+            .map(|error| format!("{}: {}", pointer(error.instance_path().as_str()), error.masked_with("the value")))
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        walk.filling = Filling::NullsAndDoubles;
+        self.fill(&self.inner.document, &mut input, &mut walk);
+        match input {
+            _ if walk.visits == 0 => Err(vec!["/: the input or its defaults are too large".into()]),
+            Value::Object(input) => Ok(input),
+            _ => Err(vec!["/: the input is a map".into()]),
+        }
+    }
+
+    /// The schema itself and those that hold at the same place: `$ref` within the document, and `allOf`.
+    fn parts<'s>(&'s self, schema: &'s Value) -> Vec<&'s Value> {
+        let mut parts = vec![schema];
+        let mut at = 0;
+        while let Some(schema) = parts.get(at).copied() {
+            at += 1;
+            let all = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+            parts.extend(all.chain(self.referred(schema)));
+            parts.truncate(HOPS_MAX);
+        }
+        parts
+    }
+
+    fn referred(&self, schema: &Value) -> Option<&Value> {
+        let pointer = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
+        self.inner.document.pointer(pointer)
+    }
+
+    /// Walks as deep as the value is, but defaults may deepen it.
+    fn fill(&self, schema: &Value, value: &mut Value, walk: &mut Walk) {
+        walk.visits = if walk.level < LEVELS_MAX { walk.visits.saturating_sub(1) } else { 0 };
+        if walk.visits == 0 {
+            return;
+        }
+        walk.level += 1;
+        for part in self.parts(schema) {
+            match value {
+                Value::Object(map) => self.fill_map(part, map, walk),
+                Value::Array(list) => {
+                    if let Some(items) = part.get("items") {
+                        list.iter_mut().for_each(|item| self.fill(items, item, walk));
+                    }
+                }
+                Value::Number(number) if walk.filling == Filling::NullsAndDoubles && is_number(part) => {
+                    if let Some(double) = number.as_f64().and_then(Number::from_f64) {
+                        *number = double;
+                    }
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        walk.level -= 1;
+    }
+
+    fn fill_map(&self, schema: &Value, map: &mut Map<String, Value>, walk: &mut Walk) {
+        let required = schema.get("required").and_then(Value::as_array);
+        for (name, property) in properties(schema).into_iter().flatten() {
+            let optional = !required.is_some_and(|required| required.iter().any(|other| other == name));
+            if walk.filling == Filling::Defaults {
+                let null = map.get(name) == Some(&Value::Null);
+                if null && optional && !self.parts(property).into_iter().all(may_be_null) {
+                    map.remove(name);
+                }
+                if let Some(default) = property.get("default")
+                    && !map.contains_key(name)
+                {
+                    map.insert(name.clone(), default.clone());
+                }
+            }
+            match map.get_mut(name) {
+                Some(value) => self.fill(property, value, walk),
+                None if walk.filling == Filling::NullsAndDoubles => {
+                    map.insert(name.clone(), Value::Null);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// One walk through an input.
+struct Walk {
+    filling: Filling,
+    /// What is left of them; none means that the walk was broken off.
+    visits: u32,
+    level: usize,
+}
+
+/// What is done before, and what after the input was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filling {
+    Defaults,
+    NullsAndDoubles,
+}
+
+fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+    schema.get("properties")?.as_object()
+}
+
+fn is_number(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "number")
+}
+
+/// Unless its `type` says otherwise.
+fn may_be_null(schema: &Value) -> bool {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind == "null",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "null"),
+        _ => true,
+    }
+}
+
+fn pointer(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema(schema: Value) -> Schema {
+        Schema::compile(&schema).unwrap()
+    }
+
+    fn order() -> Schema {
+        schema(json!({
+            "type": "object",
+            "required": ["id", "amount"],
+            "properties": {
+                "id": {"type": "string", "pattern": "^o-[0-9]+$"},
+                "amount": {"type": "number"},
+                "currency": {"type": "string", "default": "EUR"},
+                "note": {"type": "string"},
+                "customer": {"$ref": "#/$defs/customer"},
+                "lines": {"type": "array", "items": {
+                    "type": "object", "properties": {"price": {"type": "number"}, "count": {"type": "integer"}},
+                }},
+            },
+            "$defs": {"customer": {"type": "object", "properties": {
+                "email": {"type": "string"}, "country": {"default": "DE"}, "limit": {"type": "number"},
+            }}},
+        }))
+    }
+
+    #[test]
+    fn declared_properties_are_all_there_afterwards() {
+        let input = order().accept(&json!({"id": "o-1", "amount": 5})).unwrap();
+        let expected = json!({
+            "id": "o-1", "amount": 5.0, "currency": "EUR", "note": null, "customer": null, "lines": null,
+        });
+        assert_eq!(Value::Object(input), expected);
+    }
+
+    #[test]
+    fn numbers_are_doubles_and_integers_stay_ints_however_deep() {
+        let given = json!({
+            "id": "o-1", "amount": 5, "customer": {"limit": 100}, "lines": [{"price": 2, "count": 3}, {"price": 2.5}],
+        });
+        let input = Value::Object(order().accept(&given).unwrap());
+        assert!(input["amount"].is_f64());
+        assert_eq!(input["customer"], json!({"limit": 100.0, "email": null, "country": "DE"}));
+        assert!(input["lines"][0]["price"].is_f64());
+        assert!(input["lines"][0]["count"].is_i64());
+        assert_eq!(input["lines"][1]["count"], Value::Null);
+    }
+
+    #[test]
+    fn what_was_accepted_is_accepted_again() {
+        let once = Value::Object(order().accept(&json!({"id": "o-1", "amount": 5})).unwrap());
+        assert_eq!(Value::Object(order().accept(&once).unwrap()), once);
+    }
+
+    #[test]
+    fn a_refusal_names_places_and_never_values() {
+        let secret = "hunter2";
+        let given = json!({
+            "id": secret, "amount": secret, "customer": {"email": 424242}, "lines": [{"count": 42.42}, secret],
+        });
+        let problems = order().accept(&given).unwrap_err();
+        let all = problems.join("\n");
+        for place in ["/id", "/amount", "/customer/email", "/lines/0/count", "/lines/1"] {
+            assert!(problems.iter().any(|problem| problem.starts_with(&format!("{place}: "))), "{place} in {all}");
+        }
+        for value in [secret, "424242", "42.42"] {
+            assert!(!all.contains(value), "{all}");
+        }
+    }
+
+    #[test]
+    fn no_keyword_shows_the_value_it_refused() {
+        for wrong in [
+            json!({"minLength": 100}),
+            json!({"maxLength": 1}),
+            json!({"pattern": "^x$"}),
+            json!({"enum": ["x"]}),
+            json!({"const": "x"}),
+            json!({"format": "uuid", "minLength": 100}),
+            json!({"not": {"type": "string"}}),
+            json!({"anyOf": [{"type": "null"}, {"type": "integer"}]}),
+            json!({"oneOf": [{"type": "string"}, {"minLength": 1}]}),
+            json!({"allOf": [{"type": "integer"}]}),
+            json!({"type": ["integer", "null"]}),
+            json!({"if": {"type": "string"}, "then": {"type": "integer"}}),
+            json!(false),
+        ] {
+            for given in [json!("hunter2"), json!(["hunter2"]), json!({"k": "hunter2"})] {
+                let nested = match &given {
+                    Value::Array(_) => json!({"items": wrong, "contains": wrong, "maxItems": 0}),
+                    Value::Object(_) => json!({"additionalProperties": wrong, "minProperties": 5}),
+                    _ => wrong.clone(),
+                };
+                let problems = schema(json!({"properties": {"a": nested}})).accept(&json!({"a": given})).unwrap_err();
+                assert!(!problems.join("\n").contains("hunter2"), "{wrong}: {problems:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_property_is_named() {
+        let problems = order().accept(&json!({"id": "o-1"})).unwrap_err();
+        assert!(problems[0].contains("amount"), "{problems:?}");
+    }
+
+    #[test]
+    fn nothing_but_a_map_is_an_input() {
+        for input in [json!(null), json!(5), json!([]), json!("x")] {
+            assert_eq!(order().accept(&input).unwrap_err().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_no_schema_of_an_object_is_refused() {
+        for wrong in [
+            json!({"type": "strin"}),
+            json!({"type": "array"}),
+            json!(true),
+            json!({"properties": {"a": {"type": 5}}}),
+            json!({"properties": {"a": {"$ref": "https://example.org/other.json"}}}),
+            json!({"properties": {"a": {"$ref": "file:///etc/passwd"}}}),
+            json!({"properties": {"a": {"pattern": "(?=look)"}}}),
+        ] {
+            assert!(Schema::compile(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        let tree = schema(json!({
+            "properties": {"root": {"$ref": "#/$defs/node"}},
+            "$defs": {"node": {"properties": {"left": {"$ref": "#/$defs/node"}, "size": {"type": "number"}}}},
+        }));
+        let input = tree.accept(&json!({"root": {"left": {"size": 1}}})).unwrap();
+        assert_eq!(Value::Object(input), json!({"root": {"left": {"size": 1.0, "left": null}, "size": null}}));
+        assert_eq!(tree.properties(), ["root"]);
+        let endless = schema(json!({
+            "properties": {"root": {"$ref": "#/$defs/node"}},
+            "$defs": {"node": {"properties": {"left": {"$ref": "#/$defs/node", "default": {}}}}},
+        }));
+        assert!(endless.accept(&json!({"root": {}})).is_err());
+        let circle = schema(json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "properties": {"x": {"type": "string"}}}));
+        assert_eq!(circle.properties(), ["x"]);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -164,7 +164,16 @@ pub struct State {
     pub bookmarks: i64,
     /// The open timer of the definition's own `timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<i64>,
+    pub deadline: Option<Deadline>,
+}
+
+/// The definition's own `timeout`, once an instance has started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// Its timer's bookmark.
+    pub bookmark: i64,
+    /// When it is due.
+    pub due_at: Timestamp,
 }
 
 /// One line of control; it stands at one activity.
@@ -242,9 +251,14 @@ pub enum WaitOn {
         /// What went wrong.
         failure: Failure,
         /// What the work returned, where only `output` or `next` failed: `retry` evaluates those again.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        // A kept null is a result too: the work was done.
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
     },
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// An error of an activity: data in the instance, not a Rust error.

@@ -1,1 +1,76 @@
-//! (skeleton)
+//! The door for programs: commands run the same step code here and are answered with its outcome. A 2xx is durable.
+
+mod definitions;
+mod health;
+mod instances;
+mod messages;
+mod operations;
+mod problem;
+mod request;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+
+/// A document may be this large, in bytes; commands are bounded by `limits.message_max`.
+const DOCUMENT_MAX: usize = 1024 * 1024;
+
+/// What every route can use.
+#[derive(Clone)]
+pub(crate) struct Door {
+    app: App,
+    metrics: Option<Arc<PrometheusHandle>>,
+}
+
+/// The routes.
+pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
+    let commands_max = app.config.limits.message_max;
+    let door = Door { app, metrics: metrics.map(Arc::new) };
+    let commands = Router::new()
+        .route("/instances", post(instances::start).get(instances::list))
+        .route("/instances/{id}", get(instances::get))
+        .route("/instances/{id}/history", get(instances::history))
+        .route("/instances/{id}/cancel", post(instances::cancel))
+        .route("/instances/{id}/retry", post(instances::retry))
+        .route("/messages", post(messages::send))
+        .route("/dead-letters", get(operations::dead_letters))
+        .layer(DefaultBodyLimit::max(commands_max));
+    let documents = Router::new()
+        .route("/definitions", get(definitions::list))
+        .route("/definitions/check", post(definitions::check))
+        .route("/definitions/{name}", put(definitions::apply).get(definitions::get))
+        .route("/definitions/{name}/versions/{version}", get(definitions::get_version))
+        .layer(DefaultBodyLimit::max(DOCUMENT_MAX));
+    Router::new()
+        .nest("/api/v1", commands.merge(documents))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(problem::no_route)
+        .with_state(door)
+}
+
+/// Opens the listener and answers until the process is asked to stop; gives the address it listens on.
+///
+/// # Errors
+/// If the address is taken.
+pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(&app.config.http.listen).await?;
+    let address = listener.local_addr()?;
+    let routes = router(app.clone(), metrics);
+    let stop = app.stop.clone();
+    app.tasks.spawn(async move {
+        let stopped = async move { stop.cancelled().await };
+        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "the HTTP listener ended");
+        }
+    });
+    Ok(address)
+}

@@ -16,6 +16,11 @@ impl Clock {
         self.0.store(offset, Ordering::Relaxed);
     }
 
+    /// How far the database's clock is ahead of this machine's, in seconds.
+    pub fn offset_seconds(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
     /// The time in the database now; this machine's own time until [`Clock::observe`] was called.
     pub fn now(&self) -> Timestamp {
         let offset = SignedDuration::from_micros(self.0.load(Ordering::Relaxed));

@@ -1,1 +1,62 @@
-//! (skeleton)
+//! The loops a process can play. Each is `run` around one turn, can run on every node at once, and learns what changed only
+//! from the database or the queue it serves.
+
+mod command;
+pub mod relay;
+pub mod stride;
+pub mod timekeeper;
+pub mod undertaker;
+pub mod worker;
+
+use crate::app::{App, HandedOver};
+
+/// A loop a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Takes steps.
+    Worker,
+    /// Publishes committed rows.
+    Relay,
+    /// Wakes what is due and what was forgotten.
+    Timekeeper,
+    /// Answers over HTTP.
+    Api,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Role::Worker, Role::Relay, Role::Timekeeper, Role::Api];
+
+    /// The word used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Worker => "worker",
+            Role::Relay => "relay",
+            Role::Timekeeper => "timekeeper",
+            Role::Api => "api",
+        }
+    }
+
+    /// The role of that name.
+    pub fn parse(name: &str) -> Option<Role> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// Starts the loops of these roles; `api` is started by whoever owns the listener.
+///
+/// Every process that writes rows publishes its own (`handed_over`), whatever its roles.
+pub fn start(app: &App, roles: &[Role], handed_over: HandedOver) {
+    relay::start_handed_over(app, handed_over);
+    for role in roles {
+        match role {
+            Role::Worker => {
+                worker::start(app);
+                app.supervise("undertaker", |app| async move { undertaker::run(&app).await });
+            }
+            Role::Relay => app.supervise("relay", |app| async move { relay::run(&app).await }),
+            Role::Timekeeper => app.supervise("timekeeper", |app| async move { timekeeper::run(&app).await }),
+            Role::Api => {}
+        }
+    }
+}

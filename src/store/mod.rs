@@ -1,1 +1,34 @@
-//! (skeleton)
+//! PostgreSQL, and only here: what was committed is the truth, everything else can be lost.
+
+pub mod bookmarks;
+pub mod commit;
+pub mod dead_letters;
+pub mod definitions;
+mod error;
+pub mod history;
+pub mod inbox;
+pub mod instances;
+mod json;
+mod locks;
+pub mod messages;
+pub mod migrate;
+mod moment;
+pub mod outbox;
+mod pool;
+mod schema;
+mod statement;
+pub mod stuck;
+mod transaction;
+pub mod views;
+pub mod write;
+
+pub use error::{Error, describe};
+pub use json::{refuse_nul, refuse_nul_in};
+pub use pool::{Lease, PoolUse, Store};
+pub use transaction::Transaction;
+
+/// What every query runs on, and what a handler receives: a connection, inside or outside a transaction.
+pub type Connection = diesel_async::AsyncPgConnection;
+
+/// What a query in a handler fails with.
+pub type QueryError = diesel::result::Error;

@@ -1,1 +1,6 @@
+//! Everything that needs a real PostgreSQL or RabbitMQ, in one binary: it links once.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
+mod sandbox;
+mod support;

@@ -1,0 +1,15 @@
+//! A program with handlers of its own: everything the stock binary can do, and `demo`.
+//!
+//! `cargo run --example orders -- dev` runs everything; `cargo run --example orders -- demo` shows it from start to end.
+
+mod demo;
+mod shop;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("demo") {
+        return demo::run(shop::handlers());
+    }
+    leveret::cli::run(shop::handlers())
+}

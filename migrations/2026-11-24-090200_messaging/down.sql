@@ -1,0 +1,4 @@
+DROP TABLE leveret.dead_letters;
+DROP TABLE leveret.messages;
+DROP TABLE leveret.inbox;
+DROP TABLE leveret.outbox;

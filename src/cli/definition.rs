@@ -1,0 +1,158 @@
+//! `leveret definition check|apply|list|show`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::output::{self, Output};
+use crate::app::App;
+use crate::definition::{Definition, Parsed, Problem, Severity, render};
+use crate::store::{definitions, views};
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Report every problem of these documents, with place and hint; exit code 1 if one cannot be used.
+    Check {
+        /// YAML or JSON files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Store these documents; one whose content is known already changes nothing, otherwise it is the next version.
+    Apply {
+        /// YAML or JSON files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List definitions and their versions.
+    List,
+    /// Show the newest or one version of a definition.
+    Show {
+        /// Its name.
+        name: String,
+        /// One version.
+        #[arg(long)]
+        version: Option<i32>,
+    },
+}
+
+fn read(file: &PathBuf) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
+    let mut all = Vec::new();
+    let mut refused = 0;
+    for file in files {
+        let text = read(file)?;
+        let problems = match Definition::parse(&text) {
+            Ok(parsed) => parsed.warnings,
+            Err(problems) => {
+                refused += 1;
+                problems
+            }
+        };
+        let name = file.display().to_string();
+        match output {
+            Output::Json => all.push(json!({ "file": name, "problems": problems })),
+            Output::Table => report(&name, &text, &problems),
+        }
+    }
+    match output {
+        Output::Json => output::json(&all)?,
+        Output::Table if refused == 0 => {
+            output::line(format!("{} of {} documents can be used", files.len(), files.len()))
+        }
+        Output::Table => output::line(format!("{refused} of {} documents cannot be used", files.len())),
+    }
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(name: &str, text: &str, problems: &[Problem]) {
+    for problem in problems {
+        output::line(render(problem, name, text));
+    }
+}
+
+/// Parses one file; problems go to the screen.
+pub(super) fn parse(file: &PathBuf) -> Result<Parsed> {
+    let text = read(file)?;
+    Definition::parse(&text).map_err(|problems| {
+        let name = file.display().to_string();
+        report(&name, &text, &problems);
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        anyhow::anyhow!("{name} has {errors} problems and was not applied")
+    })
+}
+
+pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
+    match verb {
+        Verb::Check { files } => return check(&files, output),
+        Verb::Apply { files } => apply(app, &files, output).await?,
+        Verb::List => list(app, output).await?,
+        Verb::Show { name, version } => show(app, &name, version, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
+    let mut done = Vec::new();
+    for file in files {
+        let parsed = parse(file)?;
+        let mut conn = app.store.duties().await?;
+        let applied = definitions::apply(&mut conn, &parsed).await?;
+        done.push((parsed.definition.name, applied));
+    }
+    match output {
+        Output::Json => output::json(
+            &done
+                .iter()
+                .map(|(name, applied)| json!({ "name": name, "version": applied.version, "changed": applied.changed }))
+                .collect::<Vec<_>>(),
+        ),
+        Output::Table => {
+            for (name, applied) in done {
+                let what = if applied.changed { "is new" } else { "was there already" };
+                output::line(format!("{name} version {} {what}", applied.version));
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list(app: &App, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let all = views::definitions(&mut conn).await?;
+    match output {
+        Output::Json => output::json(&all)?,
+        Output::Table if all.is_empty() => {
+            output::line("no definitions yet: `leveret definition apply FILE` stores one");
+        }
+        Output::Table => output::table(
+            &["name", "version", "status", "applied", "hash"],
+            all.into_iter()
+                .map(|one| {
+                    let hash = one.hash.chars().take(12).collect();
+                    vec![one.name, one.version.to_string(), one.status, output::moment(one.created_at), hash]
+                })
+                .collect(),
+        ),
+    }
+    Ok(())
+}
+
+async fn show(app: &App, name: &str, version: Option<i32>, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let Some(view) = views::definition(&mut conn, name, version).await? else {
+        bail!("there is no definition `{name}`{}", version.map(|v| format!(" version {v}")).unwrap_or_default());
+    };
+    match output {
+        Output::Json => output::json(&view),
+        Output::Table => {
+            output::line(format!("{} version {} ({}), hash {}", view.name, view.version, view.status, view.hash));
+            output::json(&view.content)
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `leveret dev`: everything on this machine, with private servers, for trying things out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+
+use super::serve::{self, Running};
+use super::{definition, output};
+use crate::app::App;
+use crate::config::Config;
+use crate::handlers::Handlers;
+use crate::roles::Role;
+use crate::sandbox::{Profile, Sandbox, Status};
+use crate::store::{definitions, migrate};
+use crate::telemetry;
+
+/// Private servers live in `.leveret` below this.
+const DIRECTORY: &str = ".";
+/// Documents that are applied at the start.
+const EXAMPLES: &str = "examples";
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// A folder of documents to apply.
+    #[arg(long, default_value = EXAMPLES)]
+    definitions: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(super) enum SandboxVerb {
+    /// Start them if they do not run, and print their URLs.
+    Start,
+    /// Print their URLs if they run.
+    Status,
+    /// Stop them; their data stays.
+    Stop,
+    /// Stop them and delete their data.
+    Remove,
+}
+
+/// Uses the private servers of this directory where no URLs are configured and they run.
+pub(super) fn fall_back_to_sandbox(config: &mut Config) {
+    if !config.database.url.is_empty() && !config.broker.url.is_empty() {
+        return;
+    }
+    let directory = Profile::Durable.directory(Path::new(DIRECTORY));
+    if let Ok(Some(status)) = Sandbox::status(&directory) {
+        fill(config, status.database_url, status.amqp_url);
+    }
+}
+
+fn fill(config: &mut Config, database_url: Option<String>, amqp_url: Option<String>) {
+    for (url, private) in [(&mut config.database.url, database_url), (&mut config.broker.url, amqp_url)] {
+        if url.is_empty() {
+            *url = private.unwrap_or_default();
+        }
+    }
+}
+
+/// Starts private servers where no URLs are configured, and brings the schema up to date.
+///
+/// # Errors
+/// If a server is missing or does not start.
+pub async fn prepare(config: &mut Config) -> Result<()> {
+    if config.database.url.is_empty() || config.broker.url.is_empty() {
+        output::progress("starting private servers under .leveret/ …");
+        let directory = Profile::Durable.directory(Path::new(DIRECTORY));
+        let sandbox = tokio::task::spawn_blocking(move || Sandbox::start(&directory, Profile::Durable)).await??;
+        fill(config, Some(sandbox.database_url.clone()), Some(sandbox.amqp_url.clone()));
+    }
+    migrate::run(&config.database.url).await.context("the schema cannot be brought up to date")?;
+    Ok(())
+}
+
+pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
+    telemetry::start_logs(&config.log);
+    prepare(&mut config).await?;
+    let urls = (config.database.url.clone(), config.broker.url.clone());
+    let running = Running::start(config, handlers, &Role::ALL).await?;
+    apply_folder(&running.app, &arguments.definitions).await?;
+    output::line(format!("\ndatabase   {}", urls.0));
+    output::line(format!("broker     {}", urls.1));
+    if let Some(address) = running.address {
+        output::line(format!("HTTP       http://{address}/api/v1/instances   http://{address}/metrics"));
+    }
+    output::line(
+        "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
+    );
+    serve::until_stopped(running).await
+}
+
+/// Applies every document of a folder.
+///
+/// # Errors
+/// If one has problems.
+pub async fn apply_folder(app: &App, folder: &Path) -> Result<()> {
+    for file in documents(folder)? {
+        let parsed = definition::parse(&file)?;
+        let mut conn = app.store.duties().await?;
+        let applied = definitions::apply(&mut conn, &parsed).await?;
+        let what = if applied.changed { "applied" } else { "known" };
+        output::line(format!("{what:>9}  {} version {}", parsed.definition.name, applied.version));
+    }
+    Ok(())
+}
+
+/// The YAML files of a folder, in the order of their names.
+fn documents(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+pub(super) fn sandbox(verb: SandboxVerb) -> Result<ExitCode> {
+    let directory = Profile::Durable.directory(Path::new(DIRECTORY));
+    match verb {
+        SandboxVerb::Start => {
+            let sandbox = Sandbox::start(&directory, Profile::Durable)?;
+            urls(&sandbox.database_url, &sandbox.amqp_url);
+        }
+        SandboxVerb::Status => match Sandbox::status(&directory)? {
+            Some(Status { database_url: Some(database), amqp_url: Some(broker), .. }) => urls(&database, &broker),
+            Some(_) | None => {
+                output::line("no private servers run here; `leveret sandbox start` starts them");
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+        SandboxVerb::Stop => Sandbox::stop(&directory)?,
+        SandboxVerb::Remove => Sandbox::remove(&directory)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn urls(database: &str, broker: &str) {
+    output::line(format!("export DATABASE_URL={database}\nexport AMQP_URL={broker}"));
+}

@@ -1,0 +1,116 @@
+//! `leveret doctor`: what is wrong, and what to do about it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::output::{self, Output};
+use crate::app::App;
+use crate::config::Config;
+use crate::handlers::Handlers;
+use crate::resilience::duration;
+use crate::store::{self, migrate, outbox, stuck};
+
+/// The broker must answer within this.
+const BROKER_FOR: Duration = Duration::from_secs(10);
+/// Stuck instances that are listed.
+const STUCK_MAX: i64 = 20;
+/// A clock this far from the database's is worth a word: only punctuality suffers, but people compare logs.
+const CLOCK_MAX_S: f64 = 2.0;
+/// An outbox row older than this means that nobody relays.
+const OUTBOX_MAX: Duration = Duration::from_secs(60);
+
+struct Finding {
+    what: &'static str,
+    good: bool,
+    says: String,
+}
+
+pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> {
+    super::dev::fall_back_to_sandbox(&mut config);
+    let mut findings = Vec::new();
+    let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
+    match migrate::fits(&config.database.url).await {
+        Ok(()) => add("schema", true, "is this binary's".into()),
+        Err(error) => add("schema", false, error.to_string()),
+    }
+    // The receiver is not needed: a doctor commits nothing.
+    let (app, _handed_over) = App::new(config, Handlers::new(), "leveret doctor")?;
+    match app.store.probe().await {
+        Ok(now) => {
+            add("database", true, "answers".into());
+            app.clock.observe(now);
+            let offset = app.clock.offset_seconds();
+            let says = format!("{offset:+.3} s from the database's");
+            add("clock", offset.abs() < CLOCK_MAX_S, says);
+        }
+        Err(error) => add("database", false, error.to_string()),
+    }
+    for finding in database(&app).await.unwrap_or_else(|error| {
+        vec![Finding { what: "instances", good: false, says: format!("cannot be looked at: {error}") }]
+    }) {
+        add(finding.what, finding.good, finding.says);
+    }
+    for finding in broker(&app).await {
+        add(finding.what, finding.good, finding.says);
+    }
+    app.shut_down().await;
+    report(&findings, output)
+}
+
+async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
+    let mut conn = app.store.duties().await?;
+    let stuck = stuck::list(&mut conn, STUCK_MAX).await?;
+    let says = match stuck.is_empty() {
+        true => "nothing is stuck".into(),
+        false => stuck.iter().map(|one| format!("{}: {}", one.instance, one.why.name())).collect::<Vec<_>>().join("; "),
+    };
+    let backlog = outbox::find_backlog(&mut conn).await?;
+    let age = backlog.oldest_age.unwrap_or_default();
+    let aged = format!("{} rows wait, the oldest for {}", backlog.unsent, duration::format(age));
+    let dead = format!("{} rows were given up because nobody is bound to their routing key", backlog.dead);
+    Ok(vec![
+        Finding { what: "instances", good: stuck.is_empty(), says },
+        Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
+        Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
+    ])
+}
+
+async fn broker(app: &App) -> Vec<Finding> {
+    if tokio::time::timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
+        let says = format!("{} does not answer", crate::broker::without_password(&app.config.broker.url));
+        return vec![Finding { what: "broker", good: false, says }];
+    }
+    let mut findings = vec![Finding { what: "broker", good: true, says: "connected".into() }];
+    findings.push(match app.broker.verify().await {
+        Ok(differences) if differences.is_empty() => {
+            Finding { what: "queues", good: true, says: "are as declared".into() }
+        }
+        Ok(differences) => Finding { what: "queues", good: false, says: differences.join("; ") },
+        Err(error) => Finding { what: "queues", good: false, says: error.to_string() },
+    });
+    findings
+}
+
+fn report(findings: &[Finding], output: Output) -> Result<ExitCode> {
+    let well = findings.iter().all(|finding| finding.good);
+    match output {
+        Output::Json => {
+            let all: Vec<_> = findings
+                .iter()
+                .map(|finding| json!({ "what": finding.what, "good": finding.good, "says": finding.says }))
+                .collect();
+            output::json(&all)?;
+        }
+        Output::Table => {
+            let rows = findings.iter().map(|finding| {
+                let mark = if finding.good { "✓" } else { "✗" };
+                vec![mark.into(), finding.what.into(), finding.says.clone()]
+            });
+            output::table(&["", "", ""], rows.collect());
+        }
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,228 @@
+//! `leveret instance start|list|show|history|watch|cancel|retry`
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::output::{self, Output};
+use super::watch;
+use crate::app::App;
+use crate::contract::api::InstanceView;
+use crate::contract::{self, OnConflict, Target};
+use crate::engine::{InstanceId, Status};
+use crate::step::{self, Follow, Origin, Started, Steer, Steered};
+use crate::store::instances::Filter;
+use crate::store::views;
+
+/// Rows of a list, at most.
+const LIST_MAX: i64 = 1_000;
+/// The sender of commands from the command line, as the inbox knows it.
+const APP_ID: &str = "leveret.cli";
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Start an instance.
+    Start(Start),
+    /// List instances, newest first.
+    List(List),
+    /// Show one instance: status, variables, what it waits for.
+    Show {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Show what happened to an instance.
+    History {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Follow an instance until it ends.
+    Watch {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Call an instance off.
+    Cancel(Steering),
+    /// Try again what failed for good.
+    Retry(Steering),
+}
+
+#[derive(Args)]
+pub(super) struct Start {
+    /// The definition's name.
+    definition: String,
+    /// The input as JSON.
+    #[arg(long, default_value = "{}")]
+    input: String,
+    /// Business key, unique among live instances of the definition.
+    #[arg(long)]
+    key: Option<String>,
+    /// One version instead of the newest active one.
+    #[arg(long)]
+    version: Option<i32>,
+    /// Follow it until it ends.
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Only of this definition.
+    #[arg(long)]
+    definition: Option<String>,
+    /// Only with this status: running, suspended, completed, failed, cancelled.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only with this business key.
+    #[arg(long)]
+    key: Option<String>,
+    /// At most this many.
+    #[arg(long, default_value_t = 50)]
+    limit: i64,
+}
+
+#[derive(Args)]
+pub(super) struct Steering {
+    /// Its id.
+    id: Uuid,
+    /// Why; kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
+    match verb {
+        Verb::Start(start) => return self::start(app, start, output).await,
+        Verb::List(list) => self::list(app, list, output).await?,
+        Verb::Show { id } => show(app, id, output).await?,
+        Verb::History { id } => watch::history(app, InstanceId(id), output).await?,
+        Verb::Watch { id } => return watch::follow(app, InstanceId(id), output).await,
+        Verb::Cancel(steering) => steer(app, Steer::Cancel, steering, output).await?,
+        Verb::Retry(steering) => steer(app, Steer::Retry, steering, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
+    let input: Value = serde_json::from_str(&start.input).context("--input is not JSON")?;
+    contract::refuse_nul(&input).map_err(anyhow::Error::msg)?;
+    let command = contract::Start {
+        definition: start.definition,
+        version: start.version,
+        key: start.key,
+        on_conflict: OnConflict::Reject,
+        input,
+    };
+    let id = match step::start(app, command, &origin(app)).await? {
+        Started::New(position) => position.instance.id,
+        Started::Known(answer) => answer.instance.context("the start was refused")?,
+    };
+    if start.watch {
+        return watch::follow(app, id, output).await;
+    }
+    match output {
+        Output::Json => output::json(&json!({ "id": id }))?,
+        Output::Table => output::line(id.to_string()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A command given by hand is a command of its own, whatever was given before.
+pub(super) fn origin(app: &App) -> Origin {
+    Origin::new(APP_ID, &app.new_id().to_string(), b"", Follow::Always)
+}
+
+async fn list(app: &App, list: List, output: Output) -> Result<()> {
+    let status = match &list.status {
+        None => None,
+        Some(name) => Some(Status::parse(name).with_context(|| {
+            format!("`{name}` is no status; there are {}", Status::ALL.map(Status::name).join(", "))
+        })?),
+    };
+    let limit = list.limit.clamp(1, LIST_MAX);
+    let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
+    let mut conn = app.store.duties().await?;
+    let page = views::instances(&mut conn, &filter).await?;
+    match output {
+        Output::Json => output::json(&page),
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let at = if one.at.is_empty() { "–".into() } else { one.at.join(", ") };
+                let name = format!("{} v{}", one.definition, one.version);
+                vec![
+                    one.id.to_string(),
+                    name,
+                    one.key.unwrap_or_default(),
+                    one.status,
+                    at,
+                    output::moment(one.started_at),
+                ]
+            });
+            output::table(&["id", "definition", "key", "status", "at", "started"], rows.collect());
+            if page.next.is_some() {
+                output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn show(app: &App, id: Uuid, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let Some(view) = views::instance(&mut conn, InstanceId(id)).await? else { bail!("there is no instance {id}") };
+    match output {
+        Output::Json => output::json(&view),
+        Output::Table => {
+            describe(&view);
+            Ok(())
+        }
+    }
+}
+
+fn describe(view: &InstanceView) {
+    let summary = &view.summary;
+    let mut rows = vec![
+        vec!["id".into(), summary.id.to_string()],
+        vec!["definition".into(), format!("{} version {}", summary.definition, summary.version)],
+        vec!["status".into(), summary.status.clone()],
+        vec!["started".into(), output::moment(summary.started_at)],
+        vec!["revision".into(), view.revision.to_string()],
+        vec!["input".into(), view.input.to_string()],
+        vec!["variables".into(), view.variables.to_string()],
+    ];
+    let more = [
+        ("key", summary.key.clone()),
+        ("at", Some(summary.at.join(", ")).filter(|at| !at.is_empty())),
+        ("ended", summary.ended_at.map(output::moment)),
+        ("output", view.output.as_ref().map(Value::to_string)),
+        ("error", view.error.as_ref().map(Value::to_string)),
+    ];
+    rows.extend(more.into_iter().filter_map(|(name, text)| Some(vec![name.to_owned(), text?])));
+    for wait in &view.waits {
+        let what = match (&wait.name, wait.due_at, &wait.failure) {
+            (Some(name), _, _) => format!("message `{name}` for key `{}`", wait.key.as_deref().unwrap_or_default()),
+            (None, Some(due_at), _) => format!("{} due {}", wait.kind, output::moment(due_at)),
+            (None, None, Some(failure)) => format!("a person: {failure}"),
+            (None, None, None) => wait.kind.clone(),
+        };
+        rows.push(vec!["waits for".into(), what]);
+    }
+    output::table(&["", ""], rows);
+}
+
+async fn steer(app: &App, what: Steer, steering: Steering, output: Output) -> Result<()> {
+    let target = Target { instance: Some(steering.id), reason: steering.reason, ..Target::default() };
+    let status = match step::steer(app, what, &target, &origin(app)).await? {
+        Steered::To(position) => position.instance.status.name().to_owned(),
+        Steered::Known(answer) => answer.outcome,
+    };
+    match output {
+        Output::Json => output::json(&json!({ "id": steering.id, "status": status })),
+        Output::Table => {
+            output::line(format!("{} is {status}", steering.id));
+            Ok(())
+        }
+    }
+}

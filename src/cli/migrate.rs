@@ -1,0 +1,35 @@
+//! `leveret migrate`
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::output;
+use crate::config::Config;
+use crate::store::migrate;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Change nothing; exit code 1 if migrations are missing or unknown to this binary.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
+    let url = &config.database.url;
+    if url.is_empty() {
+        bail!("no database is configured: set DATABASE_URL, or `database.url` in leveret.toml");
+    }
+    if arguments.check {
+        migrate::fits(url).await?;
+        output::line("the schema is this binary's");
+    } else {
+        let applied = migrate::run(url).await?;
+        match applied.len() {
+            0 => output::line("the schema was up to date"),
+            _ => output::line(format!("applied {}", applied.join(", "))),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! `leveret serve`: roles against the configured servers, until SIGTERM.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::config::Config;
+use crate::handlers::Handlers;
+use crate::roles::{self, Role};
+use crate::{http, store, telemetry};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Roles to play: worker, relay, timekeeper, api. All of them when left out.
+    #[arg(long, value_delimiter = ',', value_parser = role)]
+    roles: Vec<Role>,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::parse(name)
+        .ok_or_else(|| format!("there is no role `{name}`; there are {}", Role::ALL.map(Role::name).join(", ")))
+}
+
+/// A process that plays its roles.
+pub struct Running {
+    /// Its handles.
+    pub app: App,
+    /// Where its HTTP API listens, if it has the role `api`.
+    pub address: Option<SocketAddr>,
+}
+
+impl Running {
+    /// Starts roles; the schema must be up to date.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, its schema is not this binary's, or the HTTP address is taken.
+    pub async fn start(config: Config, handlers: Handlers, roles: &[Role]) -> Result<Self> {
+        if config.database.url.is_empty() || config.broker.url.is_empty() {
+            bail!("database and broker must be configured: DATABASE_URL and AMQP_URL, or leveret.toml");
+        }
+        store::migrate::fits(&config.database.url).await.context("the database cannot be used")?;
+        let name = format!("leveret {}", std::process::id());
+        let (app, handed_over) = App::new(config, handlers, &name)?;
+        app.store.probe().await.map(|now| app.clock.observe(now)).context("the database does not answer")?;
+        if roles.contains(&Role::Worker) {
+            let mut conn = app.store.steps().await?;
+            app.handlers.start(&mut conn).await.context("the handlers' own preparation failed")?;
+        }
+        roles::start(&app, roles, handed_over);
+        let address = match roles.contains(&Role::Api) {
+            true => {
+                let listen = app.config.http.listen.clone();
+                let started = http::start(&app, metrics()).await;
+                Some(started.with_context(|| format!("`http.listen` {listen} cannot be opened"))?)
+            }
+            false => None,
+        };
+        Ok(Self { app, address })
+    }
+
+    /// Stops in order; see [`App::shut_down`].
+    pub async fn stop(self) -> bool {
+        self.app.shut_down().await
+    }
+}
+
+/// The recorder of this process: one, however often roles are started in it.
+fn metrics() -> Option<PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    RECORDER.get_or_init(|| telemetry::start_metrics().ok()).clone()
+}
+
+pub(super) async fn run(config: Config, arguments: &Arguments, handlers: Handlers) -> Result<ExitCode> {
+    telemetry::start_logs(&config.log);
+    // Before anything counts.
+    metrics();
+    let roles = if arguments.roles.is_empty() { Role::ALL.to_vec() } else { arguments.roles.clone() };
+    let running = Running::start(config, handlers, &roles).await?;
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    tracing::info!(roles = names.join(","), address = ?running.address, "leveret runs");
+    until_stopped(running).await
+}
+
+/// Runs until SIGTERM or Ctrl-C, then drains; a second signal ends the process at once.
+pub(super) async fn until_stopped(running: Running) -> Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: strides are finished first");
+    let in_order = tokio::select! {
+        in_order = running.stop() => in_order,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    tracing::info!(in_order, "stopped");
+    Ok(if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,83 @@
+//! What happened to an instance, all at once or as it happens.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::output::{self, Output};
+use crate::app::App;
+use crate::contract::api::HistoryView;
+use crate::engine::InstanceId;
+use crate::store::views;
+
+/// Rows read at once.
+const PAGE: i64 = 500;
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Details longer than this are cut in a line for people.
+const DETAILS_MAX: usize = 120;
+
+/// Prints the whole history.
+pub(super) async fn history(app: &App, id: InstanceId, output: Output) -> Result<()> {
+    let mut all = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |last: &HistoryView| last.number);
+        let mut conn = app.store.duties().await?;
+        let page = views::history(&mut conn, id, after, PAGE).await?;
+        let full = page.len() as i64 == PAGE;
+        all.extend(page);
+        if !full {
+            break;
+        }
+    }
+    if all.is_empty() {
+        bail!("there is no instance {id}");
+    }
+    match output {
+        Output::Json => output::json(&all)?,
+        Output::Table => all.iter().for_each(|entry| output::line(describe(entry))),
+    }
+    Ok(())
+}
+
+/// Prints history rows as they are committed, until the instance has ended. The exit code is 1 if it did not complete.
+pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<ExitCode> {
+    let mut after = 0;
+    loop {
+        // The status first: what is read afterwards holds everything up to it.
+        let mut conn = app.store.duties().await?;
+        let Some(view) = views::instance(&mut conn, id).await? else { bail!("there is no instance {id}") };
+        let rows = views::history(&mut conn, id, after, PAGE).await?;
+        drop(conn);
+        let full = rows.len() as i64 == PAGE;
+        for entry in rows {
+            after = entry.number;
+            match output {
+                Output::Json => output::line(serde_json::to_string(&entry)?),
+                Output::Table => output::line(describe(&entry)),
+            }
+        }
+        if full {
+            continue;
+        }
+        if view.summary.ended_at.is_some() {
+            let completed = view.summary.status == "completed";
+            return Ok(if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// One history row as a line.
+pub(super) fn describe(entry: &HistoryView) -> String {
+    let mut details = if entry.details.is_null() { String::new() } else { entry.details.to_string() };
+    if let Some((cut, _)) = details.char_indices().nth(DETAILS_MAX) {
+        details.truncate(cut);
+        details.push('…');
+    }
+    let activity = entry.activity.as_deref().unwrap_or("");
+    format!("{}  {:>4}  {:<22} {:<16} {details}", output::moment(entry.at), entry.number, entry.kind, activity)
+        .trim_end()
+        .to_owned()
+}

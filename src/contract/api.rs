@@ -1,0 +1,182 @@
+//! Bodies of the HTTP API; `-o json` of the command line prints the same.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::OnConflict;
+
+/// `POST /api/v1/instances`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRequest {
+    /// The definition's name.
+    pub definition: String,
+    /// A version; the newest active one when left out.
+    pub version: Option<i32>,
+    /// Business key.
+    pub key: Option<String>,
+    /// What to do if a live instance has the key.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// The input.
+    #[serde(default)]
+    pub input: Value,
+}
+
+/// `POST /api/v1/messages`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRequest {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// What it says.
+    #[serde(default)]
+    pub data: Value,
+    /// Seconds it is kept if nobody waits yet.
+    pub ttl: Option<u32>,
+}
+
+/// `POST /api/v1/instances/{id}/cancel` and `/retry`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SteerRequest {
+    /// Why; kept in the history.
+    pub reason: Option<String>,
+}
+
+/// One line of a list of instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSummary {
+    /// Its id.
+    pub id: Uuid,
+    /// The definition's name.
+    pub definition: String,
+    /// The definition's version.
+    pub version: i32,
+    /// Business key.
+    pub key: Option<String>,
+    /// `running`, `suspended`, `completed`, `failed`, `cancelled`.
+    pub status: String,
+    /// The activities its branches stand at.
+    pub at: Vec<String>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// One instance, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// What a list shows.
+    #[serde(flatten)]
+    pub summary: InstanceSummary,
+    /// Raised by every change.
+    pub revision: i64,
+    /// Its lane.
+    pub lane: String,
+    /// Who started it.
+    pub started_by: Option<String>,
+    /// What it was started with.
+    pub input: Value,
+    /// Its variables.
+    pub variables: Value,
+    /// What it ended with.
+    pub output: Option<Value>,
+    /// Why it failed or is suspended: `code`, `message`, `data`.
+    pub error: Option<Value>,
+    /// What it waits for.
+    pub waits: Vec<WaitView>,
+}
+
+/// One open bookmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitView {
+    /// Its number inside the instance.
+    pub bookmark: i64,
+    /// `timer`, `message`, `intervention`.
+    pub kind: String,
+    /// The activity that waits; none for the time limit of the whole instance.
+    pub activity: Option<String>,
+    /// When it is due, for timers.
+    pub due_at: Option<Timestamp>,
+    /// The message's name.
+    pub name: Option<String>,
+    /// The message's key.
+    pub key: Option<String>,
+    /// The failure, for interventions.
+    pub failure: Option<Value>,
+}
+
+/// One history row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// Counted from 1 without gaps.
+    pub number: i64,
+    /// When it happened, by the database's clock.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: String,
+    /// Where.
+    pub activity: Option<String>,
+    /// To which branch.
+    pub branch: Option<i32>,
+    /// More.
+    pub details: Value,
+}
+
+/// One version of a definition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DefinitionView {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: i32,
+    /// `active` or `retired`.
+    pub status: String,
+    /// SHA-256 of its canonical JSON.
+    pub hash: String,
+    /// When it was applied.
+    pub created_at: Timestamp,
+    /// The document, where one version is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Value>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Ask for the next page with `?cursor=`; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One dead letter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetterView {
+    /// Its number.
+    pub id: i64,
+    /// When it was filed.
+    pub received_at: Timestamp,
+    /// Why it could not be handled.
+    pub reason: String,
+    /// The queue it came from.
+    pub source: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// AMQP property `type`.
+    pub kind: Option<String>,
+    /// AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// The body as text, cut at 4 KiB, where one letter is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}

@@ -1,0 +1,117 @@
+//! What only the document as a whole can get wrong: its graph.
+
+use super::cursor::listed;
+use super::draft::Draft;
+use super::graph::Graph;
+use super::model::{Definition, Next, Target, Work};
+use super::problems::Place;
+
+/// Steps a branch may take without passing a wait; then an incident opens.
+pub const STEPS_MAX: u32 = 10_000;
+
+/// Checks the graph of a definition. `places` says where each activity stands.
+pub(super) fn whole(definition: &Definition, places: &[Place], draft: &mut Draft) {
+    let graph = Graph::of(definition);
+    // Where it is open how things hang together, every report would be a guess.
+    if !draft.doubtful {
+        unreached(definition, &graph, places, draft);
+        dead_ends(definition, &graph, places, draft);
+    }
+    restless_loops(definition, &graph, places, draft);
+    falls_into_handlers(definition, places, draft);
+}
+
+/// Activities nothing leads to; of several that hang together only the foremost.
+fn unreached(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
+    let mut known = graph.reached(&graph.entries);
+    let mut led_to = vec![false; known.len()];
+    for (from, to) in graph.edges() {
+        led_to[to] |= from != to && !known[from];
+    }
+    let unknown: Vec<usize> = (0..known.len()).filter(|number| !known[*number]).collect();
+    let (inner, foremost): (Vec<usize>, Vec<usize>) = unknown.into_iter().partition(|number| led_to[*number]);
+    for number in foremost.into_iter().chain(inner) {
+        if known[number] {
+            continue;
+        }
+        for (known, reached) in known.iter_mut().zip(graph.reached(&[number])) {
+            *known |= reached;
+        }
+        let message = format!("nothing leads to the activity `{}`", definition.activities[number].id);
+        let hint = "name it in a `next`, `switch` or `on_error`, or remove it";
+        draft.problems.error(places[number].clone(), message, Some(hint.into()));
+    }
+}
+
+/// Loops nothing leads out of.
+fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
+    if definition.timeout.is_some() {
+        return;
+    }
+    let reached = graph.reached(&graph.entries);
+    let trapped: Vec<bool> = graph.can_end().into_iter().zip(reached).map(|(can, reached)| reached && !can).collect();
+    for group in graph.loops(&trapped) {
+        let leaves = group.iter().flat_map(|from| &graph.successors[*from]).any(|to| group.binary_search(to).is_err());
+        if leaves {
+            continue;
+        }
+        let message = format!("a dead end: no way leads from {} to an end", names(definition, &group));
+        let hint = "lead out of the loop with `next` or a `switch`, or give the definition a `timeout`";
+        draft.problems.error(places[group[0]].clone(), message, Some(hint.into()));
+    }
+}
+
+fn restless_loops(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
+    let restless: Vec<bool> = definition
+        .activities
+        .iter()
+        .map(|activity| match activity.work {
+            Work::Wait(_) | Work::Receive(_) => false,
+            Work::Set(_) | Work::Switch(_) | Work::Run { .. } | Work::Emit { .. } => true,
+            Work::Raise { .. } | Work::End(_) => true,
+        })
+        .collect();
+    for group in graph.loops(&restless) {
+        let message = format!("{} can run in a loop without a wait", names(definition, &group));
+        let hint =
+            format!("{STEPS_MAX} steps since the last wait are allowed, then an incident opens: see that it ends");
+        draft.problems.warning(places[group[0]].clone(), message, Some(hint));
+    }
+}
+
+/// Handlers of errors that success runs into as well, because the activity before them has no `next`.
+fn falls_into_handlers(definition: &Definition, places: &[Place], draft: &mut Draft) {
+    let numbers: std::collections::HashMap<&str, usize> =
+        definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.as_str(), number)).collect();
+    let mut warned = std::collections::BTreeSet::new();
+    for (number, activity) in definition.activities.iter().enumerate() {
+        for entry in &activity.on_error {
+            let Some(Target::Activity(id)) = &entry.to else { continue };
+            let Some(target) = numbers.get(id.as_str()).copied().filter(|target| *target > number) else { continue };
+            let before = &definition.activities[target - 1];
+            let falls = match before.work {
+                Work::Switch(_) | Work::Raise { .. } | Work::End(_) => false,
+                Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) => {
+                    matches!(before.next, Next::Following)
+                }
+            };
+            if falls && warned.insert(target) {
+                let message = format!(
+                    "`{id}` handles an error of `{}`, and success of `{}` goes on to it as well",
+                    activity.id, before.id
+                );
+                let hint = format!("give `{0}` a `next`; if this is meant, `next: {id}` says so", before.id);
+                draft.problems.warning(places[target].clone(), message, Some(hint));
+            }
+        }
+    }
+}
+
+fn names(definition: &Definition, group: &[usize]) -> String {
+    const SHOWN: usize = 5;
+    let ids: Vec<&str> = group.iter().take(SHOWN).map(|number| definition.activities[*number].id.as_str()).collect();
+    match group.len() - ids.len() {
+        0 => listed(&ids),
+        more => format!("{} and {more} more", listed(&ids)),
+    }
+}

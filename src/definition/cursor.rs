@@ -1,0 +1,220 @@
+//! A place in the tree with its path, and what is asked of one: is it a map, a text, a number, with which keys.
+
+use super::frame::joined;
+use super::node::{Entry, Node, Tree};
+use super::problems::{Place, Problems};
+
+/// A node and the path to it.
+#[derive(Debug, Clone)]
+pub(super) struct At<'n> {
+    pub(super) node: &'n Node,
+    pub(super) path: String,
+}
+
+/// The keys a map may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    /// What the map is, for a sentence: `an activity`.
+    pub(super) of: &'static str,
+    /// Those that are understood.
+    pub(super) known: &'static [&'static str],
+    /// Those of the language that this version does not understand yet.
+    pub(super) later: &'static [&'static str],
+}
+
+impl Keys {
+    /// Whether a key belongs to the language.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.known.contains(&key) || self.later.contains(&key)
+    }
+}
+
+impl<'n> At<'n> {
+    /// The whole document.
+    pub(super) fn root(node: &'n Node) -> Self {
+        At { node, path: String::new() }
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn get(&self, key: &str) -> Option<At<'n>> {
+        self.node.entry(key).map(|entry| self.member(entry))
+    }
+
+    /// The entries of a map, in order; none of anything else.
+    pub(super) fn entries(&self) -> Vec<(&'n Entry, At<'n>)> {
+        match &self.node.tree {
+            Tree::Map(entries) => entries.iter().map(|entry| (entry, self.member(entry))).collect(),
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::List(_) => Vec::new(),
+        }
+    }
+
+    /// The items of a list, in order; none of anything else.
+    pub(super) fn items(&self) -> Vec<At<'n>> {
+        match &self.node.tree {
+            Tree::List(items) => {
+                let item = |(at, node)| At { node, path: format!("{}[{at}]", self.path) };
+                items.iter().enumerate().map(item).collect()
+            }
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Map(_) => Vec::new(),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        Place { path: self.path.clone(), line: self.node.line, column: self.node.column }
+    }
+
+    /// Where the key of one of its entries stands.
+    pub(super) fn key_place(&self, entry: &Entry) -> Place {
+        Place { path: joined(&self.path, &entry.key), line: entry.line, column: entry.column }
+    }
+
+    /// Whether it is a list.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.tree, Tree::List(_))
+    }
+
+    /// Whether it is a map.
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.node.tree, Tree::Map(_))
+    }
+
+    /// Whether nothing was written.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.node.tree, Tree::Null)
+    }
+
+    /// Whether this is the text `word`.
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(&self.node.tree, Tree::Text(text) if text == word)
+    }
+
+    fn member(&self, entry: &'n Entry) -> At<'n> {
+        At { node: &entry.value, path: joined(&self.path, &entry.key) }
+    }
+}
+
+impl Problems {
+    /// Notes an error at a node.
+    pub(super) fn error_at(&mut self, at: &At<'_>, message: impl Into<String>, hint: Option<&str>) {
+        self.error(at.place(), message, hint.map(str::to_owned));
+    }
+
+    /// Notes that something else was expected.
+    pub(super) fn unexpected(&mut self, at: &At<'_>, expected: &str, hint: Option<&str>) {
+        if !matches!(at.node.tree, Tree::Refused) {
+            self.error_at(at, format!("{expected} is expected here, not {}", at.node.kind()), hint);
+        }
+    }
+
+    /// Whether it is a map, and notes each key that is not one of `keys`.
+    pub(super) fn expect_map(&mut self, at: &At<'_>, keys: &Keys) -> bool {
+        if !at.is_map() {
+            let known = format!("its keys are {}", listed(keys.known));
+            self.unexpected(at, &format!("the map of {}", keys.of), Some(&known));
+            return false;
+        }
+        for (entry, _) in at.entries() {
+            let key = entry.key.as_str();
+            if keys.later.contains(&key) {
+                self.later(at.key_place(entry), key);
+            } else if !keys.known.contains(&key) {
+                let hint = self.did_you_mean(key, keys.known.iter().chain(keys.later).copied());
+                let hint = hint.unwrap_or_else(|| format!("its keys are {}", listed(keys.known)));
+                self.error(at.key_place(entry), format!("`{key}` is no key of {}", keys.of), Some(hint));
+            }
+        }
+        true
+    }
+
+    /// Notes a word of the language that this version does not understand yet.
+    pub(super) fn later(&mut self, place: Place, word: &str) {
+        let message = format!("`{word}` is part of the language, but not of this version of Leveret yet");
+        self.error(place, message, Some("leave it out, or wait for a version that has it".into()));
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn expect<'n>(&mut self, at: &At<'n>, key: &str, hint: &str) -> Option<At<'n>> {
+        let found = at.get(key);
+        if found.is_none() {
+            self.error_at(at, format!("`{key}` is missing"), Some(hint));
+        }
+        found
+    }
+
+    /// A text that is taken as it is.
+    pub(super) fn expect_text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
+        match &at.node.tree {
+            Tree::Text(text) if text.contains("${") => {
+                self.error_at(at, "an expression has no place here", Some("write the text itself"));
+                None
+            }
+            Tree::Text(text) => Some(text),
+            Tree::Refused => None,
+            Tree::Null | Tree::List(_) | Tree::Map(_) => {
+                self.unexpected(at, "a text", None);
+                None
+            }
+            Tree::Bool(_) | Tree::Number(_) => {
+                self.unexpected(at, "a text", Some("put it in quotes"));
+                None
+            }
+        }
+    }
+
+    /// A name: `[a-z][a-z0-9_-]*`, at most [`NAME_MAX`] long.
+    pub(super) fn expect_name<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
+        let name = self.expect_text(at)?;
+        if is_name(name) {
+            return Some(name);
+        }
+        let message = format!("`{}` is no name", shortened(name));
+        let hint = format!("a small letter, then small letters, digits, `_` and `-`; at most {NAME_MAX} in all");
+        self.error_at(at, message, Some(&hint));
+        None
+    }
+
+    /// Whether it is a list with at least one item.
+    pub(super) fn expect_items<'n>(&mut self, at: &At<'n>, of: &str) -> Vec<At<'n>> {
+        let items = at.items();
+        if items.is_empty() {
+            let hint = if at.is_map() { Some("make it a list of one, with `- ` before it") } else { None };
+            match at.is_list() {
+                true => self.error_at(at, format!("the list of {of} is empty"), None),
+                false => self.unexpected(at, &format!("a list of {of}"), hint),
+            }
+        }
+        items
+    }
+}
+
+/// Longest name, in bytes.
+pub(super) const NAME_MAX: usize = 255;
+
+/// Whether a text is a name of this language.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= NAME_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+}
+
+/// A text short enough for a sentence.
+pub(super) fn shortened(text: &str) -> String {
+    const SHORT: usize = 60;
+    if text.chars().count() <= SHORT {
+        return text.into();
+    }
+    text.chars().take(SHORT).chain(['…']).collect()
+}
+
+/// `a, b and c`.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    match names {
+        [] => "none".into(),
+        [name] => format!("`{}`", name.as_ref()),
+        [names @ .., last] => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+            format!("{} and `{}`", names.join(", "), last.as_ref())
+        }
+    }
+}

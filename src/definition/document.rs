@@ -1,0 +1,220 @@
+//! The document itself: declarations first, whatever their order, so that everything else can be checked as it is read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::activity::place_of;
+use super::check;
+use super::cursor::{At, Keys, shortened};
+use super::draft::Draft;
+use super::expression::Expression;
+use super::model::{Definition, Events, OnFailure};
+use super::names::{RESERVED, Sees, variable_problem};
+use super::node::{Node, Tree};
+use super::schema::Schema;
+
+/// Most activities a definition may have.
+pub(super) const ACTIVITIES_MAX: usize = 1_000;
+/// The lane of definitions that name none.
+pub const DEFAULT_LANE: &str = "default";
+
+const DOCUMENT: Keys = Keys {
+    of: "a definition",
+    known: &[
+        "name",
+        "title",
+        "description",
+        "input",
+        "variables",
+        "output",
+        "timeout",
+        "on_timeout",
+        "on_error",
+        "on_failure",
+        "events",
+        "search",
+        "lane",
+        "priority",
+        "labels",
+        "activities",
+    ],
+    later: &["on_cancel", "limits", "retention"],
+};
+const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity"], later: &[] };
+
+impl Draft {
+    /// Reads the whole document. The definition is a right one only if no error was noted.
+    pub(super) fn document(&mut self, root: &Node) -> Option<Definition> {
+        let at = At::root(root);
+        if !self.problems.expect_map(&at, &DOCUMENT) {
+            return None;
+        }
+        let sees = Sees::DOCUMENT;
+        let name = self.problems.expect(&at, "name", "name the definition: `name: order`");
+        let name = name.and_then(|name| self.problems.expect_name(&name).map(str::to_owned));
+        let input = at.get("input").and_then(|input| self.input(&input));
+        if let Some(variables) = at.get("variables") {
+            self.variables(&variables);
+        }
+        let list = self.problems.expect(&at, "activities", "list at least one activity");
+        let list = list.map(|list| self.activity_list(&list)).unwrap_or_default();
+        self.learn_ids(&list);
+        let timeout = at.get("timeout").filter(|timeout| !timeout.is_word("none"));
+        let definition = Definition {
+            name: name.unwrap_or_default(),
+            title: self.plain(&at, "title"),
+            description: self.plain(&at, "description"),
+            input,
+            output: at.get("output").and_then(|output| self.data(&output, sees)),
+            timeout: timeout.and_then(|timeout| self.duration(&timeout, sees)),
+            on_error: self.on_errors(&at, sees),
+            on_failure: self.on_failure(at.get("on_failure")),
+            events: self.events(at.get("events")),
+            lane: self.lane(at.get("lane")),
+            priority: self.priority(at.get("priority")),
+            labels: at.get("labels").map(|labels| self.labels(&labels)).unwrap_or_default().into_iter().collect(),
+            search: at.get("search").map(|search| self.search(&search)).unwrap_or_default(),
+            activities: list.iter().enumerate().map(|(number, at)| self.activity(at, number)).collect(),
+            index: HashMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let places: Vec<_> = list.iter().map(place_of).collect();
+        self.names.warn_of_never_assigned(&mut self.problems);
+        check::whole(&definition, &places, self);
+        let index = definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.clone(), number));
+        let index = index.collect();
+        Some(Definition { index, variables: std::mem::take(&mut self.names.variables), ..definition })
+    }
+
+    fn plain(&mut self, at: &At<'_>, key: &str) -> Option<String> {
+        at.get(key).and_then(|text| self.problems.expect_text(&text).map(str::to_owned))
+    }
+
+    fn activity_list<'n>(&mut self, at: &At<'n>) -> Vec<At<'n>> {
+        let items = self.problems.expect_items(at, "activities");
+        if items.len() > ACTIVITIES_MAX {
+            let message = format!("there are {} activities; {ACTIVITIES_MAX} are allowed", items.len());
+            self.problems.error_at(at, message, Some("split the definition"));
+            return Vec::new();
+        }
+        items
+    }
+
+    fn input(&mut self, at: &At<'_>) -> Option<Schema> {
+        let properties = at.get("properties").map(|properties| properties.entries()).unwrap_or_default();
+        let written: Vec<String> = properties.iter().map(|(entry, _)| entry.key.clone()).collect();
+        for (entry, property) in properties.iter().filter(|(entry, _)| RESERVED.contains(&entry.key.as_str())) {
+            let message = format!("the input `{0}` is hidden by the reserved name `{0}`", entry.key);
+            let hint = format!("expressions read it as `input.{}`", entry.key);
+            self.problems.warning(property.place(), message, Some(hint));
+        }
+        self.names.properties.extend(written);
+        if !at.is_map() {
+            self.problems.unexpected(at, "a JSON Schema", Some("write `type: object` and its `properties`"));
+            return None;
+        }
+        match Schema::compile(&at.node.to_value()) {
+            Ok(schema) => {
+                self.names.properties.extend(schema.properties());
+                Some(schema)
+            }
+            Err(problem) => {
+                self.problems.error_at(at, problem, Some("inputs are described by JSON Schema 2020-12"));
+                None
+            }
+        }
+    }
+
+    fn variables(&mut self, at: &At<'_>) {
+        if !at.is_map() {
+            self.problems.unexpected(at, "a map of variables to initial values", Some("write `name: null`"));
+        }
+        for (entry, value) in at.entries() {
+            if let Some((message, hint)) = variable_problem(&entry.key) {
+                self.problems.error(at.key_place(entry), message, Some(hint.into()));
+            }
+            self.refuse_expressions(&value);
+            self.names.variables.insert(entry.key.clone(), value.node.to_value());
+        }
+    }
+
+    /// Initial values mean themselves.
+    fn refuse_expressions(&mut self, at: &At<'_>) {
+        match &at.node.tree {
+            Tree::Text(text) if text.contains("${") => {
+                let hint = "begin with null and assign it in a `set`";
+                self.problems.error_at(at, "an initial value is no expression", Some(hint));
+            }
+            Tree::List(_) => at.items().iter().for_each(|item| self.refuse_expressions(item)),
+            Tree::Map(_) => at.entries().iter().for_each(|(_, value)| self.refuse_expressions(value)),
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
+        }
+    }
+
+    fn on_failure(&mut self, at: Option<At<'_>>) -> OnFailure {
+        let Some(at) = at else { return OnFailure::Suspend };
+        match self.problems.expect_text(&at) {
+            Some("suspend") | None => OnFailure::Suspend,
+            Some("fail") => OnFailure::Fail,
+            Some("compensate") => {
+                self.problems.later(at.place(), "on_failure: compensate");
+                OnFailure::Fail
+            }
+            Some(other) => {
+                let hint = self
+                    .problems
+                    .did_you_mean(other, ["suspend", "fail"])
+                    .unwrap_or_else(|| "write suspend or fail".into());
+                let message = format!("`{}` is nothing that can happen on failure", shortened(other));
+                self.problems.error_at(&at, message, Some(&hint));
+                OnFailure::Suspend
+            }
+        }
+    }
+
+    fn events(&mut self, at: Option<At<'_>>) -> Events {
+        let standard = Events { instance: true, activity: false };
+        let Some(at) = at.filter(|at| self.problems.expect_map(at, &EVENTS)) else { return standard };
+        let instance = at.get("instance").and_then(|value| self.boolean(&value));
+        let activity = at.get("activity").and_then(|value| self.boolean(&value));
+        Events { instance: instance.unwrap_or(standard.instance), activity: activity.unwrap_or(standard.activity) }
+    }
+
+    fn boolean(&mut self, at: &At<'_>) -> Option<bool> {
+        match &at.node.tree {
+            Tree::Bool(value) => Some(*value),
+            Tree::Refused | Tree::Null | Tree::Number(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => {
+                self.problems.unexpected(at, "true or false", None);
+                None
+            }
+        }
+    }
+
+    fn lane(&mut self, at: Option<At<'_>>) -> String {
+        at.and_then(|at| self.problems.expect_name(&at).map(str::to_owned)).unwrap_or_else(|| DEFAULT_LANE.into())
+    }
+
+    fn priority(&mut self, at: Option<At<'_>>) -> i16 {
+        let Some(at) = at else { return 0 };
+        let priority = match &at.node.tree {
+            Tree::Number(number) => number.as_i64().and_then(|number| i16::try_from(number).ok()),
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => None,
+        };
+        if priority.is_none() {
+            let message = format!("a priority is a whole number from {} to {}", i16::MIN, i16::MAX);
+            self.problems.error_at(&at, message, Some("0 is the usual one; higher goes first"));
+        }
+        priority.unwrap_or_default()
+    }
+
+    fn search(&mut self, at: &At<'_>) -> Vec<(String, Expression)> {
+        if !at.is_map() {
+            self.problems.unexpected(at, "a map of attributes to expressions", Some("write `name: expression`"));
+        }
+        let attribute = |(entry, value): (&super::node::Entry, At<'_>)| {
+            self.expression(&value, Sees::DOCUMENT).map(|expression| (entry.key.clone(), expression))
+        };
+        let mut attributes: Vec<_> = at.entries().into_iter().filter_map(attribute).collect();
+        attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        attributes
+    }
+}

@@ -1,0 +1,107 @@
+//! From text to the parser's tree, within bounds: whatever is read here can be walked recursively afterwards.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::parser::PrattParser;
+
+use super::Error;
+use super::bounds::{DEPTH_MAX, NESTING_MAX, QUESTIONS_MAX, SOURCE_BYTES_MAX};
+
+/// Nodes of the parser's tree; macros multiply what is written.
+const NODES_MAX: usize = 20_000;
+/// How much of an expression a message shows.
+const SHOWN_CHARACTERS_MAX: usize = 120;
+
+/// Reads an expression.
+pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
+    let refuse = |why: String| Error { message: format!("`{}`: {why}", shown(source)) };
+    if source.trim().is_empty() {
+        return Err(Error { message: "an expression is missing here".into() });
+    }
+    if source.len() > SOURCE_BYTES_MAX {
+        return Err(refuse(format!("an expression may have {SOURCE_BYTES_MAX} bytes, this one has {}", source.len())));
+    }
+    if source.contains('\0') {
+        return Err(refuse("it contains a null character".into()));
+    }
+    // The parser bounds its recursion for brackets, but not for `a ? b : c ? d : …`.
+    if source.matches('?').count() > QUESTIONS_MAX {
+        return Err(refuse(format!("it has more than {QUESTIONS_MAX} question marks")));
+    }
+    let parser = PrattParser::new()
+        .max_recursion_depth(NESTING_MAX)
+        .max_expression_node_count(NODES_MAX)
+        .error_recovery_limit(4)
+        .error_reporting_limit(4)
+        .enable_optional_syntax(true)
+        .enable_ident_escape_syntax(true);
+    // No panic of the parser is known; one would take a worker's task with it.
+    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)))
+        .map_err(|_| refuse("it cannot be read".into()))?
+        .map_err(|errors| refuse(first(&errors)))?;
+    if depth(&parsed) > DEPTH_MAX {
+        return Err(refuse(format!("it is nested deeper than {DEPTH_MAX} levels")));
+    }
+    Ok(parsed)
+}
+
+/// The first thing that is wrong, with its place.
+fn first(errors: &cel::ParseErrors) -> String {
+    let Some(error) = errors.errors.first() else { return "it cannot be read".into() };
+    let what = error.msg.trim_start_matches("Syntax error: ").replace("<EOF>", "the end");
+    let what = match what.as_str() {
+        limit if limit.starts_with("expression recursion limit") => {
+            return format!("it is nested deeper than {NESTING_MAX} levels");
+        }
+        assigned if assigned.contains("'='") => format!("{assigned} (`==` compares)"),
+        other => other.to_owned(),
+    };
+    match error.pos {
+        (line, column) if line > 1 => format!("line {line}, column {column}: {what}"),
+        (1, column) => format!("column {column}: {what}"),
+        _ => what,
+    }
+}
+
+/// The expression as a message shows it.
+pub(super) fn shown(source: &str) -> String {
+    let source = source.trim();
+    match source.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &source[..end]),
+        None => source.to_owned(),
+    }
+}
+
+/// Levels of the tree, counted without recursion.
+fn depth(root: &IdedExpr) -> usize {
+    let mut deepest = 0;
+    let mut waiting = vec![(root, 1)];
+    while let Some((node, level)) = waiting.pop() {
+        deepest = deepest.max(level);
+        let mut push = |child| waiting.push((child, level + 1));
+        match &node.expr {
+            Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
+            Expr::Call(call) => {
+                call.target.iter().for_each(|target| push(&**target));
+                call.args.iter().for_each(push);
+            }
+            Expr::Comprehension(each) => {
+                [&each.iter_range, &each.accu_init, &each.loop_cond, &each.loop_step, &each.result]
+                    .into_iter()
+                    .for_each(push);
+            }
+            Expr::List(list) => list.elements.iter().for_each(push),
+            Expr::Select(select) => push(&*select.operand),
+            Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => [&entry.key, &entry.value].into_iter().for_each(&mut push),
+                EntryExpr::StructField(field) => push(&field.value),
+            }),
+            Expr::Struct(fields) => fields.entries.iter().for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => [&entry.key, &entry.value].into_iter().for_each(&mut push),
+                EntryExpr::StructField(field) => push(&field.value),
+            }),
+        }
+    }
+    deepest
+}

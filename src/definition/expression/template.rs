@@ -1,0 +1,166 @@
+//! Texts with `${ }` in them.
+
+use serde_json::Value;
+
+use super::bounds::Budget;
+use super::{Error, Expression, Scope, read};
+
+/// A text with `${ }` in it.
+#[derive(Debug, Clone)]
+pub struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Value(Expression),
+}
+
+impl Template {
+    /// Reads a template. `$${` is a literal `${`.
+    ///
+    /// # Errors
+    /// A `${` without its `}`, or an expression that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let (before, opened) = (&rest[..at], &rest[at + 2..]);
+            if let Some(before) = before.strip_suffix('$') {
+                literal.push_str(before);
+                literal.push_str("${");
+                rest = opened;
+                continue;
+            }
+            literal.push_str(before);
+            let end = end_of_expression(opened).ok_or_else(|| Error {
+                message: format!("`{}`: a `${{` lacks its `}}` (`$${{` is a literal one)", read::shown(text)),
+            })?;
+            if !literal.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut literal)));
+            }
+            parts.push(Part::Value(Expression::parse(opened[..end].trim())?));
+            rest = &opened[end + 1..];
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal));
+        }
+        Ok(Self { source: text.to_owned(), parts })
+    }
+
+    /// Its text as written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The names its expressions read, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.parts.iter().flat_map(Part::names).cloned().collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The text, if there is no `${ }` in it.
+    pub fn literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// `${ }` alone yields its typed value; among text it is interpolated.
+    ///
+    /// # Errors
+    /// The first expression that fails.
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Error> {
+        match self.parts.as_slice() {
+            [Part::Value(expression)] => expression.evaluate(scope),
+            _ => self.text(scope).map(Value::String),
+        }
+    }
+
+    /// As text, whatever it yields.
+    ///
+    /// # Errors
+    /// The first expression that fails.
+    pub fn text(&self, scope: &Scope<'_>) -> Result<String, Error> {
+        let mut budget = Budget::new();
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(literal) => text.push_str(literal),
+                Part::Value(expression) => {
+                    let value = expression.with_value(scope, &mut budget, |value, budget| value.to_text(budget))?;
+                    text.push_str(&value);
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Part {
+    fn names(&self) -> &[String] {
+        match self {
+            Part::Text(_) => &[],
+            Part::Value(expression) => expression.names(),
+        }
+    }
+}
+
+/// Where the `}` stands that closes a `${`: not one of the expression's own braces, strings or comments.
+fn end_of_expression(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some(at),
+            b'}' => depth -= 1,
+            b'"' | b'\'' => {
+                at = end_of_string(text, at)?;
+                continue;
+            }
+            b'/' if text[at..].starts_with("//") => {
+                at += text[at..].find('\n')?;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The byte after a string that begins at `start`; strings are raw (`r"\"`), triple (`"""`) or plain.
+fn end_of_string(text: &str, start: usize) -> Option<usize> {
+    let quote = &text[start..=start];
+    let triple = quote.repeat(3);
+    let close = if text[start..].starts_with(&triple) { triple.as_str() } else { quote };
+    let raw = is_raw(&text.as_bytes()[..start]);
+    let mut at = start + close.len();
+    while at < text.len() {
+        let rest = text.get(at..).unwrap_or_default();
+        if rest.starts_with(close) {
+            return Some(at + close.len());
+        }
+        let escaped = !raw && rest.starts_with('\\');
+        let skipped = rest.chars().take(if escaped { 2 } else { 1 }).map(char::len_utf8).sum::<usize>();
+        at += skipped.max(1);
+    }
+    None
+}
+
+/// Whether the letters in front of a quote make its string raw: `r`, `br`, `rb`, in any case, and no longer name.
+fn is_raw(before: &[u8]) -> bool {
+    let letters = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let prefix = &before[before.len() - letters..];
+    letters <= 2
+        && prefix.iter().any(|byte| byte.eq_ignore_ascii_case(&b'r'))
+        && prefix.iter().all(|byte| b"rRbB".contains(byte))
+}

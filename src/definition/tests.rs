@@ -1,0 +1,315 @@
+//! The documents in `tests/definitions`: each good one is accepted, each bad one is refused as its `.txt` says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use expect_test::expect_file;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/definitions").join(name)
+}
+
+/// The documents of a folder, by name, in order.
+fn documents(name: &str) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "json")).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn rendered(problems: &[Problem], path: &Path, text: &str) -> String {
+    let file = path.file_name().unwrap().to_str().unwrap();
+    problems.iter().map(|problem| render(problem, file, text)).collect()
+}
+
+/// `UPDATE_EXPECT=1` writes the `.txt` files anew.
+#[test]
+fn every_bad_document_is_refused_for_the_reasons_beside_it() {
+    for (path, text) in documents("bad") {
+        let problems = Definition::parse(&text).expect_err(path.to_str().unwrap());
+        assert!(problems.iter().any(|problem| problem.severity == Severity::Error), "{path:?}");
+        expect_file![path.with_extension("txt")].assert_eq(&rendered(&problems, &path, &text));
+    }
+}
+
+#[test]
+fn every_good_document_is_accepted_without_a_warning() {
+    for (path, text) in documents("good") {
+        let parsed = Definition::parse(&text).map_err(|problems| rendered(&problems, &path, &text));
+        let parsed = parsed.unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(rendered(&parsed.warnings, &path, &text), "", "{path:?}");
+    }
+}
+
+/// `UPDATE_EXPECT=1` writes the `.txt` files anew.
+#[test]
+fn every_doubtful_document_is_accepted_with_the_warnings_beside_it() {
+    for (path, text) in documents("doubtful") {
+        let parsed = Definition::parse(&text).map_err(|problems| rendered(&problems, &path, &text));
+        let parsed = parsed.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!parsed.warnings.is_empty(), "{path:?}");
+        expect_file![path.with_extension("txt")].assert_eq(&rendered(&parsed.warnings, &path, &text));
+    }
+}
+
+#[test]
+fn the_stored_form_reads_back_as_the_same_definition() {
+    for (path, text) in documents("good") {
+        let parsed = Definition::parse(&text).unwrap();
+        let again = Definition::from_content(&parsed.content).unwrap();
+        assert_eq!(again.index, parsed.definition.index);
+        // The index prints in the order of a hash map.
+        let shown = |definition: Definition| format!("{:?}", Definition { index: Default::default(), ..definition });
+        assert_eq!(shown(again), shown(parsed.definition), "{path:?}");
+        let as_json = serde_json::to_string_pretty(&parsed.content).unwrap();
+        assert_eq!(Definition::parse(&as_json).unwrap().hash, parsed.hash, "{path:?}");
+    }
+}
+
+fn minimal(rest: Value) -> Value {
+    let mut document = json!({"name": "minimal", "activities": [{"id": "a", "end": {}}]});
+    document.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    document
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let definition = Definition::from_content(&minimal(json!({}))).unwrap();
+    assert_eq!(definition.lane, "default");
+    assert_eq!(definition.on_failure, OnFailure::Suspend);
+    assert_eq!(definition.events, Events { instance: true, activity: false });
+    assert_eq!(definition.priority, 0);
+    let first = definition.first();
+    assert!(matches!(first.retry, Retries::Default) && matches!(first.timeout, Timeout::Default));
+    assert!(matches!(first.next, Next::Following));
+}
+
+#[test]
+fn on_timeout_is_the_first_entry_of_on_error() {
+    let activities = json!([
+        {"id": "a", "run": {"handler": "x"}, "on_error": [{"to": "exit"}], "on_timeout": "b", "timeout": "none", "next": "exit"},
+        {"id": "b", "end": {}},
+    ]);
+    let definition = Definition::from_content(&minimal(json!({"activities": activities, "on_timeout": "b"}))).unwrap();
+    for on_error in [&definition.on_error, &definition.first().on_error] {
+        assert_eq!(on_error[0].codes, ["timeout"]);
+        assert_eq!(on_error[0].to, Some(Target::Activity("b".into())));
+    }
+    assert_eq!(definition.first().on_error[1].to, Some(Target::Exit));
+    assert!(matches!(definition.first().timeout, Timeout::None));
+}
+
+#[test]
+fn bare_texts_are_expressions_and_nested_ones_are_templates() {
+    use expression::Data;
+    let set = json!({"a": "b", "c": "${ b }", "d": ["b", "${ b }"], "e": 1, "f": {"x": ["y"]}});
+    let activities = json!([{"id": "a", "set": set}]);
+    let variables = json!({"a": 0, "b": 1, "c": 0, "d": 0, "e": 0, "f": 0});
+    let definition =
+        Definition::from_content(&minimal(json!({"activities": activities, "variables": variables}))).unwrap();
+    let Work::Set(set) = &definition.first().work else { panic!() };
+    let value = |name: &str| &set.iter().find(|assignment| assignment.name == name).unwrap().value;
+    assert!(matches!(value("a"), Data::Expression(expression) if expression.source() == "b"));
+    assert!(matches!(value("c"), Data::Expression(expression) if expression.source() == "b"));
+    let Data::List(items) = value("d") else { panic!() };
+    assert!(matches!(&items[..], [Data::Literal(text), Data::Template(_)] if text == "b"));
+    assert!(matches!(value("e"), Data::Literal(number) if *number == json!(1)));
+    assert!(matches!(value("f"), Data::Literal(map) if *map == json!({"x": ["y"]})));
+}
+
+fn problems_of(text: &str) -> Vec<String> {
+    Definition::parse(text).unwrap_err().into_iter().map(|problem| problem.message).collect()
+}
+
+#[test]
+fn the_bounds_of_a_document_are_held() {
+    let activity = |number: usize| format!("  - {{ id: a{number}, set: {{}} }}\n");
+    let activities = |count: usize| (0..count).map(activity).collect::<String>();
+    let most = format!("name: many\nactivities:\n{}", activities(1_000));
+    assert!(Definition::parse(&most).is_ok());
+    let more = format!("name: many\nactivities:\n{}", activities(1_001));
+    assert_eq!(problems_of(&more), ["there are 1001 activities; 1000 are allowed"]);
+
+    let long = |length: usize| {
+        format!(
+            "name: long\nvariables: {{ n: 0 }}\nactivities:\n  - {{ id: a, set: {{ n: {} }} }}\n",
+            "n".repeat(length)
+        )
+    };
+    assert_eq!(problems_of(&long(4_097)), ["the expression has 4097 bytes; 4096 are allowed"]);
+    assert!(problems_of(&"#".repeat(1_048_577))[0].contains("1048576 are allowed"));
+    assert_eq!(problems_of("name: a\0b"), ["the character U+0000 cannot be stored"]);
+}
+
+#[test]
+fn a_document_of_the_largest_size_is_refused_without_recursion_and_without_delay() {
+    for part in
+        ["[", "{", "- ", "? ", "a: ", "{a: ", "\"", "'", "!", "&a ", "*a ", "|\n", "#", "- a\n", "[],", "${", "\t", "%"]
+    {
+        let text = part.repeat(1_000_000 / part.len());
+        assert!(Definition::parse(&text).is_err(), "{part}");
+        let inside = format!("name: a\nvariables: {text}");
+        assert!(Definition::parse(&inside).is_err(), "{part}");
+    }
+    let variables: String = (0..40_000).map(|number| format!("  variable{number}: 0\n")).collect();
+    let assignments: String = (0..10_000).map(|number| format!("      varable{number}x: 0\n")).collect();
+    let wide = format!("name: wide\nvariables:\n{variables}activities:\n  - id: a\n    set:\n{assignments}");
+    assert_eq!(Definition::parse(&wide).unwrap_err().len(), 1_000);
+    let mut value = json!(1);
+    for _ in 0..100 {
+        value = json!([value]);
+    }
+    assert!(Definition::from_content(&value).is_err());
+}
+
+/// Texts made of what definitions are made of.
+fn fragments() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "name: ",
+        "activities:",
+        "\n",
+        "\n  ",
+        "\n  - ",
+        "id: ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "- ",
+        "\"",
+        "'",
+        "${",
+        "x",
+        "set: ",
+        "switch: ",
+        "when: ",
+        "to: ",
+        "next: ",
+        "exit",
+        "run: ",
+        "a",
+        "!",
+        "&",
+        "*",
+        "#",
+        "|",
+        ">",
+        "?",
+        "%",
+        "---",
+        "\t",
+        "é",
+        "\u{feff}",
+        "\u{85}",
+        "\r",
+        "0",
+        "-1.5e3",
+        "null",
+        "\\u0000",
+        "\\ud83d",
+        "<<",
+        "~",
+        "input: ",
+        "@",
+        "`",
+    ]);
+    prop::collection::vec(words, 0..60).prop_map(|words| words.concat())
+}
+
+/// A good document with a few places changed.
+fn mutations() -> impl Strategy<Value = String> {
+    let good = documents("good").into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), 0usize..12, fragments()), 1..4);
+    (prop::sample::select(good), edits).prop_map(|(text, edits)| {
+        edits.into_iter().fold(text, |text, (at, length, new)| {
+            let chars: Vec<char> = text.chars().collect();
+            let at = if chars.is_empty() { 0 } else { at.index(chars.len()) };
+            let end = (at + length).min(chars.len());
+            chars[..at].iter().chain(new.chars().take(9).collect::<Vec<_>>().iter()).chain(&chars[end..]).collect()
+        })
+    })
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let keys = vec![
+        "name",
+        "activities",
+        "id",
+        "set",
+        "switch",
+        "when",
+        "to",
+        "next",
+        "run",
+        "handler",
+        "variables",
+        "x",
+        "end",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        fragments().prop_map(Value::from),
+        prop::sample::select(keys.clone()).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 60, 6, move |inner| {
+        let entry = (prop::sample::select(keys.clone()), inner.clone());
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(Value::from),
+            prop::collection::vec(entry, 0..8).prop_map(|entries| {
+                Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+/// Refused with errors that can be shown, or accepted in a form that is accepted again.
+fn holds_its_word(text: &str) {
+    match Definition::parse(text) {
+        Ok(parsed) => {
+            assert!(parsed.warnings.iter().all(|problem| problem.severity == Severity::Warning));
+            assert!(Definition::from_content(&parsed.content).is_ok());
+        }
+        Err(problems) => {
+            assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+            for problem in problems {
+                assert!(problem.line > 0 && problem.column > 0, "{problem:?}");
+                render(&problem, "file", text);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_at_all_is_too_much(text in any::<String>()) {
+        holds_its_word(&text);
+    }
+
+    #[test]
+    fn no_heap_of_fragments_is_too_much(text in fragments()) {
+        holds_its_word(&text);
+    }
+
+    #[test]
+    fn no_slip_in_a_good_document_is_too_much(text in mutations()) {
+        holds_its_word(&text);
+    }
+
+    #[test]
+    fn no_stored_value_is_too_much(value in values()) {
+        if let Err(problems) = Definition::from_content(&value) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+}

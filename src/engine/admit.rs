@@ -1,0 +1,115 @@
+//! Whether a command still means something: everything that is refused before anything is decided.
+
+use jiff::Timestamp;
+
+use crate::definition::{Activity, Definition};
+
+use super::{Branch, BranchId, Instance, Phase, Refusal, Status, Wait, WaitOn};
+
+/// A branch, by its place in the list, and the activity it stands at.
+#[derive(Clone, Copy)]
+pub(super) struct Stand<'a> {
+    pub(super) at: usize,
+    pub(super) activity: &'a Activity,
+}
+
+/// What moves when a timer fires.
+pub(super) enum Timer<'a> {
+    /// The instance's own timeout.
+    Deadline,
+    /// A wait of a branch.
+    Wait(Stand<'a>, WaitOn),
+}
+
+/// The branch of a step command, if that command is still the newest.
+pub(super) fn ready<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    branch: BranchId,
+    sequence: i64,
+) -> Result<Stand<'a>, Refusal> {
+    alive(instance)?;
+    let current = |candidate: &Branch| {
+        candidate.id == branch && candidate.sequence == sequence && candidate.phase == Phase::Ready
+    };
+    let at = instance.state.branches.iter().position(current).ok_or(Refusal::Stale)?;
+    moving(instance)?;
+    stand(definition, instance, at)
+}
+
+/// What a timer moves, if it is open and due.
+pub(super) fn due<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    bookmark: i64,
+    now: Timestamp,
+) -> Result<Timer<'a>, Refusal> {
+    alive(instance)?;
+    let (due_at, timer) = match &instance.state.deadline {
+        Some(deadline) if deadline.bookmark == bookmark => (deadline.due_at, Timer::Deadline),
+        Some(_) | None => {
+            let (at, on) = waiting(instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
+            let due_at = match on {
+                WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => *due_at,
+                WaitOn::Message { .. } | WaitOn::Intervention { .. } => return Err(Refusal::Gone(bookmark)),
+            };
+            (due_at, Timer::Wait(stand(definition, instance, at)?, on.clone()))
+        }
+    };
+    moving(instance)?;
+    if due_at > now { Err(Refusal::Early(due_at)) } else { Ok(timer) }
+}
+
+/// The branch that waits for a message, and the position of the message in its list.
+pub(super) fn listening<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    bookmark: i64,
+) -> Result<(Stand<'a>, usize), Refusal> {
+    alive(instance)?;
+    match waiting(instance, bookmark) {
+        Some((at, WaitOn::Message { index })) => {
+            moving(instance)?;
+            Ok((stand(definition, instance, at)?, *index))
+        }
+        Some((
+            _,
+            WaitOn::Timer { .. } | WaitOn::Timeout { .. } | WaitOn::Retry { .. } | WaitOn::Intervention { .. },
+        ))
+        | None => Err(Refusal::Gone(bookmark)),
+    }
+}
+
+/// Whether the instance lives.
+pub(super) fn alive(instance: &Instance) -> Result<(), Refusal> {
+    if instance.status.has_ended() { Err(Refusal::Ended(instance.status)) } else { Ok(()) }
+}
+
+/// The branch at that place of the list. A missing activity means that the caller brought another definition.
+pub(super) fn stand<'a>(definition: &'a Definition, instance: &Instance, at: usize) -> Result<Stand<'a>, Refusal> {
+    let branch = instance.state.branches.get(at).ok_or(Refusal::Missing)?;
+    let activity = definition.activity(&branch.activity).ok_or(Refusal::Missing)?;
+    Ok(Stand { at, activity })
+}
+
+fn moving(instance: &Instance) -> Result<(), Refusal> {
+    match instance.status {
+        Status::Suspended => Err(Refusal::Suspended),
+        Status::Running | Status::Compensating | Status::Completed | Status::Failed | Status::Cancelled => Ok(()),
+    }
+}
+
+fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
+    instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
+        let wait = waits(branch).iter().find(|wait| wait.bookmark == bookmark)?;
+        Some((at, &wait.on))
+    })
+}
+
+/// What a branch waits for.
+pub(super) fn waits(branch: &Branch) -> &[Wait] {
+    match &branch.phase {
+        Phase::Ready => &[],
+        Phase::Waiting(waits) => waits,
+    }
+}

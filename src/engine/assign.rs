@@ -1,0 +1,126 @@
+//! Assigning variables, all at once or not at all; and how much of a value the history keeps.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::turn::Turn;
+use super::{Failure, Instance};
+
+/// A value in the history is cut above this many bytes of JSON: the row is for reading, the instance for keeping.
+const DETAIL_MAX: usize = 2 * 1024;
+/// A message in the history is cut above this many bytes.
+const SENTENCE_MAX: usize = 1024;
+
+/// What stood in the variables before an assignment.
+pub(super) struct Before<'a>(Vec<(&'a str, Value)>);
+
+impl<'a> Turn<'a> {
+    /// Assigns all of these, or fails with `limit.variables` and has assigned none.
+    pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<Before<'a>, Failure> {
+        if values.is_empty() {
+            return Ok(Before(Vec::new()));
+        }
+        let mut before = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            before.push((name, put(&mut self.instance, name, value)));
+            self.assigned.push(name);
+        }
+        match within(&self.instance.variables, self.context.variables_max) {
+            Ok(()) => Ok(Before(before)),
+            Err(failure) => {
+                self.unassign(Before(before));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Puts back what stood there before.
+    pub(super) fn unassign(&mut self, before: Before<'a>) {
+        let kept = self.assigned.len().saturating_sub(before.0.len());
+        self.assigned.truncate(kept);
+        for (name, value) in before.0.into_iter().rev() {
+            put(&mut self.instance, name, value);
+        }
+    }
+
+    /// The variables assigned since this was last asked, for the history.
+    pub(super) fn take_assigned(&mut self) -> Option<Value> {
+        if self.assigned.is_empty() {
+            return None;
+        }
+        let names = std::mem::take(&mut self.assigned);
+        let value = |name: &str| bounded(self.instance.variables.get(name).unwrap_or(&Value::Null));
+        Some(Value::Object(names.into_iter().map(|name| (name.to_owned(), value(name))).collect()))
+    }
+}
+
+/// Whether the variables keep to their bound.
+pub(super) fn within(variables: &Map<String, Value>, variables_max: usize) -> Result<(), Failure> {
+    let bytes = size(variables);
+    if bytes <= variables_max {
+        return Ok(());
+    }
+    let message = format!("the variables would take {bytes} bytes, more than the allowed {variables_max}");
+    Err(Failure::new("limit.variables", message))
+}
+
+/// The value as the history keeps it: whole, or only how large it was.
+pub(super) fn bounded(value: &Value) -> Value {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            let bytes = size(value);
+            if bytes > DETAIL_MAX { json!({ "cut": bytes }) } else { value.clone() }
+        }
+    }
+}
+
+/// The details of a history row; null where there is nothing to tell.
+pub(super) fn details(details: Map<String, Value>) -> Value {
+    if details.is_empty() { Value::Null } else { Value::Object(details) }
+}
+
+/// The failure as history, bookmarks and events keep it.
+pub(super) fn brief(failure: &Failure) -> Map<String, Value> {
+    let mut brief = Map::new();
+    brief.insert("code".into(), json!(failure.code));
+    brief.insert("message".into(), json!(sentence(&failure.message)));
+    if !failure.data.is_null() {
+        brief.insert("data".into(), bounded(&failure.data));
+    }
+    brief
+}
+
+fn sentence(text: &str) -> String {
+    if text.len() <= SENTENCE_MAX {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(SENTENCE_MAX)])
+}
+
+fn put(instance: &mut Instance, name: &str, value: Value) -> Value {
+    match instance.variables.get_mut(name) {
+        Some(slot) => std::mem::replace(slot, value),
+        None => instance.variables.insert(name.to_owned(), value).unwrap_or_default(),
+    }
+}
+
+/// Bytes as JSON, counted without writing them.
+fn size(value: &impl Serialize) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // A JSON value always writes, and counting never fails.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
+}

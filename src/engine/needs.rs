@@ -1,0 +1,80 @@
+//! What a decision requires beyond the instance.
+
+use crate::definition::expression::Data;
+use crate::definition::{Activity, Definition, Receive, Timeout, Work};
+
+use super::scope::{self, Sight};
+use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, admit};
+
+/// Says what must be looked up or run before [`super::step()`] can decide.
+///
+/// Nothing, if the command will be refused, or if what would be needed cannot be told because an expression fails:
+/// `step` makes a failure of that.
+pub fn needs(definition: &Definition, instance: &Instance, command: &Command, context: &Context<'_>) -> Need {
+    let &Command::Continue { branch, sequence } = command else { return Need::Nothing };
+    let Ok(stand) = admit::ready(definition, instance, branch, sequence) else { return Need::Nothing };
+    let branch = &instance.state.branches[stand.at];
+    if branch.steps >= context.steps_max {
+        return Need::Nothing;
+    }
+    let sight = Sight::from(instance, context, branch, scope::visit(instance, branch));
+    let allowed = || sight.allows(stand.activity.when.as_ref()).unwrap_or(false);
+    let need = match &stand.activity.work {
+        Work::Run { handler, input } if allowed() => {
+            call(&sight, branch, stand.activity, (handler, input)).map(Need::Handler)
+        }
+        Work::Receive(alternatives) if allowed() => addresses(&sight, alternatives, instance).map(Need::Messages),
+        Work::Run { .. }
+        | Work::Receive(_)
+        | Work::Set(_)
+        | Work::Switch(_)
+        | Work::Emit { .. }
+        | Work::Wait(_)
+        | Work::Raise { .. }
+        | Work::End(_) => return Need::Nothing,
+    };
+    need.unwrap_or(Need::Nothing)
+}
+
+/// The run of a handler, with everything it receives.
+pub(super) fn call(
+    sight: &Sight<'_>,
+    branch: &Branch,
+    activity: &Activity,
+    (handler, input): (&str, &Data),
+) -> Result<HandlerCall, Failure> {
+    let timeout = match &activity.timeout {
+        Timeout::Default => Some(sight.default_timeout()),
+        Timeout::None => None,
+        Timeout::After(template) => Some(sight.duration(template)?),
+    };
+    Ok(HandlerCall {
+        branch: branch.id,
+        activity: activity.id.clone(),
+        attempt: branch.attempt,
+        handler: handler.to_owned(),
+        input: sight.value(input)?,
+        timeout,
+    })
+}
+
+/// Name and key of every message a `receive` waits for, in its order.
+pub(super) fn addresses(
+    sight: &Sight<'_>,
+    alternatives: &[Receive],
+    instance: &Instance,
+) -> Result<Vec<(String, String)>, Failure> {
+    let address = |receive: &Receive| {
+        let name = sight.text(&receive.name)?;
+        let key = match (&receive.key, &instance.key) {
+            (Some(template), _) => sight.key(template)?,
+            (None, Some(key)) => key.clone(),
+            (None, None) => {
+                let message = format!("`receive` of `{name}` has no `key`, and the instance has none to use instead");
+                return Err(Failure::new("expression", message));
+            }
+        };
+        Ok((name, key))
+    };
+    alternatives.iter().map(address).collect()
+}

@@ -1,0 +1,187 @@
+//! What expressions see, and what their failures become: errors of the activity with the code `expression`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::definition::Assignment;
+use crate::definition::expression::{Data, Error, Expression, Scope, Template};
+use crate::resilience::duration;
+
+use super::{Branch, Context, Failure, Instance};
+
+/// The place an expression is looked at from. Only the names it reads are built into values.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    instance: &'a Instance,
+    context: &'a Context<'a>,
+    branch: Option<&'a Branch>,
+    visit: u32,
+    result: Option<&'a Value>,
+    error: Option<&'a Value>,
+    data: Option<&'a Value>,
+}
+
+impl<'a> Sight<'a> {
+    /// From the instance as a whole.
+    pub(super) fn whole(instance: &'a Instance, context: &'a Context<'a>) -> Self {
+        Self { instance, context, branch: None, visit: 0, result: None, error: None, data: None }
+    }
+
+    /// From the activity a branch stands at, which was begun `visit` times.
+    pub(super) fn from(instance: &'a Instance, context: &'a Context<'a>, branch: &'a Branch, visit: u32) -> Self {
+        Self { branch: Some(branch), visit, ..Self::whole(instance, context) }
+    }
+
+    pub(super) fn result(self, result: &'a Value) -> Self {
+        Self { result: Some(result), ..self }
+    }
+
+    pub(super) fn error(self, error: &'a Value) -> Self {
+        Self { error: Some(error), ..self }
+    }
+
+    pub(super) fn data(self, data: &'a Value) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    pub(super) fn value(&self, data: &Data) -> Result<Value, Failure> {
+        if let Data::Literal(value) = data {
+            return Ok(value.clone());
+        }
+        let scope = self.scope(|see| read(data, see));
+        data.evaluate(&scope).map_err(failed)
+    }
+
+    /// The new values of a list of assignments, all from the values before.
+    pub(super) fn values<'d>(&self, assignments: &'d [Assignment]) -> Result<Vec<(&'d str, Value)>, Failure> {
+        if assignments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scope = self.scope(|see| assignments.iter().for_each(|assignment| read(&assignment.value, see)));
+        let value = |assignment: &'d Assignment| Ok((assignment.name.as_str(), assignment.value.evaluate(&scope)?));
+        assignments.iter().map(value).collect::<Result<_, Error>>().map_err(failed)
+    }
+
+    pub(super) fn holds(&self, expression: &Expression) -> Result<bool, Failure> {
+        let scope = self.scope(|see| expression.names().iter().for_each(|name| see(name)));
+        expression.holds(&scope).map_err(failed)
+    }
+
+    /// Whether an optional condition holds; none always does.
+    pub(super) fn allows(&self, condition: Option<&Expression>) -> Result<bool, Failure> {
+        condition.map_or(Ok(true), |expression| self.holds(expression))
+    }
+
+    pub(super) fn text(&self, template: &Template) -> Result<String, Failure> {
+        if let Some(text) = template.literal() {
+            return Ok(text.to_owned());
+        }
+        let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
+        template.text(&scope).map_err(failed)
+    }
+
+    /// The key of a message; one that is null would wait for what nobody can send.
+    pub(super) fn key(&self, template: &Template) -> Result<String, Failure> {
+        if template.literal().is_none() {
+            let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
+            match template.evaluate(&scope).map_err(failed)? {
+                Value::Null => return Err(no_value(template, "key: it is null")),
+                Value::String(key) => return Ok(key),
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {}
+            }
+        }
+        self.text(template)
+    }
+
+    pub(super) fn duration(&self, template: &Template) -> Result<Duration, Failure> {
+        duration::parse(&self.text(template)?)
+            .map_err(|_| no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d"))
+    }
+
+    /// The time limit of handlers that are given none.
+    pub(super) fn default_timeout(&self) -> Duration {
+        self.context.handler_timeout
+    }
+
+    /// The moment so long after now.
+    pub(super) fn after(&self, template: &Template) -> Result<Timestamp, Failure> {
+        later(self.context.now, self.duration(template)?)
+            .ok_or_else(|| no_value(template, "duration that ends before the year 10000"))
+    }
+
+    pub(super) fn moment(&self, template: &Template) -> Result<Timestamp, Failure> {
+        let moment: Timestamp =
+            self.text(template)?.parse().map_err(|_| no_value(template, "moment, as in 2026-01-31T09:00:00Z"))?;
+        // Microseconds are what the database keeps.
+        Ok(Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment))
+    }
+
+    fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> Scope<'a> {
+        let mut reserved: Vec<(&'static str, Value)> = Vec::new();
+        names(&mut |name| {
+            if reserved.iter().all(|(known, _)| *known != name) {
+                reserved.extend(self.reserved(name));
+            }
+        });
+        Scope { variables: &self.instance.variables, input: &self.instance.input, now: self.context.now, reserved }
+    }
+
+    fn reserved(&self, name: &str) -> Option<(&'static str, Value)> {
+        Some(match name {
+            "result" => ("result", self.result?.clone()),
+            "error" => ("error", self.error?.clone()),
+            "data" => ("data", self.data?.clone()),
+            "instance" => ("instance", describe(self.instance)),
+            "activity" => {
+                let branch = self.branch?;
+                ("activity", json!({"id": branch.activity, "attempt": branch.attempt, "visit": self.visit}))
+            }
+            "actors" => ("actors", Value::Object(Map::new())),
+            "env" => ("env", Value::Object(self.context.env.clone())),
+            _ => return None,
+        })
+    }
+}
+
+/// How often the activity of a branch will have been begun once its next step has begun it.
+pub(super) fn visit(instance: &Instance, branch: &Branch) -> u32 {
+    let before = instance.state.visits.get(&branch.activity).copied().unwrap_or(0);
+    if branch.attempt == 1 { before.saturating_add(1) } else { before }
+}
+
+/// The moment so long after another, if calendars go that far.
+pub(super) fn later(now: Timestamp, wait: Duration) -> Option<Timestamp> {
+    now.checked_add(wait).ok()
+}
+
+/// Shows every name that `data` reads.
+fn read(data: &Data, see: &mut dyn FnMut(&str)) {
+    match data {
+        Data::Literal(_) => {}
+        Data::Expression(expression) => expression.names().iter().for_each(|name| see(name)),
+        Data::Template(template) => template.names().iter().for_each(|name| see(name)),
+        Data::List(items) => items.iter().for_each(|item| read(item, see)),
+        Data::Map(entries) => entries.iter().for_each(|(_, value)| read(value, see)),
+    }
+}
+
+fn describe(instance: &Instance) -> Value {
+    json!({
+        "id": instance.id,
+        "key": instance.key,
+        "definition": instance.definition,
+        "version": instance.version,
+        "started_at": instance.started_at,
+        "started_by": instance.started_by,
+    })
+}
+
+fn failed(error: Error) -> Failure {
+    Failure::new("expression", error.message)
+}
+
+fn no_value(template: &Template, wanted: &str) -> Failure {
+    Failure::new("expression", format!("`{}` gives no {wanted}", template.source()))
+}

@@ -1,0 +1,111 @@
+//! Commands that come late, twice or too early, and crashes of workers.
+
+use super::*;
+use crate::engine::{Command, ROOT, Refusal, Status};
+use crate::testkit::Error;
+use expect_test::expect;
+
+const WAITS: &str = "timeout: 9d\nactivities: [{ id: a, receive: { name: x }, timeout: 1d }]";
+
+#[test]
+fn only_the_newest_step_command_is_taken() {
+    let mut scenario = scenario(WAITS);
+    started(&mut scenario);
+    for sequence in [-1, 0, 1, 2] {
+        let command = Command::Continue { branch: ROOT, sequence };
+        assert!(matches!(scenario.apply(command), Err(Error::Refused(Refusal::Stale))), "{sequence}");
+    }
+}
+
+#[test]
+fn a_cancel_closes_everything_and_is_not_done_twice() {
+    let mut scenario = scenario(WAITS);
+    started(&mut scenario);
+    assert_eq!(scenario.bookmarks().count(), 3);
+    scenario.cancel("not wanted").unwrap();
+    assert_eq!(scenario.bookmarks().count(), 0);
+    assert!(matches!(scenario.cancel("again"), Err(Error::Refused(Refusal::Ended(Status::Cancelled)))));
+    expect![[r#"
+        InstanceStarted
+        WaitOpened a {"messages":[{"key":"k-1","name":"x"}],"timeout_at":"2026-01-02T00:00:00Z"}
+        InstanceCancelled {"reason":"not wanted"}
+        = cancelled
+    "#]]
+    .assert_eq(&story(&scenario));
+}
+
+#[test]
+fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
+    let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
+    let mut scenario = Scenario::new(&definition);
+    assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
+    let crash = || Command::Crash { branch: ROOT, sequence: 0, crash_max: 2 };
+    for crashes in 1..=2 {
+        scenario.apply(crash()).unwrap();
+        assert_eq!(scenario.instance().unwrap().state.branches[0].crashes, crashes);
+        assert!(scenario.instance().unwrap().is_ready());
+    }
+    scenario.apply(crash()).unwrap();
+    assert_eq!(scenario.error().unwrap().code, "worker.crashed");
+    assert!(matches!(scenario.apply(crash()), Err(Error::Refused(Refusal::Stale))));
+    scenario.apply(Command::Retry { by: Some("ada".into()), reason: Some("fixed".into()) }).unwrap();
+    assert_eq!(scenario.instance().unwrap().state.branches[0].crashes, 0);
+    expect![[r#"
+        InstanceStarted
+        WorkerCrashed a {"crashes":1}
+        WorkerCrashed a {"crashes":2}
+        WorkerCrashed a {"crashes":3}
+        IncidentOpened a {"code":"worker.crashed","message":"3 workers died over `a`"}
+        IncidentRetried {"by":"ada","reason":"fixed"}
+        = running at a
+    "#]]
+    .assert_eq(&story(&scenario));
+}
+
+#[test]
+fn a_handler_that_was_not_run_is_a_defect_of_the_caller() {
+    let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
+    let mut scenario = Scenario::new(&definition);
+    scenario.start(json!({})).unwrap_err();
+    let retry = crate::definition::Retry {
+        attempts: 1,
+        base: seconds(1),
+        max: seconds(1),
+        factor: 1.0,
+        jitter: 0.0,
+        codes: Vec::new(),
+        within: None,
+    };
+    let env = serde_json::Map::new();
+    let context = crate::engine::Context {
+        now: scenario.now(),
+        chance: 0.0,
+        env: &env,
+        steps_max: 9,
+        variables_max: 99,
+        handler_timeout: seconds(30),
+        retry: &retry,
+    };
+    let command = Command::Continue { branch: ROOT, sequence: 0 };
+    let facts = crate::engine::Facts::default();
+    let refused = crate::engine::step(&definition, scenario.instance().unwrap(), command, facts, &context);
+    assert_eq!(refused, Err(Refusal::Missing));
+}
+
+#[test]
+fn a_handler_is_called_with_its_input_and_time_limit() {
+    let text = "
+activities:
+  - { id: a, run: { handler: told, input: {} } }
+  - { id: b, run: { handler: told, input: {} }, timeout: 5s }
+  - { id: c, run: { handler: told, input: {} }, timeout: none }
+";
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let told = seen.clone();
+    let mut scenario = scenario(text).handler("told", move |call| {
+        told.borrow_mut().push(call.timeout);
+        Ok(json!(null))
+    });
+    started(&mut scenario);
+    assert_eq!(*seen.borrow(), [Some(seconds(30)), Some(seconds(5)), None]);
+}

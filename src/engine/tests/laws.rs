@@ -1,0 +1,201 @@
+//! What holds whatever happens.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::engine::{self, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn};
+use crate::testkit::Error;
+use proptest::prelude::*;
+
+const DEFINITIONS: [&str; 4] = [
+    "
+variables: { n: 0 }
+output: { n: '${ n }' }
+activities:
+  - { id: count, set: { n: n + 1 } }
+  - { id: pause, wait: { for: 10s }, timeout: 5s, on_timeout: count }
+",
+    "
+timeout: 60s
+on_timeout: late
+variables: { n: 0, got: null }
+activities:
+  - { id: ask, receive: [{ name: yes, when: data.n > 1 }, { name: no }], timeout: 30s, output: { got: result.data }, next: { yes: work, no: ask } }
+  - { id: work, run: { handler: fail, input: { code: timeout } }, on_error: [{ code: timeout, when: activity.visit > 1, to: ask }] }
+  - { id: late, wait: { for: 5s }, next: ask }
+",
+    "
+on_failure: fail
+on_error: [{ code: odd, to: again }]
+activities:
+  - { id: again, when: activity.visit < 4, raise: { code: odd } }
+  - { id: choose, switch: [{ when: instance.key == 'k-1', to: work }, { to: exit }] }
+  - { id: work, run: { handler: fail, input: { code: timeout } } }
+",
+    "
+activities:
+  - { id: work, run: { handler: echo, input: { name: x } }, next: [{ when: result.missing, to: work }, { to: exit }] }
+",
+];
+
+/// Whether an instance is in a state that the protocol knows.
+fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
+    let State { branches, bookmarks, deadline, .. } = &instance.state;
+    let ended = instance.status.has_ended();
+    let waits: Vec<&Wait> = branches
+        .iter()
+        .flat_map(|branch| match &branch.phase {
+            Phase::Ready => &[],
+            Phase::Waiting(waits) => waits.as_slice(),
+        })
+        .collect();
+    let numbers: Vec<i64> =
+        waits.iter().map(|wait| wait.bookmark).chain(deadline.iter().map(|deadline| deadline.bookmark)).collect();
+    let unique: BTreeSet<&i64> = numbers.iter().collect();
+    let suspended = waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
+    let stored = serde_json::to_value(&instance.state).map_err(|error| error.to_string())?;
+    let read: State = serde_json::from_value(stored).map_err(|error| error.to_string())?;
+    let rules = [
+        (ended == branches.is_empty(), "branches live as long as the instance"),
+        (ended == instance.ended_at.is_some(), "an end has a moment"),
+        (!ended || deadline.is_none(), "nothing is waited for after the end"),
+        ((instance.status == Status::Completed) == instance.output.is_some(), "completed with an output"),
+        ((instance.status == Status::Failed) == instance.error.is_some(), "failed with an error"),
+        ((instance.status == Status::Suspended) == suspended, "suspended with an incident"),
+        (unique.len() == numbers.len(), "bookmarks are not shared"),
+        (numbers.iter().all(|number| (1..*bookmarks).contains(number)), "bookmarks are numbered"),
+        (branches.iter().all(|branch| branch.phase != Phase::Waiting(Vec::new())), "who waits, waits for something"),
+        (branches.iter().all(|branch| definition.activity(&branch.activity).is_some()), "branches stand somewhere"),
+        (branches.iter().all(|branch| branch.attempt >= 1), "attempts count from 1"),
+        (
+            branches
+                .iter()
+                .all(|branch| branch.attempt > 1 || (branch.failures.is_empty() && branch.tried_at.is_none())),
+            "what failed before is not counted against a first attempt",
+        ),
+        (read == instance.state, "what is stored reads back"),
+    ];
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(format!("not so: {rule}: {instance:#?}")),
+        None => Ok(()),
+    }
+}
+
+/// One thing that happens; places and numbers are chosen without knowing whether they mean anything.
+#[derive(Debug, Clone)]
+enum Happens {
+    Step,
+    Old(i64),
+    Fire(i64),
+    Message { bookmark: i64, n: i64 },
+    Sent { name: &'static str, n: i64 },
+    Time(u64),
+    Retry,
+    Cancel,
+    Crash,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        8 => Just(Happens::Step),
+        1 => (-1i64..20).prop_map(Happens::Old),
+        2 => (0i64..12).prop_map(Happens::Fire),
+        2 => (0i64..12, 0i64..4).prop_map(|(bookmark, n)| Happens::Message { bookmark, n }),
+        2 => (prop_oneof![Just("yes"), Just("no")], 0i64..4).prop_map(|(name, n)| Happens::Sent { name, n }),
+        3 => (1u64..30).prop_map(Happens::Time),
+        2 => Just(Happens::Retry),
+        1 => Just(Happens::Cancel),
+        1 => Just(Happens::Crash),
+    ]
+}
+
+fn command(what: &Happens, instance: &Instance) -> Option<Command> {
+    let sequence = instance.state.branches.first().map_or(0, |branch| branch.sequence);
+    Some(match *what {
+        Happens::Step => Command::Continue { branch: ROOT, sequence },
+        Happens::Old(sequence) => Command::Continue { branch: ROOT, sequence },
+        Happens::Fire(bookmark) => Command::Fire { bookmark },
+        Happens::Message { bookmark, n } => {
+            let message = Message { name: "yes".into(), key: "k-1".into(), data: json!({ "n": n }), kept: None };
+            Command::Deliver { bookmark, message }
+        }
+        Happens::Retry => Command::Retry { by: None, reason: None },
+        Happens::Cancel => Command::Cancel { by: None, reason: None },
+        Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
+        Happens::Sent { .. } | Happens::Time(_) => return None,
+    })
+}
+
+/// Whether a command that was taken must be refused when it comes again.
+fn once(command: &Command) -> bool {
+    match command {
+        Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
+        // The repetition of a retry may find the next incident; crashes are counted.
+        Command::Retry { .. } | Command::Crash { .. } => false,
+    }
+}
+
+/// Two decisions upon the same things are the same.
+fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -> bool {
+    let (Some(instance), env) = (scenario.instance(), serde_json::Map::new()) else { return true };
+    let retry = crate::definition::Retry {
+        attempts: 2,
+        base: seconds(1),
+        max: seconds(9),
+        factor: 2.0,
+        jitter: 0.3,
+        codes: Vec::new(),
+        within: None,
+    };
+    let context = Context {
+        now: scenario.now(),
+        chance: 0.4,
+        env: &env,
+        steps_max: 50,
+        variables_max: 1_000,
+        handler_timeout: seconds(3),
+        retry: &retry,
+    };
+    let decide = || {
+        let facts = match engine::needs(definition, instance, command, &context) {
+            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), messages: Vec::new() },
+            Need::Messages(_) => Facts { handler: None, messages: scenario.kept().cloned().collect() },
+            Need::Nothing => Facts::default(),
+        };
+        engine::step(definition, instance, command.clone(), facts, &context)
+    };
+    decide() == decide()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_an_instance_stays_legal(which in 0..DEFINITIONS.len(), life in prop::collection::vec(happens(), 1..60)) {
+        let definition = definition(DEFINITIONS[which]);
+        let mut scenario = scenario(DEFINITIONS[which]).limits(50, 1_000);
+        scenario.begin(json!({})).unwrap();
+        for what in life {
+            let before = scenario.instance().unwrap().clone();
+            match (&what, command(&what, &before)) {
+                (Happens::Time(count), _) => scenario.pass(seconds(*count)).unwrap(),
+                (Happens::Sent { name, n }, _) => scenario.keep(name, "k-1", json!({ "n": n })),
+                (_, None) => {}
+                (_, Some(command)) => {
+                    prop_assert!(same_again(&definition, &scenario, &command));
+                    match scenario.apply(command.clone()) {
+                        Ok(()) if once(&command) => {
+                            let after = scenario.instance().unwrap().clone();
+                            prop_assert!(matches!(scenario.apply(command), Err(Error::Refused(_))));
+                            prop_assert_eq!(scenario.instance().unwrap(), &after);
+                        }
+                        Ok(()) => {}
+                        Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
+                        Err(other) => prop_assert!(false, "{}", other),
+                    }
+                }
+            }
+            prop_assert_eq!(legal(&definition, scenario.instance().unwrap()), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Timers, messages, and the instance's own deadline.
+
+use super::*;
+use crate::engine::{Command, Refusal, Status};
+use crate::testkit::Error;
+use expect_test::expect;
+
+const RECEIVE: &str = "
+variables: { paid: null }
+activities:
+  - { id: a, receive: { name: paid, when: data.amount > 10 }, timeout: 1h, output: { paid: result.data.amount } }
+  - { id: b, set: {} }
+";
+
+#[test]
+fn a_timer_moves_its_branch_on_when_it_is_due() {
+    check(
+        "activities: [{ id: a, wait: { for: 90s } }]",
+        |scenario| {
+            started(scenario);
+            scenario.advance(seconds(89)).unwrap();
+            assert_eq!(scenario.status(), Some(Status::Running));
+            scenario.advance(seconds(1)).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"due_at":"2026-01-01T00:01:30Z"}
+            TimerFired a
+            ActivityCompleted a
+            InstanceCompleted
+            = completed with null
+        "#]],
+    );
+}
+
+#[test]
+fn a_timer_that_is_early_or_gone_is_refused() {
+    let mut scenario = scenario("activities: [{ id: a, wait: { for: 90s } }, { id: b, wait: { for: 1d } }]");
+    started(&mut scenario);
+    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
+    scenario.advance(seconds(90)).unwrap();
+    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+}
+
+#[test]
+fn a_moment_in_the_past_is_not_waited_for() {
+    check(
+        "activities: [{ id: a, wait: { until: '2001-01-01T00:00:00Z' } }]",
+        started,
+        expect![[r#"
+        InstanceStarted
+        ActivityCompleted a
+        InstanceCompleted
+        = completed with null
+    "#]],
+    );
+}
+
+#[test]
+fn a_text_that_is_no_duration_is_an_error_that_does_not_show_its_value() {
+    let mut scenario = scenario("variables: { d: secret }\nactivities: [{ id: a, wait: { for: '${ d }' } }]");
+    started(&mut scenario);
+    let error = scenario.error().unwrap();
+    assert_eq!(error.code, "expression");
+    assert!(!error.message.contains("secret"), "{}", error.message);
+}
+
+#[test]
+fn a_message_moves_the_branch_that_waits_for_it() {
+    check(
+        RECEIVE,
+        |scenario| {
+            started(scenario);
+            scenario.send("paid", "k-1", json!({ "amount": 5 })).unwrap();
+            scenario.send("paid", "other", json!({ "amount": 50 })).unwrap();
+            assert_eq!(scenario.standing(), Some("a"));
+            scenario.send("paid", "k-1", json!({ "amount": 50 })).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"messages":[{"key":"k-1","name":"paid"}],"timeout_at":"2026-01-01T01:00:00Z"}
+            MessageReceived a {"key":"k-1","name":"paid"}
+            ActivityCompleted a {"assigned":{"paid":50},"result":{"data":{"amount":50},"key":"k-1","name":"paid"}}
+            ActivityCompleted b
+            InstanceCompleted
+            = completed with null
+        "#]],
+    );
+}
+
+#[test]
+fn the_oldest_kept_message_that_fits_is_taken() {
+    let mut scenario = scenario(&RECEIVE.replace("activities:", "activities:\n  - { id: before, wait: { for: 1s } }"));
+    started(&mut scenario);
+    for amount in [1, 20, 30] {
+        scenario.send("paid", "k-1", json!({ "amount": amount })).unwrap();
+    }
+    scenario.advance(seconds(1)).unwrap();
+    assert_eq!(variable(&scenario, "paid"), json!(20));
+    assert_eq!(scenario.kept().count(), 2);
+    assert_eq!(scenario.bookmarks().count(), 0);
+}
+
+#[test]
+fn a_kept_message_starts_the_count_of_steps_anew() {
+    let text = "
+variables: { n: 0 }
+activities:
+  - { id: a, receive: { name: more }, output: { n: n + 1 }, next: [{ when: n < 20, to: a }, { to: exit }] }
+";
+    let mut scenario = scenario(text).limits(5, 1_000);
+    for n in 0..20 {
+        scenario.keep("more", "k-1", json!(n));
+    }
+    started(&mut scenario);
+    assert_eq!((scenario.status(), scenario.kept().count()), (Some(Status::Completed), 0));
+}
+
+#[test]
+fn a_filter_that_fails_does_not_hold() {
+    let mut scenario = scenario(RECEIVE);
+    started(&mut scenario);
+    scenario.send("paid", "k-1", json!({})).unwrap();
+    assert_eq!((scenario.status(), scenario.kept().count()), (Some(Status::Running), 1));
+}
+
+#[test]
+fn a_wait_that_takes_too_long_is_an_error() {
+    check(
+        RECEIVE,
+        |scenario| {
+            started(scenario);
+            scenario.advance(seconds(3_600)).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"messages":[{"key":"k-1","name":"paid"}],"timeout_at":"2026-01-01T01:00:00Z"}
+            WaitTimedOut a
+            IncidentOpened a {"code":"timeout","message":"`a` waited longer than its timeout"}
+            = suspended at a by timeout
+        "#]],
+    );
+}
+
+#[test]
+fn a_timeout_may_be_a_way_on() {
+    check(
+        &RECEIVE.replace("timeout: 1h", "timeout: 1h, on_timeout: b"),
+        |scenario| {
+            started(scenario);
+            scenario.advance(seconds(3_600)).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"messages":[{"key":"k-1","name":"paid"}],"timeout_at":"2026-01-01T01:00:00Z"}
+            WaitTimedOut a
+            ErrorCaught a {"code":"timeout"}
+            ActivityCompleted b
+            InstanceCompleted
+            = completed with null
+        "#]],
+    );
+}
+
+#[test]
+fn of_several_messages_the_first_to_come_chooses_the_way() {
+    check(
+        "
+activities:
+  - { id: a, receive: [{ name: approved }, { name: rejected, key: r }], next: { approved: x, rejected: y } }
+  - { id: x, end: {} }
+  - { id: y, end: { outcome: cancelled } }
+",
+        |scenario| {
+            started(scenario);
+            assert_eq!(scenario.bookmarks().count(), 2);
+            scenario.send("rejected", "r", json!(null)).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"messages":[{"key":"k-1","name":"approved"},{"key":"r","name":"rejected"}]}
+            MessageReceived a {"key":"r","name":"rejected"}
+            ActivityCompleted a {"next":"y","result":{"data":null,"key":"r","name":"rejected"}}
+            ActivityCompleted y
+            InstanceCancelled
+            = cancelled
+        "#]],
+    );
+}
+
+#[test]
+fn a_message_without_any_key_cannot_be_waited_for() {
+    let text = "activities: [{ id: a, receive: { name: paid } }]";
+    let mut scenario = Scenario::new(&definition(text));
+    started(&mut scenario);
+    assert_eq!(scenario.error().unwrap().code, "expression");
+    let mut scenario =
+        super::scenario("variables: { k: null }\nactivities: [{ id: a, receive: { name: paid, key: '${ k }' } }]");
+    started(&mut scenario);
+    assert_eq!(scenario.error().unwrap().code, "expression", "a null key is not the instance's own");
+}
+
+#[test]
+fn the_deadline_of_the_instance_closes_every_wait() {
+    check(
+        "
+timeout: 1d
+on_timeout: late
+activities:
+  - { id: a, receive: { name: paid }, timeout: 2d, next: exit }
+  - { id: late, wait: { for: 1h } }
+",
+        |scenario| {
+            started(scenario);
+            scenario.advance(seconds(86_400)).unwrap();
+            assert_eq!(scenario.bookmarks().count(), 1);
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"messages":[{"key":"k-1","name":"paid"}],"timeout_at":"2026-01-03T00:00:00Z"}
+            WaitTimedOut
+            ErrorCaught a {"code":"timeout"}
+            WaitOpened late {"due_at":"2026-01-02T01:00:00Z"}
+            = running at late
+        "#]],
+    );
+}
+
+#[test]
+fn a_deadline_is_closed_with_the_instance() {
+    let mut scenario = scenario("timeout: 1d\nactivities: [{ id: a, set: {} }]");
+    started(&mut scenario);
+    assert_eq!(scenario.status(), Some(Status::Completed));
+    assert_eq!(scenario.bookmarks().count(), 0);
+}
+
+#[test]
+fn a_suspended_instance_fires_no_timers_until_it_is_retried() {
+    let mut scenario = scenario(
+        "
+timeout: 1d
+activities: [{ id: a, run: { handler: fail, input: {} } }]
+",
+    );
+    started(&mut scenario);
+    scenario.advance(seconds(100_000)).unwrap();
+    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
+    scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
+    scenario.apply(Command::Fire { bookmark: 1 }).unwrap();
+    assert_eq!(scenario.error().unwrap().code, "timeout");
+}

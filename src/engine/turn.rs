@@ -1,0 +1,138 @@
+//! One decision while it is being made: the instance as it is becoming, and what it asks for so far.
+
+use serde_json::{Map, Value, json};
+
+use crate::definition::Definition;
+
+use super::admit::Stand;
+use super::scope::Sight;
+use super::{
+    Bookmark, Branch, BranchId, Context, Effect, Entry, EntryKind, Event, Instance, Phase, Step, Wait, WaitOn,
+};
+
+/// The working state of a decision.
+pub(super) struct Turn<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) context: &'a Context<'a>,
+    pub(super) instance: Instance,
+    /// Variables assigned in this step and not yet told to the history.
+    pub(super) assigned: Vec<&'a str>,
+    effects: Vec<Effect>,
+    kind: &'static str,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        definition: &'a Definition,
+        context: &'a Context<'a>,
+        instance: Instance,
+        kind: &'static str,
+    ) -> Self {
+        Self { definition, context, instance, assigned: Vec::new(), effects: Vec::new(), kind }
+    }
+
+    pub(super) fn done(self) -> Step {
+        Step { instance: self.instance, effects: self.effects, kind: self.kind }
+    }
+
+    pub(super) fn branch(&self, stand: Stand<'a>) -> &Branch {
+        &self.instance.state.branches[stand.at]
+    }
+
+    pub(super) fn branch_mut(&mut self, stand: Stand<'a>) -> &mut Branch {
+        &mut self.instance.state.branches[stand.at]
+    }
+
+    pub(super) fn sight(&self, stand: Stand<'a>) -> Sight<'_> {
+        let visit = self.instance.state.visits.get(&stand.activity.id).copied().unwrap_or(0);
+        Sight::from(&self.instance, self.context, self.branch(stand), visit)
+    }
+
+    /// Counts a step of a branch that went on without a wait.
+    pub(super) fn advance(&mut self, stand: Stand<'a>) {
+        let branch = self.branch_mut(stand);
+        branch.sequence += 1;
+        branch.steps += 1;
+        branch.crashes = 0;
+    }
+
+    /// Counts a step of a branch that had waited.
+    pub(super) fn awaken(&mut self, stand: Stand<'a>) {
+        self.advance(stand);
+        self.branch_mut(stand).steps = 0;
+    }
+
+    pub(super) fn record(&mut self, kind: EntryKind, stand: Stand<'a>, details: Value) {
+        let activity = Some(stand.activity.id.clone());
+        let branch = Some(self.branch(stand).id);
+        self.push(Effect::Record(Entry { kind, activity, branch, details }));
+    }
+
+    pub(super) fn record_whole(&mut self, kind: EntryKind, details: Value) {
+        self.push(Effect::Record(Entry { kind, activity: None, branch: None, details }));
+    }
+
+    pub(super) fn publish(&mut self, name: &str, data: Value) {
+        let event = Event { name: name.to_owned(), data, at: self.context.now };
+        self.push(Effect::Publish(event));
+    }
+
+    /// Tells what happened to the instance, if its definition wants that told. The business key comes with it.
+    pub(super) fn announce(&mut self, name: &str, mut data: Map<String, Value>) {
+        if self.definition.events.instance {
+            if let Some(key) = &self.instance.key {
+                data.insert("key".into(), json!(key));
+            }
+            self.publish(name, Value::Object(data));
+        }
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Opens a bookmark, which gets the next number.
+    pub(super) fn open(&mut self, bookmark: Bookmark) -> i64 {
+        let number = self.instance.state.bookmarks.max(1);
+        self.instance.state.bookmarks = number + 1;
+        self.push(Effect::Open(Bookmark { number, ..bookmark }));
+        number
+    }
+
+    /// Opens a bookmark its branch waits for.
+    pub(super) fn open_wait(&mut self, bookmark: Bookmark, on: WaitOn) -> Wait {
+        Wait { bookmark: self.open(bookmark), on }
+    }
+
+    /// Takes the wait that came true and closes the others of its branch.
+    pub(super) fn take_wait(&mut self, stand: Stand<'a>, bookmark: i64) {
+        for wait in self.clear_waits(stand) {
+            self.push(if wait.bookmark == bookmark {
+                Effect::Consume(wait.bookmark)
+            } else {
+                Effect::Close(wait.bookmark)
+            });
+        }
+    }
+
+    /// Closes whatever a branch waits for.
+    pub(super) fn close_waits(&mut self, stand: Stand<'a>) {
+        for wait in self.clear_waits(stand) {
+            self.push(Effect::Close(wait.bookmark));
+        }
+    }
+
+    fn clear_waits(&mut self, stand: Stand<'a>) -> Vec<Wait> {
+        match std::mem::replace(&mut self.branch_mut(stand).phase, Phase::Ready) {
+            Phase::Ready => Vec::new(),
+            Phase::Waiting(waits) => waits,
+        }
+    }
+
+    /// A bookmark of a branch, to be completed by what it waits for.
+    pub(super) fn bookmark(&self, stand: Stand<'a>, kind: super::BookmarkKind) -> Bookmark {
+        let branch: Option<BranchId> = Some(self.branch(stand).id);
+        let activity = Some(stand.activity.id.clone());
+        Bookmark { number: 0, branch, activity, kind, due_at: None, message: None, details: Value::Null }
+    }
+}

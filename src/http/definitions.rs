@@ -1,0 +1,74 @@
+//! Apply, check and show definitions.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Door;
+use super::problem::Problem;
+use crate::contract::api::DefinitionView;
+use crate::definition::{self, Definition, Parsed};
+use crate::store::{definitions, views};
+
+fn parse(bytes: &[u8]) -> Result<Parsed, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("the document is not UTF-8"))?;
+    Definition::parse(text).map_err(|problems| {
+        let errors = problems.iter().map(problem).collect();
+        Problem::document(format!("{} problems; `errors` lists them all", problems.len()), errors)
+    })
+}
+
+fn problem(problem: &definition::Problem) -> Value {
+    json!({
+        "severity": problem.severity, "path": problem.path, "line": problem.line, "column": problem.column,
+        "detail": problem.message, "hint": problem.hint,
+    })
+}
+
+pub(super) async fn check(bytes: Bytes) -> Result<Json<Value>, Problem> {
+    let parsed = parse(&bytes)?;
+    let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
+    Ok(Json(json!({ "name": parsed.definition.name, "hash": hex::encode(parsed.hash), "warnings": warnings })))
+}
+
+pub(super) async fn apply(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let parsed = parse(&bytes)?;
+    if parsed.definition.name != name {
+        let said = &parsed.definition.name;
+        return Err(Problem::invalid(format!("the document's name is `{said}`, the path says `{name}`")));
+    }
+    let mut conn = door.app.store.duties().await?;
+    let applied = definitions::apply(&mut conn, &parsed).await?;
+    let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
+    let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
+    let body = json!({ "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings });
+    Ok((code, Json(body)))
+}
+
+pub(super) async fn list(State(door): State<Door>) -> Result<Json<Value>, Problem> {
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(json!({ "items": views::definitions(&mut conn).await? })))
+}
+
+pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<DefinitionView>, Problem> {
+    show(&door, &name, None).await
+}
+
+pub(super) async fn get_version(
+    State(door): State<Door>,
+    Path((name, version)): Path<(String, i32)>,
+) -> Result<Json<DefinitionView>, Problem> {
+    show(&door, &name, Some(version)).await
+}
+
+async fn show(door: &Door, name: &str, version: Option<i32>) -> Result<Json<DefinitionView>, Problem> {
+    let mut conn = door.app.store.duties().await?;
+    let view = views::definition(&mut conn, name, version).await?;
+    view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no definition `{name}`")))
+}

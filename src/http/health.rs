@@ -1,0 +1,61 @@
+//! For orchestrators and for Prometheus.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::Door;
+use super::problem::Problem;
+use crate::{store, telemetry};
+
+/// The process runs.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The process can do its work: database and broker answer, and it is not stopping.
+pub(super) async fn readyz(State(door): State<Door>) -> (StatusCode, Json<Value>) {
+    let database = door.app.store.probe().await.is_ok();
+    let broker = door.app.broker.is_connected();
+    let blocked = door.app.broker.is_blocked();
+    let stopping = door.app.stop.is_cancelled();
+    let ready = database && broker && !blocked && !stopping;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
+    let body = json!({
+        "ready": ready,
+        "database": word(database, "answers", "away"),
+        "broker": word(broker, word(blocked, "blocked", "connected"), "away"),
+        "stopping": stopping,
+    });
+    (code, Json(body))
+}
+
+pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Problem> {
+    let handle = door.metrics.clone().ok_or_else(|| Problem::not_found("metrics are not recorded in this process"))?;
+    if let Err(error) = measure(&door).await {
+        // What the process counts itself is worth having while the database is away.
+        tracing::debug!(%error, "the figures from the database are missing from this scrape");
+    }
+    handle.run_upkeep();
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()))
+}
+
+/// Figures that only the database knows, read when they are asked for.
+async fn measure(door: &Door) -> Result<(), store::Error> {
+    let mut conn = door.app.store.duties().await?;
+    for (status, count) in store::instances::count_by_status(&mut conn).await? {
+        metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
+    }
+    let backlog = store::outbox::find_backlog(&mut conn).await?;
+    metrics::gauge!(telemetry::OUTBOX_ROWS).set(backlog.unsent as f64);
+    metrics::gauge!(telemetry::OUTBOX_OLDEST).set(backlog.oldest_age.unwrap_or_default().as_secs_f64());
+    let stuck = store::stuck::count(&mut conn, door.app.config.recovery.after).await?;
+    metrics::gauge!(telemetry::STUCK).set(stuck as f64);
+    for (pool, used) in ["steps", "duties"].into_iter().zip(door.app.store.in_use()) {
+        metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(used.lent as f64);
+    }
+    Ok(())
+}

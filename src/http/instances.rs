@@ -1,0 +1,195 @@
+//! Start, list, show, cancel and retry instances.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Door;
+use super::problem::Problem;
+use super::request::{self, Id};
+use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest, SteerRequest};
+use crate::contract::{Start, Target};
+use crate::engine::{InstanceId, Status};
+use crate::resilience::duration;
+use crate::step::{self, Started, Steer, Steered};
+use crate::store::instances::Filter;
+use crate::store::views;
+
+/// The longest `?wait=`.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Pauses between two looks at an instance that is waited for: the first, and the longest.
+const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// Rows of a page: when nothing is said, and at most.
+const PAGE: (i64, i64) = (50, 500);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StartQuery {
+    wait: Option<String>,
+}
+
+pub(super) async fn start(
+    State(door): State<Door>,
+    query: Result<Query<StartQuery>, QueryRejection>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Query(query) = query?;
+    let wait = query.wait.map(|text| duration::parse(&text)).transpose().map_err(Problem::invalid)?;
+    let request: StartRequest = request::body(&bytes)?;
+    request::bounded("definition", &request.definition)?;
+    request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
+    let origin = request::origin(&door, &headers, &bytes)?;
+    let command = Start {
+        definition: request.definition,
+        version: request.version,
+        key: request.key,
+        on_conflict: request.on_conflict,
+        input: request.input,
+    };
+    let (code, id) = match step::start(&door.app, command, &origin).await? {
+        Started::New(position) => (StatusCode::CREATED, position.instance.id),
+        Started::Known(answer) => {
+            let why = || answer.reason.clone().unwrap_or_default();
+            let id = answer.instance.ok_or_else(|| Problem::from(step::Error::Refused(why())))?;
+            let code = if answer.outcome == "started" { StatusCode::CREATED } else { StatusCode::OK };
+            (code, id)
+        }
+    };
+    let view = match wait {
+        Some(wait) => ended(&door, id, wait.min(WAIT_MAX)).await?,
+        None => None,
+    };
+    let body = match view {
+        Some(view) => serde_json::to_value(view).map_err(|error| Problem::internal(error.to_string()))?,
+        None => json!({ "id": id }),
+    };
+    Ok((code, Json(body)))
+}
+
+/// Looks at an instance until it has ended or the time is up; shows it either way.
+async fn ended(door: &Door, id: InstanceId, wait: Duration) -> Result<Option<InstanceView>, Problem> {
+    let until = tokio::time::Instant::now() + wait;
+    let mut pause = LOOK_AFTER.0;
+    loop {
+        let view = view(door, id).await?;
+        let over = tokio::time::Instant::now() >= until || door.app.stop.is_cancelled();
+        if over || view.as_ref().is_none_or(|view| view.summary.ended_at.is_some()) {
+            return Ok(view);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AFTER.1);
+    }
+}
+
+async fn view(door: &Door, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
+    let mut conn = door.app.store.duties().await?;
+    Ok(views::instance(&mut conn, id).await?)
+}
+
+pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Json<InstanceView>, Problem> {
+    let view = view(&door, InstanceId(id)).await?;
+    view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no instance {id}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    definition: Option<String>,
+    status: Option<String>,
+    key: Option<String>,
+    cursor: Option<uuid::Uuid>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<InstanceSummary>>, Problem> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(PAGE.0);
+    if !(1..=PAGE.1).contains(&limit) {
+        return Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)));
+    }
+    let status = query.status.map(|name| Status::parse(&name).ok_or(name)).transpose().map_err(|name| {
+        let known = Status::ALL.map(Status::name).join(", ");
+        Problem::invalid(format!("`{}` is no status; there are {known}", request::shorten(&name)))
+    })?;
+    let filter = Filter {
+        definition: query.definition,
+        status,
+        key: query.key,
+        before: query.cursor.map(InstanceId),
+        limit,
+        ..Filter::default()
+    };
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(views::instances(&mut conn, &filter).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryQuery {
+    #[serde(default)]
+    after: i64,
+    limit: Option<i64>,
+}
+
+pub(super) async fn history(
+    State(door): State<Door>,
+    Id(id): Id,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<Page<HistoryView>>, Problem> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(PAGE.1).clamp(1, PAGE.1);
+    let mut conn = door.app.store.duties().await?;
+    let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;
+    if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {
+        return Err(Problem::not_found(format!("there is no instance {id}")));
+    }
+    let full = items.len() as i64 == limit;
+    let next = items.last().filter(|_| full).map(|last| last.number.to_string());
+    Ok(Json(Page { items, next }))
+}
+
+pub(super) async fn cancel(
+    state: State<Door>,
+    id: Id,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Json<Value>, Problem> {
+    steer(state, Steer::Cancel, id, headers, bytes).await
+}
+
+pub(super) async fn retry(
+    state: State<Door>,
+    id: Id,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Json<Value>, Problem> {
+    steer(state, Steer::Retry, id, headers, bytes).await
+}
+
+async fn steer(
+    State(door): State<Door>,
+    what: Steer,
+    Id(id): Id,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let request: SteerRequest = request::body(&bytes)?;
+    // The path is part of what an idempotency key stands for.
+    let identity = [what.name().as_bytes(), id.as_bytes(), &bytes].concat();
+    let origin = request::origin(&door, &headers, &identity)?;
+    let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
+    match step::steer(&door.app, what, &target, &origin).await? {
+        Steered::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),
+        Steered::Known(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
+    }
+}

@@ -1,0 +1,123 @@
+//! Errors as `application/problem+json` (RFC 9457), with a stable `type`.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{step, store};
+
+/// What went wrong, for a program and for a person.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    /// Stable; programs compare this.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Value>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind, title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "urn:leveret:invalid", "The request is not valid", detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "urn:leveret:not-found", "There is no such thing", detail)
+    }
+
+    pub(crate) fn document(detail: impl Into<String>, errors: Vec<Value>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { errors, ..Self::new(status, "urn:leveret:definition", "The definition has problems", detail) }
+    }
+
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "urn:leveret:bug", "This is a defect of Leveret", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let json = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<step::Error> for Problem {
+    fn from(error: step::Error) -> Self {
+        let title = "The command is refused";
+        match error {
+            step::Error::Store(error) => error.into(),
+            step::Error::Refused(why) => Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why),
+            step::Error::Invalid(why) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:input", "The input does not fit", why)
+            }
+            step::Error::NotFound(what) => Problem::not_found(what),
+            reused @ step::Error::Reused(_) => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Problem::new(status, "urn:leveret:idempotency-key-reused", title, reused.to_string())
+            }
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        let away = "Try again in a moment";
+        match error {
+            store::Error::Unavailable(why) => {
+                tracing::warn!(error = %why, "a request could not be answered: the database is away");
+                let detail = "the database does not answer; nothing is known to have been written";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", away, detail)
+            }
+            store::Error::Busy(_) | store::Error::Conflict => {
+                let detail = "somebody else is moving this; nothing was written";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
+            }
+            store::Error::NotFound(what) => Problem::not_found(what),
+            store::Error::Duplicate(what) | store::Error::Bug(what) => {
+                tracing::error!(error = %what, "a request failed");
+                Problem::internal("see the log of the server")
+            }
+        }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = rejection.status();
+        Problem::new(status, "urn:leveret:invalid", "The request is not valid", rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Problem::invalid(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Problem::invalid(rejection.body_text())
+    }
+}
+
+pub(crate) async fn no_route(uri: Uri) -> Problem {
+    Problem::not_found(format!("nothing is served at `{}`; the API begins with /api/v1", uri.path()))
+}

@@ -1,0 +1,63 @@
+//! What all commands over HTTP have in common: a bounded JSON body and an `Idempotency-Key`.
+
+use axum::extract::FromRequestParts;
+use axum::http::{HeaderMap, request::Parts};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Door;
+use super::problem::Problem;
+use crate::contract::{self, NAME_MAX};
+use crate::step::{Follow, Origin};
+
+/// The sender of commands over HTTP, as the inbox knows it.
+const APP_ID: &str = "leveret.http";
+
+/// Reads a JSON body; an empty one is `{}`.
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;
+    contract::refuse_nul(&value).map_err(Problem::invalid)?;
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Problem::invalid(format!("the body does not fit at `{}`: {}", error.path(), error.inner())))
+}
+
+/// The identity of a command: its `Idempotency-Key`, or a new one.
+pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Origin, Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let key = match text("idempotency-key") {
+        Some(key) if key.is_empty() || key.len() > NAME_MAX => {
+            return Err(Problem::invalid(format!("`Idempotency-Key` must have from 1 to {NAME_MAX} bytes")));
+        }
+        Some(key) => key.to_owned(),
+        None => door.app.new_id().to_string(),
+    };
+    let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
+    origin.trace = text("traceparent").filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
+    Ok(origin)
+}
+
+/// A name in a command must be short and without `\u0000`.
+pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
+        return Err(Problem::invalid(format!("`{what}` must have from 1 to {NAME_MAX} bytes and no \\u0000")));
+    }
+    Ok(())
+}
+
+/// An id in the path.
+pub(super) struct Id(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no instance id", shorten(&text))))
+    }
+}
+
+pub(super) fn shorten(text: &str) -> String {
+    text.chars().take(60).collect()
+}

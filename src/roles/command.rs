@@ -1,0 +1,107 @@
+//! From a delivery to a command: everything that can be wrong with a message is found here, before anything is done.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::broker::Delivery;
+use crate::contract::{self, Command, NAME_MAX};
+use crate::step::{Follow, Letter, Origin};
+
+/// A command, and who sent it if it came from outside.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) command: Command,
+    pub(super) origin: Option<Origin>,
+}
+
+/// Reads a delivery, or says in a sentence why it cannot be read.
+pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, String> {
+    if delivery.body.len() > body_max {
+        return Err(format!("the body has {} bytes; {body_max} are allowed", delivery.body.len()));
+    }
+    let schema = delivery.schema.unwrap_or(contract::SCHEMA);
+    if schema != contract::SCHEMA {
+        return Err(format!("schema {schema} is unknown; this version of Leveret speaks schema {}", contract::SCHEMA));
+    }
+    let kind = delivery.kind.as_deref().ok_or("the property `type` is missing; it names the command")?;
+    let command = match kind {
+        "start" => Command::Start(body(delivery)?),
+        "message" => Command::Message(body(delivery)?),
+        "cancel" => Command::Cancel(body(delivery)?),
+        "retry" => Command::Retry(body(delivery)?),
+        "continue" => return internal(delivery, Command::Continue),
+        "fire" => return internal(delivery, Command::Fire),
+        other => return Err(format!("`{}` is no command", shorten(other))),
+    };
+    check(&command)?;
+    Ok(Received { origin: Some(origin(delivery)?), command })
+}
+
+fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command) -> Result<Received, String> {
+    Ok(Received { command: of(body(delivery)?), origin: None })
+}
+
+fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
+    // serde_json stops at 128 levels, so hostile nesting ends here.
+    let value: Value =
+        serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    contract::refuse_nul(&value)?;
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
+}
+
+fn origin(delivery: &Delivery) -> Result<Origin, String> {
+    let app_id = required(delivery.app_id.as_deref(), "app_id", "it says who sends")?;
+    let message_id = required(delivery.message_id.as_deref(), "message_id", "it makes a repetition known")?;
+    let mut origin = Origin::new(app_id, message_id, &delivery.body, Follow::IfNeeded);
+    origin.trace = delivery.headers.get("traceparent").filter(|trace| trace.len() <= NAME_MAX).cloned();
+    origin.reply_to = delivery.reply_to.clone().map(|queue| (queue, delivery.correlation_id.clone()));
+    Ok(origin)
+}
+
+fn required<'a>(value: Option<&'a str>, name: &str, why: &str) -> Result<&'a str, String> {
+    let value = value.filter(|value| !value.is_empty()).ok_or(format!("the property `{name}` is missing; {why}"))?;
+    bounded(name, value)?;
+    Ok(value)
+}
+
+fn check(command: &Command) -> Result<(), String> {
+    let texts: Vec<(&str, Option<&String>)> = match command {
+        Command::Start(start) => vec![("definition", Some(&start.definition)), ("key", start.key.as_ref())],
+        Command::Message(message) => vec![("name", Some(&message.name)), ("key", Some(&message.key))],
+        Command::Cancel(target) | Command::Retry(target) => {
+            vec![("definition", target.definition.as_ref()), ("key", target.key.as_ref())]
+        }
+        Command::Continue(_) | Command::Fire(_) => Vec::new(),
+    };
+    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| bounded(name, text))
+}
+
+fn bounded(name: &str, text: &str) -> Result<(), String> {
+    if text.len() > NAME_MAX {
+        return Err(format!("`{name}` has {} bytes; {NAME_MAX} are allowed", text.len()));
+    }
+    if text.contains('\0') {
+        return Err(format!("`{name}` contains \\u0000, which PostgreSQL cannot keep"));
+    }
+    Ok(())
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// What of a delivery is filed with its reason.
+pub(super) fn letter(delivery: &Delivery) -> Letter {
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
+    Letter {
+        source: delivery.queue.name(),
+        exchange: clean(&delivery.exchange),
+        routing_key: clean(&delivery.routing_key),
+        kind: delivery.kind.as_deref().map(clean),
+        app_id: delivery.app_id.as_deref().map(clean),
+        message_id: delivery.message_id.as_deref().map(clean),
+        headers: delivery.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
+        body: delivery.body.clone(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Carries outbox rows to the broker. Safe on every node at once.
+// Removed after the confirm: a crash in between sends twice, which receivers absorb by id; never zero times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::app::{App, HandedOver, rest};
+use crate::broker::{Exchange, Outgoing, Sent};
+use crate::step;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self};
+use crate::telemetry;
+
+/// Rows of one batch from memory: what a confirm channel takes at once.
+const HANDED_OVER_MAX: usize = 256;
+/// Batches from memory on their way at once, so that one round trip of confirms does not hold up the next.
+const BATCHES_MAX: usize = 3;
+/// The pause before a batch from memory is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// Rows of one sweep, so that a backlog never holds a transaction open for long.
+const SWEEP_MAX: i64 = 500;
+/// For this long a row claimed by a sweep is left to the sweeper.
+const CLAIM_FOR: Duration = Duration::from_secs(30);
+
+/// Starts the loops that publish what this process has committed.
+pub fn start_handed_over(app: &App, rows: HandedOver) {
+    let rows = Arc::new(Mutex::new(rows));
+    for _ in 0..BATCHES_MAX {
+        let rows = rows.clone();
+        app.supervise_publisher("publisher", move |app| run_handed_over(app, rows.clone()));
+    }
+}
+
+async fn run_handed_over(app: App, rows: Arc<Mutex<HandedOver>>) -> Result<(), store::Error> {
+    loop {
+        let mut batch = Vec::new();
+        {
+            let mut rows = rows.lock().await;
+            tokio::select! {
+                biased;
+                received = rows.recv_many(&mut batch, HANDED_OVER_MAX) => if received == 0 { return Ok(()) },
+                // Reached only when nothing is waiting.
+                () = app.closing.cancelled() => return Ok(()),
+            }
+        }
+        // Away: the rows wait in the table, and so does this batch in memory, to be the first to go when it is back.
+        // A sweep may have sent them by then; receivers drop the repetition.
+        while publish(&app, &batch).await.is_err() {
+            tokio::select! {
+                () = app.broker.connected() => {}
+                () = app.closing.cancelled() => return Ok(()),
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Looks for rows nobody handed over.
+///
+/// # Errors
+/// As for any query.
+pub async fn run(app: &App) -> Result<(), store::Error> {
+    while !app.stop.is_cancelled() {
+        tokio::select! {
+            () = app.broker.connected() => {}
+            () = app.stop.cancelled() => return Ok(()),
+        }
+        let full = run_once(app).await? >= SWEEP_MAX as usize;
+        if !full {
+            // Spread over the processes: they need not all look at the same moment.
+            rest(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes one batch of rows that are due to be published; says how many there were.
+///
+/// # Errors
+/// As for any query.
+pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    let rows = {
+        let mut conn = app.store.duties().await?;
+        outbox::claim_unsent(&mut conn, SWEEP_MAX, CLAIM_FOR).await?
+    };
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    step::fail_point("relay::claimed");
+    metrics::counter!(telemetry::OUTBOX_SWEPT).increment(rows.len() as u64);
+    if let Err(error) = publish(app, &rows).await {
+        tracing::debug!(%error, "the broker is away; the rows wait");
+    }
+    Ok(rows.len())
+}
+
+/// Publishes, and deletes what was confirmed.
+async fn publish(app: &App, rows: &[OutboxRow]) -> Result<(), store::Error> {
+    let outgoing: Vec<Outgoing> = rows.iter().map(outgoing).collect();
+    step::fail_point("relay::before_publish");
+    let sent = app.broker.publish(outgoing).await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
+    step::fail_point("relay::confirmed");
+    let mut confirmed: Vec<Uuid> = Vec::with_capacity(rows.len());
+    let mut returned: Vec<Uuid> = Vec::new();
+    for (row, sent) in rows.iter().zip(&sent) {
+        match sent {
+            Sent::Confirmed => confirmed.push(row.id),
+            Sent::Returned(reason) => {
+                tracing::warn!(id = %row.id, routing_key = %row.routing_key, reason, "nobody takes this message; it is tried again");
+                returned.push(row.id);
+            }
+        }
+    }
+    telemetry::count_published(confirmed.len(), returned.len());
+    let mut conn = app.store.duties().await?;
+    outbox::delete(&mut conn, &confirmed).await?;
+    if !returned.is_empty() {
+        outbox::mark_returned(&mut conn, &returned, app.config.outbox.attempts_max).await?;
+    }
+    step::fail_point("relay::deleted");
+    Ok(())
+}
+
+fn outgoing(row: &OutboxRow) -> Outgoing {
+    let mut headers = row.headers.clone();
+    Outgoing {
+        id: row.id,
+        // A name this binary does not know was written by a newer one: nobody is bound to it here, it is returned and waits.
+        exchange: Exchange::parse(&row.exchange).unwrap_or(Exchange::Work),
+        routing_key: row.routing_key.clone(),
+        kind: row.kind.clone(),
+        app_id: row.app_id.clone(),
+        message_id: row.message_id.clone(),
+        correlation_id: headers.remove("correlation_id"),
+        reply_to: headers.remove("reply_to"),
+        headers,
+        body: row.body.clone(),
+        due_at: row.due_at,
+    }
+}

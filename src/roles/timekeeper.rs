@@ -1,0 +1,153 @@
+//! Wakes what is due and what was forgotten, from PostgreSQL alone: with every message lost, everything still moves.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::broker::Queue;
+use crate::contract;
+use crate::step::{self, step_command};
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self, Transaction, bookmarks, history, instances, messages};
+
+/// Timers or branches woken in one transaction.
+const BATCH_MAX: i64 = 500;
+/// The shortest rest, so that a timer that is due but locked elsewhere makes no hot loop.
+const REST_MIN: Duration = Duration::from_millis(5);
+/// How often partitions for coming months are looked after, and what has expired is removed.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Fires due timers punctually enough, and looks after silent branches.
+///
+/// # Errors
+/// As for any query.
+pub async fn run(app: &App) -> Result<(), store::Error> {
+    let mut housekeeping_at = Instant::now();
+    let mut silent_at = Instant::now();
+    while !app.stop.is_cancelled() {
+        if Instant::now() >= housekeeping_at {
+            keep_house(app).await?;
+            housekeeping_at = Instant::now() + HOUSEKEEPING_EVERY;
+        }
+        if Instant::now() >= silent_at {
+            let full = wake_silent(app).await? >= BATCH_MAX as usize;
+            silent_at = Instant::now() + if full { REST_MIN } else { silent_every(app) };
+        }
+        if fire_due(app).await? < BATCH_MAX as usize {
+            sleep_until_next(app).await?;
+        }
+    }
+    Ok(())
+}
+
+fn silent_every(app: &App) -> Duration {
+    // A third of the promise, so that a silent branch is found well within twice `recovery.after`.
+    (app.config.recovery.after / 3).max(Duration::from_millis(100))
+}
+
+/// One turn of everything; says how much was woken.
+///
+/// # Errors
+/// As for any query.
+pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    Ok(fire_due(app).await? + wake_silent(app).await?)
+}
+
+/// Publishes a `fire` for one batch of timers that are due.
+async fn fire_due(app: &App) -> Result<usize, store::Error> {
+    let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+    let due = bookmarks::claim_due(&mut transaction, BATCH_MAX).await?;
+    let rows: Vec<OutboxRow> = due
+        .iter()
+        .map(|timer| {
+            let body = contract::Fire { instance: timer.instance.0, bookmark: timer.number, due_at: timer.due_at };
+            step_command(app, &timer.lane, "fire", &body, None)
+        })
+        .collect::<Result<_, _>>()?;
+    step::fail_point("timekeeper::claimed");
+    commit(app, transaction, rows).await
+}
+
+/// Publishes a `continue` for one batch of branches that are ready and have not moved for too long.
+async fn wake_silent(app: &App) -> Result<usize, store::Error> {
+    let busy = busy_lanes(app).await?;
+    let recovery = &app.config.recovery;
+    let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+    let silent =
+        instances::claim_silent(&mut transaction, recovery.after, recovery.after_max, &busy, BATCH_MAX).await?;
+    let mut rows: Vec<OutboxRow> = Vec::with_capacity(silent.len());
+    for one in &silent {
+        rows.extend(continuations(app, one)?);
+    }
+    if !rows.is_empty() {
+        tracing::info!(branches = rows.len(), "waking branches that have been silent for too long");
+        metrics::counter!(crate::telemetry::BRANCHES_WOKEN).increment(rows.len() as u64);
+    }
+    commit(app, transaction, rows).await
+}
+
+fn continuations(app: &App, (instance, branches, lane): &instances::Silent) -> Result<Vec<OutboxRow>, store::Error> {
+    branches
+        .iter()
+        .map(|(branch, sequence)| {
+            let body = contract::Continue { instance: instance.0, branch: branch.0, sequence: *sequence };
+            step_command(app, lane, "continue", &body, None)
+        })
+        .collect()
+}
+
+/// Lanes whose queue holds undelivered messages: a backlog must not breed.
+async fn busy_lanes(app: &App) -> Result<Vec<String>, store::Error> {
+    let lanes = {
+        let mut conn = app.store.duties().await?;
+        instances::ready_lanes(&mut conn).await?
+    };
+    let mut busy = Vec::new();
+    for lane in lanes {
+        // Without an answer from the broker nothing could be published anyway: such a lane is left alone too.
+        if app.broker.depth(&Queue::Steps(lane.clone())).await.map_or(true, |depth| depth > 0) {
+            busy.push(lane);
+        }
+    }
+    Ok(busy)
+}
+
+async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -> Result<usize, store::Error> {
+    if rows.is_empty() {
+        transaction.rollback().await;
+        return Ok(0);
+    }
+    outbox::push(&mut transaction, &rows).await?;
+    transaction.commit().await?;
+    let count = rows.len();
+    app.hand_over(rows);
+    Ok(count)
+}
+
+/// Sleeps until the next timer is due, or one is opened, but never longer than `timers.sweep_every`.
+async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
+    let next = {
+        let mut conn = app.store.duties().await?;
+        bookmarks::next_check_at(&mut conn).await?
+    };
+    let until_next =
+        |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    let sleep = next.map_or(app.config.timers.sweep_every, until_next);
+    let sleep = sleep.clamp(REST_MIN, app.config.timers.sweep_every);
+    tokio::select! {
+        () = tokio::time::sleep(sleep) => {}
+        () = app.stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+async fn keep_house(app: &App) -> Result<(), store::Error> {
+    let mut conn = app.store.duties().await?;
+    let now = app.clock.now();
+    history::ensure_partitions(&mut conn, now).await?;
+    // Bounded batches until nothing is left to remove.
+    while messages::delete_expired_before(&mut conn, now, BATCH_MAX).await? >= BATCH_MAX as usize {}
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Server processes that outlive whoever starts them, known by pid and start time.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use super::programs::Account;
+
+/// Between two looks at a process or port that is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The last bytes of a log that an error message quotes.
+const TAIL_MAX: usize = 2_000;
+
+/// A process, and the moment it started (ticks since boot): a pid alone may have been given to somebody else since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) started: u64,
+}
+
+/// What to start.
+pub(super) struct Launch {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(&'static str, String)>,
+    pub(super) account: Option<Account>,
+    pub(super) directory: PathBuf,
+    pub(super) log: PathBuf,
+}
+
+impl Launch {
+    /// The command: as its own user, with only the environment that is written here, so that nobody's settings leak in.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env_clear();
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(account) = self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        command.current_dir(&self.directory).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it detached: output to its log, and a process group of its own, so that Ctrl-C here does not stop it there.
+    pub(super) fn spawn(&self) -> Result<Process> {
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut command = self.command();
+        command.stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let pid = i32::try_from(child.id())?;
+        Process::find(pid).with_context(|| format!("{} ended at once{}", self.program.display(), tail(&self.log)))
+    }
+
+    /// Runs it to its end, with this text as its input.
+    pub(super) fn run(&self, input: &str) -> Result<()> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{} failed ({}): {}", self.program.display(), output.status, said.trim());
+        }
+        Ok(())
+    }
+}
+
+impl Process {
+    /// The live process with this pid.
+    pub(super) fn find(pid: i32) -> Option<Self> {
+        let (state, started) = parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+        (state != 'Z' && state != 'X').then_some(Self { pid, started })
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(self) -> bool {
+        // It may be our own child and wait to be reaped; if not, this fails and nothing is lost.
+        let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
+        Self::find(self.pid) == Some(self)
+    }
+
+    /// Sends a signal, then SIGKILL when `patience` is over, and waits for the end.
+    pub(super) fn stop(self, signal: Signal, patience: Duration) -> Result<()> {
+        for (signal, patience) in [(signal, patience), (Signal::SIGKILL, Duration::from_secs(10))] {
+            if !self.is_alive() {
+                return Ok(());
+            }
+            // It may end between the look and the signal.
+            let _ = kill(Pid::from_raw(self.pid), signal);
+            if wait_until(patience, || !self.is_alive()) {
+                return Ok(());
+            }
+        }
+        bail!("process {} does not end", self.pid)
+    }
+}
+
+/// State and start time from `/proc/<pid>/stat`. The program's name may hold blanks and brackets: count from its end.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// Looks again and again until it holds; false when the time is over.
+pub(super) fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !holds() {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    true
+}
+
+/// The end of a log, ready to be appended to an error message.
+pub(super) fn tail(log: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_MAX)..]);
+    format!("; the end of {}:\n{}", log.display(), end.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_even_if_the_name_holds_brackets() {
+        let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
+        assert_eq!(parse_stat(&format!("7 (a) R (b) S {}", fields.join(" "))), Some(('S', 22)));
+        assert_eq!(parse_stat("7 (a"), None);
+    }
+
+    #[test]
+    fn a_pid_that_was_given_to_somebody_else_is_not_ours() {
+        let me = Process::find(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(me.is_alive());
+        assert!(!Process { started: me.started + 1, ..me }.is_alive());
+    }
+
+    #[test]
+    fn a_stopped_child_is_no_longer_alive() {
+        let launch = Launch {
+            program: "/bin/sleep".into(),
+            arguments: vec!["60".into()],
+            environment: vec![],
+            account: None,
+            directory: std::env::temp_dir(),
+            log: "/dev/null".into(),
+        };
+        let process = launch.spawn().unwrap();
+        assert!(process.is_alive());
+        process.stop(Signal::SIGTERM, Duration::from_secs(5)).unwrap();
+        assert!(!process.is_alive());
+    }
+}

@@ -1,0 +1,116 @@
+//! A `run` step: Rust code inside the step's own transaction, kept apart from the decision by a savepoint.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+
+use super::{Error, Follow, Moved, Position, fail_point, write_guarded};
+use crate::app::App;
+use crate::contract;
+use crate::engine::{self, Command, Facts, Failure, HandlerCall, Refusal};
+use crate::handlers::Call;
+use crate::store::{self, Transaction, instances};
+
+/// How a handler left its transaction.
+enum Ran {
+    /// It can be committed: with the handler's work, or rolled back to the savepoint.
+    Usable(Box<Transaction>, Result<Value, Failure>),
+    /// Its connection had to be closed; the failure is a transaction of its own.
+    Closed(Failure),
+}
+
+/// Runs the handler and decides upon its outcome.
+pub(super) async fn run(
+    app: &App,
+    at: &Position,
+    call: HandlerCall,
+    sequence: i64,
+    follow: Follow,
+) -> Result<Moved, Error> {
+    let id = at.instance.id;
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    // Not the row: cancels, messages and other branches must not wait for the handler. Who fails here leaves it to the holder.
+    if !instances::lock_branch_try(&mut transaction, id, call.branch).await? {
+        transaction.rollback().await;
+        return Ok(Moved::Elsewhere);
+    }
+    let command = Command::Continue { branch: call.branch, sequence };
+    let (mut transaction, outcome) = match execute(app, at, &call, transaction).await? {
+        Ran::Usable(transaction, outcome) => (*transaction, outcome),
+        Ran::Closed(failure) => (Transaction::begin(app.store.steps().await?).await?, Err(failure)),
+    };
+    fail_point("step::handler_done");
+    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
+        transaction.rollback().await;
+        return Ok(Moved::Refused(Refusal::Stale));
+    };
+    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+    let facts = Facts { handler: Some(outcome), messages: Vec::new() };
+    match engine::step(&definition, &loaded.instance, command, facts, &app.context(loaded.now)) {
+        Ok(step) => write_guarded(app, transaction, (&loaded.instance, step, loaded.now), None, follow).await,
+        // The branch has gone while the handler ran: its work is undone with the rest.
+        Err(refusal) => {
+            transaction.rollback().await;
+            Ok(Moved::Refused(refusal))
+        }
+    }
+}
+
+async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: Transaction) -> Result<Ran, Error> {
+    let Some(handler) = app.handlers.find(&call.handler) else {
+        transaction.rollback().await;
+        return Err(
+            store::Error::Busy(format!("the handler `{}` is not registered in this process", call.handler)).into()
+        );
+    };
+    transaction.savepoint().await?;
+    let told = Call {
+        input: call.input.clone(),
+        instance: at.instance.id,
+        key: at.instance.key.clone(),
+        activity: call.activity.clone(),
+        attempt: call.attempt,
+    };
+    let running = AssertUnwindSafe(handler(&mut transaction, told)).catch_unwind();
+    let ended = match call.timeout {
+        Some(limit) => tokio::time::timeout(limit, running).await,
+        None => Ok(running.await),
+    };
+    let outcome = match ended {
+        Ok(Ok(outcome)) => outcome,
+        // Half-way through a statement, perhaps: the connection is not used again, closing it undoes everything.
+        Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
+        Err(_) => return Ok(closed(transaction, timed_out(call.timeout))),
+    };
+    Ok(match outcome {
+        Ok(value) if contract::refuse_nul(&value).is_err() => {
+            transaction.undo_to_savepoint().await?;
+            let failure = Failure::new("handler.result", "the result holds \\u0000, which PostgreSQL cannot keep");
+            Ran::Usable(Box::new(transaction), Err(failure))
+        }
+        Ok(value) => match transaction.release().await {
+            Ok(()) => Ran::Usable(Box::new(transaction), Ok(value)),
+            // A statement failed, the handler went on as if it had not: PostgreSQL refuses to keep any of it.
+            Err(error) => {
+                let message = format!("the handler ignored a database error: {error}");
+                closed(transaction, Failure::new("database.aborted", message))
+            }
+        },
+        Err(error) => {
+            transaction.undo_to_savepoint().await?;
+            Ran::Usable(Box::new(transaction), Err(error.into()))
+        }
+    })
+}
+
+fn closed(transaction: Transaction, failure: Failure) -> Ran {
+    drop(transaction);
+    Ran::Closed(failure)
+}
+
+fn timed_out(limit: Option<Duration>) -> Failure {
+    let limit = limit.map(crate::resilience::duration::format).unwrap_or_default();
+    Failure::new("timeout", format!("the handler did not return within {limit}"))
+}

@@ -1,0 +1,191 @@
+//! Where a command from outside came from: its identity in the inbox, and who is to be told the answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Error, Follow};
+use crate::app::App;
+use crate::engine::InstanceId;
+use crate::store::dead_letters::{self, DeadLetter};
+use crate::store::inbox::{self, InboxRow, Outcome};
+use crate::store::outbox::OutboxRow;
+use crate::store::{self, Transaction, outbox};
+
+/// The identity of a command from outside.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Who sent it.
+    pub app_id: String,
+    /// Which one it is: together with `app_id` it is handled once.
+    pub message_id: String,
+    /// SHA-256 of the body: the same id with another body is refused.
+    pub body_hash: [u8; 32],
+    /// Whether whoever commits stays to drive what becomes ready.
+    pub follow: Follow,
+    /// W3C trace context of the message.
+    pub trace: Option<String>,
+    /// Queue and correlation id for the answer, if one is wanted.
+    pub reply_to: Option<(String, Option<String>)>,
+}
+
+/// What the sender is told, now and whenever the same message comes again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The instance it concerned, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// `started`, `existing`, `delivered`, `kept`, `cancelled`, `retried`, `refused`.
+    pub outcome: String,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Answer {
+    pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
+        Self { instance, outcome: outcome.into(), reason: None }
+    }
+}
+
+impl Origin {
+    /// The origin of a command whose bytes are at hand.
+    pub fn new(app_id: &str, message_id: &str, body: &[u8], follow: Follow) -> Self {
+        Self {
+            app_id: app_id.into(),
+            message_id: message_id.into(),
+            body_hash: Sha256::digest(body).into(),
+            follow,
+            trace: None,
+            reply_to: None,
+        }
+    }
+
+    /// The inbox row that makes a repetition known.
+    pub(super) fn inbox(&self, command: &str, answer: &Answer) -> InboxRow {
+        let refused = answer.outcome == "refused";
+        InboxRow {
+            app_id: self.app_id.clone(),
+            message_id: self.message_id.clone(),
+            command: command.into(),
+            body_hash: self.body_hash,
+            instance_id: answer.instance,
+            branch: None,
+            outcome: if refused { Outcome::Refused } else { Outcome::Accepted },
+            answer: json!(answer),
+        }
+    }
+
+    /// What a repetition is told; an error if it is none, but another command under the same id.
+    pub(super) fn again(&self, known: InboxRow) -> Result<Answer, Error> {
+        if known.body_hash != self.body_hash {
+            return Err(Error::Reused(self.message_id.clone()));
+        }
+        serde_json::from_value(known.answer)
+            .map_err(|error| store::Error::Bug(format!("an answer in the inbox cannot be read: {error}")).into())
+    }
+
+    /// The answer as a row for the sender's reply queue.
+    pub(super) fn reply(&self, app: &App, answer: &Answer) -> Option<OutboxRow> {
+        let (queue, correlation) = self.reply_to.as_ref()?;
+        let mut headers = BTreeMap::new();
+        if let Some(correlation) = correlation {
+            headers.insert("correlation_id".into(), correlation.clone());
+        }
+        Some(OutboxRow {
+            id: app.new_id(),
+            exchange: "reply".into(),
+            routing_key: queue.clone(),
+            kind: "answer".into(),
+            app_id: Some("leveret".into()),
+            message_id: None,
+            headers,
+            body: json!(answer).to_string().into_bytes(),
+            due_at: None,
+            instance_id: None,
+            claimable: app.claimable(),
+        })
+    }
+}
+
+/// What is known of a delivery that could not be handled.
+#[derive(Debug, Clone, Default)]
+pub struct Letter {
+    /// The queue it came from.
+    pub source: String,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// AMQP property `type`.
+    pub kind: Option<String>,
+    /// AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// Its headers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// Its body, whatever it is.
+    pub body: Vec<u8>,
+}
+
+/// Files a delivery as a dead letter with its reason; if it is known by an id, a repetition is told the same.
+///
+/// # Errors
+/// As for any statement.
+pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
+    let answer = Answer { instance: None, outcome: "refused".into(), reason: Some(reason.into()) };
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    if let Some(origin) = origin {
+        let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);
+        if !inbox::insert(&mut transaction, &row).await? {
+            // A repetition of what was refused is refused silently; another body under a used id is a letter of its own.
+            let known = inbox::find(&mut transaction, &origin.app_id, &origin.message_id).await?;
+            if known.is_some_and(|known| known.body_hash == origin.body_hash) {
+                transaction.rollback().await;
+                return Ok(());
+            }
+        }
+    }
+    let replies: Vec<OutboxRow> = origin.and_then(|origin| origin.reply(app, &answer)).into_iter().collect();
+    outbox::push(&mut transaction, &replies).await?;
+    dead_letters::insert(
+        &mut transaction,
+        &DeadLetter {
+            reason: reason.into(),
+            source: letter.source,
+            exchange: letter.exchange,
+            routing_key: letter.routing_key,
+            kind: letter.kind,
+            app_id: letter.app_id,
+            message_id: letter.message_id,
+            headers: letter.headers,
+            body: letter.body,
+            instance_id: None,
+        },
+    )
+    .await?;
+    transaction.commit().await?;
+    app.hand_over(replies);
+    metrics::counter!(crate::telemetry::DEAD_LETTERS).increment(1);
+    Ok(())
+}
+
+/// Reads the answer a repetition would get.
+///
+/// # Errors
+/// [`Error::Reused`] if the id was used for another body.
+pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, Error> {
+    let mut conn = app.store.steps().await?;
+    match inbox::find(&mut conn, &origin.app_id, &origin.message_id).await? {
+        Some(row) => origin.again(row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// `Value::Null` for the JSON a command did not carry.
+pub(super) fn object(value: Value) -> Value {
+    if value.is_null() { json!({}) } else { value }
+}

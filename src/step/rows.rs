@@ -1,0 +1,138 @@
+//! From a decision to the rows it asks for: history, bookmarks, events, timer hints, and the follow-up command.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Follow, can_go_on, continuation};
+use crate::app::App;
+use crate::contract::{self, CloudEvent};
+use crate::engine::{Effect, Event, Instance, Step};
+use crate::store::outbox::OutboxRow;
+use crate::store::write::Write;
+use crate::store::{self};
+
+/// The rows of a step, and whether a follow-up command is among them.
+pub(super) fn write(
+    app: &App,
+    before: Option<&Instance>,
+    step: &Step,
+    now: Timestamp,
+    follow: Follow,
+) -> Result<(Write, bool), store::Error> {
+    let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
+    for effect in &step.effects {
+        match effect {
+            Effect::Publish(event) => write.outbox.push(self::event(app, &write.instance, event)?),
+            Effect::Open(bookmark) => {
+                if let Some(due_at) = bookmark.due_at.filter(|due_at| is_near(app, now, *due_at)) {
+                    write.outbox.push(fire(app, &write.instance, bookmark.number, due_at, Some(due_at))?);
+                }
+            }
+            Effect::Record(_) | Effect::Consume(_) | Effect::Close(_) | Effect::TakeMessage(_) => {}
+        }
+    }
+    let followed = match continuation(&write.instance) {
+        None => false,
+        Some(continuation) => {
+            let needed = match follow {
+                Follow::Always => true,
+                Follow::IfNeeded => !self::can_be_taken_here(app, &write.instance),
+            };
+            if needed {
+                write.outbox.push(step_command(app, &write.instance.lane, "continue", &continuation, None)?);
+            }
+            needed
+        }
+    };
+    Ok((write, followed))
+}
+
+fn can_be_taken_here(app: &App, instance: &Instance) -> bool {
+    // The definition was just decided upon, so it is in the cache; if it was evicted, a follow-up is the safe answer.
+    app.cached_definition(&instance.definition, instance.version)
+        .is_some_and(|definition| can_go_on(app, instance, &definition))
+}
+
+/// Whether a timer is near enough for a delayed message.
+fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
+    due_at.duration_since(now).unsigned_abs() <= app.config.timers.broker_horizon || due_at <= now
+}
+
+/// A step command as a row: `continue` or `fire`.
+pub(crate) fn step_command(
+    app: &App,
+    lane: &str,
+    kind: &str,
+    body: &impl Serialize,
+    due_at: Option<Timestamp>,
+) -> Result<OutboxRow, store::Error> {
+    Ok(OutboxRow {
+        id: app.new_id(),
+        exchange: "steps".into(),
+        routing_key: lane.to_owned(),
+        kind: kind.to_owned(),
+        app_id: None,
+        message_id: None,
+        headers: BTreeMap::new(),
+        body: encode(body)?,
+        due_at,
+        instance_id: None,
+        claimable: app.claimable(),
+    })
+}
+
+/// The command that a timer may be due.
+pub(crate) fn fire(
+    app: &App,
+    instance: &Instance,
+    bookmark: i64,
+    due_at: Timestamp,
+    delayed_until: Option<Timestamp>,
+) -> Result<OutboxRow, store::Error> {
+    let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
+    let mut row = step_command(app, &instance.lane, "fire", &body, delayed_until)?;
+    row.instance_id = Some(instance.id);
+    Ok(row)
+}
+
+fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, store::Error> {
+    let id: Uuid = app.new_id();
+    let kind = format!("{}.{}", instance.definition, event.name);
+    let body = CloudEvent {
+        specversion: "1.0".into(),
+        id: id.to_string(),
+        source: format!("leveret/{}", instance.definition),
+        kind: kind.clone(),
+        subject: instance.id.to_string(),
+        time: event.at,
+        datacontenttype: "application/json".into(),
+        data: event.data.clone(),
+    };
+    let mut headers = BTreeMap::new();
+    if let Some(trace) = &instance.trace {
+        headers.insert("traceparent".into(), trace.clone());
+    }
+    if let Some(key) = &instance.key {
+        headers.insert("key".into(), key.clone());
+    }
+    Ok(OutboxRow {
+        id,
+        exchange: "events".into(),
+        routing_key: kind.clone(),
+        kind,
+        app_id: Some("leveret".into()),
+        message_id: None,
+        headers,
+        body: encode(&body)?,
+        due_at: None,
+        instance_id: Some(instance.id),
+        claimable: app.claimable(),
+    })
+}
+
+fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
+    serde_json::to_vec(body).map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
+}

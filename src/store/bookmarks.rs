@@ -1,0 +1,307 @@
+//! Waits of instances: opened and finished by commits, found by messages and by the clock.
+
+use std::time::Duration;
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::json::Json;
+use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
+use super::schema::leveret::bookmarks;
+use super::{Connection, Error};
+use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
+
+pub use super::locks::lock_correlation;
+
+/// A near timer is left to its hint for this long before the timekeeper looks.
+const HINT_FOR: Duration = Duration::from_secs(5);
+/// A claimed timer is left to whoever claimed it for this long.
+const CLAIM_SECONDS: i32 = 30;
+
+/// A wait that begins, or is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BookmarkRow {
+    /// Its number inside the instance.
+    pub number: i64,
+    /// The branch that waits; none for the instance's own timeout.
+    pub branch: Option<BranchId>,
+    /// The activity it waits at.
+    pub activity: Option<String>,
+    /// What it waits for.
+    pub kind: BookmarkKind,
+    /// Name and key of the message, for messages.
+    pub message: Option<(String, String)>,
+    /// When it is due, for timers.
+    pub due_at: Option<Timestamp>,
+    /// When the timekeeper looks at it, for timers.
+    pub next_check_at: Option<Timestamp>,
+    /// The failure, for interventions.
+    pub details: Value,
+}
+
+impl BookmarkRow {
+    /// A far timer is looked at when it is due; a near one a little later, so that its hint has the first shot.
+    pub(super) fn open(bookmark: &Bookmark, now: Timestamp, horizon: Duration) -> BookmarkRow {
+        let next_check_at = bookmark.due_at.map(|due_at| {
+            let is_far = now.checked_add(horizon).is_ok_and(|until| due_at > until);
+            if is_far { due_at } else { due_at.checked_add(HINT_FOR).unwrap_or(due_at) }
+        });
+        BookmarkRow {
+            number: bookmark.number,
+            branch: bookmark.branch,
+            activity: bookmark.activity.clone(),
+            kind: bookmark.kind,
+            message: bookmark.message.clone(),
+            due_at: bookmark.due_at,
+            next_check_at,
+            details: bookmark.details.clone(),
+        }
+    }
+}
+
+/// A timer that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTimer {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The bookmark's number.
+    pub number: i64,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// The instance's lane.
+    pub lane: String,
+}
+
+/// Open waits for a message, the one that has waited longest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn waiting(
+    conn: &mut Connection,
+    name: &str,
+    key: &str,
+    limit: i64,
+) -> Result<Vec<(InstanceId, i64)>, Error> {
+    let rows: Vec<(Uuid, i64)> = bookmarks::table
+        .filter(bookmarks::consumed_at.is_null())
+        .filter(bookmarks::message_name.eq(name).and(bookmarks::message_key.eq(key)))
+        .order((bookmarks::opened_at, bookmarks::instance_id, bookmarks::number))
+        .limit(limit)
+        .select((bookmarks::instance_id, bookmarks::number))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(instance, number)| (InstanceId(instance), number)).collect())
+}
+
+/// Open bookmarks of an instance, in the order of their numbers.
+///
+/// # Errors
+/// Those of the database; `Bug` for a kind this binary does not know.
+pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Vec<BookmarkRow>, Error> {
+    type Columns = (
+        i64,
+        Option<i32>,
+        Option<String>,
+        String,
+        Option<String>,
+        Option<String>,
+        Option<Moment>,
+        Option<Moment>,
+        Value,
+    );
+    let rows: Vec<Columns> = bookmarks::table
+        .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
+        .order(bookmarks::number)
+        .select((
+            bookmarks::number,
+            bookmarks::branch,
+            bookmarks::activity,
+            bookmarks::kind,
+            bookmarks::message_name,
+            bookmarks::message_key,
+            bookmarks::due_at,
+            bookmarks::next_check_at,
+            bookmarks::details,
+        ))
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(number, branch, activity, kind, name, key, due_at, next_check_at, details)| {
+            Ok(BookmarkRow {
+                number,
+                branch: branch.map(BranchId),
+                activity,
+                kind: kind_named(&kind)?,
+                message: name.zip(key),
+                due_at: due_at.map(Timestamp::from),
+                next_check_at: next_check_at.map(Timestamp::from),
+                details,
+            })
+        })
+        .collect()
+}
+
+fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
+    [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| Error::Bug(format!("`{name}` is no kind of bookmark this binary knows")))
+}
+
+/// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
+/// but not returned: nothing fires there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn claim_due(conn: &mut Connection, limit: i64) -> Result<Vec<DueTimer>, Error> {
+    type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
+    let rows: Vec<Claimed> = ClaimDue(limit).get_results(conn).await?;
+    Ok(rows
+        .into_iter()
+        .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
+        .filter_map(|(instance, number, due_at, lane, _)| {
+            Some(DueTimer { instance: InstanceId(instance), number, due_at: due_at?.0, lane: lane? })
+        })
+        .collect())
+}
+
+struct ClaimDue(i64);
+
+// The limit is part of the text: unknown, it would be taken for a tenth of all timers, and instances be read whole.
+impl QueryId for ClaimDue {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for ClaimDue {
+    type SqlType = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
+}
+
+impl QueryFragment<Pg> for ClaimDue {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH due AS (SELECT instance_id, number FROM leveret.bookmarks \
+             WHERE consumed_at IS NULL AND next_check_at <= now() ORDER BY next_check_at LIMIT ",
+        );
+        out.push_sql(&self.0.to_string());
+        out.push_sql(
+            " FOR UPDATE SKIP LOCKED) UPDATE leveret.bookmarks AS b \
+             SET next_check_at = now() + make_interval(secs => ",
+        );
+        out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
+        out.push_sql(
+            ") FROM due WHERE b.instance_id = due.instance_id AND b.number = due.number \
+             RETURNING b.instance_id, b.number, b.due_at, \
+             (SELECT i.lane FROM leveret.instances AS i WHERE i.id = b.instance_id), \
+             (SELECT i.status FROM leveret.instances AS i WHERE i.id = b.instance_id)",
+        );
+        Ok(())
+    }
+}
+
+/// When the next timer wants to be looked at, and the database's time; none when no timer is open.
+///
+/// # Errors
+/// Those of the database.
+pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+    let row: Option<(Option<Moment>, Moment)> = bookmarks::table
+        .filter(bookmarks::consumed_at.is_null().and(bookmarks::next_check_at.is_not_null()))
+        .order(bookmarks::next_check_at)
+        .select((bookmarks::next_check_at, clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(|(next, now)| Some((next?.0, now.0))))
+}
+
+/// Bookmarks as arrays, so that any number of them is one prepared statement.
+pub(super) struct Columns<'a> {
+    numbers: Vec<i64>,
+    branches: Vec<Option<i32>>,
+    activities: Vec<Option<&'a str>>,
+    kinds: Vec<&'static str>,
+    names: Vec<Option<&'a str>>,
+    keys: Vec<Option<&'a str>>,
+    due: Vec<Option<Moment>>,
+    checks: Vec<Option<Moment>>,
+    details: Vec<Json<'a, Value>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(rows: &'a [BookmarkRow]) -> Self {
+        Columns {
+            numbers: rows.iter().map(|row| row.number).collect(),
+            branches: rows.iter().map(|row| row.branch.map(|branch| branch.0)).collect(),
+            activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
+            kinds: rows.iter().map(|row| row.kind.name()).collect(),
+            names: rows.iter().map(|row| row.message.as_ref().map(|message| message.0.as_str())).collect(),
+            keys: rows.iter().map(|row| row.message.as_ref().map(|message| message.1.as_str())).collect(),
+            due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
+            checks: rows.iter().map(|row| row.next_check_at.map(Moment)).collect(),
+            details: rows.iter().map(|row| Json(&row.details)).collect(),
+        }
+    }
+
+    /// `INSERT` of all rows, for the instance in `moved`.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind, message_name, \
+             message_key, due_at, next_check_at, details) SELECT moved.id, now(), row.* FROM moved, unnest(",
+        );
+        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Jsonb>, _>(&self.details)?;
+        out.push_sql(") AS row");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timer(due_at: &str) -> BookmarkRow {
+        let bookmark = Bookmark {
+            number: 1,
+            branch: None,
+            activity: None,
+            kind: BookmarkKind::Timer,
+            due_at: Some(due_at.parse().unwrap()),
+            message: None,
+            details: Value::Null,
+        };
+        BookmarkRow::open(&bookmark, "2026-11-24T10:00:00Z".parse().unwrap(), Duration::from_secs(900))
+    }
+
+    #[test]
+    fn a_near_timer_leaves_its_hint_the_first_shot() {
+        assert_eq!(timer("2026-11-24T10:00:01Z").next_check_at, Some("2026-11-24T10:00:06Z".parse().unwrap()));
+        assert_eq!(timer("2026-11-24T10:15:00Z").next_check_at, Some("2026-11-24T10:15:05Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_far_timer_is_looked_at_when_it_is_due() {
+        assert_eq!(timer("2026-11-24T10:15:01Z").next_check_at, Some("2026-11-24T10:15:01Z".parse().unwrap()));
+    }
+}

@@ -1,0 +1,192 @@
+//! Commits, in two forms: one statement where the revision is the only guard, and a transaction for everything else.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::{future::OptionFuture, join};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::inbox::InboxRow;
+use super::moment::Moment;
+use super::schema::leveret::messages;
+use super::statement::Statement;
+use super::write::Write;
+use super::{Connection, Error, inbox};
+
+/// What became of a start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Started {
+    /// It is committed, at this time by the database's clock.
+    Committed(Timestamp),
+    /// The command was handled before, as this row says.
+    Duplicate(InboxRow),
+    /// A live instance of the definition has the business key; nothing was written, the inbox row neither.
+    KeyTaken,
+}
+
+/// What became of a guarded write. On anything but `Committed` the transaction must be rolled back: see [`Undone`].
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "what is not committed must be rolled back"]
+pub enum Guarded {
+    /// It will be committed with the transaction; the database's time.
+    Committed(Timestamp),
+    /// Somebody else moved the instance, finished a bookmark or took a message.
+    Conflict,
+    /// The command was handled before, as this row says.
+    Duplicate(InboxRow),
+}
+
+impl Guarded {
+    /// Makes everything but a commit an error, so that leaving the transaction's closure with `?` rolls back.
+    ///
+    /// # Errors
+    /// What was not committed, and why.
+    pub fn or_undo(self) -> Result<Timestamp, Undone> {
+        match self {
+            Guarded::Committed(now) => Ok(now),
+            Guarded::Conflict => Err(Undone::Conflict),
+            Guarded::Duplicate(row) => Err(Undone::Duplicate(Box::new(row))),
+        }
+    }
+}
+
+/// Why a transaction was rolled back: the error type for closures around [`guarded`].
+#[derive(Debug, thiserror::Error)]
+pub enum Undone {
+    /// Somebody else moved the instance, finished a bookmark or took a message.
+    #[error("somebody else was first")]
+    Conflict,
+    /// The command was handled before, as this row says.
+    #[error("the command was handled before")]
+    Duplicate(Box<InboxRow>),
+    /// The database said no.
+    #[error(transparent)]
+    Failed(Error),
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Conflict => Undone::Conflict,
+            error => Undone::Failed(error),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Undone {
+    fn from(error: diesel::result::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+/// Commits a write whose only guard is the revision, in one statement; the database's time afterwards, or none when
+/// somebody else moved the instance.
+///
+/// # Errors
+/// Those of the database; `Bug` when the write has other guards.
+pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timestamp>, Error> {
+    if !write.is_plain() {
+        return Err(Error::Bug("a write that finishes bookmarks or takes messages is not plain".into()));
+    }
+    let now: Option<Moment> = Statement::new(write, None).get_result(conn).await.optional()?;
+    Ok(now.map(Timestamp::from))
+}
+
+/// Commits a start in one statement fed from the inbox row. Not for use inside a transaction: a taken key is an error of
+/// the statement, which would take the whole transaction with it.
+///
+/// # Errors
+/// Those of the database; `Bug` when the write is no start, or waits for a message at once: that is for [`guarded`], under
+/// the lock of name and key.
+pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow) -> Result<Started, Error> {
+    if write.expected.is_some() {
+        return Err(Error::Bug("a write of an instance that is there already is no start".into()));
+    }
+    if !write.is_plain() {
+        return Err(Error::Bug("a start that waits for a message at once needs a transaction of its own".into()));
+    }
+    match Statement::new(write, Some(row)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
+        Ok(Some(now)) => Ok(Started::Committed(now.0)),
+        Ok(None) => Ok(Started::Duplicate(inbox::get(conn, row).await?)),
+        Err(error) if error.is_key_taken() => Ok(Started::KeyTaken),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`guarded`] in a transaction of its own, rolled back unless it is committed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn whole(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
+    let done = conn.transaction::<_, Undone, _>(async |conn| guarded(conn, write, row).await?.or_undo()).await;
+    match done {
+        Ok(now) => Ok(Guarded::Committed(now)),
+        Err(Undone::Conflict) => Ok(Guarded::Conflict),
+        Err(Undone::Duplicate(row)) => Ok(Guarded::Duplicate(*row)),
+        Err(Undone::Failed(error)) => Err(error),
+    }
+}
+
+/// Writes inside a transaction the caller has opened, and counts what each statement changed.
+///
+/// The order is always the same: the instance's row (history, new bookmarks and outbox ride on it: nobody else touches
+/// those of an instance without holding its row), inbox, finished bookmarks, messages. All are sent at once and answered
+/// in turn. Only a start asks the inbox first, or its repetition would stumble over its own business key.
+///
+/// # Errors
+/// Those of the database. A taken business key is `Duplicate`, see [`Error::is_key_taken`].
+pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
+    let is_start = write.expected.is_none();
+    let (asked_first, asked_later) = if is_start { (row, None) } else { (None, row) };
+    let shared: &Connection = conn;
+    let (mut first, mut second, mut third, mut fourth) = (shared, shared, shared, shared);
+    let moved = Statement::new(write, asked_first).get_result::<Moment>(&mut first);
+    let asked: OptionFuture<_> =
+        asked_later.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
+    let finished: OptionFuture<_> = (!write.finish.is_empty())
+        .then(|| Finish { instance: write.instance.id.0, numbers: write.finish.clone() }.execute(&mut third))
+        .into();
+    let taken: OptionFuture<_> = (!write.take.is_empty())
+        .then(|| diesel::delete(messages::table.filter(messages::id.eq_any(write.take.clone()))).execute(&mut fourth))
+        .into();
+    let (moved, asked, finished, taken) = join!(moved, asked, finished, taken);
+
+    let repetition = match (moved.optional()?, asked.transpose()?) {
+        (None, _) if !is_start => return Ok(Guarded::Conflict),
+        (None, _) => asked_first,
+        (Some(_), Some(0)) => asked_later,
+        (Some(now), _) => {
+            let is_whole = finished.transpose()?.unwrap_or(0) == write.finish.len()
+                && taken.transpose()?.unwrap_or(0) == write.take.len();
+            return Ok(if is_whole { Guarded::Committed(now.0) } else { Guarded::Conflict });
+        }
+    };
+    match repetition {
+        Some(row) => Ok(Guarded::Duplicate(inbox::get(conn, row).await?)),
+        None => Ok(Guarded::Conflict),
+    }
+}
+
+struct Finish {
+    instance: Uuid,
+    numbers: Vec<i64>,
+}
+
+impl QueryId for Finish {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Finish {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE leveret.bookmarks SET consumed_at = now() WHERE instance_id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.instance)?;
+        out.push_sql(" AND number = ANY(");
+        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
+        out.push_sql(") AND consumed_at IS NULL");
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! Messages that could not be handled, with the reason, for a person to look at.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::schema::leveret::dead_letters;
+use super::{Connection, Error};
+use crate::engine::InstanceId;
+
+/// A message that could not be handled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// Why: a sentence for people.
+    pub reason: String,
+    /// The queue it came from.
+    pub source: String,
+    /// The exchange it was sent to.
+    pub exchange: String,
+    /// The routing key it was sent with.
+    pub routing_key: String,
+    /// The AMQP property `type`.
+    pub kind: Option<String>,
+    /// The AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// The AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// AMQP headers.
+    pub headers: BTreeMap<String, String>,
+    /// The body as it came.
+    pub body: Vec<u8>,
+    /// The instance it was about.
+    pub instance_id: Option<InstanceId>,
+}
+
+/// A dead letter as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Its number.
+    pub id: i64,
+    /// When it was put away.
+    pub received_at: Timestamp,
+    /// When it was sent once more.
+    pub redriven_at: Option<Timestamp>,
+    /// The message.
+    pub letter: DeadLetter,
+}
+
+// Names and ids in a dead letter are whatever a stranger sent: NUL must not keep the letter out.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Puts a message away; returns its number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, Error> {
+    let headers: BTreeMap<String, String> =
+        letter.headers.iter().map(|(name, value)| (without_nul(name), without_nul(value))).collect();
+    let headers = serde_json::to_value(headers).map_err(|error| Error::Bug(error.to_string()))?;
+    Ok(diesel::insert_into(dead_letters::table)
+        .values((
+            dead_letters::reason.eq(without_nul(&letter.reason)),
+            dead_letters::source.eq(without_nul(&letter.source)),
+            dead_letters::exchange.eq(without_nul(&letter.exchange)),
+            dead_letters::routing_key.eq(without_nul(&letter.routing_key)),
+            dead_letters::kind.eq(letter.kind.as_deref().map(without_nul)),
+            dead_letters::app_id.eq(letter.app_id.as_deref().map(without_nul)),
+            dead_letters::message_id.eq(letter.message_id.as_deref().map(without_nul)),
+            dead_letters::headers.eq(headers),
+            dead_letters::body.eq(&letter.body),
+            dead_letters::instance_id.eq(letter.instance_id.map(|id| id.0)),
+        ))
+        .returning(dead_letters::id)
+        .get_result(conn)
+        .await?)
+}
+
+type Columns = (
+    (i64, Moment, Option<Moment>),
+    (String, String, String, String),
+    (Option<String>, Option<String>, Option<String>),
+    (Value, Vec<u8>, Option<Uuid>),
+);
+
+type Selected = (
+    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at),
+    (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
+    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
+    (dead_letters::headers, dead_letters::body, dead_letters::instance_id),
+);
+
+const SELECTED: Selected = (
+    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at),
+    (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
+    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
+    (dead_letters::headers, dead_letters::body, dead_letters::instance_id),
+);
+
+fn kept(columns: Columns) -> Kept {
+    let (
+        (id, received_at, redriven_at),
+        (reason, source, exchange, routing_key),
+        (kind, app_id, message_id),
+        (headers, body, instance),
+    ) = columns;
+    let headers = serde_json::from_value(headers).unwrap_or_default();
+    let instance_id = instance.map(InstanceId);
+    Kept {
+        id,
+        received_at: received_at.0,
+        redriven_at: redriven_at.map(Timestamp::from),
+        letter: DeadLetter {
+            reason,
+            source,
+            exchange,
+            routing_key,
+            kind,
+            app_id,
+            message_id,
+            headers,
+            body,
+            instance_id,
+        },
+    }
+}
+
+/// Dead letters, newest first: at most `limit` with numbers below `before`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<Kept>, Error> {
+    let rows: Vec<Columns> = dead_letters::table
+        .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
+        .order(dead_letters::id.desc())
+        .limit(limit)
+        .select(SELECTED)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(kept).collect())
+}
+
+/// The dead letter of that number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+    let row: Option<Columns> = dead_letters::table.find(id).select(SELECTED).first(conn).await.optional()?;
+    Ok(row.map(kept))
+}
+
+/// Notes that a dead letter was sent once more; false if it is not there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_redriven(conn: &mut Connection, id: i64) -> Result<bool, Error> {
+    let changed = diesel::update(dead_letters::table.find(id))
+        .set(dead_letters::redriven_at.eq(diesel::dsl::now))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_character_does_not_keep_a_letter_out() {
+        assert_eq!(without_nul("a\0b"), "a\u{fffd}b");
+    }
+}

@@ -1,0 +1,325 @@
+//! History rows: numbered and chained by hash inside each instance, and read back to prove it.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::AstPass;
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::json::Json;
+use super::moment::Moment;
+use super::schema::leveret::{history, instances};
+use super::{Connection, Error};
+use crate::engine::{Entry, InstanceId};
+
+/// One proof reads at most this many rows at a time.
+const PAGE_MAX: i64 = 1_000;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryRow {
+    /// Counted from 1 inside the instance.
+    pub number: i64,
+    /// When it happened, by the database's clock.
+    pub at: Timestamp,
+    /// What happened: the name of an [`crate::engine::EntryKind`].
+    pub kind: String,
+    /// The activity it happened at.
+    pub activity: Option<String>,
+    /// The branch it happened to.
+    pub branch: Option<i32>,
+    /// More; none after erasure.
+    pub details: Option<Value>,
+    /// What makes the digest useless for guessing; none after erasure.
+    pub salt: Option<Vec<u8>>,
+    /// SHA-256 of salt and details.
+    pub digest: Vec<u8>,
+    /// The hash of the row before; zeros before the first.
+    pub previous_hash: Vec<u8>,
+}
+
+impl HistoryRow {
+    /// The row after the one that `link` numbers and hashes.
+    pub(super) fn after(
+        instance: InstanceId,
+        link: (i64, [u8; 32]),
+        entry: &Entry,
+        at: Timestamp,
+    ) -> Result<HistoryRow, Error> {
+        let salt = Uuid::new_v4().into_bytes().to_vec();
+        let digest = digest(&salt, &entry.details)
+            .map_err(|error| Error::Bug(format!("history of {instance} cannot be hashed: {error}")))?;
+        Ok(HistoryRow {
+            number: link.0 + 1,
+            at,
+            kind: entry.kind.name().to_owned(),
+            activity: entry.activity.clone(),
+            branch: entry.branch.map(|branch| branch.0),
+            details: Some(entry.details.clone()),
+            salt: Some(salt),
+            digest: digest.to_vec(),
+            previous_hash: link.1.to_vec(),
+        })
+    }
+
+    /// SHA-256 of the canonical JSON (RFC 8785) of the row, the digest standing for the details.
+    pub(super) fn hash(&self, instance: InstanceId) -> Result<[u8; 32], Error> {
+        let whole = json!({
+            "instance": instance,
+            "number": self.number,
+            "at": self.at.as_microsecond(),
+            "kind": self.kind,
+            "activity": self.activity,
+            "branch": self.branch,
+            "details": hex::encode(&self.digest),
+            "previous": hex::encode(&self.previous_hash),
+        });
+        let bytes = serde_json_canonicalizer::to_vec(&whole).map_err(|error| Error::Bug(error.to_string()))?;
+        Ok(Sha256::digest(bytes).into())
+    }
+}
+
+fn digest(salt: &[u8], details: &Value) -> serde_json::Result<[u8; 32]> {
+    let mut bytes = salt.to_vec();
+    serde_json_canonicalizer::to_writer(details, &mut bytes)?;
+    Ok(Sha256::digest(bytes).into())
+}
+
+/// Why a history is not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It could not be read.
+    #[error(transparent)]
+    Unread(#[from] Error),
+    /// A row is missing, or there is one too many.
+    #[error("history row {0} is missing")]
+    Gap(i64),
+    /// The details are not those that were written.
+    #[error("the details of history row {0} were changed")]
+    Details(i64),
+    /// The row is not the one its follower was written after.
+    #[error("history row {0} was changed")]
+    Chain(i64),
+}
+
+/// Reads an instance's history, oldest first: at most `limit` rows with numbers above `after`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(
+    conn: &mut Connection,
+    instance: InstanceId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<HistoryRow>, Error> {
+    type Columns = (i64, Moment, String, Option<String>, Option<i32>, Option<Value>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
+    let rows: Vec<Columns> = history::table
+        .filter(history::instance_id.eq(instance.0).and(history::number.gt(after)))
+        .order(history::number)
+        .limit(limit)
+        .select((
+            history::number,
+            history::at,
+            history::kind,
+            history::activity,
+            history::branch,
+            history::details,
+            history::salt,
+            history::digest,
+            history::previous_hash,
+        ))
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(number, at, kind, activity, branch, details, salt, digest, previous_hash)| HistoryRow {
+            number,
+            at: at.0,
+            kind,
+            activity,
+            branch,
+            details,
+            salt,
+            digest,
+            previous_hash,
+        })
+        .collect())
+}
+
+/// Computes the chain again from what the database gives back.
+///
+/// # Errors
+/// The first row that is not what was written.
+pub async fn verify(conn: &mut Connection, instance: InstanceId) -> Result<(), Broken> {
+    let (count, newest): (i64, Vec<u8>) = instances::table
+        .find(instance.0)
+        .select((instances::history_count, instances::history_hash))
+        .first(conn)
+        .await
+        .map_err(Error::from)?;
+    let (mut number, mut hash) = (0, [0u8; 32]);
+    while number < count {
+        let page = list(conn, instance, number, PAGE_MAX.min(count - number)).await?;
+        if page.is_empty() {
+            return Err(Broken::Gap(number + 1));
+        }
+        for row in page {
+            check(&row, number + 1, &hash)?;
+            (number, hash) = (row.number, row.hash(instance)?);
+        }
+    }
+    if newest == hash { Ok(()) } else { Err(Broken::Chain(number)) }
+}
+
+fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broken> {
+    if row.number != number {
+        return Err(Broken::Gap(number));
+    }
+    if row.previous_hash != previous {
+        return Err(Broken::Chain(number - 1));
+    }
+    match (&row.salt, &row.details) {
+        // Erased: the digest is all that is left, and it is part of the hash.
+        (None, None) => Ok(()),
+        (Some(salt), Some(details)) => match digest(salt, details) {
+            Ok(digest) if row.digest == digest => Ok(()),
+            Ok(_) | Err(_) => Err(Broken::Details(number)),
+        },
+        (Some(_), None) | (None, Some(_)) => Err(Broken::Details(number)),
+    }
+}
+
+/// Makes the partitions of the month of `now` and of the two after it; returns how many were missing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<usize, Error> {
+    diesel::define_sql_function! {
+        #[sql_name = "leveret.ensure_history_partitions"]
+        fn ensure_history_partitions(moment: Timestamptz) -> Integer;
+    }
+    let made: i32 = diesel::select(ensure_history_partitions(Moment(now))).get_result(conn).await?;
+    Ok(usize::try_from(made).unwrap_or(0))
+}
+
+/// History rows as arrays, so that any number of them is one prepared statement.
+pub(super) struct Columns<'a> {
+    numbers: Vec<i64>,
+    at: Vec<Moment>,
+    kinds: Vec<&'a str>,
+    activities: Vec<Option<&'a str>>,
+    branches: Vec<Option<i32>>,
+    details: Vec<Option<Json<'a, Value>>>,
+    salts: Vec<Option<&'a [u8]>>,
+    digests: Vec<&'a [u8]>,
+    previous: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(rows: &'a [HistoryRow]) -> Self {
+        Columns {
+            numbers: rows.iter().map(|row| row.number).collect(),
+            at: rows.iter().map(|row| Moment(row.at)).collect(),
+            kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
+            activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
+            branches: rows.iter().map(|row| row.branch).collect(),
+            details: rows.iter().map(|row| row.details.as_ref().map(Json)).collect(),
+            salts: rows.iter().map(|row| row.salt.as_deref()).collect(),
+            digests: rows.iter().map(|row| row.digest.as_slice()).collect(),
+            previous: rows.iter().map(|row| row.previous_hash.as_slice()).collect(),
+        }
+    }
+
+    /// `INSERT` of all rows, for the instance in `moved`.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, \
+             previous_hash) SELECT moved.id, row.* FROM moved, unnest(",
+        );
+        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.details)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Binary>>, _>(&self.salts)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.previous)?;
+        out.push_sql(") AS row");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::EntryKind;
+
+    fn chain(details: Vec<Value>) -> (Vec<HistoryRow>, [u8; 32]) {
+        let id = InstanceId(Uuid::nil());
+        let mut link = (0, [0; 32]);
+        let rows = details
+            .into_iter()
+            .map(|details| {
+                let entry = Entry { kind: EntryKind::ActivityCompleted, activity: None, branch: None, details };
+                let row = HistoryRow::after(id, link, &entry, Timestamp::UNIX_EPOCH).unwrap();
+                link = (row.number, row.hash(id).unwrap());
+                row
+            })
+            .collect();
+        (rows, link.1)
+    }
+
+    #[test]
+    fn each_row_carries_the_hash_of_the_one_before() {
+        let (rows, newest) = chain(vec![json!(1), json!(2)]);
+        let first = rows[0].hash(InstanceId(Uuid::nil())).unwrap();
+        assert_eq!(rows[1].previous_hash, first);
+        assert_ne!(newest, first);
+        assert!(check(&rows[1], 2, &first).is_ok());
+    }
+
+    #[test]
+    fn changed_details_are_noticed() {
+        let (mut rows, _) = chain(vec![json!({"amount": 1})]);
+        rows[0].details = Some(json!({"amount": 2}));
+        assert!(matches!(check(&rows[0], 1, &[0; 32]), Err(Broken::Details(1))));
+    }
+
+    #[test]
+    fn erased_details_leave_the_chain_whole() {
+        let (mut rows, newest) = chain(vec![json!({"name": "Jo"})]);
+        (rows[0].details, rows[0].salt) = (None, None);
+        assert!(check(&rows[0], 1, &[0; 32]).is_ok());
+        assert_eq!(rows[0].hash(InstanceId(Uuid::nil())).unwrap(), newest);
+    }
+
+    #[test]
+    fn a_missing_row_is_noticed() {
+        let (rows, _) = chain(vec![json!(1), json!(2)]);
+        assert!(matches!(check(&rows[1], 1, &[0; 32]), Err(Broken::Gap(1))));
+    }
+
+    proptest! {
+        // PostgreSQL keeps numbers as decimals and writes them out in full, without an exponent.
+        #[test]
+        fn numbers_hash_the_same_after_the_database_wrote_them_out(number in proptest::num::f64::NORMAL) {
+            let written: Value = serde_json::from_str(&format!("{number}")).unwrap();
+            prop_assert_eq!(digest(b"", &json!(number)).unwrap(), digest(b"", &written).unwrap());
+        }
+    }
+}

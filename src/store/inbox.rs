@@ -1,0 +1,163 @@
+//! Commands from outside that were handled: a repetition is known by sender and message id, and gets the same answer.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Binary, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::json::Json;
+use super::schema::leveret::inbox;
+use super::{Connection, Error};
+use crate::engine::{BranchId, InstanceId};
+
+/// A command that was handled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxRow {
+    /// Who sent it.
+    pub app_id: String,
+    /// Which of its messages it was.
+    pub message_id: String,
+    /// The command's `type`.
+    pub command: String,
+    /// SHA-256 of its body: the same id with another body is refused.
+    pub body_hash: [u8; 32],
+    /// The instance it went to.
+    pub instance_id: Option<InstanceId>,
+    /// The branch it moved.
+    pub branch: Option<BranchId>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What was answered.
+    pub answer: Value,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Accepted,
+    /// It was not, for the reason in the answer.
+    Refused,
+}
+
+impl Outcome {
+    /// The word used in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accepted",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
+/// What is known of a command, if it was handled before.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
+    type Columns = (String, String, String, Vec<u8>, Option<Uuid>, Option<i32>, String, Value);
+    let row: Option<Columns> = inbox::table
+        .find((app_id, message_id))
+        .select((
+            inbox::app_id,
+            inbox::message_id,
+            inbox::command,
+            inbox::body_hash,
+            inbox::instance_id,
+            inbox::branch,
+            inbox::outcome,
+            inbox::answer,
+        ))
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(|(app_id, message_id, command, body_hash, instance, branch, outcome, answer)| {
+        Ok(InboxRow {
+            body_hash: body_hash.try_into().map_err(|_| Error::Bug("a body hash must have 32 bytes".into()))?,
+            instance_id: instance.map(InstanceId),
+            branch: branch.map(BranchId),
+            outcome: if outcome == Outcome::Accepted.name() { Outcome::Accepted } else { Outcome::Refused },
+            app_id,
+            message_id,
+            command,
+            answer,
+        })
+    })
+    .transpose()
+}
+
+/// The row that stands in the way of one that could not be inserted.
+pub(super) async fn get(conn: &mut Connection, row: &InboxRow) -> Result<InboxRow, Error> {
+    // Gone in between can only mean that it was cleaned away: deciding again will do.
+    find(conn, &row.app_id, &row.message_id).await?.ok_or(Error::Conflict)
+}
+
+/// Remembers a command; false if it was handled before. Waits for whoever is handling the same command right now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert(conn: &mut Connection, row: &InboxRow) -> Result<bool, Error> {
+    Ok(Insert(Columns::new(row)).execute(conn).await? == 1)
+}
+
+pub(super) struct Insert<'a>(pub(super) Columns<'a>);
+
+impl QueryId for Insert<'_> {
+    type QueryId = Insert<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Insert<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk(&mut out)
+    }
+}
+
+/// The columns of a row.
+pub(super) struct Columns<'a> {
+    row: &'a InboxRow,
+    answer: Json<'a, Value>,
+    outcome: &'static str,
+    instance: Option<Uuid>,
+    branch: Option<i32>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(row: &'a InboxRow) -> Self {
+        Columns {
+            row,
+            answer: Json(&row.answer),
+            outcome: row.outcome.name(),
+            instance: row.instance_id.map(|id| id.0),
+            branch: row.branch.map(|branch| branch.0),
+        }
+    }
+
+    /// `INSERT … ON CONFLICT DO NOTHING`.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, branch, outcome, answer) \
+             VALUES (",
+        );
+        out.push_bind_param::<Text, _>(&self.row.app_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.row.message_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.row.command)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Binary, _>(&self.row.body_hash)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.instance)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Integer>, _>(&self.branch)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.outcome)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Jsonb, _>(&self.answer)?;
+        out.push_sql(") ON CONFLICT (app_id, message_id) DO NOTHING");
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! Instances: loaded, locked and listed. They are written by commits only.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
+use super::schema::leveret::instances;
+use super::{Connection, Error};
+use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
+
+mod silent;
+
+pub use super::locks::lock_branch_try;
+pub use silent::{Silent, claim_silent, ready_lanes};
+
+/// An instance as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The instance.
+    pub instance: Instance,
+    /// The database's time.
+    pub now: Timestamp,
+    /// The format of its state. If it is newer than [`STATE_FORMAT`], `instance.state` is empty: leave it to newer workers.
+    pub state_format: i16,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = instances)]
+struct Row {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    status: String,
+    revision: i64,
+    key: Option<String>,
+    lane: String,
+    priority: i16,
+    state_format: i16,
+    branches: Value,
+    variables: Value,
+    input: Value,
+    output: Option<Value>,
+    error: Option<Value>,
+    #[diesel(deserialize_as = Moment)]
+    started_at: Timestamp,
+    started_by: Option<String>,
+    ended_at: Option<Moment>,
+    history_count: i64,
+    history_hash: Vec<u8>,
+    trace: Option<String>,
+}
+
+impl Row {
+    fn loaded(self, now: Timestamp) -> Result<Loaded, Error> {
+        let id = InstanceId(self.id);
+        let wrong = |what: &str| Error::Bug(format!("instance {id} holds {what} this binary cannot read"));
+        let state = if self.state_format > STATE_FORMAT {
+            State::default()
+        } else {
+            serde_json::from_value(self.branches).map_err(|_| wrong("branches"))?
+        };
+        let object = |value: Value| -> Result<Map<String, Value>, Error> {
+            if let Value::Object(fields) = value { Ok(fields) } else { Err(wrong("data")) }
+        };
+        let instance = Instance {
+            id,
+            definition: self.definition,
+            version: self.version,
+            status: Status::parse(&self.status).ok_or_else(|| wrong("a status"))?,
+            revision: self.revision,
+            key: self.key,
+            lane: self.lane,
+            priority: self.priority,
+            input: object(self.input)?,
+            variables: object(self.variables)?,
+            output: self.output,
+            error: self.error.map(failure).transpose().map_err(|_| wrong("an error"))?,
+            state,
+            history_count: self.history_count,
+            history_hash: self.history_hash.try_into().map_err(|_| wrong("a hash"))?,
+            started_at: self.started_at,
+            started_by: self.started_by,
+            ended_at: self.ended_at.map(Timestamp::from),
+            trace: self.trace,
+        };
+        Ok(Loaded { instance, now, state_format: self.state_format })
+    }
+}
+
+fn failure(value: Value) -> serde_json::Result<Failure> {
+    serde_json::from_value(value)
+}
+
+/// Reads an instance and the database's time.
+///
+/// # Errors
+/// Those of the database; `Bug` when a row cannot be read.
+pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
+    let row: Option<(Row, Moment)> =
+        instances::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    row.map(|(row, now)| row.loaded(now.0)).transpose()
+}
+
+/// Reads an instance and keeps everybody else from writing it until the transaction ends.
+///
+/// # Errors
+/// As [`find`]; `Busy` when the lock timeout passes.
+pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
+    let row: Option<(Row, Moment)> = instances::table
+        .find(id.0)
+        .for_no_key_update()
+        .select((Row::as_select(), clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(|(row, now)| row.loaded(now.0)).transpose()
+}
+
+/// The live instance of a definition that has this business key.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_by_key(conn: &mut Connection, definition: &str, key: &str) -> Result<Option<InstanceId>, Error> {
+    let id: Option<Uuid> = instances::table
+        .filter(instances::definition.eq(definition).and(instances::key.eq(key)).and(instances::ended_at.is_null()))
+        .select(instances::id)
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(id.map(InstanceId))
+}
+
+/// Which instances to list. What is left out filters nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this definition.
+    pub definition: Option<String>,
+    /// With this status.
+    pub status: Option<Status>,
+    /// With this business key.
+    pub key: Option<String>,
+    /// Of this lane.
+    pub lane: Option<String>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<InstanceId>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// An instance in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Its identity.
+    pub id: InstanceId,
+    /// The definition's name.
+    pub definition: String,
+    /// The definition's version.
+    pub version: i32,
+    /// Where it stands in its life.
+    pub status: Status,
+    /// How many commits it has seen.
+    pub revision: i64,
+    /// Whether a branch could go on at once.
+    pub ready: bool,
+    /// The business key.
+    pub key: Option<String>,
+    /// The lane of its step commands.
+    pub lane: String,
+    /// Where its branches stand.
+    pub activities: Vec<String>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// The newest commit.
+    pub moved_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Lists instances, newest first.
+///
+/// # Errors
+/// Those of the database; `Bug` when a row cannot be read.
+pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Summary>, Error> {
+    let mut query = instances::table.order(instances::id.desc()).limit(filter.limit).into_boxed();
+    if let Some(definition) = &filter.definition {
+        query = query.filter(instances::definition.eq(definition));
+    }
+    if let Some(key) = &filter.key {
+        query = query.filter(instances::key.eq(key));
+    }
+    if let Some(lane) = &filter.lane {
+        query = query.filter(instances::lane.eq(lane));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(instances::id.lt(before.0));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(instances::status.eq(status.name()));
+        if !status.has_ended() {
+            // Says nothing new, and lets the index of live instances be used.
+            query = query.filter(instances::ended_at.is_null());
+        }
+    }
+    let rows: Vec<SummaryRow> = query.select(SummaryRow::as_select()).load(conn).await?;
+    rows.into_iter().map(SummaryRow::summary).collect()
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = instances)]
+struct SummaryRow {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    status: String,
+    revision: i64,
+    ready: bool,
+    key: Option<String>,
+    lane: String,
+    branches: Value,
+    error: Option<Value>,
+    started_at: Moment,
+    moved_at: Moment,
+    ended_at: Option<Moment>,
+}
+
+impl SummaryRow {
+    fn summary(self) -> Result<Summary, Error> {
+        let id = InstanceId(self.id);
+        let status =
+            Status::parse(&self.status).ok_or_else(|| Error::Bug(format!("instance {id} has an unknown status")))?;
+        // A list shows also what only newer binaries can read, as far as that goes.
+        let state: State = serde_json::from_value(self.branches).unwrap_or_default();
+        Ok(Summary {
+            id,
+            definition: self.definition,
+            version: self.version,
+            status,
+            revision: self.revision,
+            ready: self.ready,
+            key: self.key,
+            lane: self.lane,
+            activities: state.branches.into_iter().map(|branch| branch.activity).collect(),
+            error: self.error.and_then(|error| failure(error).ok()),
+            started_at: self.started_at.0,
+            moved_at: self.moved_at.0,
+            ended_at: self.ended_at.map(Timestamp::from),
+        })
+    }
+}
+
+/// How many live instances each status has. Ended ones are not counted: there may be millions.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_by_status(conn: &mut Connection) -> Result<Vec<(Status, i64)>, Error> {
+    let rows: Vec<(String, i64)> = CountLive.get_results(conn).await?;
+    Ok(rows.into_iter().filter_map(|(status, count)| Some((Status::parse(&status)?, count))).collect())
+}
+
+#[derive(QueryId)]
+struct CountLive;
+
+impl Query for CountLive {
+    type SqlType = (Text, BigInt);
+}
+
+impl QueryFragment<Pg> for CountLive {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT status, count(*) FROM leveret.instances WHERE ended_at IS NULL GROUP BY status");
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Advisory locks: on things that have no row, or whose row must stay free. All end with their transaction.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Bool};
+use diesel_async::RunQueryDsl;
+use sha2::{Digest, Sha256};
+
+use super::{Connection, Error};
+use crate::engine::{BranchId, InstanceId};
+
+/// Locks names and keys of messages until the transaction ends, in one order for everybody. Whoever opens a wait for a
+/// message and whoever brings one both do this first and read afterwards, so that neither can miss the other.
+///
+/// # Errors
+/// `Busy` when the lock timeout passes.
+pub async fn lock_correlation(conn: &mut Connection, pairs: &[(String, String)]) -> Result<(), Error> {
+    let mut hashes: Vec<i64> = pairs.iter().map(|(name, key)| correlation_hash(name, key)).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    lock_all(conn, hashes).await
+}
+
+fn correlation_hash(name: &str, key: &str) -> i64 {
+    // The length keeps ("a", "bc") and ("ab", "c") apart.
+    lock_number(&[b"message", &name.len().to_be_bytes(), name.as_bytes(), key.as_bytes()])
+}
+
+/// A number for an advisory lock.
+pub(super) fn lock_number(parts: &[&[u8]]) -> i64 {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    let hash: [u8; 32] = hasher.finalize().into();
+    hash[..8].iter().fold(0, |number, byte| (number << 8) | i64::from(*byte))
+}
+
+pub(super) async fn lock_all(conn: &mut Connection, hashes: Vec<i64>) -> Result<(), Error> {
+    struct Lock(Vec<i64>);
+    impl QueryId for Lock {
+        type QueryId = Self;
+        const HAS_STATIC_QUERY_ID: bool = true;
+    }
+    impl QueryFragment<Pg> for Lock {
+        fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+            out.push_sql("SELECT pg_advisory_xact_lock(number) FROM unnest(");
+            out.push_bind_param::<Array<BigInt>, _>(&self.0)?;
+            out.push_sql(") AS number");
+            Ok(())
+        }
+    }
+    Lock(hashes).execute(conn).await?;
+    Ok(())
+}
+
+/// Takes a branch for the rest of the transaction; false if somebody else has it. Held while a handler runs, instead of
+/// the instance's row, so that messages, cancels and other branches are not held up.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_branch_try(conn: &mut Connection, id: InstanceId, branch: BranchId) -> Result<bool, Error> {
+    Ok(TryLock(lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()])).get_result(conn).await?)
+}
+
+struct TryLock(i64);
+
+impl QueryId for TryLock {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for TryLock {
+    type SqlType = Bool;
+}
+
+impl QueryFragment<Pg> for TryLock {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_try_advisory_xact_lock(");
+        out.push_bind_param::<BigInt, _>(&self.0)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_and_key_are_kept_apart_in_a_lock() {
+        assert_ne!(correlation_hash("a", "bc"), correlation_hash("ab", "c"));
+    }
+}

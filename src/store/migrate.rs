@@ -1,0 +1,122 @@
+//! The schema's versions: applied in order by one process at a time, and refused when the database is ahead of us.
+
+use std::collections::BTreeSet;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{Connection, Error};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+// The list of applied migrations is kept in our own schema, where diesel finds it by the search path. Two who migrate at
+// once go one after the other; and a change of a table that cannot get its lock must not queue up everybody behind it.
+const PREPARE: &str = "SET lock_timeout = '60s'; \
+    SELECT pg_advisory_lock(hashtextextended('leveret.migrate', 0)); \
+    CREATE SCHEMA IF NOT EXISTS leveret; \
+    SET search_path = leveret; \
+    SET lock_timeout = '10s';";
+
+/// How the database's schema stands to this binary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Migrations that are still to be applied.
+    pub pending: Vec<String>,
+    /// Applied migrations this binary does not know: it is too old.
+    pub unknown: Vec<String>,
+}
+
+impl Standing {
+    /// Whether this binary and the database fit.
+    pub fn is_current(&self) -> bool {
+        self.pending.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// Compares the database with this binary, and changes nothing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn check(conn: &mut Connection) -> Result<Standing, Error> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = Nullable<Text>)]
+        name: Option<String>,
+    }
+    let table = "leveret.__diesel_schema_migrations";
+    let found: Found =
+        diesel::sql_query(format!("SELECT to_regclass('{table}')::text AS name")).get_result(conn).await?;
+    let applied: Vec<Found> = if found.name.is_some() {
+        diesel::sql_query(format!("SELECT version::text AS name FROM {table}")).get_results(conn).await?
+    } else {
+        Vec::new()
+    };
+    let applied: BTreeSet<String> = applied.into_iter().filter_map(|found| found.name).collect();
+    let known = known()?;
+    Ok(Standing {
+        pending: known.difference(&applied).cloned().collect(),
+        unknown: applied.difference(&known).cloned().collect(),
+    })
+}
+
+fn known() -> Result<BTreeSet<String>, Error> {
+    let migrations: Vec<Box<dyn Migration<Pg>>> =
+        MIGRATIONS.migrations().map_err(|error| Error::Bug(error.to_string()))?;
+    Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
+}
+
+/// Says whether the database at `url` fits this binary; what does not fit is an error with the next step.
+///
+/// # Errors
+/// `Bug` with what is missing or unknown; those of the database.
+pub async fn fits(url: &str) -> Result<(), Error> {
+    let mut conn = Connection::establish(url).await?;
+    let standing = check(&mut conn).await?;
+    if !standing.unknown.is_empty() {
+        return Err(too_old(&standing.unknown));
+    }
+    if !standing.pending.is_empty() {
+        let pending = standing.pending.join(", ");
+        return Err(Error::Bug(format!("migrations are missing ({pending}): run `leveret migrate`")));
+    }
+    Ok(())
+}
+
+fn too_old(unknown: &[String]) -> Error {
+    let unknown = unknown.join(", ");
+    Error::Bug(format!("the database has migrations this binary does not know ({unknown}): use a newer one"))
+}
+
+/// Brings the database at `url` up to date and returns what was applied. Uses a connection of its own, without the
+/// pools' time limits; may be called by any number of processes at once.
+///
+/// # Errors
+/// `Bug` when the database has migrations this binary does not know, or one fails; `Busy` when somebody else migrates for
+/// too long; those of the database.
+pub async fn run(url: &str) -> Result<Vec<String>, Error> {
+    let mut conn = Connection::establish(url).await?;
+    conn.batch_execute(PREPARE).await?;
+    let standing = check(&mut conn).await?;
+    if !standing.unknown.is_empty() {
+        return Err(too_old(&standing.unknown));
+    }
+    let mut conn = apply(conn).await?;
+    // Months go by without a new version.
+    conn.batch_execute("SELECT leveret.ensure_history_partitions(now())").await?;
+    // The advisory lock ends with the connection.
+    Ok(standing.pending)
+}
+
+// diesel's harness blocks its thread, so it gets one of its own.
+async fn apply(conn: Connection) -> Result<Connection, Error> {
+    let applied = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(conn);
+        harness.run_pending_migrations(MIGRATIONS).map_err(|error| Error::Bug(error.to_string()))?;
+        Ok(harness.into_inner())
+    });
+    applied.await.map_err(|error| Error::Bug(error.to_string()))?
+}

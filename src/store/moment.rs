@@ -1,0 +1,59 @@
+//! Moments between jiff and `timestamptz`: both count microseconds.
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{BigInt, Timestamptz};
+use jiff::Timestamp;
+
+/// A moment as the database keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Timestamptz)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+/// PostgreSQL counts from 2000-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+impl ToSql<Timestamptz, Pg> for Moment {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let micros = self.0.as_microsecond() - EPOCH_MICROS;
+        ToSql::<BigInt, Pg>::to_sql(&micros, &mut out.reborrow())
+    }
+}
+
+impl FromSql<Timestamptz, Pg> for Moment {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let micros = <i64 as FromSql<BigInt, Pg>>::from_sql(value)?;
+        Ok(Moment(Timestamp::from_microsecond(micros.saturating_add(EPOCH_MICROS))?))
+    }
+}
+
+impl From<Moment> for Timestamp {
+    fn from(moment: Moment) -> Self {
+        moment.0
+    }
+}
+
+/// The database's time.
+pub(super) async fn now(conn: &mut super::Connection) -> Result<Timestamp, super::Error> {
+    use diesel_async::RunQueryDsl;
+    let now: Moment = diesel::select(super::schema::functions::clock_timestamp()).get_result(conn).await?;
+    Ok(now.0)
+}
+
+/// The moment without what the database would not keep.
+pub(super) fn whole_micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_than_a_microsecond_is_dropped() {
+        let at: Timestamp = "2026-11-24T10:00:00.123456789Z".parse().unwrap();
+        assert_eq!(whole_micros(at).to_string(), "2026-11-24T10:00:00.123456Z");
+    }
+}

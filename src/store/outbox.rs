@@ -1,0 +1,199 @@
+//! Messages that are committed and not yet confirmed. Written by commits, deleted after the broker's confirm.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::json::Json;
+use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
+use super::schema::leveret::outbox;
+use super::{Connection, Error};
+use crate::engine::InstanceId;
+
+mod unsent;
+
+pub use unsent::{claim_unsent, mark_returned};
+
+/// A message to be published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxRow {
+    /// UUIDv7; the AMQP `message_id` unless `message_id` says otherwise.
+    pub id: Uuid,
+    /// Without the configured prefix: `commands`, `steps`, `events`.
+    pub exchange: String,
+    /// Where it goes.
+    pub routing_key: String,
+    /// The AMQP property `type`.
+    pub kind: String,
+    /// The AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// The AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// AMQP headers.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// It is not to arrive before.
+    pub due_at: Option<Timestamp>,
+    /// The instance it is about.
+    pub instance_id: Option<InstanceId>,
+    /// When the sweep may take it. Of rows that were claimed this says nothing.
+    pub claimable: Claimable,
+}
+
+/// When others than the writer may publish a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimable {
+    /// At once.
+    Now,
+    /// The writer hands it to its own publisher, and has this long for it: `outbox.handed_over_for`.
+    HandedOver(Duration),
+}
+
+/// What waits in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Rows that wait for the broker.
+    pub unsent: i64,
+    /// Rows that were given up.
+    pub dead: i64,
+    /// The age of the oldest row that waits.
+    pub oldest_age: Option<Duration>,
+}
+
+/// Writes rows, in one statement for any number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn push(conn: &mut Connection, rows: &[OutboxRow]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    Push(Columns::new(rows)).execute(conn).await?;
+    Ok(())
+}
+
+struct Push<'a>(Columns<'a>);
+
+impl QueryId for Push<'_> {
+    type QueryId = Push<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Push<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk(&mut out, "")
+    }
+}
+
+/// Removes what the broker has confirmed; returns how many rows were still there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error> {
+    Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids.to_vec()))).execute(conn).await?)
+}
+
+/// What waits and for how long. Reads every row: the outbox is short unless something is wrong.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
+    use diesel::dsl::{count_star, min};
+    let unsent: i64 = outbox::table.filter(outbox::dead_at.is_null()).select(count_star()).first(conn).await?;
+    let dead: i64 = outbox::table.filter(outbox::dead_at.is_not_null()).select(count_star()).first(conn).await?;
+    let oldest: Option<Moment> =
+        outbox::table.filter(outbox::dead_at.is_null()).select(min(outbox::created_at)).first(conn).await?;
+    let now: Moment = diesel::select(clock_timestamp()).get_result(conn).await?;
+    let oldest_age = oldest.and_then(|oldest| Duration::try_from(now.0.duration_since(oldest.0)).ok());
+    Ok(Backlog { unsent, dead, oldest_age })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Outbox rows as arrays, so that any number of them is one prepared statement.
+pub(super) struct Columns<'a> {
+    ids: Vec<Uuid>,
+    exchanges: Vec<&'a str>,
+    routing_keys: Vec<&'a str>,
+    kinds: Vec<&'a str>,
+    app_ids: Vec<Option<&'a str>>,
+    message_ids: Vec<Option<&'a str>>,
+    headers: Vec<Json<'a, BTreeMap<String, String>>>,
+    bodies: Vec<&'a [u8]>,
+    due: Vec<Option<Moment>>,
+    instances: Vec<Option<Uuid>>,
+    claimable_in: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
+        Columns {
+            ids: rows.iter().map(|row| row.id).collect(),
+            exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
+            routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
+            kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
+            app_ids: rows.iter().map(|row| row.app_id.as_deref()).collect(),
+            message_ids: rows.iter().map(|row| row.message_id.as_deref()).collect(),
+            headers: rows.iter().map(|row| Json(&row.headers)).collect(),
+            bodies: rows.iter().map(|row| row.body.as_slice()).collect(),
+            due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
+            instances: rows.iter().map(|row| row.instance_id.map(|id| id.0)).collect(),
+            claimable_in: rows
+                .iter()
+                .map(|row| match row.claimable {
+                    Claimable::Now => 0,
+                    Claimable::HandedOver(hold_for) => millis(hold_for),
+                })
+                .collect(),
+        }
+    }
+
+    /// `INSERT` of all rows; `from` is empty or a relation whose one row makes them be written, as in `moved, `.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, from: &str) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, \
+             instance_id, claimable_at) SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, \
+             row.message_id, row.headers, row.body, row.due_at, row.instance_id, \
+             now() + row.claimable_in * interval '1 millisecond' FROM ",
+        );
+        out.push_sql(from);
+        out.push_sql("unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.exchanges)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.routing_keys)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.app_ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.message_ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Jsonb>, _>(&self.headers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.claimable_in)?;
+        out.push_sql(
+            ") AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, \
+             claimable_in)",
+        );
+        Ok(())
+    }
+}

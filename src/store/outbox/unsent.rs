@@ -1,0 +1,132 @@
+//! Rows nobody has published yet: claimed by the sweep, and put off or given up when the broker returns them.
+
+use std::time::Duration;
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Claimable, OutboxRow, millis};
+use crate::engine::InstanceId;
+use crate::store::moment::Moment;
+use crate::store::{Connection, Error};
+
+/// A row the broker returned rests this long at most before it is tried again, in seconds.
+const REST_MAX: i32 = 60;
+
+/// Takes at most `limit` rows that nobody has published yet, the longest waiting first, `hold_for` this long.
+///
+/// # Errors
+/// Those of the database; `Bug` for headers that are no texts.
+pub async fn claim_unsent(conn: &mut Connection, limit: i64, hold_for: Duration) -> Result<Vec<OutboxRow>, Error> {
+    type Claimed =
+        (Uuid, String, String, String, Option<String>, Option<String>, Value, Vec<u8>, Option<Moment>, Option<Uuid>);
+    let claim = ClaimUnsent { limit, hold_for: millis(hold_for) };
+    let rows: Vec<Claimed> = claim.get_results(conn).await?;
+    rows.into_iter()
+        .map(|(id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance)| {
+            Ok(OutboxRow {
+                id,
+                exchange,
+                routing_key,
+                kind,
+                app_id,
+                message_id,
+                headers: serde_json::from_value(headers)
+                    .map_err(|error| Error::Bug(format!("headers of outbox row {id}: {error}")))?,
+                body,
+                due_at: due_at.map(Timestamp::from),
+                instance_id: instance.map(InstanceId),
+                claimable: Claimable::HandedOver(hold_for),
+            })
+        })
+        .collect()
+}
+
+struct ClaimUnsent {
+    limit: i64,
+    hold_for: i64,
+}
+
+// The limit is part of the text: unknown, it would be taken for a tenth of the backlog, and all of it be read.
+impl QueryId for ClaimUnsent {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for ClaimUnsent {
+    type SqlType = (
+        SqlUuid,
+        Text,
+        Text,
+        Text,
+        Nullable<Text>,
+        Nullable<Text>,
+        Jsonb,
+        Binary,
+        Nullable<Timestamptz>,
+        Nullable<SqlUuid>,
+    );
+}
+
+impl QueryFragment<Pg> for ClaimUnsent {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH unsent AS (SELECT id FROM leveret.outbox WHERE dead_at IS NULL AND claimable_at <= now() \
+             ORDER BY claimable_at LIMIT ",
+        );
+        out.push_sql(&self.limit.to_string());
+        out.push_sql(" FOR UPDATE SKIP LOCKED) UPDATE leveret.outbox AS o SET claimable_at = now() + ");
+        out.push_bind_param::<BigInt, _>(&self.hold_for)?;
+        out.push_sql(
+            " * interval '1 millisecond' FROM unsent WHERE o.id = unsent.id RETURNING o.id, o.exchange, \
+             o.routing_key, o.kind, o.app_id, o.message_id, o.headers, o.body, o.due_at, o.instance_id",
+        );
+        Ok(())
+    }
+}
+
+/// Counts a return of each row: nobody is bound to its routing key. After `attempts_max` of them a row is dead; until
+/// then it rests, twice as long each time. Returns the rows that died now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_returned(conn: &mut Connection, ids: &[Uuid], attempts_max: i32) -> Result<Vec<Uuid>, Error> {
+    let rows: Vec<(Uuid, bool)> = MarkReturned { ids: ids.to_vec(), attempts_max }.get_results(conn).await?;
+    Ok(rows.into_iter().filter(|(_, is_dead)| *is_dead).map(|(id, _)| id).collect())
+}
+
+struct MarkReturned {
+    ids: Vec<Uuid>,
+    attempts_max: i32,
+}
+
+impl QueryId for MarkReturned {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for MarkReturned {
+    type SqlType = (SqlUuid, Bool);
+}
+
+impl QueryFragment<Pg> for MarkReturned {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "UPDATE leveret.outbox SET attempts = attempts + 1, \
+             claimable_at = now() + make_interval(secs => least(power(2, attempts), ",
+        );
+        out.push_bind_param::<Integer, _>(&REST_MAX)?;
+        out.push_sql(")), dead_at = CASE WHEN attempts + 1 >= ");
+        out.push_bind_param::<Integer, _>(&self.attempts_max)?;
+        out.push_sql(" THEN now() END WHERE dead_at IS NULL AND id = ANY(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
+        out.push_sql(") RETURNING id, dead_at IS NOT NULL");
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Connections: two pools, so that steps cannot starve the duties, and a lease that never leaves a transaction open.
+
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use deadpool::managed::QueueMode;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
+};
+
+use super::{Connection, Error};
+use crate::config;
+
+/// For this long a free connection is waited for; then the caller is told to try later.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// A new connection takes no longer.
+const CREATE_MAX: Duration = Duration::from_secs(5);
+/// Looking whether a pooled connection is alive takes no longer.
+const RECYCLE_MAX: Duration = Duration::from_secs(1);
+/// A session that forgot its transaction is ended by the server after this: longer than any handler may think.
+const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
+/// Seconds after which a connection whose packets nobody answers is given up.
+const SILENCE_MAX: u32 = 10;
+
+/// The way to PostgreSQL.
+#[derive(Clone)]
+pub struct Store {
+    steps: Pool<Connection>,
+    duties: Pool<Connection>,
+}
+
+/// How much of a pool is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that are lent.
+    pub lent: usize,
+    /// The most there can be.
+    pub max: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
+}
+
+impl Store {
+    /// Prepares both pools. Nothing is connected before the first lease, so a database that is away is no error here.
+    ///
+    /// # Errors
+    /// `Bug` if the URL is none.
+    pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
+        let url = session_url(database, application_name)?;
+        Ok(Store { steps: pool(&url, database.pool_max)?, duties: pool(&url, database.duties_pool_max)? })
+    }
+
+    /// A connection for a step.
+    ///
+    /// # Errors
+    /// `Busy` when none became free in time, `Unavailable` when the database is away.
+    pub async fn steps(&self) -> Result<Lease, Error> {
+        Ok(Lease(Some(self.steps.get().await?)))
+    }
+
+    /// A connection for relay, timekeeper, HTTP and whatever else is not a step.
+    ///
+    /// # Errors
+    /// As [`Store::steps`].
+    pub async fn duties(&self) -> Result<Lease, Error> {
+        Ok(Lease(Some(self.duties.get().await?)))
+    }
+
+    /// Asks the database for its time: the cheapest sign of life.
+    ///
+    /// # Errors
+    /// As [`Store::steps`].
+    pub async fn probe(&self) -> Result<jiff::Timestamp, Error> {
+        let mut conn = self.duties().await?;
+        super::moment::now(&mut conn).await
+    }
+
+    /// How much of the pools is in use: steps, then duties.
+    pub fn in_use(&self) -> [PoolUse; 2] {
+        [&self.steps, &self.duties].map(|pool| {
+            let status = pool.status();
+            let lent = status.size.saturating_sub(status.available);
+            PoolUse { lent, max: status.max_size, waiting: status.waiting }
+        })
+    }
+
+    /// Closes both pools; leases that are out are closed when they come back.
+    pub fn close(&self) {
+        self.steps.close();
+        self.duties.close();
+    }
+}
+
+fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
+    let mut manager = ManagerConfig::<Connection>::default();
+    // The default asks the server at every lease. A dead socket and an open transaction are seen without that.
+    manager.recycling_method = RecyclingMethod::Fast;
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
+        .max_size(max)
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(WAIT_MAX))
+        .create_timeout(Some(CREATE_MAX))
+        .recycle_timeout(Some(RECYCLE_MAX))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::Bug(error.to_string()))
+}
+
+/// The URL with the settings of our sessions; what its owner wrote into `options` comes last and wins.
+fn session_url(database: &config::Database, application_name: &str) -> Result<String, Error> {
+    let url = database.url.as_str();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Bug("database.url must begin with postgres:// or postgresql://".into()));
+    }
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("options="));
+    let mut options = encoded(&format!(
+        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        database.statement_timeout.as_millis(),
+        database.lock_timeout.as_millis(),
+        IDLE_IN_TRANSACTION_MAX.as_millis(),
+    ));
+    for part in own {
+        options.push_str("%20");
+        options.push_str(&part["options=".len()..]);
+    }
+    let name = encoded(application_name);
+    let mut ours = format!("{place}?connect_timeout={}&tcp_user_timeout={SILENCE_MAX}", CREATE_MAX.as_secs());
+    let _ = write!(ours, "&keepalives_idle=30&application_name={name}&options={options}");
+    for part in others {
+        ours.push('&');
+        ours.push_str(part);
+    }
+    Ok(ours)
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// A lent connection. If it is dropped inside a transaction, its socket is closed at once: given back to the pool, the
+/// session would keep its row locks until somebody takes it again.
+pub struct Lease(Option<Object<Connection>>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut object) = self.0.take()
+            && object.is_broken()
+        {
+            drop(Object::take(object));
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nobody borrows after that")]
+    fn deref(&self) -> &Connection {
+        self.0.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nobody borrows after that")]
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0.as_mut().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url_of(url: &str) -> String {
+        session_url(&config::Database { url: url.into(), ..config::Database::default() }, "leveret worker").unwrap()
+    }
+
+    #[test]
+    fn sessions_carry_their_limits() {
+        let url = url_of("postgres://me@localhost/db");
+        assert!(url.starts_with("postgres://me@localhost/db?connect_timeout=5&"), "{url}");
+        assert!(url.contains("application_name=leveret%20worker"), "{url}");
+        assert!(url.contains("statement_timeout%3D15000%20-c%20lock_timeout%3D2000"), "{url}");
+    }
+
+    #[test]
+    fn what_the_owner_of_the_url_wrote_is_kept_and_wins() {
+        let url = url_of("postgres://me@localhost/db?sslmode=prefer&options=-c%20lock_timeout%3D1");
+        assert!(url.ends_with("%20-c%20lock_timeout%3D1&sslmode=prefer"), "{url}");
+        assert_eq!(url.matches("options=").count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused() {
+        let database = config::Database { url: "host=localhost".into(), ..config::Database::default() };
+        assert!(matches!(Store::connect(&database, "test"), Err(Error::Bug(_))));
+    }
+}

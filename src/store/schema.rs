@@ -1,0 +1,150 @@
+//! The tables as diesel sees them, in the form `diesel print-schema` gives.
+
+pub(super) mod leveret {
+    diesel::table! {
+        leveret.bookmarks (instance_id, number) {
+            instance_id -> Uuid,
+            number -> Int8,
+            branch -> Nullable<Int4>,
+            activity -> Nullable<Text>,
+            kind -> Text,
+            message_name -> Nullable<Text>,
+            message_key -> Nullable<Text>,
+            due_at -> Nullable<Timestamptz>,
+            next_check_at -> Nullable<Timestamptz>,
+            opened_at -> Timestamptz,
+            consumed_at -> Nullable<Timestamptz>,
+            details -> Jsonb,
+        }
+    }
+
+    diesel::table! {
+        leveret.dead_letters (id) {
+            id -> Int8,
+            received_at -> Timestamptz,
+            reason -> Text,
+            source -> Text,
+            exchange -> Text,
+            routing_key -> Text,
+            kind -> Nullable<Text>,
+            app_id -> Nullable<Text>,
+            message_id -> Nullable<Text>,
+            headers -> Jsonb,
+            body -> Bytea,
+            instance_id -> Nullable<Uuid>,
+            redriven_at -> Nullable<Timestamptz>,
+        }
+    }
+
+    diesel::table! {
+        leveret.definitions (name, version) {
+            name -> Text,
+            version -> Int4,
+            status -> Text,
+            content -> Jsonb,
+            content_hash -> Bytea,
+            created_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        leveret.history (instance_id, number) {
+            instance_id -> Uuid,
+            number -> Int8,
+            at -> Timestamptz,
+            kind -> Text,
+            activity -> Nullable<Text>,
+            branch -> Nullable<Int4>,
+            details -> Nullable<Jsonb>,
+            salt -> Nullable<Bytea>,
+            digest -> Bytea,
+            previous_hash -> Bytea,
+        }
+    }
+
+    diesel::table! {
+        leveret.inbox (app_id, message_id) {
+            app_id -> Text,
+            message_id -> Text,
+            received_at -> Timestamptz,
+            command -> Text,
+            body_hash -> Bytea,
+            instance_id -> Nullable<Uuid>,
+            branch -> Nullable<Int4>,
+            outcome -> Text,
+            answer -> Jsonb,
+        }
+    }
+
+    diesel::table! {
+        leveret.instances (id) {
+            id -> Uuid,
+            definition -> Text,
+            version -> Int4,
+            status -> Text,
+            revision -> Int8,
+            ready -> Bool,
+            key -> Nullable<Text>,
+            lane -> Text,
+            priority -> Int2,
+            state_format -> Int2,
+            branches -> Jsonb,
+            variables -> Jsonb,
+            input -> Jsonb,
+            output -> Nullable<Jsonb>,
+            error -> Nullable<Jsonb>,
+            search -> Jsonb,
+            started_at -> Timestamptz,
+            started_by -> Nullable<Text>,
+            ended_at -> Nullable<Timestamptz>,
+            due_at -> Nullable<Timestamptz>,
+            moved_at -> Timestamptz,
+            rechecked_at -> Nullable<Timestamptz>,
+            recheck_for -> Int8,
+            history_count -> Int8,
+            history_hash -> Bytea,
+            trace -> Nullable<Text>,
+            parent -> Nullable<Uuid>,
+        }
+    }
+
+    diesel::table! {
+        leveret.messages (id) {
+            id -> Int8,
+            name -> Text,
+            key -> Text,
+            data -> Jsonb,
+            received_at -> Timestamptz,
+            expires_at -> Timestamptz,
+            app_id -> Nullable<Text>,
+            message_id -> Nullable<Text>,
+        }
+    }
+
+    diesel::table! {
+        leveret.outbox (id) {
+            id -> Uuid,
+            exchange -> Text,
+            routing_key -> Text,
+            kind -> Text,
+            app_id -> Nullable<Text>,
+            message_id -> Nullable<Text>,
+            headers -> Jsonb,
+            body -> Bytea,
+            due_at -> Nullable<Timestamptz>,
+            instance_id -> Nullable<Uuid>,
+            created_at -> Timestamptz,
+            claimable_at -> Timestamptz,
+            attempts -> Int4,
+            dead_at -> Nullable<Timestamptz>,
+        }
+    }
+}
+
+/// Functions of PostgreSQL.
+pub(super) mod functions {
+    diesel::define_sql_function! {
+        /// The database's time at this very moment, also inside a transaction.
+        fn clock_timestamp() -> Timestamptz;
+    }
+}

@@ -1,0 +1,116 @@
+//! The question that must have no answer: which instances will nothing move?
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Connection, Error};
+use crate::engine::InstanceId;
+
+/// An instance that will not move by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Why it is one.
+    pub why: Why,
+}
+
+/// Why an instance will not move by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It is live, and neither ready nor waiting, and nothing about it is in the outbox.
+    Forgotten,
+    /// It could move, and neither a worker nor the timekeeper has touched it for too long.
+    Silent,
+    /// A timer is overdue.
+    Overdue,
+    /// It has ended and still has open bookmarks.
+    Haunted,
+}
+
+impl Why {
+    const ALL: [Why; 4] = [Why::Forgotten, Why::Silent, Why::Overdue, Why::Haunted];
+
+    /// The word used in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::Forgotten => "forgotten",
+            Why::Silent => "silent",
+            Why::Overdue => "overdue",
+            Why::Haunted => "haunted",
+        }
+    }
+}
+
+// A dead outbox row owns nobody, and neither does an event: it moves no instance. The time limit of the whole instance
+// (a bookmark without a branch) would end an instance and not move it, so it is no owner either.
+const LIST: &str = "\
+    SELECT i.id, 'forgotten' AS why FROM leveret.instances AS i \
+     WHERE i.ended_at IS NULL AND NOT i.ready \
+       AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b \
+                        WHERE b.instance_id = i.id AND b.consumed_at IS NULL AND b.branch IS NOT NULL) \
+       AND NOT EXISTS (SELECT FROM leveret.outbox AS o \
+                        WHERE o.instance_id = i.id AND o.dead_at IS NULL AND o.exchange <> 'events') \
+    UNION ALL \
+    SELECT i.id, 'silent' FROM leveret.instances AS i \
+     WHERE i.ready AND i.status <> 'suspended' \
+       AND coalesce(i.rechecked_at, i.moved_at) < now() - greatest(i.recheck_for, 60000) * interval '1 millisecond' \
+    UNION ALL \
+    SELECT b.instance_id, 'overdue' FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
+     WHERE b.consumed_at IS NULL AND b.due_at < now() - interval '1 minute' \
+       AND i.status <> 'suspended' AND i.ended_at IS NULL \
+    UNION ALL \
+    SELECT DISTINCT b.instance_id, 'haunted' FROM leveret.bookmarks AS b \
+      LEFT JOIN leveret.instances AS i ON i.id = b.instance_id \
+     WHERE b.consumed_at IS NULL AND (i.id IS NULL OR i.ended_at IS NOT NULL) \
+    LIMIT $1";
+
+/// At most `limit` instances that nothing will move. Reads all live instances: for `doctor`, and for tests at rest.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(conn: &mut Connection, limit: i64) -> Result<Vec<Stuck>, Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        id: Uuid,
+        #[diesel(sql_type = Text)]
+        why: String,
+    }
+    let rows: Vec<Row> = diesel::sql_query(LIST).bind::<BigInt, _>(limit).get_results(conn).await?;
+    rows.into_iter()
+        .map(|row| {
+            let why = Why::ALL.into_iter().find(|why| why.name() == row.why);
+            let why = why.ok_or_else(|| Error::Bug(format!("`{}` is no reason", row.why)))?;
+            Ok(Stuck { instance: InstanceId(row.id), why })
+        })
+        .collect()
+}
+
+/// How many instances look stuck, by indexes only: ready and untouched for longer than twice `recovery.after`, or with a
+/// timer more than a minute overdue. For a metric that is read often.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count(conn: &mut Connection, recovery_after: Duration) -> Result<i64, Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let twice = i64::try_from(recovery_after.as_millis().saturating_mul(2)).unwrap_or(i64::MAX);
+    let row: Row = diesel::sql_query(
+        "SELECT (SELECT count(*) FROM leveret.instances WHERE ready AND status <> 'suspended' \
+                    AND coalesce(rechecked_at, moved_at) < now() - greatest(recheck_for, $1) * interval '1 millisecond') \
+              + (SELECT count(*) FROM leveret.bookmarks \
+                  WHERE consumed_at IS NULL AND next_check_at < now() - interval '1 minute') AS count",
+    )
+    .bind::<BigInt, _>(twice)
+    .get_result(conn)
+    .await?;
+    Ok(row.count)
+}

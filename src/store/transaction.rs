@@ -1,0 +1,81 @@
+//! One transaction, opened and ended by name; one that is forgotten closes its connection, so that no lock outlives its owner.
+
+use std::ops::{Deref, DerefMut};
+
+use diesel_async::{AnsiTransactionManager, TransactionManager};
+
+use super::{Connection, Error, Lease};
+
+/// An open transaction on a connection of its own.
+// Dropped without `commit` or `rollback`, the lease's guard finds the transaction open and closes the socket:
+// PostgreSQL then rolls back at once, instead of when somebody next takes the connection from the pool.
+pub struct Transaction {
+    lease: Lease,
+}
+
+impl Transaction {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// `Unavailable` if the server cannot be reached.
+    pub async fn begin(mut lease: Lease) -> Result<Self, Error> {
+        AnsiTransactionManager::begin_transaction(&mut *lease).await?;
+        Ok(Self { lease })
+    }
+
+    /// Makes everything done so far happen. An error leaves the outcome unknown: only the database can tell.
+    ///
+    /// # Errors
+    /// `Unavailable` if the answer did not come.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        AnsiTransactionManager::commit_transaction(&mut *self.lease).await?;
+        Ok(())
+    }
+
+    /// Undoes everything. Failing to say so closes the connection, which undoes it too.
+    pub async fn rollback(mut self) {
+        if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *self.lease).await {
+            tracing::debug!(%error, "rolling back failed; the connection is closed");
+        }
+    }
+
+    /// Sets a savepoint.
+    ///
+    /// # Errors
+    /// As for any statement.
+    pub async fn savepoint(&mut self) -> Result<(), Error> {
+        AnsiTransactionManager::begin_transaction(&mut *self.lease).await?;
+        Ok(())
+    }
+
+    /// Keeps what was done since the savepoint.
+    ///
+    /// # Errors
+    /// As for any statement; notably if a failed statement was swallowed in between.
+    pub async fn release(&mut self) -> Result<(), Error> {
+        AnsiTransactionManager::commit_transaction(&mut *self.lease).await?;
+        Ok(())
+    }
+
+    /// Undoes what was done since the savepoint.
+    ///
+    /// # Errors
+    /// As for any statement.
+    pub async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
+        AnsiTransactionManager::rollback_transaction(&mut *self.lease).await?;
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.lease
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.lease
+    }
+}

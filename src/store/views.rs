@@ -1,0 +1,168 @@
+//! What people and programs are shown, read from the tables in the form of the API.
+
+use super::instances::Filter;
+use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances};
+use crate::contract::api::{
+    DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, Page, WaitView,
+};
+use crate::engine::{BookmarkKind, InstanceId};
+
+/// Definitions of one answer.
+const DEFINITIONS_MAX: i64 = 1_000;
+/// Bytes of a dead letter's body that are shown.
+const BODY_SHOWN_MAX: usize = 4_096;
+
+/// A page of instances, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn instances(conn: &mut Connection, filter: &Filter) -> Result<Page<InstanceSummary>, Error> {
+    let rows = instances::list(conn, filter).await?;
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
+    let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
+    Ok(Page { items: rows.into_iter().map(summary).collect(), next })
+}
+
+fn summary(row: instances::Summary) -> InstanceSummary {
+    InstanceSummary {
+        id: row.id.0,
+        definition: row.definition,
+        version: row.version,
+        key: row.key,
+        status: row.status.name().to_owned(),
+        at: row.activities,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+    }
+}
+
+/// One instance, whole.
+///
+/// # Errors
+/// Those of the database.
+pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<InstanceView>, Error> {
+    let Some(loaded) = instances::find(conn, id).await? else { return Ok(None) };
+    let open = bookmarks::list_open(conn, id).await?;
+    let instance = loaded.instance;
+    let failure = open.iter().find(|row| row.kind == BookmarkKind::Intervention).map(|row| row.details.clone());
+    let waits = open
+        .into_iter()
+        .map(|row| {
+            let (name, key) = row.message.unzip();
+            let failure = (row.kind == BookmarkKind::Intervention).then_some(row.details);
+            let kind = row.kind.name().to_owned();
+            WaitView { bookmark: row.number, kind, activity: row.activity, due_at: row.due_at, name, key, failure }
+        })
+        .collect();
+    let error = instance.error.as_ref().and_then(|error| serde_json::to_value(error).ok());
+    Ok(Some(InstanceView {
+        summary: InstanceSummary {
+            id: id.0,
+            definition: instance.definition,
+            version: instance.version,
+            key: instance.key,
+            status: instance.status.name().to_owned(),
+            at: instance.state.branches.into_iter().map(|branch| branch.activity).collect(),
+            started_at: instance.started_at,
+            ended_at: instance.ended_at,
+        },
+        revision: instance.revision,
+        lane: instance.lane,
+        started_by: instance.started_by,
+        input: instance.input.into(),
+        variables: instance.variables.into(),
+        output: instance.output,
+        error: error.or(failure),
+        waits,
+    }))
+}
+
+/// History rows with numbers above `after`, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn history(conn: &mut Connection, id: InstanceId, after: i64, limit: i64) -> Result<Vec<HistoryView>, Error> {
+    let rows = history::list(conn, id, after, limit).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| HistoryView {
+            number: row.number,
+            at: row.at,
+            kind: row.kind,
+            activity: row.activity,
+            branch: row.branch,
+            details: row.details.unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// The newest version of every definition.
+///
+/// # Errors
+/// Those of the database.
+pub async fn definitions(conn: &mut Connection) -> Result<Vec<DefinitionView>, Error> {
+    let rows = definitions::list(conn, None, DEFINITIONS_MAX).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| DefinitionView {
+            name: row.name,
+            version: row.version,
+            status: row.status.name().to_owned(),
+            hash: hex::encode(row.content_hash),
+            created_at: row.created_at,
+            content: None,
+        })
+        .collect())
+}
+
+/// One version of a definition with its document; the newest active one when none is named.
+///
+/// # Errors
+/// Those of the database.
+pub async fn definition(
+    conn: &mut Connection,
+    name: &str,
+    version: Option<i32>,
+) -> Result<Option<DefinitionView>, Error> {
+    let row = definitions::find(conn, name, version).await?;
+    Ok(row.map(|row| DefinitionView {
+        name: row.name,
+        version: row.version,
+        status: row.status.name().to_owned(),
+        hash: hex::encode(row.content_hash),
+        created_at: row.created_at,
+        content: Some(row.content),
+    }))
+}
+
+/// Dead letters, newest first, without their bodies.
+///
+/// # Errors
+/// Those of the database.
+pub async fn dead_letters(conn: &mut Connection, limit: i64) -> Result<Vec<DeadLetterView>, Error> {
+    let rows = dead_letters::list(conn, None, limit).await?;
+    Ok(rows.into_iter().map(|row| DeadLetterView { body: None, ..letter(row) }).collect())
+}
+
+/// One dead letter with its body.
+///
+/// # Errors
+/// Those of the database.
+pub async fn dead_letter(conn: &mut Connection, id: i64) -> Result<Option<DeadLetterView>, Error> {
+    Ok(dead_letters::find(conn, id).await?.map(letter))
+}
+
+fn letter(row: dead_letters::Kept) -> DeadLetterView {
+    let shown = &row.letter.body[..row.letter.body.len().min(BODY_SHOWN_MAX)];
+    DeadLetterView {
+        id: row.id,
+        received_at: row.received_at,
+        reason: row.letter.reason,
+        source: row.letter.source,
+        routing_key: row.letter.routing_key,
+        kind: row.letter.kind,
+        app_id: row.letter.app_id,
+        message_id: row.letter.message_id,
+        body: Some(String::from_utf8_lossy(shown).into_owned()),
+    }
+}

@@ -1,0 +1,119 @@
+//! Turns what the engine decided into the rows of one commit: numbered, chained and complete before anything is sent.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::bookmarks::BookmarkRow;
+use super::history::HistoryRow;
+use super::moment::whole_micros;
+use super::outbox::OutboxRow;
+use super::{Error, refuse_nul};
+use crate::engine::{BookmarkKind, Effect, Instance, Step};
+
+/// Everything one commit writes.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The instance as it will be after the commit: revision, history count and hash are already the new ones.
+    pub instance: Instance,
+    /// The revision that must still be there; none when the instance is born.
+    pub(super) expected: Option<i64>,
+    /// Whether the variables have to be written.
+    pub(super) variables_changed: bool,
+    /// What is appended to the history.
+    pub history: Vec<HistoryRow>,
+    /// Waits that begin.
+    pub open: Vec<BookmarkRow>,
+    /// Bookmarks that are taken by the command or closed with it; each must be open.
+    pub finish: Vec<i64>,
+    /// Kept messages that are used up; each must be there.
+    pub take: Vec<i64>,
+    /// What is to be published: the caller adds events, hints and follow-ups.
+    pub outbox: Vec<OutboxRow>,
+}
+
+impl Write {
+    /// The rows of a step.
+    ///
+    /// `before` is the instance as loaded, or as the last commit left it; none for a start. `now` is the database's
+    /// time; `horizon` is `timers.broker_horizon`.
+    ///
+    /// # Errors
+    /// `Bug` when the step holds what PostgreSQL cannot keep.
+    pub fn from_step(
+        before: Option<&Instance>,
+        step: &Step,
+        now: Timestamp,
+        horizon: Duration,
+    ) -> Result<Write, Error> {
+        let now = whole_micros(now);
+        let mut instance = step.instance.clone();
+        let expected = before.map(|before| before.revision);
+        instance.revision = expected.unwrap_or(0) + 1;
+        instance.history_count = before.map_or(0, |before| before.history_count);
+        instance.history_hash = before.map_or([0; 32], |before| before.history_hash);
+        if instance.status.has_ended() {
+            instance.ended_at.get_or_insert(now);
+        }
+        let variables_changed = before.is_none_or(|before| before.variables != instance.variables);
+        let mut write = Write {
+            instance,
+            expected,
+            variables_changed,
+            history: Vec::new(),
+            open: Vec::new(),
+            finish: Vec::new(),
+            take: Vec::new(),
+            outbox: Vec::new(),
+        };
+        for effect in &step.effects {
+            write.add(effect, now, horizon)?;
+        }
+        write.refuse_what_cannot_be_kept()?;
+        Ok(write)
+    }
+
+    /// Whether the revision is all that has to be guarded, so that [`super::commit::plain`] may be used. Waits for
+    /// messages count as guarded: their lock on name and key needs a transaction.
+    pub fn is_plain(&self) -> bool {
+        self.finish.is_empty()
+            && self.take.is_empty()
+            && self.open.iter().all(|bookmark| bookmark.kind != BookmarkKind::Message)
+    }
+
+    fn add(&mut self, effect: &Effect, now: Timestamp, horizon: Duration) -> Result<(), Error> {
+        match effect {
+            Effect::Record(entry) => {
+                let id = self.instance.id;
+                let link = (self.instance.history_count, self.instance.history_hash);
+                let row = HistoryRow::after(id, link, entry, now)?;
+                self.instance.history_count = row.number;
+                self.instance.history_hash = row.hash(id)?;
+                self.history.push(row);
+            }
+            Effect::Open(bookmark) => self.open.push(BookmarkRow::open(bookmark, now, horizon)),
+            Effect::Consume(number) | Effect::Close(number) => self.finish.push(*number),
+            Effect::TakeMessage(id) => self.take.push(*id),
+            // What is published is worded by the caller, who knows exchanges and routing keys.
+            Effect::Publish(_) => {}
+        }
+        Ok(())
+    }
+
+    // Doors refuse it in what comes from outside; expressions and handlers can still make it.
+    fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
+        let refuse = |what: &str, value: &Value| {
+            refuse_nul(value).map_err(|problem| Error::Bug(format!("{what} cannot be kept: {problem}")))
+        };
+        if self.variables_changed {
+            for (name, value) in &self.instance.variables {
+                refuse("a variable", value)?;
+                refuse("a variable", &Value::String(name.clone()))?;
+            }
+        }
+        self.instance.output.iter().try_for_each(|output| refuse("the output", output))?;
+        self.history.iter().filter_map(|row| row.details.as_ref()).try_for_each(|value| refuse("history", value))?;
+        self.open.iter().try_for_each(|bookmark| refuse("a bookmark", &bookmark.details))
+    }
+}

@@ -1,0 +1,109 @@
+//! The private servers: one start for many, nothing left behind, and back again after every kind of fault.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use leveret::sandbox::{Profile, Sandbox};
+
+use crate::support::{Fresh, Private, shared};
+
+/// A directory that the servers' users cannot enter if we are root, as root's home is.
+struct Closed(PathBuf);
+
+impl Closed {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("leveret-closed-{:016x}", fastrand::u64(..)));
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn many_starts_at_once_give_the_same_servers_even_below_a_closed_directory() {
+    let closed = Closed::new();
+    let servers = Private::start_in(&closed.0);
+    let directory = servers.directory().to_owned();
+    let start = || Sandbox::start(&directory, Profile::Test).unwrap();
+    let racing: Vec<Sandbox> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for found in &racing {
+        assert_eq!((&found.database_url, &found.amqp_url), (&servers.database_url, &servers.amqp_url));
+    }
+
+    let running = Sandbox::status(&directory).unwrap().unwrap();
+    assert_eq!(running.database_url.as_ref(), Some(&servers.database_url));
+    let is_root = nix::unistd::Uid::effective().is_root();
+    assert_eq!(running.root != directory, is_root, "only root has to go elsewhere");
+
+    Sandbox::stop(&directory).unwrap();
+    let stopped = Sandbox::status(&directory).unwrap().unwrap();
+    assert_eq!((stopped.database_url, stopped.amqp_url), (None, None));
+
+    Sandbox::remove(&directory).unwrap();
+    assert!(!running.root.exists() && !directory.exists(), "nothing is left");
+}
+
+#[tokio::test]
+async fn a_crash_keeps_what_was_committed_and_a_wipe_leaves_nothing() {
+    let servers = Private::start();
+    servers.create_database("committed", None).unwrap();
+    let queue_is_there = async || {
+        let connection = Connection::connect(&servers.amqp_url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
+        channel.queue_declare("kept".into(), passive, FieldTable::default()).await.is_ok()
+    };
+    declare_durable(&servers.amqp_url, "kept").await;
+
+    servers.postgres().unwrap().stop_immediate().unwrap();
+    assert!(servers.has_database("committed").is_err(), "the server is down");
+    servers.postgres().unwrap().start().unwrap();
+    assert!(servers.has_database("committed").unwrap());
+
+    let broker = servers.rabbitmq().unwrap();
+    broker.stop_immediate().unwrap();
+    broker.start().unwrap();
+    assert!(queue_is_there().await, "a durable queue survives a crash");
+
+    assert!(broker.wipe().is_err(), "not while it runs");
+    broker.stop_immediate().unwrap();
+    broker.wipe().unwrap();
+    broker.start().unwrap();
+    assert!(!queue_is_there().await, "nothing survives a wipe");
+}
+
+#[tokio::test]
+async fn each_test_has_a_database_of_its_own() {
+    let (one, other) = (Fresh::new().await, Fresh::new().await);
+    assert_ne!(one.database_url, other.database_url);
+    let name = one.prefix.clone();
+    assert!(shared().has_database(&name).unwrap());
+    drop(one);
+    assert!(!shared().has_database(&name).unwrap());
+
+    declare_durable(&other.amqp_url, &other.prefix).await;
+    let connection = Connection::connect(&other.amqp_url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_delete(other.prefix.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+}
+
+async fn declare_durable(url: &str, name: &str) {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(name.into(), durable, FieldTable::default()).await.unwrap();
+}

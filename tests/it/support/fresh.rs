@@ -1,0 +1,83 @@
+//! A database and a queue prefix of a test's own, so that tests run side by side.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use leveret::sandbox::Sandbox;
+use sha2::{Digest, Sha256};
+
+use super::shared;
+
+/// A migrated database and a prefix that nobody else uses. The database is dropped at the end of the test; its queues stay until the
+/// servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test needs.
+pub(crate) struct Fresh {
+    pub(crate) database_url: String,
+    pub(crate) amqp_url: String,
+    pub(crate) prefix: String,
+    sandbox: Sandbox,
+}
+
+impl Fresh {
+    /// On the servers that all tests share.
+    pub(crate) async fn new() -> Self {
+        Self::on(shared()).await
+    }
+
+    /// On these servers.
+    pub(crate) async fn on(sandbox: &Sandbox) -> Self {
+        let template = template(sandbox).await;
+        let prefix = format!("t{:016x}", fastrand::u64(..));
+        let database_url = sandbox.create_database(&prefix, Some(&template)).unwrap();
+        Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() }
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Err(error) = self.sandbox.drop_database(&self.prefix) {
+            eprintln!("a database is left behind: {error:#}");
+        }
+    }
+}
+
+/// The database that others are copies of. Its name says which migrations it went through, so that changed ones give a new template.
+async fn template(sandbox: &Sandbox) -> String {
+    let fingerprint = migrations_fingerprint();
+    let name = format!("template_{fingerprint}");
+    // It is not there yet if somebody else runs the servers.
+    fs::create_dir_all(sandbox.directory()).unwrap();
+    let lock = File::create(sandbox.directory().join("template.lock")).unwrap();
+    lock.lock().unwrap();
+    if !sandbox.has_database(&name).unwrap() {
+        let draft = format!("draft_{fingerprint}");
+        sandbox.drop_database(&draft).unwrap();
+        let url = sandbox.create_database(&draft, None).unwrap();
+        prepare_template(&url).await;
+        sandbox.rename_database(&draft, &name).unwrap();
+    }
+    name
+}
+
+/// Brings the template to the newest schema; leaves no connection open, or it could not be copied.
+async fn prepare_template(url: &str) {
+    leveret::store::migrate::run(url).await.unwrap();
+}
+
+fn migrations_fingerprint() -> String {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"), &mut files);
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.as_os_str().as_encoded_bytes());
+        hash.update(fs::read(&file).unwrap());
+    }
+    hex::encode(&hash.finalize()[..6])
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { collect(&path, files) } else { files.push(path) }
+    }
+}

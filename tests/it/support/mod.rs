@@ -1,0 +1,14 @@
+//! What integration tests stand on: servers, a database and a queue prefix of their own, our program as a process, and patience.
+
+// `allow`, not `expect`: which of these a build uses changes with every test that is written.
+#![allow(dead_code, unused_imports, reason = "the tests of crashes, which need all of it, come with the worker")]
+
+mod eventually;
+mod fresh;
+mod program;
+mod servers;
+
+pub(crate) use eventually::eventually;
+pub(crate) use fresh::Fresh;
+pub(crate) use program::Program;
+pub(crate) use servers::{Private, shared};

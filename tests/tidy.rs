@@ -1,0 +1,248 @@
+//! The walls a single crate does not have: floors, homes of outside crates, first lines, sizes, and what must be absent.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the sources must fail")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
+const FLOORS: [(&str, u8); 19] = [
+    ("resilience", 0),
+    ("contract", 0),
+    ("config", 0),
+    ("telemetry", 0),
+    ("definition", 0),
+    ("engine", 1),
+    ("testkit", 1),
+    ("store", 2),
+    ("broker", 2),
+    ("step", 3),
+    ("handlers", 3),
+    ("app", 3),
+    ("client", 3),
+    ("roles", 4),
+    ("http", 4),
+    ("cli", 5),
+    ("sandbox", 5),
+    ("main", 5),
+    ("lib", 5),
+];
+
+/// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
+const PEERS: [(&str, &str); 9] = [
+    ("definition", "resilience"),
+    ("config", "resilience"),
+    ("config", "contract"),
+    ("telemetry", "config"),
+    ("testkit", "engine"),
+    ("step", "app"),
+    ("step", "handlers"),
+    ("app", "handlers"),
+    ("cli", "sandbox"),
+];
+
+/// A room may reach one floor up here, and the reason.
+// telemetry counts instances as the engine knows them; it is called by the floors above, never the other way round.
+const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
+
+/// Outside crates and the rooms that may name them.
+const HOMES: [(&str, &[&str]); 10] = [
+    ("diesel", &["store"]),
+    ("diesel_async", &["store"]),
+    ("diesel_migrations", &["store"]),
+    ("deadpool", &["store"]),
+    ("lapin", &["broker"]),
+    ("axum", &["http"]),
+    ("clap", &["cli"]),
+    ("anyhow", &["cli", "sandbox"]),
+    ("cel", &["definition"]),
+    ("saphyr_parser", &["definition"]),
+];
+
+/// No file is longer before its tests; the aim is 300.
+const LINES_MAX: usize = 400;
+/// Names that say nothing.
+const EMPTY_NAMES: [&str; 8] = ["utils", "util", "common", "helpers", "types", "manager", "service", "misc"];
+
+struct File {
+    path: PathBuf,
+    room: String,
+    /// Without comments and without the tests at its end.
+    code: String,
+    text: String,
+}
+
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    assert!(found.len() > 50, "the sources were not found");
+    found
+        .into_iter()
+        .map(|path| {
+            let inside = path.strip_prefix(&root).unwrap().with_extension("");
+            let room = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            let tested =
+                path.file_stem().is_some_and(|name| name == "tests") || inside.iter().any(|part| part == "tests");
+            let code = if tested { "" } else { text.split("#[cfg(test)]").next().unwrap() };
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            File { path, room, code, text }
+        })
+        .collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn floor(room: &str) -> u8 {
+    let known = FLOORS.iter().find(|(name, _)| *name == room);
+    known.unwrap_or_else(|| panic!("the room `{room}` stands on no floor: add it to FLOORS and to ARCHITECTURE.md")).1
+}
+
+/// Rooms named as `crate::room`, also inside `use crate::{a, b}`.
+fn rooms_used(code: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => used.extend(first_words(list)),
+            None => used.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()),
+        }
+    }
+    used.retain(|room| FLOORS.iter().any(|(name, _)| name == room));
+    used
+}
+
+/// The first word of each entry of `a, b::{c, d}, e}`.
+fn first_words(list: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut depth = 0;
+    let mut inside = false;
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                words.push(String::new());
+                inside = false;
+            }
+            ':' if depth == 0 => inside = true,
+            c if depth == 0 && !inside && (c.is_alphanumeric() || c == '_') => words.last_mut().unwrap().push(c),
+            _ => {}
+        }
+    }
+    words
+}
+
+#[test]
+fn every_room_uses_only_the_floors_below_it() {
+    let mut broken = Vec::new();
+    for file in files() {
+        for used in rooms_used(&file.code) {
+            let (from, to) = (file.room.as_str(), used.as_str());
+            let allowed = from == to
+                || from == "lib"
+                || floor(to) < floor(from)
+                || PEERS.contains(&(from, to))
+                || EXCEPTIONS.contains(&(from, to));
+            if !allowed {
+                broken.push(format!("{} uses `{to}`", file.path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_reader_of_imports_finds_rooms() {
+    assert_eq!(rooms_used("use crate::store::{self, X};"), ["store"]);
+    assert_eq!(rooms_used("use crate::{step, store};"), ["step", "store"]);
+    assert_eq!(rooms_used("crate::broker::Broker; crate::unknown::X"), ["broker"]);
+}
+
+#[test]
+fn outside_crates_stay_at_home() {
+    let mut broken = Vec::new();
+    for file in files() {
+        for (outside, homes) in HOMES {
+            let named = [format!("{outside}::"), format!("use {outside};")].iter().any(|name| {
+                file.code
+                    .match_indices(name.as_str())
+                    .any(|(at, _)| !file.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'))
+            });
+            if named && !homes.contains(&file.room.as_str()) {
+                broken.push(format!("{} names `{outside}`", file.path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn only_the_one_door_asks_the_engine() {
+    for file in files() {
+        let asks = ["engine::step(", "engine::start(", "engine::needs("].iter().any(|call| file.code.contains(call));
+        assert!(!asks || ["step", "testkit"].contains(&file.room.as_str()), "{} asks the engine", file.path.display());
+    }
+}
+
+#[test]
+fn decisions_are_not_async() {
+    for file in files().iter().filter(|file| floor(&file.room) <= 1) {
+        let waits = file.code.contains("async fn") || file.code.contains(".await");
+        assert!(!waits, "{} waits for something", file.path.display());
+    }
+}
+
+#[test]
+fn every_file_opens_by_saying_what_it_is_for() {
+    for file in files() {
+        assert!(file.text.starts_with("//! "), "{} does not say what it is for", file.path.display());
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for file in files().iter().filter(|file| !file.path.ends_with("schema.rs")) {
+        let tested =
+            file.path.file_stem().is_some_and(|name| name == "tests") || file.path.iter().any(|part| part == "tests");
+        let lines = file.text.split("#[cfg(test)]").next().unwrap().lines().count();
+        assert!(tested || lines <= LINES_MAX, "{} has {lines} lines", file.path.display());
+    }
+}
+
+#[test]
+fn names_say_something() {
+    for file in files() {
+        let name = file.path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!EMPTY_NAMES.contains(&name.as_str()), "{} has a name that says nothing", file.path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    for file in files() {
+        for word in ["todo!(", "unimplemented!(", "FIXME", "XXX", "dbg!("] {
+            assert!(!file.code.contains(word), "{} contains {word}", file.path.display());
+        }
+    }
+}
+
+#[test]
+fn documents_do_not_name_the_machine_they_were_written_on() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root.join(name)).unwrap_or_else(|_| panic!("{name} is missing"));
+        assert!(!text.contains("/root/") && !text.contains("../"), "{name} names a path outside the project");
+    }
+}
