@@ -147,7 +147,7 @@ impl Outgoing {
 pub enum Sent {
     /// The broker has taken it.
     Confirmed,
-    /// The broker has dropped it, because no queue is bound to its routing key: why.
+    /// It is nowhere: no queue is bound to its routing key, or it does not fit into the protocol. Why.
     Returned(String),
 }
 
