@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::delay;
-use super::message::Outgoing;
+use super::message::{Outgoing, SENT_AT};
 use crate::contract;
 
 /// Larger bodies are refused by RabbitMQ 4, together with the channel and everything on it.
@@ -59,6 +59,8 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
         headers.insert(short("header name", name)?, AMQPValue::LongString(value.as_str().into()));
     }
     headers.insert(short("header name", "schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
+    // The property `timestamp` knows seconds only; how long a command waited in its queue is a matter of milliseconds.
+    headers.insert(short("header name", SENT_AT)?, AMQPValue::LongLongInt(now.as_millisecond()));
     let mut properties = BasicProperties::default()
         .with_delivery_mode(DELIVERY_MODE)
         .with_content_type(short("content type", "application/json")?)

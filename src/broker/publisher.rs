@@ -16,12 +16,7 @@ use super::Shared;
 use super::envelope::{self, Envelope};
 use super::error::{Error, sort};
 use super::link::Link;
-<<<<<<< HEAD
-use super::message::{Exchange, Outgoing, SENT_AT, Sent};
-use crate::contract;
-=======
 use super::message::{Exchange, Outgoing, Sent};
->>>>>>> 87466b0e421c5ce5870c812248703bbc3616aae0
 
 /// Messages in one call of `publish`.
 pub const BATCH_MAX: usize = 500;
@@ -218,55 +213,11 @@ async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestam
         Err(reason) => return Outcome::without_answer(Ok(Some(reason))),
     };
     let options = BasicPublishOptions { mandatory: message.is_mandatory(), ..BasicPublishOptions::default() };
-<<<<<<< HEAD
-    let confirm = channel
-        .basic_publish(exchange, key, options, &message.body, properties)
-        .await
-        .map_err(|error| sort("publish", &error))?;
-    confirm.await.map_err(|error| sort("publish", &error))
-}
-
-/// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
-fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
-    let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
-    match (remaining.and_then(delay::rung), message.queue()) {
-        (Some(rung), Some(queue)) => (rung.name(prefix), queue.physical(prefix)),
-        (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
-    }
-}
-
-fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Error> {
-    let mut headers = FieldTable::default();
-    for (name, value) in &message.headers {
-        headers.insert(short(name)?, AMQPValue::LongString(value.as_str().into()));
-    }
-    headers.insert(short("schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
-    // The property `timestamp` knows seconds only; how long a command waited in its queue is a matter of milliseconds.
-    headers.insert(short(SENT_AT)?, AMQPValue::LongLongInt(now.as_millisecond()));
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(DELIVERY_MODE)
-        .with_content_type(short("application/json")?)
-        .with_message_id(short(&message.message_id())?)
-        .with_type(short(&message.kind)?)
-        .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
-        .with_headers(headers);
-    if let Some(app_id) = &message.app_id {
-        properties = properties.with_app_id(short(app_id)?);
-    }
-    if let Some(reply_to) = &message.reply_to {
-        properties = properties.with_reply_to(short(reply_to)?);
-    }
-    if let Some(correlation_id) = &message.correlation_id {
-        properties = properties.with_correlation_id(short(correlation_id)?);
-    }
-    Ok(properties)
-=======
     let confirmed = match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
     confirmed.map_or_else(|error| Outcome::without_answer(Err(sort("publish", &error))), Outcome::read)
->>>>>>> 87466b0e421c5ce5870c812248703bbc3616aae0
 }
 
 /// The channel in hand if it still works, a new one otherwise.
