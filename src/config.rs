@@ -187,8 +187,8 @@ section! {
     Log {
         /// `pretty` for people, `json` for machines.
         format: LogFormat = LogFormat::Pretty,
-        /// A filter as in `info,leveret=debug`.
-        filter: String = "info".into(),
+        /// A filter as in `info,leveret=debug`. `lapin=off` belongs to it: that library logs whole messages, bodies included.
+        filter: String = "info,lapin=off".into(),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Position {
     pub instance: Instance,
     /// The database's time.
     pub now: Timestamp,
+    /// The kind of the activity, or of the command, that the commit was about; empty where it was read.
+    pub kind: &'static str,
     /// Whether a follow-up command was committed with it, so that the holder has nothing more to do.
     pub followed: bool,
 }
@@ -88,7 +90,7 @@ pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::
     let loaded = instances::find(&mut conn, id).await?;
     Ok(loaded.map(|loaded| {
         app.clock.observe(loaded.now);
-        Position { instance: loaded.instance, now: loaded.now, followed: false }
+        Position { instance: loaded.instance, now: loaded.now, kind: "", followed: false }
     }))
 }
 
@@ -217,7 +219,7 @@ fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'stati
     }
     telemetry::count_step(kind, &write.instance);
     app.hand_over(write.outbox);
-    Position { instance: write.instance, now, followed }
+    Position { instance: write.instance, now, kind, followed }
 }
 
 /// Whether this process can take the next step of an instance itself.

@@ -1,5 +1,8 @@
 //! Logs and metrics: how they are set up, and the one list of their names.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -8,8 +11,10 @@ use crate::engine::{Instance, Status};
 
 /// Steps committed, by kind of activity or command.
 pub const STEPS: &str = "leveret_steps_total";
-/// Time of one step from decision to commit, by kind.
+/// Time of one step from decision to commit, by kind of activity and outcome.
 pub const STEP_SECONDS: &str = "leveret_step_duration_seconds";
+/// Time a step command waited between publisher and worker; delayed ones apart.
+pub const QUEUE_WAIT: &str = "leveret_queue_wait_seconds";
 /// Steps of one stride.
 pub const STRIDE_STEPS: &str = "leveret_stride_steps";
 /// Instances that ended, by status.
@@ -104,6 +109,23 @@ pub fn count_delivery(queue: &str, redelivered: bool) {
 pub fn count_published(confirmed: usize, returned: usize) {
     metrics::counter!(PUBLISHED, "outcome" => "confirmed").increment(confirmed as u64);
     metrics::counter!(PUBLISHED, "outcome" => "returned").increment(returned as u64);
+}
+
+/// Records one step: how long it took from decision to commit, and how it ended.
+pub fn observe_step(kind: &'static str, outcome: &'static str, took: Duration) {
+    metrics::histogram!(STEP_SECONDS, "kind" => kind, "outcome" => outcome).record(took);
+}
+
+/// Records how long a step command waited in its queue, if it says when it was sent.
+pub fn observe_queue_wait(sent_at: Option<&String>, now: Timestamp) {
+    let Some(sent_at) = sent_at.and_then(|millis| millis.parse::<i64>().ok()) else { return };
+    let waited = now.as_millisecond().saturating_sub(sent_at).max(0);
+    metrics::histogram!(QUEUE_WAIT).record(waited as f64 / 1_000.0);
+}
+
+/// Records how late a timer was fired.
+pub fn observe_lateness(due_at: Timestamp, now: Timestamp) {
+    metrics::histogram!(TIMER_LATENESS).record(now.duration_since(due_at).as_secs_f64().max(0.0));
 }
 
 /// Records the length of a stride.

@@ -21,6 +21,9 @@ import pika.exceptions
 # So small that a payment follows its order within a fraction of a second.
 GROUP = 25
 PERSISTENT = 2
+# Seconds: how long orders may wait in their queue before late payments are sent anyway, and between two looks.
+TAKEN_WITHIN = 60
+LOOK_EVERY = 0.5
 
 
 def properties(message):
@@ -63,6 +66,14 @@ class Publisher:
                     self.publish(message)
                     self.counts[when] += 1
 
+    def wait_until_taken(self):
+        """Until the queue of commands is empty, or a minute is over. The broker hears from us meanwhile, or it would take us
+        for dead."""
+        for _ in range(int(TAKEN_WITHIN / LOOK_EVERY)):
+            if self.channel.queue_declare(self.exchange, passive=True).method.message_count == 0:
+                return
+            self.connection.sleep(LOOK_EVERY)
+
 
 def read(path, limit):
     with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
@@ -78,7 +89,8 @@ def run(arguments):
         publisher.publish_all(group, "first")
         publisher.publish_all(group, "then")
     took = time.monotonic() - began
-    # The broker hears from us meanwhile, or it would take us for dead.
+    # Late means after the order gave up, and on a slow machine orders begin when their turn comes.
+    publisher.wait_until_taken()
     publisher.connection.sleep(arguments.late_after)
     publisher.publish_all(orders, "late")
     publisher.connection.close()

@@ -2,17 +2,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
 use futures_util::StreamExt;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::declare::{self, short};
-use super::delivery::Delivery;
+use super::delivery::{Delivery, REQUEUE};
 use super::error::{Error, sort};
 use super::link::{Link, REPAIR_AFTER};
 use super::message::Queue;
@@ -22,6 +24,10 @@ use super::{Shared, supervisor, topology};
 const ANSWER_FOR: Duration = Duration::from_secs(10);
 /// A subscription that lasted this long was a good one: the next wait is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// If nothing comes for this long, the subscription is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(15);
+/// The same, if a queue was found missing.
+const RENEW_SOON: Duration = Duration::from_millis(200);
 
 /// The deliveries of one queue.
 pub struct Deliveries {
@@ -32,6 +38,8 @@ pub struct Deliveries {
     waits: ExponentialBackoff,
     /// The last failure that was logged.
     complaint: Option<String>,
+    /// Whether it has never been subscribed.
+    is_new: bool,
 }
 
 enum State {
@@ -48,6 +56,48 @@ struct Subscription {
     channel: Channel,
     consumer: Consumer,
     since: Instant,
+    /// Unanswered deliveries.
+    open: Arc<AtomicUsize>,
+    /// When to subscribe anew if nothing comes.
+    renew_at: Instant,
+    /// Changes when this process finds a queue missing.
+    missing: watch::Receiver<u64>,
+}
+
+/// What a subscription has to tell.
+enum Event {
+    Delivered(Box<lapin::message::Delivery>),
+    Lost(Error),
+    /// Nothing has come for a while.
+    Idle,
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Event {
+        loop {
+            tokio::select! {
+                biased;
+                item = self.consumer.next() => {
+                    self.renew_at = Instant::now() + RENEW_AFTER;
+                    return match item {
+                        Some(Ok(delivery)) => Event::Delivered(Box::new(delivery)),
+                        Some(Err(error)) => Event::Lost(sort("consume", &error)),
+                        None => Event::Lost(Error::Unavailable("it ended the subscription".into())),
+                    };
+                }
+                () = self.link.lost.cancelled() => {
+                    return Event::Lost(Error::Unavailable("the connection broke".into()));
+                }
+                Ok(()) = self.missing.changed() => self.renew_at = Instant::now() + RENEW_SOON,
+                () = sleep_until(self.renew_at) => {
+                    if self.open.load(Ordering::Relaxed) == 0 {
+                        return Event::Idle;
+                    }
+                    self.renew_at = Instant::now() + RENEW_AFTER;
+                }
+            }
+        }
+    }
 }
 
 impl Deliveries {
@@ -55,7 +105,7 @@ impl Deliveries {
         // Without a limit the library would buffer the whole queue.
         let prefetch = prefetch.max(1);
         let state = State::Subscribing(subscribing(&shared, &queue, prefetch, Duration::ZERO));
-        Self { shared, queue, prefetch, state, waits: supervisor::waits().build(), complaint: None }
+        Self { shared, queue, prefetch, state, waits: supervisor::waits().build(), complaint: None, is_new: true }
     }
 
     /// The next delivery, however long it takes; `None` only after [`Deliveries::cancel`] or the broker's stop.
@@ -85,8 +135,10 @@ impl Deliveries {
             State::Subscribing(subscribing) => {
                 match subscribing.await {
                     Ok(subscription) => {
-                        tracing::info!(queue = ?self.queue, "consuming");
-                        self.complaint = None;
+                        if self.is_new || self.complaint.take().is_some() {
+                            tracing::info!(queue = ?self.queue, "consuming");
+                        }
+                        self.is_new = false;
                         self.state = State::Subscribed(Box::new(subscription));
                     }
                     Err(error) => self.retry_after(&error),
@@ -94,26 +146,29 @@ impl Deliveries {
                 None
             }
             State::Subscribed(subscription) => {
-                let item = tokio::select! {
-                    item = subscription.consumer.next() => item,
-                    () = subscription.link.lost.cancelled() => None,
-                };
-                match item {
-                    Some(Ok(delivery)) => {
-                        Some(Delivery::new(self.queue.clone(), subscription.channel.clone(), delivery))
+                match subscription.next().await {
+                    Event::Delivered(delivery) => {
+                        let Subscription { channel, open, .. } = &**subscription;
+                        return Some(Delivery::new(self.queue.clone(), channel.clone(), open.clone(), *delivery));
                     }
-                    Some(Err(error)) => {
-                        let error = sort("consume", &error);
-                        self.resubscribe(&error);
-                        None
-                    }
-                    None => {
-                        self.resubscribe(&Error::Unavailable("the broker ended the subscription".into()));
-                        None
-                    }
+                    Event::Lost(error) => self.resubscribe(&error),
+                    Event::Idle => self.renew(),
                 }
+                None
             }
         }
+    }
+
+    /// RabbitMQ forgets a subscription without a word when its queue is deleted and declared again at once, and its
+    /// numbers do not show it. Nothing is lost by asking anew while there is nothing to do.
+    fn renew(&mut self) {
+        let next = subscribing(&self.shared, &self.queue, self.prefetch, Duration::ZERO);
+        let State::Subscribed(old) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
+        self.state = State::Subscribing(Box::pin(async move {
+            // If it cannot be ended in time, its channel is closed when it is dropped.
+            let _ = timeout(ANSWER_FOR, give_back(old)).await;
+            next.await
+        }));
     }
 
     fn resubscribe(&mut self, error: &Error) {
@@ -144,12 +199,12 @@ impl Deliveries {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else {
             return Vec::new();
         };
-        let Subscription { channel, mut consumer, .. } = *subscription;
+        let Subscription { channel, mut consumer, open, .. } = *subscription;
         let mut rest = Vec::new();
         let ending = async {
             if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_ok() {
                 while let Some(Ok(delivery)) = consumer.next().await {
-                    rest.push(Delivery::new(self.queue.clone(), channel.clone(), delivery));
+                    rest.push(Delivery::new(self.queue.clone(), channel.clone(), open.clone(), delivery));
                 }
             }
         };
@@ -175,8 +230,7 @@ async fn give_back(mut subscription: Box<Subscription>) {
         return;
     }
     while let Some(Ok(delivery)) = consumer.next().await {
-        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        if channel.basic_nack(delivery.delivery_tag, options).await.is_err() {
+        if channel.basic_nack(delivery.delivery_tag, REQUEUE).await.is_err() {
             return;
         }
     }
@@ -202,6 +256,7 @@ async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u1
     if let Queue::Steps(lane) = queue {
         shared.remember_lane(lane);
     }
+    let missing = shared.missing.subscribe();
     let complaints = declare::declare(&link, &topology::queue(prefix, queue)).await?;
     if !complaints.is_empty() {
         return Err(Error::Mismatch(complaints.join("; ")));
@@ -219,5 +274,7 @@ async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u1
         .map_err(|_| Error::Unavailable(format!("no subscription within {ANSWER_FOR:?}")))?
         .map_err(|error| sort("subscribe", &error))?
         .ok_or_else(|| Error::Bug("the queue's name is too long".into()))?;
-    Ok(Subscription { link, channel, consumer, since: Instant::now() })
+    let since = Instant::now();
+    let open = Arc::new(AtomicUsize::new(0));
+    Ok(Subscription { link, channel, consumer, since, open, renew_at: since + RENEW_AFTER, missing })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
 use super::error::{Error, is_missing, sort};
@@ -34,7 +34,7 @@ pub(super) async fn declare(link: &Link, declarations: &[Declaration]) -> Result
     let mut channel = link.channel().await?;
     for declaration in declarations {
         if let Err(error) = apply(&channel, declaration, Aim::Declare).await {
-            complaints.push(explain(link, "declare", &error)?);
+            complaints.push(explain(link, &error)?);
             channel = link.channel().await?;
         }
     }
@@ -51,7 +51,7 @@ pub(super) async fn compare(link: &Link, declarations: &[Declaration]) -> Result
     for declaration in declarations.iter().filter(|declaration| !matches!(declaration, Declaration::Binding { .. })) {
         for aim in [Aim::Look, Aim::Declare] {
             if let Err(error) = apply(&channel, declaration, aim).await {
-                differences.push(explain(link, "compare", &error)?);
+                differences.push(explain(link, &error)?);
                 channel = link.channel().await?;
                 break;
             }
@@ -60,16 +60,16 @@ pub(super) async fn compare(link: &Link, declarations: &[Declaration]) -> Result
     Ok(differences)
 }
 
-/// Messages in a queue that wait for a consumer; none in a queue that does not exist.
+/// The state of a queue, if it exists.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the broker does not answer.
-pub(super) async fn depth(link: &Link, queue: &str) -> Result<u64, Error> {
+pub(super) async fn look(link: &Link, queue: &str) -> Result<Option<lapin::Queue>, Error> {
     let channel = link.channel().await?;
     let looked = channel.queue_declare(short(queue)?, QueueDeclareOptions::durable().passive(), FieldTable::default());
     match within(looked).await? {
-        Ok(state) => Ok(u64::from(state.message_count())),
-        Err(error) if is_missing(&error) => Ok(0),
+        Ok(state) => Ok(Some(state)),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(sort("look at a queue", &error)),
     }
 }
@@ -83,13 +83,15 @@ pub(super) fn short(text: &str) -> Result<ShortString, Error> {
 }
 
 /// An error of one channel becomes a sentence; an error of the connection stays one.
-fn explain(link: &Link, doing: &str, error: &Failure) -> Result<String, Error> {
+fn explain(link: &Link, error: &Failure) -> Result<String, Error> {
     match error {
         Failure::Ours(error) => Err(error.clone()),
-        Failure::Theirs(error) if link.is_open() && error.is_amqp_soft_error() => Ok(match sort(doing, error) {
-            Error::Mismatch(text) | Error::Unavailable(text) | Error::Bug(text) => text,
-        }),
-        Failure::Theirs(error) => Err(sort(doing, error)),
+        Failure::Theirs(error) => match error.kind() {
+            ErrorKind::ProtocolError(amqp) if link.is_open() && error.is_amqp_soft_error() => {
+                Ok(amqp.get_message().to_string())
+            }
+            _ => Err(sort("declare", error)),
+        },
     }
 }
 

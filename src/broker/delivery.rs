@@ -1,8 +1,11 @@
 //! A message on loan from the broker.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -17,9 +20,10 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_MAX: usize = 4_096;
 /// An answer must be written within this time.
 const ANSWER_FOR: Duration = Duration::from_secs(5);
+pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
-/// A message that is ours until it is acknowledged, requeued, or the connection breaks. Everything in it comes from
-/// outside and is bounded by nothing but the broker, except the headers.
+/// A message that is ours until it is acknowledged or requeued, dropped (which requeues it), or the connection breaks.
+/// Everything in it comes from outside and is bounded by nothing but the broker, except the headers.
 pub struct Delivery {
     /// Where it was consumed.
     pub queue: Queue,
@@ -52,14 +56,34 @@ pub struct Delivery {
     lease: Lease,
 }
 
-/// The right to answer.
+/// The right to answer, once.
 struct Lease {
     channel: Channel,
     tag: u64,
+    answered: bool,
+    /// Unanswered deliveries of the same subscription.
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Lease {
+    /// Whoever panics or is aborted holds nothing back. The first poll queues the frame; nobody waits for more.
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            let _ = self.channel.basic_nack(self.tag, REQUEUE).now_or_never();
+        }
+    }
 }
 
 impl Delivery {
-    pub(super) fn new(queue: Queue, channel: Channel, delivery: lapin::message::Delivery) -> Self {
+    /// `open` counts the unanswered deliveries of the subscription, this one included.
+    pub(super) fn new(
+        queue: Queue,
+        channel: Channel,
+        open: Arc<AtomicUsize>,
+        delivery: lapin::message::Delivery,
+    ) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
         let properties = &delivery.properties;
         let text = |property: &Option<ShortString>| property.as_ref().map(ToString::to_string);
         let headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
@@ -77,7 +101,7 @@ impl Delivery {
             timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
             schema: headers.get("schema").and_then(|text| text.parse().ok()),
             headers,
-            lease: Lease { channel, tag: delivery.delivery_tag },
+            lease: Lease { channel, tag: delivery.delivery_tag, answered: false, open },
             body: delivery.data,
         }
     }
@@ -86,8 +110,9 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the answer could not be written in time; it will be delivered again, or not.
-    pub async fn ack(self) -> Result<bool, Error> {
-        let Lease { channel, tag } = &self.lease;
+    pub async fn ack(mut self) -> Result<bool, Error> {
+        self.lease.answered = true;
+        let Lease { channel, tag, .. } = &self.lease;
         match timeout(ANSWER_FOR, channel.basic_ack(*tag, BasicAckOptions::default())).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => {
@@ -102,10 +127,10 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the connection broke, which gives it back as well.
-    pub async fn requeue(self) -> Result<(), Error> {
-        let Lease { channel, tag } = &self.lease;
-        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        timeout(ANSWER_FOR, channel.basic_nack(*tag, options))
+    pub async fn requeue(mut self) -> Result<(), Error> {
+        self.lease.answered = true;
+        let Lease { channel, tag, .. } = &self.lease;
+        timeout(ANSWER_FOR, channel.basic_nack(*tag, REQUEUE))
             .await
             .map_err(|_| Error::Unavailable(format!("not given back within {ANSWER_FOR:?}")))?
             .map_err(|error| sort("give back a delivery", &error))

@@ -27,6 +27,7 @@ pub(super) fn sort(doing: &str, error: &lapin::Error) -> Error {
         ErrorKind::ProtocolError(amqp) if amqp.get_id() == MISMATCH_CODE => {
             Error::Mismatch(format!("{doing}: {}", amqp.get_message()))
         }
+        ErrorKind::ProtocolError(amqp) => Error::Unavailable(format!("{doing}: {}", amqp.get_message())),
         _ => Error::Unavailable(format!("{doing}: {error}")),
     }
 }

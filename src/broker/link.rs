@@ -8,8 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::declare;
@@ -31,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) const REPAIR_AFTER: Duration = Duration::from_secs(30);
 /// Lanes remembered as declared; beyond this all are declared again.
 const LANES_MAX: usize = 1_024;
+
+/// What a client says first.
+const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// What a connection is for: RabbitMQ blocks only those that publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +71,12 @@ impl Link {
         let uri = read_url(url)?;
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{name} {}", purpose.name()).into());
-        let connection = timeout(CONNECT_FOR, Connection::connect_uri(uri, properties))
-            .await
-            .map_err(|_| Error::Unavailable(format!("no handshake within {CONNECT_FOR:?}")))?
-            .map_err(|error| sort("connect", &error))?;
+        let Ok(connected) = timeout(CONNECT_FOR, Connection::connect_uri(uri.clone(), properties)).await else {
+            tracing::warn!(connection = purpose.name(), "the broker did not answer within {CONNECT_FOR:?}");
+            answer_of(&uri).await;
+            return Err(Error::Unavailable("it was silent".into()));
+        };
+        let connection = connected.map_err(|error| sort("connect", &error))?;
         Ok(Arc::new(Link {
             connection,
             lost: CancellationToken::new(),
@@ -154,6 +161,8 @@ impl Link {
                     tracing::info!("the broker takes messages again");
                     self.blocked.store(false, Ordering::Relaxed);
                 }
+                // The library reports the end of a mere channel here as well; its owner knows.
+                Ok(Some(Event::Error(error))) if error.is_amqp_soft_error() => {}
                 Ok(Some(Event::Error(error))) => {
                     tracing::warn!(%error, "the connection to the broker broke");
                     break;
@@ -171,6 +180,23 @@ impl Link {
         if timeout(CLOSE_FOR, self.connection.close(200, "bye".into())).await.is_err() {
             tracing::debug!("the broker did not answer the goodbye");
         }
+    }
+}
+
+/// Resolves when the peer answers anything at all. The library keeps a thread and its buffers for each handshake that
+/// is never answered, so the next one is not begun before.
+async fn answer_of(uri: &AMQPUri) {
+    let address = (uri.authority.host.as_str(), uri.authority.port);
+    loop {
+        let probe = async {
+            let mut peer = TcpStream::connect(address).await?;
+            peer.write_all(PROTOCOL_HEADER).await?;
+            peer.read_u8().await
+        };
+        if timeout(OPEN_FOR, probe).await.is_ok() {
+            return;
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 

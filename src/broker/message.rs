@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// The header that says when a message was published, in milliseconds since 1970 by the database's clock.
+pub const SENT_AT: &str = "sent_at";
+
 /// Where something is published. The physical name carries the configured prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Exchange {
@@ -144,7 +147,7 @@ impl Outgoing {
 pub enum Sent {
     /// The broker has taken it.
     Confirmed,
-    /// The broker has dropped it, because no queue is bound to its routing key: why.
+    /// It is nowhere: no queue is bound to its routing key, or it does not fit into the protocol. Why.
     Returned(String),
 }
 

@@ -16,6 +16,7 @@ mod consumer;
 mod declare;
 pub mod delay;
 mod delivery;
+mod envelope;
 mod error;
 mod link;
 mod message;
@@ -25,10 +26,11 @@ pub mod topology;
 
 pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
+pub use envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 pub use error::Error;
 pub use link::without_password;
 use link::{Link, Purpose};
-pub use message::{Exchange, Outgoing, Queue, Sent};
+pub use message::{Exchange, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::BATCH_MAX;
 use publisher::{JOBS_MAX, Job};
 
@@ -75,6 +77,8 @@ struct Shared {
     publishers: Vec<mpsc::Sender<Job>>,
     turn: AtomicUsize,
     lanes: Mutex<BTreeSet<String>>,
+    /// Raised when a message to one of our own queues came back: consumers have to look after themselves.
+    missing: watch::Sender<u64>,
 }
 
 /// Where the connection of one purpose is found, if there is one.
@@ -171,6 +175,7 @@ impl Broker {
             publishers,
             turn: AtomicUsize::new(0),
             lanes: Mutex::default(),
+            missing: watch::Sender::new(0),
         });
         (Broker { shared: shared.clone() }, supervisor::run(shared, queues))
     }
@@ -180,7 +185,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if any of it was not confirmed: it may have been taken or not, publish all of it again.
-    /// [`Error::Bug`] for a batch that is too long, or holds a name that is.
+    /// [`Error::Bug`] for a batch that is too long.
     pub async fn publish(&self, batch: Vec<Outgoing>) -> Result<Vec<Sent>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -224,7 +229,8 @@ impl Broker {
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
         let link = self.shared.publishing_link()?;
-        declare::depth(&link, &queue.physical(&self.shared.options.prefix)).await
+        let state = declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?;
+        Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
     /// Compares what is on the broker with what has to be: a sentence for each thing that is missing or different.

@@ -8,18 +8,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
-use super::declare::short;
-use super::delay;
+use super::envelope::{self, Envelope};
 use super::error::{Error, sort};
 use super::link::Link;
 use super::message::{Exchange, Outgoing, Sent};
-use crate::contract;
 
 /// Messages in one call of `publish`.
 pub const BATCH_MAX: usize = 500;
@@ -27,8 +24,6 @@ pub const BATCH_MAX: usize = 500;
 pub(super) const JOBS_MAX: usize = 64;
 /// A group is not made longer once it has this many messages.
 const GROUP_MAX: usize = 500;
-/// Persistent.
-const DELIVERY_MODE: u8 = 2;
 /// An abandoned channel is closed within this time, or left to the connection's end.
 const CLOSE_FOR: Duration = Duration::from_secs(2);
 
@@ -38,6 +33,36 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Vec<Sent>, Error>>,
     /// Nobody waits any more after this.
     pub(super) until: Instant,
+}
+
+/// Whether a message was taken, or why it cannot be sent at all.
+type Settled = Result<Option<String>, Error>;
+
+/// What the broker said to one message.
+struct Outcome {
+    settled: Settled,
+    /// A message that came back, by its id, and why: not always the same message, because the library hangs it on
+    /// whatever confirm comes next.
+    returned: Option<(String, String)>,
+}
+
+impl Outcome {
+    fn without_answer(settled: Settled) -> Self {
+        Self { settled, returned: None }
+    }
+
+    fn read(confirmation: Confirmation) -> Self {
+        let settled = match &confirmation {
+            Confirmation::Ack(_) => Ok(None),
+            Confirmation::Nack(_) => Err(Error::Unavailable("it refused a message".into())),
+            Confirmation::NotRequested => Err(Error::Bug("the channel is not in confirm mode".into())),
+        };
+        let returned = confirmation.take_message().map(|message| {
+            let id = message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
+            (id, format!("{} {}", message.reply_code, message.reply_text))
+        });
+        Self { settled, returned }
+    }
 }
 
 /// A confirm channel and the connection it belongs to.
@@ -119,7 +144,11 @@ async fn publish(
     let line = ensure_line(shared, line).await?;
     for lane in lanes(batches) {
         shared.remember_lane(lane);
-        line.link.ensure_lane(&shared.options.prefix, lane).await?;
+        match line.link.ensure_lane(&shared.options.prefix, lane).await {
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            // The messages of a lane that cannot be come back one by one.
+            Ok(()) | Err(Error::Mismatch(_) | Error::Bug(_)) => {}
+        }
     }
     let now = shared.clock.now();
     let sending =
@@ -130,9 +159,21 @@ async fn publish(
     };
     let outcomes =
         outcomes.map_err(|_| Error::Unavailable(format!("no confirm within {:?}", shared.options.confirm_timeout)))?;
-    let (settled, returned) = settle(outcomes);
+    let mut returned = HashMap::new();
+    let mut settled = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        settled.push(outcome.settled);
+        returned.extend(outcome.returned);
+    }
     if !returned.is_empty() {
         line.link.forget_declared();
+        if batches
+            .iter()
+            .flatten()
+            .any(|message| message.queue().is_some() && returned.contains_key(&message.message_id()))
+        {
+            shared.missing.send_modify(|times| *times += 1);
+        }
     }
     if !line.channel.status().connected() {
         // The broker closed the channel, perhaps because an exchange is gone.
@@ -147,39 +188,16 @@ async fn publish(
 /// The part of one batch in what became of the group.
 fn share(
     batch: &[Outgoing],
-    settled: &mut impl Iterator<Item = Result<(), Error>>,
+    settled: &mut impl Iterator<Item = Settled>,
     returned: &HashMap<String, String>,
 ) -> Result<Vec<Sent>, Error> {
     // All of the batch's part has to be taken, also behind an error.
-    let part: Vec<Result<(), Error>> = settled.take(batch.len()).collect();
-    let ids = batch.iter().map(Outgoing::message_id);
-    part.into_iter()
-        .zip(ids)
-        .map(|(result, id)| result.map(|()| returned.get(&id).cloned().map_or(Sent::Confirmed, Sent::Returned)))
-        .collect()
-}
-
-/// Whether each message was taken; and which came back, by message id, because the library may hang a returned
-/// message on the confirm of another one.
-fn settle(outcomes: Vec<Result<Confirmation, Error>>) -> (Vec<Result<(), Error>>, HashMap<String, String>) {
-    let mut returned = HashMap::new();
-    let settled = outcomes
-        .into_iter()
-        .map(|outcome| {
-            let confirmation = outcome?;
-            let verdict = match &confirmation {
-                Confirmation::Ack(_) => Ok(()),
-                Confirmation::Nack(_) => Err(Error::Unavailable("the broker refused a message".into())),
-                Confirmation::NotRequested => Err(Error::Bug("the channel is not in confirm mode".into())),
-            };
-            if let Some(message) = confirmation.take_message() {
-                let id = message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
-                returned.insert(id, format!("{} {}", message.reply_code, message.reply_text));
-            }
-            verdict
-        })
-        .collect();
-    (settled, returned)
+    let part: Vec<Settled> = settled.take(batch.len()).collect();
+    let results = part.into_iter().zip(batch).map(|(result, message)| {
+        let reason = result?.or_else(|| returned.get(&message.message_id()).cloned());
+        Ok(reason.map_or(Sent::Confirmed, Sent::Returned))
+    });
+    results.collect()
 }
 
 fn lanes(batches: &[Vec<Outgoing>]) -> BTreeSet<&str> {
@@ -189,49 +207,17 @@ fn lanes(batches: &[Vec<Outgoing>]) -> BTreeSet<&str> {
 
 /// Writes one message and waits for its confirm. Its first poll takes the delivery tag and queues the frames; all
 /// futures of a channel are polled by one task, so that tags and frames have the same order.
-async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> Result<Confirmation, Error> {
-    let (exchange, key) = route(prefix, message, now);
-    let (exchange, key, properties) = (short(&exchange)?, short(&key)?, properties(message, now)?);
+async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> Outcome {
+    let Envelope { exchange, routing_key, properties } = match envelope::seal(prefix, message, now) {
+        Ok(envelope) => envelope,
+        Err(reason) => return Outcome::without_answer(Ok(Some(reason))),
+    };
     let options = BasicPublishOptions { mandatory: message.is_mandatory(), ..BasicPublishOptions::default() };
-    let confirm = channel
-        .basic_publish(exchange, key, options, &message.body, properties)
-        .await
-        .map_err(|error| sort("publish", &error))?;
-    confirm.await.map_err(|error| sort("publish", &error))
-}
-
-/// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
-fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
-    let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
-    match (remaining.and_then(delay::rung), message.queue()) {
-        (Some(rung), Some(queue)) => (rung.name(prefix), queue.physical(prefix)),
-        (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
-    }
-}
-
-fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Error> {
-    let mut headers = FieldTable::default();
-    for (name, value) in &message.headers {
-        headers.insert(short(name)?, AMQPValue::LongString(value.as_str().into()));
-    }
-    headers.insert(short("schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(DELIVERY_MODE)
-        .with_content_type(short("application/json")?)
-        .with_message_id(short(&message.message_id())?)
-        .with_type(short(&message.kind)?)
-        .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
-        .with_headers(headers);
-    if let Some(app_id) = &message.app_id {
-        properties = properties.with_app_id(short(app_id)?);
-    }
-    if let Some(reply_to) = &message.reply_to {
-        properties = properties.with_reply_to(short(reply_to)?);
-    }
-    if let Some(correlation_id) = &message.correlation_id {
-        properties = properties.with_correlation_id(short(correlation_id)?);
-    }
-    Ok(properties)
+    let confirmed = match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    confirmed.map_or_else(|error| Outcome::without_answer(Err(sort("publish", &error))), Outcome::read)
 }
 
 /// The channel in hand if it still works, a new one otherwise.
@@ -257,5 +243,50 @@ async fn drop_line(line: Option<Line>) {
     if line.channel.status().connected() && !line.link.is_blocked() {
         // An abandoned channel may still hold confirms nobody waits for.
         let _ = timeout(CLOSE_FOR, line.channel.close(200, "bye".into())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn message(id: u128) -> Outgoing {
+        Outgoing {
+            id: Uuid::from_u128(id),
+            exchange: Exchange::Work,
+            routing_key: "nobody".into(),
+            kind: "call".into(),
+            app_id: None,
+            headers: BTreeMap::new(),
+            body: Vec::new(),
+            due_at: None,
+            reply_to: None,
+            correlation_id: None,
+            message_id: None,
+        }
+    }
+
+    #[test]
+    fn what_came_back_is_known_by_its_id_wherever_it_hung() {
+        let batches = [vec![message(1), message(2)], vec![message(3)]];
+        let returned = HashMap::from([(Uuid::from_u128(3).to_string(), "312 NO_ROUTE".to_owned())]);
+        let mut settled = vec![Ok(None), Ok(Some("too long".into())), Ok(None)].into_iter();
+        let first = share(&batches[0], &mut settled, &returned);
+        let second = share(&batches[1], &mut settled, &returned);
+        assert_eq!(first, Ok(vec![Sent::Confirmed, Sent::Returned("too long".into())]));
+        assert_eq!(second, Ok(vec![Sent::Returned("312 NO_ROUTE".into())]));
+    }
+
+    #[test]
+    fn a_refused_message_fails_its_own_batch_only() {
+        let batches = [vec![message(1), message(2)], vec![message(3)]];
+        let refused = Error::Unavailable("it refused a message".into());
+        let mut settled = vec![Err(refused.clone()), Ok(None), Ok(None)].into_iter();
+        assert_eq!(share(&batches[0], &mut settled, &HashMap::new()), Err(refused));
+        assert_eq!(share(&batches[1], &mut settled, &HashMap::new()), Ok(vec![Sent::Confirmed]));
     }
 }

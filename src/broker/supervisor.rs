@@ -16,8 +16,8 @@ use super::{Shared, declare, topology};
 
 /// The first wait after a failure.
 const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest wait after a failure, before jitter; short, so that everything goes on soon after the broker is back.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+/// The longest wait after a failure; jitter may double it. Short, so that everything goes on soon after the broker is back.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 /// A connection that lasted this long was a good one: the next wait is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Two repairs of the topology are at least this far apart.

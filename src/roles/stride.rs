@@ -72,7 +72,10 @@ pub async fn drive(app: &App, mut position: Position) -> Result<Held, Error> {
             || began.elapsed() >= app.config.worker.stride_for
             || app.stop.is_cancelled();
         let follow = if last { Follow::Always } else { Follow::IfNeeded };
-        match step::advance(app, &position, branch, follow).await? {
+        let decided = Instant::now();
+        let moved = step::advance(app, &position, branch, follow).await?;
+        telemetry::observe_step(kind(&moved), outcome(&moved), decided.elapsed());
+        match moved {
             Moved::To(next) => position = *next,
             Moved::Elsewhere => return look_again(app, position).await,
             Moved::Refused(refusal) => return refused(app, position, &refusal).await,
@@ -80,6 +83,22 @@ pub async fn drive(app: &App, mut position: Position) -> Result<Held, Error> {
     }
     telemetry::observe_stride(steps);
     Ok(Held::Done)
+}
+
+fn outcome(moved: &Moved) -> &'static str {
+    match moved {
+        Moved::To(_) => "committed",
+        Moved::Elsewhere => "lost",
+        Moved::Refused(_) => "refused",
+    }
+}
+
+/// The kind of activity a step was about, known once it is committed.
+fn kind(moved: &Moved) -> &'static str {
+    match moved {
+        Moved::To(position) => position.kind,
+        Moved::Elsewhere | Moved::Refused(_) => "unknown",
+    }
 }
 
 async fn refused(app: &App, position: Position, refusal: &Refusal) -> Result<Held, Error> {

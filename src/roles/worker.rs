@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::command::{self, Received};
 use super::stride::{self, Held};
 use crate::app::{App, rest};
-use crate::broker::{Delivery, Exchange, Outgoing, Queue};
+use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId, Refusal};
 use crate::step::{self, Delivered, Error, Moved, Origin, Started, Steer, Steered};
@@ -84,6 +84,9 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
         Ok(received) => received,
         Err(reason) => return bury(app, delivery, &reason, None).await,
     };
+    if let Command::Continue(_) = &received.command {
+        telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
+    }
     if let Command::Fire(fire) = &received.command {
         match wait_until_due(app, fire).await {
             Due::Now => {}
@@ -252,18 +255,20 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
     };
-    match app.broker.publish(vec![outgoing]).await {
-        Ok(_) => acknowledge(delivery).await,
-        // Not confirmed: keep the delivery. It comes again when this connection ends, as it is about to.
-        Err(error) => {
-            tracing::debug!(%error, "the broker is away; the delivery will come again");
-            tokio::select! {
-                () = app.broker.connected() => {}
-                () = app.stop.cancelled() => {}
-            }
-            requeue(delivery).await;
-        }
+    let failure = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
+        Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
+        Ok(Some(Sent::Returned(reason))) => reason,
+        Ok(None) => "no answer".into(),
+        Err(error) => error.to_string(),
+    };
+    // Not confirmed: the delivery is kept, and goes back once the broker is there again, but not in a hot loop.
+    tracing::debug!(failure, "a command could not be sent down the ladder; the delivery will come again");
+    rest(app, LATER).await;
+    tokio::select! {
+        () = app.broker.connected() => {}
+        () = app.stop.cancelled() => {}
     }
+    requeue(delivery).await;
 }
 
 async fn requeue(delivery: Delivery) {

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::contract;
 use crate::engine::{BranchId, Command, InstanceId, Refusal};
 use crate::store::{Transaction, instances};
+use crate::telemetry;
 
 /// How steering an instance ended.
 #[derive(Debug)]
@@ -96,6 +97,10 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Moved, Error> {
     match write_locked(app, transaction, InstanceId(fire.instance), command, None).await {
         // Deleted by retention since the hint was written: there is nothing left to do.
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(fire.bookmark))),
+        Ok(Moved::To(position)) => {
+            telemetry::observe_lateness(fire.due_at, position.now);
+            Ok(Moved::To(position))
+        }
         other => other,
     }
 }

@@ -1,0 +1,165 @@
+//! Addressing a message: where it goes now, and what is written on it. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use super::delay;
+use super::message::{Outgoing, SENT_AT};
+use crate::contract;
+
+/// Larger bodies are refused by RabbitMQ 4, together with the channel and everything on it.
+pub const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of all headers: they must fit into one frame, or the connection ends.
+pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// Persistent.
+const DELIVERY_MODE: u8 = 2;
+
+/// What the protocol wants besides the body.
+pub(super) struct Envelope {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+}
+
+/// Addresses a message at this moment.
+///
+/// # Errors
+/// Why it can never be sent; one such message must not hold up others.
+pub(super) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) -> Result<Envelope, String> {
+    if message.body.len() > BODY_MAX {
+        return Err(format!("a body of {} bytes is larger than {BODY_MAX}", message.body.len()));
+    }
+    let headers_bytes: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers_bytes > HEADERS_BYTES_MAX {
+        return Err(format!("headers of {headers_bytes} bytes are larger than {HEADERS_BYTES_MAX}"));
+    }
+    let (exchange, routing_key) = route(prefix, message, now);
+    Ok(Envelope {
+        exchange: short("exchange", &exchange)?,
+        routing_key: short("routing key", &routing_key)?,
+        properties: properties(message, now)?,
+    })
+}
+
+/// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
+fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
+    let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
+    match (remaining.and_then(delay::rung), message.queue()) {
+        (Some(rung), Some(queue)) => (rung.name(prefix), queue.physical(prefix)),
+        (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
+    }
+}
+
+fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, String> {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert(short("header name", name)?, AMQPValue::LongString(value.as_str().into()));
+    }
+    headers.insert(short("header name", "schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
+    // The property `timestamp` knows seconds only; how long a command waited in its queue is a matter of milliseconds.
+    headers.insert(short("header name", SENT_AT)?, AMQPValue::LongLongInt(now.as_millisecond()));
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(DELIVERY_MODE)
+        .with_content_type(short("content type", "application/json")?)
+        .with_message_id(short("message id", &message.message_id())?)
+        .with_type(short("type", &message.kind)?)
+        .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
+        .with_headers(headers);
+    if let Some(app_id) = &message.app_id {
+        properties = properties.with_app_id(short("app id", app_id)?);
+    }
+    if let Some(reply_to) = &message.reply_to {
+        properties = properties.with_reply_to(short("reply-to", reply_to)?);
+    }
+    if let Some(correlation_id) = &message.correlation_id {
+        properties = properties.with_correlation_id(short("correlation id", correlation_id)?);
+    }
+    Ok(properties)
+}
+
+fn short(what: &str, text: &str) -> Result<ShortString, String> {
+    ShortString::try_new(text).map_err(|_| format!("the {what} has {} bytes, 255 are possible", text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::SignedDuration;
+    use uuid::Uuid;
+
+    use super::super::message::Exchange;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn step(due_in_millis: Option<i64>) -> Outgoing {
+        Outgoing {
+            id: Uuid::nil(),
+            exchange: Exchange::Steps,
+            routing_key: "slow".into(),
+            kind: "continue".into(),
+            app_id: None,
+            headers: BTreeMap::new(),
+            body: Vec::new(),
+            due_at: due_in_millis.map(|millis| NOW + SignedDuration::from_millis(millis)),
+            reply_to: None,
+            correlation_id: None,
+            message_id: None,
+        }
+    }
+
+    fn routed(message: &Outgoing) -> (String, String) {
+        route("leveret", message, NOW)
+    }
+
+    #[test]
+    fn what_is_due_goes_straight_to_its_exchange() {
+        for due_in_millis in [None, Some(-5_000), Some(0), Some(60)] {
+            assert_eq!(routed(&step(due_in_millis)), ("leveret.steps".into(), "slow".into()), "{due_in_millis:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_wait_takes_the_ladder_to_its_queue() {
+        assert_eq!(routed(&step(Some(1_500))), ("leveret.delay.1s".into(), "leveret.steps.slow".into()));
+        let command = Outgoing { exchange: Exchange::Commands, routing_key: "message.paid".into(), ..step(Some(400)) };
+        assert_eq!(routed(&command), ("leveret.delay.250ms".into(), "leveret.commands".into()));
+    }
+
+    #[test]
+    fn an_event_never_waits() {
+        let event = Outgoing { exchange: Exchange::Events, routing_key: "order.done".into(), ..step(Some(5_000)) };
+        assert_eq!(routed(&event), ("leveret.events".into(), "order.done".into()));
+    }
+
+    #[test]
+    fn a_message_is_persistent_and_says_who_and_what_it_is() {
+        let message = Outgoing { message_id: Some("m-1".into()), app_id: Some("shop".into()), ..step(None) };
+        let properties = seal("leveret", &message, NOW).map(|envelope| envelope.properties).expect("sendable");
+        assert_eq!(properties.delivery_mode(), &Some(2));
+        assert_eq!(properties.message_id().as_ref().map(ShortString::as_str), Some("m-1"));
+        assert_eq!(properties.app_id().as_ref().map(ShortString::as_str), Some("shop"));
+        assert_eq!(properties.kind().as_ref().map(ShortString::as_str), Some("continue"));
+        assert!(properties.headers().as_ref().is_some_and(|headers| headers.contains_key("schema")));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_reason() {
+        let long = "x".repeat(256);
+        let refused = [
+            Outgoing { routing_key: long.clone(), ..step(None) },
+            Outgoing { routing_key: "x".repeat(250), ..step(Some(1_000)) },
+            Outgoing { correlation_id: Some(long.clone()), ..step(None) },
+            Outgoing { headers: BTreeMap::from([(long, String::new())]), ..step(None) },
+            Outgoing { headers: BTreeMap::from([("h".into(), "x".repeat(HEADERS_BYTES_MAX))]), ..step(None) },
+            Outgoing { body: vec![b' '; BODY_MAX + 1], ..step(None) },
+        ];
+        for message in refused {
+            assert!(seal("leveret", &message, NOW).is_err());
+        }
+    }
+}
