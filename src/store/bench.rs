@@ -21,7 +21,6 @@ pub async fn create_rows(conn: &mut Connection) -> Result<(), QueryError> {
 }
 
 mod table {
-    #![expect(missing_docs, reason = "the macro writes what cannot be documented")]
     diesel::table! {
         bench.rows (id) {
             id -> BigInt,
