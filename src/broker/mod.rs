@@ -113,7 +113,9 @@ impl Hub {
 
     fn offer(&self, purpose: Purpose, link: Arc<Link>) {
         if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
-            metrics::counter!("leveret_broker_reconnects_total", "connection" => purpose.name()).increment(1);
+            // The feature `client` alone records nothing.
+            #[cfg(feature = "server")]
+            metrics::counter!(crate::telemetry::BROKER_RECONNECTS, "connection" => purpose.name()).increment(1);
         }
         tracing::info!(connection = purpose.name(), "connected to the broker");
         self.link.send_replace(Some(link));
