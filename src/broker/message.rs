@@ -68,6 +68,8 @@ pub enum Queue {
     Steps(String),
     /// What could not be handled.
     Dead,
+    /// A listener's own queue of all events; it goes when nobody has listened for ten minutes.
+    Events(String),
 }
 
 impl Queue {
@@ -77,6 +79,7 @@ impl Queue {
             Queue::Commands => "commands".into(),
             Queue::Steps(lane) => format!("steps.{lane}"),
             Queue::Dead => "dead".into(),
+            Queue::Events(listener) => format!("events.{listener}"),
         }
     }
 
@@ -86,6 +89,7 @@ impl Queue {
             Queue::Commands => format!("{prefix}.commands"),
             Queue::Steps(lane) => format!("{prefix}.steps.{lane}"),
             Queue::Dead => format!("{prefix}.dead"),
+            Queue::Events(listener) => format!("{prefix}.events.{listener}"),
         }
     }
 }

@@ -3,6 +3,8 @@
 use super::delay::{self, Rung};
 use super::message::{Exchange, Queue};
 
+/// Milliseconds after which the queue of a listener that has gone goes too.
+const LISTENER_MS: i64 = 600_000;
 /// A message returned more often than this by dying workers is dead.
 pub const DELIVERY_LIMIT: i64 = 50;
 /// The dead letters themselves may come back as often as it takes; RabbitMQ 4 would drop them after twenty returns.
@@ -80,6 +82,7 @@ pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     match queue {
         Queue::Commands => all.push(plain(&Exchange::Commands.physical(prefix), kind(Exchange::Commands))),
         Queue::Steps(_) => all.push(plain(&Exchange::Steps.physical(prefix), kind(Exchange::Steps))),
+        Queue::Events(_) => all.push(plain(&Exchange::Events.physical(prefix), kind(Exchange::Events))),
         Queue::Dead => {}
     }
     all.push(plain(&Exchange::Dead.physical(prefix), kind(Exchange::Dead)));
@@ -119,6 +122,14 @@ fn own(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     match queue {
         Queue::Commands => work(Exchange::Commands, "#"),
         Queue::Steps(lane) => work(Exchange::Steps, lane),
+        Queue::Events(_) => {
+            let arguments =
+                vec![("x-queue-type", Value::Text("classic".into())), ("x-expires", Value::Number(LISTENER_MS))];
+            vec![
+                Declaration::Queue { name: name.clone(), arguments },
+                binding(&name, &Exchange::Events.physical(prefix), "#"),
+            ]
+        }
         Queue::Dead => {
             let arguments = vec![
                 ("x-queue-type", Value::Text("quorum".into())),

@@ -1,5 +1,6 @@
 //! The command line: `leveret <noun> <verb>`. The stock binary and users' own programs call [`run`].
 
+mod bench;
 mod dead_letter;
 mod definition;
 pub mod dev;
@@ -64,6 +65,8 @@ enum Noun {
     /// Show the effective settings.
     #[command(subcommand)]
     Config(settings::Verb),
+    /// Measure this machine: PostgreSQL alone, and with Leveret in between.
+    Bench(bench::Arguments),
     /// Check database, broker, schema, queues and whether anything is stuck.
     Doctor,
     /// Start, show and stop the private servers under `.leveret/`.
@@ -118,6 +121,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
+        Noun::Bench(bench) => bench::run(&bench, output).await,
         Noun::Doctor => doctor::run(config()?, output).await,
         Noun::Sandbox(verb) => dev::sandbox(verb),
     }

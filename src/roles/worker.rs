@@ -55,7 +55,7 @@ pub fn start(app: &App) {
 async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
     let per_stride = match &queue {
         Queue::Steps(_) => PREFETCH_PER_STRIDE,
-        Queue::Commands | Queue::Dead => 1,
+        Queue::Commands | Queue::Dead | Queue::Events(_) => 1,
     };
     let prefetch = u16::try_from(app.config.worker.concurrency * per_stride).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
@@ -247,7 +247,7 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
         Queue::Steps(lane) => (Exchange::Steps, lane.clone()),
-        Queue::Dead => (Exchange::Dead, String::new()),
+        Queue::Dead | Queue::Events(_) => (Exchange::Dead, String::new()),
     };
     let outgoing = Outgoing {
         id: app.new_id(),

@@ -151,6 +151,21 @@ impl Sandbox {
         place::remove(&directory, &root)
     }
 
+    /// The ids of all processes of both servers, workers and connections included.
+    pub fn server_processes(&self) -> Vec<u32> {
+        let Ok(Some(state)) = State::load(&self.directory) else { return Vec::new() };
+        let servers = [state.postgres, state.rabbitmq, state.epmd].into_iter().flatten();
+        process::families(servers.map(|process| process.pid.unsigned_abs()).collect())
+    }
+
+    /// The path of a program of PostgreSQL's own, as `pgbench`.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed.
+    pub fn postgres_program(name: &str) -> Result<PathBuf> {
+        Ok(programs::postgres_directory()?.join(name))
+    }
+
     /// The private PostgreSQL, to be stopped and started by tests of faults.
     ///
     /// # Errors

@@ -27,6 +27,20 @@ pub(super) struct Process {
     pub(super) started: u64,
 }
 
+/// These processes and their children.
+pub(super) fn families(parents: Vec<u32>) -> Vec<u32> {
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // After the name in parentheses: the state, then the parent.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let children: Vec<u32> =
+        pids.filter(|pid| parent_of(*pid).is_some_and(|parent| parents.contains(&parent))).collect();
+    parents.into_iter().chain(children).collect()
+}
+
 /// What to start.
 pub(super) struct Launch {
     pub(super) program: PathBuf,

@@ -1,5 +1,6 @@
 //! PostgreSQL, and only here: what was committed is the truth, everything else can be lost.
 
+pub mod bench;
 pub mod bookmarks;
 pub mod commit;
 pub mod dead_letters;

@@ -1,0 +1,90 @@
+//! `leveret bench`: what this machine's PostgreSQL can do, and how much of it is left when Leveret is in between.
+
+mod arena;
+mod chain;
+mod floor;
+mod idle;
+mod latency;
+mod load;
+mod report;
+mod timers;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::output::{self, Output};
+use arena::Arena;
+use report::Row;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle. All of them when left out.
+    workload: Option<String>,
+    /// Seconds of each round of a throughput workload.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Rounds: floor and engine take turns, so that the ratio holds on a noisy machine. The medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
+    rounds: u64,
+}
+
+/// What is measured against the floor, in turns.
+const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
+const WORKLOADS: [&str; 7] = ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle"];
+
+pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
+    if let Some(name) = &arguments.workload
+        && !WORKLOADS.contains(&name.as_str())
+    {
+        bail!("there is no workload `{name}`; there are {}", WORKLOADS.join(", "));
+    }
+    let wanted = |name: &str| arguments.workload.as_deref().is_none_or(|only| only == name);
+    output::progress("starting private servers with fsync on …");
+    let arena = Arena::open().await?;
+    let measured = measure(&arena, arguments, &wanted).await;
+    arena.close().await?;
+    report::print(&measured?, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) -> bool) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let compared: Vec<&str> = AGAINST_FLOOR.into_iter().filter(|name| wanted(name)).collect();
+    if wanted("floor") || !compared.is_empty() {
+        rows.extend(throughput(arena, arguments, &compared).await?);
+    }
+    if wanted("latency") {
+        output::progress("latency: one instance at a time …");
+        rows.extend(latency::run(arena).await?);
+    }
+    if wanted("timers") {
+        output::progress("timers: 200 at once, then 1,000 over a second …");
+        rows.extend(timers::run(arena).await?);
+    }
+    if wanted("idle") {
+        output::progress("idle: a process with nothing to do …");
+        rows.push(idle::run(arena).await?);
+    }
+    Ok(rows)
+}
+
+/// Rounds of floor and engine in turns; a ratio is taken within a round.
+async fn throughput(arena: &Arena, arguments: &Arguments, compared: &[&'static str]) -> Result<Vec<Row>> {
+    let mut floors = Vec::new();
+    let mut rounds: Vec<Vec<Row>> = vec![Vec::new(); compared.len()];
+    for round in 1..=arguments.rounds {
+        let floor = floor::run(arena, arguments.seconds).await?;
+        output::progress(&format!("round {round} of {}: floor {floor:.0} steps/s", arguments.rounds));
+        for (at, name) in compared.iter().enumerate() {
+            let row = chain::run(arena, name, arguments.seconds).await?.against(floor);
+            output::progress(&format!("round {round} of {}: {}", arguments.rounds, row.brief()));
+            rounds[at].push(row);
+        }
+        floors.push(floor);
+    }
+    let mut rows = vec![Row::of("floor").with_rate(report::median(&floors))];
+    rows.extend(rounds.into_iter().map(Row::median));
+    Ok(rows)
+}
