@@ -54,6 +54,17 @@ pub struct Options {
     pub confirm_timeout: Duration,
     /// The name of the connections, as the broker shows it.
     pub name: String,
+    /// Who makes exchanges and queues.
+    pub topology: Topology,
+}
+
+/// Who makes exchanges and queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topology {
+    /// This process, when it connects and whenever something turns out to be missing.
+    Declared,
+    /// Others: whoever only visits creates nothing under a prefix that nobody serves.
+    Found,
 }
 
 /// A handle on the broker; clones share everything.
@@ -223,6 +234,15 @@ impl Broker {
     /// The deliveries of a queue, at most `prefetch` of them unanswered at a time.
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Deliveries {
         Deliveries::new(self.shared.clone(), queue, prefetch)
+    }
+
+    /// Whether a queue is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn exists(&self, queue: &Queue) -> Result<bool, Error> {
+        let link = self.shared.publishing_link()?;
+        Ok(declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?.is_some())
     }
 
     /// How many messages of a queue wait for a consumer; none if the queue does not exist.
