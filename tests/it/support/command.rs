@@ -45,6 +45,14 @@ impl Leveret {
             .with("LEVERET_BROKER__PREFIX", &fresh.prefix)
     }
 
+    /// The program with handlers of its own, likewise.
+    pub(crate) fn orders_on(fresh: &Fresh) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_leveret")).with_file_name("examples").join("orders");
+        let mut this = Self::on(fresh);
+        this.program = program;
+        this
+    }
+
     /// With one more environment variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.into(), value.into()));
@@ -106,5 +114,14 @@ pub(crate) async fn finish(command: &mut Command) -> Ran {
     let output = timeout(ENDS_WITHIN, command.output()).await.unwrap_or_else(|_| panic!("{command:?} does not end"));
     let output = output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+    assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "this is no terminal: {ran:?}");
+    ran
+}
+
+/// Where a process says that its HTTP API listens.
+pub(crate) fn listens(output: &str) -> Option<String> {
+    let (_, rest) = output.split_once("Some(127.0.0.1:")?;
+    let (port, _) = rest.split_once(')')?;
+    Some(format!("127.0.0.1:{port}"))
 }

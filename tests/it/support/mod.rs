@@ -10,7 +10,7 @@ mod program;
 mod running;
 mod servers;
 
-pub(crate) use command::{Leveret, Ran, finish};
+pub(crate) use command::{Leveret, Ran, finish, listens};
 pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
 pub(crate) use program::Program;
