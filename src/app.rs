@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, Topology};
 use crate::config::Config;
 use crate::definition::{Definition, Retry};
 use crate::engine::Context;
@@ -83,7 +83,16 @@ impl App {
     /// If a URL cannot be read.
     pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, HandedOver), store::Error> {
         let (sender, receiver) = mpsc::channel(config.outbox.handed_over_max);
-        Ok((Self::build(config, handlers, name, Some(sender))?, receiver))
+        Ok((Self::build(config, handlers, name, Some(sender), Topology::Declared)?, receiver))
+    }
+
+    /// For whoever looks and changes nothing, exchanges and queues included.
+    ///
+    /// # Errors
+    /// If a URL cannot be read.
+    pub fn visiting(config: Config, name: &str) -> Result<Self, store::Error> {
+        let (sender, _) = mpsc::channel(1);
+        Self::build(config, Handlers::new(), name, Some(sender), Topology::Found)
     }
 
     /// For short-lived processes: what they commit is published by whoever sweeps next.
@@ -91,7 +100,7 @@ impl App {
     /// # Errors
     /// If a URL cannot be read.
     pub fn without_publisher(config: Config, handlers: Handlers, name: &str) -> Result<Self, store::Error> {
-        Self::build(config, handlers, name, None)
+        Self::build(config, handlers, name, None, Topology::Found)
     }
 
     fn build(
@@ -99,6 +108,7 @@ impl App {
         handlers: Handlers,
         name: &str,
         handed_over: Option<mpsc::Sender<OutboxRow>>,
+        topology: Topology,
     ) -> Result<Self, store::Error> {
         let store = Store::connect(&config.database, name)?;
         let clock = Clock::default();
@@ -110,6 +120,7 @@ impl App {
             publishers: config.broker.publishers,
             confirm_timeout: config.broker.confirm_timeout,
             name: name.to_owned(),
+            topology,
         };
         let closed = CancellationToken::new();
         let connections = TaskTracker::new();

@@ -22,14 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::broker::{self, Broker, Exchange, Outgoing, Sent};
+use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
 use crate::contract::{BODY_MAX, Message, Start, Target};
 use crate::resilience::clock::Clock;
 
 /// The broker must answer within this.
 const CONNECT_FOR: Duration = Duration::from_secs(10);
-/// Tries of one command over reconnects.
+/// Tries of one command, over reconnects and while Leveret makes its queues again on a broker that was wiped.
 const TRIES_MAX: u32 = 5;
+/// The pause between two of them.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a command was not taken by the broker. The same message id can be sent again: it is handled once.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,7 @@ impl Client {
             publishers: 1,
             confirm_timeout: CONNECT_FOR,
             name: format!("leveret client of {app_id}"),
+            topology: Topology::Found,
         };
         let stop = CancellationToken::new();
         let (broker, supervisor) = Broker::start(options, Clock::default(), stop.clone());
@@ -141,16 +144,23 @@ impl Client {
             correlation_id: None,
         };
         let mut last = String::new();
-        for _ in 0..TRIES_MAX {
+        for attempt in 1..=TRIES_MAX {
             match self.broker.publish(vec![outgoing.clone()]).await.map(|sent| sent.into_iter().next()) {
                 Ok(Some(Sent::Confirmed)) => return Ok(()),
                 Ok(Some(Sent::Returned(reason))) => return Err(Error::Unroutable(reason)),
                 Ok(None) => last = "no answer".into(),
                 Err(error) => last = error.to_string(),
             }
+            if attempt < TRIES_MAX {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
             if tokio::time::timeout(CONNECT_FOR, self.broker.connected()).await.is_err() {
                 break;
             }
+        }
+        // Publishing to an exchange that is missing looks like a broken channel.
+        if self.broker.exists(&Queue::Commands).await == Ok(false) {
+            return Err(Error::Unroutable("its queue of commands does not exist".into()));
         }
         Err(Error::Unconfirmed(last))
     }

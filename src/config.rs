@@ -149,7 +149,7 @@ section! {
 section! {
     /// Default time limits.
     Timeouts {
-        /// A handler in the step's transaction.
+        /// A handler in the step's transaction; at most 50 s.
         #[serde(with = "serde_text")] database: Duration = Duration::from_secs(30),
     }
 }
@@ -223,6 +223,8 @@ pub enum LogFormat {
 #[error("{0}")]
 pub struct Error(String);
 
+/// The longest `timeouts.database`: less than the minute after which the database ends a session that is idle in a transaction.
+const HANDLER_FOR_MAX: Duration = Duration::from_secs(50);
 /// The file that is read when none is named.
 const FILE: &str = "leveret.toml";
 /// What environment variables of settings begin with: `LEVERET_DATABASE__URL` is `database.url`.
@@ -276,6 +278,11 @@ impl Config {
         }
         if self.broker.publishers == 0 || self.outbox.handed_over_max == 0 {
             return wrong("`broker.publishers` and `outbox.handed_over_max` must be at least 1");
+        }
+        if self.timeouts.database > HANDLER_FOR_MAX {
+            return wrong(
+                "`timeouts.database` must be at most 50s: the database ends a session that is idle in a transaction for 60s",
+            );
         }
         let prefix = &self.broker.prefix;
         if prefix.is_empty()
@@ -351,6 +358,7 @@ mod tests {
     fn a_bad_value_is_named_with_its_place() {
         let error = load("[recovery]\nafter = \"soon\"").unwrap_err();
         assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
+        assert!(load("[timeouts]\ndatabase = \"51s\"").unwrap_err().contains("at most 50s"));
         assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
     }
 }

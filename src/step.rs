@@ -10,7 +10,7 @@ mod steer;
 use jiff::Timestamp;
 
 pub use correlate::{Delivered, message};
-pub use origin::{Answer, Letter, Origin, bury};
+pub use origin::{Answer, Letter, Origin, answer_again, bury};
 pub(crate) use rows::step_command;
 pub use start::{Started, start};
 pub use steer::{Steer, Steered, crash, fire, give_up, steer};

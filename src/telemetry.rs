@@ -1,5 +1,6 @@
 //! Logs and metrics: how they are set up, and the one list of their names.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ pub const QUEUE_WAIT: &str = "leveret_queue_wait_seconds";
 pub const STRIDE_STEPS: &str = "leveret_stride_steps";
 /// Instances that ended, by status.
 pub const INSTANCES_ENDED: &str = "leveret_instances_ended_total";
-/// Live and ended instances, by status.
+/// Live instances, by status; counted at the scrape.
 pub const INSTANCES: &str = "leveret_instances";
 /// Deliveries, by queue and whether they came again.
 pub const DELIVERIES: &str = "leveret_deliveries_total";
@@ -45,6 +46,8 @@ pub const BRANCHES_WOKEN: &str = "leveret_branches_woken_total";
 pub const STUCK: &str = "leveret_stuck_instances";
 /// Connections in use, by pool.
 pub const POOL_IN_USE: &str = "leveret_pool_in_use";
+/// Connections to the broker that were made again, by purpose.
+pub const BROKER_RECONNECTS: &str = "leveret_broker_reconnects_total";
 /// One, with the version as label.
 pub const BUILD_INFO: &str = "leveret_build_info";
 
@@ -57,6 +60,8 @@ const STEPS_OF_A_STRIDE: [f64; 7] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 pub fn start_logs(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A file or a pipe is read by programs too.
+    let builder = builder.with_ansi(std::io::stderr().is_terminal());
     let started = match log.format {
         LogFormat::Pretty => builder.with_target(false).compact().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

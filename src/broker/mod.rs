@@ -54,6 +54,17 @@ pub struct Options {
     pub confirm_timeout: Duration,
     /// The name of the connections, as the broker shows it.
     pub name: String,
+    /// Who makes exchanges and queues.
+    pub topology: Topology,
+}
+
+/// Who makes exchanges and queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topology {
+    /// This process, when it connects and whenever something turns out to be missing.
+    Declared,
+    /// Others: whoever only visits creates nothing under a prefix that nobody serves.
+    Found,
 }
 
 /// A handle on the broker; clones share everything.
@@ -113,7 +124,9 @@ impl Hub {
 
     fn offer(&self, purpose: Purpose, link: Arc<Link>) {
         if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
-            metrics::counter!("leveret_broker_reconnects_total", "connection" => purpose.name()).increment(1);
+            // The feature `client` alone records nothing.
+            #[cfg(feature = "server")]
+            metrics::counter!(crate::telemetry::BROKER_RECONNECTS, "connection" => purpose.name()).increment(1);
         }
         tracing::info!(connection = purpose.name(), "connected to the broker");
         self.link.send_replace(Some(link));
@@ -221,6 +234,15 @@ impl Broker {
     /// The deliveries of a queue, at most `prefetch` of them unanswered at a time.
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Deliveries {
         Deliveries::new(self.shared.clone(), queue, prefetch)
+    }
+
+    /// Whether a queue is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn exists(&self, queue: &Queue) -> Result<bool, Error> {
+        let link = self.shared.publishing_link()?;
+        Ok(declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?.is_some())
     }
 
     /// How many messages of a queue wait for a consumer; none if the queue does not exist.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::Error;
 use super::link::{Link, Purpose, REPAIR_AFTER};
 use super::publisher::{self, Job};
-use super::{Shared, declare, topology};
+use super::{Shared, Topology, declare, topology};
 
 /// The first wait after a failure.
 const WAIT_MIN: Duration = Duration::from_millis(100);
@@ -159,5 +159,8 @@ fn report(complaints: &[String]) {
 }
 
 async fn declare_all(shared: &Shared, link: &Link) -> Result<Vec<String>, Error> {
-    declare::declare(link, &topology::base(&shared.options.prefix)).await
+    match shared.options.topology {
+        Topology::Declared => declare::declare(link, &topology::base(&shared.options.prefix)).await,
+        Topology::Found => Ok(Vec::new()),
+    }
 }

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::config::Config;
-use crate::handlers::Handlers;
 use crate::resilience::duration;
 use crate::store::{self, migrate, outbox, stuck};
 
@@ -36,8 +35,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         Ok(()) => add("schema", true, "is this binary's".into()),
         Err(error) => add("schema", false, error.to_string()),
     }
-    // The receiver is not needed: a doctor commits nothing.
-    let (app, _handed_over) = App::new(config, Handlers::new(), "leveret doctor")?;
+    let app = App::visiting(config, "leveret doctor")?;
     match app.store.probe().await {
         Ok(now) => {
             add("database", true, "answers".into());

@@ -117,6 +117,7 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
     };
     let id = match step::start(app, command, &origin(app)).await? {
         Started::New(position) => position.instance.id,
+        Started::Existing(id) => id,
         Started::Known(answer) => answer.instance.context("the start was refused")?,
     };
     if start.watch {

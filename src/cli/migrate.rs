@@ -16,7 +16,8 @@ pub(super) struct Arguments {
     check: bool,
 }
 
-pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
+pub(super) async fn run(mut config: Config, arguments: &Arguments) -> Result<ExitCode> {
+    super::dev::fall_back_to_sandbox(&mut config);
     let url = &config.database.url;
     if url.is_empty() {
         bail!("no database is configured: set DATABASE_URL, or `database.url` in leveret.toml");

@@ -114,7 +114,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
     match arguments.noun {
         Noun::Dev(dev) => dev::run(config()?, dev, handlers).await,
         Noun::Serve(serve) => serve::run(config()?, &serve, handlers).await,
-        Noun::Migrate(migrate) => migrate::run(&config()?, &migrate).await,
+        Noun::Migrate(migrate) => migrate::run(config()?, &migrate).await,
         Noun::Definition(definition::Verb::Check { files }) => definition::check(&files, output),
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
+use serde_json::Value;
 
 use super::output;
 use crate::config::Config;
@@ -17,9 +18,13 @@ pub(super) enum Verb {
 pub(super) fn run(config: &Config, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Show => {
-            let mut shown = config.clone();
-            for url in [&mut shown.database.url, &mut shown.broker.url] {
-                *url = crate::broker::without_password(url);
+            let mut shown = serde_json::to_value(config)?;
+            for (section, url) in [("database", &config.database.url), ("broker", &config.broker.url)] {
+                // What is not set has no password, and no address either.
+                shown[section]["url"] = match url.is_empty() {
+                    true => Value::Null,
+                    false => crate::broker::without_password(url).into(),
+                };
             }
             output::json(&shown)?;
         }

@@ -1,13 +1,13 @@
 //! Apply, check and show definitions.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
+use super::request::{Body, Path};
 use crate::contract::api::DefinitionView;
 use crate::definition::{self, Definition, Parsed};
 use crate::store::{definitions, views};
@@ -27,7 +27,7 @@ fn problem(problem: &definition::Problem) -> Value {
     })
 }
 
-pub(super) async fn check(bytes: Bytes) -> Result<Json<Value>, Problem> {
+pub(super) async fn check(Body(bytes): Body) -> Result<Json<Value>, Problem> {
     let parsed = parse(&bytes)?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     Ok(Json(json!({ "name": parsed.definition.name, "hash": hex::encode(parsed.hash), "warnings": warnings })))
@@ -36,7 +36,7 @@ pub(super) async fn check(bytes: Bytes) -> Result<Json<Value>, Problem> {
 pub(super) async fn apply(
     State(door): State<Door>,
     Path(name): Path<String>,
-    bytes: Bytes,
+    Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let parsed = parse(&bytes)?;
     if parsed.definition.name != name {

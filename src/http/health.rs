@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
+use crate::engine::Status;
 use crate::{store, telemetry};
 
 /// The process runs.
@@ -46,7 +47,10 @@ pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoRespons
 /// Figures that only the database knows, read when they are asked for.
 async fn measure(door: &Door) -> Result<(), store::Error> {
     let mut conn = door.app.store.duties().await?;
-    for (status, count) in store::instances::count_by_status(&mut conn).await? {
+    let counts = store::instances::count_by_status(&mut conn).await?;
+    // Every status each time: one that nobody has any more would keep its last figure.
+    for status in Status::ALL.into_iter().filter(|status| !status.has_ended()) {
+        let count = counts.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
         metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
     }
     let backlog = store::outbox::find_backlog(&mut conn).await?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
-use super::request::{self, Id};
+use super::request::{self, Body, Id};
 use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest, SteerRequest};
 use crate::contract::{Start, Target};
 use crate::engine::{InstanceId, Status};
@@ -38,7 +37,7 @@ pub(super) async fn start(
     State(door): State<Door>,
     query: Result<Query<StartQuery>, QueryRejection>,
     headers: HeaderMap,
-    bytes: Bytes,
+    Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Query(query) = query?;
     let wait = query.wait.map(|text| duration::parse(&text)).transpose().map_err(Problem::invalid)?;
@@ -61,6 +60,7 @@ pub(super) async fn start(
             let code = if answer.outcome == "started" { StatusCode::CREATED } else { StatusCode::OK };
             (code, id)
         }
+        Started::Existing(id) => (StatusCode::OK, id),
     };
     let view = match wait {
         Some(wait) => ended(&door, id, wait.min(WAIT_MAX)).await?,
@@ -158,22 +158,12 @@ pub(super) async fn history(
     Ok(Json(Page { items, next }))
 }
 
-pub(super) async fn cancel(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Cancel, id, headers, bytes).await
+pub(super) async fn cancel(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
+    steer(state, Steer::Cancel, id, headers, body).await
 }
 
-pub(super) async fn retry(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Retry, id, headers, bytes).await
+pub(super) async fn retry(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
+    steer(state, Steer::Retry, id, headers, body).await
 }
 
 async fn steer(
@@ -181,7 +171,7 @@ async fn steer(
     what: Steer,
     Id(id): Id,
     headers: HeaderMap,
-    bytes: Bytes,
+    Body(bytes): Body,
 ) -> Result<Json<Value>, Problem> {
     let request: SteerRequest = request::body(&bytes)?;
     // The path is part of what an idempotency key stands for.

@@ -1,14 +1,13 @@
 //! Send a message to whoever waits for its name and key.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
-use super::request;
+use super::request::{self, Body};
 use crate::contract::Message;
 use crate::contract::api::MessageRequest;
 use crate::step::{self, Delivered};
@@ -16,7 +15,7 @@ use crate::step::{self, Delivered};
 pub(super) async fn send(
     State(door): State<Door>,
     headers: HeaderMap,
-    bytes: Bytes,
+    Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let request: MessageRequest = request::body(&bytes)?;
     request::bounded("name", &request.name)?;

@@ -49,10 +49,11 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/definitions/{name}/versions/{version}", get(definitions::get_version))
         .layer(DefaultBodyLimit::max(DOCUMENT_MAX));
     Router::new()
-        .nest("/api/v1", commands.merge(documents))
+        .nest("/api/v1", commands.merge(documents).method_not_allowed_fallback(problem::no_method))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
         .with_state(door)
 }

@@ -1,8 +1,8 @@
 //! Errors as `application/problem+json` (RFC 9457), with a stable `type`.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::{StatusCode, Uri, header};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -99,10 +99,14 @@ impl From<store::Error> for Problem {
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
         let status = rejection.status();
-        Problem::new(status, "urn:leveret:invalid", "The request is not valid", rejection.body_text())
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            let detail = "the body has more bytes than this route takes";
+            return Problem::new(status, "urn:leveret:too-large", "The body is too large", detail);
+        }
+        Problem::invalid(rejection.body_text())
     }
 }
 
@@ -120,4 +124,9 @@ impl From<PathRejection> for Problem {
 
 pub(crate) async fn no_route(uri: Uri) -> Problem {
     Problem::not_found(format!("nothing is served at `{}`; the API begins with /api/v1", uri.path()))
+}
+
+pub(crate) async fn no_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("`{}` does not take {method}; the header `Allow` says what it takes", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "urn:leveret:method", "The path does not take this method", detail)
 }

@@ -1,6 +1,7 @@
 //! What all commands over HTTP have in common: a bounded JSON body and an `Idempotency-Key`.
 
-use axum::extract::FromRequestParts;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -47,13 +48,34 @@ pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A body within the route's bound.
+pub(super) struct Body(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Body(Bytes::from_request(request, state).await?))
+    }
+}
+
+/// Parts of the path.
+pub(super) struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Path(path) = axum::extract::Path::<T>::from_request_parts(parts, state).await?;
+        Ok(Path(path))
+    }
+}
+
 /// An id in the path.
 pub(super) struct Id(pub Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state).await?;
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
         text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no instance id", shorten(&text))))
     }
 }

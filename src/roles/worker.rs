@@ -12,7 +12,7 @@ use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId, Refusal};
-use crate::step::{self, Delivered, Error, Moved, Origin, Started, Steer, Steered};
+use crate::step::{self, Answer, Delivered, Error, Moved, Origin, Started, Steer, Steered};
 use crate::store;
 use crate::telemetry;
 
@@ -164,12 +164,13 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
     match &received.command {
         Command::Start(command) => match step::start(app, command.clone(), origin()?).await? {
             Started::New(position) => stride::drive(app, *position).await,
-            Started::Known(answer) => known(app, answer.instance, again).await,
+            Started::Existing(id) => stride::take_up(app, id, None, again).await,
+            Started::Known(answer) => repeated(app, origin()?, answer, again).await,
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
             Delivered::To(position) => stride::drive(app, *position).await,
             Delivered::Kept => Ok(Held::Done),
-            Delivered::Known(answer) => known(app, answer.instance, again).await,
+            Delivered::Known(answer) => repeated(app, origin()?, answer, again).await,
         },
         Command::Cancel(target) => steer(app, Steer::Cancel, target, origin()?, again).await,
         Command::Retry(target) => steer(app, Steer::Retry, target, origin()?, again).await,
@@ -195,8 +196,14 @@ async fn steer(
 ) -> Result<Held, Error> {
     match step::steer(app, what, target, origin).await? {
         Steered::To(position) => stride::drive(app, *position).await,
-        Steered::Known(answer) => known(app, answer.instance, again).await,
+        Steered::Known(answer) => repeated(app, origin, answer, again).await,
     }
+}
+
+/// A command that was handled before: its sender is told the same again, and may have missed it the first time.
+async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
+    step::answer_again(app, origin, &answer).await?;
+    known(app, answer.instance, again).await
 }
 
 /// A repetition: never acknowledged for being one, but because its instance does not wait for us.

@@ -110,6 +110,21 @@ impl Origin {
     }
 }
 
+/// Tells the sender of a repetition what it was told before, if it wants an answer.
+///
+/// # Errors
+/// As for any statement.
+pub async fn answer_again(app: &App, origin: &Origin, answer: &Answer) -> Result<(), Error> {
+    let Some(reply) = origin.reply(app, answer) else { return Ok(()) };
+    let replies = vec![reply];
+    // One statement is a transaction of its own: the command's was committed long ago.
+    let mut conn = app.store.steps().await?;
+    outbox::push(&mut conn, &replies).await?;
+    drop(conn);
+    app.hand_over(replies);
+    Ok(())
+}
+
 /// What is known of a delivery that could not be handled.
 #[derive(Debug, Clone, Default)]
 pub struct Letter {
@@ -141,11 +156,11 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
     if let Some(origin) = origin {
         let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);
         if !inbox::insert(&mut transaction, &row).await? {
-            // A repetition of what was refused is refused silently; another body under a used id is a letter of its own.
+            // A repetition of what was refused is refused again and filed once; another body under a used id is a letter of its own.
             let known = inbox::find(&mut transaction, &origin.app_id, &origin.message_id).await?;
-            if known.is_some_and(|known| known.body_hash == origin.body_hash) {
+            if let Some(known) = known.filter(|known| known.body_hash == origin.body_hash) {
                 transaction.rollback().await;
-                return Ok(());
+                return answer_again(app, origin, &origin.again(known)?).await;
             }
         }
     }

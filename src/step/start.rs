@@ -20,7 +20,9 @@ const TRIES_MAX: u32 = 3;
 pub enum Started {
     /// A new instance.
     New(Box<Position>),
-    /// Nothing new: the same message was handled before, or a live instance has the key and the sender said `return`.
+    /// A live instance has the key, and the sender said `return`: it was told which.
+    Existing(InstanceId),
+    /// The same message was handled before.
     Known(Answer),
 }
 
@@ -152,7 +154,7 @@ async fn existing(app: &App, command: &contract::Start, origin: &Origin) -> Resu
     outbox::push(&mut transaction, &replies).await?;
     transaction.commit().await?;
     app.hand_over(replies);
-    Ok(Started::Known(answer))
+    Ok(Started::Existing(id))
 }
 
 /// Cancels the live instance that has the key and starts the new one, in one transaction.

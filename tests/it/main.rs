@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod cli;
+mod client;
+mod http;
 mod sandbox;
 mod support;

@@ -2,11 +2,19 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use leveret::broker::{self, Broker};
+use leveret::resilience::clock::Clock;
 use leveret::sandbox::Sandbox;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::shared;
+
+/// Exchanges and queues are there after this.
+const DECLARED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A migrated database and a prefix that nobody else uses. The database is dropped at the end of the test; its queues stay until the
 /// servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test needs.
@@ -28,7 +36,27 @@ impl Fresh {
         let template = template(sandbox).await;
         let prefix = format!("t{:016x}", fastrand::u64(..));
         let database_url = sandbox.create_database(&prefix, Some(&template)).unwrap();
-        Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() }
+        let fresh = Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() };
+        fresh.declare().await;
+        fresh
+    }
+
+    /// Makes exchanges and queues, as a process of Leveret does, for tests that send before one runs.
+    async fn declare(&self) {
+        let options = broker::Options {
+            url: self.amqp_url.clone(),
+            prefix: self.prefix.clone(),
+            publishers: 1,
+            confirm_timeout: DECLARED_WITHIN,
+            name: "test".into(),
+            topology: broker::Topology::Declared,
+        };
+        let (broker, supervisor) = Broker::start(options, Clock::default(), CancellationToken::new());
+        let running = async {
+            timeout(DECLARED_WITHIN, broker.connected()).await.expect("the broker answers");
+            broker.close().await;
+        };
+        tokio::join!(supervisor, running);
     }
 }
 
@@ -60,7 +88,13 @@ async fn template(sandbox: &Sandbox) -> String {
 
 /// Brings the template to the newest schema; leaves no connection open, or it could not be copied.
 async fn prepare_template(url: &str) {
-    leveret::store::migrate::run(url).await.unwrap();
+    let url = url.to_owned();
+    // In a runtime of its own, which takes the connection's task with it: in the test's it might not run before the copy.
+    let migrating = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(leveret::store::migrate::run(&url)).unwrap();
+    });
+    migrating.join().unwrap();
 }
 
 fn migrations_fingerprint() -> String {

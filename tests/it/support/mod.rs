@@ -3,12 +3,16 @@
 // `allow`, not `expect`: which of these a build uses changes with every test that is written.
 #![allow(dead_code, unused_imports, reason = "the tests of crashes, which need all of it, come with the worker")]
 
+mod command;
 mod eventually;
 mod fresh;
 mod program;
+mod running;
 mod servers;
 
+pub(crate) use command::{Leveret, Ran, finish, listens};
 pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
 pub(crate) use program::Program;
+pub(crate) use running::{InProcess, Reply};
 pub(crate) use servers::{Private, shared};
