@@ -58,7 +58,13 @@ async fn template(sandbox: &Sandbox) -> String {
 
 /// Brings the template to the newest schema; leaves no connection open, or it could not be copied.
 async fn prepare_template(url: &str) {
-    leveret::store::migrate::run(url).await.unwrap();
+    let url = url.to_owned();
+    // In a runtime of its own, which takes the connection's task with it: in the test's it might not run before the copy.
+    let migrating = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(leveret::store::migrate::run(&url)).unwrap();
+    });
+    migrating.join().unwrap();
 }
 
 fn migrations_fingerprint() -> String {

@@ -6,9 +6,13 @@
 mod eventually;
 mod fresh;
 mod program;
+mod scene;
+mod seen;
 mod servers;
 
 pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
 pub(crate) use program::Program;
+pub(crate) use scene::Scene;
+pub(crate) use seen::Queues;
 pub(crate) use servers::{Private, shared};
