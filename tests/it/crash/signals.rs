@@ -15,7 +15,8 @@ const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
 async fn ask(scene: &Scene, count: i64) {
     for number in 0..count / 2 {
         let key = format!("busy-{number}");
-        tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("line", &key, json!({})));
+        // Patient enough to be paid by messages that a frozen process holds.
+        tokio::join!(scene.pay(&key), scene.order(&key, "40s"), scene.start("line", &key, json!({})));
     }
 }
 
