@@ -4,6 +4,7 @@
 
 mod cli;
 mod client;
+mod examples;
 mod http;
 mod sandbox;
 mod support;
