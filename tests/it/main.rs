@@ -8,3 +8,4 @@ mod examples;
 mod http;
 mod sandbox;
 mod support;
+mod telemetry;
