@@ -136,7 +136,7 @@ impl Deliveries {
                 match subscribing.await {
                     Ok(subscription) => {
                         if self.is_new || self.complaint.take().is_some() {
-                            tracing::info!(queue = ?self.queue, "consuming");
+                            tracing::info!(queue = %self.queue.name(), "consuming");
                         }
                         self.is_new = false;
                         self.state = State::Subscribed(Box::new(subscription));
@@ -183,7 +183,7 @@ impl Deliveries {
     fn retry_after(&mut self, error: &Error) {
         let text = error.to_string();
         if self.complaint.as_ref() != Some(&text) {
-            tracing::warn!(queue = ?self.queue, "not consuming: {text}");
+            tracing::warn!(queue = %self.queue.name(), "not consuming: {text}");
             self.complaint = Some(text);
         }
         let wait = match error {
@@ -209,7 +209,7 @@ impl Deliveries {
             }
         };
         if timeout(ANSWER_FOR, ending).await.is_err() {
-            tracing::warn!(queue = ?self.queue, "the broker did not end the subscription in time");
+            tracing::warn!(queue = %self.queue.name(), "the broker did not end the subscription in time");
         }
         rest
     }
@@ -219,7 +219,7 @@ impl Deliveries {
     pub async fn cancel(&mut self) {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
         if timeout(ANSWER_FOR, give_back(subscription)).await.is_err() {
-            tracing::warn!(queue = ?self.queue, "the broker did not end the subscription in time");
+            tracing::warn!(queue = %self.queue.name(), "the broker did not end the subscription in time");
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Error;
-use super::link::{Link, Purpose, REPAIR_AFTER};
+use super::link::{Link, Purpose, REPAIR_AFTER, without_password};
 use super::publisher::{self, Job};
 use super::{Shared, Topology, declare, topology};
 
@@ -84,7 +84,8 @@ async fn keep(shared: Arc<Shared>, purpose: Purpose) {
         if let Err(error) = ended {
             let text = error.to_string();
             if complaint.as_ref() != Some(&text) {
-                tracing::warn!(connection = purpose.name(), "{text}");
+                let broker = without_password(&shared.options.url);
+                tracing::warn!(connection = purpose.name(), broker, "{text}");
                 complaint = Some(text);
             }
         }

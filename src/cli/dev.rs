@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
-use super::serve::{self, Running};
+use super::serve::{self, Running, Signals};
 use super::{definition, output};
 use crate::app::App;
 use crate::config::Config;
@@ -78,6 +78,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     telemetry::start_logs(&config.log);
     prepare(&mut config).await?;
     let urls = (config.database.url.clone(), config.broker.url.clone());
+    let signals = Signals::listen()?;
     let running = Running::start(config, handlers, &Role::ALL).await?;
     apply_folder(&running.app, &arguments.definitions).await?;
     output::line(format!("\ndatabase   {}", urls.0));
@@ -88,7 +89,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     output::line(
         "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
     );
-    serve::until_stopped(running).await
+    serve::until_stopped(running, signals).await
 }
 
 /// Applies every document of a folder.

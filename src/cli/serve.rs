@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::config::Config;
@@ -81,25 +81,40 @@ pub(super) async fn run(config: Config, arguments: &Arguments, handlers: Handler
     // Before anything counts.
     metrics();
     let roles = if arguments.roles.is_empty() { Role::ALL.to_vec() } else { arguments.roles.clone() };
+    let signals = Signals::listen()?;
     let running = Running::start(config, handlers, &roles).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(roles = names.join(","), address = ?running.address, "leveret runs");
-    until_stopped(running).await
+    until_stopped(running, signals).await
+}
+
+/// The requests to stop. Listened for before anything runs: one that comes earlier than that would kill what has just begun.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on no SIGTERM and no Ctrl-C ends the process by itself.
+    pub(super) fn listen() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Runs until SIGTERM or Ctrl-C, then drains; a second signal ends the process at once.
-pub(super) async fn until_stopped(running: Running) -> Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+pub(super) async fn until_stopped(running: Running, mut signals: Signals) -> Result<ExitCode> {
+    signals.next().await;
     tracing::info!("stopping: strides are finished first");
     let in_order = tokio::select! {
         in_order = running.stop() => in_order,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = signals.next() => false,
     };
     tracing::info!(in_order, "stopped");
     Ok(if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -286,7 +286,7 @@ async fn requeue(delivery: Delivery) {
 
 /// Files a delivery with its reason, however long the database is away, and acknowledges it.
 async fn bury(app: &App, delivery: Delivery, reason: &str, origin: Option<&Origin>) {
-    tracing::warn!(reason, queue = %delivery.queue.name(), kind = ?delivery.kind, "a message is a dead letter");
+    tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
     loop {
         match step::bury(app, command::letter(&delivery), reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,

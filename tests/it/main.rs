@@ -5,6 +5,8 @@
 mod cli;
 mod client;
 mod crash;
+mod examples;
 mod http;
 mod sandbox;
 mod support;
+mod telemetry;

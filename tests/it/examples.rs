@@ -1,0 +1,194 @@
+//! Every example runs to the end its comment promises; and a thousand orders come from a program that is not ours.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use leveret::store::Connection;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::support::{Fresh, Leveret, Program, eventually, finish};
+
+const SOON: Duration = Duration::from_secs(30);
+/// A thousand orders have ended after this, on a slow machine too.
+const ALL_WITHIN: Duration = Duration::from_secs(150);
+const STOPS_WITHIN: Duration = Duration::from_secs(35);
+/// Debian's own interpreter: the one that has pika.
+const PYTHON: &str = "/usr/bin/python3";
+/// Orders that are not malformed.
+const GOOD: i64 = 960;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// The shop, serving, with every example applied by its own command line.
+async fn shop(fresh: &Fresh) -> (Program, Leveret) {
+    let leveret = Leveret::orders_on(fresh);
+    let files = std::fs::read_dir(example("")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> =
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")).collect();
+    assert!(files.len() >= 4, "the examples were not found");
+    let verb = |verb: &str| -> Vec<PathBuf> { [&["definition".into(), verb.into()], files.as_slice()].concat() };
+    let said = leveret.run(verb("check")).await.good();
+    assert_eq!(said, format!("{0} of {0} documents can be used\n", files.len()), "and without a warning");
+    leveret.run(verb("apply")).await.good();
+    let program = Program::start(fresh, &["serve"], &[("LEVERET_OUTBOX__SWEEP_EVERY", "200ms")]);
+    let runs = async || program.output().contains("leveret runs");
+    eventually("the shop serves", SOON, runs).await;
+    (program, leveret)
+}
+
+async fn stop(mut program: Program) {
+    program.terminate();
+    let status = program.wait_within(STOPS_WITHIN).await;
+    assert_eq!(status.code(), Some(0), "{}", program.output());
+}
+
+/// Starts one and gives it as it ended.
+async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Value {
+    let input = input.to_string();
+    let words = ["instance", "start", definition, "--key", key, "--input", &input, "--watch"];
+    leveret.run(words).await.good();
+    ended(leveret, key).await
+}
+
+async fn ended(leveret: &Leveret, key: &str) -> Value {
+    let found = leveret.json(&format!("instance list --key {key}")).await;
+    leveret.json(&format!("instance show {}", found["items"][0]["id"].as_str().unwrap())).await
+}
+
+async fn kinds(leveret: &Leveret, view: &Value) -> Vec<String> {
+    let history = leveret.json(&format!("instance history {}", view["id"].as_str().unwrap())).await;
+    history.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// Names with their counts.
+async fn rows(fresh: &Fresh, query: &str) -> BTreeMap<String, i64> {
+    let mut conn = Connection::establish(&fresh.database_url).await.unwrap();
+    let rows: Vec<Row> = sql_query(query).get_results(&mut conn).await.unwrap();
+    rows.into_iter().map(|row| (row.name, row.count)).collect()
+}
+
+async fn count(fresh: &Fresh, of: &str) -> i64 {
+    rows(fresh, &format!("SELECT 'all' AS name, count(*) AS count FROM {of}")).await["all"]
+}
+
+#[tokio::test]
+async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
+    let fresh = Fresh::new().await;
+    let (program, leveret) = shop(&fresh).await;
+
+    let line = run(&leveret, "line", "line", json!({})).await;
+    assert_eq!((&line["status"], &line["output"]), (&json!("completed"), &json!({ "sum": 210 })));
+
+    let countdown = run(&leveret, "countdown", "countdown", json!({ "from": 4, "pause": "100ms" })).await;
+    assert_eq!(countdown["output"], json!({ "said": "liftoff after 4 turns" }));
+    let turns = kinds(&leveret, &countdown).await.iter().filter(|kind| *kind == "TimerFired").count();
+    assert_eq!(turns, 4, "one timer for each turn");
+
+    let retry = run(&leveret, "retry", "retry", json!({})).await;
+    let told = leveret.json(&format!("instance history {}", retry["id"].as_str().unwrap())).await;
+    let attempts: Vec<&Value> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["kind"] == "ActivityRetryScheduled")
+        .map(|entry| &entry["details"]["attempt"])
+        .collect();
+    assert_eq!(attempts, [&json!(1), &json!(2)], "the third one succeeded");
+    // Each attempt wrote a row; the failed ones went with their transactions. The number is the attempt's.
+    let booked = rows(&fresh, "SELECT instance AS name, attempt::bigint AS count FROM shop.bookings").await;
+    assert_eq!(booked, BTreeMap::from([(retry["id"].as_str().unwrap().to_owned(), 3)]));
+
+    let order = |key: &str, article: &str, patience: &str| json!({ "order_id": key, "article": article, "quantity": 2, "amount": 9800, "patience": patience });
+    leveret.run(["message", "send", "paid", "early", "--data", r#"{"amount": 9800}"#]).await.good();
+    let early = run(&leveret, "order", "early", order("early", "lamp", "1m")).await;
+    assert_eq!(early["output"], json!({ "outcome": "shipped", "paid": 9800 }));
+    let unpaid = run(&leveret, "order", "unpaid", order("unpaid", "lamp", "300ms")).await;
+    assert_eq!(unpaid["output"], json!({ "outcome": "expired", "paid": 0 }));
+    leveret.run(["message", "send", "paid", "little", "--data", r#"{"amount": 1}"#]).await.good();
+    let little = run(&leveret, "order", "little", order("little", "lamp", "1m")).await;
+    assert_eq!(little["output"], json!({ "outcome": "expired", "paid": 1 }));
+    let input = order("strange", "sofa", "1m").to_string();
+    let words = ["instance", "start", "order", "--key", "strange", "--input", &input, "--watch"];
+    assert_eq!(leveret.run(words).await.code, 1);
+    let strange = ended(&leveret, "strange").await;
+    assert_eq!((&strange["status"], &strange["error"]["code"]), (&json!("failed"), &json!("unknown_article")));
+
+    let kept = "shop.reservations WHERE NOT released";
+    assert_eq!((count(&fresh, "shop.reservations").await, count(&fresh, kept).await), (3, 1));
+    assert_eq!(count(&fresh, "shop.shipments").await, 1);
+    let checked = leveret.json("doctor").await;
+    assert!(checked.as_array().unwrap().iter().all(|finding| finding["good"] == true), "{checked}");
+    stop(program).await;
+}
+
+#[tokio::test]
+async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
+    let fresh = Fresh::new().await;
+    let (program, leveret) = shop(&fresh).await;
+    let file = leveret.directory().join("orders.jsonl");
+    let file = file.to_str().unwrap();
+    finish(Command::new(PYTHON).arg(example("data/orders.py")).arg(file)).await.good();
+    let text = std::fs::read_to_string(file).unwrap();
+    let orders: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(orders.len(), 1_000);
+
+    let script = example("data/publish.py");
+    let arguments = ["--url", &fresh.amqp_url, "--prefix", &fresh.prefix, "--file", file, "--late-after", "6"];
+    let published = finish(Command::new(PYTHON).arg(script).args(arguments)).await.good();
+    let published: Value = serde_json::from_str(&published).unwrap();
+    let counts = &published["messages"];
+    let sent = ["first", "then", "late"].map(|when| counts[when].as_i64().unwrap()).iter().sum::<i64>();
+    assert_eq!((counts["confirmed"].as_i64(), counts.get("unroutable")), (Some(sent), None), "{published}");
+
+    let all = async || count(&fresh, "leveret.instances WHERE ended_at IS NOT NULL").await == GOOD;
+    eventually("every order has ended", ALL_WITHIN, all).await;
+    let query = "SELECT key || ' ' || status || ' ' || (output->>'outcome') AS name, count(*) AS count \
+                 FROM leveret.instances GROUP BY 1";
+    let how = rows(&fresh, query).await;
+    let mut letters = BTreeMap::new();
+    for order in &orders {
+        let (key, kind) = (order["order"].as_str().unwrap(), order["kind"].as_str().unwrap());
+        let end = match kind {
+            "paid" | "early" | "twice" => "completed shipped",
+            "late" | "unpaid" => "completed expired",
+            _ => {
+                *letters.entry(order["flaw"].as_str().unwrap()).or_insert(0) += 1;
+                continue;
+            }
+        };
+        assert_eq!(how.get(&format!("{key} {end}")), Some(&1), "{key}, {kind}");
+    }
+    assert_eq!(count(&fresh, "leveret.instances").await, GOOD, "nothing was started that was malformed, nothing twice");
+    assert_eq!((count(&fresh, "shop.shipments").await, count(&fresh, "shop.reservations").await), (800, GOOD));
+    assert_eq!(count(&fresh, "shop.reservations WHERE released").await, 160);
+    assert_eq!(count(&fresh, "leveret.messages").await, 80, "the late payments are kept for whoever comes");
+
+    let filed = async || count(&fresh, "leveret.dead_letters").await >= 40;
+    eventually("the malformed ones are filed", SOON, filed).await;
+    let reasons = [
+        ("not_json", "%is not JSON%"),
+        ("no_message_id", "%message_id%"),
+        ("unknown_definition", "%odrer%"),
+        ("wrong_types", "%amount%"),
+    ];
+    for (flaw, pattern) in reasons {
+        let found = count(&fresh, &format!("leveret.dead_letters WHERE reason LIKE '{pattern}'")).await;
+        assert_eq!(Some(&found), letters.get(flaw), "{flaw}");
+    }
+    stop(program).await;
+}

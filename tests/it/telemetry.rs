@@ -1,0 +1,154 @@
+//! What a process says of itself: logs that machines can read, metrics that are all there, and no secret anywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use leveret::client::Client;
+use leveret::contract::{Message, Start};
+use serde_json::{Value, json};
+
+use crate::support::{Fresh, Leveret, Program, eventually, listens};
+
+const SOON: Duration = Duration::from_secs(30);
+const STOPS_WITHIN: Duration = Duration::from_secs(35);
+/// What nothing in this test moves: rows that do not fit into memory, forgotten branches, lost connections.
+const UNMOVED: [&str; 3] =
+    ["leveret_outbox_not_handed_over_total", "leveret_branches_woken_total", "leveret_broker_reconnects_total"];
+/// Labels there are, and none of them is an id.
+const LABELS: [&str; 9] = ["kind", "outcome", "status", "queue", "redelivered", "pool", "version", "connection", "le"];
+
+/// Names of the metrics, as the one list has them.
+fn names() -> BTreeSet<&'static str> {
+    let source = include_str!("../../src/telemetry.rs");
+    let quoted = source.lines().filter(|line| line.starts_with("pub const ")).filter_map(|line| line.split('"').nth(1));
+    let names: BTreeSet<&str> = quoted.filter(|text| text.starts_with("leveret_")).collect();
+    assert!(names.len() >= 20, "the list was not found: {names:?}");
+    names
+}
+
+/// A metric's name without what its type adds.
+fn base(sample: &str) -> &str {
+    let name = sample.split(['{', ' ']).next().unwrap();
+    ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+}
+
+/// Labels of a sample with their values.
+fn labels(sample: &str) -> BTreeMap<&str, &str> {
+    let Some((_, rest)) = sample.split_once('{') else { return BTreeMap::new() };
+    let inside = rest.rsplit_once('}').unwrap().0;
+    inside.split("\",").map(|pair| pair.split_once("=\"").unwrap()).map(|(k, v)| (k, v.trim_end_matches('"'))).collect()
+}
+
+fn value(sample: &str) -> f64 {
+    sample.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// The password of a URL.
+fn password(url: &str) -> &str {
+    url.split_once("://").unwrap().1.split_once('@').unwrap().0.split_once(':').unwrap().1
+}
+
+async fn scrape(program: &Program) -> String {
+    let address = listens(&program.output()).expect("the api listens");
+    reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
+}
+
+/// An order that is paid, with its start sent twice, one that nobody pays, a start from the command line, and one that is refused.
+async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
+    let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
+    let input = json!({ "order_id": "A", "article": "lamp", "quantity": 1, "amount": 5, "patience": "1m" });
+    let start = Start { definition: "order".into(), key: Some("A".into()), input, ..Start::default() };
+    for _ in 0..2 {
+        client.start("start A", &start).await.unwrap();
+    }
+    let paid = Message { name: "paid".into(), key: "A".into(), data: json!({ "amount": 5 }), ttl: None };
+    client.message("paid A", &paid).await.unwrap();
+    client.start("odd", &Start { definition: "odrer".into(), ..Start::default() }).await.unwrap();
+    client.close().await;
+    let input = r#"{"order_id": "B", "article": "lamp", "quantity": 1, "amount": 5, "patience": "200ms"}"#;
+    leveret.run(["instance", "start", "order", "--key", "B", "--watch", "--input", input]).await.good();
+    let ended = async || {
+        let items = leveret.json("instance list --status completed").await["items"].as_array().unwrap().len();
+        items == 2 && leveret.json("dead-letter list").await != json!([])
+    };
+    eventually("both orders have ended, the odd one is filed", SOON, ended).await;
+}
+
+#[tokio::test]
+async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told() {
+    let fresh = Fresh::new().await;
+    let leveret = Leveret::orders_on(&fresh);
+    let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
+    leveret.run(["definition", "apply", &example]).await.good();
+    // Everything but the library that logs whole messages: if a password can be logged, it is.
+    let settings = [
+        ("LEVERET_LOG__FORMAT", "json"),
+        ("LEVERET_LOG__FILTER", "trace,lapin=off"),
+        ("LEVERET_OUTBOX__SWEEP_EVERY", "200ms"),
+    ];
+    let mut program = Program::start(&fresh, &["serve"], &settings);
+    let runs = async || program.output().contains("leveret runs");
+    eventually("the shop serves", SOON, runs).await;
+    everything_that_is_counted(&fresh, &leveret).await;
+
+    let mut metrics = String::new();
+    // The last answer is acknowledged, and counted, after its commit.
+    let counted = async || {
+        metrics = scrape(&program).await;
+        metrics.lines().any(|line| line.starts_with("leveret_duplicates_total") && value(line) >= 1.0)
+    };
+    eventually("the repetition is counted", SOON, counted).await;
+    let samples: Vec<&str> = metrics.lines().filter(|line| line.starts_with("leveret_")).collect();
+    let found: BTreeSet<&str> = samples.iter().map(|sample| base(sample)).collect();
+    let wanted: BTreeSet<&str> = names().into_iter().filter(|name| !UNMOVED.contains(name)).collect();
+    let missing: Vec<_> = wanted.difference(&found).collect();
+    let unlisted: Vec<_> = found.iter().filter(|name| !names().contains(*name)).collect();
+    assert!(missing.is_empty() && unlisted.is_empty(), "missing {missing:?}, not in the list {unlisted:?}\n{metrics}");
+    for sample in &samples {
+        assert!(value(sample) >= 0.0, "{sample}");
+        for (name, text) in labels(sample) {
+            assert!(LABELS.contains(&name) && text.parse::<uuid::Uuid>().is_err(), "{sample}");
+        }
+    }
+    let ended = samples.iter().find(|line| line.starts_with("leveret_instances_ended_total{status=\"completed\"}"));
+    assert_eq!(value(ended.unwrap()), 2.0);
+    assert!(samples.iter().any(|line| line.starts_with("leveret_instances{status=\"running\"} 0")), "{metrics}");
+
+    program.terminate();
+    let status = program.wait_within(STOPS_WITHIN).await;
+    let output = program.output();
+    assert_eq!(status.code(), Some(0), "{output}");
+    let mut said = BTreeSet::new();
+    for line in output.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(entry["timestamp"].is_string() && entry["level"].is_string(), "{line}");
+        said.extend(entry["message"].as_str().map(str::to_owned));
+    }
+    for message in ["leveret runs", "an instance has ended", "a message is a dead letter", "stopped"] {
+        assert!(said.contains(message), "no `{message}` in {said:?}");
+    }
+    for url in [&fresh.database_url, &fresh.amqp_url] {
+        assert!(!output.contains(password(url)), "a password is in the log");
+        assert!(!metrics.contains(password(url)), "a password is in the metrics");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_without_its_password() {
+    let fresh = Fresh::new().await;
+    let url = "amqp://leveret:hunter2@127.0.0.1:1/%2f";
+    let settings = [("AMQP_URL", url), ("LEVERET_LOG__FILTER", "trace,lapin=off")];
+    let mut program = Program::start(&fresh, &["serve"], &settings);
+    let told = async || program.output().contains("127.0.0.1:1");
+    eventually("it says that the broker is away", SOON, told).await;
+    program.terminate();
+    assert_eq!(program.wait_within(STOPS_WITHIN).await.code(), Some(0), "{}", program.output());
+    let output = program.output();
+    assert!(!output.contains("hunter2") && !output.contains(password(&fresh.database_url)), "{output}");
+    assert!(!output.contains('\u{1b}'), "colours in a file: {output}");
+
+    let url = fresh.database_url.replace(password(&fresh.database_url), "hunter2");
+    let ran = Leveret::on(&fresh).with("DATABASE_URL", &url).say("serve").await;
+    assert_eq!(ran.code, 1, "a wrong password");
+    assert!(!ran.failed().contains("hunter2"));
+}
