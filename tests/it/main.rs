@@ -7,6 +7,7 @@ mod client;
 mod crash;
 mod examples;
 mod http;
+mod poison;
 mod sandbox;
 mod support;
 mod telemetry;

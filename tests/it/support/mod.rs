@@ -6,17 +6,24 @@
 mod command;
 mod eventually;
 mod fresh;
+mod house;
+pub(crate) mod ledger;
 mod program;
+mod rest;
 mod running;
 mod scene;
 mod seen;
+mod sender;
 mod servers;
 
 pub(crate) use command::{Leveret, Ran, finish, listens};
 pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
+pub(crate) use house::{ENDS_WITHIN, House};
 pub(crate) use program::Program;
+pub(crate) use rest::{assert_at_rest, count, lines};
 pub(crate) use running::{InProcess, Reply};
 pub(crate) use scene::Scene;
 pub(crate) use seen::Queues;
+pub(crate) use sender::{APP_ID, Sender};
 pub(crate) use servers::{Private, shared};

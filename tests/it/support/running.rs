@@ -44,6 +44,12 @@ impl InProcess {
     /// Every role, with these handlers.
     pub(crate) async fn with(handlers: Handlers) -> Self {
         let fresh = Fresh::new().await;
+        let config = Self::config(&fresh);
+        Self::on(fresh, config, handlers, &Role::ALL).await
+    }
+
+    /// The settings of a process on a database and a prefix of the test's own.
+    pub(crate) fn config(fresh: &Fresh) -> Config {
         let mut config = Config::default();
         config.database.url = fresh.database_url.clone();
         config.broker.url = fresh.amqp_url.clone();
@@ -51,7 +57,12 @@ impl InProcess {
         config.http.listen = "127.0.0.1:0".into();
         // What other processes commit is found soon.
         config.outbox.sweep_every = Duration::from_millis(100);
-        let running = Running::start(config, handlers, &Role::ALL).await.unwrap();
+        config
+    }
+
+    /// These roles, `api` among them, with these settings and handlers.
+    pub(crate) async fn on(fresh: Fresh, config: Config, handlers: Handlers, roles: &[Role]) -> Self {
+        let running = Running::start(config, handlers, roles).await.unwrap();
         let http = Client::builder().timeout(REQUEST_FOR).build().unwrap();
         let started = Self { running, http, fresh };
         let ready = async || started.get("/readyz").await.status == StatusCode::OK;
@@ -75,9 +86,10 @@ impl InProcess {
         self.apply(&std::fs::read_to_string(file).unwrap()).await;
     }
 
-    /// Stops in order.
-    pub(crate) async fn stop(self) {
+    /// Stops in order; the database and the queues are there until what is returned goes.
+    pub(crate) async fn stop(self) -> Fresh {
         assert!(self.running.stop().await, "it did not stop in time");
+        self.fresh
     }
 
     /// The address of a path; `/api/v1` stands before what is neither health nor metrics.

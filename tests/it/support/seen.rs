@@ -64,6 +64,12 @@ impl Queues {
         found
     }
 
+    /// The same without the ladder, where hints of timers that are no longer needed lie until they are due.
+    pub(crate) async fn work(&self) -> Vec<(String, u32)> {
+        let ladder = format!("{}.delay.", self.prefix);
+        self.not_empty().await.into_iter().filter(|(name, _)| !name.starts_with(&ladder)).collect()
+    }
+
     /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.
     pub(crate) async fn take_events(&self) -> BTreeSet<(String, String, String)> {
         let mut events = BTreeSet::new();

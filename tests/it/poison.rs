@@ -1,0 +1,234 @@
+//! Poison: what cannot be handled becomes a dead letter that says why, once, and nobody else notices.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{ENDS_WITHIN, Fresh, House, Sender, eventually};
+
+/// Fails for ever: its message is refused, its handler breaks or panics, its loop never ends.
+const BROKEN: [(&str, &str); 4] = [
+    ("breaks", "{ id: only, run: { handler: break }, retry: none }"),
+    ("panics", "{ id: only, run: { handler: panic }, retry: none }"),
+    ("divides", "{ id: only, set: { x: 1 / (x - x) } }"),
+    ("circles", "{ id: only, set: { x: x + 1 }, next: [{ when: x > 0, to: only }, { to: exit }] }"),
+];
+
+/// Something a stranger sends, and what the letter about it must say.
+struct Poison {
+    name: &'static str,
+    properties: BasicProperties,
+    body: Vec<u8>,
+    says: &'static [&'static str],
+}
+
+fn poison(name: &'static str, kind: &str, body: impl Into<Vec<u8>>, says: &'static [&'static str]) -> Poison {
+    Poison { name, properties: Sender::properties(kind, name), body: body.into(), says }
+}
+
+/// The body of a start in order.
+fn start() -> Vec<u8> {
+    json!({ "definition": "step" }).to_string().into_bytes()
+}
+
+fn nested(levels: usize) -> String {
+    format!(r#"{{"definition":"step","input":{}1{}}}"#, r#"{"a":"#.repeat(levels), "}".repeat(levels))
+}
+
+fn headers(entries: impl IntoIterator<Item = (String, AMQPValue)>) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.as_str().into(), value);
+    }
+    table
+}
+
+fn bodies() -> Vec<Poison> {
+    let large = format!(r#"{{"definition":"step","input":{{"a":"{}"}}}}"#, "x".repeat(1024 * 1024));
+    let long = json!({ "definition": "x".repeat(300) }).to_string();
+    let nobody = json!({ "instance": Uuid::now_v7() }).to_string();
+    vec![
+        poison("empty", "start", "", &["not JSON"]),
+        poison("not-json", "start", "{ definition: step }", &["not JSON", "line 1"]),
+        poison("cut", "start", r#"{"definition":"step""#, &["not JSON", "EOF"]),
+        poison("a-list", "start", r#"["step"]"#, &["not a JSON object"]),
+        poison("a-number", "message", r#"{"name":"paid","key":7}"#, &["does not fit", "`key`", "string"]),
+        poison("bytes", "start", vec![0xff, 0xfe, 0x00, 0x80], &["not JSON"]),
+        poison("not-utf8", "start", b"{\"definition\":\"\xc3\x28\"}".to_vec(), &["not JSON", "unicode"]),
+        poison("half-a-pair", "start", r#"{"definition":"step","input":{"a":"\ud800"}}"#, &["not JSON", "hex escape"]),
+        poison("huge", "start", large, &["1048", "262144 are allowed"]),
+        poison("deep", "start", nested(10_000), &["recursion limit"]),
+        poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
+        poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
+        poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
+        poison("huge-number", "start", r#"{"definition":"step","input":{"a":1e999}}"#, &["not JSON", "number"]),
+        poison("long-name", "start", long, &["`definition`", "300 bytes", "255"]),
+        poison("no-such-definition", "start", r#"{"definition":"nothing"}"#, &["no active definition `nothing`"]),
+        poison("no-such-version", "start", r#"{"definition":"step","version":9}"#, &["no version 9", "`step`"]),
+        poison("no-such-instance", "cancel", nobody.clone(), &["no instance"]),
+        poison("nothing-to-retry", "retry", nobody, &["no instance"]),
+        poison("no-such-key", "cancel", r#"{"definition":"step","key":"?"}"#, &["no live instance", "`?`"]),
+        poison("no-target", "cancel", "{}", &["name the instance"]),
+    ]
+}
+
+fn envelopes() -> Vec<Poison> {
+    let plain = || BasicProperties::default().with_delivery_mode(2).with_type("start".into());
+    let whole = |name| Sender::properties("start", name);
+    let with = |name, table| whole(name).with_headers(table);
+    let strange = |name, properties, says| Poison { name, properties, body: start(), says };
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    vec![
+        strange("no-properties", BasicProperties::default(), &["`type` is missing"]),
+        strange("no-type", plain().with_app_id("a".into()).with_type("".into()), &["`` is no command"]),
+        strange("unknown-type", Sender::properties("explode", "unknown-type"), &["`explode` is no command"]),
+        strange("no-app-id", plain().with_message_id("no-app-id".into()), &["`app_id` is missing"]),
+        strange("no-message-id", plain().with_app_id("a".into()), &["`message_id` is missing"]),
+        strange("empty-ids", plain().with_app_id("".into()).with_message_id("".into()), &["`app_id` is missing"]),
+        strange("nul-app-id", whole("nul-app-id").with_app_id("a\0".into()), &["`app_id`", r"\u0000"]),
+        strange("nul-reply-to", whole("nul-reply-to").with_reply_to("a\0".into()), &["`reply_to`", r"\u0000"]),
+        strange("nul-correlation", whole("nul-correlation").with_correlation_id("\0".into()), &["`correlation_id`"]),
+        strange("schema-2", with("schema-2", headers([("schema".into(), AMQPValue::LongInt(2))])), &["schema 2"]),
+        strange("schema-text", with("schema-text", headers([("schema".into(), text("9"))])), &["schema 9"]),
+    ]
+}
+
+/// Strange, but no reason to refuse a command that is in order.
+fn harmless() -> Vec<BasicProperties> {
+    let many = headers((0..2_000).map(|number| (format!("h{number}"), AMQPValue::LongInt(number))));
+    let huge = headers([("huge".into(), AMQPValue::LongString("x".repeat(100_000).into()))]);
+    let bytes = headers([("bytes".into(), AMQPValue::LongString(vec![0xff, 0x00, 0xfe].into()))]);
+    let mut nested = AMQPValue::Void;
+    for _ in 0..50 {
+        nested = AMQPValue::FieldTable(headers([("in".into(), nested)]));
+    }
+    let traced = headers([("traceparent".into(), AMQPValue::LongString("nonsense\0".into()))]);
+    [many, huge, bytes, headers([("nested".into(), nested)]), traced]
+        .into_iter()
+        .enumerate()
+        .map(|(number, table)| Sender::properties("start", &format!("harmless {number}")).with_headers(table))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
+    let house = House::open().await;
+    let all: Vec<Poison> = bodies().into_iter().chain(envelopes()).collect();
+    let count = i64::try_from(all.len()).unwrap();
+    for one in &all {
+        let routing_key = format!("poison.{}", one.name);
+        house.sender.send("commands", &routing_key, one.properties.clone(), &one.body).await;
+        house.start("step", one.name).await;
+    }
+    house.becomes(count, "leveret.instances WHERE status = 'completed'").await;
+    house.becomes(count, "leveret.dead_letters").await;
+    for one in &all {
+        let about = format!("leveret.dead_letters WHERE routing_key = 'poison.{}'", one.name);
+        let [reason] = &house.lines("reason", &about).await[..] else {
+            panic!("{} has no letter of its own", one.name)
+        };
+        for says in one.says {
+            assert!(reason.contains(says), "the letter about {} does not say `{says}`: {reason}", one.name);
+        }
+        let kept = house.lines("octet_length(body) || ' from ' || source", &about).await;
+        assert_eq!(kept, [format!("{} from commands", one.body.len())], "{}", one.name);
+        assert_eq!(house.booked(one.name, "only").await, 1, "the innocent next to {}", one.name);
+    }
+    assert_eq!(house.count("ledger").await, count, "nothing else was done");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_headers_do_not_stop_a_command_that_is_in_order() {
+    let house = House::open().await;
+    let all = harmless();
+    let count = i64::try_from(all.len()).unwrap();
+    for properties in all {
+        house.sender.send("commands", "start.step", properties, &start()).await;
+    }
+    house.becomes(count, "leveret.instances WHERE status = 'completed'").await;
+    assert_eq!(house.letters().await, [""; 0]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_command_that_means_nothing_harms_nobody() {
+    let house = House::open().await;
+    let (nobody, due_at) = (Uuid::now_v7(), "2026-01-01T00:00:00Z");
+    house.start("paid", "innocent").await;
+    house.stands("innocent", "running at payment").await;
+    let id = house.id("innocent").await.unwrap();
+    for stale in [
+        json!({ "instance": nobody, "branch": 0, "sequence": 1 }),
+        json!({ "instance": id.0, "branch": 0, "sequence": 1 }),
+        json!({ "instance": id.0, "branch": 77, "sequence": i64::MAX }),
+    ] {
+        house.sender.step("continue", &stale).await;
+    }
+    for (instance, bookmark) in [(nobody, 1), (id.0, 1), (id.0, 99), (id.0, -1)] {
+        house.sender.step("fire", &json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })).await;
+    }
+    house.sender.step("continue", &json!({ "instance": "nobody" })).await;
+    house.sender.step("fire", &json!({ "instance": id.0, "bookmark": 1, "due_at": "tomorrow" })).await;
+    house.sender.step("explode", &json!({})).await;
+    house.becomes(3, "leveret.dead_letters WHERE source = 'steps.default'").await;
+    assert_eq!(house.standing("innocent").await, "running at payment");
+    house.pay("paid", "innocent", 5).await;
+    house.stands("innocent", "completed").await;
+    assert_eq!((house.booked("innocent", "before").await, house.booked("innocent", "after").await), (1, 1));
+    assert_eq!(house.letters().await.len(), 3, "what is merely stale is no letter");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_filed_once_however_often_it_comes() {
+    let house = House::open().await;
+    for _ in 0..3 {
+        house.sender.ask("start", "again", &json!({ "definition": "nothing" })).await;
+        house.start("step", &Uuid::now_v7().to_string()).await;
+    }
+    house.becomes(3, "leveret.instances WHERE status = 'completed'").await;
+    let mut told = 0;
+    let answered = async || {
+        while let Some((about, answer)) = house.sender.take_answer().await {
+            assert_eq!((about.as_str(), &answer["outcome"]), ("about again", &json!("refused")), "{answer}");
+            assert!(answer["reason"].as_str().unwrap().contains("`nothing`"), "{answer}");
+            told += 1;
+        }
+        told == 3
+    };
+    eventually("each of them was told", ENDS_WITHIN, answered).await;
+    assert_eq!(house.letters().await.len(), 1);
+    house.close().await;
+}
+
+/// With one stride at a time and no patience, so that one that never ends would stand in everybody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_always_fail_do_not_stop_the_others() {
+    let house = House::on(Fresh::new().await, |config| {
+        config.worker.concurrency = 2;
+        config.limits.steps_max = 500;
+    })
+    .await;
+    for (name, activity) in BROKEN {
+        house.apply(&format!("name: {name}\nvariables: {{ x: 0 }}\nactivities:\n  - {activity}\n")).await;
+    }
+    for round in 0..5 {
+        for (name, _) in BROKEN {
+            house.start(name, &format!("{name} {round}")).await;
+            house.start("step", &format!("beside {name} {round}")).await;
+        }
+    }
+    house.becomes(20, "leveret.instances WHERE definition = 'step' AND status = 'completed'").await;
+    house.becomes(20, "leveret.instances WHERE definition <> 'step' AND status = 'suspended'").await;
+    let codes = "leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
+        WHERE b.kind = 'intervention' GROUP BY i.definition, b.details->>'code' ORDER BY 1";
+    let incidents = house.lines("i.definition || ': ' || (b.details->>'code') || ' ' || count(*)", codes).await;
+    let expected =
+        ["breaks: handler.broken 5", "circles: limit.steps 5", "divides: expression 5", "panics: handler.panic 5"];
+    assert_eq!(incidents, expected);
+    assert_eq!(house.count("ledger WHERE activity = 'only'").await, 20, "what failed left nothing behind");
+    assert_eq!(house.letters().await, [""; 0]);
+    house.close().await;
+}

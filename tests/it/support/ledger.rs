@@ -1,0 +1,55 @@
+//! Handlers of the tests' own, and the table they write to: what was done, to be compared with what was asked for.
+
+use diesel::sql_query;
+use diesel::sql_types::{Integer, Text};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::store::Connection;
+use serde_json::json;
+
+/// Nothing here forbids a second row for one activity: that there never is one is to be proven.
+const TABLES: &str = "BEGIN; SELECT pg_advisory_xact_lock(77001); \
+    CREATE TABLE IF NOT EXISTS ledger (instance text NOT NULL, activity text NOT NULL, attempt int NOT NULL); \
+    CREATE TABLE IF NOT EXISTS door (opened_at timestamptz NOT NULL DEFAULT now()); COMMIT;";
+
+/// `book` writes a row. `knock` writes one and fails while the table `door` is empty. `break` writes one and fails.
+/// `panic` writes one and panics.
+pub(crate) fn handlers() -> Handlers {
+    Handlers::new()
+        .on_start(create_tables)
+        .register("book", book)
+        .register("knock", knock)
+        .register("break", break_down)
+        .register("panic", panic)
+}
+
+async fn create_tables(conn: &mut Connection) -> Result<(), Error> {
+    conn.batch_execute(TABLES).await?;
+    Ok(())
+}
+
+async fn book(conn: &mut Connection, call: Call) -> Outcome {
+    sql_query("INSERT INTO ledger (instance, activity, attempt) VALUES ($1, $2, $3)")
+        .bind::<Text, _>(call.instance.to_string())
+        .bind::<Text, _>(&call.activity)
+        .bind::<Integer, _>(i32::try_from(call.attempt).unwrap_or(i32::MAX))
+        .execute(conn)
+        .await?;
+    Ok(json!({ "attempt": call.attempt }))
+}
+
+async fn knock(conn: &mut Connection, call: Call) -> Outcome {
+    book(conn, call).await?;
+    let opened = sql_query("SELECT FROM door").execute(conn).await?;
+    if opened == 0 { Err(Error::new("closed", "the door is closed")) } else { Ok(json!(null)) }
+}
+
+async fn break_down(conn: &mut Connection, call: Call) -> Outcome {
+    book(conn, call).await?;
+    Err(Error::new("broken", "it never works"))
+}
+
+async fn panic(conn: &mut Connection, call: Call) -> Outcome {
+    book(conn, call).await?;
+    panic!("as asked");
+}

@@ -1,0 +1,81 @@
+//! An upstream service that is not ours: any properties, any bytes, and a queue for the answers.
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use serde_json::Value;
+
+/// Who it says it is.
+pub(crate) const APP_ID: &str = "upstream";
+
+/// A connection with confirms.
+pub(crate) struct Sender {
+    _connection: Connection,
+    channel: Channel,
+    prefix: String,
+}
+
+impl Sender {
+    pub(crate) async fn connect(url: &str, prefix: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let answers = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let sender = Self { _connection: connection, channel, prefix: prefix.to_owned() };
+        sender.channel.queue_declare(sender.answers().as_str().into(), answers, FieldTable::default()).await.unwrap();
+        sender
+    }
+
+    /// The queue its answers come to.
+    fn answers(&self) -> String {
+        format!("{}.answers", self.prefix)
+    }
+
+    /// The properties of a command in order.
+    pub(crate) fn properties(kind: &str, message_id: &str) -> BasicProperties {
+        BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type("application/json".into())
+            .with_app_id(APP_ID.into())
+            .with_type(kind.into())
+            .with_message_id(message_id.into())
+    }
+
+    /// A command in order.
+    pub(crate) async fn command(&self, kind: &str, message_id: &str, body: &Value) {
+        self.send("commands", &format!("{kind}.test"), Self::properties(kind, message_id), body.to_string().as_bytes())
+            .await;
+    }
+
+    /// The same, and asks for an answer.
+    pub(crate) async fn ask(&self, kind: &str, message_id: &str, body: &Value) {
+        let asking = Self::properties(kind, message_id)
+            .with_reply_to(self.answers().into())
+            .with_correlation_id(format!("about {message_id}").into());
+        self.send("commands", &format!("{kind}.test"), asking, body.to_string().as_bytes()).await;
+    }
+
+    /// An answer, if one has come: what it is about, and what it says.
+    pub(crate) async fn take_answer(&self) -> Option<(String, Value)> {
+        let taken = BasicGetOptions { no_ack: true };
+        let got = self.channel.basic_get(self.answers().as_str().into(), taken).await.unwrap()?;
+        let about = got.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
+        Some((about, serde_json::from_slice(&got.data).unwrap()))
+    }
+
+    /// A step command, as Leveret would send it.
+    pub(crate) async fn step(&self, kind: &str, body: &Value) {
+        let properties = BasicProperties::default().with_delivery_mode(2).with_type(kind.into());
+        self.send("steps", "default", properties, body.to_string().as_bytes()).await;
+    }
+
+    /// Anything at all; returns when the broker has it in a queue.
+    pub(crate) async fn send(&self, exchange: &str, routing_key: &str, properties: BasicProperties, body: &[u8]) {
+        let exchange = format!("{}.{exchange}", self.prefix);
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let sent =
+            self.channel.basic_publish(exchange.as_str().into(), routing_key.into(), mandatory, body, properties);
+        let confirmed = sent.await.unwrap().await.unwrap();
+        assert!(matches!(confirmed, Confirmation::Ack(None)), "not taken: {confirmed:?}");
+    }
+}
