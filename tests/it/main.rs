@@ -8,6 +8,7 @@ mod crash;
 mod examples;
 mod http;
 mod poison;
+mod races;
 mod sandbox;
 mod support;
 mod telemetry;

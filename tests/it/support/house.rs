@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use leveret::app::App;
 use leveret::config::Config;
 use leveret::engine::InstanceId;
@@ -112,6 +113,11 @@ impl House {
 
     pub(crate) async fn lines(&self, column: &str, from: &str) -> Vec<String> {
         rest::lines(&mut *self.conn().await, column, from).await
+    }
+
+    /// Does something to the database that no program of ours would do.
+    pub(crate) async fn execute(&self, statement: &str) {
+        self.conn().await.batch_execute(statement).await.unwrap();
     }
 
     /// The newest instance with this key.

@@ -5,6 +5,8 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use serde_json::Value;
 
+use super::{ENDS_WITHIN, eventually};
+
 /// Who it says it is.
 pub(crate) const APP_ID: &str = "upstream";
 
@@ -13,6 +15,7 @@ pub(crate) struct Sender {
     _connection: Connection,
     channel: Channel,
     prefix: String,
+    answers: String,
 }
 
 impl Sender {
@@ -20,15 +23,10 @@ impl Sender {
         let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let answers = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        let sender = Self { _connection: connection, channel, prefix: prefix.to_owned() };
-        sender.channel.queue_declare(sender.answers().as_str().into(), answers, FieldTable::default()).await.unwrap();
-        sender
-    }
-
-    /// The queue its answers come to.
-    fn answers(&self) -> String {
-        format!("{}.answers", self.prefix)
+        let answers = format!("{prefix}.answers-{:016x}", fastrand::u64(..));
+        let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(answers.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
+        Self { _connection: connection, channel, prefix: prefix.to_owned(), answers }
     }
 
     /// The properties of a command in order.
@@ -50,7 +48,7 @@ impl Sender {
     /// The same, and asks for an answer.
     pub(crate) async fn ask(&self, kind: &str, message_id: &str, body: &Value) {
         let asking = Self::properties(kind, message_id)
-            .with_reply_to(self.answers().into())
+            .with_reply_to(self.answers.as_str().into())
             .with_correlation_id(format!("about {message_id}").into());
         self.send("commands", &format!("{kind}.test"), asking, body.to_string().as_bytes()).await;
     }
@@ -58,9 +56,23 @@ impl Sender {
     /// An answer, if one has come: what it is about, and what it says.
     pub(crate) async fn take_answer(&self) -> Option<(String, Value)> {
         let taken = BasicGetOptions { no_ack: true };
-        let got = self.channel.basic_get(self.answers().as_str().into(), taken).await.unwrap()?;
+        let got = self.channel.basic_get(self.answers.as_str().into(), taken).await.unwrap()?;
         let about = got.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
         Some((about, serde_json::from_slice(&got.data).unwrap()))
+    }
+
+    /// Waits for the answers to everything that was asked, in the order of what they are about.
+    pub(crate) async fn answers(&self, count: usize) -> Vec<(String, Value)> {
+        let mut answers = Vec::new();
+        let all = async || {
+            while let Some(answer) = self.take_answer().await {
+                answers.push(answer);
+            }
+            answers.len() >= count
+        };
+        eventually(&format!("{count} answers"), ENDS_WITHIN, all).await;
+        answers.sort_by(|one, other| one.0.cmp(&other.0));
+        answers
     }
 
     /// A step command, as Leveret would send it.

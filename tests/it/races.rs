@@ -1,0 +1,9 @@
+//! What may happen in any order, in every order: before, at the same moment, after, twice and too late.
+
+mod messages;
+mod starts;
+mod steering;
+mod timers;
+
+/// Rounds of a race whose winner nobody can foretell.
+const ROUNDS: i64 = 30;
