@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection;
 use leveret::app::App;
 use leveret::config::Config;
-use leveret::engine::InstanceId;
+use leveret::engine::{Branch, InstanceId, Phase};
 use leveret::roles::Role;
 use leveret::store::{Connection, Lease, instances};
 use serde_json::{Value, json};
@@ -126,13 +126,17 @@ impl House {
         ids.first().map(|id| InstanceId(id.parse::<Uuid>().unwrap()))
     }
 
-    /// The status of the newest instance with this key, and where it stands if it lives.
+    /// The status of the newest instance with this key, and where it waits if it lives.
     pub(crate) async fn standing(&self, key: &str) -> String {
         let Some(id) = self.id(key).await else { return "nowhere".into() };
         let mut conn = self.conn().await;
         let instance = instances::find(&mut conn as &mut Connection, id).await.unwrap().unwrap().instance;
-        let at = instance.state.branches.first().map(|branch| branch.activity.clone());
-        at.map_or(instance.status.name().to_owned(), |at| format!("{} at {at}", instance.status.name()))
+        let status = instance.status.name();
+        match instance.state.branches.first() {
+            Some(Branch { phase: Phase::Waiting(_), activity, .. }) => format!("{status} at {activity}"),
+            Some(Branch { phase: Phase::Ready, activity, .. }) => format!("{status} before {activity}"),
+            None => status.to_owned(),
+        }
     }
 
     /// Waits until the newest instance with this key stands there: `completed`, or `running at payment`.
