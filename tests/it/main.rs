@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod crash;
 mod examples;
+mod faults;
 mod http;
 mod poison;
 mod races;

@@ -1,0 +1,11 @@
+//! Outages: servers killed, wiped and restarted under load, while Leveret runs on and nobody restarts it.
+
+mod broker;
+mod database;
+mod load;
+mod outbox;
+
+use std::time::Duration;
+
+/// What was held up by an outage has ended within this after the server is back.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(30);

@@ -1,0 +1,43 @@
+//! The broker killed, and the broker wiped: PostgreSQL alone says what has to move, and it moves.
+
+use leveret::broker::Queue;
+
+use super::load::Load;
+use crate::support::{ENDS_WITHIN, Private, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
+    let servers = Private::start();
+    let load = Load::on(&servers).await;
+    load.start(0..200).await;
+    load.is_under_way(200).await;
+    let broker = servers.rabbitmq().unwrap();
+    broker.stop_immediate().unwrap();
+    let travelling = load.travelling().await;
+    assert!(travelling > 100, "only {travelling} of 200 were under way");
+    broker.wipe().unwrap();
+    broker.start().unwrap();
+    let took = load.all_arrive(200).await;
+    println!("{travelling} were under way; all have arrived {took:?} after the broker was back");
+}
+
+/// Starts go on being sent while it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_comes_back_and_everything_goes_on() {
+    let servers = Private::start();
+    let load = Load::on(&servers).await;
+    load.start(0..100).await;
+    load.is_under_way(100).await;
+    let broker = servers.rabbitmq().unwrap();
+    broker.stop_immediate().unwrap();
+    let travelling = load.travelling().await;
+    assert!(travelling > 50, "only {travelling} of 100 were under way");
+    let lost = async || !load.house.app().broker.is_connected();
+    eventually("the loss is noticed", ENDS_WITHIN, lost).await;
+    assert!(load.house.app().broker.depth(&Queue::Commands).await.is_err());
+    let restart = tokio::task::spawn_blocking(move || broker.start());
+    let (restarted, ()) = tokio::join!(restart, load.start(100..150));
+    restarted.unwrap().unwrap();
+    let took = load.all_arrive(150).await;
+    println!("{travelling} were under way; all have arrived {took:?} after the last start was confirmed");
+}

@@ -1,0 +1,98 @@
+//! Work that an outage hits in every state: queued, running, between two steps, waiting for a moment, or just asked for.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use leveret::client::Client;
+use leveret::contract::Start;
+use leveret::sandbox::Sandbox;
+use serde_json::json;
+
+use super::RECOVERS_WITHIN;
+use crate::support::{ENDS_WITHIN, Fresh, House, eventually};
+
+/// Steps of a journey before its nap, and after it.
+const LEGS: i64 = 4;
+/// Naps are from one second to six.
+const NAPS: i64 = 6;
+
+/// A house on servers of its own, and a client that connects again by itself.
+pub(super) struct Load {
+    pub(super) house: House,
+    client: Client,
+}
+
+impl Load {
+    /// Every step goes through the broker, so that an outage meets as many messages as possible.
+    pub(super) async fn on(servers: &Sandbox) -> Self {
+        let house = House::on(Fresh::on(servers).await, |config| config.worker.stride_max = 1).await;
+        house.apply(&journey()).await;
+        let fresh = &house.process.fresh;
+        let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "travellers").await.unwrap();
+        Self { house, client }
+    }
+
+    /// Starts journeys with these numbers; returns when the broker has confirmed all of them, however long it is away.
+    pub(super) async fn start(&self, numbers: std::ops::Range<i64>) {
+        let starts = numbers.map(async |number| {
+            let start = Start {
+                definition: "journey".into(),
+                key: Some(number.to_string()),
+                input: json!({ "pause": format!("{}s", 1 + number % NAPS) }),
+                ..Start::default()
+            };
+            let message_id = format!("start {number}");
+            let sent = async || self.client.start(&message_id, &start).await.is_ok();
+            eventually("the start is confirmed", Duration::from_secs(60), sent).await;
+        });
+        join_all(starts).await;
+    }
+
+    /// Waits until so many journeys are committed and under way, some at every stage.
+    pub(super) async fn is_under_way(&self, count: i64) {
+        let house = &self.house;
+        house.becomes(count, "leveret.instances").await;
+        let pending = async || {
+            house.count("leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL").await > 10
+                && house.count("leveret.instances WHERE ready").await > 10
+        };
+        eventually("timers are pending and steps are due", ENDS_WITHIN, pending).await;
+    }
+
+    /// How many are not there yet.
+    pub(super) async fn travelling(&self) -> i64 {
+        self.house.count("leveret.instances WHERE ended_at IS NULL").await
+    }
+
+    /// Waits until all have ended, and compares what was done with what should have been. How long that took.
+    pub(super) async fn all_arrive(self, count: i64) -> Duration {
+        let Self { house, client } = self;
+        let since = Instant::now();
+        let arrived = async || house.count("leveret.instances WHERE status = 'completed'").await == count;
+        eventually("every journey has ended", RECOVERS_WITHIN, arrived).await;
+        let took = since.elapsed();
+        let doubled =
+            "(SELECT instance, activity, count(*) AS times FROM ledger GROUP BY 1, 2) AS done WHERE times <> 1";
+        assert_eq!(house.lines("instance || ' ' || activity || ' ' || times", doubled).await, [""; 0]);
+        assert_eq!(house.count("ledger").await, 2 * LEGS * count, "every leg of every journey, once");
+        assert_eq!(house.count("leveret.history WHERE kind = 'TimerFired'").await, count);
+        assert_eq!(house.count("leveret.instances").await, count);
+        assert_eq!(house.letters().await, [""; 0]);
+        client.close().await;
+        house.close().await;
+        took
+    }
+}
+
+fn journey() -> String {
+    let mut text =
+        "name: journey\ninput: { type: object, properties: { pause: { type: string } } }\nactivities:\n".to_owned();
+    for leg in 0..2 * LEGS {
+        if leg == LEGS {
+            text.push_str("  - { id: nap, wait: { for: '${ pause }' } }\n");
+        }
+        writeln!(text, "  - {{ id: leg-{leg}, run: {{ handler: book }} }}").unwrap();
+    }
+    text
+}

@@ -1,0 +1,51 @@
+//! A row that nobody takes: it stays, its returns are counted, and at last it is dead, visible, and in nobody's way.
+
+use std::collections::BTreeMap;
+
+use leveret::store::outbox::{self, Claimable, OutboxRow};
+use uuid::Uuid;
+
+use crate::support::{Fresh, House};
+
+/// A request to outside workers of which there are none.
+fn request() -> OutboxRow {
+    OutboxRow {
+        id: Uuid::now_v7(),
+        exchange: "work".into(),
+        routing_key: "nobody".into(),
+        kind: "call".into(),
+        app_id: None,
+        message_id: None,
+        headers: BTreeMap::new(),
+        body: b"{}".to_vec(),
+        due_at: None,
+        instance_id: None,
+        claimable: Claimable::Now,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_nobody_takes_is_counted_and_dies_and_stays() {
+    let house = House::on(Fresh::new().await, |config| config.outbox.attempts_max = 3).await;
+    let row = request();
+    outbox::push(&mut *house.conn().await, std::slice::from_ref(&row)).await.unwrap();
+    for attempts in 1..=3 {
+        house.becomes(1, &format!("leveret.outbox WHERE attempts = {attempts}")).await;
+        house.start("step", &format!("beside {attempts}")).await;
+        house.stands(&format!("beside {attempts}"), "completed").await;
+    }
+    house.becomes(1, "leveret.outbox WHERE attempts = 3 AND dead_at IS NOT NULL").await;
+    assert_eq!(house.lines("id", "leveret.outbox WHERE dead_at IS NOT NULL").await, [row.id.to_string()]);
+    let backlog = outbox::find_backlog(&mut *house.conn().await).await.unwrap();
+    assert_eq!((backlog.unsent, backlog.dead), (0, 1));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_nobody_hears_is_no_failure() {
+    let house = House::open().await;
+    let event = OutboxRow { exchange: "events".into(), ..request() };
+    outbox::push(&mut *house.conn().await, &[event]).await.unwrap();
+    house.becomes(0, "leveret.outbox").await;
+    house.close().await;
+}
