@@ -14,8 +14,8 @@ use crate::support::{ENDS_WITHIN, Fresh, House, eventually};
 
 /// Steps of a journey before its nap, and after it.
 const LEGS: i64 = 4;
-/// Naps are from one second to six.
-const NAPS: i64 = 6;
+/// Naps are from one second to four.
+const NAPS: i64 = 4;
 
 /// A house on servers of its own, and a client that connects again by itself.
 pub(super) struct Load {
