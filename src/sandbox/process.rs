@@ -107,6 +107,11 @@ impl Process {
         Self::find(self.pid) == Some(self)
     }
 
+    /// Sends a signal.
+    pub(super) fn signal(self, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(self.pid), signal).with_context(|| format!("cannot signal process {}", self.pid))
+    }
+
     /// Sends a signal, then SIGKILL when `patience` is over, and waits for the end.
     pub(super) fn stop(self, signal: Signal, patience: Duration) -> Result<()> {
         for (signal, patience) in [(signal, patience), (Signal::SIGKILL, Duration::from_secs(10))] {

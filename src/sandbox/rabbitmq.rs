@@ -113,6 +113,19 @@ pub(super) fn kill(server: Process) -> Result<()> {
     server.stop(Signal::SIGKILL, STOP_WITHIN)
 }
 
+/// Tells the running node something, as its administrator.
+pub(super) fn control(state: &State, arguments: &[&str]) -> Result<()> {
+    let tool = Launch {
+        program: rabbitmq_server()?.with_file_name("rabbitmqctl"),
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        environment: environment(state),
+        account: Account::for_server(USER)?,
+        directory: state.root.clone(),
+        log: log(state),
+    };
+    tool.run("")
+}
+
 /// Forgets every queue, message and user.
 pub(super) fn wipe(state: &State) -> Result<()> {
     let data = data(state);

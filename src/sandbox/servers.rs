@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use nix::sys::signal::Signal;
 
 use super::state::{Ports, State, lock};
 use super::{Profile, place, postgres, rabbitmq};
@@ -186,6 +187,37 @@ impl RabbitMq {
             state.rabbitmq = None;
             Ok(())
         })
+    }
+
+    /// Lets it stand still: its connections stay open, and nobody answers on them.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        change(&self.directory, |state| match running(state.rabbitmq) {
+            Some(server) => server.signal(signal),
+            None => bail!("RabbitMQ does not run"),
+        })
+    }
+
+    /// `rabbitmqctl`, as in `["set_vm_memory_high_watermark", "0.4"]`.
+    ///
+    /// # Errors
+    /// With what it says, if it fails.
+    pub fn control(&self, arguments: &[&str]) -> Result<()> {
+        change(&self.directory, |state| rabbitmq::control(state, arguments))
     }
 
     /// Deletes everything it knows: queues, messages, all. It has to be stopped.
