@@ -2,6 +2,7 @@
 
 mod broker;
 mod database;
+mod link;
 mod load;
 mod outbox;
 

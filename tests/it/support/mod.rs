@@ -10,6 +10,7 @@ mod house;
 pub(crate) mod ledger;
 mod program;
 mod rest;
+pub(crate) mod rig;
 mod running;
 mod scene;
 mod seen;

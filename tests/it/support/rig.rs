@@ -1,0 +1,94 @@
+//! A handle on the broker under a prefix of its own, and what tests of the broker's room do with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leveret::broker::{Broker, Deliveries, Delivery, Error, Exchange, Options, Outgoing, Queue, Sent, Topology};
+use leveret::resilience::clock::Clock;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Whatever is awaited comes within this.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+pub(crate) struct Rig {
+    pub(crate) broker: Broker,
+    pub(crate) clock: Clock,
+    pub(crate) prefix: String,
+    pub(crate) supervisor: JoinSet<()>,
+}
+
+pub(crate) async fn rig(url: &str) -> Rig {
+    rig_with(url, format!("t{}", Uuid::now_v7().simple())).await
+}
+
+pub(crate) async fn rig_with(url: &str, prefix: String) -> Rig {
+    let options = Options {
+        url: url.into(),
+        prefix: prefix.clone(),
+        publishers: 2,
+        confirm_timeout: Duration::from_secs(5),
+        name: "broker test".into(),
+        topology: Topology::Declared,
+    };
+    let clock = Clock::default();
+    let (broker, supervisor) = Broker::start(options, clock.clone(), CancellationToken::new());
+    let mut supervisors = JoinSet::new();
+    supervisors.spawn(supervisor);
+    timeout(PATIENCE, broker.connected()).await.expect("connected");
+    Rig { broker, clock, prefix, supervisor: supervisors }
+}
+
+pub(crate) fn step(lane: &str, body: &str) -> Outgoing {
+    Outgoing {
+        id: Uuid::now_v7(),
+        exchange: Exchange::Steps,
+        routing_key: lane.into(),
+        kind: "continue".into(),
+        app_id: None,
+        headers: BTreeMap::from([("traceparent".into(), "00-1".into())]),
+        body: body.into(),
+        due_at: None,
+        reply_to: None,
+        correlation_id: None,
+        message_id: None,
+    }
+}
+
+pub(crate) fn lane(name: &str) -> Queue {
+    Queue::Steps(name.into())
+}
+
+pub(crate) async fn next(deliveries: &mut Deliveries) -> Delivery {
+    timeout(PATIENCE, deliveries.next()).await.expect("a delivery in time").expect("a delivery")
+}
+
+/// Publishes until it is confirmed, as the relay does.
+pub(crate) async fn publish(broker: &Broker, message: Outgoing) {
+    let trying = async {
+        loop {
+            broker.connected().await;
+            match broker.publish(vec![message.clone()]).await {
+                Ok(sent) if sent == [Sent::Confirmed] => return,
+                Ok(_) | Err(Error::Unavailable(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    timeout(PATIENCE, trying).await.expect("published in time");
+}
+
+pub(crate) async fn depth_becomes(broker: &Broker, queue: &Queue, expected: u64) {
+    let looking = async { while broker.depth(queue).await.expect("a depth") != expected {} };
+    timeout(PATIENCE, looking).await.expect("the expected depth");
+}
+
+pub(crate) async fn raw(url: &str) -> lapin::Channel {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.expect("connected");
+    let channel = connection.create_channel().await.expect("a channel");
+    // The test ends before anybody misses the connection.
+    std::mem::forget(connection);
+    channel
+}
