@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::error::{Error, sort};
 use super::message::Queue;
+use super::sieve::UNREADABLE;
 
 /// Headers kept of a message; a sender outside may send more.
 pub const HEADERS_MAX: usize = 64;
@@ -49,6 +50,8 @@ pub struct Delivery {
     pub timestamp: Option<i64>,
     /// Headers that are texts, numbers or booleans, as text.
     pub headers: BTreeMap<String, String>,
+    /// What was wrong with properties or headers that could not be read: they are not what was sent then.
+    pub unreadable: Option<String>,
     /// The header `schema`, if it is a number.
     pub schema: Option<i64>,
     /// The content.
@@ -86,7 +89,7 @@ impl Delivery {
         open.fetch_add(1, Ordering::Relaxed);
         let properties = &delivery.properties;
         let text = |property: &Option<ShortString>| property.as_ref().map(ToString::to_string);
-        let headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
+        let mut headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
         Self {
             queue,
             exchange: delivery.exchange.to_string(),
@@ -99,6 +102,7 @@ impl Delivery {
             reply_to: text(properties.reply_to()),
             content_type: text(properties.content_type()),
             timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
+            unreadable: headers.remove(UNREADABLE),
             schema: headers.get("schema").and_then(|text| text.parse().ok()),
             headers,
             lease: Lease { channel, tag: delivery.delivery_tag, answered: false, open },

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connect, Connection, ConnectionProperties, Event};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::declare;
 use super::error::{Error, sort};
 use super::message::Queue;
-use super::topology;
+use super::{socket, topology};
 
 /// Seconds; a silent peer is found after two of them.
 const HEARTBEAT: u16 = 10;
@@ -71,7 +72,7 @@ impl Link {
         let uri = read_url(url)?;
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{name} {}", purpose.name()).into());
-        let Ok(connected) = timeout(CONNECT_FOR, Connection::connect_uri(uri.clone(), properties)).await else {
+        let Ok(connected) = timeout(CONNECT_FOR, connect(uri.clone(), properties)).await else {
             tracing::warn!(connection = purpose.name(), "the broker did not answer within {CONNECT_FOR:?}");
             answer_of(&uri).await;
             return Err(Error::Unavailable("it was silent".into()));
@@ -181,6 +182,11 @@ impl Link {
             tracing::debug!("the broker did not answer the goodbye");
         }
     }
+}
+
+/// Over a socket that keeps back what the library could not survive.
+async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
+    uri.connect_with_config(properties, OwnedTLSConfig::default(), socket::runtime()).await
 }
 
 /// Resolves when the peer answers anything at all. The library keeps a thread and its buffers for each handshake that

@@ -21,8 +21,11 @@ mod error;
 mod link;
 mod message;
 mod publisher;
+mod sieve;
+mod socket;
 mod supervisor;
 pub mod topology;
+mod wire;
 
 pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};

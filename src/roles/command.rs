@@ -16,6 +16,9 @@ pub(super) struct Received {
 
 /// Reads a delivery, or says in a sentence why it cannot be read.
 pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, String> {
+    if let Some(problem) = &delivery.unreadable {
+        return Err(problem.clone());
+    }
     if delivery.body.len() > body_max {
         return Err(format!("the body has {} bytes; {body_max} are allowed", delivery.body.len()));
     }

@@ -5,6 +5,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::support::wire::{Strange, Wire, nested};
 use crate::support::{Fresh, House, Sender};
 
 /// Fails for ever: its message is refused, its handler breaks or panics, its loop never ends.
@@ -32,7 +33,7 @@ fn start() -> Vec<u8> {
     json!({ "definition": "step" }).to_string().into_bytes()
 }
 
-fn nested(levels: usize) -> String {
+fn nested_body(levels: usize) -> String {
     format!(r#"{{"definition":"step","input":{}1{}}}"#, r#"{"a":"#.repeat(levels), "}".repeat(levels))
 }
 
@@ -58,7 +59,7 @@ fn bodies() -> Vec<Poison> {
         poison("not-utf8", "start", b"{\"definition\":\"\xc3\x28\"}".to_vec(), &["not JSON", "unicode"]),
         poison("half-a-pair", "start", r#"{"definition":"step","input":{"a":"\ud800"}}"#, &["not JSON", "hex escape"]),
         poison("huge", "start", large, &["1048", "262144 are allowed"]),
-        poison("deep", "start", nested(10_000), &["recursion limit"]),
+        poison("deep", "start", nested_body(10_000), &["recursion limit"]),
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
@@ -100,7 +101,7 @@ fn harmless() -> Vec<BasicProperties> {
     let huge = headers([("huge".into(), AMQPValue::LongString("x".repeat(100_000).into()))]);
     let bytes = headers([("bytes".into(), AMQPValue::LongString(vec![0xff, 0x00, 0xfe].into()))]);
     let mut nested = AMQPValue::Void;
-    for _ in 0..50 {
+    for _ in 0..20 {
         nested = AMQPValue::FieldTable(headers([("in".into(), nested)]));
     }
     let traced = headers([("traceparent".into(), AMQPValue::LongString("nonsense\0".into()))]);
@@ -224,5 +225,34 @@ async fn definitions_that_always_fail_do_not_stop_the_others() {
     assert_eq!(incidents, expected);
     assert_eq!(house.count("ledger WHERE activity = 'only'").await, 20, "what failed left nothing behind");
     assert_eq!(house.letters().await, [""; 0]);
+    house.close().await;
+}
+
+/// Texts are any bytes on the wire, and the broker does not look into them: a stranger's client may send whatever it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_that_are_no_text_do_not_stop_the_others() {
+    let house = House::open().await;
+    let fresh = &house.process.fresh;
+    let (mut wire, exchange) = (Wire::connect(&fresh.amqp_url).await, format!("{}.commands", fresh.prefix));
+    wire.publish(&exchange, &Strange::IN_ORDER, &start()).await;
+    house.becomes(1, "leveret.instances WHERE status = 'completed'").await;
+    let deep = nested(20_000);
+    let cases = [
+        (Strange { message_id: b"\xff\xfe", ..Strange::IN_ORDER }, "`message_id` is not UTF-8"),
+        (Strange { app_id: b"M\xfcller", ..Strange::IN_ORDER }, "`app_id` is not UTF-8"),
+        (Strange { kind: b"\xc3\x28", ..Strange::IN_ORDER }, "`type` is not UTF-8"),
+        (Strange { headers: b"\x01\xffV", ..Strange::IN_ORDER }, "the name of a header is not UTF-8"),
+        (Strange { headers: &deep, ..Strange::IN_ORDER }, "nested too deeply"),
+    ];
+    for (number, (strange, _)) in cases.iter().enumerate() {
+        wire.publish(&exchange, strange, &start()).await;
+        house.start("step", &number.to_string()).await;
+    }
+    house.becomes(6, "leveret.instances WHERE status = 'completed'").await;
+    house.becomes(5, "leveret.dead_letters").await;
+    let letters = house.letters().await;
+    for (_, says) in cases {
+        assert_eq!(letters.iter().filter(|letter| letter.contains(says)).count(), 1, "{says}: {letters:?}");
+    }
     house.close().await;
 }

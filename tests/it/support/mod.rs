@@ -16,6 +16,7 @@ mod scene;
 mod seen;
 mod sender;
 mod servers;
+pub(crate) mod wire;
 
 pub(crate) use command::{Leveret, Ran, finish, listens};
 pub(crate) use eventually::eventually;

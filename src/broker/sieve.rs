@@ -1,0 +1,156 @@
+//! Keeps from the client library what it cannot survive. Pure: bytes in, bytes out.
+//!
+//! Property texts and header names are any bytes in AMQP 0-9-1. The library insists on UTF-8, and gives up the whole connection
+//! otherwise; it walks nested tables on the stack, and takes the process with it if they are deep. One message of a stranger would
+//! stop every consumer, again each time it is delivered. Here such a message gets properties that can be read, and a mark.
+
+use super::wire::{self, Reader};
+
+/// The header that says what was wrong with a message's properties; its other headers are gone.
+pub(super) const UNREADABLE: &str = "x-leveret-unreadable";
+
+/// Type, channel and size of a frame.
+const HEAD: usize = 7;
+/// The type of the frame that carries properties.
+const PROPERTIES_FRAME: u8 = 2;
+/// A larger frame is none that was negotiated: the library refuses it by itself.
+const FRAME_MAX: usize = 1024 * 1024;
+
+/// What is known of a stream of frames that comes in pieces.
+#[derive(Default)]
+pub(super) struct Sieve {
+    /// The beginning of a frame, held until there is enough to judge it by.
+    held: Vec<u8>,
+    /// Bytes of the current frame that are passed on without a look.
+    pass: usize,
+}
+
+impl Sieve {
+    /// Takes what was read, and adds what can be passed on.
+    pub(super) fn feed(&mut self, mut read: &[u8], out: &mut Vec<u8>) {
+        while !read.is_empty() {
+            if self.pass > 0 {
+                self.pass -= move_some(self.pass, &mut read, out);
+                continue;
+            }
+            move_some(self.wanted(), &mut read, &mut self.held);
+            if self.wanted() > 0 {
+                continue;
+            }
+            if self.is_judged_whole() {
+                out.extend(readable(&self.held).as_ref().unwrap_or(&self.held));
+            } else {
+                out.extend(&self.held);
+                self.pass = self.size() - HEAD;
+            }
+            self.held.clear();
+        }
+    }
+
+    /// Bytes still to be held before the frame can be judged.
+    fn wanted(&self) -> usize {
+        let whole = if self.held.len() < HEAD || !self.is_judged_whole() { HEAD } else { self.size() };
+        whole.saturating_sub(self.held.len())
+    }
+
+    fn is_judged_whole(&self) -> bool {
+        self.held[0] == PROPERTIES_FRAME && self.size() <= FRAME_MAX
+    }
+
+    /// Of the whole frame, its end included.
+    fn size(&self) -> usize {
+        let size = u32::from_be_bytes([self.held[3], self.held[4], self.held[5], self.held[6]]);
+        usize::try_from(size).unwrap_or(usize::MAX).saturating_add(HEAD + 1)
+    }
+}
+
+/// Moves at most so many bytes; how many it were.
+fn move_some(at_most: usize, from: &mut &[u8], to: &mut Vec<u8>) -> usize {
+    let (moved, rest) = from.split_at(at_most.min(from.len()));
+    to.extend(moved);
+    *from = rest;
+    moved.len()
+}
+
+/// The frame with properties that can be read, if they cannot be read as they are.
+fn readable(frame: &[u8]) -> Option<Vec<u8>> {
+    let (head, payload) = frame.split_at_checked(HEAD)?;
+    let (end, payload) = payload.split_last()?;
+    let (fixed, properties) = payload.split_at_checked(wire::FIXED)?;
+    let rewritten = wire::rewrite(fixed, Reader::new(properties), UNREADABLE)?;
+    let size = u32::try_from(rewritten.len()).ok()?;
+    Some([&head[..3], &size.to_be_bytes(), &rewritten, &[*end]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(payload.len()).unwrap();
+        [&[kind, 0, 1][..], &size.to_be_bytes(), payload, &[0xce]].concat()
+    }
+
+    /// A body of 5 bytes, with headers and a message id.
+    fn properties(table: &[u8], message_id: &[u8]) -> Vec<u8> {
+        let mut payload = vec![0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+        payload.extend((1u16 << 13 | 1 << 7).to_be_bytes());
+        payload.extend(u32::try_from(table.len()).unwrap().to_be_bytes());
+        payload.extend(table);
+        payload.push(u8::try_from(message_id.len()).unwrap());
+        payload.extend(message_id);
+        frame(2, &payload)
+    }
+
+    fn sift(bytes: &[u8], piece: usize) -> Vec<u8> {
+        let (mut sieve, mut out) = (Sieve::default(), Vec::new());
+        bytes.chunks(piece).for_each(|piece| sieve.feed(piece, &mut out));
+        out
+    }
+
+    fn text(name: &[u8], value: &[u8]) -> Vec<u8> {
+        let (size, length) = (u8::try_from(name.len()).unwrap(), u32::try_from(value.len()).unwrap());
+        [&[size], name, b"S", &length.to_be_bytes(), value].concat()
+    }
+
+    fn nested(levels: usize) -> Vec<u8> {
+        (0..levels).fold(Vec::new(), |inner, _| {
+            [b"\x01aF", &u32::try_from(inner.len()).unwrap().to_be_bytes()[..], &inner].concat()
+        })
+    }
+
+    #[test]
+    fn what_can_be_read_passes_untouched_in_whatever_pieces_it_comes() {
+        let good = properties(&[text(b"key", b"\xff is a value"), nested(10)].concat(), "ä".as_bytes());
+        let stream = [frame(1, b"method"), good, frame(3, b"\xff\x02\x00body"), frame(8, b"")].concat();
+        for piece in [1, 2, 7, 8, 13, stream.len()] {
+            assert_eq!(sift(&stream, piece), stream, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_marked_and_its_neighbours_are_not() {
+        let good = properties(b"", b"good");
+        let cases = [
+            (properties(b"", b"M\xfcller"), "the property `message_id` is not UTF-8", &b"M?ller"[..]),
+            (properties(&text(b"\xff", b""), b"id"), "the name of a header is not UTF-8", b"id"),
+            (properties(&nested(5_000), b"id"), "the headers are nested too deeply", b"id"),
+            (properties(b"\x01a?", b"id"), "the headers cannot be read", b"id"),
+            (properties(b"\x09a", b"id"), "the headers cannot be read", b"id"),
+        ];
+        for (bad, problem, message_id) in cases {
+            let expected = properties(&text(UNREADABLE.as_bytes(), problem.as_bytes()), message_id);
+            let (stream, expected) = ([&good[..], &bad, &good].concat(), [&good[..], &expected, &good].concat());
+            for piece in [1, 9, stream.len()] {
+                assert_eq!(sift(&stream, piece), expected, "{problem}, in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_makes_no_sense_is_left_to_the_library() {
+        for strange in [frame(2, b""), frame(2, &[0; 13]), frame(2, &[0xff; 40]), b"AMQP\x00\x00\x09\x01".to_vec()] {
+            assert_eq!(sift(&strange, 3), strange);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The properties of a message as AMQP 0-9-1 writes them, as far as it takes to see whether the client library can read them.
+
+/// Class, weight, size of the body, and the flags that say which properties follow.
+pub(super) const FIXED: usize = 14;
+/// The flag of the headers.
+const HEADERS: u16 = 1 << 13;
+/// Tables and lists inside each other. The library reads them on the stack.
+const DEPTH_MAX: usize = 32;
+
+/// How a property is written.
+enum Form {
+    Text,
+    Table,
+    Bytes(usize),
+}
+
+/// Every property, in the order of its flag, from the highest.
+const PROPERTIES: [(&str, Form); 14] = [
+    ("content_type", Form::Text),
+    ("content_encoding", Form::Text),
+    ("headers", Form::Table),
+    ("delivery_mode", Form::Bytes(1)),
+    ("priority", Form::Bytes(1)),
+    ("correlation_id", Form::Text),
+    ("reply_to", Form::Text),
+    ("expiration", Form::Text),
+    ("message_id", Form::Text),
+    ("timestamp", Form::Bytes(8)),
+    ("type", Form::Text),
+    ("user_id", Form::Text),
+    ("app_id", Form::Text),
+    ("cluster_id", Form::Text),
+];
+
+/// Bytes that are read from the left; `None` where there are not enough.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|byte| byte[0])
+    }
+
+    fn short(&mut self) -> Option<&'a [u8]> {
+        let length = self.byte()?;
+        self.take(usize::from(length))
+    }
+
+    fn long(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
+        self.take(usize::try_from(length).ok()?)
+    }
+}
+
+/// Why headers cannot be read.
+enum Wrong {
+    Malformed,
+    NotText,
+    TooDeep,
+}
+
+impl Wrong {
+    fn problem(&self) -> &'static str {
+        match self {
+            Wrong::Malformed => "the headers cannot be read",
+            Wrong::NotText => "the name of a header is not UTF-8",
+            Wrong::TooDeep => "the headers are nested too deeply",
+        }
+    }
+}
+
+/// The payload with every text made UTF-8 and all headers replaced by one, of this name, that says what was wrong. None if nothing
+/// is wrong, or if it is not even a list of properties.
+pub(super) fn rewrite(fixed: &[u8], mut properties: Reader<'_>, mark: &str) -> Option<Vec<u8>> {
+    let flags = u16::from_be_bytes(fixed.get(FIXED - 2..FIXED)?.try_into().ok()?);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut problem: Option<String> = None;
+    for (at, (name, form)) in (0..).zip(&PROPERTIES) {
+        let flag = 1 << (15 - at);
+        if flags & flag == 0 {
+            continue;
+        }
+        let written = if flag > HEADERS { &mut before } else { &mut after };
+        match form {
+            Form::Text => {
+                let text = properties.short()?;
+                if std::str::from_utf8(text).is_err() {
+                    problem.get_or_insert_with(|| format!("the property `{name}` is not UTF-8"));
+                }
+                written.push(u8::try_from(text.len()).ok()?);
+                written.extend(legible(text));
+            }
+            Form::Table => {
+                if let Err(wrong) = table(properties.long()?, DEPTH_MAX) {
+                    problem.get_or_insert_with(|| wrong.problem().to_owned());
+                }
+            }
+            Form::Bytes(count) => written.extend(properties.take(*count)?),
+        }
+    }
+    let problem = problem?;
+    let entry = [&[u8::try_from(mark.len()).ok()?][..], mark.as_bytes(), b"S", &long(problem.as_bytes())?].concat();
+    Some([&fixed[..FIXED - 2], &(flags | HEADERS).to_be_bytes(), &before, &long(&entry)?, &after].concat())
+}
+
+fn long(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some([&u32::try_from(bytes.len()).ok()?.to_be_bytes(), bytes].concat())
+}
+
+/// The same number of bytes, with a question mark for each that belongs to no character.
+fn legible(text: &[u8]) -> Vec<u8> {
+    text.utf8_chunks().flat_map(|chunk| chunk.valid().bytes().chain(chunk.invalid().iter().map(|_| b'?'))).collect()
+}
+
+fn table(bytes: &[u8], depth: usize) -> Result<(), Wrong> {
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        let name = reader.short().ok_or(Wrong::Malformed)?;
+        std::str::from_utf8(name).map_err(|_| Wrong::NotText)?;
+        value(&mut reader, depth)?;
+    }
+    Ok(())
+}
+
+fn value(reader: &mut Reader<'_>, depth: usize) -> Result<(), Wrong> {
+    let inner =
+        |bytes: Option<_>| bytes.filter(|_| depth > 0).ok_or(if depth > 0 { Wrong::Malformed } else { Wrong::TooDeep });
+    let read = match reader.byte().ok_or(Wrong::Malformed)? {
+        b't' | b'b' | b'B' => reader.take(1),
+        b's' | b'u' | b'U' => reader.take(2),
+        b'I' | b'i' | b'f' => reader.take(4),
+        b'D' => reader.take(5),
+        b'L' | b'l' | b'd' | b'T' => reader.take(8),
+        b'V' => reader.take(0),
+        b'S' | b'x' => reader.long(),
+        b'F' => return table(inner(reader.long())?, depth - 1),
+        b'A' => {
+            let mut items = Reader(inner(reader.long())?);
+            while !items.0.is_empty() {
+                value(&mut items, depth - 1)?;
+            }
+            return Ok(());
+        }
+        _ => None,
+    };
+    read.map(drop).ok_or(Wrong::Malformed)
+}
