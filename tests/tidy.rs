@@ -46,12 +46,13 @@ const PEERS: [(&str, &str); 9] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
     ("deadpool", &["store"]),
     ("lapin", &["broker"]),
+    ("async_rs", &["broker"]),
     ("axum", &["http"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli", "sandbox"]),

@@ -4,15 +4,17 @@
 //! otherwise; it walks nested tables on the stack, and takes the process with it if they are deep. One message of a stranger would
 //! stop every consumer, again each time it is delivered. Here such a message gets properties that can be read, and a mark.
 
-use super::wire::{self, Reader};
+use super::wire;
 
 /// The header that says what was wrong with a message's properties; its other headers are gone.
 pub(super) const UNREADABLE: &str = "x-leveret-unreadable";
 
 /// Type, channel and size of a frame.
 const HEAD: usize = 7;
-/// The type of the frame that carries properties.
-const PROPERTIES_FRAME: u8 = 2;
+/// The type of a frame that says what happens: a delivery, with its routing key, among others.
+const METHOD: u8 = 1;
+/// The type of a frame with the properties of a message.
+const PROPERTIES: u8 = 2;
 /// A larger frame is none that was negotiated: the library refuses it by itself.
 const FRAME_MAX: usize = 1024 * 1024;
 
@@ -54,7 +56,7 @@ impl Sieve {
     }
 
     fn is_judged_whole(&self) -> bool {
-        self.held[0] == PROPERTIES_FRAME && self.size() <= FRAME_MAX
+        matches!(self.held[0], METHOD | PROPERTIES) && self.size() <= FRAME_MAX
     }
 
     /// Of the whole frame, its end included.
@@ -72,12 +74,14 @@ fn move_some(at_most: usize, from: &mut &[u8], to: &mut Vec<u8>) -> usize {
     moved.len()
 }
 
-/// The frame with properties that can be read, if they cannot be read as they are.
+/// The frame with texts that can be read, if they cannot be read as they are.
 fn readable(frame: &[u8]) -> Option<Vec<u8>> {
     let (head, payload) = frame.split_at_checked(HEAD)?;
     let (end, payload) = payload.split_last()?;
-    let (fixed, properties) = payload.split_at_checked(wire::FIXED)?;
-    let rewritten = wire::rewrite(fixed, Reader::new(properties), UNREADABLE)?;
+    let rewritten = match head[0] {
+        METHOD => wire::rewrite_delivery(payload)?,
+        _ => wire::rewrite_properties(payload, UNREADABLE)?,
+    };
     let size = u32::try_from(rewritten.len()).ok()?;
     Some([&head[..3], &size.to_be_bytes(), &rewritten, &[*end]].concat())
 }
@@ -145,6 +149,16 @@ mod tests {
                 assert_eq!(sift(&stream, piece), expected, "{problem}, in pieces of {piece}");
             }
         }
+    }
+
+    #[test]
+    fn a_routing_key_that_cannot_be_read_becomes_one_that_can() {
+        let deliver = |key: &[u8]| {
+            let fixed = [&[0, 60, 0, 60][..], b"\x03tag", &[0; 9], b"\x01x"].concat();
+            frame(1, &[&fixed, &[u8::try_from(key.len()).unwrap()][..], key].concat())
+        };
+        assert_eq!(sift(&deliver(b"start.\xff\xfe"), 5), deliver(b"start.??"));
+        assert_eq!(sift(&deliver("start.ä".as_bytes()), 5), deliver("start.ä".as_bytes()));
     }
 
     #[test]

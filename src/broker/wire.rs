@@ -1,7 +1,9 @@
 //! The properties of a message as AMQP 0-9-1 writes them, as far as it takes to see whether the client library can read them.
 
+/// `basic.deliver`: class and method.
+const DELIVER: [u8; 4] = [0, 60, 0, 60];
 /// Class, weight, size of the body, and the flags that say which properties follow.
-pub(super) const FIXED: usize = 14;
+const FIXED: usize = 14;
 /// The flag of the headers.
 const HEADERS: u16 = 1 << 13;
 /// Tables and lists inside each other. The library reads them on the stack.
@@ -33,13 +35,9 @@ const PROPERTIES: [(&str, Form); 14] = [
 ];
 
 /// Bytes that are read from the left; `None` where there are not enough.
-pub(super) struct Reader<'a>(&'a [u8]);
+struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -80,7 +78,9 @@ impl Wrong {
 
 /// The payload with every text made UTF-8 and all headers replaced by one, of this name, that says what was wrong. None if nothing
 /// is wrong, or if it is not even a list of properties.
-pub(super) fn rewrite(fixed: &[u8], mut properties: Reader<'_>, mark: &str) -> Option<Vec<u8>> {
+pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> {
+    let (fixed, properties) = payload.split_at_checked(FIXED)?;
+    let mut properties = Reader(properties);
     let flags = u16::from_be_bytes(fixed.get(FIXED - 2..FIXED)?.try_into().ok()?);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let mut problem: Option<String> = None;
@@ -110,6 +110,20 @@ pub(super) fn rewrite(fixed: &[u8], mut properties: Reader<'_>, mark: &str) -> O
     let problem = problem?;
     let entry = [&[u8::try_from(mark.len()).ok()?][..], mark.as_bytes(), b"S", &long(problem.as_bytes())?].concat();
     Some([&fixed[..FIXED - 2], &(flags | HEADERS).to_be_bytes(), &before, &long(&entry)?, &after].concat())
+}
+
+/// The payload with an exchange and a routing key that are UTF-8. None if they are, or if it is no delivery.
+pub(super) fn rewrite_delivery(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut arguments = Reader(payload.strip_prefix(&DELIVER)?);
+    // The consumer's tag, which is ours, the delivery's number, and whether it comes again.
+    (arguments.short()?, arguments.take(9)?);
+    let names = arguments.0;
+    let (exchange, routing_key) = (arguments.short()?, arguments.short()?);
+    if [exchange, routing_key].iter().all(|name| std::str::from_utf8(name).is_ok()) {
+        return None;
+    }
+    let before = &payload[..payload.len() - names.len()];
+    Some([before, &names[..1], &legible(exchange), &names[1 + exchange.len()..][..1], &legible(routing_key)].concat())
 }
 
 fn long(bytes: &[u8]) -> Option<Vec<u8>> {
