@@ -116,7 +116,8 @@ pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> 
 pub(super) fn rewrite_delivery(payload: &[u8]) -> Option<Vec<u8>> {
     let mut arguments = Reader(payload.strip_prefix(&DELIVER)?);
     // The consumer's tag, which is ours, the delivery's number, and whether it comes again.
-    (arguments.short()?, arguments.take(9)?);
+    arguments.short()?;
+    arguments.take(9)?;
     let names = arguments.0;
     let (exchange, routing_key) = (arguments.short()?, arguments.short()?);
     if [exchange, routing_key].iter().all(|name| std::str::from_utf8(name).is_ok()) {
