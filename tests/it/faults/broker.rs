@@ -8,8 +8,9 @@ use crate::support::{ENDS_WITHIN, Private, eventually};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
     let servers = Private::start();
-    let load = Load::on(&servers).await;
-    load.start(0..200).await;
+    let mut load = Load::on(&servers).await;
+    load.start_slow(0..50).await;
+    load.start(50..200).await;
     load.is_under_way(200).await;
     let broker = servers.rabbitmq().unwrap();
     broker.stop_immediate().unwrap();
@@ -17,6 +18,7 @@ async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
     assert!(travelling > 100, "only {travelling} of 200 were under way");
     broker.wipe().unwrap();
     broker.start().unwrap();
+    load.serve_slow().await;
     let took = load.all_arrive(200).await;
     println!("{travelling} were under way; all have arrived {took:?} after the broker was back");
 }

@@ -1,16 +1,20 @@
 //! Work that an outage hits in every state: queued, running, between two steps, waiting for a moment, or just asked for.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use leveret::broker::Queue;
+use leveret::cli::Running;
 use leveret::client::Client;
 use leveret::contract::Start;
+use leveret::roles::Role;
 use leveret::sandbox::Sandbox;
 use serde_json::json;
 
 use super::RECOVERS_WITHIN;
-use crate::support::{ENDS_WITHIN, Fresh, House, eventually};
+use crate::support::{ENDS_WITHIN, Fresh, House, eventually, ledger};
 
 /// Steps of a journey before its nap, and after it.
 const LEGS: i64 = 4;
@@ -21,23 +25,46 @@ const NAPS: i64 = 4;
 pub(super) struct Load {
     pub(super) house: House,
     client: Client,
+    /// A second process, for the lane that the first does not serve.
+    slow: Option<Running>,
 }
 
 impl Load {
     /// Every step goes through the broker, so that an outage meets as many messages as possible.
     pub(super) async fn on(servers: &Sandbox) -> Self {
         let house = House::on(Fresh::on(servers).await, |config| config.worker.stride_max = 1).await;
-        house.apply(&journey()).await;
+        house.apply(&journey("journey", "default")).await;
+        house.apply(&journey("slow-journey", "slow")).await;
         let fresh = &house.process.fresh;
         let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "travellers").await.unwrap();
-        Self { house, client }
+        Self { house, client, slow: None }
     }
 
     /// Starts journeys with these numbers; returns when the broker has confirmed all of them, however long it is away.
-    pub(super) async fn start(&self, numbers: std::ops::Range<i64>) {
+    pub(super) async fn start(&self, numbers: Range<i64>) {
+        self.start_each("journey", numbers).await;
+    }
+
+    /// The same on a lane that nobody serves yet: every step command lies in its queue, and nowhere else.
+    pub(super) async fn start_slow(&self, numbers: Range<i64>) {
+        let count = numbers.end - numbers.start;
+        self.start_each("slow-journey", numbers).await;
+        let (broker, queue) = (&self.house.app().broker, Queue::Steps("slow".into()));
+        let queued = async || broker.depth(&queue).await.is_ok_and(|depth| i64::try_from(depth) == Ok(count));
+        eventually("every step command is in the queue", ENDS_WITHIN, queued).await;
+    }
+
+    /// Serves that lane.
+    pub(super) async fn serve_slow(&mut self) {
+        let mut config = self.house.app().config.clone();
+        config.worker.lanes = vec!["slow".into()];
+        self.slow = Some(Running::start(config, ledger::handlers(), &[Role::Worker]).await.unwrap());
+    }
+
+    async fn start_each(&self, definition: &str, numbers: Range<i64>) {
         let starts = numbers.map(async |number| {
             let start = Start {
-                definition: "journey".into(),
+                definition: definition.into(),
                 key: Some(number.to_string()),
                 input: json!({ "pause": format!("{}s", 1 + number % NAPS) }),
                 ..Start::default()
@@ -67,7 +94,7 @@ impl Load {
 
     /// Waits until all have ended, and compares what was done with what should have been. How long that took.
     pub(super) async fn all_arrive(self, count: i64) -> Duration {
-        let Self { house, client } = self;
+        let Self { house, client, slow } = self;
         let since = Instant::now();
         let arrived = async || house.count("leveret.instances WHERE status = 'completed'").await == count;
         eventually("every journey has ended", RECOVERS_WITHIN, arrived).await;
@@ -80,14 +107,17 @@ impl Load {
         assert_eq!(house.count("leveret.instances").await, count);
         assert_eq!(house.letters().await, [""; 0]);
         client.close().await;
+        if let Some(slow) = slow {
+            assert!(slow.stop().await, "it did not stop in time");
+        }
         house.close().await;
         took
     }
 }
 
-fn journey() -> String {
-    let mut text =
-        "name: journey\ninput: { type: object, properties: { pause: { type: string } } }\nactivities:\n".to_owned();
+fn journey(name: &str, lane: &str) -> String {
+    let input = "input: { type: object, properties: { pause: { type: string } } }";
+    let mut text = format!("name: {name}\nlane: {lane}\n{input}\nactivities:\n");
     for leg in 0..2 * LEGS {
         if leg == LEGS {
             text.push_str("  - { id: nap, wait: { for: '${ pause }' } }\n");
