@@ -62,6 +62,7 @@ pub struct Inner {
     retry: Retry,
     handed_over: Option<mpsc::Sender<OutboxRow>>,
     definitions: RwLock<HashMap<(String, i32), Arc<Definition>>>,
+    newest: RwLock<HashMap<String, i32>>,
 }
 
 impl Deref for App {
@@ -154,6 +155,7 @@ impl App {
             retry,
             handed_over,
             definitions: RwLock::default(),
+            newest: RwLock::default(),
         })))
     }
 
@@ -224,6 +226,28 @@ impl App {
     /// A new identity, ordered by time.
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
+    }
+
+    /// The newest active version of a definition, as far as this process knows; whoever starts one has it checked.
+    pub fn newest_version(&self, name: &str) -> Option<i32> {
+        self.newest.read().ok()?.get(name).copied()
+    }
+
+    /// Remembers what a look into the table said.
+    pub fn remember_newest(&self, name: &str, version: i32) {
+        if let Ok(mut newest) = self.newest.write() {
+            if newest.len() >= DEFINITIONS_MAX {
+                newest.clear();
+            }
+            newest.insert(name.to_owned(), version);
+        }
+    }
+
+    /// Forgets what turned out to be outdated.
+    pub fn forget_newest(&self, name: &str) {
+        if let Ok(mut newest) = self.newest.write() {
+            newest.remove(name);
+        }
     }
 
     /// The definition of that name and version, if it was used lately.

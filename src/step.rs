@@ -121,7 +121,7 @@ pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow)
 /// Writes a step nothing else guards, in one statement; one that opens or closes waits, in a transaction.
 async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, follow: Follow) -> Result<Moved, Error> {
     let kind = step.kind;
-    let (write, followed) = rows::write(app, Some(before), &step, now, follow)?;
+    let (write, followed) = rows::write(app, Some(before), step, now, follow)?;
     if !write.is_plain() {
         return Box::pin(write_apart(app, write, followed, kind)).await;
     }
@@ -183,7 +183,7 @@ async fn write_guarded(
     follow: Follow,
 ) -> Result<Moved, Error> {
     let kind = step.kind;
-    let (mut write, followed) = rows::write(app, Some(before), &step, now, follow)?;
+    let (mut write, followed) = rows::write(app, Some(before), step, now, follow)?;
     if let Some((_, origin, answer)) = &outside {
         write.outbox.extend(origin.reply(app, answer));
     }

@@ -138,6 +138,13 @@ pub fn observe_stride(steps: u32) {
     metrics::histogram!(STRIDE_STEPS).record(f64::from(steps));
 }
 
+/// Arms the fail points that the environment names in `FAILPOINTS`; nothing without the feature `failpoints`.
+pub fn arm_fail_points() {
+    // For the life of the process: dropped, it would disarm them.
+    #[cfg(feature = "failpoints")]
+    std::mem::forget(fail::FailScenario::setup());
+}
+
 /// A place where a test can kill the process; nothing without the feature `failpoints`.
 #[cfg(feature = "failpoints")]
 pub fn fail_point(name: &'static str) {

@@ -77,6 +77,7 @@ enum Noun {
 /// Runs the command line with these handlers; the exit code is 0 on success, 1 on failure, 2 on wrong usage.
 pub fn run(handlers: Handlers) -> ExitCode {
     let arguments = Arguments::parse();
+    crate::telemetry::arm_fail_points();
     match block_on(carry_out(arguments, handlers)) {
         Ok(code) => code,
         Err(error) => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use crate::app::{App, HandedOver, rest};
@@ -18,6 +18,10 @@ use crate::telemetry;
 const HANDED_OVER_MAX: usize = 256;
 /// Batches from memory on their way at once, so that one round trip of confirms does not hold up the next.
 const BATCHES_MAX: usize = 3;
+/// Confirmed rows of one delete, and of the queue before it.
+const CONFIRMED_MAX: usize = 1_000;
+/// Confirmed rows wait this long for others to be deleted with: a crash meanwhile sends them twice, no more.
+const DELETE_AFTER: Duration = Duration::from_millis(20);
 /// The pause before a batch from memory is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Rows of one sweep, so that a backlog never holds a transaction open for long.
@@ -28,13 +32,20 @@ const CLAIM_FOR: Duration = Duration::from_secs(30);
 /// Starts the loops that publish what this process has committed.
 pub fn start_handed_over(app: &App, rows: HandedOver) {
     let rows = Arc::new(Mutex::new(rows));
+    let (confirmed, deleted) = mpsc::channel(CONFIRMED_MAX);
     for _ in 0..BATCHES_MAX {
-        let rows = rows.clone();
-        app.supervise_publisher("publisher", move |app| run_handed_over(app, rows.clone()));
+        let (rows, confirmed) = (rows.clone(), confirmed.clone());
+        app.supervise_publisher("publisher", move |app| run_handed_over(app, rows.clone(), confirmed.clone()));
     }
+    let deleted = Arc::new(Mutex::new(deleted));
+    app.supervise_publisher("publisher", move |app| delete_confirmed(app, deleted.clone()));
 }
 
-async fn run_handed_over(app: App, rows: Arc<Mutex<HandedOver>>) -> Result<(), store::Error> {
+async fn run_handed_over(
+    app: App,
+    rows: Arc<Mutex<HandedOver>>,
+    confirmed: mpsc::Sender<Uuid>,
+) -> Result<(), store::Error> {
     loop {
         let mut batch = Vec::new();
         {
@@ -48,14 +59,48 @@ async fn run_handed_over(app: App, rows: Arc<Mutex<HandedOver>>) -> Result<(), s
         }
         // Away: the rows wait in the table, and so does this batch in memory, to be the first to go when it is back.
         // A sweep may have sent them by then; receivers drop the repetition.
-        while publish(&app, &batch).await.is_err() {
+        let sent = loop {
+            match publish(&app, &batch).await {
+                Ok(sent) => break sent,
+                Err(error) => tracing::debug!(%error, "the broker is away; the rows wait"),
+            }
             tokio::select! {
                 () = app.broker.connected() => {}
                 () = app.closing.cancelled() => return Ok(()),
             }
             tokio::time::sleep(RETRY_AFTER).await;
+        };
+        for id in sent {
+            // Full or closed: the row stays, is published once more by a sweep, and deleted then.
+            if confirmed.send(id).await.is_err() {
+                return Ok(());
+            }
         }
     }
+}
+
+/// Deletes what was confirmed, in few statements: each would be a commit of its own, next to those of the steps.
+async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>) -> Result<(), store::Error> {
+    let mut confirmed = confirmed.lock().await;
+    let mut ids = Vec::new();
+    while confirmed.recv_many(&mut ids, CONFIRMED_MAX).await > 0 {
+        if !app.closing.is_cancelled() {
+            tokio::time::sleep(DELETE_AFTER).await;
+        }
+        while ids.len() < CONFIRMED_MAX
+            && let Ok(id) = confirmed.try_recv()
+        {
+            ids.push(id);
+        }
+        let mut conn = app.store.duties().await?;
+        outbox::delete(&mut conn, &ids).await?;
+        step::fail_point("relay::deleted");
+        ids.clear();
+        if app.closing.is_cancelled() && confirmed.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Looks for rows nobody handed over.
@@ -91,14 +136,19 @@ pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     }
     step::fail_point("relay::claimed");
     metrics::counter!(telemetry::OUTBOX_SWEPT).increment(rows.len() as u64);
-    if let Err(error) = publish(app, &rows).await {
-        tracing::debug!(%error, "the broker is away; the rows wait");
+    match publish(app, &rows).await {
+        Ok(confirmed) => {
+            let mut conn = app.store.duties().await?;
+            outbox::delete(&mut conn, &confirmed).await?;
+            step::fail_point("relay::deleted");
+        }
+        Err(error) => tracing::debug!(%error, "the broker is away; the rows wait"),
     }
     Ok(rows.len())
 }
 
-/// Publishes, and deletes what was confirmed.
-async fn publish(app: &App, rows: &[OutboxRow]) -> Result<(), store::Error> {
+/// Publishes; gives what was confirmed and can be deleted.
+async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Error> {
     let outgoing: Vec<Outgoing> = rows.iter().map(outgoing).collect();
     step::fail_point("relay::before_publish");
     let sent = app.broker.publish(outgoing).await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
@@ -109,19 +159,18 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<(), store::Error> {
         match sent {
             Sent::Confirmed => confirmed.push(row.id),
             Sent::Returned(reason) => {
-                tracing::warn!(id = %row.id, routing_key = %row.routing_key, reason, "nobody takes this message; it is tried again");
+                let key = &row.routing_key;
+                tracing::warn!(id = %row.id, routing_key = %key, reason, "nobody takes this message; it is tried again");
                 returned.push(row.id);
             }
         }
     }
     telemetry::count_published(confirmed.len(), returned.len());
-    let mut conn = app.store.duties().await?;
-    outbox::delete(&mut conn, &confirmed).await?;
     if !returned.is_empty() {
+        let mut conn = app.store.duties().await?;
         outbox::mark_returned(&mut conn, &returned, app.config.outbox.attempts_max).await?;
     }
-    step::fail_point("relay::deleted");
-    Ok(())
+    Ok(confirmed)
 }
 
 fn outgoing(row: &OutboxRow) -> Outgoing {

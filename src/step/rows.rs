@@ -18,22 +18,24 @@ use crate::store::{self};
 pub(super) fn write(
     app: &App,
     before: Option<&Instance>,
-    step: &Step,
+    step: Step,
     now: Timestamp,
     follow: Follow,
 ) -> Result<(Write, bool), store::Error> {
-    let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
+    let mut rows = Vec::new();
     for effect in &step.effects {
         match effect {
-            Effect::Publish(event) => write.outbox.push(self::event(app, &write.instance, event)?),
+            Effect::Publish(event) => rows.push(self::event(app, &step.instance, event)?),
             Effect::Open(bookmark) => {
                 if let Some(due_at) = bookmark.due_at.filter(|due_at| is_near(app, now, *due_at)) {
-                    write.outbox.push(fire(app, &write.instance, bookmark.number, due_at, Some(due_at))?);
+                    rows.push(fire(app, &step.instance, bookmark.number, due_at)?);
                 }
             }
             Effect::Record(_) | Effect::Consume(_) | Effect::Close(_) | Effect::TakeMessage(_) => {}
         }
     }
+    let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
+    write.outbox = rows;
     let followed = match continuation(&write.instance) {
         None => false,
         Some(continuation) => {
@@ -85,15 +87,9 @@ pub(crate) fn step_command(
 }
 
 /// The command that a timer may be due.
-pub(crate) fn fire(
-    app: &App,
-    instance: &Instance,
-    bookmark: i64,
-    due_at: Timestamp,
-    delayed_until: Option<Timestamp>,
-) -> Result<OutboxRow, store::Error> {
+fn fire(app: &App, instance: &Instance, bookmark: i64, due_at: Timestamp) -> Result<OutboxRow, store::Error> {
     let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
-    let mut row = step_command(app, &instance.lane, "fire", &body, delayed_until)?;
+    let mut row = step_command(app, &instance.lane, "fire", &body, Some(due_at))?;
     row.instance_id = Some(instance.id);
     Ok(row)
 }

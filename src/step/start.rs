@@ -7,10 +7,13 @@ use super::{Error, Follow, Position, fail_point, rows, settle};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
 use crate::engine::{self, Command, Facts, InstanceId};
-use crate::store::commit::{self, Guarded};
+use crate::store::commit::{self, Asked, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::write::Write;
 use crate::store::{self, Transaction, definitions, inbox, instances, outbox};
+
+/// Tries of one start over changes of its definition.
+const TRIES_MAX: u32 = 3;
 
 /// How a start ended.
 #[derive(Debug)]
@@ -36,37 +39,65 @@ struct Birth {
 /// # Errors
 /// `Refused` and `NotFound` say what is wrong with the command; nothing was written then.
 pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Result<Started, Error> {
+    let asked = if command.version.is_some() { Asked::Named } else { Asked::Newest };
+    // What the statement finds outdated was remembered; asked for anew, only an apply at the same moment can outdate it.
+    for _ in 0..TRIES_MAX {
+        let (version, now) = match app.newest_version(&command.definition).filter(|_| asked == Asked::Newest) {
+            Some(version) => (version, app.clock.now()),
+            None => match look_up(app, &command, origin).await? {
+                Found::Startable(version, now) => (version, now),
+                Found::Known(answer) => return Ok(Started::Known(answer)),
+            },
+        };
+        let birth = conceive(app, &command, origin, version, now).await?;
+        fail_point("step::before_commit");
+        let mut conn = app.store.steps().await?;
+        let started = commit::start(&mut conn, &birth.write, &birth.inbox, asked).await?;
+        drop(conn);
+        fail_point("step::after_commit");
+        return match started {
+            commit::Started::Committed(now) => {
+                Ok(Started::New(Box::new(settle(app, birth.write, now, birth.followed, "start"))))
+            }
+            commit::Started::Duplicate(row) => origin.again(row).map(Started::Known),
+            commit::Started::KeyTaken => match command.on_conflict {
+                OnConflict::Reject => Err(Error::Refused(taken(&command))),
+                OnConflict::Return => existing(app, &command, origin).await,
+                OnConflict::Replace => replace(app, &command, origin, birth).await,
+            },
+            commit::Started::Outdated => {
+                app.forget_newest(&command.definition);
+                continue;
+            }
+        };
+    }
+    Err(store::Error::Busy("the definition is being changed".into()).into())
+}
+
+enum Found {
+    Startable(i32, Timestamp),
+    Known(Answer),
+}
+
+async fn look_up(app: &App, command: &contract::Start, origin: &Origin) -> Result<Found, Error> {
     let mut conn = app.store.steps().await?;
     let found = definitions::find_startable(&mut conn, &command.definition, command.version).await?;
     drop(conn);
-    let Some((version, now)) = found else {
-        // What was answered once is answered the same way, whatever became of the definition.
-        if let Some(answer) = origin::known(app, origin).await? {
-            return Ok(Started::Known(answer));
+    if let Some((version, now)) = found {
+        app.clock.observe(now);
+        if command.version.is_none() {
+            app.remember_newest(&command.definition, version);
         }
-        return Err(Error::NotFound(match command.version {
-            Some(version) => format!("there is no version {version} of a definition `{}`", command.definition),
-            None => format!("there is no active definition `{}`", command.definition),
-        }));
-    };
-    app.clock.observe(now);
-    let birth = conceive(app, &command, origin, version, now).await?;
-    fail_point("step::before_commit");
-    let mut conn = app.store.steps().await?;
-    let started = commit::start(&mut conn, &birth.write, &birth.inbox).await?;
-    drop(conn);
-    fail_point("step::after_commit");
-    match started {
-        commit::Started::Committed(now) => {
-            Ok(Started::New(Box::new(settle(app, birth.write, now, birth.followed, "start"))))
-        }
-        commit::Started::Duplicate(row) => origin.again(row).map(Started::Known),
-        commit::Started::KeyTaken => match command.on_conflict {
-            OnConflict::Reject => Err(Error::Refused(taken(&command))),
-            OnConflict::Return => existing(app, &command, origin).await,
-            OnConflict::Replace => replace(app, &command, origin, birth).await,
-        },
+        return Ok(Found::Startable(version, now));
     }
+    // What was answered once is answered the same way, whatever became of the definition.
+    if let Some(answer) = origin::known(app, origin).await? {
+        return Ok(Found::Known(answer));
+    }
+    Err(Error::NotFound(match command.version {
+        Some(version) => format!("there is no version {version} of a definition `{}`", command.definition),
+        None => format!("there is no active definition `{}`", command.definition),
+    }))
 }
 
 async fn conceive(
@@ -88,7 +119,7 @@ async fn conceive(
     let answer = Answer::of("started", Some(start.id));
     let step =
         engine::start(&definition, start, &app.context(now)).map_err(|refusal| Error::Invalid(refusal.to_string()))?;
-    let (mut write, followed) = rows::write(app, None, &step, now, origin.follow)?;
+    let (mut write, followed) = rows::write(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
     Ok(Birth { write, followed, answer, inbox })
@@ -146,7 +177,7 @@ async fn replace(app: &App, command: &contract::Start, origin: &Origin, birth: B
         transaction.rollback().await;
         return Err(busy("the instance that had the key has just ended"));
     };
-    let (cancelled, _) = rows::write(app, Some(&loaded.instance), &step, loaded.now, Follow::IfNeeded)?;
+    let (cancelled, _) = rows::write(app, Some(&loaded.instance), step, loaded.now, Follow::IfNeeded)?;
     match commit::guarded(&mut transaction, &cancelled, None).await? {
         Guarded::Committed(_) => {}
         Guarded::Conflict | Guarded::Duplicate(_) => {

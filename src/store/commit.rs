@@ -25,6 +25,17 @@ pub enum Started {
     Duplicate(InboxRow),
     /// A live instance of the definition has the business key; nothing was written, the inbox row neither.
     KeyTaken,
+    /// The version is not the newest active one of its definition; nothing was written, the inbox row neither.
+    Outdated,
+}
+
+/// Which version a start asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The newest active one, and the write's instance must be of it.
+    Newest,
+    /// The write's own, whatever others there are.
+    Named,
 }
 
 /// What became of a guarded write. On anything but `Committed` the transaction must be rolled back: see [`Undone`].
@@ -101,16 +112,23 @@ pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timest
 /// # Errors
 /// Those of the database; `Bug` when the write is no start, or waits for a message at once: that is for [`guarded`], under
 /// the lock of name and key.
-pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow) -> Result<Started, Error> {
+pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow, asked: Asked) -> Result<Started, Error> {
     if write.expected.is_some() {
         return Err(Error::Bug("a write of an instance that is there already is no start".into()));
     }
     if !write.is_plain() {
         return Err(Error::Bug("a start that waits for a message at once needs a transaction of its own".into()));
     }
-    match Statement::new(write, Some(row)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
+    let columns = match asked {
+        Asked::Newest => inbox::Columns::while_newest(row, &write.instance.definition, write.instance.version),
+        Asked::Named => inbox::Columns::new(row),
+    };
+    match Statement::new(write, Some(columns)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
         Ok(Some(now)) => Ok(Started::Committed(now.0)),
-        Ok(None) => Ok(Started::Duplicate(inbox::get(conn, row).await?)),
+        Ok(None) => match inbox::find(conn, &row.app_id, &row.message_id).await? {
+            Some(row) => Ok(Started::Duplicate(row)),
+            None => Ok(Started::Outdated),
+        },
         Err(error) if error.is_key_taken() => Ok(Started::KeyTaken),
         Err(error) => Err(error),
     }
@@ -143,7 +161,7 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
     let (asked_first, asked_later) = if is_start { (row, None) } else { (None, row) };
     let shared: &Connection = conn;
     let (mut first, mut second, mut third, mut fourth) = (shared, shared, shared, shared);
-    let moved = Statement::new(write, asked_first).get_result::<Moment>(&mut first);
+    let moved = Statement::new(write, asked_first.map(inbox::Columns::new)).get_result::<Moment>(&mut first);
     let asked: OptionFuture<_> =
         asked_later.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
     let finished: OptionFuture<_> = (!write.finish.is_empty())

@@ -123,6 +123,8 @@ pub(super) struct Columns<'a> {
     outcome: &'static str,
     instance: Option<Uuid>,
     branch: Option<i32>,
+    /// Nothing is inserted unless this is the newest active version of that definition.
+    newest: Option<(&'a str, i32)>,
 }
 
 impl<'a> Columns<'a> {
@@ -133,14 +135,21 @@ impl<'a> Columns<'a> {
             outcome: row.outcome.name(),
             instance: row.instance_id.map(|id| id.0),
             branch: row.branch.map(|branch| branch.0),
+            newest: None,
         }
+    }
+
+    /// The same, but only while this is the newest active version of the definition: checked in the statement itself, so
+    /// that whoever starts may remember the version and need not ask for it each time.
+    pub(super) fn while_newest(row: &'a InboxRow, definition: &'a str, version: i32) -> Self {
+        Columns { newest: Some((definition, version)), ..Self::new(row) }
     }
 
     /// `INSERT … ON CONFLICT DO NOTHING`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, branch, outcome, answer) \
-             VALUES (",
+             SELECT ",
         );
         out.push_bind_param::<Text, _>(&self.row.app_id)?;
         out.push_sql(", ");
@@ -157,7 +166,16 @@ impl<'a> Columns<'a> {
         out.push_bind_param::<Text, _>(&self.outcome)?;
         out.push_sql(", ");
         out.push_bind_param::<Jsonb, _>(&self.answer)?;
-        out.push_sql(") ON CONFLICT (app_id, message_id) DO NOTHING");
+        if let Some((definition, version)) = &self.newest {
+            out.push_sql(" WHERE ");
+            out.push_bind_param::<Integer, _>(version)?;
+            out.push_sql(" = (SELECT max(version) FROM leveret.definitions WHERE status = 'active' AND name = ");
+            out.push_bind_param::<Text, _>(definition)?;
+            out.push_sql(")");
+        } else {
+            out.push_sql(" WHERE true");
+        }
+        out.push_sql(" ON CONFLICT (app_id, message_id) DO NOTHING");
         Ok(())
     }
 }

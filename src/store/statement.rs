@@ -18,7 +18,6 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use serde_json::{Map, Value};
 
-use super::inbox::InboxRow;
 use super::json::Json;
 use super::moment::Moment;
 use super::write::Write;
@@ -51,10 +50,10 @@ struct Columns<'a> {
 
 impl<'a> Statement<'a> {
     /// The statement of a write; `asked` for a start that is fed from its inbox row.
-    pub(super) fn new(write: &'a Write, asked: Option<&'a InboxRow>) -> Self {
+    pub(super) fn new(write: &'a Write, asked: Option<inbox::Columns<'a>>) -> Self {
         let instance = &write.instance;
         Statement {
-            asked: asked.map(inbox::Columns::new),
+            asked,
             moved: Columns {
                 instance,
                 expected: write.expected,

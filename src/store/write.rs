@@ -41,14 +41,9 @@ impl Write {
     ///
     /// # Errors
     /// `Bug` when the step holds what PostgreSQL cannot keep.
-    pub fn from_step(
-        before: Option<&Instance>,
-        step: &Step,
-        now: Timestamp,
-        horizon: Duration,
-    ) -> Result<Write, Error> {
+    pub fn from_step(before: Option<&Instance>, step: Step, now: Timestamp, horizon: Duration) -> Result<Write, Error> {
         let now = whole_micros(now);
-        let mut instance = step.instance.clone();
+        let Step { mut instance, effects, .. } = step;
         let expected = before.map(|before| before.revision);
         instance.revision = expected.unwrap_or(0) + 1;
         instance.history_count = before.map_or(0, |before| before.history_count);
@@ -67,7 +62,7 @@ impl Write {
             take: Vec::new(),
             outbox: Vec::new(),
         };
-        for effect in &step.effects {
+        for effect in &effects {
             write.add(effect, now, horizon)?;
         }
         write.refuse_what_cannot_be_kept()?;

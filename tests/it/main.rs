@@ -4,6 +4,7 @@
 
 mod cli;
 mod client;
+mod crash;
 mod examples;
 mod http;
 mod sandbox;

@@ -8,6 +8,8 @@ mod eventually;
 mod fresh;
 mod program;
 mod running;
+mod scene;
+mod seen;
 mod servers;
 
 pub(crate) use command::{Leveret, Ran, finish, listens};
@@ -15,4 +17,6 @@ pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
 pub(crate) use program::Program;
 pub(crate) use running::{InProcess, Reply};
+pub(crate) use scene::Scene;
+pub(crate) use seen::Queues;
 pub(crate) use servers::{Private, shared};

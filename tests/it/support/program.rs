@@ -1,6 +1,7 @@
 //! Our program as a process of its own, to be stopped politely, killed, and looked at.
 
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::Fresh;
+
+/// The grace period of a polite stop, with what publishers and connections may take after it.
+const STOP_FOR: Duration = Duration::from_secs(35);
 
 /// `examples/orders`, the program with handlers of its own. Killed when it goes out of scope.
 pub(crate) struct Program {
@@ -43,8 +47,36 @@ impl Program {
 
     /// SIGTERM: a polite request to end.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Any signal: SIGSTOP freezes it, SIGCONT wakes it.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().expect("it has ended already");
-        kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until a fail point has killed it, and proves that it was this one: a fault that did not fire proves nothing.
+    pub(crate) async fn dies_at(&mut self, point: &str, limit: Duration) {
+        let status = self.wait_within(limit).await;
+        let output = self.output();
+        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}; it said:\n{output}");
+        assert!(output.contains("killed at a fail point") && output.contains(point), "not at {point}:\n{output}");
+    }
+
+    /// Asks it to end, and proves that it did in order.
+    pub(crate) async fn stops_in_order(&mut self) {
+        self.terminate();
+        let status = self.wait_within(STOP_FOR).await;
+        assert_eq!(status.code(), Some(0), "{status}; it said:\n{}", self.output());
+    }
+
+    /// Where its HTTP API listens, once it says so.
+    pub(crate) fn address(&self) -> Option<String> {
+        let output = self.output();
+        let (_, rest) = output.split_once("Some(127.0.0.1:")?;
+        let (port, _) = rest.split_once(')')?;
+        Some(format!("127.0.0.1:{port}"))
     }
 
     /// Waits for its end; fails the test, with its output, if that takes longer.

@@ -1,0 +1,17 @@
+//! Exactly-once under `kill -9`, duplicates and everything twice. The process dies **at** the point, and each test proves that it did.
+
+mod duplicates;
+mod handlers;
+mod relay;
+mod signals;
+mod timekeeper;
+mod worker;
+
+use std::time::Duration;
+
+/// A fail point that is passed must have killed within this.
+const DIES_WITHIN: Duration = Duration::from_secs(20);
+/// What a killed process left behind must have moved again within this, the start of the next one included.
+const MOVES_WITHIN: Duration = Duration::from_secs(5);
+/// Bound of whatever is not about speed.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);

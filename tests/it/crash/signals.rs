@@ -1,0 +1,73 @@
+//! A worker that is asked to stop while it works, and one that is frozen for longer than the broker believes in it.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::ENDS_WITHIN;
+use crate::support::{Program, Scene, eventually};
+
+/// The broker gives up a client whose heartbeats (10 s) it has missed twice.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
+
+/// Publishes paid orders and lines, many at a time.
+async fn ask(scene: &Scene, count: i64) {
+    for number in 0..count / 2 {
+        let key = format!("busy-{number}");
+        // Patient enough to be paid by messages that a frozen process holds.
+        tokio::join!(scene.pay(&key), scene.order(&key, "40s"), scene.start("line", &key, json!({})));
+    }
+}
+
+/// Deliveries a process has received that had been delivered to somebody before.
+async fn redelivered(program: &Program) -> u64 {
+    let address = program.address().expect("it has said where it listens");
+    let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let counts = text
+        .lines()
+        .filter(|line| line.starts_with("leveret_deliveries_total") && line.contains("redelivered=\"true\""));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_polite_stop_ends_in_order_and_causes_no_redelivery() {
+    let scene = Scene::new().await;
+    let mut first = scene.serve(&[]);
+    ask(&scene, 100).await;
+    eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
+    first.stops_in_order().await;
+    let alive = 100 - scene.ended().await;
+    assert!(alive > 0, "everything had ended before it was asked to stop");
+
+    let mut next = scene.serve(&[]);
+    scene.all_ended(100, ENDS_WITHIN).await;
+    scene.is_at_rest(100).await;
+    assert_eq!(redelivered(&next).await, 0, "redelivered; the first said:\n{}", first.output());
+    next.stops_in_order().await;
+    scene.queues_are_empty().await;
+}
+
+#[tokio::test]
+async fn frozen_past_its_heartbeat_and_awake_again_a_worker_does_nothing_twice() {
+    let scene = Scene::new().await;
+    let mut frozen = scene.serve(&[]);
+    ask(&scene, 100).await;
+    eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
+    frozen.signal(Signal::SIGSTOP);
+    let alive = 100 - scene.ended().await;
+    assert!(alive > 0, "everything had ended before it was frozen");
+
+    let mut other = scene.serve(&[]);
+    eventually("the other one runs", ENDS_WITHIN, async || other.address().is_some()).await;
+    let taken_over = async || redelivered(&other).await > 0;
+    eventually("the broker gives its deliveries to the other", GIVEN_UP_WITHIN, taken_over).await;
+    frozen.signal(Signal::SIGCONT);
+    scene.all_ended(100, ENDS_WITHIN).await;
+    scene.is_at_rest(100).await;
+    assert!(frozen.is_running(), "it died of being awake:\n{}", frozen.output());
+    for one in [&mut frozen, &mut other] {
+        one.stops_in_order().await;
+    }
+    scene.queues_are_empty().await;
+}

@@ -1,0 +1,88 @@
+//! The broker as an outsider sees it: how deep queues are, which events came, and messages nobody should have sent.
+
+use std::collections::BTreeSet;
+
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use leveret::broker::{Queue, delay};
+use leveret::contract::{CloudEvent, Continue};
+
+/// A connection of the test's own.
+pub(crate) struct Queues {
+    connection: Connection,
+    channel: Channel,
+    prefix: String,
+}
+
+impl Queues {
+    /// Connects, and begins to collect events; the exchanges have to be there.
+    pub(crate) async fn connect(url: &str, prefix: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let this = Self { connection, channel, prefix: prefix.to_owned() };
+        let (queue, exchange) = (this.events(), format!("{prefix}.events"));
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        this.channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
+        let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+        this.channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), bind, none).await.unwrap();
+        this
+    }
+
+    fn events(&self) -> String {
+        format!("{}.test-events", self.prefix)
+    }
+
+    /// Messages that wait in a queue, by its whole name; none if it does not exist.
+    async fn depth(&self, name: &str) -> u32 {
+        // A channel of its own: asking for what is not there closes it.
+        let channel = self.connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let depth = match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
+            Ok(queue) => queue.message_count(),
+            Err(_) => return 0,
+        };
+        channel.close(200, "bye".into()).await.unwrap();
+        depth
+    }
+
+    /// Every queue of the test that holds a message; those of the ladder too.
+    pub(crate) async fn not_empty(&self) -> Vec<(String, u32)> {
+        let work =
+            [Queue::Commands, Queue::Steps("default".into()), Queue::Dead].map(|queue| queue.physical(&self.prefix));
+        let ladder = delay::ladder().map(|rung| rung.name(&self.prefix));
+        let mut found = Vec::new();
+        for name in work.into_iter().chain(ladder).chain([format!("{}.parked", self.prefix)]) {
+            let depth = self.depth(&name).await;
+            if depth > 0 {
+                found.push((name, depth));
+            }
+        }
+        found
+    }
+
+    /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.
+    pub(crate) async fn take_events(&self) -> BTreeSet<(String, String, String)> {
+        let mut events = BTreeSet::new();
+        let (queue, taken) = (self.events(), BasicGetOptions { no_ack: true });
+        while let Some(message) = self.channel.basic_get(queue.as_str().into(), taken).await.unwrap() {
+            let event: CloudEvent = serde_json::from_slice(&message.delivery.data).unwrap();
+            events.insert((event.id, event.kind, event.subject));
+        }
+        events
+    }
+
+    /// Publishes a step command as Leveret would.
+    pub(crate) async fn publish_continue(&self, command: &Continue) {
+        let body = serde_json::to_vec(command).unwrap();
+        let exchange = format!("{}.steps", self.prefix);
+        let properties = BasicProperties::default().with_delivery_mode(2).with_type("continue".into());
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let sent = self.channel.basic_publish(exchange.as_str().into(), "default".into(), options, &body, properties);
+        let confirmed = sent.await.unwrap().await.unwrap();
+        assert!(confirmed.is_ack(), "{confirmed:?}");
+    }
+}
