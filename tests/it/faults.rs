@@ -24,7 +24,7 @@ async fn ask(scene: &Scene, each: i64) {
     for number in 0..each {
         let [paid, unpaid, count, line] = ["paid", "unpaid", "count", "line"].map(|kind| format!("{kind}-{number}"));
         tokio::join!(
-            scene.order(&paid, "60s"),
+            scene.order(&paid, "25s"),
             scene.order(&unpaid, "6s"),
             scene.start("countdown", &count, json!({ "from": 4, "pause": "1500ms" })),
             scene.start("line", &line, json!({})),
