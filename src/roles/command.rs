@@ -45,6 +45,10 @@ fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     // serde_json stops at 128 levels, so hostile nesting ends here.
     let value: Value =
         serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    // A list would be read as the members of an object in their order.
+    if !value.is_object() {
+        return Err("the body is not a JSON object".into());
+    }
     contract::refuse_nul(&value)?;
     serde_path_to_error::deserialize(value)
         .map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
@@ -53,8 +57,14 @@ fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
 fn origin(delivery: &Delivery) -> Result<Origin, String> {
     let app_id = required(delivery.app_id.as_deref(), "app_id", "it says who sends")?;
     let message_id = required(delivery.message_id.as_deref(), "message_id", "it makes a repetition known")?;
+    // Both are written into a row of the outbox.
+    for (name, text) in [("reply_to", &delivery.reply_to), ("correlation_id", &delivery.correlation_id)] {
+        text.iter().try_for_each(|text| bounded(name, text))?;
+    }
     let mut origin = Origin::new(app_id, message_id, &delivery.body, Follow::IfNeeded);
-    origin.trace = delivery.headers.get("traceparent").filter(|trace| trace.len() <= NAME_MAX).cloned();
+    // A trace is a courtesy: a strange one is no reason to refuse the command.
+    let is_kept = |trace: &&String| trace.len() <= NAME_MAX && trace.bytes().all(|byte| byte.is_ascii_graphic());
+    origin.trace = delivery.headers.get("traceparent").filter(is_kept).cloned();
     origin.reply_to = delivery.reply_to.clone().map(|queue| (queue, delivery.correlation_id.clone()));
     Ok(origin)
 }

@@ -285,11 +285,16 @@ async fn requeue(delivery: Delivery) {
 }
 
 /// Files a delivery with its reason, however long the database is away, and acknowledges it.
-async fn bury(app: &App, delivery: Delivery, reason: &str, origin: Option<&Origin>) {
+async fn bury(app: &App, delivery: Delivery, reason: &str, mut origin: Option<&Origin>) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
     loop {
         match step::bury(app, command::letter(&delivery), reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
+            // Not even its answer can be written: without it the letter can.
+            Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {
+                tracing::error!(error, "the sender of a dead letter cannot be answered");
+                origin = None;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a dead letter could not be filed yet");
                 if app.stop.is_cancelled() {
