@@ -12,10 +12,10 @@ use crate::support::{Program, Scene, eventually};
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
 
 /// Publishes paid orders and lines, many at a time.
-async fn ask(scene: &Scene, count: i64) {
+async fn ask(scene: &Scene, count: i64, patience: &str) {
     for number in 0..count / 2 {
         let key = format!("busy-{number}");
-        tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("line", &key, json!({})));
+        tokio::join!(scene.pay(&key), scene.order(&key, patience), scene.start("line", &key, json!({})));
     }
 }
 
@@ -33,7 +33,7 @@ async fn redelivered(program: &Program) -> u64 {
 async fn a_polite_stop_ends_in_order_and_causes_no_redelivery() {
     let scene = Scene::new().await;
     let mut first = scene.serve(&[]);
-    ask(&scene, 100).await;
+    ask(&scene, 100, "8s").await;
     eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
     first.stops_in_order().await;
     let alive = 100 - scene.ended().await;
@@ -51,7 +51,8 @@ async fn a_polite_stop_ends_in_order_and_causes_no_redelivery() {
 async fn frozen_past_its_heartbeat_and_awake_again_a_worker_does_nothing_twice() {
     let scene = Scene::new().await;
     let mut frozen = scene.serve(&[]);
-    ask(&scene, 100).await;
+    // Long enough to be paid by messages that the frozen process holds.
+    ask(&scene, 100, "40s").await;
     eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
     frozen.signal(Signal::SIGSTOP);
     let alive = 100 - scene.ended().await;

@@ -6,6 +6,7 @@
 mod eventually;
 mod fresh;
 mod program;
+mod proxy;
 mod scene;
 mod seen;
 mod servers;
@@ -13,6 +14,7 @@ mod servers;
 pub(crate) use eventually::eventually;
 pub(crate) use fresh::Fresh;
 pub(crate) use program::Program;
+pub(crate) use proxy::{Lost, Proxy};
 pub(crate) use scene::Scene;
 pub(crate) use seen::Queues;
 pub(crate) use servers::{Private, shared};
