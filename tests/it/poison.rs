@@ -79,7 +79,7 @@ fn poisons() -> Vec<(Vec<u8>, BasicProperties, &'static str)> {
     vec![
         (b"not json".to_vec(), good("p1"), "not JSON"),
         (vec![0xff, 0xfe, 0x00], good("p2"), "not JSON"),
-        (b"[]".to_vec(), good("p3"), "does not fit"),
+        (b"[]".to_vec(), good("p3"), "not a JSON object"),
         (b"{}".to_vec(), good("p4"), "definition"),
         (nested.into_bytes(), good("p5"), "recursion"),
         (large.into_bytes(), good("p6"), "bytes"),
