@@ -98,7 +98,8 @@ async fn said_to_the_broker(words: &[u8], lost: Lost) {
     let scene = Scene::new().await;
     let (wire, url) = Proxy::before(&scene.fresh.amqp_url).await;
     let mut program = scene.serve(&[("AMQP_URL", &url)]);
-    eventually("it runs", ENDS_WITHIN, async || program.output().contains("Commands")).await;
+    let runs = async || program.output().lines().any(|line| line.contains("consuming") && line.contains("commands"));
+    eventually("it runs", ENDS_WITHIN, runs).await;
     wire.arm(words, lost);
     for number in 0..5 {
         let key = format!("unheard-{number}");
