@@ -43,7 +43,17 @@ async fn all_taken(scene: &Scene, each: i64) {
 }
 
 async fn finishes(scene: &Scene, program: &mut Program, back: Instant) {
-    scene.all_ended(COUNT, RECOVERS_WITHIN).await;
+    while scene.ended().await < COUNT {
+        if back.elapsed() > RECOVERS_WITHIN {
+            let state = "SELECT definition || ' ' || status || ' ready ' || ready || ' at ' || \
+                coalesce(branches->'branches'->0->>'activity', '-') || ': ' || count(*) AS line \
+                FROM leveret.instances GROUP BY definition, status, ready, branches->'branches'->0->>'activity'";
+            let counts = (scene.count("leveret.inbox").await, scene.count("leveret.outbox").await);
+            let state = scene.lines(state).await;
+            panic!("inbox, outbox: {counts:?}; {state:#?}; it said:\n{}", program.output());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     eprintln!("every instance had ended {:?} after the server was back", back.elapsed());
     assert!(program.is_running(), "it died:\n{}", program.output());
     assert!(!program.output().contains("panicked"), "{}", program.output());
