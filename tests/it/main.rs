@@ -11,5 +11,6 @@ mod http;
 mod poison;
 mod races;
 mod sandbox;
+mod store;
 mod support;
 mod telemetry;
