@@ -148,6 +148,7 @@ impl Client {
             match self.broker.publish(vec![outgoing.clone()]).await.map(|sent| sent.into_iter().next()) {
                 Ok(Some(Sent::Confirmed)) => return Ok(()),
                 Ok(Some(Sent::Returned(reason))) => return Err(Error::Unroutable(reason)),
+                Ok(Some(Sent::Refused)) => last = "a queue refused it".into(),
                 Ok(None) => last = "no answer".into(),
                 Err(error) => last = error.to_string(),
             }

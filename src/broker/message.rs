@@ -153,6 +153,8 @@ pub enum Sent {
     Confirmed,
     /// It is nowhere: no queue is bound to its routing key, or it does not fit into the protocol. Why.
     Returned(String),
+    /// A queue has refused it, full perhaps. It counts for nothing: later it may be taken.
+    Refused,
 }
 
 #[cfg(test)]

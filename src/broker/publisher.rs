@@ -35,8 +35,8 @@ pub(super) struct Job {
     pub(super) until: Instant,
 }
 
-/// Whether a message was taken, or why it cannot be sent at all.
-type Settled = Result<Option<String>, Error>;
+/// What became of a message, unless it came back.
+type Settled = Result<Sent, Error>;
 
 /// What the broker said to one message.
 struct Outcome {
@@ -53,8 +53,9 @@ impl Outcome {
 
     fn read(confirmation: Confirmation) -> Self {
         let settled = match &confirmation {
-            Confirmation::Ack(_) => Ok(None),
-            Confirmation::Nack(_) => Err(Error::Unavailable("it refused a message".into())),
+            Confirmation::Ack(_) => Ok(Sent::Confirmed),
+            // One queue that is full must not hold up what goes to others: only this message was not taken.
+            Confirmation::Nack(_) => Ok(Sent::Refused),
             Confirmation::NotRequested => Err(Error::Bug("the channel is not in confirm mode".into())),
         };
         let returned = confirmation.take_message().map(|message| {
@@ -194,8 +195,8 @@ fn share(
     // All of the batch's part has to be taken, also behind an error.
     let part: Vec<Settled> = settled.take(batch.len()).collect();
     let results = part.into_iter().zip(batch).map(|(result, message)| {
-        let reason = result?.or_else(|| returned.get(&message.message_id()).cloned());
-        Ok(reason.map_or(Sent::Confirmed, Sent::Returned))
+        let returned = returned.get(&message.message_id()).cloned().map(Sent::Returned);
+        result.map(|sent| returned.unwrap_or(sent))
     });
     results.collect()
 }
@@ -210,7 +211,7 @@ fn lanes(batches: &[Vec<Outgoing>]) -> BTreeSet<&str> {
 async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> Outcome {
     let Envelope { exchange, routing_key, properties } = match envelope::seal(prefix, message, now) {
         Ok(envelope) => envelope,
-        Err(reason) => return Outcome::without_answer(Ok(Some(reason))),
+        Err(reason) => return Outcome::without_answer(Ok(Sent::Returned(reason))),
     };
     let options = BasicPublishOptions { mandatory: message.is_mandatory(), ..BasicPublishOptions::default() };
     let confirmed = match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
@@ -274,7 +275,8 @@ mod tests {
     fn what_came_back_is_known_by_its_id_wherever_it_hung() {
         let batches = [vec![message(1), message(2)], vec![message(3)]];
         let returned = HashMap::from([(Uuid::from_u128(3).to_string(), "312 NO_ROUTE".to_owned())]);
-        let mut settled = vec![Ok(None), Ok(Some("too long".into())), Ok(None)].into_iter();
+        let mut settled =
+            vec![Ok(Sent::Confirmed), Ok(Sent::Returned("too long".into())), Ok(Sent::Confirmed)].into_iter();
         let first = share(&batches[0], &mut settled, &returned);
         let second = share(&batches[1], &mut settled, &returned);
         assert_eq!(first, Ok(vec![Sent::Confirmed, Sent::Returned("too long".into())]));
@@ -282,11 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_message_fails_its_own_batch_only() {
+    fn a_refused_message_holds_up_no_other() {
+        let batch = [message(1), message(2)];
+        let mut settled = vec![Ok(Sent::Refused), Ok(Sent::Confirmed)].into_iter();
+        assert_eq!(share(&batch, &mut settled, &HashMap::new()), Ok(vec![Sent::Refused, Sent::Confirmed]));
+    }
+
+    #[test]
+    fn an_error_fails_its_own_batch_only() {
         let batches = [vec![message(1), message(2)], vec![message(3)]];
-        let refused = Error::Unavailable("it refused a message".into());
-        let mut settled = vec![Err(refused.clone()), Ok(None), Ok(None)].into_iter();
-        assert_eq!(share(&batches[0], &mut settled, &HashMap::new()), Err(refused));
+        let broken = Error::Unavailable("the channel was closed".into());
+        let mut settled = vec![Err(broken.clone()), Ok(Sent::Confirmed), Ok(Sent::Confirmed)].into_iter();
+        assert_eq!(share(&batches[0], &mut settled, &HashMap::new()), Err(broken));
         assert_eq!(share(&batches[1], &mut settled, &HashMap::new()), Ok(vec![Sent::Confirmed]));
     }
 }

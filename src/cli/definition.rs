@@ -26,7 +26,7 @@ pub(super) enum Verb {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// List definitions and their versions.
+    /// List definitions, each with its newest version.
     List,
     /// Show the newest or one version of a definition.
     Show {

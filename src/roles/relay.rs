@@ -122,7 +122,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Publishes one batch of rows that are due to be published; says how many there were.
+/// Publishes one batch of rows that are due to be published; says how many there were, or 0 if none could be sent.
 ///
 /// # Errors
 /// As for any query.
@@ -142,7 +142,10 @@ pub async fn run_once(app: &App) -> Result<usize, store::Error> {
             outbox::delete(&mut conn, &confirmed).await?;
             step::fail_point("relay::deleted");
         }
-        Err(error) => tracing::debug!(%error, "the broker is away; the rows wait"),
+        Err(error) => {
+            tracing::debug!(%error, "the broker is away; the rows wait");
+            return Ok(0);
+        }
     }
     Ok(rows.len())
 }
@@ -162,6 +165,10 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
                 let key = &row.routing_key;
                 tracing::warn!(id = %row.id, routing_key = %key, reason, "nobody takes this message; it is tried again");
                 returned.push(row.id);
+            }
+            // Left to a later sweep, when the queue may have room again.
+            Sent::Refused => {
+                tracing::debug!(id = %row.id, routing_key = %row.routing_key, "a queue refuses this message")
             }
         }
     }

@@ -265,6 +265,7 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     let failure = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
         Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
         Ok(Some(Sent::Returned(reason))) => reason,
+        Ok(Some(Sent::Refused)) => "a queue refused it".into(),
         Ok(None) => "no answer".into(),
         Err(error) => error.to_string(),
     };

@@ -56,7 +56,7 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
         Ok(id) => id,
         Err(error) => {
             transaction.rollback().await;
-            return Err(error);
+            return meanwhile(app, origin, error).await;
         }
     };
     let by = Some(origin.app_id.clone());
@@ -69,12 +69,17 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
     let inbox = origin.inbox(what.name(), &answer);
     match write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await? {
         Moved::To(position) => Ok(Steered::To(position)),
-        Moved::Refused(refusal) => Err(Error::Refused(refusal.to_string())),
-        Moved::Elsewhere => match origin::known(app, origin).await? {
-            Some(answer) => Ok(Steered::Known(answer)),
-            None => Err(crate::store::Error::Busy("the instance is being moved elsewhere".into()).into()),
-        },
+        Moved::Refused(refusal) => meanwhile(app, origin, Error::Refused(refusal.to_string())).await,
+        Moved::Elsewhere => {
+            let busy = crate::store::Error::Busy("the instance is being moved elsewhere".into());
+            meanwhile(app, origin, busy.into()).await
+        }
     }
+}
+
+/// The error, unless the same command was handled since it was looked for: then that is what changed the instance.
+async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Steered, Error> {
+    origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Steered::Known(answer)))
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {

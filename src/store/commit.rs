@@ -200,7 +200,8 @@ impl QueryId for Finish {
 
 impl QueryFragment<Pg> for Finish {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE leveret.bookmarks SET consumed_at = now() WHERE instance_id = ");
+        // Not now(), which is when the transaction began: a timer decided upon as due would seem to have fired early.
+        out.push_sql("UPDATE leveret.bookmarks SET consumed_at = clock_timestamp() WHERE instance_id = ");
         out.push_bind_param::<SqlUuid, _>(&self.instance)?;
         out.push_sql(" AND number = ANY(");
         out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;

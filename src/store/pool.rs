@@ -21,6 +21,9 @@ const CREATE_MAX: Duration = Duration::from_secs(5);
 const RECYCLE_MAX: Duration = Duration::from_secs(1);
 /// A session that forgot its transaction is ended by the server after this: longer than any handler may think.
 const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
+/// How often the server looks, during a statement, whether its client is still there: what a killed process or a timed-out
+/// handler was about to do ends, and gives its locks back, long before `statement_timeout`.
+const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
 /// Seconds after which a connection whose packets nobody answers is given up.
 const SILENCE_MAX: u32 = 10;
 
@@ -118,10 +121,12 @@ fn session_url(database: &config::Database, application_name: &str) -> Result<St
     let (own, others): (Vec<&str>, Vec<&str>) =
         query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("options="));
     let mut options = encoded(&format!(
-        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+         -c client_connection_check_interval={}",
         database.statement_timeout.as_millis(),
         database.lock_timeout.as_millis(),
         IDLE_IN_TRANSACTION_MAX.as_millis(),
+        LOOK_FOR_CLIENT_EVERY.as_millis(),
     ));
     for part in own {
         options.push_str("%20");

@@ -1,5 +1,6 @@
 //! Exactly-once under `kill -9`, duplicates and everything twice. The process dies **at** the point, and each test proves that it did.
 
+mod answers;
 mod duplicates;
 mod handlers;
 mod relay;

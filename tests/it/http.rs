@@ -173,6 +173,11 @@ async fn definitions_are_applied_checked_and_shown_by_version() {
     assert_eq!(leveret.get("/definitions/waiting").await.ok(200)["version"], 2);
     assert_eq!(leveret.get("/definitions/waiting/versions/1").await.ok(200), shown);
     let all = leveret.get("/definitions").await.ok(200);
+    assert_eq!(
+        (all["items"].as_array().unwrap().len(), &all["items"][0]["version"]),
+        (1, &json!(2)),
+        "the newest of each"
+    );
     assert!(
         all["items"].as_array().unwrap().iter().all(|one| one["name"] == "waiting" && one.get("content").is_none())
     );

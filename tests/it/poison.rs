@@ -105,7 +105,8 @@ fn harmless() -> Vec<BasicProperties> {
         nested = AMQPValue::FieldTable(headers([("in".into(), nested)]));
     }
     let traced = headers([("traceparent".into(), AMQPValue::LongString("nonsense\0".into()))]);
-    [many, huge, bytes, headers([("nested".into(), nested)]), traced]
+    let sent = headers([("sent_at".into(), AMQPValue::LongString("not a number".into()))]);
+    [many, huge, bytes, headers([("nested".into(), nested)]), traced, sent]
         .into_iter()
         .enumerate()
         .map(|(number, table)| Sender::properties("start", &format!("harmless {number}")).with_headers(table))

@@ -1,5 +1,6 @@
 //! What may happen in any order, in every order: before, at the same moment, after, twice and too late.
 
+mod http;
 mod messages;
 mod starts;
 mod steering;

@@ -1,8 +1,19 @@
-//! Handlers that kill their process.
+//! Handlers that kill their process, panic, or do not come back.
 
+use std::sync::Mutex;
+use std::time::Duration;
+
+use diesel::sql_types::Integer;
+use diesel::{QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use leveret::cli::Running;
+use leveret::config::Config;
+use leveret::handlers::{Call, Handlers, Outcome};
+use leveret::roles::Role;
+use leveret::store::Connection;
 use serde_json::json;
 
-use super::{DIES_WITHIN, ENDS_WITHIN};
+use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
 use crate::support::{Program, Scene, eventually};
 
 /// Every handler kills its process, always.
@@ -38,4 +49,84 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
     scene.is_at_rest(6).await;
     cured.stops_in_order().await;
     scene.queues_are_empty().await;
+}
+
+/// The backends of PostgreSQL in which handlers ran, in their order.
+static BACKENDS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+const FRAGILE: &str = "
+name: fragile
+input: { type: object, required: [how], properties: { how: { type: string } } }
+activities:
+  - id: work
+    run: { handler: fragile, input: { how: \"${ how }\" } }
+    retry: { attempts: 2, base: 100ms, codes: [handler.panic, timeout] }
+  - id: done
+    end: {}
+";
+
+/// Writes a row; then, at its first attempt, does not come back.
+async fn fragile(conn: &mut Connection, call: Call) -> Outcome {
+    #[derive(QueryableByName)]
+    struct Backend {
+        #[diesel(sql_type = Integer)]
+        backend: i32,
+    }
+    let insert = format!("INSERT INTO work (attempt) VALUES ({}) RETURNING pg_backend_pid() AS backend", call.attempt);
+    let written: Backend = sql_query(insert).get_result(conn).await?;
+    BACKENDS.lock().unwrap().push(written.backend);
+    match call.input["how"].as_str() {
+        _ if call.attempt > 1 => {}
+        Some("panic") => panic!("as the test wants"),
+        Some("sleep") => tokio::time::sleep(Duration::from_secs(60)).await,
+        _ => drop(sql_query("SELECT pg_sleep(60)").execute(conn).await?),
+    }
+    Ok(json!({}))
+}
+
+/// The failure must be recorded under this code, its transaction gone with its connection, and the second attempt's work alone be left.
+async fn first_attempt_does_not_come_back(how: &str, code: &str) {
+    let scene = Scene::new().await;
+    scene.apply(FRAGILE).await;
+    scene.lines("CREATE TABLE work (attempt int NOT NULL)").await;
+    let mut config = Config::default();
+    config.database.url = scene.fresh.database_url.clone();
+    config.broker.url = scene.fresh.amqp_url.clone();
+    config.broker.prefix = scene.fresh.prefix.clone();
+    config.timeouts.database = Duration::from_millis(300);
+    let handlers = Handlers::new().register("fragile", fragile);
+    let roles = [Role::Worker, Role::Relay, Role::Timekeeper];
+    let running = Running::start(config, handlers, &roles).await.unwrap();
+    scene.start("fragile", "vase", json!({ "how": how })).await;
+
+    scene.all_ended(1, DIES_WITHIN).await;
+    assert_eq!(scene.lines("SELECT attempt::text AS line FROM work").await, ["2"]);
+    let failure = format!("leveret.history WHERE activity = 'work' AND details->>'code' = '{code}'");
+    let history = scene.lines("SELECT kind || ' ' || details::text AS line FROM leveret.history ORDER BY number").await;
+    assert_eq!(scene.count(&failure).await, 1, "{history:#?}");
+    let backends = BACKENDS.lock().unwrap().clone();
+    assert_eq!(backends.len(), 2, "two attempts");
+    assert_ne!(backends[0], backends[1], "the connection was used again");
+    let alive = format!("pg_stat_activity WHERE pid = {}", backends[0]);
+    eventually("the connection is closed", MOVES_WITHIN, async || scene.count(&alive).await == 0).await;
+    let open = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    assert_eq!(scene.count(open).await, 0, "an open transaction");
+    let completed = scene.count("leveret.instances WHERE status = 'completed'").await;
+    assert_eq!(completed, 1, "{history:#?}");
+    assert!(running.stop().await, "it stops in order");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_attempt_and_its_connection_is_closed() {
+    first_attempt_does_not_come_back("panic", "handler.panic").await;
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_fails_its_attempt_and_its_connection_is_closed() {
+    first_attempt_does_not_come_back("sleep", "timeout").await;
+}
+
+#[tokio::test]
+async fn a_handler_whose_statement_takes_too_long_does_not_go_on_in_the_database() {
+    first_attempt_does_not_come_back("query", "timeout").await;
 }

@@ -11,12 +11,16 @@ use crate::support::{Program, Scene, eventually};
 /// The broker gives up a client whose heartbeats (10 s) it has missed twice.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
 
-/// Publishes paid orders and lines, many at a time.
+/// Publishes orders that are paid already, and as many lines: nothing in them waits, so that no timer outlives them.
 async fn ask(scene: &Scene, count: i64) {
-    for number in 0..count / 2 {
-        let key = format!("busy-{number}");
-        // Patient enough to be paid by messages that a frozen process holds.
-        tokio::join!(scene.pay(&key), scene.order(&key, "40s"), scene.start("line", &key, json!({})));
+    let keys: Vec<String> = (0..count / 2).map(|number| format!("busy-{number}")).collect();
+    for key in &keys {
+        scene.pay(key).await;
+    }
+    let kept = async || scene.count("leveret.messages").await == count / 2;
+    eventually("every payment is kept", ENDS_WITHIN, kept).await;
+    for key in &keys {
+        tokio::join!(scene.order(key, "8s"), scene.start("line", key, json!({})));
     }
 }
 
