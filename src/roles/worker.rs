@@ -145,7 +145,7 @@ enum Verdict {
 fn verdict(error: Error) -> Verdict {
     match error {
         Error::Store(store::Error::Unavailable(error)) => Verdict::Away(error),
-        Error::Store(store::Error::Busy(_) | store::Error::Conflict) => Verdict::Again,
+        Error::Store(store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. }) => Verdict::Again,
         Error::Store(error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_))) => {
             tracing::error!(%error, "a command cannot be handled");
             Verdict::Never(error.to_string())
