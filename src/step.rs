@@ -22,7 +22,7 @@ use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, 
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::write::Write;
-use crate::store::{self, Transaction, instances};
+use crate::store::{self, Transaction, instances, outbox};
 use crate::telemetry;
 
 /// An instance as it was committed, and the database's time of that commit: where the next step starts from.
@@ -249,6 +249,20 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
         branch: branch.id.0,
         sequence: branch.sequence,
     })
+}
+
+/// Writes the step command of a ready branch for whoever can carry it out.
+///
+/// # Errors
+/// As for any statement.
+pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error> {
+    let Some(continuation) = continuation(instance) else { return Ok(()) };
+    let rows = vec![step_command(app, &instance.lane, "continue", &continuation, None)?];
+    let mut conn = app.store.steps().await?;
+    outbox::push(&mut conn, &rows).await?;
+    drop(conn);
+    app.hand_over(rows);
+    Ok(())
 }
 
 /// A place where a test can kill the process; nothing without the feature `failpoints`.
