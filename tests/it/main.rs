@@ -11,5 +11,7 @@ mod http;
 mod poison;
 mod races;
 mod sandbox;
+mod starvation;
 mod support;
 mod telemetry;
+mod verdicts;
