@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -47,8 +47,6 @@ pub struct Inner {
     pub handlers: Handlers,
     /// The database's clock, as far as this process knows.
     pub clock: Clock,
-    /// Woken when a timer was opened that may be due before the timekeeper looks again.
-    pub timer_opened: Notify,
     /// Cancelled when the process is asked to stop.
     pub stop: CancellationToken,
     /// Roles and strides: they end first.
@@ -145,7 +143,6 @@ impl App {
             broker,
             handlers,
             clock,
-            timer_opened: Notify::new(),
             stop,
             tasks,
             closing: CancellationToken::new(),

@@ -211,12 +211,9 @@ async fn finish(
     Ok(Moved::To(Box::new(settle(app, write, now, followed, kind))))
 }
 
-/// What follows a commit, in memory: hand the rows to the publisher, wake the timekeeper, count.
+/// What follows a commit, in memory: hand the rows to the publisher, count.
 fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
     app.clock.observe(now);
-    if write.open.iter().any(|bookmark| bookmark.due_at.is_some()) {
-        app.timer_opened.notify_one();
-    }
     telemetry::count_step(kind, &write.instance);
     app.hand_over(write.outbox);
     Position { instance: write.instance, now, kind, followed }
