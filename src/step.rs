@@ -21,6 +21,7 @@ use crate::definition::Work;
 use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
+use crate::store::instances::Loaded;
 use crate::store::write::Write;
 use crate::store::{self, Transaction, instances, outbox};
 use crate::telemetry;
@@ -87,11 +88,10 @@ pub enum Error {
 /// As for any query.
 pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::Error> {
     let mut conn = app.store.steps().await?;
-    let loaded = instances::find(&mut conn, id).await?;
-    Ok(loaded.map(|loaded| {
-        app.clock.observe(loaded.now);
-        Position { instance: loaded.instance, now: loaded.now, kind: "", followed: false }
-    }))
+    let Some(loaded) = instances::find(&mut conn, id).await? else { return Ok(None) };
+    let Loaded { instance, now, .. } = loaded.movable()?;
+    app.clock.observe(now);
+    Ok(Some(Position { instance, now, kind: "", followed: false }))
 }
 
 /// Takes one step of a branch that is ready, from the state held in memory.

@@ -114,6 +114,37 @@ async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() 
     leveret.stop().await;
 }
 
+const PAYMENT: &str = "
+name: payment
+activities: [{ id: wait, receive: { name: paid } }]
+";
+
+#[tokio::test]
+async fn what_only_newer_workers_can_move_is_left_to_them() {
+    let leveret = InProcess::start().await;
+    leveret.apply(PAYMENT).await;
+    let started = leveret.post("/instances", &json!({ "definition": "payment", "key": "A" })).await.ok(201);
+    let id = started["id"].as_str().unwrap();
+    let app = leveret.app();
+    let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
+    eventually("it waits", SOON, waits).await;
+    let mut conn = app.store.duties().await.unwrap();
+    conn.batch_execute(
+        "ALTER TABLE leveret.instances ADD older jsonb; \
+         UPDATE leveret.instances SET older = branches, branches = '{\"lines\": []}', state_format = 99",
+    )
+    .await
+    .unwrap();
+    let paid = json!({ "name": "paid", "key": "A" });
+    leveret.post("/messages", &paid).await.problem(503, "busy");
+    leveret.post(&format!("/instances/{id}/cancel"), &json!({})).await.problem(503, "busy");
+    assert_eq!(count(app, "leveret.messages").await, 0, "the message would never reach who waits for it");
+
+    conn.batch_execute("UPDATE leveret.instances SET branches = older, state_format = 1").await.unwrap();
+    assert_eq!(leveret.post("/messages", &paid).await.ok(200)["outcome"], "delivered");
+    leveret.stop().await;
+}
+
 /// Nobody here serves its lane.
 const ABROAD: &str = "
 name: abroad
