@@ -28,7 +28,9 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut silent_at = Instant::now();
     while !app.stop.is_cancelled() {
         if Instant::now() >= housekeeping_at {
-            keep_house(app).await?;
+            if let Err(error) = keep_house(app).await {
+                tracing::warn!(%error, "the house cannot be kept; timers do not wait for it");
+            }
             housekeeping_at = Instant::now() + HOUSEKEEPING_EVERY;
         }
         if Instant::now() >= silent_at {

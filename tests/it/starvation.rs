@@ -14,7 +14,7 @@ use leveret::handlers::Handlers;
 use leveret::roles::relay;
 use serde_json::json;
 
-use crate::support::{Fresh, InProcess, eventually};
+use crate::support::{Fresh, InProcess, Scene, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 /// A row that was not confirmed is published again after 15 s by whoever sweeps.
@@ -122,6 +122,22 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
     eventually("what was refused is published later", SWEPT_WITHIN, async || count(app, "leveret.outbox").await == 0)
         .await;
     leveret.stop().await;
+}
+
+#[tokio::test]
+async fn timers_fire_where_the_house_cannot_be_kept() {
+    let scene = Scene::new().await;
+    let mut conn = scene.store.duties().await.unwrap();
+    // As for a role without the right to create tables.
+    let refusal = "CREATE OR REPLACE FUNCTION leveret.ensure_history_partitions(moment timestamptz) RETURNS integer \
+                   LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for schema leveret'; END $$";
+    sql_query(refusal).execute(&mut conn).await.unwrap();
+    drop(conn);
+    // No hints on the broker: only the sweep fires timers.
+    let mut program = scene.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
+    scene.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
+    scene.all_ended(1, SOON).await;
+    program.stops_in_order().await;
 }
 
 #[tokio::test]
