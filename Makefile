@@ -37,9 +37,9 @@ check: ## Everything that needs no server, in less than a minute once built
 	@cargo fmt --check
 	cargo clippy --all-targets $(features) -- -D warnings
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run $(features) --lib --test tidy
+		cargo nextest run $(features) --lib --test tidy --test documents
 	else
-		cargo test $(features) --lib --test tidy
+		cargo test $(features) --lib --test tidy --test documents
 	fi
 
 bench: ## Measure, and print the table

@@ -224,9 +224,7 @@ fn every_link_leads_to_a_file() {
         let folder = root().join(name).parent().unwrap().to_owned();
         let text = read(name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
-            // Written by the bench's first run.
-            let later = link.ends_with("benchmarks.md");
-            let outside = link.is_empty() || link.starts_with("http") || later;
+            let outside = link.is_empty() || link.starts_with("http");
             assert!(outside || folder.join(link).exists(), "{name} links to {link}");
         }
     }

@@ -176,6 +176,18 @@ impl RabbitMq {
         Self { directory }
     }
 
+    /// Stops it in order; what it has confirmed it still knows when it is started again.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn stop(&self) -> Result<()> {
+        change(&self.directory, |state| {
+            running(state.rabbitmq).map_or(Ok(()), rabbitmq::stop)?;
+            state.rabbitmq = None;
+            Ok(())
+        })
+    }
+
     /// Stops it as a crash would (SIGKILL).
     ///
     /// # Errors

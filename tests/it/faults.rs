@@ -43,7 +43,17 @@ async fn all_taken(scene: &Scene, each: i64) {
 }
 
 async fn finishes(scene: &Scene, program: &mut Program, back: Instant) {
-    scene.all_ended(COUNT, RECOVERS_WITHIN).await;
+    while scene.ended().await < COUNT {
+        if back.elapsed() > RECOVERS_WITHIN {
+            let state = "SELECT definition || ' ' || status || ' ready ' || ready || ' at ' || \
+                coalesce(branches->'branches'->0->>'activity', '-') || ': ' || count(*) AS line \
+                FROM leveret.instances GROUP BY definition, status, ready, branches->'branches'->0->>'activity'";
+            let counts = (scene.count("leveret.inbox").await, scene.count("leveret.outbox").await);
+            let state = scene.lines(state).await;
+            panic!("inbox, outbox: {counts:?}; {state:#?}; it said:\n{}", program.output());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     eprintln!("every instance had ended {:?} after the server was back", back.elapsed());
     assert!(program.is_running(), "it died:\n{}", program.output());
     assert!(!program.output().contains("panicked"), "{}", program.output());
@@ -71,15 +81,16 @@ async fn the_broker_is_wiped_while_instances_are_under_way_and_timers_pending() 
 }
 
 #[tokio::test]
-async fn the_broker_is_killed_under_load_and_started_again() {
+async fn the_broker_is_restarted_under_load() {
     let servers = Private::start();
     let mut scene = scene(&servers).await;
     let mut program = scene.serve(&[WATCHFUL]);
     let broker = servers.rabbitmq().unwrap();
-    // What the broker has confirmed survives its death, so nothing has to be taken before.
+    // What the broker has confirmed survives, so nothing has to be taken before. Stopped in order: after SIGKILL a quorum queue
+    // of RabbitMQ 3.10 sometimes does not answer again, and then only wiping helps, as in the test above.
     ask(&scene, COUNT / 4).await;
     eventually("it works", SOON, async || scene.count("leveret.instances").await >= 20).await;
-    broker.stop_immediate().unwrap();
+    broker.stop().unwrap();
     broker.start().unwrap();
     finishes(&scene, &mut program, Instant::now()).await;
 

@@ -12,6 +12,7 @@ mod poison;
 mod races;
 mod sandbox;
 mod starvation;
+mod store;
 mod support;
 mod telemetry;
 mod verdicts;

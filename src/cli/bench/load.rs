@@ -44,7 +44,7 @@ impl Load {
     /// Until the listener's queue is there.
     async fn settle(&self, app: &App) -> Result<()> {
         for _ in 0..200 {
-            if app.broker.depth(&queue()).await.is_ok() {
+            if app.broker.exists(&queue()).await.unwrap_or(false) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -97,9 +97,8 @@ async fn the_answer_to_a_start_is_lost() {
 async fn said_to_the_broker(words: &[u8], lost: Lost) {
     let scene = Scene::new().await;
     let (wire, url) = Proxy::before(&scene.fresh.amqp_url).await;
-    let mut program = scene.serve(&[("AMQP_URL", &url)]);
-    eventually("it runs", ENDS_WITHIN, async || program.output().contains("Commands")).await;
     wire.arm(words, lost);
+    let mut program = scene.serve(&[("AMQP_URL", &url)]);
     for number in 0..5 {
         let key = format!("unheard-{number}");
         tokio::join!(scene.pay(&key), scene.order(&key, "8s"));

@@ -34,14 +34,15 @@ async fn with_two_of_everything_nothing_is_doubled() {
     for number in 0..75 {
         let key = format!("mixed-{number}");
         // Two in three are paid, before or after their order is there; the others expire.
+        let is_paid = number % 3 != 0;
         let pay = async {
-            if number % 3 != 0 {
+            if is_paid {
                 scene.pay(&key).await;
             }
         };
         tokio::join!(
             pay,
-            scene.order(&key, "2s"),
+            scene.order(&key, if is_paid { "15s" } else { "2s" }),
             scene.start("countdown", &key, json!({ "from": 3, "pause": "150ms" })),
             scene.start("retry", &key, json!({})),
             scene.start("line", &key, json!({})),

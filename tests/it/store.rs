@@ -1,0 +1,7 @@
+//! PostgreSQL, statement by statement: what is written, guarded, claimed and refused.
+
+mod commits;
+mod database;
+mod histories;
+mod queues;
+mod rows;

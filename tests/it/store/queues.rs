@@ -1,0 +1,211 @@
+//! Rows that are taken like messages of a queue, each by one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel_async::{AsyncConnection, SimpleAsyncConnection};
+use leveret::engine::{Effect, Phase, ROOT, Status};
+use leveret::store::bookmarks;
+use leveret::store::commit::{self, Guarded};
+use leveret::store::outbox::{self, Claimable};
+use leveret::store::stuck::{self, Why};
+use leveret::store::{Error, dead_letters, instances, messages};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::rows::{HORIZON, connect, now, number, row, started, timer, written};
+use crate::support::Fresh;
+
+#[tokio::test]
+async fn a_kept_message_is_taken_once() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let message = messages::NewMessage {
+        name: "paid".into(),
+        key: "K".into(),
+        data: json!({"amount": 1}),
+        app_id: None,
+        message_id: None,
+    };
+    let pairs = [("paid".to_owned(), "K".to_owned()), ("other".to_owned(), "K".to_owned())];
+    messages::keep(conn, &message, Duration::ZERO).await.unwrap();
+    let first = messages::keep(conn, &message, HORIZON).await.unwrap();
+    let second = messages::keep(conn, &message, HORIZON).await.unwrap();
+    conn.transaction::<(), Error, _>(async |conn| bookmarks::lock_correlation(conn, &pairs).await).await.unwrap();
+    let kept = messages::kept(conn, &pairs, 5).await.unwrap();
+    assert_eq!(kept.iter().map(|message| message.kept).collect::<Vec<_>>(), [Some(first), Some(second)]);
+    assert_eq!(kept[0].data, json!({"amount": 1}));
+    let before = started(conn, vec![]).await;
+    let write = written(Some(&before), &before, vec![Effect::TakeMessage(first)]);
+    assert!(matches!(commit::whole(conn, &write, None).await.unwrap(), Guarded::Committed(_)));
+    let after = write.instance;
+    let again = written(Some(&after), &after, vec![Effect::TakeMessage(first)]);
+    assert_eq!(commit::whole(conn, &again, None).await.unwrap(), Guarded::Conflict);
+    assert_eq!(messages::delete_expired_before(conn, now() + Duration::from_secs(1), 100).await.unwrap(), 1);
+    assert_eq!(messages::kept(conn, &pairs, 5).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_outbox_gives_each_row_to_one() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let rows = [row(Claimable::Now), row(Claimable::HandedOver(HORIZON)), row(Claimable::Now)];
+    outbox::push(conn, &rows).await.unwrap();
+    let mine = outbox::claim_unsent(conn, 500, HORIZON).await.unwrap();
+    let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
+    ids.sort();
+    assert_eq!(ids, [rows[0].id, rows[2].id]);
+    assert_eq!(outbox::claim_unsent(conn, 500, HORIZON).await.unwrap(), []);
+    let mut expected = rows[0].clone();
+    expected.claimable = Claimable::HandedOver(HORIZON);
+    assert!(mine.contains(&expected));
+    assert_eq!(outbox::find_backlog(conn).await.unwrap().unsent, 3);
+    assert_eq!(outbox::delete(conn, &[rows[0].id, rows[1].id]).await.unwrap(), 2);
+    assert_eq!(outbox::mark_returned(conn, &[rows[2].id], 2).await.unwrap(), Vec::<Uuid>::new());
+    assert_eq!(outbox::mark_returned(conn, &[rows[2].id], 2).await.unwrap(), [rows[2].id]);
+    let backlog = outbox::find_backlog(conn).await.unwrap();
+    assert_eq!((backlog.unsent, backlog.dead, backlog.oldest_age), (0, 1, None));
+}
+
+#[tokio::test]
+async fn due_timers_are_claimed_but_not_of_suspended_instances() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let past = now() - Duration::from_secs(60);
+    let before = started(conn, vec![timer(1, past), timer(2, now() + HORIZON)]).await;
+    let mut other = started(conn, vec![timer(1, past)]).await;
+    let running = other.clone();
+    other.status = Status::Suspended;
+    let write = written(Some(&running), &other, vec![]);
+    commit::plain(conn, &write).await.unwrap().unwrap();
+    let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
+    assert!(next < db_now);
+    let due = bookmarks::claim_due(conn, 10).await.unwrap();
+    assert_eq!(due.iter().map(|timer| (timer.instance, timer.number)).collect::<Vec<_>>(), [(before.id, 1)]);
+    assert_eq!(due[0].lane, "default");
+    assert_eq!(bookmarks::claim_due(conn, 10).await.unwrap(), []);
+    let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
+    assert!(next > db_now);
+}
+
+#[tokio::test]
+async fn silent_instances_are_claimed_ever_less_often() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let before = started(conn, vec![]).await;
+    let (after, most) = (Duration::from_secs(30), Duration::from_secs(100));
+    assert_eq!(instances::claim_silent(conn, after, most, &[], 10).await.unwrap(), []);
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        conn.batch_execute("UPDATE leveret.instances SET moved_at = moved_at - interval '1 hour', rechecked_at = rechecked_at - interval '1 hour'").await.unwrap();
+        assert_eq!(instances::claim_silent(conn, after, most, &["default".into()], 10).await.unwrap(), []);
+        let silent = instances::claim_silent(conn, after, most, &["other".into()], 10).await.unwrap();
+        assert_eq!(silent, [(before.id, vec![(ROOT, 1)], "default".to_owned())]);
+        assert_eq!(instances::claim_silent(conn, after, most, &[], 10).await.unwrap(), []);
+        waits.push(number(conn, "SELECT recheck_for FROM leveret.instances").await);
+    }
+    assert_eq!(waits, [60_000, 100_000, 100_000]);
+    assert_eq!(instances::ready_lanes(conn).await.unwrap(), ["default"]);
+    let write = written(Some(&before), &before, vec![]);
+    commit::plain(conn, &write).await.unwrap().unwrap();
+    assert_eq!(number(conn, "SELECT recheck_for FROM leveret.instances WHERE rechecked_at IS NULL").await, 0);
+}
+
+#[tokio::test]
+async fn nothing_stuck_goes_unseen() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let healthy = started(conn, vec![]).await;
+    assert_eq!(stuck::list(conn, 10).await.unwrap(), []);
+    let mut waiting = healthy.clone();
+    waiting.state.branches[0].phase = Phase::Waiting(vec![]);
+    let write = written(Some(&healthy), &waiting, vec![]);
+    commit::plain(conn, &write).await.unwrap().unwrap();
+    let silent = started(conn, vec![]).await;
+    conn.batch_execute(&format!(
+        "UPDATE leveret.instances SET moved_at = now() - interval '2 minutes' WHERE id = '{silent}'",
+        silent = silent.id
+    ))
+    .await
+    .unwrap();
+    let overdue = started(conn, vec![timer(1, now() - Duration::from_secs(90))]).await;
+    let haunted = started(conn, vec![timer(1, now() + HORIZON)]).await;
+    let mut ended = haunted.clone();
+    ended.status = Status::Completed;
+    ended.state.branches.clear();
+    let write = written(Some(&haunted), &ended, vec![]);
+    commit::plain(conn, &write).await.unwrap().unwrap();
+    let seen: Vec<_> = stuck::list(conn, 10).await.unwrap().into_iter().map(|one| (one.instance, one.why)).collect();
+    assert_eq!(
+        seen,
+        [
+            (healthy.id, Why::Forgotten),
+            (silent.id, Why::Silent),
+            (overdue.id, Why::Overdue),
+            (haunted.id, Why::Haunted)
+        ]
+    );
+    assert_eq!(stuck::count(conn, Duration::from_secs(30)).await.unwrap(), 2);
+    let mut owner = row(Claimable::Now);
+    owner.instance_id = Some(healthy.id);
+    outbox::push(conn, &[owner]).await.unwrap();
+    assert!(stuck::list(conn, 10).await.unwrap().iter().all(|one| one.why != Why::Forgotten));
+}
+
+#[tokio::test]
+async fn the_sql_door_writes_one_command() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    conn.batch_execute(
+        "SELECT leveret.start('order', '{\"a\": null}', key => 'PO-17', on_conflict => 'return', message_id => 'm1'); \
+         SELECT leveret.message('paid', 'PO-17', '{\"amount\": 1}')",
+    )
+    .await
+    .unwrap();
+    let rows = outbox::claim_unsent(conn, 10, HORIZON).await.unwrap();
+    let start = rows.iter().find(|row| row.kind == "start").unwrap();
+    assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
+    assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
+    let body: leveret::contract::Start = serde_json::from_slice(&start.body).unwrap();
+    assert_eq!(
+        (body.definition.as_str(), body.key.as_deref(), body.input),
+        ("order", Some("PO-17"), json!({"a": null}))
+    );
+    let message = rows.iter().find(|row| row.kind == "message").unwrap();
+    let body: leveret::contract::Message = serde_json::from_slice(&message.body).unwrap();
+    assert_eq!((body.name.as_str(), body.key.as_str(), body.data), ("paid", "PO-17", json!({"amount": 1})));
+    assert_eq!(message.id.get_version_num(), 7);
+    for wrong in [
+        "start('')",
+        "start('a', on_conflict => 'x')",
+        "start(repeat('a', 250))",
+        "message('a', NULL)",
+        "start('a', to_jsonb(repeat('a', 262144)))",
+    ] {
+        assert!(conn.batch_execute(&format!("SELECT leveret.{wrong}")).await.is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_kept_whatever_they_hold() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let letter = dead_letters::DeadLetter {
+        reason: "not JSON".into(),
+        source: "leveret.commands".into(),
+        exchange: "leveret.commands".into(),
+        routing_key: "start.\0".into(),
+        kind: None,
+        app_id: Some("a\0".into()),
+        message_id: None,
+        headers: BTreeMap::from([("x".into(), "\0".into())]),
+        body: vec![0, 255],
+        instance_id: None,
+    };
+    let id = dead_letters::insert(conn, &letter).await.unwrap();
+    let kept = dead_letters::list(conn, None, 10).await.unwrap();
+    assert_eq!((kept.len(), kept[0].id, &kept[0].letter.body), (1, id, &vec![0, 255]));
+    assert!(dead_letters::mark_redriven(conn, id).await.unwrap());
+    assert!(dead_letters::find(conn, id).await.unwrap().unwrap().redriven_at.is_some());
+    assert_eq!(dead_letters::list(conn, Some(id), 10).await.unwrap(), []);
+}
