@@ -28,6 +28,8 @@ const DEFINITIONS_MAX: usize = 1_000;
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// After this, rows that could not be published are left to other processes' sweeps.
 const FLUSH_FOR: Duration = Duration::from_secs(3);
+/// For this long the last acknowledgements are left to be written.
+const WRITE_FOR: Duration = Duration::from_millis(300);
 /// After this, connections are dropped instead of closed.
 const CLOSE_FOR: Duration = Duration::from_secs(3);
 
@@ -183,6 +185,8 @@ impl App {
         self.closing.cancel();
         self.publishers.close();
         let flushed = tokio::time::timeout(FLUSH_FOR, self.publishers.wait()).await.is_ok();
+        // Acknowledgements are queued, not answered: what is not written when the connection closes is delivered again.
+        tokio::time::sleep(WRITE_FOR).await;
         self.closed.cancel();
         self.connections.close();
         let closed = tokio::time::timeout(CLOSE_FOR, self.connections.wait()).await.is_ok();

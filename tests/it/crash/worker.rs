@@ -4,6 +4,9 @@ use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
 use crate::support::{Program, Scene, eventually};
 use serde_json::json;
 
+/// Sooner than the timekeeper looks for silent branches (30 s); about 5 s on a machine with nothing else to do.
+const REDELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// What is left when the process dies at a commit: where the order stands, and how many rows the shop has.
 type Left = (Option<&'static str>, i64, i64);
 
@@ -111,7 +114,7 @@ async fn processes_that_die_after_a_step_each_still_bring_an_order_to_its_end() 
 }
 
 #[tokio::test]
-async fn with_many_under_way_and_default_settings_redelivery_alone_suffices_within_five_seconds() {
+async fn with_many_under_way_and_default_settings_redelivery_alone_suffices() {
     let scene = Scene::new().await;
     let fail_points = [("FAILPOINTS", "step::after_commit=60*off->1*return")];
     let mut doomed = Program::start(&scene.fresh, &["serve"], &fail_points);
@@ -121,7 +124,7 @@ async fn with_many_under_way_and_default_settings_redelivery_alone_suffices_with
         tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("line", &key, json!({})));
     }
     doomed.dies_at("step::after_commit", DIES_WITHIN).await;
-    scene.all_ended(30, MOVES_WITHIN).await;
+    scene.all_ended(30, REDELIVERED_WITHIN).await;
     scene.is_at_rest(30).await;
     survivor.stops_in_order().await;
     scene.queues_are_empty().await;
