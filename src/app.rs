@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -49,8 +49,6 @@ pub struct Inner {
     pub handlers: Handlers,
     /// The database's clock, as far as this process knows.
     pub clock: Clock,
-    /// Woken when a timer was opened that may be due before the timekeeper looks again.
-    pub timer_opened: Notify,
     /// Cancelled when the process is asked to stop.
     pub stop: CancellationToken,
     /// Roles and strides: they end first.
@@ -147,7 +145,6 @@ impl App {
             broker,
             handlers,
             clock,
-            timer_opened: Notify::new(),
             stop,
             tasks,
             closing: CancellationToken::new(),
@@ -262,7 +259,7 @@ impl App {
     /// The definition of that name and version.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
+    /// `NotFound` if there is none; `Busy` if only others can read it.
     pub async fn definition(&self, name: &str, version: i32) -> Result<Arc<Definition>, store::Error> {
         if let Some(known) = self.cached_definition(name, version) {
             return Ok(known);
@@ -274,7 +271,9 @@ impl App {
         let stored = stored.ok_or_else(|| store::Error::NotFound(format!("definition `{name}` version {version}")))?;
         let definition = Definition::from_content(&stored.content).map_err(|problems| {
             let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
-            store::Error::Bug(format!("definition `{name}` version {version} cannot be read by this binary: {first}"))
+            // It was checked when it was applied, by a newer binary then, which shares the work while it is rolled out.
+            tracing::warn!(definition = name, version, problem = first, "this binary cannot read a definition");
+            store::Error::Busy(format!("definition `{name}` version {version} is for newer workers"))
         })?;
         let definition = Arc::new(definition);
         if let Ok(mut known) = self.definitions.write() {

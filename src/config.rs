@@ -223,8 +223,8 @@ pub enum LogFormat {
 #[error("{0}")]
 pub struct Error(String);
 
-/// The longest `timeouts.database`: less than the minute after which the database ends a session that is idle in a transaction.
-const HANDLER_FOR_MAX: Duration = Duration::from_secs(50);
+/// The longest a handler is given: less than the minute after which the database ends a session that is idle in a transaction.
+pub const HANDLER_FOR_MAX: Duration = Duration::from_secs(50);
 /// The file that is read when none is named.
 const FILE: &str = "leveret.toml";
 /// What environment variables of settings begin with: `LEVERET_DATABASE__URL` is `database.url`.

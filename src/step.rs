@@ -21,8 +21,9 @@ use crate::definition::Work;
 use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
+use crate::store::instances::Loaded;
 use crate::store::write::Write;
-use crate::store::{self, Transaction, instances};
+use crate::store::{self, Transaction, instances, outbox};
 use crate::telemetry;
 
 /// An instance as it was committed, and the database's time of that commit: where the next step starts from.
@@ -87,11 +88,10 @@ pub enum Error {
 /// As for any query.
 pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::Error> {
     let mut conn = app.store.steps().await?;
-    let loaded = instances::find(&mut conn, id).await?;
-    Ok(loaded.map(|loaded| {
-        app.clock.observe(loaded.now);
-        Position { instance: loaded.instance, now: loaded.now, kind: "", followed: false }
-    }))
+    let Some(loaded) = instances::find(&mut conn, id).await? else { return Ok(None) };
+    let Loaded { instance, now, .. } = loaded.movable()?;
+    app.clock.observe(now);
+    Ok(Some(Position { instance, now, kind: "", followed: false }))
 }
 
 /// Takes one step of a branch that is ready, from the state held in memory.
@@ -211,12 +211,9 @@ async fn finish(
     Ok(Moved::To(Box::new(settle(app, write, now, followed, kind))))
 }
 
-/// What follows a commit, in memory: hand the rows to the publisher, wake the timekeeper, count.
+/// What follows a commit, in memory: hand the rows to the publisher, count.
 fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
     app.clock.observe(now);
-    if write.open.iter().any(|bookmark| bookmark.due_at.is_some()) {
-        app.timer_opened.notify_one();
-    }
     telemetry::count_step(kind, &write.instance);
     app.hand_over(write.outbox);
     Position { instance: write.instance, now, kind, followed }
@@ -249,6 +246,20 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
         branch: branch.id.0,
         sequence: branch.sequence,
     })
+}
+
+/// Writes the step command of a ready branch for whoever can carry it out.
+///
+/// # Errors
+/// As for any statement.
+pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error> {
+    let Some(continuation) = continuation(instance) else { return Ok(()) };
+    let rows = vec![step_command(app, &instance.lane, "continue", &continuation, None)?];
+    let mut conn = app.store.steps().await?;
+    outbox::push(&mut conn, &rows).await?;
+    drop(conn);
+    app.hand_over(rows);
+    Ok(())
 }
 
 /// A place where a test can kill the process; nothing without the feature `failpoints`.

@@ -1,5 +1,6 @@
 //! What a decision requires beyond the instance.
 
+use crate::contract::NAME_MAX;
 use crate::definition::expression::Data;
 use crate::definition::{Activity, Definition, Receive, Timeout, Work};
 
@@ -74,7 +75,11 @@ pub(super) fn addresses(
                 return Err(Failure::new("expression", message));
             }
         };
-        Ok((name, key))
+        // Nobody can send it: commands with longer ones are refused.
+        match [&name, &key].iter().any(|text| text.len() > NAME_MAX) {
+            true => Err(Failure::new("expression", format!("name and key of a message have at most {NAME_MAX} bytes"))),
+            false => Ok((name, key)),
+        }
     };
     alternatives.iter().map(address).collect()
 }

@@ -86,7 +86,7 @@ impl From<store::Error> for Problem {
                 let detail = "the database does not answer; nothing is known to have been written";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", away, detail)
             }
-            store::Error::Busy(_) | store::Error::Conflict => {
+            store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. } => {
                 let detail = "somebody else is moving this; nothing was written";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
             }

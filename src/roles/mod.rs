@@ -1,6 +1,7 @@
 //! The loops a process can play. Each is `run` around one turn, can run on every node at once, and learns what changed only
 //! from the database or the queue it serves.
 
+mod bounce;
 mod command;
 pub mod relay;
 pub mod stride;

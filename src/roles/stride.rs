@@ -37,6 +37,11 @@ pub async fn take_up(
     redelivered: bool,
 ) -> Result<Held, Error> {
     let Some(mut position) = step::find(app, id).await? else { return Ok(Held::Done) };
+    // What is no step command itself must not travel up and down the ladder until somebody else has moved the instance.
+    if from.is_none() && position.instance.is_ready() && !step::is_for_this_process(app, &position.instance).await? {
+        step::hand_on(app, &position.instance).await?;
+        return Ok(Held::Done);
+    }
     if redelivered && let Some(branch) = position.instance.ready_branch() {
         // It may be we who were killed by it: count before trying again.
         match step::crash(app, id, branch.id, branch.sequence).await? {

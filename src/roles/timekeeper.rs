@@ -28,7 +28,9 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut silent_at = Instant::now();
     while !app.stop.is_cancelled() {
         if Instant::now() >= housekeeping_at {
-            keep_house(app).await?;
+            if let Err(error) = keep_house(app).await {
+                tracing::warn!(%error, "the house cannot be kept; timers do not wait for it");
+            }
             housekeeping_at = Instant::now() + HOUSEKEEPING_EVERY;
         }
         if Instant::now() >= silent_at {
@@ -126,12 +128,13 @@ async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -
     Ok(count)
 }
 
-/// Sleeps until the next timer is due, or one is opened, but never longer than `timers.sweep_every`.
+/// Sleeps until the next timer is due, but never longer than `timers.sweep_every`: one may be opened meanwhile.
 async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
     let next = {
         let mut conn = app.store.duties().await?;
         bookmarks::next_check_at(&mut conn).await?
     };
+    next.iter().for_each(|(_, now)| app.clock.observe(*now));
     let until_next =
         |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let sleep = next.map_or(app.config.timers.sweep_every, until_next);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore};
 
+use super::bounce;
 use super::command::{self, Received};
 use super::stride::{self, Held};
 use crate::app::{App, rest};
@@ -23,7 +24,7 @@ const TRIES_MAX: u32 = 5;
 const PREFETCH_PER_STRIDE: usize = 8;
 /// The pause before another try: this times the number of tries, and up to this more.
 const BUSY_FOR_MS: u64 = 25;
-/// The pause before a command that found everybody busy is looked at again.
+/// The pause before a delivery goes back that could not be sent down the ladder.
 const LATER: Duration = Duration::from_secs(1);
 /// A timer hint this early is waited for in memory; one earlier goes down the ladder again.
 const EARLY_MAX: Duration = Duration::from_millis(120);
@@ -102,8 +103,9 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
     for attempt in 1..=TRIES_MAX {
         match carry_out(app, &received, &delivery).await {
             Ok(Held::Done) => return acknowledge(delivery).await,
-            Ok(Held::Elsewhere) => return later(app, delivery, app.clock.now() + LATER).await,
-            Ok(Held::Early(due_at)) => return later(app, delivery, due_at).await,
+            Ok(Held::Elsewhere) => return bounce(app, delivery, &received.command).await,
+            // The database has just said so: its clock may have been set back, and the hint must not run in circles meanwhile.
+            Ok(Held::Early(due_at)) => return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX)).await,
             Err(error) => match verdict(error) {
                 Verdict::Away(error) => {
                     tracing::warn!(%error, "the database is away; holding what was delivered until it answers");
@@ -120,7 +122,22 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
             },
         }
     }
-    later(app, delivery, app.clock.now() + LATER).await;
+    bounce(app, delivery, &received.command).await;
+}
+
+/// Sends a command down the ladder that nobody could carry out here, for longer each time.
+async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
+    let times = delivery.headers.get(bounce::HEADER).and_then(|times| times.parse().ok()).unwrap_or(0);
+    match bounce::pause(command, times) {
+        Some(pause) => {
+            delivery.headers.insert(bounce::HEADER.into(), (times + 1).to_string());
+            later(app, delivery, app.clock.now() + pause).await;
+        }
+        None => {
+            tracing::warn!(queue = %delivery.queue.name(), "nobody could carry out this command; the timekeeper will ask again");
+            acknowledge(delivery).await;
+        }
+    }
 }
 
 /// A step command that can never be carried out becomes an incident: the timekeeper would revive it again and again.
@@ -145,7 +162,7 @@ enum Verdict {
 fn verdict(error: Error) -> Verdict {
     match error {
         Error::Store(store::Error::Unavailable(error)) => Verdict::Away(error),
-        Error::Store(store::Error::Busy(_) | store::Error::Conflict) => Verdict::Again,
+        Error::Store(store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. }) => Verdict::Again,
         Error::Store(error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_))) => {
             tracing::error!(%error, "a command cannot be handled");
             Verdict::Never(error.to_string())
@@ -164,7 +181,8 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
     match &received.command {
         Command::Start(command) => match step::start(app, command.clone(), origin()?).await? {
             Started::New(position) => stride::drive(app, *position).await,
-            Started::Existing(id) => stride::take_up(app, id, None, again).await,
+            // Nothing was moved, so nothing waits for us: whoever moved it last drives it.
+            Started::Existing(_) => Ok(Held::Done),
             Started::Known(answer) => repeated(app, origin()?, answer, again).await,
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
@@ -256,7 +274,7 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         kind: delivery.kind.clone().unwrap_or_default(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
-        headers: delivery.headers.clone(),
+        headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_brokers_own(name)).collect(),
         body: delivery.body.clone(),
         due_at: Some(due_at),
         reply_to: delivery.reply_to.clone(),
@@ -277,6 +295,11 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         () = app.stop.cancelled() => {}
     }
     requeue(delivery).await;
+}
+
+/// Headers that tell of a message's last journey: sent along, they would be taken for those of the next.
+fn is_brokers_own(header: &str) -> bool {
+    ["x-first-death-", "x-last-death-", "x-delivery-count"].iter().any(|own| header.starts_with(own))
 }
 
 async fn requeue(delivery: Delivery) {

@@ -93,6 +93,7 @@ async fn offer(
 ) -> Result<Option<Decision>, Error> {
     // Read without a lock first: candidates whose filter refuses must not be locked one after another (deadlocks).
     let Some(seen) = instances::find(transaction, id).await? else { return Ok(None) };
+    let seen = seen.movable()?;
     let definition = app.definition(&seen.instance.definition, seen.instance.version).await?;
     if engine::step(&definition, &seen.instance, command.clone(), Facts::default(), &app.context(seen.now)).is_err() {
         return Ok(None);

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{Error, Follow, Moved, Position, fail_point, write_guarded};
 use crate::app::App;
+use crate::config::HANDLER_FOR_MAX;
 use crate::contract;
-use crate::engine::{self, Command, Facts, Failure, HandlerCall, Refusal};
+use crate::engine::{self, Command, Facts, Failure, HandlerCall, InstanceId, Refusal};
 use crate::handlers::Call;
 use crate::store::{self, Transaction, instances};
 
@@ -37,11 +38,31 @@ pub(super) async fn run(
         return Ok(Moved::Elsewhere);
     }
     let command = Command::Continue { branch: call.branch, sequence };
-    let (mut transaction, outcome) = match execute(app, at, &call, transaction).await? {
+    let (transaction, outcome) = match execute(app, at, &call, transaction).await? {
         Ran::Usable(transaction, outcome) => (*transaction, outcome),
         Ran::Closed(failure) => (Transaction::begin(app.store.steps().await?).await?, Err(failure)),
     };
     fail_point("step::handler_done");
+    let has_worked = outcome.is_ok();
+    match decide(app, transaction, (id, command.clone()), outcome, follow).await {
+        // What the handler wrote breaks a rule that is looked at last: its failure, in a transaction of its own.
+        Err(Error::Store(store::Error::Rejected { kind, message })) if has_worked => {
+            let failure = Failure::new(format!("database.{kind}"), message);
+            let transaction = Transaction::begin(app.store.steps().await?).await?;
+            decide(app, transaction, (id, command), Err(failure), follow).await
+        }
+        other => other,
+    }
+}
+
+/// Decides upon the outcome under the instance's lock, and commits.
+async fn decide(
+    app: &App,
+    mut transaction: Transaction,
+    (id, command): (InstanceId, Command),
+    outcome: Result<Value, Failure>,
+    follow: Follow,
+) -> Result<Moved, Error> {
     let Some(loaded) = instances::lock(&mut transaction, id).await? else {
         transaction.rollback().await;
         return Ok(Moved::Refused(Refusal::Stale));
@@ -74,15 +95,15 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         attempt: call.attempt,
     };
     let running = AssertUnwindSafe(handler(&mut transaction, told)).catch_unwind();
-    let ended = match call.timeout {
-        Some(limit) => tokio::time::timeout(limit, running).await,
-        None => Ok(running.await),
-    };
+    // Whatever the activity says: after a minute without a statement the database ends the session, and that would look
+    // like a database that is away, for which the handler is run again and again.
+    let limit = call.timeout.map_or(HANDLER_FOR_MAX, |limit| limit.min(HANDLER_FOR_MAX));
+    let ended = tokio::time::timeout(limit, running).await;
     let outcome = match ended {
         Ok(Ok(outcome)) => outcome,
         // Half-way through a statement, perhaps: the connection is not used again, closing it undoes everything.
         Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
-        Err(_) => return Ok(closed(transaction, timed_out(call.timeout))),
+        Err(_) => return Ok(closed(transaction, timed_out(limit))),
     };
     Ok(match outcome {
         Ok(value) if contract::refuse_nul(&value).is_err() => {
@@ -100,9 +121,20 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         },
         Err(error) => {
             transaction.undo_to_savepoint().await?;
-            Ran::Usable(Box::new(transaction), Err(error.into()))
+            Ran::Usable(Box::new(transaction), Err(storable(error.into())))
         }
     })
+}
+
+/// An error is kept in any case: what PostgreSQL cannot keep of it is left out, or the step would never commit.
+fn storable(mut failure: Failure) -> Failure {
+    for text in [&mut failure.code, &mut failure.message] {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    if contract::refuse_nul(&failure.data).is_err() {
+        failure.data = Value::Null;
+    }
+    failure
 }
 
 fn closed(transaction: Transaction, failure: Failure) -> Ran {
@@ -110,7 +142,7 @@ fn closed(transaction: Transaction, failure: Failure) -> Ran {
     Ran::Closed(failure)
 }
 
-fn timed_out(limit: Option<Duration>) -> Failure {
-    let limit = limit.map(crate::resilience::duration::format).unwrap_or_default();
+fn timed_out(limit: Duration) -> Failure {
+    let limit = crate::resilience::duration::format(limit);
     Failure::new("timeout", format!("the handler did not return within {limit}"))
 }

@@ -21,6 +21,14 @@ pub enum Error {
     /// A unique rule, named here by its constraint, says it is there already.
     #[error("it is there already ({0})")]
     Duplicate(String),
+    /// The database refused the commit, so nothing of the transaction happened: a rule was broken that is looked at only then.
+    #[error("the commit was refused: {message}")]
+    Rejected {
+        /// As in `database.<kind>`.
+        kind: &'static str,
+        /// The rule.
+        message: String,
+    },
     /// Trying again will not help: dead-letter and shout.
     #[error("{0}")]
     Bug(String),
@@ -50,6 +58,15 @@ impl Error {
     /// Whether a live instance of the definition has the business key already.
     pub fn is_key_taken(&self) -> bool {
         matches!(self, Error::Duplicate(constraint) if constraint == INSTANCES_KEY)
+    }
+}
+
+/// What a failed commit means. What the server refused has not happened; of a lost answer nobody can tell.
+pub(super) fn at_commit(error: Driver) -> Error {
+    let (kind, message) = describe(&error);
+    match Error::from(error) {
+        Error::Busy(_) | Error::Duplicate(_) | Error::Bug(_) => Error::Rejected { kind, message },
+        other @ (Error::Unavailable(_) | Error::Conflict | Error::NotFound(_) | Error::Rejected { .. }) => other,
     }
 }
 

@@ -31,6 +31,19 @@ pub struct Loaded {
     pub state_format: i16,
 }
 
+impl Loaded {
+    /// The same, if this binary knows the format: deciding upon a state it cannot see, it would undo what is there.
+    ///
+    /// # Errors
+    /// `Busy` when only newer binaries can move it, which share the work while they are rolled out.
+    pub fn movable(self) -> Result<Loaded, Error> {
+        if self.state_format > STATE_FORMAT {
+            return Err(Error::Busy(format!("the state of instance {} is for newer workers", self.instance.id)));
+        }
+        Ok(self)
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = instances)]
 struct Row {
@@ -111,7 +124,7 @@ pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
 /// Reads an instance and keeps everybody else from writing it until the transaction ends.
 ///
 /// # Errors
-/// As [`find`]; `Busy` when the lock timeout passes.
+/// As [`find`]; `Busy` when the lock timeout passes, or as [`Loaded::movable`].
 pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
     let row: Option<(Row, Moment)> = instances::table
         .find(id.0)
@@ -120,7 +133,7 @@ pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
         .first(conn)
         .await
         .optional()?;
-    row.map(|(row, now)| row.loaded(now.0)).transpose()
+    row.map(|(row, now)| row.loaded(now.0)?.movable()).transpose()
 }
 
 /// The live instance of a definition that has this business key.

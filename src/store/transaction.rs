@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use diesel_async::{AnsiTransactionManager, TransactionManager};
 
+use super::error::at_commit;
 use super::{Connection, Error, Lease};
 
 /// An open transaction on a connection of its own.
@@ -23,13 +24,12 @@ impl Transaction {
         Ok(Self { lease })
     }
 
-    /// Makes everything done so far happen. An error leaves the outcome unknown: only the database can tell.
+    /// Makes everything done so far happen. An answer that does not come leaves the outcome unknown: only the database can tell.
     ///
     /// # Errors
-    /// `Unavailable` if the answer did not come.
+    /// `Unavailable` if the answer did not come; `Rejected` if the database refused.
     pub async fn commit(mut self) -> Result<(), Error> {
-        AnsiTransactionManager::commit_transaction(&mut *self.lease).await?;
-        Ok(())
+        AnsiTransactionManager::commit_transaction(&mut *self.lease).await.map_err(at_commit)
     }
 
     /// Undoes everything. Failing to say so closes the connection, which undoes it too.

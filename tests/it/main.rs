@@ -12,6 +12,8 @@ mod http;
 mod poison;
 mod races;
 mod sandbox;
+mod starvation;
 mod store;
 mod support;
 mod telemetry;
+mod verdicts;

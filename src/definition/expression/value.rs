@@ -228,6 +228,7 @@ impl<'a> Val<'a> {
                 budget.build_map(map.len())?;
                 for key in map.keys() {
                     budget.build(key.len())?;
+                    storable(key)?;
                     let value = map.get(key).unwrap_or(Val::Null).to_json(budget)?;
                     json.insert(key.to_owned(), value);
                 }
@@ -246,7 +247,7 @@ impl<'a> Val<'a> {
             Val::Bool(value) => value.to_string(),
             Val::Int(value) => value.to_string(),
             Val::Double(value) => value.to_string(),
-            Val::Text(text) => text.as_str().to_owned(),
+            Val::Text(text) => storable(text.as_str())?.to_owned(),
             Val::Bytes(bytes) => {
                 budget.build(bytes.len())?;
                 base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -259,6 +260,11 @@ impl<'a> Val<'a> {
         budget.build(text.len())?;
         Ok(text)
     }
+}
+
+/// A text that may leave the expression. What PostgreSQL cannot keep would never be committed, so it is no value.
+fn storable(text: &str) -> Result<&str, Fail> {
+    if text.contains('\0') { Err(Fail::wrong("the result holds \\u0000, which cannot be kept")) } else { Ok(text) }
 }
 
 /// A duration as people write it, with a sign where it goes back in time.

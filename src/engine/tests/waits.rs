@@ -249,3 +249,18 @@ activities: [{ id: a, run: { handler: fail, input: {} } }]
     scenario.apply(Command::Fire { bookmark: 1 }).unwrap();
     assert_eq!(scenario.error().unwrap().code, "timeout");
 }
+
+#[test]
+fn a_key_that_no_message_can_have_is_an_error_of_the_wait() {
+    let key = "${ instance.id }".repeat(8);
+    check(
+        &format!("activities: [{{ id: a, receive: {{ name: paid, key: '{key}' }} }}]"),
+        started,
+        expect![[r#"
+        InstanceStarted
+        ActivityFailed a {"attempt":1,"code":"expression","message":"name and key of a message have at most 255 bytes"}
+        IncidentOpened a {"code":"expression","message":"name and key of a message have at most 255 bytes"}
+        = suspended at a by expression
+    "#]],
+    );
+}

@@ -108,3 +108,21 @@ fn what_was_read_can_be_evaluated_whatever_its_depth() {
         assert!(value(&source).is_ok(), "{}: {:?}", read::shown(&source), value(&source));
     }
 }
+
+#[test]
+fn what_postgresql_cannot_keep_is_no_value() {
+    let zero = "the result holds \\u0000";
+    let sources = [
+        r#"'a\u0000b'"#,
+        r#"['\u0000']"#,
+        r#"{'a\u0000': 1}"#,
+        r#"json.decode('"\\u0000"')"#,
+        r#"json.decode('{"\\u0000": 1}')"#,
+        "string(base64.decode('AA=='))",
+    ];
+    for source in sources {
+        assert!(value(source).unwrap_err().message.contains(zero), "{source}: {:?}", value(source));
+    }
+    let template = crate::definition::expression::Template::parse(r#"a${ '\u0000' }"#).unwrap();
+    assert!(super::with_scope(|scope| template.text(scope)).unwrap_err().message.contains(zero));
+}

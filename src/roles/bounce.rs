@@ -1,0 +1,54 @@
+//! How long a command rests that nobody here can carry out: its handler is not known, its instance is being moved.
+
+use std::time::Duration;
+
+use crate::contract::Command;
+
+/// How often a command went down the ladder because nobody could carry it out.
+pub(super) const HEADER: &str = "leveret-bounces";
+/// The rest after each bounce, in seconds; the last one is repeated. Somebody else may well take it the next time, but a
+/// handler that nobody knows must not keep the fleet busy.
+const PAUSES: [u64; 5] = [1, 2, 5, 10, 30];
+/// A command of our own is given up after so many bounces, a quarter of an hour: the timekeeper writes it again, and what it
+/// writes must not add up.
+const BOUNCES_MAX: usize = 34;
+
+/// The rest before the next try of a command that bounced so often before; none when it is given up.
+pub(super) fn pause(command: &Command, times: usize) -> Option<Duration> {
+    let is_written_again = match command {
+        Command::Continue(_) | Command::Fire(_) => true,
+        Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => false,
+    };
+    if is_written_again && times >= BOUNCES_MAX {
+        return None;
+    }
+    let last = PAUSES.len() - 1;
+    Some(Duration::from_secs(PAUSES[times.min(last)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Continue, Start};
+
+    fn step() -> Command {
+        Command::Continue(Continue { instance: uuid::Uuid::nil(), branch: 0, sequence: 0 })
+    }
+
+    fn seconds(command: &Command, times: usize) -> Option<u64> {
+        pause(command, times).map(|pause| pause.as_secs())
+    }
+
+    #[test]
+    fn a_step_command_rests_for_longer_each_time_and_is_given_up_after_a_quarter_of_an_hour() {
+        let first: Vec<_> = (0..6).filter_map(|times| seconds(&step(), times)).collect();
+        assert_eq!(first, [1, 2, 5, 10, 30, 30]);
+        let whole: u64 = (0..).map_while(|times| seconds(&step(), times)).sum();
+        assert!((14 * 60..=16 * 60).contains(&whole), "{whole} s");
+    }
+
+    #[test]
+    fn a_command_from_outside_is_never_given_up() {
+        assert_eq!(seconds(&Command::Start(Start::default()), usize::MAX), Some(30));
+    }
+}

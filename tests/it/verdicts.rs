@@ -1,0 +1,190 @@
+//! What an error means: for the activity, for the instance, for whoever sent the command.
+
+use std::time::Duration;
+
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use leveret::app::App;
+use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::store;
+use serde_json::{Value, json};
+
+use crate::support::{InProcess, eventually};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Runs a handler; an error of its own code or the database's is caught.
+fn caught(handler: &str) -> String {
+    format!(
+        "
+name: caught
+variables: {{ code: null }}
+output: {{ code: '${{ code }}' }}
+activities:
+  - id: work
+    run: {{ handler: {handler}, input: {{}} }}
+    retry: none
+    on_error:
+      - {{ code: database, output: {{ code: error.code }} }}
+      - {{ code: handler, output: {{ code: error.code }} }}
+"
+    )
+}
+
+async fn tables(conn: &mut store::Connection) -> Result<(), Error> {
+    conn.batch_execute("CREATE TABLE notes (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)").await?;
+    Ok(())
+}
+
+/// Breaks a rule that PostgreSQL looks at only when the transaction commits.
+async fn note_twice(conn: &mut store::Connection, _call: Call) -> Outcome {
+    conn.batch_execute("INSERT INTO notes VALUES (1), (1)").await?;
+    Ok(Value::Null)
+}
+
+/// Fails, and tells of it what PostgreSQL cannot keep.
+async fn mumble(_conn: &mut store::Connection, _call: Call) -> Outcome {
+    Err(Error::new("mum\0ble", "it said \0").with_data(json!({ "said": "\0" })))
+}
+
+async fn count(app: &App, what: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let query = sql_query(format!("SELECT count(*) AS count FROM {what}"));
+    let count: Count = query.get_result(&mut app.store.duties().await.unwrap()).await.unwrap();
+    count.count
+}
+
+#[tokio::test]
+async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
+    let handlers = Handlers::new().on_start(tables).register("note", note_twice);
+    let leveret = InProcess::with(handlers).await;
+    leveret.apply(&caught("note")).await;
+    let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
+    assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("database.unique")));
+    assert_eq!(count(leveret.app(), "notes").await, 0);
+    assert_eq!(count(leveret.app(), "leveret.dead_letters").await, 0);
+    leveret.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_that_cannot_be_kept_as_it_is_can_still_be_caught() {
+    let leveret = InProcess::with(Handlers::new().register("mumble", mumble)).await;
+    leveret.apply(&caught("mumble")).await;
+    let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
+    assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("handler.mum\u{fffd}ble")));
+    leveret.stop().await;
+}
+
+const WAITING: &str = "
+name: waiting
+activities: [{ id: rest, wait: { for: 1h } }]
+";
+
+#[tokio::test]
+async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() {
+    let leveret = InProcess::start().await;
+    leveret.apply(WAITING).await;
+    let started = leveret.post("/instances", &json!({ "definition": "waiting" })).await.ok(201);
+    let id = started["id"].as_str().unwrap();
+    let app = leveret.app();
+    let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
+    eventually("it waits", SOON, waits).await;
+
+    // Both have looked for a repetition, found none, and wait for the instance.
+    let mut holder = app.store.duties().await.unwrap();
+    holder.batch_execute(&format!("BEGIN; SELECT FROM leveret.instances WHERE id = '{id}' FOR UPDATE")).await.unwrap();
+    let release = async {
+        let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("both wait", SOON, async || count(app, waiting).await == 2).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (path, nothing) = (format!("/instances/{id}/cancel"), json!({}));
+    let (one, other, ()) =
+        tokio::join!(leveret.post_as("key", &path, &nothing), leveret.post_as("key", &path, &nothing), release);
+    one.ok(200);
+    other.ok(200);
+    leveret.stop().await;
+}
+
+const PAYMENT: &str = "
+name: payment
+activities: [{ id: wait, receive: { name: paid } }]
+";
+
+#[tokio::test]
+async fn what_only_newer_workers_can_move_is_left_to_them() {
+    let leveret = InProcess::start().await;
+    leveret.apply(PAYMENT).await;
+    let started = leveret.post("/instances", &json!({ "definition": "payment", "key": "A" })).await.ok(201);
+    let id = started["id"].as_str().unwrap();
+    let app = leveret.app();
+    let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
+    eventually("it waits", SOON, waits).await;
+    let mut conn = app.store.duties().await.unwrap();
+    conn.batch_execute(
+        "ALTER TABLE leveret.instances ADD older jsonb; \
+         UPDATE leveret.instances SET older = branches, branches = '{\"lines\": []}', state_format = 99",
+    )
+    .await
+    .unwrap();
+    let paid = json!({ "name": "paid", "key": "A" });
+    leveret.post("/messages", &paid).await.problem(503, "busy");
+    leveret.post(&format!("/instances/{id}/cancel"), &json!({})).await.problem(503, "busy");
+    assert_eq!(count(app, "leveret.messages").await, 0, "the message would never reach who waits for it");
+
+    conn.batch_execute("UPDATE leveret.instances SET branches = older, state_format = 1").await.unwrap();
+    assert_eq!(leveret.post("/messages", &paid).await.ok(200)["outcome"], "delivered");
+    leveret.stop().await;
+}
+
+/// Nobody here serves its lane.
+const ABROAD: &str = "
+name: abroad
+lane: abroad
+activities: [{ id: a, set: {} }]
+";
+
+async fn depth(channel: &Channel, queue: &str) -> u32 {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
+}
+
+#[tokio::test]
+async fn a_repetition_whose_instance_is_for_others_is_handed_on_and_answered_once() {
+    let leveret = InProcess::start().await;
+    leveret.apply(ABROAD).await;
+    let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let (steps, answers) =
+        (format!("{}.steps.abroad", leveret.fresh.prefix), format!("{}.answers", leveret.fresh.prefix));
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(answers.as_str().into(), durable, FieldTable::default()).await.unwrap();
+    let properties = BasicProperties::default()
+        .with_type("start".into())
+        .with_app_id("shop".into())
+        .with_message_id("m-1".into())
+        .with_reply_to(answers.as_str().into());
+    let exchange = format!("{}.commands", leveret.fresh.prefix);
+    for sent in 1..=2 {
+        let (body, options) = (br#"{"definition": "abroad"}"#, BasicPublishOptions::default());
+        let published =
+            channel.basic_publish(exchange.as_str().into(), "start.abroad".into(), options, body, properties.clone());
+        published.await.unwrap().await.unwrap();
+        eventually("it is answered", SOON, async || depth(&channel, &answers).await == sent).await;
+        if sent == 1 {
+            continue;
+        }
+        eventually("it is handed on", SOON, async || depth(&channel, &steps).await == sent).await;
+    }
+    assert_eq!(depth(&channel, &answers).await, 2);
+    leveret.stop().await;
+}
