@@ -5,6 +5,7 @@ mod activity;
 mod check;
 pub mod codes;
 pub mod content;
+pub mod cron;
 mod cursor;
 mod document;
 mod draft;

@@ -148,6 +148,13 @@ pub enum Wait {
     For(Template),
     /// Until a moment; one in the past is now.
     Until(Template),
+    /// Until the next moment a cron expression names in a zone; UTC when none is written.
+    Cron {
+        /// The expression.
+        cron: Template,
+        /// The zone's name.
+        zone: Option<Template>,
+    },
 }
 
 /// One message a `receive` waits for.

@@ -64,7 +64,7 @@ impl Problems {
 }
 
 /// The closest name: close enough for a slip of the finger.
-fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LENGTH_MAX: usize = 64;
     const NAMES_MAX: usize = 1_000;
     if written.len() > LENGTH_MAX {

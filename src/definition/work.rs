@@ -2,16 +2,17 @@
 
 use serde_json::{Map, Value};
 
+use super::cron::{Cron, Wrong, Zone};
 use super::cursor::{At, Keys, shortened};
 use super::draft::Draft;
-use super::expression::Data;
+use super::expression::{Data, Template};
 use super::model::{End, Receive, Wait, Work};
 use super::names::Sees;
 use super::problems::Problems;
 
 const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input"], later: &["sql", "params"] };
 const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
-const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until"], later: &["cron", "zone"] };
+const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
 const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
 const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
 const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
@@ -83,16 +84,33 @@ impl Draft {
         }
         let duration = at.get("for").map(|at| self.duration(&at, sees));
         let moment = at.get("until").map(|at| self.moment(&at, sees));
-        match (duration, moment) {
-            (Some(duration), None) => Some(Work::Wait(Wait::For(duration?))),
-            (None, Some(moment)) => Some(Work::Wait(Wait::Until(moment?))),
-            (None, None) if at.get("cron").is_some() => None,
-            (Some(_), Some(_)) | (None, None) => {
-                let hint = "write `for: 10s`, or `until:` and a moment";
-                self.problems.error_at(at, "a `wait` has either `for` or `until`", Some(hint));
+        let cron = at.get("cron").map(|at| self.template_of(&at, sees, |text| Cron::parse(text).err()));
+        let zone = at.get("zone").map(|at| (self.template_of(&at, sees, |text| Zone::find(text).err()), at));
+        if let (None, Some((_, zone))) = (&cron, &zone) {
+            self.problems.error_at(zone, "a `zone` belongs to a `cron`", Some("a moment carries its own offset"));
+        }
+        match (duration, moment, cron) {
+            (Some(duration), None, None) => Some(Work::Wait(Wait::For(duration?))),
+            (None, Some(moment), None) => Some(Work::Wait(Wait::Until(moment?))),
+            (None, None, Some(cron)) => {
+                let zone = transposed(zone.map(|(zone, _)| zone))?;
+                Some(Work::Wait(Wait::Cron { cron: cron?, zone }))
+            }
+            _ => {
+                let hint = "write `for: 10s`, or `until:` and a moment, or `cron: \"0 9 * * 1-5\"` with a `zone`";
+                self.problems.error_at(at, "a `wait` has one of `for`, `until` and `cron`", Some(hint));
                 None
             }
         }
+    }
+
+    /// A template that is checked here if it is written out.
+    fn template_of(&mut self, at: &At<'_>, sees: Sees, wrong: fn(&str) -> Option<Wrong>) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if let Some(wrong) = template.literal().and_then(wrong) {
+            self.problems.error_at(at, wrong.message, Some(&wrong.hint));
+        }
+        Some(template)
     }
 
     fn receive(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::definition::Assignment;
+use crate::definition::cron::{Cron, Zone};
 use crate::definition::expression::{Data, Error, Expression, Scope, Template};
 use crate::resilience::duration;
 
@@ -116,6 +117,20 @@ impl<'a> Sight<'a> {
             self.text(template)?.parse().map_err(|_| no_value(template, "moment, as in 2026-01-31T09:00:00Z"))?;
         // Microseconds are what the database keeps.
         Ok(Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment))
+    }
+
+    /// The next moment after now that a cron expression names.
+    pub(super) fn tick(&self, cron: &Template, zone: Option<&Template>) -> Result<Timestamp, Failure> {
+        // The texts may be a customer's: the sentence shows the template, not its value.
+        let cron = Cron::parse(&self.text(cron)?).map_err(|_| no_value(cron, "cron expression, as in 0 9 * * 1-5"))?;
+        let zone = match zone {
+            Some(zone) => {
+                Zone::find(&self.text(zone)?).map_err(|_| no_value(zone, "time zone, as in Europe/Berlin"))?
+            }
+            None => Zone::utc(),
+        };
+        cron.next(self.context.now, &zone)
+            .ok_or_else(|| Failure::new("expression", "the cron expression names no moment of the next 41 years"))
     }
 
     fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> Scope<'a> {

@@ -17,6 +17,7 @@ impl<'a> Turn<'a> {
         let due_at = match wait {
             Wait::For(duration) => sight.after(duration)?,
             Wait::Until(moment) => sight.moment(moment)?,
+            Wait::Cron { cron, zone } => sight.tick(cron, zone.as_ref())?,
         };
         if due_at <= self.context.now {
             return self.complete(stand, Value::Null, None);

@@ -264,3 +264,56 @@ fn a_key_that_no_message_can_have_is_an_error_of_the_wait() {
     "#]],
     );
 }
+
+#[test]
+fn a_cron_expression_is_waited_for_by_the_clock_of_its_zone() {
+    check(
+        "activities: [{ id: a, wait: { cron: '0 9 * * 1-5', zone: Europe/Berlin } }, { id: b, wait: { cron: '0 12 L 2 *' } }]",
+        |scenario| {
+            started(scenario);
+            // Thursday, the first of January: the clock there is an hour ahead.
+            scenario.advance(seconds(8 * 3_600 - 1)).unwrap();
+            assert_eq!(scenario.standing(), Some("a"));
+            scenario.advance(seconds(1)).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            WaitOpened a {"due_at":"2026-01-01T08:00:00Z"}
+            TimerFired a
+            ActivityCompleted a
+            WaitOpened b {"due_at":"2026-02-28T12:00:00Z"}
+            = running at b
+        "#]],
+    );
+}
+
+#[test]
+fn cron_and_zone_may_be_the_instances_own() {
+    let text = "
+input: { type: object, properties: { cron: { type: string }, zone: { type: string } } }
+activities: [{ id: a, wait: { cron: '${ cron }', zone: '${ zone }' } }]
+";
+    let told = |input: Value| {
+        let mut scenario = scenario(text);
+        scenario.start(input).unwrap();
+        story(&scenario)
+    };
+    expect![[r#"
+        InstanceStarted
+        WaitOpened a {"due_at":"2026-01-01T00:45:00Z"}
+        = running at a
+    "#]]
+    .assert_eq(&told(json!({ "cron": "30 6 1 * *", "zone": "Asia/Kathmandu" })));
+    expect![[r#"
+        InstanceStarted
+        ActivityFailed a {"attempt":1,"code":"expression","message":"`${ cron }` gives no cron expression, as in 0 9 * * 1-5"}
+        IncidentOpened a {"code":"expression","message":"`${ cron }` gives no cron expression, as in 0 9 * * 1-5"}
+        = suspended at a by expression
+    "#]].assert_eq(&told(json!({ "cron": "never", "zone": "UTC" })));
+    expect![[r#"
+        InstanceStarted
+        ActivityFailed a {"attempt":1,"code":"expression","message":"`${ zone }` gives no time zone, as in Europe/Berlin"}
+        IncidentOpened a {"code":"expression","message":"`${ zone }` gives no time zone, as in Europe/Berlin"}
+        = suspended at a by expression
+    "#]].assert_eq(&told(json!({ "cron": "0 9 * * *", "zone": "Mars" })));
+}
