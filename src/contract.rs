@@ -1,6 +1,7 @@
 //! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
 
 pub mod api;
+pub mod schedule;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub struct Start {
     pub input: Value,
 }
 
-fn empty_object() -> Value {
+pub(crate) fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }
 

@@ -4,6 +4,7 @@ mod correlate;
 mod handler;
 mod origin;
 mod rows;
+pub mod schedule;
 mod start;
 mod steer;
 

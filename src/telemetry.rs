@@ -40,6 +40,10 @@ pub const OUTBOX_ROWS: &str = "leveret_outbox_rows";
 pub const OUTBOX_OLDEST: &str = "leveret_outbox_oldest_seconds";
 /// How late a timer fired.
 pub const TIMER_LATENESS: &str = "leveret_timer_lateness_seconds";
+/// Ticks of schedules, by outcome.
+pub const SCHEDULE_TICKS: &str = "leveret_schedule_ticks_total";
+/// How late a schedule's instance was started.
+pub const SCHEDULE_LATENESS: &str = "leveret_schedule_lateness_seconds";
 /// Branches woken because they had been silent.
 pub const BRANCHES_WOKEN: &str = "leveret_branches_woken_total";
 /// Live instances that nothing will move.
@@ -131,6 +135,16 @@ pub fn observe_queue_wait(sent_at: Option<&String>, now: Timestamp) {
 /// Records how late a timer was fired.
 pub fn observe_lateness(due_at: Timestamp, now: Timestamp) {
     metrics::histogram!(TIMER_LATENESS).record(now.duration_since(due_at).as_secs_f64().max(0.0));
+}
+
+/// Counts ticks of schedules.
+pub fn count_ticks(outcome: &'static str, count: u64) {
+    metrics::counter!(SCHEDULE_TICKS, "outcome" => outcome).increment(count);
+}
+
+/// Records how late the instance of a tick was started.
+pub fn observe_tick(tick: Timestamp, now: Timestamp) {
+    metrics::histogram!(SCHEDULE_LATENESS).record(now.duration_since(tick).as_secs_f64().max(0.0));
 }
 
 /// Records the length of a stride.

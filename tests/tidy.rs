@@ -29,10 +29,11 @@ const FLOORS: [(&str, u8); 19] = [
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
-const PEERS: [(&str, &str); 9] = [
+const PEERS: [(&str, &str); 10] = [
     ("definition", "resilience"),
     ("config", "resilience"),
     ("config", "contract"),
+    ("contract", "resilience"),
     ("telemetry", "config"),
     ("testkit", "engine"),
     ("step", "app"),

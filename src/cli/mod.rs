@@ -9,6 +9,7 @@ mod instance;
 mod message;
 mod migrate;
 mod output;
+mod schedule;
 mod serve;
 mod settings;
 mod watch;
@@ -62,6 +63,9 @@ enum Noun {
     /// Look at messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
+    /// Start a definition again and again, by a cron expression.
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// Show the effective settings.
     #[command(subcommand)]
     Config(settings::Verb),
@@ -121,6 +125,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,
         Noun::Doctor => doctor::run(config()?, output).await,

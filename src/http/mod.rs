@@ -7,6 +7,7 @@ mod messages;
 mod operations;
 mod problem;
 mod request;
+mod schedules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,12 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/instances/{id}/retry", post(instances::retry))
         .route("/messages", post(messages::send))
         .route("/dead-letters", get(operations::dead_letters))
+        .route("/schedules", get(schedules::list))
+        .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
+        .route("/schedules/{name}/pause", post(schedules::pause))
+        .route("/schedules/{name}/resume", post(schedules::resume))
+        .route("/schedules/{name}/run", post(schedules::run))
+        .route("/schedules/{name}/next", get(schedules::next))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

@@ -40,6 +40,13 @@ impl Problem {
         Self { errors, ..Self::new(status, "urn:leveret:definition", "The definition has problems", detail) }
     }
 
+    fn schedule(faults: Vec<step::schedule::Fault>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let detail = format!("{} faults; `errors` lists them all", faults.len());
+        let errors = faults.into_iter().filter_map(|fault| serde_json::to_value(fault).ok()).collect();
+        Self { errors, ..Self::new(status, "urn:leveret:schedule", "The schedule has faults", detail) }
+    }
+
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::new(status, "urn:leveret:bug", "This is a defect of Leveret", detail)
@@ -73,6 +80,17 @@ impl From<step::Error> for Problem {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Problem::new(status, "urn:leveret:idempotency-key-reused", title, reused.to_string())
             }
+        }
+    }
+}
+
+impl From<step::schedule::Error> for Problem {
+    fn from(error: step::schedule::Error) -> Self {
+        match error {
+            step::schedule::Error::Faults(faults) => Problem::schedule(faults),
+            step::schedule::Error::Step(error) => error.into(),
+            missing @ step::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
+            exists @ step::schedule::Error::Exists(_) => step::Error::Refused(exists.to_string()).into(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bounce;
 mod command;
 pub mod relay;
+pub mod scheduler;
 pub mod stride;
 pub mod timekeeper;
 pub mod undertaker;
@@ -18,7 +19,7 @@ pub enum Role {
     Worker,
     /// Publishes committed rows.
     Relay,
-    /// Wakes what is due and what was forgotten.
+    /// Wakes what is due and what was forgotten, and starts what is scheduled.
     Timekeeper,
     /// Answers over HTTP.
     Api,
@@ -56,7 +57,10 @@ pub fn start(app: &App, roles: &[Role], handed_over: HandedOver) {
                 app.supervise("undertaker", |app| async move { undertaker::run(&app).await });
             }
             Role::Relay => app.supervise("relay", |app| async move { relay::run(&app).await }),
-            Role::Timekeeper => app.supervise("timekeeper", |app| async move { timekeeper::run(&app).await }),
+            Role::Timekeeper => {
+                app.supervise("timekeeper", |app| async move { timekeeper::run(&app).await });
+                app.supervise("scheduler", |app| async move { scheduler::run(&app).await });
+            }
             Role::Api => {}
         }
     }

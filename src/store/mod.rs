@@ -16,6 +16,7 @@ pub mod migrate;
 mod moment;
 pub mod outbox;
 mod pool;
+pub mod schedules;
 mod schema;
 mod statement;
 pub mod stuck;

@@ -139,6 +139,34 @@ pub(super) mod leveret {
             dead_at -> Nullable<Timestamptz>,
         }
     }
+
+    diesel::table! {
+        leveret.schedules (name) {
+            name -> Text,
+            definition -> Text,
+            version -> Nullable<Int4>,
+            cron -> Text,
+            zone -> Text,
+            input -> Jsonb,
+            overlap -> Text,
+            catch_up_for -> Int8,
+            missed -> Text,
+            revision -> Int8,
+            created_at -> Timestamptz,
+            updated_at -> Timestamptz,
+            paused_at -> Nullable<Timestamptz>,
+            next_at -> Nullable<Timestamptz>,
+            wake_at -> Nullable<Timestamptz>,
+            queued_at -> Nullable<Timestamptz>,
+            last_tick_at -> Nullable<Timestamptz>,
+            last_instance -> Nullable<Uuid>,
+            last_error -> Nullable<Text>,
+            last_error_at -> Nullable<Timestamptz>,
+            started -> Int8,
+            skipped -> Int8,
+            failed -> Int8,
+        }
+    }
 }
 
 /// Functions of PostgreSQL.

@@ -1,0 +1,118 @@
+//! Make, show, pause and run schedules.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Door;
+use super::problem::Problem;
+use super::request::{self, Body, Path};
+use crate::contract::api::Page;
+use crate::contract::schedule::{ScheduleRequest, ScheduleView};
+use crate::step::schedule::{self, Expect};
+use crate::store::schedules;
+
+/// Rows of a page: when nothing is said, and at most.
+const PAGE: (i64, i64) = (50, 500);
+/// Moments that are shown: when nothing is said, and at most.
+const NEXT: (usize, usize) = (10, 1_000);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<ScheduleView>>, Problem> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(PAGE.0);
+    if !(1..=PAGE.1).contains(&limit) {
+        return Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)));
+    }
+    query.cursor.as_deref().map_or(Ok(()), |cursor| request::bounded("cursor", cursor))?;
+    let mut conn = door.app.store.duties().await?;
+    let items = schedules::list(&mut conn, query.cursor.as_deref(), limit).await?;
+    let full = i64::try_from(items.len()).is_ok_and(|count| count == limit);
+    let next = items.last().filter(|_| full).map(|last| last.name.clone());
+    Ok(Json(Page { items, next }))
+}
+
+pub(super) async fn put(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    Body(bytes): Body,
+) -> Result<(StatusCode, Json<ScheduleView>), Problem> {
+    let said: ScheduleRequest = request::body(&bytes)?;
+    request::bounded("definition", &said.definition)?;
+    let (view, is_new) = schedule::put(&door.app, &name, said, Expect::Either).await?;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(view)))
+}
+
+pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+    named(&name)?;
+    Ok(Json(schedule::get(&door.app, &name).await?))
+}
+
+pub(super) async fn delete(State(door): State<Door>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    named(&name)?;
+    schedule::delete(&door.app, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn pause(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+    named(&name)?;
+    Ok(Json(schedule::pause(&door.app, &name).await?))
+}
+
+pub(super) async fn resume(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+    named(&name)?;
+    Ok(Json(schedule::resume(&door.app, &name).await?))
+}
+
+pub(super) async fn run(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    named(&name)?;
+    // The key alone says which run it is: there is no body that could differ.
+    let key = request::origin(&door, &headers, b"")?.message_id;
+    if key.len() > RUN_KEY_MAX {
+        return Err(Problem::invalid(format!("`Idempotency-Key` must have at most {RUN_KEY_MAX} bytes here")));
+    }
+    let instance = schedule::run_now(&door.app, &name, &key).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "id": instance }))))
+}
+
+/// Name and key are put together where instances may overlap, and have to fit into a business key.
+const RUN_KEY_MAX: usize = 128;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NextQuery {
+    count: Option<usize>,
+}
+
+pub(super) async fn next(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    query: Result<Query<NextQuery>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    named(&name)?;
+    let count = query?.0.count.unwrap_or(NEXT.0);
+    if !(1..=NEXT.1).contains(&count) {
+        return Err(Problem::invalid(format!("`count` must be from 1 to {}", NEXT.1)));
+    }
+    Ok(Json(json!({ "items": schedule::upcoming(&door.app, &name, count).await? })))
+}
+
+fn named(name: &str) -> Result<(), Problem> {
+    request::bounded("name", name)
+}

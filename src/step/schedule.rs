@@ -1,0 +1,204 @@
+//! Schedules: what people ask of them. What becomes of their ticks is in `tick`, what they mean in `plan`.
+
+mod plan;
+mod tick;
+
+use jiff::Timestamp;
+
+pub use plan::{CATCH_UP_MAX, Fault};
+pub use tick::tick;
+
+use super::Error as StepError;
+use crate::app::App;
+use crate::contract::schedule::{ScheduleRequest, ScheduleView, TickView};
+use crate::engine::InstanceId;
+use crate::store::schedules::{self, Put};
+use crate::store::{self, definitions};
+use plan::Plan;
+use tick::{Begun, begin};
+
+pub use crate::store::schedules::Expect;
+
+/// Longest name: it becomes part of the sender's name and of business keys.
+const NAME_MAX: usize = 100;
+
+/// Why something asked of a schedule was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was said of it cannot be.
+    #[error("{}", listed(.0))]
+    Faults(Vec<Fault>),
+    /// There is none of that name.
+    #[error("there is no schedule `{0}`")]
+    NotFound(String),
+    /// There is one of that name.
+    #[error("there is a schedule `{0}` already")]
+    Exists(String),
+    /// The start was not done.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Error::Step(error.into())
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    let lines = faults.iter().map(|fault| {
+        let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}: {}{hint}", fault.pointer.trim_start_matches('/'), fault.detail)
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// Makes or changes a schedule; says whether it is new.
+///
+/// # Errors
+/// `Faults` names everything that is wrong: expression, zone, definition, and an input that its definition would refuse.
+pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -> Result<(ScheduleView, bool), Error> {
+    let mut faults = Vec::new();
+    if !is_name(name) {
+        let hint = format!("a small letter, then small letters, digits, `_` and `-`; at most {NAME_MAX} in all");
+        faults.push(Fault::at("/name", "this is no name of a schedule", Some(hint)));
+    }
+    let plan = Plan::parse(&said).map_err(|more| faults.extend(more)).ok();
+    let mut conn = app.store.duties().await?;
+    let found = definitions::find_startable(&mut conn, &said.definition, said.version).await?;
+    drop(conn);
+    let next_at = match (found, &plan) {
+        (None, _) => {
+            let what = said.version.map(|version| format!(" version {version}")).unwrap_or_default();
+            let detail = format!("there is no active definition `{}`{what}", said.definition);
+            faults.push(Fault::at("/definition", detail, Some("apply it first: `leveret definition apply`".into())));
+            None
+        }
+        (Some(_), None) => None,
+        (Some((version, now)), Some(plan)) => {
+            app.clock.observe(now);
+            let next_at = plan.next(now);
+            try_input(app, name, &said.definition, version, (plan, next_at.unwrap_or(now), now), &mut faults).await?;
+            next_at
+        }
+    };
+    if !faults.is_empty() {
+        return Err(Error::Faults(faults));
+    }
+    let mut conn = app.store.duties().await?;
+    match schedules::put(&mut conn, name, &said, next_at, expect).await? {
+        Put::Created(view) => Ok((*view, true)),
+        Put::Changed(view) => Ok((*view, false)),
+        Put::Exists => Err(Error::Exists(name.into())),
+        Put::Missing => Err(Error::NotFound(name.into())),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    name.len() <= NAME_MAX && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits)
+}
+
+/// Evaluates the input as the first tick would, and asks the definition whether it fits.
+async fn try_input(
+    app: &App,
+    name: &str,
+    definition: &str,
+    version: i32,
+    (plan, tick, now): (&Plan, Timestamp, Timestamp),
+    faults: &mut Vec<Fault>,
+) -> Result<(), Error> {
+    let definition = app.definition(definition, version).await?;
+    match (plan.input(name, tick, now, app.context(now).env), &definition.input) {
+        (Err(why), _) => faults.push(Fault::at("/input", why, None)),
+        (Ok(input), Some(schema)) => {
+            let refused = schema.accept(&input).err().unwrap_or_default();
+            let hint = Some(format!("the input of `{}` has this schema", definition.name));
+            faults.extend(refused.into_iter().map(|why| Fault::at("/input", why, hint.clone())));
+        }
+        (Ok(input), None) if !input.is_object() && !input.is_null() => {
+            faults.push(Fault::at("/input", "the input is no object", None));
+        }
+        (Ok(_), None) => {}
+    }
+    Ok(())
+}
+
+/// One schedule.
+///
+/// # Errors
+/// `NotFound`, and those of the database.
+pub async fn get(app: &App, name: &str) -> Result<ScheduleView, Error> {
+    find(app, name).await.map(|(view, _)| view)
+}
+
+async fn find(app: &App, name: &str) -> Result<(ScheduleView, Timestamp), Error> {
+    let mut conn = app.store.duties().await?;
+    let found = schedules::find(&mut conn, name).await?;
+    found.inspect(|(_, now)| app.clock.observe(*now)).ok_or_else(|| Error::NotFound(name.into()))
+}
+
+/// The next moments a schedule comes, or would if it were not paused.
+///
+/// # Errors
+/// `NotFound`, and those of the database.
+pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickView>, Error> {
+    let (view, now) = find(app, name).await?;
+    Ok(Plan::parse(&view.said).map_err(Error::Faults)?.upcoming(now, count))
+}
+
+/// Stops a schedule from coming.
+///
+/// # Errors
+/// `NotFound`, and those of the database.
+pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
+    let mut conn = app.store.duties().await?;
+    schedules::mark_paused(&mut conn, name).await?;
+    drop(conn);
+    get(app, name).await
+}
+
+/// Lets a schedule come again from now on; what came due while it was paused is not made up for.
+///
+/// # Errors
+/// `NotFound`, and those of the database.
+pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
+    let (view, now) = find(app, name).await?;
+    let next_at = Plan::parse(&view.said).map_err(Error::Faults)?.next(now);
+    let mut conn = app.store.duties().await?;
+    schedules::mark_resumed(&mut conn, name, next_at).await?;
+    drop(conn);
+    get(app, name).await
+}
+
+/// Removes a schedule; what it has started goes on.
+///
+/// # Errors
+/// `NotFound`, and those of the database.
+pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
+    let mut conn = app.store.duties().await?;
+    if schedules::delete(&mut conn, name).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
+}
+
+/// Starts an instance now, also if the schedule is paused; `id` makes a repetition known.
+///
+/// # Errors
+/// `NotFound`; and `Step` as for any start: refused while the instance of an earlier tick lives, unless the policy is another.
+pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
+    let (view, now) = find(app, name).await?;
+    let plan = Plan::parse(&view.said).map_err(Error::Faults)?;
+    match begin(app, &view, &plan, (now, now), &format!("run {id}")).await? {
+        Begun::Started(instance) => {
+            let mut conn = app.store.duties().await?;
+            schedules::mark_run(&mut conn, name, instance).await?;
+            Ok(instance)
+        }
+        Begun::Again(instance) => Ok(instance),
+        Begun::Taken => {
+            let why =
+                format!("an instance of schedule `{name}` still runs, and `overlap` is `{}`", view.said.overlap.name());
+            Err(StepError::Refused(why).into())
+        }
+        Begun::Failed(why) => Err(StepError::Invalid(why).into()),
+    }
+}

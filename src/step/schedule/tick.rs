@@ -1,0 +1,193 @@
+//! The start of a tick: a start like any other, through the inbox, under a message id that follows from the tick, so that it
+//! happens once however many processes try.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::listed;
+use super::plan::{Fault, Plan};
+use crate::app::App;
+use crate::contract::schedule::{Overlap, ScheduleView};
+use crate::contract::{OnConflict, Start};
+use crate::engine::InstanceId;
+use crate::step::origin::{self, Origin};
+use crate::step::{self, Error as StepError, Follow, Started, fail_point};
+use crate::store::schedules::{self, Claimed, Handled};
+use crate::store::{self, instances};
+use crate::telemetry;
+
+/// How often a tick that is queued looks whether the instance before it has ended.
+const QUEUE_LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A tick that could not be started because the database was busy is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// A schedule that this binary cannot read is left to newer ones for so long.
+const UNREADABLE_FOR: Duration = Duration::from_secs(300);
+
+/// Claims one schedule that wants to be looked at and handles what has come of it; false if there was none.
+///
+/// # Errors
+/// As for any query. The tick is due still, and a start that was committed is known by its message id.
+pub async fn tick(app: &App) -> Result<bool, store::Error> {
+    let mut conn = app.store.duties().await?;
+    let claimed = schedules::claim_due(&mut conn).await?;
+    drop(conn);
+    let Some(claimed) = claimed else { return Ok(false) };
+    app.clock.observe(claimed.now);
+    let handled = handle(app, &claimed).await;
+    fail_point("schedule::started");
+    let mut conn = app.store.duties().await?;
+    let handled = match handled {
+        Ok(handled) => handled,
+        Err(error) => {
+            schedules::mark_put_off(&mut conn, &claimed, RETRY_AFTER).await?;
+            return Err(error);
+        }
+    };
+    if schedules::mark_handled(&mut conn, &claimed, &handled).await? {
+        tell(&claimed, &handled);
+    } else {
+        tracing::info!(schedule = claimed.schedule.name, "a schedule was changed while one of its ticks was handled");
+    }
+    Ok(true)
+}
+
+fn tell(claimed: &Claimed, handled: &Handled) {
+    let schedule = claimed.schedule.name.as_str();
+    telemetry::count_ticks("skipped", handled.skipped.unsigned_abs());
+    if handled.queued_at.is_some() && claimed.schedule.queued_at.is_none() {
+        telemetry::count_ticks("queued", 1);
+    }
+    match &handled.tried {
+        Some((tick, Ok(instance))) => {
+            telemetry::count_ticks("started", 1);
+            telemetry::observe_tick(*tick, claimed.now);
+            tracing::info!(schedule, %tick, %instance, "a schedule has started an instance");
+        }
+        Some((tick, Err(error))) => {
+            telemetry::count_ticks("failed", 1);
+            tracing::warn!(schedule, %tick, error, "a tick of a schedule cannot be started; it comes again at its next one");
+        }
+        None => {}
+    }
+}
+
+async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
+    let Claimed { schedule, now, .. } = claimed;
+    let plan = match Plan::parse(&schedule.said) {
+        Ok(plan) => plan,
+        Err(faults) => return Ok(unreadable(claimed, &faults)),
+    };
+    let mut handled = Handled { next_at: schedule.next_at, queued_at: schedule.queued_at, ..Handled::default() };
+    let waiting = match schedule.queued_at {
+        Some(tick) => Some(tick),
+        None => {
+            let due = plan.due(schedule.next_at, *now);
+            (handled.next_at, handled.skipped) = (due.next_at, due.skipped);
+            due.start
+        }
+    };
+    if let Some(tick) = waiting {
+        match begin(app, schedule, &plan, (tick, *now), &tick.to_string()).await? {
+            Begun::Started(instance) | Begun::Again(instance) => {
+                (handled.queued_at, handled.tried) = (None, Some((tick, Ok(instance))));
+            }
+            Begun::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
+            Begun::Taken if schedule.said.overlap == Overlap::Queue => {
+                if handled.queued_at.replace(tick).is_some() {
+                    // One waits already: what has come meanwhile starts nothing.
+                    handled.next_at = handled.next_at.filter(|next| next > now).or_else(|| plan.next(*now));
+                    handled.skipped = plan.missed_until(schedule.next_at, *now);
+                }
+            }
+            // Queued under another policy that has been changed since.
+            Begun::Taken => (handled.queued_at, handled.skipped) = (None, handled.skipped + 1),
+        }
+    }
+    let look_at = handled.queued_at.and_then(|_| now.checked_add(QUEUE_LOOK_EVERY).ok());
+    handled.wake_at = [handled.next_at, look_at].into_iter().flatten().min();
+    Ok(handled)
+}
+
+/// A newer binary may know what it means: the tick stays due for it.
+fn unreadable(claimed: &Claimed, faults: &[Fault]) -> Handled {
+    let Claimed { schedule, now, .. } = claimed;
+    Handled {
+        next_at: schedule.next_at,
+        wake_at: now.checked_add(UNREADABLE_FOR).ok(),
+        queued_at: schedule.queued_at,
+        tried: Some((schedule.next_at.unwrap_or(*now), Err(listed(faults)))),
+        skipped: 0,
+    }
+}
+
+/// What became of a start.
+pub(super) enum Begun {
+    /// It is there.
+    Started(InstanceId),
+    /// It was before, under the same id.
+    Again(InstanceId),
+    /// The instance of an earlier tick lives.
+    Taken,
+    /// It cannot be started, and never will as it is.
+    Failed(String),
+}
+
+/// Starts the instance of a tick. That instances do not overlap is the business key's doing: it is the schedule's name.
+pub(super) async fn begin(
+    app: &App,
+    schedule: &ScheduleView,
+    plan: &Plan,
+    (tick, now): (Timestamp, Timestamp),
+    message_id: &str,
+) -> Result<Begun, store::Error> {
+    let ScheduleView { name, said, .. } = schedule;
+    // What the id stands for is the tick: a second try may see another time, and is the same command.
+    let identity = format!("{name} {message_id}");
+    let origin = Origin::new(&format!("leveret.schedule/{name}"), message_id, identity.as_bytes(), Follow::Always);
+    let input = match plan.input(name, tick, now, app.context(now).env) {
+        Ok(input) => input,
+        Err(why) => return Ok(Begun::Failed(why)),
+    };
+    let (key, on_conflict) = match said.overlap {
+        Overlap::Allow => (format!("{name} {message_id}"), OnConflict::Reject),
+        Overlap::Skip | Overlap::Queue => (name.clone(), OnConflict::Reject),
+        Overlap::Cancel => (name.clone(), OnConflict::Replace),
+    };
+    if on_conflict == OnConflict::Reject && is_taken(app, &origin, &said.definition, &key).await? {
+        return Ok(Begun::Taken);
+    }
+    let (definition, version) = (said.definition.clone(), said.version);
+    let start = Start { definition, version, key: Some(key), on_conflict, input };
+    match step::start(app, start, &origin).await {
+        Ok(Started::New(position)) => Ok(Begun::Started(position.instance.id)),
+        Ok(Started::Existing(_)) => Ok(Begun::Taken),
+        Ok(Started::Known(answer)) => Ok(answer.instance.map_or(Begun::Taken, Begun::Again)),
+        Err(StepError::Refused(_)) => Ok(Begun::Taken),
+        Err(StepError::Store(error)) => match error {
+            store::Error::Bug(why) => Ok(Begun::Failed(why)),
+            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(Begun::Failed(error.to_string())),
+            store::Error::Unavailable(_)
+            | store::Error::Busy(_)
+            | store::Error::Conflict
+            | store::Error::Rejected { .. } => Err(error),
+        },
+        Err(error @ (StepError::Invalid(_) | StepError::NotFound(_) | StepError::Reused(_))) => {
+            Ok(Begun::Failed(error.to_string()))
+        }
+    }
+}
+
+/// Whether somebody has the key, and it is not the instance of this very tick. Only saves a start that would be refused.
+async fn is_taken(app: &App, origin: &Origin, definition: &str, key: &str) -> Result<bool, store::Error> {
+    let known = match origin::known(app, origin).await {
+        Ok(known) => known.is_some(),
+        Err(StepError::Store(error)) => return Err(error),
+        Err(_) => false,
+    };
+    if known {
+        return Ok(false);
+    }
+    let mut conn = app.store.steps().await?;
+    Ok(instances::find_by_key(&mut conn, definition, key).await?.is_some())
+}

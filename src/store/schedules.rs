@@ -1,0 +1,248 @@
+//! Plans to start a definition again and again: what people say of them. Their ticks are in `ticks`.
+
+mod ticks;
+
+use std::time::Duration;
+
+use diesel::dsl::case_when;
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
+use super::schema::leveret::schedules;
+use super::{Connection, Error, refuse_nul};
+use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
+
+pub use ticks::{Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, next_wake_at};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = schedules)]
+struct Row {
+    name: String,
+    definition: String,
+    version: Option<i32>,
+    cron: String,
+    zone: String,
+    input: Value,
+    overlap: String,
+    catch_up_for: i64,
+    missed: String,
+    revision: i64,
+    created_at: Moment,
+    updated_at: Moment,
+    paused_at: Option<Moment>,
+    next_at: Option<Moment>,
+    queued_at: Option<Moment>,
+    last_tick_at: Option<Moment>,
+    last_instance: Option<Uuid>,
+    last_error: Option<String>,
+    last_error_at: Option<Moment>,
+    started: i64,
+    skipped: i64,
+    failed: i64,
+}
+
+impl Row {
+    fn view(self) -> Result<ScheduleView, Error> {
+        let unknown =
+            |what: &str| Error::Bug(format!("schedule `{}` has a {what} this binary does not know", self.name));
+        let said = ScheduleRequest {
+            overlap: Overlap::parse(&self.overlap).ok_or_else(|| unknown("policy"))?,
+            missed: Missed::parse(&self.missed).ok_or_else(|| unknown("choice of missed ticks"))?,
+            definition: self.definition,
+            version: self.version,
+            cron: self.cron,
+            zone: self.zone,
+            input: self.input,
+            catch_up: Duration::from_millis(self.catch_up_for.unsigned_abs()),
+        };
+        Ok(ScheduleView {
+            name: self.name,
+            said,
+            revision: self.revision,
+            next_at: self.next_at.map(Timestamp::from),
+            paused_at: self.paused_at.map(Timestamp::from),
+            queued_at: self.queued_at.map(Timestamp::from),
+            last_tick_at: self.last_tick_at.map(Timestamp::from),
+            last_instance: self.last_instance,
+            last_error: self.last_error,
+            last_error_at: self.last_error_at.map(Timestamp::from),
+            started: self.started,
+            skipped: self.skipped,
+            failed: self.failed,
+            created_at: self.created_at.0,
+            updated_at: self.updated_at.0,
+        })
+    }
+}
+
+/// Whether a schedule of that name may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// It must not.
+    New,
+    /// It must.
+    Known,
+    /// It may.
+    Either,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Put {
+    /// It is there now.
+    Created(Box<ScheduleView>),
+    /// It was there, and is as said now.
+    Changed(Box<ScheduleView>),
+    /// It is there, and should not be.
+    Exists,
+    /// It is not there, and should be.
+    Missing,
+}
+
+/// Stores what a person says. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
+/// else the next one is `next_at`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn put(
+    conn: &mut Connection,
+    name: &str,
+    said: &ScheduleRequest,
+    next_at: Option<Timestamp>,
+    expect: Expect,
+) -> Result<Put, Error> {
+    refuse_nul(&said.input).map_err(Error::Bug)?;
+    let input = &said.input;
+    let values = (
+        schedules::definition.eq(&said.definition),
+        schedules::version.eq(said.version),
+        schedules::cron.eq(&said.cron),
+        schedules::zone.eq(&said.zone),
+        schedules::input.eq(input),
+        schedules::overlap.eq(said.overlap.name()),
+        schedules::catch_up_for.eq(i64::try_from(said.catch_up.as_millis()).unwrap_or(i64::MAX)),
+        schedules::missed.eq(said.missed.name()),
+    );
+    conn.transaction::<Put, Error, _>(async |conn| {
+        if expect != Expect::Known {
+            let next_at = next_at.map(Moment);
+            let created: Option<Row> = diesel::insert_into(schedules::table)
+                .values((
+                    schedules::name.eq(name),
+                    values,
+                    schedules::next_at.eq(next_at),
+                    schedules::wake_at.eq(next_at),
+                ))
+                .on_conflict_do_nothing()
+                .returning(Row::as_returning())
+                .get_result(conn)
+                .await
+                .optional()?;
+            match created {
+                Some(row) => return Ok(Put::Created(Box::new(row.view()?))),
+                None if expect == Expect::New => return Ok(Put::Exists),
+                None => {}
+            }
+        }
+        let Some(before) = lock(conn, name).await? else { return Ok(Put::Missing) };
+        if before.said == *said {
+            return Ok(Put::Changed(Box::new(before)));
+        }
+        let same_ticks = before.said.cron == said.cron && before.said.zone == said.zone;
+        let next_at = if same_ticks { before.next_at } else { next_at };
+        let awake = case_when(schedules::paused_at.is_null(), clock_timestamp().nullable());
+        let row: Row = diesel::update(schedules::table.find(name))
+            .set((
+                values,
+                schedules::next_at.eq(next_at.map(Moment)),
+                schedules::wake_at.eq(awake),
+                schedules::revision.eq(schedules::revision + 1),
+                schedules::updated_at.eq(clock_timestamp()),
+            ))
+            .returning(Row::as_returning())
+            .get_result(conn)
+            .await?;
+        Ok(Put::Changed(Box::new(row.view()?)))
+    })
+    .await
+}
+
+async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>, Error> {
+    let row = schedules::table.find(name).select(Row::as_select()).for_no_key_update();
+    row.first(conn).await.optional()?.map(Row::view).transpose()
+}
+
+/// One schedule, and the database's time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleView, Timestamp)>, Error> {
+    let found: Option<(Row, Moment)> =
+        schedules::table.find(name).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    found.map(|(row, now)| Ok((row.view()?, now.0))).transpose()
+}
+
+/// At most `limit` schedules with names after `after`, by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<ScheduleView>, Error> {
+    let rows: Vec<Row> = schedules::table
+        .filter(schedules::name.gt(after.unwrap_or_default()))
+        .order(schedules::name)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Row::view).collect()
+}
+
+/// Stops a schedule from coming; one that is paused stays as it is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Error> {
+    let awake = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_null()));
+    let changed = diesel::update(awake)
+        .set((
+            schedules::paused_at.eq(clock_timestamp().nullable()),
+            schedules::wake_at.eq(None::<Moment>),
+            schedules::revision.eq(schedules::revision + 1),
+            schedules::updated_at.eq(clock_timestamp()),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Lets a paused schedule come again, first at `next_at`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Timestamp>) -> Result<bool, Error> {
+    let paused = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_not_null()));
+    let changed = diesel::update(paused)
+        .set((
+            schedules::paused_at.eq(None::<Moment>),
+            schedules::next_at.eq(next_at.map(Moment)),
+            schedules::wake_at.eq(clock_timestamp().nullable()),
+            schedules::revision.eq(schedules::revision + 1),
+            schedules::updated_at.eq(clock_timestamp()),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Removes a schedule; what it has started goes on.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete(conn: &mut Connection, name: &str) -> Result<bool, Error> {
+    Ok(diesel::delete(schedules::table.find(name)).execute(conn).await? == 1)
+}
