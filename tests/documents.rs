@@ -13,8 +13,15 @@ use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/language.md", "docs/protocol.md", "docs/operations.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/language.md",
+    "docs/protocol.md",
+    "docs/operations.md",
+    "docs/waiting.md",
+];
 
 /// What an activity shown by itself may read, and where it may lead.
 const BEFORE_A_FRAGMENT: &str = "\
@@ -146,6 +153,7 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Target>("cancel");
     understood::<Target>("retry");
     understood::<leveret::contract::CloudEvent>("event");
+    understood::<leveret::contract::schedule::ScheduleRequest>("schedule");
 }
 
 #[test]

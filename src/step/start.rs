@@ -42,14 +42,22 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
     let asked = if command.version.is_some() { Asked::Named } else { Asked::Newest };
     // What the statement finds outdated was remembered; asked for anew, only an apply at the same moment can outdate it.
     for _ in 0..TRIES_MAX {
-        let (version, now) = match app.newest_version(&command.definition).filter(|_| asked == Asked::Newest) {
+        let remembered = app.newest_version(&command.definition).filter(|_| asked == Asked::Newest);
+        let (version, now) = match remembered {
             Some(version) => (version, app.clock.now()),
             None => match look_up(app, &command, origin).await? {
                 Found::Startable(version, now) => (version, now),
                 Found::Known(answer) => return Ok(Started::Known(answer)),
             },
         };
-        let birth = conceive(app, &command, origin, version, now).await?;
+        let birth = match conceive(app, &command, origin, version, now).await {
+            // A newer version may take the input that the remembered one refuses.
+            Err(Error::Invalid(_)) if remembered.is_some() => {
+                app.forget_newest(&command.definition);
+                continue;
+            }
+            birth => birth?,
+        };
         fail_point("step::before_commit");
         let mut conn = app.store.steps().await?;
         let started = commit::start(&mut conn, &birth.write, &birth.inbox, asked).await?;

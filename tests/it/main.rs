@@ -12,6 +12,7 @@ mod http;
 mod poison;
 mod races;
 mod sandbox;
+mod schedules;
 mod starvation;
 mod store;
 mod support;
