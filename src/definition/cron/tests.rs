@@ -99,6 +99,14 @@ fn every_hour_comes_twice_where_the_clock_shows_it_twice_and_not_where_it_is_mis
 }
 
 #[test]
+fn every_other_hour_follows_the_clock_and_not_the_hours_that_pass() {
+    let expected = ["2026-03-29T00:00:00+01:00", "2026-03-29T04:00:00+02:00"];
+    assert_eq!(after("2026-03-28T22:30:00Z", 2, "0 */2 * * *", "Europe/Berlin"), expected);
+    let expected = ["2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T04:00:00+01:00"];
+    assert_eq!(after("2026-10-24T22:30:00Z", 3, "0 */2 * * *", "Europe/Berlin"), expected);
+}
+
+#[test]
 fn a_zone_three_quarters_off_the_hour_is_a_zone_like_others() {
     assert_eq!(after("2026-01-01T00:00:00Z", 1, "0 6 * * *", "Asia/Kathmandu"), ["2026-01-01T06:00:00+05:45"]);
     assert_eq!(Zone::find("Asia/Kathmandu").unwrap().name(), "Asia/Kathmandu");
