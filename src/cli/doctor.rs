@@ -10,7 +10,7 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::config::Config;
 use crate::resilience::duration;
-use crate::store::{self, migrate, outbox, stuck};
+use crate::store::{self, migrate, outbox, schedules, stuck};
 
 /// The broker must answer within this.
 const BROKER_FOR: Duration = Duration::from_secs(10);
@@ -20,6 +20,10 @@ const STUCK_MAX: i64 = 20;
 const CLOCK_MAX_S: f64 = 2.0;
 /// An outbox row older than this means that nobody relays.
 const OUTBOX_MAX: Duration = Duration::from_secs(60);
+/// A schedule that wanted to be looked at so long ago means that nobody does.
+const SCHEDULE_MAX: Duration = Duration::from_secs(60);
+/// Schedules that are looked at.
+const SCHEDULES_MAX: i64 = 1_000;
 
 struct Finding {
     what: &'static str,
@@ -73,7 +77,26 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
         Finding { what: "instances", good: stuck.is_empty(), says },
         Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
+        planned(&mut conn).await?,
     ])
+}
+
+/// Whether somebody looks at schedules, and whether what they start can be started.
+async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> {
+    let first = schedules::next_wake_at(conn).await?;
+    let late =
+        first.and_then(|(wake_at, now)| Duration::try_from(now.duration_since(wake_at)).ok()).unwrap_or_default();
+    let found = schedules::list(conn, None, SCHEDULES_MAX).await?;
+    let failing: Vec<String> = found
+        .iter()
+        .filter_map(|schedule| Some(format!("{}: {}", schedule.name, schedule.last_error.as_ref()?)))
+        .collect();
+    let says = match (late > SCHEDULE_MAX, failing.is_empty()) {
+        (true, _) => format!("one is due since {}: is a timekeeper running?", duration::format(late)),
+        (false, false) => failing.join("; "),
+        (false, true) => format!("{} of them, and each can be started", found.len()),
+    };
+    Ok(Finding { what: "schedules", good: late <= SCHEDULE_MAX && failing.is_empty(), says })
 }
 
 async fn broker(app: &App) -> Vec<Finding> {

@@ -156,3 +156,26 @@ async fn the_command_line_makes_and_steers_schedules() {
     leveret.say("schedule show monthly").await.failed();
     desk.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_of_schedules_that_nobody_looks_at_and_of_starts_that_are_refused() {
+    let desk = Desk::open().await;
+    let leveret = Leveret::on(&desk.process.fresh);
+    put(&desk, "monthly", &monthly()).await.ok(201);
+    let says = |text: &str| -> String {
+        let findings: Value = serde_json::from_str(text).unwrap();
+        let finding =
+            findings.as_array().unwrap().iter().find(|finding| finding["what"] == "schedules").unwrap().clone();
+        finding["says"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(says(&leveret.say("doctor -o json").await.good()), "1 of them, and each can be started");
+    desk.missed("monthly", "2 hours").await;
+    let late = says(&leveret.say("doctor -o json").await.failed());
+    assert!(late.starts_with("one is due since ") && late.ends_with(": is a timekeeper running?"), "{late}");
+    desk.execute("UPDATE leveret.definitions SET status = 'retired'").await;
+    desk.missed("monthly", "0").await;
+    desk.turn().await;
+    let refused = says(&leveret.say("doctor -o json").await.failed());
+    assert_eq!(refused, "monthly: there is no active definition `report`");
+    desk.close().await;
+}
