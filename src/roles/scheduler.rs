@@ -38,7 +38,7 @@ pub async fn run_once(app: &App) -> Result<usize, store::Error> {
 
 async fn lane(app: &App) -> Result<usize, store::Error> {
     let mut count = 0;
-    while count < BATCH_MAX && schedule::tick(app).await? {
+    while count < BATCH_MAX && !app.stop.is_cancelled() && schedule::tick(app).await? {
         count += 1;
     }
     Ok(count)
