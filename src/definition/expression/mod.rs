@@ -6,9 +6,13 @@
 //! and functions resolved), `evaluate` (nodes, `operators`, `functions` and the `value`s they work on).
 
 pub mod bounds;
+mod collections;
+mod compare;
 mod compile;
 mod evaluate;
 mod functions;
+mod loops;
+mod macros;
 mod node;
 mod operators;
 mod read;
@@ -107,7 +111,7 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`].
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Error> {
-        self.with_value(scope, &mut Budget::new(), |value, _| match value {
+        self.with_value(scope, &mut Budget::new(), |value, _| match value.settled() {
             Val::Bool(value) => Ok(*value),
             other => Err(Fail::wrong(format!("a condition is true or false, this is {}", other.what()))),
         })
