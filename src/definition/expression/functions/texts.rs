@@ -149,10 +149,11 @@ fn last_index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     budget.steps(whole.len() / 8)?;
     let until = args.get(2).map_or(Ok(whole.len()), |until| byte_of(whole, count(until)?))?;
     let mut end = until.saturating_add(part.len()).min(whole.len());
+    // Where no character ends, no occurrence does.
     while !whole.is_char_boundary(end) {
-        end += 1;
+        end -= 1;
     }
-    let found = whole.get(..end).and_then(|head| head.rfind(part)).filter(|at| *at <= until);
+    let found = whole.get(..end).and_then(|head| head.rfind(part));
     Ok(character_of(whole, found))
 }
 
