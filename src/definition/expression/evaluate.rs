@@ -35,7 +35,10 @@ impl<'a, 'b> Evaluation<'a, 'b> {
             Node::Kind(kind) => Ok(find(self.scope, kind).unwrap_or(Val::Kind(kind))),
             Node::Local(at) => self.locals.get(*at).cloned().ok_or_else(|| Fail::wrong("a loop lost its variable")),
             Node::Nothing => Ok(Val::Missing),
-            Node::There(of) => self.value(of).map(Val::there),
+            Node::There(of) => {
+                self.budget.build_values(1)?;
+                self.value(of).map(Val::there)
+            }
             Node::ThereUnlessZero(of) => {
                 let of = self.value(of)?;
                 Ok(if of.is_zero() { Val::Missing } else { of.there() })

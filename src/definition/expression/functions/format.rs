@@ -51,7 +51,7 @@ fn precision(clause: &str) -> Result<(Option<usize>, &str), Fail> {
 }
 
 fn printed(clause: char, precision: Option<usize>, value: &Val<'_>, budget: &mut Budget) -> Result<String, Fail> {
-    let misfit = || Fail::wrong(format!("`%{clause}` does not print {}", value.what()));
+    let misfit = || Fail::wrong(format!("its clause does not print {}", value.what()));
     let precision = precision.unwrap_or(PRECISION);
     match clause {
         's' => {
@@ -75,7 +75,7 @@ fn printed(clause: char, precision: Option<usize>, value: &Val<'_>, budget: &mut
             };
             Ok(if clause == 'X' { hexadecimal.to_ascii_uppercase() } else { hexadecimal })
         }
-        _ => Err(Fail::wrong(format!("there is no clause `%{clause}`; there are %s %d %f %e %b %o %x %X"))),
+        _ => Err(Fail::wrong("a clause is not known; there are %s %d %f %e %b %o %x %X and %%")),
     }
 }
 
