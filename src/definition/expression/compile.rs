@@ -1,11 +1,14 @@
 //! From the parser's tree to [`Node`]s: everything that can be known of an expression without a scope is found out here.
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
+use jiff::Timestamp;
 use serde_json::{Number, Value};
 
+use super::bounds::{Budget, Fail};
 use super::functions::{self, Form, Function};
 use super::node::{Absence, Element, Node};
 use super::operators::Operator;
+use super::value::Val;
 
 /// Names of types, as `type(x) == string` uses them.
 const KINDS: [&str; 11] =
@@ -256,5 +259,24 @@ fn function(form: Form, name: &str, args: Vec<Node>) -> Result<Node, String> {
         let mut args = args;
         return Ok(Node::Matches(Box::new(args.swap_remove(0)), Box::new(pattern)));
     }
+    try_out(found, &args)?;
     Ok(Node::Call(found, args))
+}
+
+/// Calls what is known to fail when it is called: a duration, moment, zone or format that is written out and is none.
+fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
+    let literal = |node: &'_ Node| match node {
+        Node::Literal(Value::String(text)) => Val::text(text.as_str(), &mut Budget::new()).ok(),
+        _ => None,
+    };
+    let first = match found.name() {
+        "duration" | "timestamp" => args.first().and_then(literal),
+        "formatTime" => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        name if name.starts_with("get") && args.len() == 2 => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        _ => return Ok(()),
+    };
+    let rest: Option<Vec<_>> = args.iter().skip(1).map(literal).collect();
+    let (Some(first), Some(rest)) = (first, rest) else { return Ok(()) };
+    let args: Vec<_> = [first].into_iter().chain(rest).collect();
+    found.call(&args, &mut Budget::new()).map(|_| ()).map_err(Fail::why)
 }

@@ -2,8 +2,9 @@
 //!
 //! The `cel` crate reads the text; what it means is decided here, because an evaluation must be bounded (the crate has no
 //! budget), must not convert what it does not touch, and computes a mix of ints and doubles as doubles, which the crate
-//! refuses. Path of an expression: `read` (text to the parser's tree, within bounds), `compile` (tree to `node`s, names
-//! and functions resolved), `evaluate` (nodes, `operators`, `functions` and the `value`s they work on).
+//! refuses. Path of an expression: `read` (text to the parser's tree, within bounds), `compile` and `macros` (tree to
+//! `node`s, names and functions resolved), `evaluate` and `loops` (nodes, `operators`, `functions` and the `value`s they
+//! work on). tests/conformance holds all of it to CEL's own tests.
 
 pub mod bounds;
 mod collections;

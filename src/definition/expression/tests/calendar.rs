@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{check, check_errors};
+use crate::definition::expression::Expression;
 
 #[test]
 fn parts_of_a_moment_are_those_of_the_zone() {
@@ -94,4 +95,20 @@ fn durations_are_read_in_all_units_and_written_in_ours() {
         ("timestamp('0001-01-01T00:00:00Z') - duration('1ns')", "out of range"),
         ("timestamp('0000-12-31T23:59:59Z')", "out of range"),
     ]);
+}
+
+#[test]
+fn what_is_written_out_and_wrong_is_refused_when_it_is_read() {
+    for source in [
+        "now + duration('5x')",
+        "timestamp('yesterday') < now",
+        "now.getHours('Mars/Olympus')",
+        "formatTime(now, '%!')",
+        "formatTime(now, '%Y', 'Mars/Olympus')",
+    ] {
+        assert!(Expression::parse(source).is_err(), "{source}");
+    }
+    for source in ["duration(secret)", "now.getHours(secret)", "formatTime(now, secret)", "duration('1h').getHours()"] {
+        assert!(Expression::parse(source).is_ok(), "{source}");
+    }
 }
