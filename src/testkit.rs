@@ -314,15 +314,18 @@ impl Scenario {
         match need {
             Need::Nothing => Ok(Facts::default()),
             Need::Handler(call) => match self.handlers.get_mut(&call.handler) {
-                Some(handler) => Ok(Facts { handler: Some(handler(&call)), messages: Vec::new() }),
+                Some(handler) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
                 None => Err(Error::NoHandler(call.handler)),
             },
             Need::Messages(addresses) => {
                 let wanted = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
                 };
-                Ok(Facts { handler: None, messages: self.memory.kept.values().filter(wanted).cloned().collect() })
+                let messages = self.memory.kept.values().filter(wanted).cloned().collect();
+                Ok(Facts { messages, ..Facts::default() })
             }
+            Need::Task(id) => Ok(Facts { task: self.memory.tasks.get(&id).cloned(), ..Facts::default() }),
+            Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
         }
     }
 }

@@ -21,6 +21,7 @@ mod render;
 mod retry;
 mod scalar;
 pub mod schema;
+mod task;
 #[cfg(test)]
 mod tests;
 mod work;

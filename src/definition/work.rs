@@ -18,7 +18,20 @@ const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"],
 const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events Leveret publishes itself under the definition's name.
-const OWN_EVENTS: [&str; 6] = ["started", "completed", "failed", "cancelled", "suspended", "resumed"];
+const OWN_EVENTS: [&str; 12] = [
+    "started",
+    "completed",
+    "failed",
+    "cancelled",
+    "suspended",
+    "resumed",
+    "task_opened",
+    "task_assigned",
+    "task_reminded",
+    "task_overdue",
+    "task_escalated",
+    "task_completed",
+];
 
 impl Draft {
     /// The work under the key `kind`.
@@ -36,6 +49,7 @@ impl Draft {
                 Some(Work::Raise { code, message, data })
             }
             "end" => self.end(at, sees).map(Work::End),
+            "task" => self.task(at, sees),
             _ => None,
         }
     }

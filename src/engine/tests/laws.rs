@@ -131,7 +131,7 @@ fn once(command: &Command) -> bool {
     match command {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
-        Command::Retry { .. } | Command::Crash { .. } => false,
+        Command::Retry { .. } | Command::Crash { .. } | Command::Act { .. } => false,
     }
 }
 
@@ -158,8 +158,9 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
     };
     let decide = || {
         let facts = match engine::needs(definition, instance, command, &context) {
-            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), messages: Vec::new() },
-            Need::Messages(_) => Facts { handler: None, messages: scenario.kept().cloned().collect() },
+            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), ..Facts::default() },
+            Need::Messages(_) => Facts { messages: scenario.kept().cloned().collect(), ..Facts::default() },
+            Need::Task(_) | Need::Standing(_) => Facts::default(),
             Need::Nothing => Facts::default(),
         };
         engine::step(definition, instance, command.clone(), facts, &context)

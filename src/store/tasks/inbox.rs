@@ -1,0 +1,435 @@
+//! Inboxes: which tasks there are for whom, page by page, and how many. Each page is the head of a range of an index.
+
+use std::fmt;
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::moment::Moment;
+use super::super::{Connection, Error};
+use crate::engine::{InstanceId, Person};
+
+/// Beyond this many, tasks are not counted: `10000 or more` is an answer, and a fast one.
+pub const COUNT_MAX: i64 = 10_000;
+
+/// Which tasks to list. What is left out filters nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Offered to this user, or to one of their groups, and neither excluded from nor claimed by somebody else; of closed
+    /// ones, those the user has completed.
+    pub person: Person,
+    /// Closed ones instead of open ones.
+    pub closed: bool,
+    /// Of this definition.
+    pub definition: Option<String>,
+    /// Of this instance.
+    pub instance: Option<InstanceId>,
+    /// Of at least this priority.
+    pub priority: Option<i16>,
+    /// Due before this moment.
+    pub due_before: Option<Timestamp>,
+    /// In this order, of open ones.
+    pub order: Order,
+    /// After this one: the last of the page before.
+    pub after: Option<After>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The order of open tasks. Closed ones come newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The highest priority first, and of those the oldest.
+    #[default]
+    Priority,
+    /// What is due first; without those that are never due.
+    Due,
+}
+
+/// A place in a list, to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    /// Priority, where the list is ordered by it.
+    priority: Option<i16>,
+    at: Timestamp,
+    id: Uuid,
+}
+
+impl fmt::Display for After {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let priority = self.priority.map(|priority| priority.to_string()).unwrap_or_default();
+        write!(out, "{priority}_{}_{}", self.at.as_microsecond(), self.id.simple())
+    }
+}
+
+impl After {
+    /// The place a cursor stands for, if it is one.
+    pub fn parse(cursor: &str) -> Option<After> {
+        let mut parts = cursor.splitn(3, '_');
+        let (priority, at, id) = (parts.next()?, parts.next()?, parts.next()?);
+        let priority = if priority.is_empty() { None } else { Some(priority.parse().ok()?) };
+        let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
+        Some(After { priority, at, id: id.parse().ok()? })
+    }
+}
+
+/// How many tasks there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// So many, at most [`COUNT_MAX`].
+    pub count: i64,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A user as a candidate.
+pub(super) fn user(name: &str) -> String {
+    format!("user:{name}")
+}
+
+/// A group as a candidate.
+pub(super) fn group(name: &str) -> String {
+    format!("group:{name}")
+}
+
+/// Everything a person is offered tasks as.
+pub(super) fn candidates(person: &Person) -> Vec<String> {
+    let own = (!person.user.is_empty()).then(|| user(&person.user));
+    own.into_iter().chain(person.groups.iter().map(|name| group(name))).collect()
+}
+
+/// A task in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its identity.
+    pub id: Uuid,
+    /// The instance that waits.
+    pub instance: Uuid,
+    /// Its business key.
+    pub key: Option<String>,
+    /// Its definition.
+    pub definition: String,
+    /// The activity.
+    pub activity: String,
+    /// The concurrency token.
+    pub revision: i64,
+    /// What a list shows.
+    pub title: String,
+    /// Higher goes first.
+    pub priority: i16,
+    /// Whose it is.
+    pub assignee: Option<String>,
+    /// Who does it just now; none once the lease has run out.
+    pub claimed_by: Option<String>,
+    /// Until when that holds.
+    pub lease_until: Option<Timestamp>,
+    /// Whether it is a vote.
+    pub vote: bool,
+    /// When it should be done.
+    pub due_at: Option<Timestamp>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Who did it.
+    pub completed_by: Option<String>,
+}
+
+/// A page of tasks.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Row>, Error> {
+    type Columns = (
+        Uuid,
+        Uuid,
+        Option<String>,
+        String,
+        String,
+        i64,
+        String,
+        i16,
+        Option<String>,
+        Option<String>,
+        Option<Moment>,
+        bool,
+        Option<Moment>,
+        Moment,
+        Option<Moment>,
+        Option<String>,
+        Option<String>,
+    );
+    let rows: Vec<Columns> = Listing(Page::of(filter, filter.limit)).get_results(conn).await?;
+    let row = |columns: Columns| Row {
+        id: columns.0,
+        instance: columns.1,
+        key: columns.2,
+        definition: columns.3,
+        activity: columns.4,
+        revision: columns.5,
+        title: columns.6,
+        priority: columns.7,
+        assignee: columns.8,
+        claimed_by: columns.9,
+        lease_until: columns.10.map(Timestamp::from),
+        vote: columns.11,
+        due_at: columns.12.map(Timestamp::from),
+        opened_at: columns.13.0,
+        closed_at: columns.14.map(Timestamp::from),
+        outcome: columns.15,
+        completed_by: columns.16,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// How many tasks a filter lets through; the page is not asked for.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<Count, Error> {
+    let filter = Filter { after: None, ..filter.clone() };
+    let count: i64 = Counting(Page::of(&filter, COUNT_MAX + 1)).get_result(conn).await?;
+    Ok(Count { count: count.min(COUNT_MAX), more: count > COUNT_MAX })
+}
+
+impl Row {
+    /// The place to go on from after this one.
+    pub fn place(&self, filter: &Filter) -> After {
+        match (filter.closed, filter.order) {
+            (true, _) => After { priority: None, at: self.closed_at.unwrap_or(self.opened_at), id: self.id },
+            (false, Order::Due) => After { priority: None, at: self.due_at.unwrap_or(self.opened_at), id: self.id },
+            (false, Order::Priority) => After { priority: Some(self.priority), at: self.opened_at, id: self.id },
+        }
+    }
+}
+
+/// The ids of a page, in their order.
+struct Page<'a> {
+    filter: &'a Filter,
+    candidates: Vec<String>,
+    rank: Option<i32>,
+    after: Option<(i32, Moment, Uuid)>,
+    due_before: Option<Moment>,
+    limit: i64,
+}
+
+/// Where the rows of a page come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Open tasks offered to somebody.
+    Offered,
+    /// Open tasks, whomever they are offered to.
+    Open,
+    /// Closed tasks.
+    Closed,
+}
+
+impl<'a> Page<'a> {
+    fn of(filter: &'a Filter, limit: i64) -> Self {
+        let rank = |priority: i16| -i32::from(priority);
+        Page {
+            filter,
+            candidates: candidates(&filter.person),
+            rank: filter.priority.map(rank),
+            after: filter.after.map(|after| (after.priority.map_or(0, rank), Moment(after.at), after.id)),
+            due_before: filter.due_before.map(Moment),
+            limit,
+        }
+    }
+
+    fn source(&self) -> Source {
+        match (self.filter.closed, self.candidates.is_empty()) {
+            (true, _) => Source::Closed,
+            (false, true) => Source::Open,
+            (false, false) => Source::Offered,
+        }
+    }
+
+    fn order(&self) -> &'static str {
+        match (self.source(), self.filter.order) {
+            (Source::Closed, _) => "at DESC, id DESC",
+            (Source::Open | Source::Offered, Order::Due) => "at, id",
+            (Source::Open | Source::Offered, Order::Priority) => "rank, at, id",
+        }
+    }
+
+    /// `SELECT rank, at, id …` of at most so many.
+    fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match self.source() {
+            Source::Offered => {
+                // Candidate by candidate: each is a range of one index, read from the place where the page before ended.
+                out.push_sql("SELECT DISTINCT found.rank, found.at, found.id FROM unnest(");
+                out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
+                out.push_sql(") AS mine (candidate) CROSS JOIN LATERAL (SELECT c.rank, ");
+                out.push_sql(if self.filter.order == Order::Due { "c.due_at" } else { "c.opened_at" });
+                out.push_sql(
+                    " AS at, c.task_id AS id FROM leveret.task_candidates AS c JOIN leveret.tasks AS t ON t.id = c.task_id \
+                     WHERE c.candidate = mine.candidate AND t.open AND NOT (",
+                );
+                out.push_bind_param::<Text, _>(&self.filter.person.user)?;
+                out.push_sql(" = ANY (t.excluded)) AND (t.claimed_by IS NULL OR t.lease_until <= clock_timestamp() OR t.claimed_by = ");
+                out.push_bind_param::<Text, _>(&self.filter.person.user)?;
+                out.push_sql(")");
+                self.filters(out, "c", "task_id")?;
+                out.push_sql(" ORDER BY ");
+                self.ordered(out, "c", "task_id");
+                out.push_sql(" LIMIT ");
+                out.push_bind_param::<BigInt, _>(&self.limit)?;
+                out.push_sql(") AS found");
+            }
+            Source::Open | Source::Closed => {
+                let at = match (self.source(), self.filter.order) {
+                    (Source::Closed, _) => "closed_at",
+                    (Source::Open | Source::Offered, Order::Due) => "due_at",
+                    (Source::Open | Source::Offered, Order::Priority) => "opened_at",
+                };
+                out.push_sql("SELECT t.rank, t.");
+                out.push_sql(at);
+                out.push_sql(" AS at, t.id FROM leveret.tasks AS t WHERE ");
+                out.push_sql(if self.filter.closed { "NOT t.open" } else { "t.open" });
+                if self.filter.closed && !self.filter.person.user.is_empty() {
+                    out.push_sql(" AND t.completed_by = ");
+                    out.push_bind_param::<Text, _>(&self.filter.person.user)?;
+                }
+                self.filters(out, "t", "id")?;
+            }
+        }
+        out.push_sql(" ORDER BY ");
+        out.push_sql(self.order());
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.limit)
+    }
+
+    fn ordered(&self, out: &mut AstPass<'_, '_, Pg>, table: &str, id: &str) {
+        match self.filter.order {
+            Order::Priority => out.push_sql(&format!("{table}.rank, {table}.opened_at, {table}.{id}")),
+            Order::Due => out.push_sql(&format!("{table}.due_at, {table}.{id}")),
+        }
+    }
+
+    fn filters<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, table: &str, id: &str) -> QueryResult<()> {
+        if let Some(definition) = &self.filter.definition {
+            out.push_sql(&format!(" AND {table}.definition = "));
+            out.push_bind_param::<Text, _>(definition)?;
+        }
+        if let Some(rank) = &self.rank {
+            out.push_sql(&format!(" AND {table}.rank <= "));
+            out.push_bind_param::<Integer, _>(rank)?;
+        }
+        if let Some(instance) = &self.filter.instance {
+            out.push_sql(" AND t.instance_id = ");
+            out.push_bind_param::<SqlUuid, _>(&instance.0)?;
+        }
+        if let Some(due_before) = &self.due_before {
+            out.push_sql(&format!(" AND {table}.due_at < "));
+            out.push_bind_param::<Timestamptz, _>(due_before)?;
+        }
+        if self.filter.order == Order::Due && !self.filter.closed {
+            out.push_sql(&format!(" AND {table}.due_at IS NOT NULL"));
+        }
+        let Some((rank, at, last)) = &self.after else { return Ok(()) };
+        match (self.filter.closed, self.filter.order) {
+            (true, _) => out.push_sql(" AND (t.closed_at, t.id) < ("),
+            (false, Order::Due) => out.push_sql(&format!(" AND ({table}.due_at, {table}.{id}) > (")),
+            (false, Order::Priority) => {
+                out.push_sql(&format!(" AND ({table}.rank, {table}.opened_at, {table}.{id}) > ("));
+                out.push_bind_param::<Integer, _>(rank)?;
+                out.push_sql(", ");
+            }
+        }
+        out.push_bind_param::<Timestamptz, _>(at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<SqlUuid, _>(last)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+struct Listing<'a>(Page<'a>);
+
+// Which filters there are makes the text.
+impl QueryId for Listing<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Listing<'_> {
+    type SqlType = (
+        SqlUuid,
+        SqlUuid,
+        Nullable<Text>,
+        Text,
+        Text,
+        BigInt,
+        Text,
+        SmallInt,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Timestamptz>,
+        Bool,
+        Nullable<Timestamptz>,
+        Timestamptz,
+        Nullable<Timestamptz>,
+        Nullable<Text>,
+        Nullable<Text>,
+    );
+}
+
+impl QueryFragment<Pg> for Listing<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT t.id, t.instance_id, t.instance_key, t.definition, t.activity, t.revision, t.title, t.priority, \
+             t.assignee, CASE WHEN t.lease_until > clock_timestamp() THEN t.claimed_by END, \
+             CASE WHEN t.lease_until > clock_timestamp() THEN t.lease_until END, t.vote, t.due_at, t.opened_at, \
+             t.closed_at, t.outcome, t.completed_by FROM (",
+        );
+        self.0.walk(&mut out)?;
+        out.push_sql(") AS page JOIN leveret.tasks AS t ON t.id = page.id ORDER BY ");
+        let order = self.0.order();
+        out.push_sql(&order.split(", ").map(|column| format!("page.{column}")).collect::<Vec<_>>().join(", "));
+        Ok(())
+    }
+}
+
+struct Counting<'a>(Page<'a>);
+
+impl QueryId for Counting<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Counting<'_> {
+    type SqlType = BigInt;
+}
+
+impl QueryFragment<Pg> for Counting<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM (");
+        self.0.walk(&mut out)?;
+        out.push_sql(") AS page");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back() {
+        let at = "2026-11-24T10:00:00.123456Z".parse().unwrap();
+        for priority in [None, Some(-5), Some(i16::MAX)] {
+            let after = After { priority, at, id: Uuid::nil() };
+            assert_eq!(After::parse(&after.to_string()), Some(after));
+        }
+        assert_eq!(After::parse("5"), None);
+        assert_eq!(After::parse("5_x_y"), None);
+    }
+}
