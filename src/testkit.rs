@@ -49,6 +49,7 @@ use crate::engine::{
 };
 
 mod memory;
+mod people;
 mod seen;
 
 use memory::Memory;
@@ -70,6 +71,9 @@ pub enum Error {
     /// The definition asks for a handler the scenario was not given.
     #[error("no handler is registered as `{0}`")]
     NoHandler(String),
+    /// There was no task yet.
+    #[error("there was no task yet")]
+    NoTask,
     /// It took too many steps without a wait.
     #[error("the instance still moves after {DRIVE_MAX} steps")]
     Endless,

@@ -84,7 +84,10 @@ fn check(turn: &Turn<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), R
     let may = || match () {
         () if task.excluded.contains(user) => Err(TaskRefusal::Excluded(user.clone())),
         () if theirs => Ok(()),
-        () if !task.users.contains(user) && !task.groups.iter().any(|group| groups.contains(group)) => {
+        () if !task.users.contains(user)
+            && task.delegated_by.as_ref() != Some(user)
+            && !task.groups.iter().any(|group| groups.contains(group)) =>
+        {
             Err(TaskRefusal::NotCandidate(user.clone()))
         }
         () => match &task.assignee {
@@ -104,7 +107,7 @@ fn check(turn: &Turn<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), R
         Act::Claim { .. } | Act::Delegate { .. } => may().and_then(|()| free())?,
         Act::Extend { .. } => {
             may()?;
-            if !holder.is_some_and(|claim| claim.by == *user) {
+            if holder.is_none_or(|claim| claim.by != *user) {
                 return Err(free().err().unwrap_or_else(|| TaskRefusal::NotHeld(user.clone())).into());
             }
         }
