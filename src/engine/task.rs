@@ -221,6 +221,34 @@ pub enum Act {
     },
 }
 
+impl Act {
+    /// The command's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Act::Complete { .. } => "task.complete",
+            Act::Claim { .. } => "task.claim",
+            Act::Extend { .. } => "task.extend",
+            Act::Release => "task.release",
+            Act::Reassign { .. } => "task.reassign",
+            Act::Delegate { .. } => "task.delegate",
+            Act::Draft { .. } => "task.draft",
+        }
+    }
+
+    /// What has become of the task afterwards.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Act::Complete { .. } => "completed",
+            Act::Claim { .. } => "claimed",
+            Act::Extend { .. } => "extended",
+            Act::Release => "released",
+            Act::Reassign { .. } => "reassigned",
+            Act::Delegate { .. } => "delegated",
+            Act::Draft { .. } => "saved",
+        }
+    }
+}
+
 /// What choosing an assignee requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {

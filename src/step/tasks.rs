@@ -63,7 +63,7 @@ pub async fn task(
         return Err(Error::NotFound(format!("there is no task {id}")));
     };
     let (instance, bookmark) = found;
-    let (kind, outcome) = (kind(&act), outcome(&act));
+    let (kind, outcome) = (act.kind(), act.outcome());
     let answer = Answer { task: Some(id), ..Answer::of(outcome, Some(instance)) };
     let command = Command::Act { bookmark, person, seen, act };
     let inbox = origin.inbox(kind, &answer);
@@ -142,28 +142,4 @@ fn refused(refusal: Refusal) -> Error {
 /// The error, unless the same command was handled since it was looked for: then that is what changed the task.
 async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Tasked, Error> {
     origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Tasked::Known(answer)))
-}
-
-fn kind(act: &Act) -> &'static str {
-    match act {
-        Act::Complete { .. } => "task.complete",
-        Act::Claim { .. } => "task.claim",
-        Act::Extend { .. } => "task.extend",
-        Act::Release => "task.release",
-        Act::Reassign { .. } => "task.reassign",
-        Act::Delegate { .. } => "task.delegate",
-        Act::Draft { .. } => "task.draft",
-    }
-}
-
-fn outcome(act: &Act) -> &'static str {
-    match act {
-        Act::Complete { .. } => "completed",
-        Act::Claim { .. } => "claimed",
-        Act::Extend { .. } => "extended",
-        Act::Release => "released",
-        Act::Reassign { .. } => "reassigned",
-        Act::Delegate { .. } => "delegated",
-        Act::Draft { .. } => "saved",
-    }
 }

@@ -18,10 +18,12 @@ use crate::engine::{Claim, Closed, Instance, InstanceId, Task, TaskId, TaskOutco
 
 mod choose;
 mod inbox;
+mod show;
 
 pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
-pub use inbox::{After, COUNT_MAX, Count, Filter, Order, Row as Listed, count, list};
+pub use inbox::{After, COUNT_MAX, Count, Filter, Order, Row as Listed, count, explain, list};
+pub use show::{page, total, view};
 
 /// One thing a commit does to tasks.
 #[derive(Debug, Clone, PartialEq)]

@@ -199,6 +199,15 @@ pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<Count, Erro
     Ok(Count { count: count.min(COUNT_MAX), more: count > COUNT_MAX })
 }
 
+/// How the database would find a page: for whoever wonders why an inbox is slow, and for tests.
+///
+/// # Errors
+/// Those of the database.
+pub async fn explain(conn: &mut Connection, filter: &Filter) -> Result<String, Error> {
+    let lines: Vec<String> = Explaining(Listing(Page::of(filter, filter.limit))).get_results(conn).await?;
+    Ok(lines.join("\n"))
+}
+
 impl Row {
     /// The place to go on from after this one.
     pub fn place(&self, filter: &Filter) -> After {
@@ -395,6 +404,24 @@ impl QueryFragment<Pg> for Listing<'_> {
         let order = self.0.order();
         out.push_sql(&order.split(", ").map(|column| format!("page.{column}")).collect::<Vec<_>>().join(", "));
         Ok(())
+    }
+}
+
+struct Explaining<'a>(Listing<'a>);
+
+impl QueryId for Explaining<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Explaining<'_> {
+    type SqlType = Text;
+}
+
+impl QueryFragment<Pg> for Explaining<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("EXPLAIN ");
+        self.0.walk_ast(out.reborrow())
     }
 }
 
