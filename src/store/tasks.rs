@@ -18,6 +18,7 @@ use crate::engine::{Claim, Closed, Instance, InstanceId, Task, TaskId, TaskOutco
 
 mod choose;
 mod inbox;
+mod page;
 mod show;
 
 pub use super::locks::lock_assignment;

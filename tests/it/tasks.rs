@@ -123,11 +123,11 @@ impl Office {
     }
 
     async fn count(&self, from: &str) -> i64 {
-        count(&mut *self.leveret.app().store.duties().await.unwrap(), from).await
+        count(&mut self.leveret.app().store.duties().await.unwrap(), from).await
     }
 
     async fn lines(&self, column: &str, from: &str) -> Vec<String> {
-        lines(&mut *self.leveret.app().store.duties().await.unwrap(), column, from).await
+        lines(&mut self.leveret.app().store.duties().await.unwrap(), column, from).await
     }
 
     async fn execute(&self, statement: &str) {
