@@ -98,7 +98,7 @@ pub struct InstanceView {
 pub struct WaitView {
     /// Its number inside the instance.
     pub bookmark: i64,
-    /// `timer`, `message`, `intervention`.
+    /// `timer`, `message`, `intervention`, `task`.
     pub kind: String,
     /// The activity that waits; none for the time limit of the whole instance.
     pub activity: Option<String>,
@@ -110,6 +110,9 @@ pub struct WaitView {
     pub key: Option<String>,
     /// The failure, for interventions.
     pub failure: Option<Value>,
+    /// The task, for tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Uuid>,
 }
 
 /// One history row.
@@ -345,7 +348,7 @@ pub struct TaskView {
 /// How many tasks there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCount {
-    /// So many, at most 10,000.
+    /// So many, at most 1,000.
     pub count: i64,
     /// Whether there are more.
     pub more: bool,

@@ -6,6 +6,7 @@ mod check;
 pub mod codes;
 pub mod content;
 mod cursor;
+mod decisions;
 mod document;
 mod draft;
 pub mod expression;

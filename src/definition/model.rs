@@ -279,7 +279,7 @@ pub struct Events {
     /// One for every activity that ends. Off by default.
     pub activity: bool,
     /// What becomes of tasks: `task_opened`, `task_assigned`, `task_reminded`, `task_overdue`, `task_escalated`,
-    /// `task_completed`. On by default.
+    /// `task_completed`, `task_closed`. On by default.
     pub task: bool,
 }
 

@@ -18,7 +18,7 @@ const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"],
 const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events Leveret publishes itself under the definition's name.
-const OWN_EVENTS: [&str; 12] = [
+const OWN_EVENTS: [&str; 13] = [
     "started",
     "completed",
     "failed",
@@ -31,6 +31,7 @@ const OWN_EVENTS: [&str; 12] = [
     "task_overdue",
     "task_escalated",
     "task_completed",
+    "task_closed",
 ];
 
 impl Draft {

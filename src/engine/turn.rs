@@ -128,7 +128,9 @@ impl<'a> Turn<'a> {
         self.push(Effect::Close(wait.bookmark));
         if wait.on == WaitOn::Task {
             let closed = Closed { outcome, by: None, result: Value::Null, ballots: Vec::new() };
-            self.push(Effect::CloseTask { id: TaskId::of(self.instance.id, wait.bookmark), closed });
+            let id = TaskId::of(self.instance.id, wait.bookmark);
+            self.tell_of_end(id, outcome);
+            self.push(Effect::CloseTask { id, closed });
         }
     }
 

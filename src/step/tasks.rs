@@ -92,15 +92,18 @@ pub async fn task_next(
         return Ok(Tasked::Known(answer));
     }
     let mut passed_over = Vec::new();
+    // Whether a task was passed over that might have been claimed a moment later.
+    let mut contended = false;
     while passed_over.len() < NEXT_TRIES_MAX {
         let mut transaction = Transaction::begin(app.store.steps().await?).await?;
         let Some((id, instance)) = tasks::claim_next(&mut transaction, &person, definition, &passed_over).await? else {
             transaction.rollback().await;
-            return if passed_over.is_empty() { Ok(Tasked::None) } else { again_later() };
+            return if contended { again_later() } else { Ok(Tasked::None) };
         };
         // The row of the task comes after its instance's in the order of locks: whoever has that one is not waited for.
         let Some(bookmark) = claimable(&mut transaction, id, instance).await? else {
             transaction.rollback().await;
+            contended = true;
             passed_over.push(id);
             continue;
         };
@@ -110,7 +113,8 @@ pub async fn task_next(
         let inbox = origin.inbox("task.claim", &answer);
         match write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
             Moved::To(position) => return Ok(Tasked::To(position, id)),
-            Moved::Refused(_) | Moved::Elsewhere => {
+            moved @ (Moved::Refused(_) | Moved::Elsewhere) => {
+                contended |= matches!(moved, Moved::Elsewhere);
                 if let Some(answer) = origin::known(app, origin).await? {
                     return Ok(Tasked::Known(answer));
                 }
@@ -118,7 +122,7 @@ pub async fn task_next(
             }
         }
     }
-    again_later()
+    if contended { again_later() } else { Ok(Tasked::None) }
 }
 
 async fn claimable(transaction: &mut Transaction, id: TaskId, instance: InstanceId) -> Result<Option<i64>, Error> {

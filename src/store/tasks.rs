@@ -5,8 +5,6 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -14,16 +12,18 @@ use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::{task_candidates, tasks};
 use super::{Connection, Error, refuse_nul};
-use crate::engine::{Claim, Closed, Instance, InstanceId, Task, TaskId, TaskOutcome};
+use crate::engine::{Closed, Instance, InstanceId, Task, TaskId};
 
 mod choose;
 mod inbox;
 mod page;
+mod row;
 mod show;
 
 pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
 pub use inbox::{After, COUNT_MAX, Count, Filter, Order, Row as Listed, count, explain, list};
+use row::{Row, json};
 pub use show::{page, total, view};
 
 /// One thing a commit does to tasks.
@@ -211,121 +211,4 @@ pub async fn lock(conn: &mut Connection, id: TaskId) -> Result<Option<Task>, Err
     let row: Option<Row> =
         tasks::table.find(id.0).for_no_key_update().select(Row::as_select()).first(conn).await.optional()?;
     row.map(Row::task).transpose()
-}
-
-fn json(value: &impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|error| Error::Bug(format!("a task cannot be written as JSON: {error}")))
-}
-
-/// The whole row.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
-#[diesel(table_name = tasks)]
-struct Row {
-    id: Uuid,
-    instance_id: Uuid,
-    bookmark: i64,
-    definition: String,
-    activity: String,
-    instance_key: Option<String>,
-    revision: i64,
-    open: bool,
-    title: String,
-    description: Option<String>,
-    data: Value,
-    labels: Value,
-    priority: i16,
-    users: Vec<String>,
-    groups: Vec<String>,
-    excluded: Vec<String>,
-    assignee: Option<String>,
-    delegated_by: Option<String>,
-    claimed_by: Option<String>,
-    lease_until: Option<Moment>,
-    decisions: Value,
-    form: Option<Value>,
-    draft: Option<Value>,
-    vote: bool,
-    ballots: Value,
-    due_at: Option<Moment>,
-    opened_at: Moment,
-    closed_at: Option<Moment>,
-    outcome: Option<String>,
-    completed_by: Option<String>,
-    result: Option<Value>,
-}
-
-impl Row {
-    fn of(instance: &Instance, task: &Task) -> Result<Row, Error> {
-        Ok(Row {
-            id: task.id.0,
-            instance_id: instance.id.0,
-            bookmark: task.bookmark,
-            definition: instance.definition.clone(),
-            activity: task.activity.clone(),
-            instance_key: instance.key.clone(),
-            revision: task.revision + 1,
-            open: true,
-            title: task.title.clone(),
-            description: task.description.clone(),
-            data: task.data.clone(),
-            labels: json(&task.labels)?,
-            priority: task.priority,
-            users: task.users.clone(),
-            groups: task.groups.clone(),
-            excluded: task.excluded.clone(),
-            assignee: task.assignee.clone(),
-            delegated_by: task.delegated_by.clone(),
-            claimed_by: task.claim.as_ref().map(|claim| claim.by.clone()),
-            lease_until: task.claim.as_ref().map(|claim| Moment(claim.until)),
-            decisions: json(&task.decisions)?,
-            form: task.form.clone(),
-            draft: task.draft.clone(),
-            vote: task.vote,
-            ballots: json(&task.ballots)?,
-            due_at: task.due_at.map(Moment),
-            opened_at: Moment(task.opened_at),
-            closed_at: None,
-            outcome: None,
-            completed_by: None,
-            result: None,
-        })
-    }
-
-    fn task(self) -> Result<Task, Error> {
-        let wrong = |what: &str| Error::Bug(format!("task {} holds {what} this binary cannot read", self.id));
-        let closed = match &self.outcome {
-            None => None,
-            Some(outcome) => Some(Closed {
-                outcome: TaskOutcome::parse(outcome).ok_or_else(|| wrong("an outcome"))?,
-                by: self.completed_by.clone(),
-                result: self.result.clone().unwrap_or_default(),
-                ballots: Vec::new(),
-            }),
-        };
-        Ok(Task {
-            id: TaskId(self.id),
-            revision: self.revision,
-            bookmark: self.bookmark,
-            labels: serde_json::from_value(self.labels.clone()).map_err(|_| wrong("labels"))?,
-            decisions: serde_json::from_value(self.decisions.clone()).map_err(|_| wrong("decisions"))?,
-            ballots: serde_json::from_value(self.ballots.clone()).map_err(|_| wrong("ballots"))?,
-            activity: self.activity,
-            title: self.title,
-            description: self.description,
-            data: self.data,
-            priority: self.priority,
-            users: self.users,
-            groups: self.groups,
-            excluded: self.excluded,
-            assignee: self.assignee,
-            delegated_by: self.delegated_by,
-            claim: self.claimed_by.zip(self.lease_until).map(|(by, until)| Claim { by, until: until.0 }),
-            form: self.form,
-            draft: self.draft,
-            vote: self.vote,
-            due_at: self.due_at.map(Timestamp::from),
-            opened_at: self.opened_at.0,
-            closed,
-        })
-    }
 }

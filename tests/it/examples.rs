@@ -196,7 +196,7 @@ async fn an_expense_goes_round_until_two_others_agree() {
     assert!(decide(&leveret, &second, &again).await.failed().contains("excluded"), "four eyes");
     decide(&leveret, &second, &["--as", "bea", "--groups", "board", "--decision", "approve"]).await.good();
     let end = output(&leveret, "large").await;
-    assert_eq!((&end["outcome"], &end["amount"], &end["approved_by"]), (&json!("paid"), &json!(1_500), &json!("mia")));
+    assert_eq!((&end["outcome"], &end["amount"], &end["approved_by"]), (&json!("paid"), &json!(1500.0), &json!("mia")));
 
     // Nobody answers: there are reminders, and then the board may.
     begin(&leveret, "expense", "slow", expense(10)).await;

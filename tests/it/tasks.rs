@@ -1,6 +1,7 @@
 //! What waits for people: who may do it, who was first, and whether everybody is told the truth.
 
 mod acts;
+mod command_line;
 mod inbox;
 mod messages;
 mod races;

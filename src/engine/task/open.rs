@@ -11,7 +11,7 @@ use super::super::fault::Stop;
 use super::super::turn::Turn;
 use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, Wait, WaitOn, assign as values};
 use super::assign::{People, choose};
-use super::{FORM_MAX, Task, TaskId};
+use super::{FORM_MAX, Task, TaskId, TaskOutcome};
 
 /// A title is cut above this many bytes: it is a line of a list.
 const TITLE_MAX: usize = 500;
@@ -175,6 +175,16 @@ impl<'a> Turn<'a> {
         data.extend(self.instance.key.as_ref().map(|key| ("key".to_owned(), json!(key))));
         data.extend(more);
         self.publish(name, Value::Object(data));
+    }
+}
+
+impl Turn<'_> {
+    /// Publishes that nobody waits for a task any more, for those who show it somewhere.
+    pub(in crate::engine) fn tell_of_end(&mut self, id: TaskId, outcome: TaskOutcome) {
+        if self.definition.events.task {
+            let key = self.instance.key.clone();
+            self.publish("task_closed", json!({ "task": id, "outcome": outcome.name(), "key": key }));
+        }
     }
 }
 

@@ -70,6 +70,7 @@ impl<'a> Turn<'a> {
         self.take_wait(stand, task.bookmark);
         self.awaken(stand);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
+        self.tell_of_end(task.id, closed.outcome);
         self.push(Effect::CloseTask { id: task.id, closed });
         step::settle(self, stand, Err(failure.into()))
     }

@@ -151,7 +151,7 @@ impl QueryFragment<Pg> for ClaimNext<'_> {
         out.push_sql(
             ") AS mine (candidate) CROSS JOIN LATERAL (SELECT c.task_id, c.rank, c.opened_at \
              FROM leveret.task_candidates AS c JOIN leveret.tasks AS free ON free.id = c.task_id \
-             WHERE c.candidate = mine.candidate AND free.open AND NOT free.vote \
+             JOIN leveret.instances AS i ON i.id = free.instance_id AND i.status <> 'suspended' WHERE c.candidate = mine.candidate AND free.open AND NOT free.vote \
              AND (free.claimed_by IS NULL OR free.lease_until <= clock_timestamp())",
         );
         out.push_sql(" AND NOT (");

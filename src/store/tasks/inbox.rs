@@ -15,8 +15,8 @@ use super::super::{Connection, Error};
 use super::page::Page;
 use crate::engine::{InstanceId, Person};
 
-/// Beyond this many, tasks are not counted: `10000 or more` is an answer, and a fast one.
-pub const COUNT_MAX: i64 = 10_000;
+/// Beyond this many, tasks are not counted: `1000 or more` is an answer, and a fast one.
+pub const COUNT_MAX: i64 = 1_000;
 
 /// Which tasks to list. What is left out filters nothing.
 #[derive(Debug, Clone, Default)]
