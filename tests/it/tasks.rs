@@ -2,6 +2,7 @@
 
 mod acts;
 mod command_line;
+mod crash;
 mod inbox;
 mod messages;
 mod races;
