@@ -57,9 +57,10 @@ COMMENT ON COLUMN leveret.tasks.result IS 'What it was completed with';
 
 CREATE INDEX tasks_open ON leveret.tasks (rank, opened_at, id) WHERE open;
 CREATE INDEX tasks_open_definition ON leveret.tasks (definition, rank, opened_at, id) WHERE open;
-CREATE INDEX tasks_open_due ON leveret.tasks (due_at, id) WHERE open AND due_at IS NOT NULL;
+CREATE INDEX tasks_open_due ON leveret.tasks (due_at, id) INCLUDE (definition, rank) WHERE open AND due_at IS NOT NULL;
 CREATE INDEX tasks_assigned ON leveret.tasks (assignee) WHERE open AND assignee IS NOT NULL;
 CREATE INDEX tasks_closed ON leveret.tasks (closed_at, id) WHERE NOT open;
+CREATE INDEX tasks_closed_definition ON leveret.tasks (definition, closed_at, id) WHERE NOT open;
 CREATE INDEX tasks_closed_by ON leveret.tasks (completed_by, closed_at, id) WHERE NOT open AND completed_by IS NOT NULL;
 CREATE INDEX tasks_instance ON leveret.tasks (instance_id, bookmark);
 
@@ -81,7 +82,7 @@ COMMENT ON COLUMN leveret.task_candidates.candidate IS 'user:<name> or group:<na
 CREATE INDEX task_candidates_inbox ON leveret.task_candidates (candidate, rank, opened_at, task_id);
 CREATE INDEX task_candidates_definition
     ON leveret.task_candidates (candidate, definition, rank, opened_at, task_id);
-CREATE INDEX task_candidates_due ON leveret.task_candidates (candidate, due_at, task_id) INCLUDE (definition, priority)
+CREATE INDEX task_candidates_due ON leveret.task_candidates (candidate, due_at, task_id) INCLUDE (definition, rank)
     WHERE due_at IS NOT NULL;
 
 CREATE SEQUENCE leveret.task_turn;

@@ -172,6 +172,24 @@ fn a_task_that_is_late_closes_and_says_so() {
 }
 
 #[test]
+fn what_was_decided_stays_decided_when_its_output_fails() {
+    let mut scenario = scenario(
+        "
+variables: { n: null }
+activities:
+  - { id: a, task: { candidates: { users: [ann] }, decisions: [good] }, output: { n: result.decision + 1 } }
+",
+    );
+    started(&mut scenario);
+    scenario.complete("ann", Some("good"), Value::Null).unwrap();
+    assert_eq!((scenario.status(), scenario.error().unwrap().code.as_str()), (Some(Status::Suspended), "expression"));
+    assert!(matches!(refusal(scenario.complete("ann", Some("good"), Value::Null)), TaskRefusal::Closed(_)));
+    scenario.retry().unwrap();
+    let done = scenario.history().iter().filter(|entry| entry.kind.name() == "TaskCompleted").count();
+    assert_eq!((done, scenario.status()), (1, Some(Status::Suspended)), "the output is tried again, the task is not");
+}
+
+#[test]
 fn a_cancelled_instance_closes_its_task() {
     let mut scenario = open();
     scenario.cancel("no longer wanted").unwrap();

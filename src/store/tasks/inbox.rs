@@ -32,7 +32,7 @@ pub struct Filter {
     pub instance: Option<InstanceId>,
     /// Of at least this priority.
     pub priority: Option<i16>,
-    /// Due before this moment.
+    /// Due before this moment; they then come in the order of their due dates.
     pub due_before: Option<Timestamp>,
     /// In this order, of open ones.
     pub order: Order,
@@ -40,6 +40,13 @@ pub struct Filter {
     pub after: Option<After>,
     /// At most so many.
     pub limit: i64,
+}
+
+impl Filter {
+    /// The order that is kept: what is due before a moment is a range of the index by due dates, and of no other.
+    pub(super) fn order(&self) -> Order {
+        if self.due_before.is_some() { Order::Due } else { self.order }
+    }
 }
 
 /// The order of open tasks. Closed ones come newest first.
@@ -212,7 +219,7 @@ pub async fn explain(conn: &mut Connection, filter: &Filter) -> Result<String, E
 impl Row {
     /// The place to go on from after this one.
     pub fn place(&self, filter: &Filter) -> After {
-        match (filter.closed, filter.order) {
+        match (filter.closed, filter.order()) {
             (true, _) => After { priority: None, at: self.closed_at.unwrap_or(self.opened_at), id: self.id },
             (false, Order::Due) => After { priority: None, at: self.due_at.unwrap_or(self.opened_at), id: self.id },
             (false, Order::Priority) => After { priority: Some(self.priority), at: self.opened_at, id: self.id },

@@ -52,7 +52,7 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn order(&self) -> &'static str {
-        match (self.source(), self.filter.order) {
+        match (self.source(), self.filter.order()) {
             (Source::Closed, _) => "at DESC, id DESC",
             (Source::Open | Source::Offered, Order::Due) => "at, id",
             (Source::Open | Source::Offered, Order::Priority) => "rank, at, id",
@@ -67,7 +67,7 @@ impl<'a> Page<'a> {
                 out.push_sql("SELECT DISTINCT found.rank, found.at, found.id FROM unnest(");
                 out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
                 out.push_sql(") AS mine (candidate) CROSS JOIN LATERAL (SELECT c.rank, ");
-                out.push_sql(if self.filter.order == Order::Due { "c.due_at" } else { "c.opened_at" });
+                out.push_sql(if self.filter.order() == Order::Due { "c.due_at" } else { "c.opened_at" });
                 out.push_sql(
                     " AS at, c.task_id AS id FROM leveret.task_candidates AS c JOIN leveret.tasks AS t ON t.id = c.task_id \
                      WHERE c.candidate = mine.candidate AND t.open AND NOT (",
@@ -84,7 +84,7 @@ impl<'a> Page<'a> {
                 out.push_sql(") AS found");
             }
             Source::Open | Source::Closed => {
-                let at = match (self.source(), self.filter.order) {
+                let at = match (self.source(), self.filter.order()) {
                     (Source::Closed, _) => "closed_at",
                     (Source::Open | Source::Offered, Order::Due) => "due_at",
                     (Source::Open | Source::Offered, Order::Priority) => "opened_at",
@@ -107,7 +107,7 @@ impl<'a> Page<'a> {
     }
 
     fn ordered(&self, out: &mut AstPass<'_, '_, Pg>, table: &str, id: &str) {
-        match self.filter.order {
+        match self.filter.order() {
             Order::Priority => out.push_sql(&format!("{table}.rank, {table}.opened_at, {table}.{id}")),
             Order::Due => out.push_sql(&format!("{table}.due_at, {table}.{id}")),
         }
@@ -130,11 +130,11 @@ impl<'a> Page<'a> {
             out.push_sql(&format!(" AND {table}.due_at < "));
             out.push_bind_param::<Timestamptz, _>(due_before)?;
         }
-        if self.filter.order == Order::Due && !self.filter.closed {
+        if self.filter.order() == Order::Due && !self.filter.closed {
             out.push_sql(&format!(" AND {table}.due_at IS NOT NULL"));
         }
         let Some((rank, at, last)) = &self.after else { return Ok(()) };
-        match (self.filter.closed, self.filter.order) {
+        match (self.filter.closed, self.filter.order()) {
             (true, _) => out.push_sql(" AND (t.closed_at, t.id) < ("),
             (false, Order::Due) => out.push_sql(&format!(" AND ({table}.due_at, {table}.{id}) > (")),
             (false, Order::Priority) => {
