@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
-use crate::contract::{BODY_MAX, Message, Start, Target};
+use crate::contract::{BODY_MAX, Message, Start, Target, TaskComplete};
 use crate::resilience::clock::Clock;
 
 /// The broker must answer within this.
@@ -116,6 +116,14 @@ impl Client {
     /// If the broker did not confirm.
     pub async fn retry(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("retry", "instance", message_id, target).await
+    }
+
+    /// Does a task, or casts a vote.
+    ///
+    /// # Errors
+    /// If the broker did not confirm; whether it is accepted is told by the events or the answer.
+    pub async fn complete(&self, message_id: &str, task: &TaskComplete) -> Result<(), Error> {
+        self.send("task.complete", "task", message_id, task).await
     }
 
     /// Closes the connection in order.

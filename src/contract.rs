@@ -29,6 +29,12 @@ pub enum Command {
     Continue(Continue),
     /// `fire`: a timer's hint, written by Leveret itself.
     Fire(Fire),
+    /// `task.complete`
+    TaskComplete(TaskComplete),
+    /// `task.claim`
+    TaskClaim(TaskClaim),
+    /// `task.release`
+    TaskRelease(TaskRelease),
 }
 
 impl Command {
@@ -41,6 +47,9 @@ impl Command {
             Command::Retry(_) => "retry",
             Command::Continue(_) => "continue",
             Command::Fire(_) => "fire",
+            Command::TaskComplete(_) => "task.complete",
+            Command::TaskClaim(_) => "task.claim",
+            Command::TaskRelease(_) => "task.release",
         }
     }
 }
@@ -133,6 +142,54 @@ pub struct Fire {
     pub bookmark: i64,
     /// When it is due by the database's clock.
     pub due_at: Timestamp,
+}
+
+/// Do a task, or cast a vote.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskComplete {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who does it.
+    pub user: String,
+    /// The groups they belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The revision of the task they have seen; without it that is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// One of the task's decisions; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// What was filled in.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub form: Value,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// Take a task to oneself for a while.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskClaim {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who takes it.
+    pub user: String,
+    /// The groups they belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Seconds it is to last; `tasks.lease_for` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<u32>,
+}
+
+/// Give a task back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskRelease {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who gives it back.
+    pub user: String,
 }
 
 /// Who sent a message from outside, and which one it is: a repetition is known by this pair.

@@ -6,6 +6,7 @@ mod origin;
 mod rows;
 mod start;
 mod steer;
+mod tasks;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ pub use origin::{Answer, Letter, Origin, answer_again, bury};
 pub(crate) use rows::step_command;
 pub use start::{Started, start};
 pub use steer::{Steer, Steered, crash, fire, give_up, steer};
+pub use tasks::{Tasked, task, task_next};
 
 use crate::app::App;
 use crate::contract;
@@ -77,6 +79,9 @@ pub enum Error {
     /// What the command names does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// The task cannot be acted upon like this.
+    #[error(transparent)]
+    Task(engine::TaskRefusal),
     /// The same message id came with another body.
     #[error("message `{0}` was received before with another body; a new command needs a new message id")]
     Reused(String),
@@ -111,6 +116,9 @@ pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow)
         // Boxed, so that the plain step, the hot path, is not as large as its rarer sisters.
         Need::Handler(call) => Box::pin(handler::run(app, at, call, sequence, follow)).await,
         Need::Messages(wanted) => Box::pin(correlate::receive(app, at, command, &wanted, follow)).await,
+        Need::Standing(asked) => Box::pin(tasks::open(app, at, command, &asked, follow)).await,
+        // Only commands of people and timers need one, and they are decided under the lock.
+        Need::Task(_) => Ok(Moved::Refused(Refusal::Missing)),
         Need::Nothing => match engine::step(&definition, instance, command, Facts::default(), &context) {
             Ok(step) => write_plain(app, instance, step, at.now, follow).await,
             Err(refusal) => Ok(Moved::Refused(refusal)),
@@ -163,7 +171,11 @@ async fn write_locked(
     app.clock.observe(loaded.now);
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
     let context = app.context(loaded.now);
-    let step = match engine::step(&definition, &loaded.instance, command, Facts::default(), &context) {
+    let facts = match engine::needs(&definition, &loaded.instance, &command, &context) {
+        Need::Task(id) => Facts { task: store::tasks::lock(&mut transaction, id).await?, ..Facts::default() },
+        Need::Nothing | Need::Handler(_) | Need::Messages(_) | Need::Standing(_) => Facts::default(),
+    };
+    let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) => step,
         Err(refusal) => {
             transaction.rollback().await;

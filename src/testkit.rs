@@ -49,6 +49,7 @@ use crate::engine::{
 };
 
 mod memory;
+mod people;
 mod seen;
 
 use memory::Memory;
@@ -70,6 +71,9 @@ pub enum Error {
     /// The definition asks for a handler the scenario was not given.
     #[error("no handler is registered as `{0}`")]
     NoHandler(String),
+    /// There was no task yet.
+    #[error("there was no task yet")]
+    NoTask,
     /// It took too many steps without a wait.
     #[error("the instance still moves after {DRIVE_MAX} steps")]
     Endless,
@@ -314,15 +318,18 @@ impl Scenario {
         match need {
             Need::Nothing => Ok(Facts::default()),
             Need::Handler(call) => match self.handlers.get_mut(&call.handler) {
-                Some(handler) => Ok(Facts { handler: Some(handler(&call)), messages: Vec::new() }),
+                Some(handler) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
                 None => Err(Error::NoHandler(call.handler)),
             },
             Need::Messages(addresses) => {
                 let wanted = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
                 };
-                Ok(Facts { handler: None, messages: self.memory.kept.values().filter(wanted).cloned().collect() })
+                let messages = self.memory.kept.values().filter(wanted).cloned().collect();
+                Ok(Facts { messages, ..Facts::default() })
             }
+            Need::Task(id) => Ok(Facts { task: self.memory.tasks.get(&id).cloned(), ..Facts::default() }),
+            Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
         }
     }
 }

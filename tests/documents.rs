@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
-use leveret::contract::{Message, Start, Target};
+use leveret::contract::{Message, Start, Target, TaskClaim, TaskComplete, TaskRelease};
 use leveret::definition::expression::{Expression, Scope};
 use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 7] = [
     "docs/protocol.md",
     "docs/operations.md",
     "docs/expressions-conformance.md",
+    "docs/waiting.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.
@@ -184,6 +185,9 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Message>("message");
     understood::<Target>("cancel");
     understood::<Target>("retry");
+    understood::<TaskComplete>("task.complete");
+    understood::<TaskClaim>("task.claim");
+    understood::<TaskRelease>("task.release");
     understood::<leveret::contract::CloudEvent>("event");
 }
 

@@ -206,7 +206,10 @@ fn describe(view: &InstanceView) {
             (Some(name), _, _) => format!("message `{name}` for key `{}`", wait.key.as_deref().unwrap_or_default()),
             (None, Some(due_at), _) => format!("{} due {}", wait.kind, output::moment(due_at)),
             (None, None, Some(failure)) => format!("a person: {failure}"),
-            (None, None, None) => wait.kind.clone(),
+            (None, None, None) => match wait.task {
+                Some(task) => format!("task {task}"),
+                None => wait.kind.clone(),
+            },
         };
         rows.push(vec!["waits for".into(), what]);
     }

@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod serve;
 mod settings;
+mod task;
 mod watch;
 
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ enum Noun {
     /// Send messages to waiting instances.
     #[command(subcommand)]
     Message(message::Verb),
+    /// Find, claim and do what waits for people.
+    #[command(subcommand)]
+    Task(task::Verb),
     /// Look at messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
@@ -120,6 +124,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,

@@ -6,6 +6,7 @@ mod check;
 pub mod codes;
 pub mod content;
 mod cursor;
+mod decisions;
 mod document;
 mod draft;
 pub mod expression;
@@ -21,6 +22,7 @@ mod render;
 mod retry;
 mod scalar;
 pub mod schema;
+mod task;
 #[cfg(test)]
 mod tests;
 mod work;

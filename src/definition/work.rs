@@ -18,7 +18,21 @@ const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"],
 const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events Leveret publishes itself under the definition's name.
-const OWN_EVENTS: [&str; 6] = ["started", "completed", "failed", "cancelled", "suspended", "resumed"];
+const OWN_EVENTS: [&str; 13] = [
+    "started",
+    "completed",
+    "failed",
+    "cancelled",
+    "suspended",
+    "resumed",
+    "task_opened",
+    "task_assigned",
+    "task_reminded",
+    "task_overdue",
+    "task_escalated",
+    "task_completed",
+    "task_closed",
+];
 
 impl Draft {
     /// The work under the key `kind`.
@@ -36,6 +50,7 @@ impl Draft {
                 Some(Work::Raise { code, message, data })
             }
             "end" => self.end(at, sees).map(Work::End),
+            "task" => self.task(at, sees),
             _ => None,
         }
     }

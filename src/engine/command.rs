@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::instance::{BranchId, Failure, InstanceId};
+use super::task::{Act, Assignment, Person, Task, TaskId, TaskRefusal};
 
 /// The birth of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,17 @@ pub enum Command {
         /// `worker.crash_max`.
         crash_max: u32,
     },
+    /// A person does something with a task.
+    Act {
+        /// The task's bookmark.
+        bookmark: i64,
+        /// Who.
+        person: Person,
+        /// The revision of the task that person has seen; none does not ask.
+        seen: Option<i64>,
+        /// What.
+        act: Act,
+    },
 }
 
 /// A message with name and key.
@@ -112,6 +124,10 @@ pub enum Need {
     Handler(HandlerCall),
     /// Kept messages of these names and keys, oldest first.
     Messages(Vec<(String, String)>),
+    /// A task, as it stands under its lock.
+    Task(TaskId),
+    /// How high each of these users stands, under the lock of that.
+    Standing(Assignment),
 }
 
 /// One run of a handler.
@@ -138,6 +154,10 @@ pub struct Facts {
     pub handler: Option<Result<Value, Failure>>,
     /// Kept messages, oldest first.
     pub messages: Vec<Message>,
+    /// The task.
+    pub task: Option<Task>,
+    /// By turns or by load; whoever is not named stands at 0.
+    pub standing: Option<Vec<(String, i64)>>,
 }
 
 /// Why a command changes nothing.
@@ -170,4 +190,7 @@ pub enum Refusal {
     /// The decision needs a fact that was not supplied: a defect of the caller.
     #[error("the decision needs a fact that was not supplied")]
     Missing,
+    /// The task cannot be acted upon like this.
+    #[error(transparent)]
+    Task(TaskRefusal),
 }

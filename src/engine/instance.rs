@@ -159,6 +159,9 @@ pub struct State {
     /// How many times each activity was begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub visits: BTreeMap<String, u32>,
+    /// Who completed each task activity last; null before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actors: BTreeMap<String, Option<String>>,
     /// The number the next bookmark gets, counted from 1.
     #[serde(default)]
     pub bookmarks: i64,
@@ -254,6 +257,27 @@ pub enum WaitOn {
         // A kept null is a result too: the work was done.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
+    },
+    /// A person, to do a task.
+    Task,
+    /// The moment a task should be done.
+    Due {
+        /// When that is.
+        due_at: Timestamp,
+    },
+    /// A reminder of a task.
+    Remind {
+        /// When it is due.
+        due_at: Timestamp,
+        /// Which one, counted from 0.
+        index: usize,
+    },
+    /// A task that is to be offered to more people.
+    Escalate {
+        /// When it is due.
+        due_at: Timestamp,
+        /// Position in the list.
+        index: usize,
     },
 }
 

@@ -15,6 +15,7 @@ mod needs;
 mod scope;
 mod start;
 mod step;
+mod task;
 mod turn;
 mod wait;
 
@@ -27,3 +28,4 @@ pub use instance::*;
 pub use needs::needs;
 pub use start::start;
 pub use step::step;
+pub use task::*;

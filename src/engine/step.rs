@@ -7,6 +7,7 @@ use crate::definition::Definition;
 use super::admit::{self, Stand, Timer};
 use super::fault::{Fault, Stop};
 use super::flow::Ending;
+use super::task::{self, Actor};
 use super::turn::Turn;
 use super::{Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn};
 
@@ -31,7 +32,7 @@ pub fn step(
         }
         Command::Fire { bookmark } => match admit::due(definition, instance, bookmark, context.now)? {
             Timer::Deadline => expire(turn("fire"), bookmark),
-            Timer::Wait(stand, on) => fire(turn(stand.activity.work.kind()), stand, bookmark, on),
+            Timer::Wait(stand, on) => fire(turn(stand.activity.work.kind()), stand, (bookmark, on), facts),
         },
         Command::Deliver { bookmark, message } => {
             let (stand, index) = admit::listening(definition, instance, bookmark)?;
@@ -62,6 +63,7 @@ pub fn step(
             let stand = admit::ready(definition, instance, branch, sequence)?;
             Ok(crash(turn("crash"), stand, crash_max))
         }
+        Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
     }
 }
 
@@ -78,8 +80,24 @@ fn proceed<'a>(mut turn: Turn<'a>, stand: Stand<'a>, facts: Facts) -> Result<Ste
     settle(turn, stand, outcome)
 }
 
-fn fire<'a>(mut turn: Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<Step, Refusal> {
-    turn.take_wait(stand, bookmark);
+fn fire<'a>(
+    mut turn: Turn<'a>,
+    stand: Stand<'a>,
+    (bookmark, on): (i64, WaitOn),
+    facts: Facts,
+) -> Result<Step, Refusal> {
+    match &on {
+        WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => {
+            let outcome = turn.fire_for_task(stand, bookmark, &on, facts.task);
+            return settle(turn, stand, outcome);
+        }
+        WaitOn::Timer { .. }
+        | WaitOn::Timeout { .. }
+        | WaitOn::Retry { .. }
+        | WaitOn::Message { .. }
+        | WaitOn::Intervention { .. }
+        | WaitOn::Task => turn.take_wait(stand, bookmark),
+    }
     match on {
         WaitOn::Timer { .. } => {
             turn.awaken(stand);
@@ -101,7 +119,12 @@ fn fire<'a>(mut turn: Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> 
             turn.record(EntryKind::TimerFired, stand, Value::Null);
             Ok(turn.done())
         }
-        WaitOn::Message { .. } | WaitOn::Intervention { .. } => Err(Refusal::Gone(bookmark)),
+        WaitOn::Message { .. }
+        | WaitOn::Intervention { .. }
+        | WaitOn::Task
+        | WaitOn::Due { .. }
+        | WaitOn::Remind { .. }
+        | WaitOn::Escalate { .. } => Err(Refusal::Gone(bookmark)),
     }
 }
 
@@ -181,7 +204,7 @@ fn crash<'a>(mut turn: Turn<'a>, stand: Stand<'a>, crash_max: u32) -> Step {
     turn.done()
 }
 
-fn settle<'a>(mut turn: Turn<'a>, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<Step, Refusal> {
+pub(super) fn settle<'a>(mut turn: Turn<'a>, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<Step, Refusal> {
     turn.catch_stop(stand, outcome)?;
     Ok(turn.done())
 }

@@ -4,6 +4,8 @@ mod commands;
 mod faults;
 mod flow;
 mod laws;
+mod tasks;
+mod votes;
 mod waits;
 
 use std::time::Duration;

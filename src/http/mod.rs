@@ -7,6 +7,7 @@ mod messages;
 mod operations;
 mod problem;
 mod request;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,17 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/instances/{id}/retry", post(instances::retry))
         .route("/messages", post(messages::send))
         .route("/dead-letters", get(operations::dead_letters))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/count", get(tasks::count))
+        .route("/tasks/claim-next", post(tasks::claim_next))
+        .route("/tasks/{id}", get(tasks::get))
+        .route("/tasks/{id}/claim", post(tasks::claim))
+        .route("/tasks/{id}/extend", post(tasks::extend))
+        .route("/tasks/{id}/release", post(tasks::release))
+        .route("/tasks/{id}/complete", post(tasks::complete))
+        .route("/tasks/{id}/reassign", post(tasks::reassign))
+        .route("/tasks/{id}/delegate", post(tasks::delegate))
+        .route("/tasks/{id}/draft", post(tasks::draft))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

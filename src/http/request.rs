@@ -76,7 +76,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
-        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no instance id", shorten(&text))))
+        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no id", shorten(&text))))
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "retry" => Command::Retry(body(delivery)?),
         "continue" => return internal(delivery, Command::Continue),
         "fire" => return internal(delivery, Command::Fire),
+        "task.complete" => Command::TaskComplete(body(delivery)?),
+        "task.claim" => Command::TaskClaim(body(delivery)?),
+        "task.release" => Command::TaskRelease(body(delivery)?),
         other => return Err(format!("`{}` is no command", shorten(other))),
     };
     check(&command)?;
@@ -86,8 +89,16 @@ fn check(command: &Command) -> Result<(), String> {
             vec![("definition", target.definition.as_ref()), ("key", target.key.as_ref())]
         }
         Command::Continue(_) | Command::Fire(_) => Vec::new(),
+        Command::TaskComplete(task) => people(&task.user, &task.groups),
+        Command::TaskClaim(task) => people(&task.user, &task.groups),
+        Command::TaskRelease(task) => people(&task.user, &[]),
     };
     texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| bounded(name, text))
+}
+
+fn people<'a>(user: &'a String, groups: &'a [String]) -> Vec<(&'static str, Option<&'a String>)> {
+    let groups = groups.iter().map(|group| ("groups", Some(group)));
+    [("user", Some(user))].into_iter().chain(groups).collect()
 }
 
 fn bounded(name: &str, text: &str) -> Result<(), String> {

@@ -5,6 +5,7 @@ mod bounce;
 mod command;
 pub mod relay;
 pub mod stride;
+mod tasks;
 pub mod timekeeper;
 pub mod undertaker;
 pub mod worker;

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::bounce;
 use super::command::{self, Received};
 use super::stride::{self, Held};
+use super::tasks;
 use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
 use crate::contract::{Command, Fire};
@@ -168,7 +169,7 @@ fn verdict(error: Error) -> Verdict {
             tracing::error!(%error, "a command cannot be handled");
             Verdict::Never(error.to_string())
         }
-        error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_)) => {
+        error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_) | Error::Task(_)) => {
             Verdict::Never(error.to_string())
         }
     }
@@ -203,6 +204,9 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
             // Fired before, perhaps by a worker that died right after: if its branch is ready, we drive it.
             Moved::Refused(_) => known(app, Some(InstanceId(fire.instance)), again).await,
         },
+        Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
+            tasks::carry_out(app, &received.command, origin()?, again).await
+        }
     }
 }
 
@@ -220,7 +224,7 @@ async fn steer(
 }
 
 /// A command that was handled before: its sender is told the same again, and may have missed it the first time.
-async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
+pub(super) async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
     step::answer_again(app, origin, &answer).await?;
     known(app, answer.instance, again).await
 }

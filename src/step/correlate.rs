@@ -37,7 +37,7 @@ pub(super) async fn receive(
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     bookmarks::lock_correlation(&mut transaction, wanted).await?;
     let messages = messages::kept(&mut transaction, wanted, KEPT_MAX).await?;
-    let facts = Facts { handler: None, messages };
+    let facts = Facts { messages, ..Facts::default() };
     match engine::step(&definition, instance, command, facts, &app.context(at.now)) {
         Ok(step) => write_guarded(app, transaction, (instance, step, at.now), None, follow).await,
         Err(refusal) => {

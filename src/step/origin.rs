@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Follow};
 use crate::app::App;
-use crate::engine::InstanceId;
+use crate::engine::{InstanceId, TaskId};
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
@@ -42,11 +42,14 @@ pub struct Answer {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The task it concerned, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
 }
 
 impl Answer {
     pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
-        Self { instance, outcome: outcome.into(), reason: None }
+        Self { instance, outcome: outcome.into(), reason: None, task: None }
     }
 }
 
@@ -151,7 +154,7 @@ pub struct Letter {
 /// # Errors
 /// As for any statement.
 pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
-    let answer = Answer { instance: None, outcome: "refused".into(), reason: Some(reason.into()) };
+    let answer = Answer { instance: None, outcome: "refused".into(), reason: Some(reason.into()), task: None };
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     if let Some(origin) = origin {
         let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);

@@ -61,6 +61,37 @@ pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64
     Ok(rows.into_iter().map(|row| row.late_ms).collect())
 }
 
+/// Open tasks of a definition that nobody acts upon, offered to users and to a group.
+///
+/// # Errors
+/// Those of the database.
+pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error> {
+    let generated = format!(
+        "INSERT INTO leveret.tasks (id, instance_id, bookmark, definition, activity, revision, open, title, data, labels, \
+           priority, users, groups, excluded, decisions, vote, ballots, opened_at)
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, 'others', 'a', 1, true, 'Task ' || n, 'null', '{{}}', n % 5, \
+           ARRAY['user' || n % 100], ARRAY['others'], '{{}}', '[]', false, '[]', now() - n * interval '1 second'
+         FROM generate_series(1, {count}) AS n;
+         INSERT INTO leveret.task_candidates (task_id, candidate, definition, priority, opened_at)
+         SELECT id, unnest(ARRAY['user:' || users[1], 'group:others']), definition, priority, opened_at
+         FROM leveret.tasks WHERE definition = 'others'"
+    );
+    Ok(conn.batch_execute(&generated).await?)
+}
+
+/// How many open tasks of a definition there are.
+///
+/// # Errors
+/// Those of the database.
+pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize, Error> {
+    use diesel::{ExpressionMethods, QueryDsl};
+    let open = super::schema::leveret::tasks::table
+        .filter(super::schema::leveret::tasks::open)
+        .filter(super::schema::leveret::tasks::definition.eq(definition));
+    let count: i64 = open.count().get_result(conn).await?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// Plans as a server that has been up for a while would have them, and no old pages to write meanwhile.
 ///
 /// # Errors

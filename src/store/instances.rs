@@ -136,6 +136,15 @@ pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
     row.map(|(row, now)| row.loaded(now.0)?.movable()).transpose()
 }
 
+/// Keeps everybody else from writing an instance until the transaction ends; false if somebody does so already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_try(conn: &mut Connection, id: InstanceId) -> Result<bool, Error> {
+    let row = instances::table.find(id.0).for_no_key_update().skip_locked().select(instances::id);
+    Ok(row.first::<Uuid>(conn).await.optional()?.is_some())
+}
+
 /// The live instance of a definition that has this business key.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ mod pool;
 mod schema;
 mod statement;
 pub mod stuck;
+pub mod tasks;
 mod transaction;
 pub mod views;
 pub mod write;

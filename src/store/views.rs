@@ -5,7 +5,7 @@ use super::{Connection, Error, bookmarks, dead_letters, definitions, history, in
 use crate::contract::api::{
     DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, Page, WaitView,
 };
-use crate::engine::{BookmarkKind, InstanceId};
+use crate::engine::{BookmarkKind, InstanceId, TaskId};
 
 /// Definitions of one answer.
 const DEFINITIONS_MAX: i64 = 1_000;
@@ -51,7 +51,17 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
             let (name, key) = row.message.unzip();
             let failure = (row.kind == BookmarkKind::Intervention).then_some(row.details);
             let kind = row.kind.name().to_owned();
-            WaitView { bookmark: row.number, kind, activity: row.activity, due_at: row.due_at, name, key, failure }
+            let task = (row.kind == BookmarkKind::Task).then(|| TaskId::of(id, row.number).0);
+            WaitView {
+                bookmark: row.number,
+                kind,
+                activity: row.activity,
+                due_at: row.due_at,
+                name,
+                key,
+                failure,
+                task,
+            }
         })
         .collect();
     let error = instance.error.as_ref().and_then(|error| serde_json::to_value(error).ok());

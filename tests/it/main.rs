@@ -15,5 +15,6 @@ mod sandbox;
 mod starvation;
 mod store;
 mod support;
+mod tasks;
 mod telemetry;
 mod verdicts;

@@ -7,6 +7,7 @@ mod idle;
 mod latency;
 mod load;
 mod report;
+mod tasks;
 mod timers;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle. All of them when left out.
+    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle, tasks. All of them when left out.
     workload: Option<String>,
     /// Seconds of each round of a throughput workload.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 
 /// What is measured against the floor, in turns.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 7] = ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle"];
+const WORKLOADS: [&str; 8] = ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks"];
 
 pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     if let Some(name) = &arguments.workload
@@ -66,6 +67,10 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
     if wanted("idle") {
         output::progress("idle: a process with nothing to do …");
         rows.push(idle::run(arena).await?);
+    }
+    if wanted("tasks") {
+        output::progress("tasks: 2,000 beside 100,000 open ones …");
+        rows.extend(tasks::run(arena).await?);
     }
     Ok(rows)
 }

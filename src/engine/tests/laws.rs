@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::{self, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn};
+use crate::engine::{
+    self, Act, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
+};
 use crate::testkit::Error;
 use proptest::prelude::*;
 
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
     "
 variables: { n: 0 }
 output: { n: '${ n }' }
@@ -31,6 +33,17 @@ activities:
   - { id: again, when: activity.visit < 4, raise: { code: odd } }
   - { id: choose, switch: [{ when: instance.key == 'k-1', to: work }, { to: exit }] }
   - { id: work, run: { handler: fail, input: { code: timeout } } }
+",
+    "
+activities:
+  - id: ask
+    task: { candidates: { users: [yes] }, decisions: [go, stop], remind: 3s, due: 4s, escalate: { after: 6s, candidates: { users: [no] } } }
+    timeout: 20s
+    on_timeout: ask
+    next: { go: ask, stop: board }
+  - id: board
+    task: { candidates: { users: [yes, no] }, decisions: [go, stop], vote: [{ decide: go, when: votes.go > 1 }] }
+    on_error: [{ code: task.undecided, to: ask }]
 ",
     "
 activities:
@@ -93,6 +106,7 @@ enum Happens {
     Retry,
     Cancel,
     Crash,
+    Act { user: &'static str, what: u8 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -106,6 +120,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Retry),
         1 => Just(Happens::Cancel),
         1 => Just(Happens::Crash),
+        6 => (prop_oneof![Just("yes"), Just("no")], 0u8..6).prop_map(|(user, what)| Happens::Act { user, what }),
     ]
 }
 
@@ -122,8 +137,20 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Retry => Command::Retry { by: None, reason: None },
         Happens::Cancel => Command::Cancel { by: None, reason: None },
         Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
-        Happens::Sent { .. } | Happens::Time(_) => return None,
+        Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
     })
+}
+
+fn act(what: u8) -> Act {
+    let decide = |name: &str| Act::Complete { decision: Some(name.into()), form: Value::Null, comment: None };
+    match what {
+        0 => Act::Claim { lease_for: seconds(5) },
+        1 => Act::Release,
+        2 => Act::Reassign { to: Some("no".into()), comment: None },
+        3 => Act::Delegate { to: "no".into(), comment: None },
+        4 => decide("go"),
+        _ => decide("stop"),
+    }
 }
 
 /// Whether a command that was taken must be refused when it comes again.
@@ -131,7 +158,7 @@ fn once(command: &Command) -> bool {
     match command {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
-        Command::Retry { .. } | Command::Crash { .. } => false,
+        Command::Retry { .. } | Command::Crash { .. } | Command::Act { .. } => false,
     }
 }
 
@@ -158,8 +185,9 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
     };
     let decide = || {
         let facts = match engine::needs(definition, instance, command, &context) {
-            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), messages: Vec::new() },
-            Need::Messages(_) => Facts { handler: None, messages: scenario.kept().cloned().collect() },
+            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), ..Facts::default() },
+            Need::Messages(_) => Facts { messages: scenario.kept().cloned().collect(), ..Facts::default() },
+            Need::Task(_) | Need::Standing(_) => Facts::default(),
             Need::Nothing => Facts::default(),
         };
         engine::step(definition, instance, command.clone(), facts, &context)
@@ -180,6 +208,11 @@ proptest! {
             match (&what, command(&what, &before)) {
                 (Happens::Time(count), _) => scenario.pass(seconds(*count)).unwrap(),
                 (Happens::Sent { name, n }, _) => scenario.keep(name, "k-1", json!({ "n": n })),
+                (Happens::Act { user, what }, _) => match scenario.act(user, act(*what)) {
+                    Ok(()) | Err(Error::NoTask) => {}
+                    Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
+                    Err(other) => prop_assert!(false, "{}", other),
+                },
                 (_, None) => {}
                 (_, Some(command)) => {
                     prop_assert!(same_again(&definition, &scenario, &command));
