@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod serve;
 mod settings;
+mod timer;
 mod watch;
 
 use std::path::PathBuf;
@@ -56,9 +57,15 @@ enum Noun {
     /// Start, watch and steer instances.
     #[command(subcommand)]
     Instance(instance::Verb),
-    /// Send messages to waiting instances.
+    /// Send messages to waiting instances, and see what is kept.
     #[command(subcommand)]
     Message(message::Verb),
+    /// See open timers, and put them off.
+    #[command(subcommand)]
+    Timer(timer::Verb),
+    /// See what waits for a person after a failure, or because one asked for it.
+    #[command(subcommand)]
+    Incident(timer::IncidentVerb),
     /// Look at messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
@@ -87,7 +94,7 @@ pub fn run(handlers: Handlers) -> ExitCode {
     }
 }
 
-/// Prints what happens to an instance as it is committed, until it has ended; says whether it completed.
+/// Prints what happens to an instance as it is committed, until it has ended or is suspended; says whether it completed.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -120,6 +127,8 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,

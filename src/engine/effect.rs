@@ -66,6 +66,9 @@ pub enum EntryKind {
     IncidentOpened,
     IncidentRetried,
     WorkerCrashed,
+    InstanceSuspended,
+    InstanceResumed,
+    TimerRescheduled,
 }
 
 impl EntryKind {
@@ -88,6 +91,9 @@ impl EntryKind {
             EntryKind::IncidentOpened => "IncidentOpened",
             EntryKind::IncidentRetried => "IncidentRetried",
             EntryKind::WorkerCrashed => "WorkerCrashed",
+            EntryKind::InstanceSuspended => "InstanceSuspended",
+            EntryKind::InstanceResumed => "InstanceResumed",
+            EntryKind::TimerRescheduled => "TimerRescheduled",
         }
     }
 }
@@ -108,7 +114,7 @@ pub struct Event {
 pub struct Bookmark {
     /// Its number inside the instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout.
+    /// The branch that waits; none for the instance's own timeout and for a suspension by hand.
     pub branch: Option<BranchId>,
     /// The activity it waits at.
     pub activity: Option<String>,
@@ -129,7 +135,7 @@ pub enum BookmarkKind {
     Timer,
     /// A message of a name and key.
     Message,
-    /// A person, after a failure.
+    /// A person: after a failure, or because one asked for it.
     Intervention,
 }
 

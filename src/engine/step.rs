@@ -7,6 +7,7 @@ use crate::definition::Definition;
 use super::admit::{self, Stand, Timer};
 use super::fault::{Fault, Stop};
 use super::flow::Ending;
+use super::intervene::replay;
 use super::turn::Turn;
 use super::{Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn};
 
@@ -30,8 +31,16 @@ pub fn step(
             proceed(turn(stand.activity.work.kind()), stand, facts)
         }
         Command::Fire { bookmark } => match admit::due(definition, instance, bookmark, context.now)? {
-            Timer::Deadline => expire(turn("fire"), bookmark),
-            Timer::Wait(stand, on) => fire(turn(stand.activity.work.kind()), stand, bookmark, on),
+            Timer::Deadline => {
+                let mut turn = turn("fire");
+                expire(&mut turn, bookmark)?;
+                Ok(turn.done())
+            }
+            Timer::Wait(stand, on) => {
+                let mut turn = turn(stand.activity.work.kind());
+                fire(&mut turn, stand, bookmark, on)?;
+                Ok(turn.done())
+            }
         },
         Command::Deliver { bookmark, message } => {
             let (stand, index) = admit::listening(definition, instance, bookmark)?;
@@ -39,18 +48,21 @@ pub fn step(
             if !turn.fits(stand, index, &message) {
                 return Err(Refusal::NotMatching);
             }
-            turn.take_wait(stand, bookmark);
-            deliver(turn, stand, message)
+            deliver(&mut turn, stand, bookmark, message)?;
+            Ok(turn.done())
         }
         Command::Retry { by, reason } => {
             admit::alive(instance)?;
             let failed = incidents(instance);
             if failed.is_empty() {
-                return Err(Refusal::NoIncident);
+                let by_hand = instance.state.suspension.is_some();
+                return Err(if by_hand { Refusal::ByHand } else { Refusal::NoIncident });
             }
             let mut turn = turn("retry");
             turn.resume(by, reason);
-            retry(turn, failed)
+            retry(&mut turn, failed)?;
+            replay(&mut turn, facts.missed)?;
+            Ok(turn.done())
         }
         Command::Cancel { by, reason } => {
             admit::alive(instance)?;
@@ -61,6 +73,27 @@ pub fn step(
         Command::Crash { branch, sequence, crash_max } => {
             let stand = admit::ready(definition, instance, branch, sequence)?;
             Ok(crash(turn("crash"), stand, crash_max))
+        }
+        Command::Suspend { by, reason } => {
+            admit::alive(instance)?;
+            admit::moving(instance).map_err(|_| Refusal::AlreadySuspended)?;
+            let mut turn = turn("suspend");
+            turn.suspend(by, reason);
+            Ok(turn.done())
+        }
+        Command::Resume { by, reason } => {
+            admit::alive(instance)?;
+            let mut turn = turn("resume");
+            turn.release(by, reason)?;
+            replay(&mut turn, facts.missed)?;
+            Ok(turn.done())
+        }
+        Command::Reschedule { bookmark, due, by, reason } => {
+            admit::alive(instance)?;
+            admit::moving(instance)?;
+            let mut turn = turn("reschedule");
+            turn.reschedule(bookmark, due, (by, reason))?;
+            Ok(turn.done())
         }
     }
 }
@@ -78,35 +111,35 @@ fn proceed<'a>(mut turn: Turn<'a>, stand: Stand<'a>, facts: Facts) -> Result<Ste
     settle(turn, stand, outcome)
 }
 
-fn fire<'a>(mut turn: Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<Step, Refusal> {
+pub(super) fn fire<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<(), Refusal> {
     turn.take_wait(stand, bookmark);
     match on {
         WaitOn::Timer { .. } => {
             turn.awaken(stand);
             turn.record(EntryKind::TimerFired, stand, Value::Null);
             let outcome = turn.complete(stand, Value::Null, None);
-            settle(turn, stand, outcome)
+            turn.catch_stop(stand, outcome)
         }
         WaitOn::Timeout { .. } => {
             turn.awaken(stand);
             turn.record(EntryKind::WaitTimedOut, stand, Value::Null);
             let failure = Failure::new("timeout", format!("`{}` waited longer than its timeout", stand.activity.id));
             turn.handle(stand, failure.into());
-            Ok(turn.done())
+            Ok(())
         }
         // The attempt was raised when the pause began; the next step makes it. A pause is no wait of the author's,
         // so the steps go on being counted.
         WaitOn::Retry { .. } => {
             turn.advance(stand);
             turn.record(EntryKind::TimerFired, stand, Value::Null);
-            Ok(turn.done())
+            Ok(())
         }
         WaitOn::Message { .. } | WaitOn::Intervention { .. } => Err(Refusal::Gone(bookmark)),
     }
 }
 
 /// The instance's own timeout: whatever it waits for is no longer waited for.
-fn expire(mut turn: Turn<'_>, bookmark: i64) -> Result<Step, Refusal> {
+pub(super) fn expire(turn: &mut Turn<'_>, bookmark: i64) -> Result<(), Refusal> {
     turn.instance.state.deadline = None;
     turn.push(Effect::Consume(bookmark));
     for at in 0..turn.instance.state.branches.len() {
@@ -118,16 +151,22 @@ fn expire(mut turn: Turn<'_>, bookmark: i64) -> Result<Step, Refusal> {
     turn.awaken(stand);
     turn.record_whole(EntryKind::WaitTimedOut, Value::Null);
     turn.handle_expiry(stand, Failure::new("timeout", "the instance took longer than its timeout"));
-    Ok(turn.done())
+    Ok(())
 }
 
-fn deliver<'a>(mut turn: Turn<'a>, stand: Stand<'a>, message: Message) -> Result<Step, Refusal> {
+pub(super) fn deliver<'a>(
+    turn: &mut Turn<'a>,
+    stand: Stand<'a>,
+    bookmark: i64,
+    message: Message,
+) -> Result<(), Refusal> {
+    turn.take_wait(stand, bookmark);
     turn.awaken(stand);
     let outcome = turn.received(stand, message);
-    settle(turn, stand, outcome)
+    turn.catch_stop(stand, outcome)
 }
 
-fn retry(mut turn: Turn<'_>, failed: Vec<Incident>) -> Result<Step, Refusal> {
+fn retry(turn: &mut Turn<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
     for Incident { at, bookmark, result } in failed {
         let stand = admit::stand(turn.definition, &turn.instance, at)?;
         turn.take_wait(stand, bookmark);
@@ -144,7 +183,7 @@ fn retry(mut turn: Turn<'_>, failed: Vec<Incident>) -> Result<Step, Refusal> {
             }
         }
     }
-    Ok(turn.done())
+    Ok(())
 }
 
 /// A branch that waits for a person.

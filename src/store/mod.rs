@@ -21,6 +21,7 @@ mod statement;
 pub mod stuck;
 mod transaction;
 pub mod views;
+pub mod waits;
 pub mod write;
 
 pub use error::{Error, describe};

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::{Bookmark, Effect, Entry, Event, Instance, Message, Phase, State, Step, Wait};
+use jiff::Timestamp;
+
+use crate::engine::{Bookmark, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Wait};
 
 use super::Error;
 
@@ -14,14 +16,29 @@ pub(super) struct Memory {
     pub(super) kept: BTreeMap<i64, Message>,
     pub(super) history: Vec<Entry>,
     pub(super) events: Vec<Event>,
+    kept_at: BTreeMap<i64, Timestamp>,
     kept_count: i64,
 }
 
 impl Memory {
     /// Keeps a message nobody waits for yet.
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(super) fn keep(&mut self, message: Message, now: Timestamp) {
         self.kept_count += 1;
+        self.kept_at.insert(self.kept_count, now);
         self.kept.insert(self.kept_count, Message { kept: Some(self.kept_count), ..message });
+    }
+
+    /// Kept messages that open waits would take, oldest first.
+    pub(super) fn missed(&self) -> Vec<Missed> {
+        let mut missed = Vec::new();
+        for (number, message) in &self.kept {
+            let address = Some((message.name.clone(), message.key.clone()));
+            for wait in self.open.values().filter(|wait| wait.message == address) {
+                let at = self.kept_at.get(number).copied().unwrap_or_default();
+                missed.push(Missed { bookmark: wait.number, at, message: message.clone() });
+            }
+        }
+        missed
     }
 
     /// Writes a step, with the guards a database has.
@@ -56,7 +73,8 @@ impl Memory {
 /// The bookmarks an instance waits for, as it knows them itself.
 fn known(instance: &Instance) -> BTreeSet<i64> {
     let waits = waits(instance);
-    waits.map(|wait| wait.bookmark).chain(instance.state.deadline.as_ref().map(|deadline| deadline.bookmark)).collect()
+    let whole = instance.state.deadline.as_ref().map(|deadline| deadline.bookmark).into_iter();
+    waits.map(|wait| wait.bookmark).chain(whole).chain(instance.state.suspension).collect()
 }
 
 fn guard(holds: bool, rule: &str, number: i64) -> Result<(), Error> {

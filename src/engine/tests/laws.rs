@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::{self, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn};
+use crate::engine::{
+    self, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
+};
 use crate::testkit::Error;
 use proptest::prelude::*;
 
@@ -40,7 +42,7 @@ activities:
 
 /// Whether an instance is in a state that the protocol knows.
 fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
-    let State { branches, bookmarks, deadline, .. } = &instance.state;
+    let State { branches, bookmarks, deadline, suspension, .. } = &instance.state;
     let ended = instance.status.has_ended();
     let waits: Vec<&Wait> = branches
         .iter()
@@ -49,16 +51,16 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
             Phase::Waiting(waits) => waits.as_slice(),
         })
         .collect();
-    let numbers: Vec<i64> =
-        waits.iter().map(|wait| wait.bookmark).chain(deadline.iter().map(|deadline| deadline.bookmark)).collect();
+    let whole = deadline.iter().map(|deadline| deadline.bookmark).chain(*suspension);
+    let numbers: Vec<i64> = waits.iter().map(|wait| wait.bookmark).chain(whole).collect();
     let unique: BTreeSet<&i64> = numbers.iter().collect();
-    let suspended = waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
+    let suspended = suspension.is_some() || waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
     let stored = serde_json::to_value(&instance.state).map_err(|error| error.to_string())?;
     let read: State = serde_json::from_value(stored).map_err(|error| error.to_string())?;
     let rules = [
         (ended == branches.is_empty(), "branches live as long as the instance"),
         (ended == instance.ended_at.is_some(), "an end has a moment"),
-        (!ended || deadline.is_none(), "nothing is waited for after the end"),
+        (!ended || (deadline.is_none() && suspension.is_none()), "nothing is waited for after the end"),
         ((instance.status == Status::Completed) == instance.output.is_some(), "completed with an output"),
         ((instance.status == Status::Failed) == instance.error.is_some(), "failed with an error"),
         ((instance.status == Status::Suspended) == suspended, "suspended with an incident"),
@@ -93,6 +95,9 @@ enum Happens {
     Retry,
     Cancel,
     Crash,
+    Suspend,
+    Resume,
+    Reschedule { bookmark: i64, by: i64 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -106,6 +111,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Retry),
         1 => Just(Happens::Cancel),
         1 => Just(Happens::Crash),
+        2 => Just(Happens::Suspend),
+        3 => Just(Happens::Resume),
+        2 => (0i64..12, -5i64..20).prop_map(|(bookmark, by)| Happens::Reschedule { bookmark, by }),
     ]
 }
 
@@ -122,6 +130,12 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Retry => Command::Retry { by: None, reason: None },
         Happens::Cancel => Command::Cancel { by: None, reason: None },
         Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
+        Happens::Suspend => Command::Suspend { by: None, reason: None },
+        Happens::Resume => Command::Resume { by: None, reason: None },
+        Happens::Reschedule { bookmark, by } => {
+            let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
+            Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
+        }
         Happens::Sent { .. } | Happens::Time(_) => return None,
     })
 }
@@ -130,6 +144,7 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
 fn once(command: &Command) -> bool {
     match command {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
+        Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Retry { .. } | Command::Crash { .. } => false,
     }
@@ -158,8 +173,8 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
     };
     let decide = || {
         let facts = match engine::needs(definition, instance, command, &context) {
-            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), messages: Vec::new() },
-            Need::Messages(_) => Facts { handler: None, messages: scenario.kept().cloned().collect() },
+            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), ..Facts::default() },
+            Need::Messages(_) => Facts { messages: scenario.kept().cloned().collect(), ..Facts::default() },
             Need::Nothing => Facts::default(),
         };
         engine::step(definition, instance, command.clone(), facts, &context)
