@@ -34,14 +34,13 @@ pub(super) enum Verb {
 }
 
 #[derive(Args)]
-#[group(id = "due", required = true, multiple = false, args = ["at", "after"])]
 pub(super) struct Rescheduling {
     /// The instance.
     instance: Uuid,
     /// The timer's number, as `timer list` shows it.
     bookmark: i64,
     /// When it will be due, as in 2026-01-31T09:00:00Z; one that has passed is now.
-    #[arg(long, value_name = "MOMENT")]
+    #[arg(long, value_name = "MOMENT", required_unless_present = "after", conflicts_with = "after")]
     at: Option<Timestamp>,
     /// Or so long from now, as in 2h.
     #[arg(long, value_name = "DURATION")]

@@ -17,3 +17,4 @@ mod store;
 mod support;
 mod telemetry;
 mod verdicts;
+mod waits;
