@@ -7,14 +7,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
-use leveret::contract::{Message, Start, Target};
+use leveret::contract::{Message, Reschedule, Start, Target};
 use leveret::definition::expression::{Expression, Scope};
 use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/language.md", "docs/protocol.md", "docs/operations.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/language.md",
+    "docs/protocol.md",
+    "docs/operations.md",
+    "docs/waiting.md",
+];
 
 /// What an activity shown by itself may read, and where it may lead.
 const BEFORE_A_FRAGMENT: &str = "\
@@ -145,6 +152,9 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Message>("message");
     understood::<Target>("cancel");
     understood::<Target>("retry");
+    understood::<Target>("suspend");
+    understood::<Target>("resume");
+    understood::<Reschedule>("timer.reschedule");
     understood::<leveret::contract::CloudEvent>("event");
 }
 
