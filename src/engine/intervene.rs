@@ -8,12 +8,46 @@ use super::fault::on_behalf;
 use super::step::{deliver, expire, fire};
 use super::turn::Turn;
 use super::{
-    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Missed, Phase, Refusal, Status, WaitOn, assign, scope,
+    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Missed, Phase, Refusal, Status, Step, WaitOn, assign,
+    scope,
 };
+
+/// Suspends an instance that moves.
+pub(super) fn suspend(mut turn: Turn<'_>, by: Option<String>, reason: Option<String>) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    admit::moving(&turn.instance).map_err(|_| Refusal::AlreadySuspended)?;
+    turn.suspend(by, reason);
+    Ok(turn.done())
+}
+
+/// Lets one go on that was suspended by hand, with what it missed.
+pub(super) fn resume(
+    mut turn: Turn<'_>,
+    (by, reason): (Option<String>, Option<String>),
+    missed: Vec<Missed>,
+) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    turn.release(by, reason)?;
+    replay(&mut turn, missed)?;
+    Ok(turn.done())
+}
+
+/// Lets an open timer be due at another moment.
+pub(super) fn reschedule(
+    mut turn: Turn<'_>,
+    bookmark: i64,
+    due: Due,
+    whose: (Option<String>, Option<String>),
+) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    admit::moving(&turn.instance)?;
+    turn.reschedule(bookmark, due, whose)?;
+    Ok(turn.done())
+}
 
 impl Turn<'_> {
     /// Lets the instance stand still. What it waits for stays open.
-    pub(super) fn suspend(&mut self, by: Option<String>, reason: Option<String>) {
+    fn suspend(&mut self, by: Option<String>, reason: Option<String>) {
         self.instance.status = Status::Suspended;
         let told = on_behalf(by, reason);
         let details = assign::details(told.clone());
@@ -32,7 +66,7 @@ impl Turn<'_> {
     }
 
     /// Lets an instance move again that was suspended by hand.
-    pub(super) fn release(&mut self, by: Option<String>, reason: Option<String>) -> Result<(), Refusal> {
+    fn release(&mut self, by: Option<String>, reason: Option<String>) -> Result<(), Refusal> {
         let Some(number) = self.instance.state.suspension.take() else {
             return Err(match admit::moving(&self.instance) {
                 Ok(()) => Refusal::NotSuspended,
@@ -48,7 +82,7 @@ impl Turn<'_> {
     }
 
     /// Closes a timer and opens it anew for another moment. Its number changes, so that hints of the old one are void.
-    pub(super) fn reschedule(
+    fn reschedule(
         &mut self,
         bookmark: i64,
         due: Due,

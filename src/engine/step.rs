@@ -7,9 +7,10 @@ use crate::definition::Definition;
 use super::admit::{self, Stand, Timer};
 use super::fault::{Fault, Stop};
 use super::flow::Ending;
-use super::intervene::replay;
 use super::turn::Turn;
-use super::{Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn};
+use super::{
+    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Missed, Refusal, Step, WaitOn, intervene,
+};
 
 /// Decides what a command does to an instance.
 ///
@@ -53,16 +54,7 @@ pub fn step(
         }
         Command::Retry { by, reason } => {
             admit::alive(instance)?;
-            let failed = incidents(instance);
-            if failed.is_empty() {
-                let by_hand = instance.state.suspension.is_some();
-                return Err(if by_hand { Refusal::ByHand } else { Refusal::NoIncident });
-            }
-            let mut turn = turn("retry");
-            turn.resume(by, reason);
-            retry(&mut turn, failed)?;
-            replay(&mut turn, facts.missed)?;
-            Ok(turn.done())
+            retry_all(turn("retry"), (by, reason), facts.missed)
         }
         Command::Cancel { by, reason } => {
             admit::alive(instance)?;
@@ -74,26 +66,10 @@ pub fn step(
             let stand = admit::ready(definition, instance, branch, sequence)?;
             Ok(crash(turn("crash"), stand, crash_max))
         }
-        Command::Suspend { by, reason } => {
-            admit::alive(instance)?;
-            admit::moving(instance).map_err(|_| Refusal::AlreadySuspended)?;
-            let mut turn = turn("suspend");
-            turn.suspend(by, reason);
-            Ok(turn.done())
-        }
-        Command::Resume { by, reason } => {
-            admit::alive(instance)?;
-            let mut turn = turn("resume");
-            turn.release(by, reason)?;
-            replay(&mut turn, facts.missed)?;
-            Ok(turn.done())
-        }
+        Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
+        Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts.missed),
         Command::Reschedule { bookmark, due, by, reason } => {
-            admit::alive(instance)?;
-            admit::moving(instance)?;
-            let mut turn = turn("reschedule");
-            turn.reschedule(bookmark, due, (by, reason))?;
-            Ok(turn.done())
+            intervene::reschedule(turn("reschedule"), bookmark, due, (by, reason))
         }
     }
 }
@@ -164,6 +140,22 @@ pub(super) fn deliver<'a>(
     turn.awaken(stand);
     let outcome = turn.received(stand, message);
     turn.catch_stop(stand, outcome)
+}
+
+fn retry_all(
+    mut turn: Turn<'_>,
+    (by, reason): (Option<String>, Option<String>),
+    missed: Vec<Missed>,
+) -> Result<Step, Refusal> {
+    let failed = incidents(&turn.instance);
+    if failed.is_empty() {
+        let by_hand = turn.instance.state.suspension.is_some();
+        return Err(if by_hand { Refusal::ByHand } else { Refusal::NoIncident });
+    }
+    turn.resume(by, reason);
+    retry(&mut turn, failed)?;
+    intervene::replay(&mut turn, missed)?;
+    Ok(turn.done())
 }
 
 fn retry(turn: &mut Turn<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
