@@ -65,23 +65,23 @@ async fn pays_early(leveret: &Leveret) {
     };
     assert!(settled("P-1", r#"{"amount": 49}"#).await.starts_with("kept"));
     assert!(settled("P-1", r#"{"amount": 50}"#).await.starts_with("kept"));
-    let early = run(leveret, "early-payment", "early payment", input("P-1", "100ms")).await;
+    let early = run(leveret, "early-payment", "early-paid", input("P-1", "100ms")).await;
     assert_eq!(early["output"], json!({ "outcome": "shipped", "paid": 50 }));
     let kept = leveret.json("message list --name payment-settled").await;
     assert_eq!(kept["items"][0]["data"], json!({ "amount": 49 }), "the one that does not fit");
 
-    let unpaid = run(leveret, "early-payment", "unpaid parcel", input("P-2", "100ms")).await;
+    let unpaid = run(leveret, "early-payment", "unpaid-parcel", input("P-2", "100ms")).await;
     assert_eq!(unpaid["output"], json!({ "outcome": "unpacked", "paid": 0 }));
     leveret.run(["message", "send", "payment-declined", "P-3"]).await.good();
     let declined = run(leveret, "early-payment", "declined", input("P-3", "100ms")).await;
     assert_eq!(declined["output"], json!({ "outcome": "declined", "paid": 0 }));
 
     let patient = json!({ "payment": "P-4", "amount": 50, "packing": "0s", "patience": "1m" }).to_string();
-    let words = ["instance", "start", "early-payment", "--key", "late payment", "--input", &patient, "--watch"];
+    let words = ["instance", "start", "early-payment", "--key", "late-payment", "--input", &patient, "--watch"];
     let pays = async {
         let waits = async || {
             let timers = leveret.json("timer list").await;
-            timers["items"].as_array().unwrap().iter().any(|timer| timer["key"] == "late payment")
+            timers["items"].as_array().unwrap().iter().any(|timer| timer["key"] == "late-payment")
         };
         eventually("it waits", SOON, waits).await;
         settled("P-4", r#"{"amount": 60}"#).await
@@ -89,7 +89,7 @@ async fn pays_early(leveret: &Leveret) {
     let (watched, paid) = tokio::join!(leveret.run(words), pays);
     watched.good();
     assert!(paid.starts_with("delivered to"), "{paid}");
-    assert_eq!(ended(leveret, "late payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
+    assert_eq!(ended(leveret, "late-payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
 }
 
 async fn ended(leveret: &Leveret, key: &str) -> Value {
