@@ -35,6 +35,14 @@ pub enum Command {
     TaskClaim(TaskClaim),
     /// `task.release`
     TaskRelease(TaskRelease),
+    /// `suspend`
+    Suspend(Target),
+    /// `resume`
+    Resume(Target),
+    /// `timer.reschedule`
+    Reschedule(Reschedule),
+    /// `deliver`: one of many copies of a broadcast, written by Leveret itself.
+    Deliver(Deliver),
 }
 
 impl Command {
@@ -50,6 +58,10 @@ impl Command {
             Command::TaskComplete(_) => "task.complete",
             Command::TaskClaim(_) => "task.claim",
             Command::TaskRelease(_) => "task.release",
+            Command::Suspend(_) => "suspend",
+            Command::Resume(_) => "resume",
+            Command::Reschedule(_) => "timer.reschedule",
+            Command::Deliver(_) => "deliver",
         }
     }
 }
@@ -103,6 +115,9 @@ pub struct Message {
     /// Seconds it is kept if nobody waits yet; the configured time when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
+    /// To everybody who waits when it is handled, and never kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
 }
 
 /// Steer one instance: by id, or by definition and key.
@@ -117,9 +132,25 @@ pub struct Target {
     /// …and the business key of a live instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Why; kept in the history.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why; kept in the history. `note` means the same.
+    #[serde(default, alias = "note", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Let an open timer be due at another moment: one of `due_at` and `after`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reschedule {
+    /// Whose timer.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The timer's number inside the instance.
+    pub bookmark: i64,
+    /// When it will be due; a moment that has passed is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// Or so long from now, as in `2h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// Take the next step of a branch. Ids only.
@@ -190,6 +221,22 @@ pub struct TaskRelease {
     pub task: Uuid,
     /// Who gives it back.
     pub user: String,
+}
+
+/// One copy of a broadcast, for one wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// The instance.
+    pub instance: Uuid,
+    /// The wait's bookmark.
+    pub bookmark: i64,
+    /// The message's name.
+    pub name: String,
+    /// The message's key.
+    pub key: String,
+    /// What it says.
+    #[serde(default)]
+    pub data: Value,
 }
 
 /// Who sent a message from outside, and which one it is: a repetition is known by this pair.

@@ -1,5 +1,6 @@
 //! The one door to an instance: load, find the facts, let the engine decide, commit; with the rule for lost races.
 
+mod broadcast;
 mod correlate;
 mod handler;
 mod origin;
@@ -10,17 +11,18 @@ mod tasks;
 
 use jiff::Timestamp;
 
+pub use broadcast::deliver;
 pub use correlate::{Delivered, message};
 pub use origin::{Answer, Letter, Origin, answer_again, bury};
 pub(crate) use rows::step_command;
 pub use start::{Started, start};
-pub use steer::{Steer, Steered, crash, fire, give_up, steer};
+pub use steer::{Steer, Steered, crash, fire, give_up, reschedule, steer};
 pub use tasks::{Tasked, task, task_next};
 
 use crate::app::App;
 use crate::contract;
 use crate::definition::Work;
-use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
+use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Phase, Refusal, Step, WaitOn};
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::instances::Loaded;
@@ -171,10 +173,13 @@ async fn write_locked(
     app.clock.observe(loaded.now);
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
     let context = app.context(loaded.now);
-    let facts = match engine::needs(&definition, &loaded.instance, &command, &context) {
+    let mut facts = match engine::needs(&definition, &loaded.instance, &command, &context) {
         Need::Task(id) => Facts { task: store::tasks::lock(&mut transaction, id).await?, ..Facts::default() },
         Need::Nothing | Need::Handler(_) | Need::Messages(_) | Need::Standing(_) => Facts::default(),
     };
+    if steer::looks_back(&command) {
+        facts.missed = correlate::missed(&mut transaction, id).await?;
+    }
     let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) => step,
         Err(refusal) => {
@@ -258,6 +263,25 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
         branch: branch.id.0,
         sequence: branch.sequence,
     })
+}
+
+/// The timer that was opened last and is open still: its bookmark, and when it is due.
+pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
+    let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
+    let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
+        Phase::Ready => &[],
+        Phase::Waiting(waits) => waits.as_slice(),
+    });
+    let timers = waits.filter_map(|wait| match &wait.on {
+        WaitOn::Timer { due_at }
+        | WaitOn::Timeout { due_at }
+        | WaitOn::Retry { due_at }
+        | WaitOn::Due { due_at }
+        | WaitOn::Remind { due_at, .. }
+        | WaitOn::Escalate { due_at, .. } => Some((wait.bookmark, *due_at)),
+        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
+    });
+    deadline.chain(timers).max()
 }
 
 /// Writes the step command of a ready branch for whoever can carry it out.

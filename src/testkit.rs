@@ -206,17 +206,19 @@ impl Scenario {
             self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
         for bookmark in waits {
             match self.apply(Command::Deliver { bookmark, message: message.clone() }) {
-                Err(Error::Refused(Refusal::NotMatching)) => {}
+                // Suspended, it is told when it goes on.
+                Err(Error::Refused(Refusal::NotMatching | Refusal::Suspended)) => {}
                 other => return other.and_then(|()| self.drive()),
             }
         }
-        self.memory.keep(message);
+        self.memory.keep(message, self.now);
         Ok(())
     }
 
     /// Keeps a message as if it had come when nobody waited for it.
     pub fn keep(&mut self, name: &str, key: &str, data: Value) {
-        self.memory.keep(Message { name: name.to_owned(), key: key.to_owned(), data, kept: None });
+        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
+        self.memory.keep(message, self.now);
     }
 
     /// Turns the clock on; timers fire at their moments, in their order.
@@ -253,6 +255,24 @@ impl Scenario {
         self.advance(Duration::ZERO)
     }
 
+    /// Lets the instance stand still.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it stands still already or has ended; and what [`Scenario::apply`] says.
+    pub fn suspend(&mut self, reason: &str) -> Result<(), Error> {
+        self.apply(Command::Suspend { by: None, reason: Some(reason.to_owned()) })
+    }
+
+    /// Lets it go on; what it missed meanwhile happens in its order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it was not suspended by hand; and what [`Scenario::apply`] says.
+    pub fn resume(&mut self, reason: &str) -> Result<(), Error> {
+        self.apply(Command::Resume { by: None, reason: Some(reason.to_owned()) })?;
+        self.drive()?;
+        self.advance(Duration::ZERO)
+    }
+
     /// Calls the instance off.
     ///
     /// # Errors
@@ -281,7 +301,10 @@ impl Scenario {
     pub fn apply(&mut self, command: Command) -> Result<(), Error> {
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
         let need = engine::needs(&self.definition, &instance, &command, &self.context());
-        let facts = self.answer(need)?;
+        let mut facts = self.answer(need)?;
+        if matches!(command, Command::Resume { .. } | Command::Retry { .. }) {
+            facts.missed = self.memory.missed();
+        }
         let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
         self.memory.absorb(step)
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
-use leveret::contract::{Message, Start, Target, TaskClaim, TaskComplete, TaskRelease};
+use leveret::contract::{Message, Reschedule, Start, Target, TaskClaim, TaskComplete, TaskRelease};
 use leveret::definition::expression::{Expression, Scope};
 use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
@@ -188,6 +188,9 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<TaskComplete>("task.complete");
     understood::<TaskClaim>("task.claim");
     understood::<TaskRelease>("task.release");
+    understood::<Target>("suspend");
+    understood::<Target>("resume");
+    understood::<Reschedule>("timer.reschedule");
     understood::<leveret::contract::CloudEvent>("event");
 }
 

@@ -135,14 +135,16 @@ pub(super) fn stand<'a>(definition: &'a Definition, instance: &Instance, at: usi
     Ok(Stand { at, activity })
 }
 
-fn moving(instance: &Instance) -> Result<(), Refusal> {
+/// Whether nobody has to say so before it moves.
+pub(super) fn moving(instance: &Instance) -> Result<(), Refusal> {
     match instance.status {
         Status::Suspended => Err(Refusal::Suspended),
         Status::Running | Status::Compensating | Status::Completed | Status::Failed | Status::Cancelled => Ok(()),
     }
 }
 
-fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
+/// Where a bookmark is waited for, and what for.
+pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
     instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
         let wait = waits(branch).iter().find(|wait| wait.bookmark == bookmark)?;
         Some((at, &wait.on))

@@ -81,6 +81,40 @@ pub enum Command {
         /// What.
         act: Act,
     },
+    /// Let the instance stand still until somebody says `resume`.
+    Suspend {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let an instance move again that was suspended by hand.
+    Resume {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let an open timer be due at another moment.
+    Reschedule {
+        /// The timer's bookmark.
+        bookmark: i64,
+        /// When it will be due.
+        due: Due,
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A moment to come, as a person says it. One that has passed is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Then.
+    At(Timestamp),
+    /// So long from now.
+    After(Duration),
 }
 
 /// A message with name and key.
@@ -158,6 +192,19 @@ pub struct Facts {
     pub task: Option<Task>,
     /// By turns or by load; whoever is not named stands at 0.
     pub standing: Option<Vec<(String, i64)>>,
+    /// Kept messages that open waits of a suspended instance would have had, oldest first.
+    pub missed: Vec<Missed>,
+}
+
+/// A message that came for an open wait while its instance was suspended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missed {
+    /// The wait's bookmark.
+    pub bookmark: i64,
+    /// When the message came.
+    pub at: Timestamp,
+    /// The message, as it was kept.
+    pub message: Message,
 }
 
 /// Why a command changes nothing.
@@ -181,9 +228,27 @@ pub enum Refusal {
     /// There is no incident to retry.
     #[error("the instance has no open incident to retry")]
     NoIncident,
-    /// The instance is suspended: it moves again after `retry`.
+    /// The instance is suspended: it moves again after `retry` or `resume`.
     #[error("the instance is suspended")]
     Suspended,
+    /// It is suspended, and cannot be more so.
+    #[error("the instance is suspended already")]
+    AlreadySuspended,
+    /// It was suspended by hand, so there is nothing to try again.
+    #[error("the instance was suspended by hand: `resume` lets it go on")]
+    ByHand,
+    /// It was suspended by a failure, so it cannot simply go on.
+    #[error("the instance was suspended by a failure: `retry` tries again, `cancel` calls it off")]
+    ByFailure,
+    /// It is not suspended.
+    #[error("the instance is not suspended")]
+    NotSuspended,
+    /// The bookmark is open, and no timer.
+    #[error("bookmark {0} is no timer")]
+    NoTimer(i64),
+    /// Calendars do not go that far.
+    #[error("a timer must be due before the year 10000")]
+    TooFar,
     /// The input does not fit the definition's schema.
     #[error("the input does not fit the definition: {}", .0.join("; "))]
     Input(Vec<String>),

@@ -97,6 +97,9 @@ pub enum EntryKind {
     TaskOverdue,
     TaskEscalated,
     TaskCompleted,
+    InstanceSuspended,
+    InstanceResumed,
+    TimerRescheduled,
 }
 
 impl EntryKind {
@@ -129,6 +132,9 @@ impl EntryKind {
             EntryKind::TaskOverdue => "TaskOverdue",
             EntryKind::TaskEscalated => "TaskEscalated",
             EntryKind::TaskCompleted => "TaskCompleted",
+            EntryKind::InstanceSuspended => "InstanceSuspended",
+            EntryKind::InstanceResumed => "InstanceResumed",
+            EntryKind::TimerRescheduled => "TimerRescheduled",
         }
     }
 }
@@ -149,7 +155,7 @@ pub struct Event {
 pub struct Bookmark {
     /// Its number inside the instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout.
+    /// The branch that waits; none for the instance's own timeout and for a suspension by hand.
     pub branch: Option<BranchId>,
     /// The activity it waits at.
     pub activity: Option<String>,
@@ -170,7 +176,7 @@ pub enum BookmarkKind {
     Timer,
     /// A message of a name and key.
     Message,
-    /// A person, after a failure.
+    /// A person: after a failure, or because one asked for it.
     Intervention,
     /// A person, to do a task.
     Task,

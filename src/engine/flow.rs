@@ -157,6 +157,9 @@ impl<'a> Turn<'a> {
         if let Some(deadline) = self.instance.state.deadline.take() {
             self.push(Effect::Close(deadline.bookmark));
         }
+        if let Some(suspension) = self.instance.state.suspension.take() {
+            self.push(Effect::Close(suspension));
+        }
         self.instance.ended_at = Some(self.context.now);
         match ending {
             Ending::Completed(output) => {

@@ -144,8 +144,10 @@ impl Instance {
 
     /// The first branch that could go on at once.
     pub fn ready_branch(&self) -> Option<&Branch> {
-        if self.status.has_ended() {
-            return None;
+        match self.status {
+            Status::Running | Status::Compensating => {}
+            // Nothing moves before somebody says so, and then what is ready gets a new step command.
+            Status::Suspended | Status::Completed | Status::Failed | Status::Cancelled => return None,
         }
         self.state.branches.iter().find(|branch| branch.phase == Phase::Ready)
     }
@@ -168,6 +170,9 @@ pub struct State {
     /// The open timer of the definition's own `timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Deadline>,
+    /// The open bookmark of a suspension by hand; `resume` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<i64>,
 }
 
 /// The definition's own `timeout`, once an instance has started.

@@ -11,6 +11,7 @@ mod execute;
 mod fault;
 mod flow;
 mod instance;
+mod intervene;
 mod needs;
 mod scope;
 mod start;

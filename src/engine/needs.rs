@@ -19,9 +19,13 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
             let task = admit::task_of_timer(instance, *bookmark);
             return task.map_or(Need::Nothing, |task| Need::Task(TaskId::of(instance.id, task)));
         }
-        Command::Deliver { .. } | Command::Retry { .. } | Command::Cancel { .. } | Command::Crash { .. } => {
-            return Need::Nothing;
-        }
+        Command::Deliver { .. }
+        | Command::Retry { .. }
+        | Command::Cancel { .. }
+        | Command::Crash { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. }
+        | Command::Reschedule { .. } => return Need::Nothing,
     };
     let Ok(stand) = admit::ready(definition, instance, branch, sequence) else { return Need::Nothing };
     let branch = &instance.state.branches[stand.at];

@@ -108,8 +108,9 @@ impl<'a> Sight<'a> {
     }
 
     pub(super) fn duration(&self, template: &Template) -> Result<Duration, Failure> {
-        duration::parse(&self.text(template)?)
-            .map_err(|_| no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d"))
+        duration::parse(&self.text(template)?).map_err(|_| {
+            no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d; a hundred years at most")
+        })
     }
 
     /// The time limit of handlers that are given none.

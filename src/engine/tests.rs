@@ -3,6 +3,7 @@
 mod commands;
 mod faults;
 mod flow;
+mod interventions;
 mod laws;
 mod tasks;
 mod votes;

@@ -8,6 +8,7 @@ mod operations;
 mod problem;
 mod request;
 mod tasks;
+mod waits;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +41,12 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/instances/{id}/history", get(instances::history))
         .route("/instances/{id}/cancel", post(instances::cancel))
         .route("/instances/{id}/retry", post(instances::retry))
-        .route("/messages", post(messages::send))
+        .route("/instances/{id}/suspend", post(instances::suspend))
+        .route("/instances/{id}/resume", post(instances::resume))
+        .route("/messages", post(messages::send).get(messages::list))
+        .route("/timers", get(waits::timers))
+        .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
+        .route("/incidents", get(waits::incidents))
         .route("/dead-letters", get(operations::dead_letters))
         .route("/tasks", get(tasks::list))
         .route("/tasks/count", get(tasks::count))

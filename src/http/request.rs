@@ -48,6 +48,18 @@ pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Rows of a page: when nothing is said, and at most.
+const PAGE: (i64, i64) = (50, 500);
+
+/// How many rows a list shows.
+pub(super) fn page(limit: Option<i64>) -> Result<i64, Problem> {
+    let limit = limit.unwrap_or(PAGE.0);
+    if (1..=PAGE.1).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)))
+}
+
 /// A body within the route's bound.
 pub(super) struct Body(pub Bytes);
 

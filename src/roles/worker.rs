@@ -189,11 +189,21 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
             Delivered::To(position) => stride::drive(app, *position).await,
-            Delivered::Kept => Ok(Held::Done),
+            Delivered::Kept | Delivered::Spread(_) => Ok(Held::Done),
             Delivered::Known(answer) => repeated(app, origin()?, answer, again).await,
         },
         Command::Cancel(target) => steer(app, Steer::Cancel, target, origin()?, again).await,
         Command::Retry(target) => steer(app, Steer::Retry, target, origin()?, again).await,
+        Command::Suspend(target) => steer(app, Steer::Suspend, target, origin()?, again).await,
+        Command::Resume(target) => steer(app, Steer::Resume, target, origin()?, again).await,
+        Command::Reschedule(command) => {
+            steered(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
+        }
+        Command::Deliver(copy) => match step::deliver(app, copy).await? {
+            Moved::To(position) => stride::drive(app, *position).await,
+            Moved::Elsewhere => Ok(Held::Elsewhere),
+            Moved::Refused(_) => known(app, Some(InstanceId(copy.instance)), again).await,
+        },
         Command::Continue(at) => {
             stride::take_up(app, InstanceId(at.instance), Some((BranchId(at.branch), at.sequence)), again).await
         }
@@ -217,7 +227,11 @@ async fn steer(
     origin: &Origin,
     again: bool,
 ) -> Result<Held, Error> {
-    match step::steer(app, what, target, origin).await? {
+    steered(app, step::steer(app, what, target, origin).await?, origin, again).await
+}
+
+async fn steered(app: &App, steered: Steered, origin: &Origin, again: bool) -> Result<Held, Error> {
+    match steered {
         Steered::To(position) => stride::drive(app, *position).await,
         Steered::Known(answer) => repeated(app, origin, answer, again).await,
     }

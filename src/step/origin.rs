@@ -37,7 +37,8 @@ pub struct Answer {
     /// The instance it concerned, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// `started`, `existing`, `delivered`, `kept`, `cancelled`, `retried`, `refused`.
+    /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
+    /// `refused`.
     pub outcome: String,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,11 +46,14 @@ pub struct Answer {
     /// The task it concerned, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// How many waits a broadcast was sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receivers: Option<usize>,
 }
 
 impl Answer {
     pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
-        Self { instance, outcome: outcome.into(), reason: None, task: None }
+        Self { instance, outcome: outcome.into(), reason: None, task: None, receivers: None }
     }
 }
 
@@ -154,7 +158,7 @@ pub struct Letter {
 /// # Errors
 /// As for any statement.
 pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
-    let answer = Answer { instance: None, outcome: "refused".into(), reason: Some(reason.into()), task: None };
+    let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     if let Some(origin) = origin {
         let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);

@@ -22,6 +22,7 @@ pub mod stuck;
 pub mod tasks;
 mod transaction;
 pub mod views;
+pub mod waits;
 pub mod write;
 
 pub use error::{Error, describe};

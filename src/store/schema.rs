@@ -118,6 +118,7 @@ pub(super) mod leveret {
             expires_at -> Timestamptz,
             app_id -> Nullable<Text>,
             message_id -> Nullable<Text>,
+            instance_id -> Nullable<Uuid>,
         }
     }
 

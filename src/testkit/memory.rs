@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::definition::AssignBy;
 use crate::engine::{
-    Assignment, Bookmark, Closed, Effect, Entry, Event, Instance, Message, Phase, State, Step, Task, TaskId, Wait,
-    WaitOn,
+    Assignment, Bookmark, Closed, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Task, TaskId,
+    Wait, WaitOn,
 };
 
 use super::Error;
@@ -22,14 +24,29 @@ pub(super) struct Memory {
     pub(super) tasks: BTreeMap<TaskId, Task>,
     /// Who had a turn when, by activity and user.
     turns: BTreeMap<(String, String), i64>,
+    kept_at: BTreeMap<i64, Timestamp>,
     kept_count: i64,
 }
 
 impl Memory {
     /// Keeps a message nobody waits for yet.
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(super) fn keep(&mut self, message: Message, now: Timestamp) {
         self.kept_count += 1;
+        self.kept_at.insert(self.kept_count, now);
         self.kept.insert(self.kept_count, Message { kept: Some(self.kept_count), ..message });
+    }
+
+    /// Kept messages that open waits would take, oldest first.
+    pub(super) fn missed(&self) -> Vec<Missed> {
+        let mut missed = Vec::new();
+        for (number, message) in &self.kept {
+            let address = Some((message.name.clone(), message.key.clone()));
+            for wait in self.open.values().filter(|wait| wait.message == address) {
+                let at = self.kept_at.get(number).copied().unwrap_or_default();
+                missed.push(Missed { bookmark: wait.number, at, message: message.clone() });
+            }
+        }
+        missed
     }
 
     /// Writes a step, with the guards a database has.
@@ -114,7 +131,8 @@ impl Memory {
 /// The bookmarks an instance waits for, as it knows them itself.
 fn known(instance: &Instance) -> BTreeSet<i64> {
     let waits = waits(instance);
-    waits.map(|wait| wait.bookmark).chain(instance.state.deadline.as_ref().map(|deadline| deadline.bookmark)).collect()
+    let whole = instance.state.deadline.as_ref().map(|deadline| deadline.bookmark).into_iter();
+    waits.map(|wait| wait.bookmark).chain(whole).chain(instance.state.suspension).collect()
 }
 
 fn guard(holds: bool, rule: &str, number: i64) -> Result<(), Error> {

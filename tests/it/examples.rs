@@ -57,6 +57,41 @@ async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Va
     ended(leveret, key).await
 }
 
+/// Payments that come before anybody waits for them, later, not at all, and one that is declined.
+async fn pays_early(leveret: &Leveret) {
+    let input = |payment: &str, packing: &str| json!({ "payment": payment, "amount": 50, "packing": packing, "patience": "1s" });
+    let settled = async |payment: &str, data: &str| {
+        leveret.run(["message", "send", "payment-settled", payment, "--data", data]).await.good()
+    };
+    assert!(settled("P-1", r#"{"amount": 49}"#).await.starts_with("kept"));
+    assert!(settled("P-1", r#"{"amount": 50}"#).await.starts_with("kept"));
+    let early = run(leveret, "early-payment", "early-paid", input("P-1", "100ms")).await;
+    assert_eq!(early["output"], json!({ "outcome": "shipped", "paid": 50 }));
+    let kept = leveret.json("message list --name payment-settled").await;
+    assert_eq!(kept["items"][0]["data"], json!({ "amount": 49 }), "the one that does not fit");
+
+    let unpaid = run(leveret, "early-payment", "unpaid-parcel", input("P-2", "100ms")).await;
+    assert_eq!(unpaid["output"], json!({ "outcome": "unpacked", "paid": 0 }));
+    leveret.run(["message", "send", "payment-declined", "P-3"]).await.good();
+    let declined = run(leveret, "early-payment", "declined", input("P-3", "100ms")).await;
+    assert_eq!(declined["output"], json!({ "outcome": "declined", "paid": 0 }));
+
+    let patient = json!({ "payment": "P-4", "amount": 50, "packing": "0s", "patience": "1m" }).to_string();
+    let words = ["instance", "start", "early-payment", "--key", "late-payment", "--input", &patient, "--watch"];
+    let pays = async {
+        let waits = async || {
+            let timers = leveret.json("timer list").await;
+            timers["items"].as_array().unwrap().iter().any(|timer| timer["key"] == "late-payment")
+        };
+        eventually("it waits", SOON, waits).await;
+        settled("P-4", r#"{"amount": 60}"#).await
+    };
+    let (watched, paid) = tokio::join!(leveret.run(words), pays);
+    watched.good();
+    assert!(paid.starts_with("delivered to"), "{paid}");
+    assert_eq!(ended(leveret, "late-payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
+}
+
 async fn ended(leveret: &Leveret, key: &str) -> Value {
     let found = leveret.json(&format!("instance list --key {key}")).await;
     leveret.json(&format!("instance show {}", found["items"][0]["id"].as_str().unwrap())).await
@@ -112,6 +147,8 @@ async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
     // Each attempt wrote a row; the failed ones went with their transactions. The number is the attempt's.
     let booked = rows(&fresh, "SELECT instance AS name, attempt::bigint AS count FROM shop.bookings").await;
     assert_eq!(booked, BTreeMap::from([(retry["id"].as_str().unwrap().to_owned(), 3)]));
+
+    pays_early(&leveret).await;
 
     let order = |key: &str, article: &str, patience: &str| json!({ "order_id": key, "article": article, "quantity": 2, "amount": 9800, "patience": patience });
     leveret.run(["message", "send", "paid", "early", "--data", r#"{"amount": 9800}"#]).await.good();

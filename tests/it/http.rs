@@ -279,7 +279,7 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
     for (method, path) in [
         (Method::DELETE, "/instances"),
         (Method::POST, "/definitions/waiting"),
-        (Method::GET, "/messages"),
+        (Method::PUT, "/messages"),
         (Method::POST, "/livez"),
     ] {
         let reply = leveret.send(method.clone(), path, None, String::new()).await;

@@ -18,3 +18,4 @@ mod support;
 mod tasks;
 mod telemetry;
 mod verdicts;
+mod waits;

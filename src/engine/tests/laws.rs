@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::{
-    self, Act, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
+    self, Act, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
 };
 use crate::testkit::Error;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ activities:
 
 /// Whether an instance is in a state that the protocol knows.
 fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
-    let State { branches, bookmarks, deadline, .. } = &instance.state;
+    let State { branches, bookmarks, deadline, suspension, .. } = &instance.state;
     let ended = instance.status.has_ended();
     let waits: Vec<&Wait> = branches
         .iter()
@@ -62,16 +62,16 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
             Phase::Waiting(waits) => waits.as_slice(),
         })
         .collect();
-    let numbers: Vec<i64> =
-        waits.iter().map(|wait| wait.bookmark).chain(deadline.iter().map(|deadline| deadline.bookmark)).collect();
+    let whole = deadline.iter().map(|deadline| deadline.bookmark).chain(*suspension);
+    let numbers: Vec<i64> = waits.iter().map(|wait| wait.bookmark).chain(whole).collect();
     let unique: BTreeSet<&i64> = numbers.iter().collect();
-    let suspended = waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
+    let suspended = suspension.is_some() || waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
     let stored = serde_json::to_value(&instance.state).map_err(|error| error.to_string())?;
     let read: State = serde_json::from_value(stored).map_err(|error| error.to_string())?;
     let rules = [
         (ended == branches.is_empty(), "branches live as long as the instance"),
         (ended == instance.ended_at.is_some(), "an end has a moment"),
-        (!ended || deadline.is_none(), "nothing is waited for after the end"),
+        (!ended || (deadline.is_none() && suspension.is_none()), "nothing is waited for after the end"),
         ((instance.status == Status::Completed) == instance.output.is_some(), "completed with an output"),
         ((instance.status == Status::Failed) == instance.error.is_some(), "failed with an error"),
         ((instance.status == Status::Suspended) == suspended, "suspended with an incident"),
@@ -107,6 +107,9 @@ enum Happens {
     Cancel,
     Crash,
     Act { user: &'static str, what: u8 },
+    Suspend,
+    Resume,
+    Reschedule { bookmark: i64, by: i64 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -121,6 +124,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::Cancel),
         1 => Just(Happens::Crash),
         6 => (prop_oneof![Just("yes"), Just("no")], 0u8..6).prop_map(|(user, what)| Happens::Act { user, what }),
+        2 => Just(Happens::Suspend),
+        3 => Just(Happens::Resume),
+        2 => (0i64..12, -5i64..20).prop_map(|(bookmark, by)| Happens::Reschedule { bookmark, by }),
     ]
 }
 
@@ -137,6 +143,12 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Retry => Command::Retry { by: None, reason: None },
         Happens::Cancel => Command::Cancel { by: None, reason: None },
         Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
+        Happens::Suspend => Command::Suspend { by: None, reason: None },
+        Happens::Resume => Command::Resume { by: None, reason: None },
+        Happens::Reschedule { bookmark, by } => {
+            let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
+            Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
+        }
         Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
     })
 }
@@ -157,6 +169,7 @@ fn act(what: u8) -> Act {
 fn once(command: &Command) -> bool {
     match command {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
+        Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Retry { .. } | Command::Crash { .. } | Command::Act { .. } => false,
     }

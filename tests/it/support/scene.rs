@@ -104,7 +104,13 @@ impl Scene {
     }
 
     pub(crate) async fn pay(&self, key: &str) {
-        let paid = Message { name: "paid".into(), key: key.into(), data: json!({ "amount": 100 }), ttl: None };
+        let paid = Message {
+            name: "paid".into(),
+            key: key.into(),
+            data: json!({ "amount": 100 }),
+            ttl: None,
+            broadcast: false,
+        };
         self.client.message(&format!("paid {key}"), &paid).await.unwrap();
     }
 }
