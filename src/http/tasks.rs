@@ -107,7 +107,7 @@ pub(super) async fn count(
     let Query(query) = query?;
     let filter = query.filter()?;
     let mut conn = door.app.store.duties().await?;
-    Ok(Json(tasks::total(&mut conn, &filter).await?))
+    Ok(Json(tasks::count(&mut conn, &filter).await?))
 }
 
 pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Response, Problem> {
