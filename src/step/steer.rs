@@ -56,7 +56,7 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
         Ok(id) => id,
         Err(error) => {
             transaction.rollback().await;
-            return meanwhile(app, origin, error).await;
+            return origin::meanwhile(app, origin, error).await.map(Steered::Known);
         }
     };
     let by = Some(origin.app_id.clone());
@@ -69,17 +69,15 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
     let inbox = origin.inbox(what.name(), &answer);
     match write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await? {
         Moved::To(position) => Ok(Steered::To(position)),
-        Moved::Refused(refusal) => meanwhile(app, origin, Error::Refused(refusal.to_string())).await,
+        Moved::Refused(refusal) => {
+            let refused = Error::Refused(refusal.to_string());
+            origin::meanwhile(app, origin, refused).await.map(Steered::Known)
+        }
         Moved::Elsewhere => {
             let busy = crate::store::Error::Busy("the instance is being moved elsewhere".into());
-            meanwhile(app, origin, busy.into()).await
+            origin::meanwhile(app, origin, busy.into()).await.map(Steered::Known)
         }
     }
-}
-
-/// The error, unless the same command was handled since it was looked for: then that is what changed the instance.
-async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Steered, Error> {
-    origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Steered::Known(answer)))
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {
