@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
-use super::request::{self, Body, Id};
+use super::request::{self, About, Body, Id};
 use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest, SteerRequest};
 use crate::contract::{Start, Target};
 use crate::engine::{InstanceId, Status};
@@ -155,38 +155,26 @@ pub(super) async fn history(
     Ok(Json(Page { items, next }))
 }
 
-pub(super) async fn cancel(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Cancel, id, headers, body).await
+pub(super) async fn cancel(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Cancel, about).await
 }
 
-pub(super) async fn retry(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Retry, id, headers, body).await
+pub(super) async fn retry(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Retry, about).await
 }
 
-pub(super) async fn suspend(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Suspend, id, headers, body).await
+pub(super) async fn suspend(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Suspend, about).await
 }
 
-pub(super) async fn resume(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Resume, id, headers, body).await
+pub(super) async fn resume(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Resume, about).await
 }
 
-async fn steer(
-    State(door): State<Door>,
-    what: Steer,
-    Id(id): Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let request: SteerRequest = request::body(&bytes)?;
-    // The path is part of what an idempotency key stands for.
-    let identity = [what.name().as_bytes(), id.as_bytes(), &bytes].concat();
-    let origin = request::origin(&door, &headers, &identity)?;
+async fn steer(State(door): State<Door>, what: Steer, about: About) -> Result<Json<Value>, Problem> {
+    let request: SteerRequest = about.body()?;
+    let origin = about.origin(&door, what.name())?;
+    let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
     match step::steer(&door.app, what, &target, &origin).await? {
         Steered::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),

@@ -92,6 +92,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// A command about the thing whose id is in the path.
+pub(super) struct About {
+    pub(super) id: Uuid,
+    pub(super) headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for About {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Id(id) = Id::from_request_parts(&mut parts, state).await?;
+        let headers = parts.headers.clone();
+        let Body(bytes) = Body::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(About { id, headers, bytes })
+    }
+}
+
+impl About {
+    /// What is asked for.
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        body(&self.bytes)
+    }
+
+    /// The identity of the command: the path is part of what an idempotency key stands for.
+    pub(super) fn origin(&self, door: &Door, verb: &str) -> Result<Origin, Problem> {
+        let identity = [verb.as_bytes(), self.id.as_bytes(), &self.bytes].concat();
+        origin(door, &self.headers, &identity)
+    }
+}
+
 pub(super) fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Door;
 use super::problem::Problem;
-use super::request::{self, Body, Id};
+use super::request::{self, About, Body, Id};
 use crate::contract::api::{
     HandOverRequest, Page, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
@@ -107,7 +107,7 @@ pub(super) async fn count(
     let Query(query) = query?;
     let filter = query.filter()?;
     let mut conn = door.app.store.duties().await?;
-    Ok(Json(tasks::total(&mut conn, &filter).await?))
+    Ok(Json(tasks::count(&mut conn, &filter).await?))
 }
 
 pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Response, Problem> {
@@ -127,91 +127,59 @@ fn tagged(view: TaskView) -> Response {
     response
 }
 
-pub(super) async fn complete(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: TaskCompleteRequest = request::body(&bytes)?;
+pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: TaskCompleteRequest = about.body()?;
     let act = Act::Complete { decision: request.decision, form: request.form, comment: request.comment };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("complete", headers, &bytes)).await
+    self::act(&door, &about, "complete", (person(request.user, request.groups)?, act)).await
 }
 
-pub(super) async fn claim(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: TaskClaimRequest = request::body(&bytes)?;
-    let act = Act::Claim { lease_for: lease(&state, request.lease.as_deref())? };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("claim", headers, &bytes)).await
+pub(super) async fn claim(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: TaskClaimRequest = about.body()?;
+    let act = Act::Claim { lease_for: lease(&door, request.lease.as_deref())? };
+    self::act(&door, &about, "claim", (person(request.user, request.groups)?, act)).await
 }
 
-pub(super) async fn extend(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: TaskClaimRequest = request::body(&bytes)?;
-    let act = Act::Extend { lease_for: lease(&state, request.lease.as_deref())? };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("extend", headers, &bytes)).await
+pub(super) async fn extend(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: TaskClaimRequest = about.body()?;
+    let act = Act::Extend { lease_for: lease(&door, request.lease.as_deref())? };
+    self::act(&door, &about, "extend", (person(request.user, request.groups)?, act)).await
 }
 
-pub(super) async fn release(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: TaskReleaseRequest = request::body(&bytes)?;
+pub(super) async fn release(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: TaskReleaseRequest = about.body()?;
     let person = person(request.user, request.groups)?;
-    self::act(state, id, (person, Act::Release), ("release", headers, &bytes)).await
+    self::act(&door, &about, "release", (person, Act::Release)).await
 }
 
-pub(super) async fn reassign(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: HandOverRequest = request::body(&bytes)?;
+pub(super) async fn reassign(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: HandOverRequest = about.body()?;
     request.to.as_deref().map_or(Ok(()), |to| request::bounded("to", to))?;
     let act = Act::Reassign { to: request.to, comment: request.comment };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("reassign", headers, &bytes)).await
+    self::act(&door, &about, "reassign", (person(request.user, request.groups)?, act)).await
 }
 
-pub(super) async fn delegate(
-    state: State<Door>,
-    id: Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: HandOverRequest = request::body(&bytes)?;
+pub(super) async fn delegate(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: HandOverRequest = about.body()?;
     let to = request.to.ok_or_else(|| Problem::invalid("`to` is missing: it says whom the task is delegated to"))?;
     request::bounded("to", &to)?;
     let act = Act::Delegate { to, comment: request.comment };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("delegate", headers, &bytes)).await
+    self::act(&door, &about, "delegate", (person(request.user, request.groups)?, act)).await
 }
 
-pub(super) async fn draft(
-    state: State<Door>,
-    id: Id,
+pub(super) async fn draft(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+    let request: TaskDraftRequest = about.body()?;
+    let act = Act::Draft { form: request.form };
+    self::act(&door, &about, "draft", (person(request.user, request.groups)?, act)).await
+}
+
+pub(super) async fn claim_next(
+    State(door): State<Door>,
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<Response, Problem> {
-    let request: TaskDraftRequest = request::body(&bytes)?;
-    let act = Act::Draft { form: request.form };
-    self::act(state, id, (person(request.user, request.groups)?, act), ("draft", headers, &bytes)).await
-}
-
-pub(super) async fn claim_next(state: State<Door>, headers: HeaderMap, Body(bytes): Body) -> Result<Response, Problem> {
     let request: TaskNextRequest = request::body(&bytes)?;
     let person = person(request.user, request.groups)?;
-    let lease_for = lease(&state, request.lease.as_deref())?;
-    let State(door) = state;
+    let lease_for = lease(&door, request.lease.as_deref())?;
     let identity = [b"claim-next".as_slice(), &bytes].concat();
     let origin = request::origin(&door, &headers, &identity)?;
     let definition = request.definition.as_deref();
@@ -227,18 +195,12 @@ pub(super) async fn claim_next(state: State<Door>, headers: HeaderMap, Body(byte
 }
 
 /// Does it, and shows the task as it is afterwards.
-async fn act(
-    State(door): State<Door>,
-    Id(id): Id,
-    (person, act): (Person, Act),
-    (verb, headers, bytes): (&str, HeaderMap, &[u8]),
-) -> Result<Response, Problem> {
-    let seen = seen(&headers)?;
-    // The path is part of what an idempotency key stands for.
-    let identity = [verb.as_bytes(), id.as_bytes(), bytes].concat();
-    let origin = request::origin(&door, &headers, &identity)?;
-    match step::task(&door.app, TaskId(id), (person, seen), act, &origin).await? {
-        Tasked::To(..) | Tasked::Known(_) | Tasked::None => Ok(tagged(view(&door, TaskId(id)).await?)),
+async fn act(door: &Door, about: &About, verb: &str, (person, act): (Person, Act)) -> Result<Response, Problem> {
+    let seen = seen(&about.headers)?;
+    let origin = about.origin(door, verb)?;
+    let id = TaskId(about.id);
+    match step::task(&door.app, id, (person, seen), act, &origin).await? {
+        Tasked::To(..) | Tasked::Known(_) | Tasked::None => Ok(tagged(view(door, id).await?)),
     }
 }
 
@@ -255,7 +217,7 @@ fn seen(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     }
 }
 
-fn lease(State(door): &State<Door>, asked: Option<&str>) -> Result<Duration, Problem> {
+fn lease(door: &Door, asked: Option<&str>) -> Result<Duration, Problem> {
     let asked = asked.map(duration::parse).transpose().map_err(Problem::invalid)?;
     Ok(door.app.config.tasks.lease(asked))
 }

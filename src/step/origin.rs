@@ -207,6 +207,11 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
     }
 }
 
+/// The error, unless the same command was handled since it was looked for: then its answer, for that is what changed the instance.
+pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
+    known(app, origin).await?.ok_or(error)
+}
+
 /// `Value::Null` for the JSON a command did not carry.
 pub(super) fn object(value: Value) -> Value {
     if value.is_null() { json!({}) } else { value }

@@ -100,7 +100,7 @@ async fn carry_out(
         Ok(id) => id,
         Err(error) => {
             transaction.rollback().await;
-            return meanwhile(app, origin, error).await;
+            return origin::meanwhile(app, origin, error).await.map(Steered::Known);
         }
     };
     if looks_back(&command) {
@@ -112,10 +112,13 @@ async fn carry_out(
     let inbox = origin.inbox(name, &answer);
     match write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await? {
         Moved::To(position) => Ok(Steered::To(position)),
-        Moved::Refused(refusal) => meanwhile(app, origin, Error::Refused(refusal.to_string())).await,
+        Moved::Refused(refusal) => {
+            let refused = Error::Refused(refusal.to_string());
+            origin::meanwhile(app, origin, refused).await.map(Steered::Known)
+        }
         Moved::Elsewhere => {
             let busy = crate::store::Error::Busy("the instance is being moved elsewhere".into());
-            meanwhile(app, origin, busy.into()).await
+            origin::meanwhile(app, origin, busy.into()).await.map(Steered::Known)
         }
     }
 }
@@ -123,11 +126,6 @@ async fn carry_out(
 /// Whether a command asks what came while its instance was suspended.
 pub(super) fn looks_back(command: &Command) -> bool {
     matches!(command, Command::Resume { .. } | Command::Retry { .. })
-}
-
-/// The error, unless the same command was handled since it was looked for: then that is what changed the instance.
-async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Steered, Error> {
-    origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Steered::Known(answer)))
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {

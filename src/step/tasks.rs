@@ -69,10 +69,10 @@ pub async fn task(
     let inbox = origin.inbox(kind, &answer);
     match write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
         Moved::To(position) => Ok(Tasked::To(position, id)),
-        Moved::Refused(refusal) => meanwhile(app, origin, refused(refusal)).await,
+        Moved::Refused(refusal) => origin::meanwhile(app, origin, refused(refusal)).await.map(Tasked::Known),
         Moved::Elsewhere => {
             let busy = crate::store::Error::Busy("the task is being changed elsewhere".into());
-            meanwhile(app, origin, busy.into()).await
+            origin::meanwhile(app, origin, busy.into()).await.map(Tasked::Known)
         }
     }
 }
@@ -141,9 +141,4 @@ fn refused(refusal: Refusal) -> Error {
         Refusal::Task(refusal) => Error::Task(refusal),
         other => Error::Refused(other.to_string()),
     }
-}
-
-/// The error, unless the same command was handled since it was looked for: then that is what changed the task.
-async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Tasked, Error> {
-    origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Tasked::Known(answer)))
 }

@@ -22,9 +22,9 @@ mod show;
 
 pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
-pub use inbox::{After, COUNT_MAX, Count, Filter, Order, Row as Listed, count, explain, list};
+pub use inbox::{After, COUNT_MAX, Filter, Order, count, explain, list, place};
 use row::{Row, json};
-pub use show::{page, total, view};
+pub use show::{page, view};
 
 /// One thing a commit does to tasks.
 #[derive(Debug, Clone, PartialEq)]

@@ -44,7 +44,7 @@ fn line(task: &TaskSummary) -> Vec<String> {
 
 pub(super) async fn count(app: &App, filter: &Filter, output: Output) -> Result<()> {
     let mut conn = app.store.duties().await?;
-    let total = tasks::total(&mut conn, filter).await?;
+    let total = tasks::count(&mut conn, filter).await?;
     match output {
         Output::Json => output::json(&total),
         Output::Table => {

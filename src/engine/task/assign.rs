@@ -85,14 +85,16 @@ pub(in crate::engine) fn assignment(
     activity: &str,
     task: &definition::Task,
 ) -> Result<Option<Assignment>, Failure> {
-    let Assign::By { strategy, .. } = &task.assign else { return Ok(None) };
-    match strategy {
-        AssignBy::RoundRobin | AssignBy::LeastLoaded => {
-            let users = People::of(sight, task)?.choice;
-            let assignment = Assignment { strategy: *strategy, activity: activity.to_owned(), users };
-            Ok((!assignment.users.is_empty()).then_some(assignment))
-        }
-        AssignBy::Random | AssignBy::Previous => Ok(None),
+    let Some(strategy) = comparing(&task.assign) else { return Ok(None) };
+    let users = People::of(sight, task)?.choice;
+    Ok((!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users }))
+}
+
+/// The strategy, if it compares how high the users of its list stand.
+pub(super) fn comparing(assign: &Assign) -> Option<AssignBy> {
+    match assign {
+        Assign::By { strategy: strategy @ (AssignBy::RoundRobin | AssignBy::LeastLoaded), .. } => Some(*strategy),
+        Assign::By { strategy: AssignBy::Random | AssignBy::Previous, .. } | Assign::To(_) | Assign::Nobody => None,
     }
 }
 

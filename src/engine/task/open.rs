@@ -10,7 +10,7 @@ use super::super::admit::Stand;
 use super::super::fault::Stop;
 use super::super::turn::Turn;
 use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, Wait, WaitOn, assign as values};
-use super::assign::{People, choose};
+use super::assign::{People, choose, comparing};
 use super::{FORM_MAX, Task, TaskId, TaskOutcome};
 
 /// A title is cut above this many bytes: it is a line of a list.
@@ -28,10 +28,8 @@ impl<'a> Turn<'a> {
     ) -> Result<(), Stop> {
         let sight = self.sight(stand);
         let people = People::of(&sight, asked)?;
-        let needed = super::assignment(&sight, &stand.activity.id, asked)?;
-        let Some(standing) = (if needed.is_some() { facts.standing } else { Some(Vec::new()) }) else {
-            return Err(Stop::Missing);
-        };
+        let compares = comparing(&asked.assign).is_some() && !people.choice.is_empty();
+        let standing = if compares { facts.standing.ok_or(Stop::Missing)? } else { Vec::new() };
         let by = (&self.instance, stand.activity.id.as_str(), self.context.chance);
         let assignee = choose(&asked.assign, &people.choice, &standing, by);
         let limit = self.limit(stand)?;

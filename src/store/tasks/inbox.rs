@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
 use super::page::Page;
+use crate::contract::api::{TaskCount, TaskSummary};
 use crate::engine::{InstanceId, Person};
 
 /// Beyond this many, tasks are not counted: `1000 or more` is an answer, and a fast one.
@@ -86,15 +87,6 @@ impl After {
     }
 }
 
-/// How many tasks there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// So many, at most [`COUNT_MAX`].
-    pub count: i64,
-    /// Whether there are more.
-    pub more: bool,
-}
-
 /// A user as a candidate.
 pub(super) fn user(name: &str) -> String {
     format!("user:{name}")
@@ -111,50 +103,11 @@ pub(super) fn candidates(person: &Person) -> Vec<String> {
     own.into_iter().chain(person.groups.iter().map(|name| group(name))).collect()
 }
 
-/// A task in a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// Its identity.
-    pub id: Uuid,
-    /// The instance that waits.
-    pub instance: Uuid,
-    /// Its business key.
-    pub key: Option<String>,
-    /// Its definition.
-    pub definition: String,
-    /// The activity.
-    pub activity: String,
-    /// The concurrency token.
-    pub revision: i64,
-    /// What a list shows.
-    pub title: String,
-    /// Higher goes first.
-    pub priority: i16,
-    /// Whose it is.
-    pub assignee: Option<String>,
-    /// Who does it just now; none once the lease has run out.
-    pub claimed_by: Option<String>,
-    /// Until when that holds.
-    pub lease_until: Option<Timestamp>,
-    /// Whether it is a vote.
-    pub vote: bool,
-    /// When it should be done.
-    pub due_at: Option<Timestamp>,
-    /// When it was opened.
-    pub opened_at: Timestamp,
-    /// When it was closed.
-    pub closed_at: Option<Timestamp>,
-    /// How it ended.
-    pub outcome: Option<String>,
-    /// Who did it.
-    pub completed_by: Option<String>,
-}
-
 /// A page of tasks.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Row>, Error> {
+pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<TaskSummary>, Error> {
     type Columns = (
         Uuid,
         Uuid,
@@ -175,7 +128,7 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Row>, Er
         Option<String>,
     );
     let rows: Vec<Columns> = Listing(Page::of(filter, filter.limit)).get_results(conn).await?;
-    let row = |columns: Columns| Row {
+    let summary = |columns: Columns| TaskSummary {
         id: columns.0,
         instance: columns.1,
         key: columns.2,
@@ -191,20 +144,25 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Row>, Er
         due_at: columns.12.map(Timestamp::from),
         opened_at: columns.13.0,
         closed_at: columns.14.map(Timestamp::from),
-        outcome: columns.15,
+        state: state(columns.15),
         completed_by: columns.16,
     };
-    Ok(rows.into_iter().map(row).collect())
+    Ok(rows.into_iter().map(summary).collect())
+}
+
+/// The state of a task, by its outcome.
+pub(super) fn state(outcome: Option<String>) -> String {
+    outcome.unwrap_or_else(|| "open".into())
 }
 
 /// How many tasks a filter lets through; the page is not asked for.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<Count, Error> {
+pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<TaskCount, Error> {
     let filter = Filter { after: None, ..filter.clone() };
     let count: i64 = Counting(Page::of(&filter, COUNT_MAX + 1)).get_result(conn).await?;
-    Ok(Count { count: count.min(COUNT_MAX), more: count > COUNT_MAX })
+    Ok(TaskCount { count: count.min(COUNT_MAX), more: count > COUNT_MAX })
 }
 
 /// How the database would find a page: for whoever wonders why an inbox is slow, and for tests.
@@ -216,14 +174,12 @@ pub async fn explain(conn: &mut Connection, filter: &Filter) -> Result<String, E
     Ok(lines.join("\n"))
 }
 
-impl Row {
-    /// The place to go on from after this one.
-    pub fn place(&self, filter: &Filter) -> After {
-        match (filter.closed, filter.order()) {
-            (true, _) => After { priority: None, at: self.closed_at.unwrap_or(self.opened_at), id: self.id },
-            (false, Order::Due) => After { priority: None, at: self.due_at.unwrap_or(self.opened_at), id: self.id },
-            (false, Order::Priority) => After { priority: Some(self.priority), at: self.opened_at, id: self.id },
-        }
+/// The place to go on from after this one.
+pub fn place(filter: &Filter, last: &TaskSummary) -> After {
+    match (filter.closed, filter.order()) {
+        (true, _) => After { priority: None, at: last.closed_at.unwrap_or(last.opened_at), id: last.id },
+        (false, Order::Due) => After { priority: None, at: last.due_at.unwrap_or(last.opened_at), id: last.id },
+        (false, Order::Priority) => After { priority: Some(last.priority), at: last.opened_at, id: last.id },
     }
 }
 

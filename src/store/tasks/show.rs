@@ -8,9 +8,9 @@ use super::super::moment::Moment;
 use super::super::schema::functions::clock_timestamp;
 use super::super::schema::leveret::tasks;
 use super::super::{Connection, Error};
+use super::Row;
 use super::inbox::{self, Filter};
-use super::{Row, inbox::Row as Listed};
-use crate::contract::api::{Page, TaskCount, TaskSummary, TaskView};
+use crate::contract::api::{Page, TaskSummary, TaskView};
 use crate::engine::{TaskId, counted};
 
 /// A page of tasks.
@@ -18,19 +18,10 @@ use crate::engine::{TaskId, counted};
 /// # Errors
 /// Those of the database.
 pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSummary>, Error> {
-    let rows = inbox::list(conn, filter).await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
-    let next = rows.last().filter(|_| full).map(|last| last.place(filter).to_string());
-    Ok(Page { items: rows.into_iter().map(summary).collect(), next })
-}
-
-/// How many tasks there are of a page's kind.
-///
-/// # Errors
-/// Those of the database.
-pub async fn total(conn: &mut Connection, filter: &Filter) -> Result<TaskCount, Error> {
-    let counted = inbox::count(conn, filter).await?;
-    Ok(TaskCount { count: counted.count, more: counted.more })
+    let items = inbox::list(conn, filter).await?;
+    let full = i64::try_from(items.len()).is_ok_and(|count| count == filter.limit);
+    let next = items.last().filter(|_| full).map(|last| inbox::place(filter, last).to_string());
+    Ok(Page { items, next })
 }
 
 /// One task, whole.
@@ -56,7 +47,7 @@ pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>,
             revision: row.revision,
             title: row.title,
             priority: row.priority,
-            state: row.outcome.unwrap_or_else(|| OPEN.into()),
+            state: inbox::state(row.outcome),
             assignee: row.assignee,
             claimed_by,
             lease_until,
@@ -78,29 +69,4 @@ pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>,
         draft: row.draft,
         result: row.result,
     }))
-}
-
-/// The state of a task that has no outcome yet.
-const OPEN: &str = "open";
-
-fn summary(row: Listed) -> TaskSummary {
-    TaskSummary {
-        id: row.id,
-        instance: row.instance,
-        key: row.key,
-        definition: row.definition,
-        activity: row.activity,
-        revision: row.revision,
-        title: row.title,
-        priority: row.priority,
-        state: row.outcome.unwrap_or_else(|| OPEN.into()),
-        assignee: row.assignee,
-        claimed_by: row.claimed_by,
-        lease_until: row.lease_until,
-        vote: row.vote,
-        due_at: row.due_at,
-        opened_at: row.opened_at,
-        closed_at: row.closed_at,
-        completed_by: row.completed_by,
-    }
 }

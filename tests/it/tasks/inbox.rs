@@ -38,7 +38,7 @@ async fn a_page_of_an_inbox_is_found_by_indexes_however_many_tasks_there_are() {
     office.execute(&generated(MANY)).await;
     let mut conn = office.leveret.app().store.duties().await.unwrap();
     let somebody = Filter { person: person("clerk8", &["clerks", "others"]), limit: 50, ..Filter::default() };
-    let middle = tasks::list(&mut conn, &somebody).await.unwrap()[40].place(&somebody);
+    let middle = tasks::place(&somebody, &tasks::list(&mut conn, &somebody).await.unwrap()[40]);
     let soon = office.leveret.app().clock.now() + Duration::from_secs(60);
     let filters = [
         somebody.clone(),
@@ -89,7 +89,7 @@ async fn a_million_tasks_do_not_make_an_inbox_slow() {
     let mut middle = clerk.clone();
     for _ in 0..200 {
         let page = tasks::list(&mut conn, &Filter { limit: 500, ..middle.clone() }).await.unwrap();
-        middle.after = page.last().map(|last| last.place(&middle));
+        middle.after = page.last().map(|last| tasks::place(&middle, last));
     }
     for (name, filter) in [
         ("first page", clerk.clone()),
