@@ -1,4 +1,5 @@
-//! For upstream services in Rust: start and steer instances by messages, confirmed by the broker.
+//! For upstream services in Rust: start and steer instances by messages, confirmed by the broker; or start them and send messages
+//! inside a database transaction of the service's own, see `client::sql` (the feature `client-diesel`).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), leveret::client::Error> {
@@ -14,6 +15,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "client-diesel")]
+pub mod sql;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
-use crate::contract::{BODY_MAX, Message, Start, Target};
+use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete};
 use crate::resilience::clock::Clock;
 
 /// The broker must answer within this.
@@ -116,6 +120,38 @@ impl Client {
     /// If the broker did not confirm.
     pub async fn retry(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("retry", "instance", message_id, target).await
+    }
+
+    /// Does a task, or casts a vote.
+    ///
+    /// # Errors
+    /// If the broker did not confirm; whether it is accepted is told by the events or the answer.
+    pub async fn complete(&self, message_id: &str, task: &TaskComplete) -> Result<(), Error> {
+        self.send("task.complete", "task", message_id, task).await
+    }
+
+    /// Lets an instance stand still until it is resumed.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn suspend(&self, message_id: &str, target: &Target) -> Result<(), Error> {
+        self.send("suspend", "instance", message_id, target).await
+    }
+
+    /// Lets an instance go on that was suspended by hand.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn resume(&self, message_id: &str, target: &Target) -> Result<(), Error> {
+        self.send("resume", "instance", message_id, target).await
+    }
+
+    /// Lets an open timer be due at another moment.
+    ///
+    /// # Errors
+    /// If the broker did not confirm.
+    pub async fn reschedule(&self, message_id: &str, command: &Reschedule) -> Result<(), Error> {
+        self.send("timer.reschedule", "instance", message_id, command).await
     }
 
     /// Closes the connection in order.

@@ -51,6 +51,8 @@ section! {
         shutdown: Shutdown = Shutdown::default(),
         /// What expressions may read.
         expressions: Expressions = Expressions::default(),
+        /// What waits for people.
+        tasks: Tasks = Tasks::default(),
     }
 }
 
@@ -205,6 +207,23 @@ section! {
     Expressions {
         /// Environment variables by name; all others are hidden.
         env: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// What waits for people.
+    Tasks {
+        /// A claim that names no time lasts for this long.
+        #[serde(with = "serde_text")] lease_for: Duration = Duration::from_secs(1_800),
+        /// No claim lasts longer.
+        #[serde(with = "serde_text")] lease_max: Duration = Duration::from_secs(86_400),
+    }
+}
+
+impl Tasks {
+    /// How long a claim lasts for which this was asked.
+    pub fn lease(&self, asked: Option<Duration>) -> Duration {
+        asked.unwrap_or(self.lease_for).clamp(Duration::from_secs(1).min(self.lease_max), self.lease_max)
     }
 }
 

@@ -30,6 +30,20 @@ pub enum Command {
     Continue(Continue),
     /// `fire`: a timer's hint, written by Leveret itself.
     Fire(Fire),
+    /// `task.complete`
+    TaskComplete(TaskComplete),
+    /// `task.claim`
+    TaskClaim(TaskClaim),
+    /// `task.release`
+    TaskRelease(TaskRelease),
+    /// `suspend`
+    Suspend(Target),
+    /// `resume`
+    Resume(Target),
+    /// `timer.reschedule`
+    Reschedule(Reschedule),
+    /// `deliver`: one of many copies of a broadcast, written by Leveret itself.
+    Deliver(Deliver),
 }
 
 impl Command {
@@ -42,6 +56,13 @@ impl Command {
             Command::Retry(_) => "retry",
             Command::Continue(_) => "continue",
             Command::Fire(_) => "fire",
+            Command::TaskComplete(_) => "task.complete",
+            Command::TaskClaim(_) => "task.claim",
+            Command::TaskRelease(_) => "task.release",
+            Command::Suspend(_) => "suspend",
+            Command::Resume(_) => "resume",
+            Command::Reschedule(_) => "timer.reschedule",
+            Command::Deliver(_) => "deliver",
         }
     }
 }
@@ -95,6 +116,9 @@ pub struct Message {
     /// Seconds it is kept if nobody waits yet; the configured time when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
+    /// To everybody who waits when it is handled, and never kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
 }
 
 /// Steer one instance: by id, or by definition and key.
@@ -109,9 +133,25 @@ pub struct Target {
     /// …and the business key of a live instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Why; kept in the history.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why; kept in the history. `note` means the same.
+    #[serde(default, alias = "note", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Let an open timer be due at another moment: one of `due_at` and `after`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reschedule {
+    /// Whose timer.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The timer's number inside the instance.
+    pub bookmark: i64,
+    /// When it will be due; a moment that has passed is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// Or so long from now, as in `2h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// Take the next step of a branch. Ids only.
@@ -134,6 +174,70 @@ pub struct Fire {
     pub bookmark: i64,
     /// When it is due by the database's clock.
     pub due_at: Timestamp,
+}
+
+/// Do a task, or cast a vote.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskComplete {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who does it.
+    pub user: String,
+    /// The groups they belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The revision of the task they have seen; without it that is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// One of the task's decisions; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// What was filled in.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub form: Value,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// Take a task to oneself for a while.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskClaim {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who takes it.
+    pub user: String,
+    /// The groups they belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Seconds it is to last; `tasks.lease_for` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<u32>,
+}
+
+/// Give a task back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskRelease {
+    /// The task; events name it.
+    pub task: Uuid,
+    /// Who gives it back.
+    pub user: String,
+}
+
+/// One copy of a broadcast, for one wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// The instance.
+    pub instance: Uuid,
+    /// The wait's bookmark.
+    pub bookmark: i64,
+    /// The message's name.
+    pub name: String,
+    /// The message's key.
+    pub key: String,
+    /// What it says.
+    #[serde(default)]
+    pub data: Value,
 }
 
 /// Who sent a message from outside, and which one it is: a repetition is known by this pair.

@@ -1,5 +1,6 @@
 //! The one door to an instance: load, find the facts, let the engine decide, commit; with the rule for lost races.
 
+mod broadcast;
 mod correlate;
 mod handler;
 mod origin;
@@ -7,19 +8,22 @@ mod rows;
 pub mod schedule;
 mod start;
 mod steer;
+mod tasks;
 
 use jiff::Timestamp;
 
+pub use broadcast::deliver;
 pub use correlate::{Delivered, message};
 pub use origin::{Answer, Letter, Origin, answer_again, bury};
 pub(crate) use rows::step_command;
 pub use start::{Started, start};
-pub use steer::{Steer, Steered, crash, fire, give_up, steer};
+pub use steer::{Steer, Steered, crash, fire, give_up, reschedule, steer};
+pub use tasks::{Tasked, task, task_next};
 
 use crate::app::App;
 use crate::contract;
 use crate::definition::Work;
-use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
+use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Phase, Refusal, Step, WaitOn};
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::instances::Loaded;
@@ -78,6 +82,9 @@ pub enum Error {
     /// What the command names does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// The task cannot be acted upon like this.
+    #[error(transparent)]
+    Task(engine::TaskRefusal),
     /// The same message id came with another body.
     #[error("message `{0}` was received before with another body; a new command needs a new message id")]
     Reused(String),
@@ -112,6 +119,9 @@ pub async fn advance(app: &App, at: &Position, branch: BranchId, follow: Follow)
         // Boxed, so that the plain step, the hot path, is not as large as its rarer sisters.
         Need::Handler(call) => Box::pin(handler::run(app, at, call, sequence, follow)).await,
         Need::Messages(wanted) => Box::pin(correlate::receive(app, at, command, &wanted, follow)).await,
+        Need::Standing(asked) => Box::pin(tasks::open(app, at, command, &asked, follow)).await,
+        // Only commands of people and timers need one, and they are decided under the lock.
+        Need::Task(_) => Ok(Moved::Refused(Refusal::Missing)),
         Need::Nothing => match engine::step(&definition, instance, command, Facts::default(), &context) {
             Ok(step) => write_plain(app, instance, step, at.now, follow).await,
             Err(refusal) => Ok(Moved::Refused(refusal)),
@@ -164,7 +174,14 @@ async fn write_locked(
     app.clock.observe(loaded.now);
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
     let context = app.context(loaded.now);
-    let step = match engine::step(&definition, &loaded.instance, command, Facts::default(), &context) {
+    let mut facts = match engine::needs(&definition, &loaded.instance, &command, &context) {
+        Need::Task(id) => Facts { task: store::tasks::lock(&mut transaction, id).await?, ..Facts::default() },
+        Need::Nothing | Need::Handler(_) | Need::Messages(_) | Need::Standing(_) => Facts::default(),
+    };
+    if steer::looks_back(&command) {
+        facts.missed = correlate::missed(&mut transaction, id).await?;
+    }
+    let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) => step,
         Err(refusal) => {
             transaction.rollback().await;
@@ -247,6 +264,25 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
         branch: branch.id.0,
         sequence: branch.sequence,
     })
+}
+
+/// The timer that was opened last and is open still: its bookmark, and when it is due.
+pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
+    let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
+    let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
+        Phase::Ready => &[],
+        Phase::Waiting(waits) => waits.as_slice(),
+    });
+    let timers = waits.filter_map(|wait| match &wait.on {
+        WaitOn::Timer { due_at }
+        | WaitOn::Timeout { due_at }
+        | WaitOn::Retry { due_at }
+        | WaitOn::Due { due_at }
+        | WaitOn::Remind { due_at, .. }
+        | WaitOn::Escalate { due_at, .. } => Some((wait.bookmark, *due_at)),
+        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
+    });
+    deadline.chain(timers).max()
 }
 
 /// Writes the step command of a ready branch for whoever can carry it out.

@@ -49,6 +49,7 @@ use crate::engine::{
 };
 
 mod memory;
+mod people;
 mod seen;
 
 use memory::Memory;
@@ -70,6 +71,9 @@ pub enum Error {
     /// The definition asks for a handler the scenario was not given.
     #[error("no handler is registered as `{0}`")]
     NoHandler(String),
+    /// There was no task yet.
+    #[error("there was no task yet")]
+    NoTask,
     /// It took too many steps without a wait.
     #[error("the instance still moves after {DRIVE_MAX} steps")]
     Endless,
@@ -202,17 +206,19 @@ impl Scenario {
             self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
         for bookmark in waits {
             match self.apply(Command::Deliver { bookmark, message: message.clone() }) {
-                Err(Error::Refused(Refusal::NotMatching)) => {}
+                // Suspended, it is told when it goes on.
+                Err(Error::Refused(Refusal::NotMatching | Refusal::Suspended)) => {}
                 other => return other.and_then(|()| self.drive()),
             }
         }
-        self.memory.keep(message);
+        self.memory.keep(message, self.now);
         Ok(())
     }
 
     /// Keeps a message as if it had come when nobody waited for it.
     pub fn keep(&mut self, name: &str, key: &str, data: Value) {
-        self.memory.keep(Message { name: name.to_owned(), key: key.to_owned(), data, kept: None });
+        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
+        self.memory.keep(message, self.now);
     }
 
     /// Turns the clock on; timers fire at their moments, in their order.
@@ -249,6 +255,24 @@ impl Scenario {
         self.advance(Duration::ZERO)
     }
 
+    /// Lets the instance stand still.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it stands still already or has ended; and what [`Scenario::apply`] says.
+    pub fn suspend(&mut self, reason: &str) -> Result<(), Error> {
+        self.apply(Command::Suspend { by: None, reason: Some(reason.to_owned()) })
+    }
+
+    /// Lets it go on; what it missed meanwhile happens in its order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it was not suspended by hand; and what [`Scenario::apply`] says.
+    pub fn resume(&mut self, reason: &str) -> Result<(), Error> {
+        self.apply(Command::Resume { by: None, reason: Some(reason.to_owned()) })?;
+        self.drive()?;
+        self.advance(Duration::ZERO)
+    }
+
     /// Calls the instance off.
     ///
     /// # Errors
@@ -277,7 +301,10 @@ impl Scenario {
     pub fn apply(&mut self, command: Command) -> Result<(), Error> {
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
         let need = engine::needs(&self.definition, &instance, &command, &self.context());
-        let facts = self.answer(need)?;
+        let mut facts = self.answer(need)?;
+        if matches!(command, Command::Resume { .. } | Command::Retry { .. }) {
+            facts.missed = self.memory.missed();
+        }
         let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
         self.memory.absorb(step)
     }
@@ -314,15 +341,18 @@ impl Scenario {
         match need {
             Need::Nothing => Ok(Facts::default()),
             Need::Handler(call) => match self.handlers.get_mut(&call.handler) {
-                Some(handler) => Ok(Facts { handler: Some(handler(&call)), messages: Vec::new() }),
+                Some(handler) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
                 None => Err(Error::NoHandler(call.handler)),
             },
             Need::Messages(addresses) => {
                 let wanted = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
                 };
-                Ok(Facts { handler: None, messages: self.memory.kept.values().filter(wanted).cloned().collect() })
+                let messages = self.memory.kept.values().filter(wanted).cloned().collect();
+                Ok(Facts { messages, ..Facts::default() })
             }
+            Need::Task(id) => Ok(Facts { task: self.memory.tasks.get(&id).cloned(), ..Facts::default() }),
+            Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
         }
     }
 }

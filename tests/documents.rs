@@ -7,19 +7,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
-use leveret::contract::{Message, Start, Target};
+use leveret::contract::{Message, Reschedule, Start, Target, TaskClaim, TaskComplete, TaskRelease};
 use leveret::definition::expression::{Expression, Scope};
 use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "docs/language.md",
     "docs/protocol.md",
     "docs/operations.md",
+    "docs/expressions-conformance.md",
     "docs/waiting.md",
 ];
 
@@ -105,32 +106,64 @@ fn every_definition_shown_can_be_used() {
 
 #[test]
 fn every_expression_shown_has_the_value_shown() {
-    let variables = json!({
-        "n": 3, "half": 0.5, "name": "Ada", "items": [3, 1, 2, 3], "nothing": null,
-        "order": {"id": "A-17", "lines": [{"sku": "lamp", "price": 20, "count": 2}, {"sku": "rug", "price": 5, "count": 1}]},
-    });
-    let input = json!({ "detail-type": "express" });
-    let (variables, input) = (object(&variables), object(&input));
     let mut seen = 0;
     for block in blocks_of("cel") {
         for line in block.text.lines().filter(|line| !line.trim().is_empty()) {
             let (source, shown) = line.split_once('→').unwrap_or_else(|| panic!("{}: `{line}` has no →", block.place));
-            let now = "2026-03-01T12:00:00Z".parse().unwrap();
-            let scope = Scope { variables: &variables, input: &input, now, reserved: Vec::new() };
-            let place = format!("{}: {line}", block.place);
-            let value = Expression::parse(source.trim()).and_then(|expression| expression.evaluate(&scope));
-            match (value, shown.trim()) {
-                (Err(_), "error") => {}
-                (Err(error), _) => panic!("{place}: {error}"),
-                (Ok(value), shown) => {
-                    let expected: Value = serde_json::from_str(shown).unwrap_or_else(|_| panic!("{place}: no JSON"));
-                    assert_eq!(value, expected, "{place}");
-                }
-            }
+            assert_yields(source.trim(), shown.trim(), &format!("{}: {line}", block.place));
             seen += 1;
         }
     }
     assert!(seen > 20, "the expressions were not found");
+}
+
+/// Evaluates an expression with the values docs/language.md speaks of.
+fn assert_yields(source: &str, shown: &str, place: &str) {
+    let variables = json!({
+        "n": 3, "half": 0.5, "name": "Ada", "items": [3, 1, 2, 3], "nothing": null,
+        "order": {"id": "A-17", "lines": [{"sku": "lamp", "price": 20, "count": 2}, {"sku": "rug", "price": 5, "count": 1}]},
+    });
+    let (variables, input) = (object(&variables), object(&json!({ "detail-type": "express" })));
+    let now = "2026-03-01T12:00:00Z".parse().unwrap();
+    let scope = Scope { variables: &variables, input: &input, now, reserved: Vec::new() };
+    match (Expression::parse(source).and_then(|expression| expression.evaluate(&scope)), shown) {
+        (Err(_), "error") => {}
+        (Err(error), _) => panic!("{place}: {error}"),
+        (Ok(value), shown) => {
+            let expected: Value = serde_json::from_str(shown).unwrap_or_else(|_| panic!("{place}: no JSON"));
+            assert_eq!(value, expected, "{place}");
+        }
+    }
+}
+
+#[test]
+fn every_function_is_told_with_an_example() {
+    let text = read("docs/language.md");
+    let (_, rest) = text.split_once("### Functions\n").unwrap();
+    let (section, _) = rest.split_once("### Bounds\n").unwrap();
+    let mut told = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let [name, _, example] = row.trim_matches('|').split(" | ").collect::<Vec<_>>().try_into().expect(row);
+        let name = name.trim().trim_matches('`');
+        let (source, shown) = example.trim().split_once("` → `").expect(row);
+        assert!(source.contains(&format!("{name}(")), "the example does not call it: {row}");
+        assert_yields(source.trim_matches('`'), shown.trim_matches('`'), row);
+        told.insert(name.to_owned());
+    }
+    let folder = root().join("src/definition/expression/functions");
+    for file in sources(&folder) {
+        let text = fs::read_to_string(file).unwrap();
+        for form in ["Function::global(\"", "Function::method(\"", "Function::both(\""] {
+            for name in text.split(form).skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(told.contains(name), "docs/language.md does not tell of `{name}`");
+            }
+        }
+    }
+    // Those that are no functions of a table.
+    for name in ["has", "map", "filter", "all", "exists", "exists_one", "transformMapEntry", "sortBy", "optMap", "type"]
+    {
+        assert!(told.contains(name), "docs/language.md does not tell of `{name}`");
+    }
 }
 
 fn object(value: &Value) -> Map<String, Value> {
@@ -152,6 +185,12 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Message>("message");
     understood::<Target>("cancel");
     understood::<Target>("retry");
+    understood::<TaskComplete>("task.complete");
+    understood::<TaskClaim>("task.claim");
+    understood::<TaskRelease>("task.release");
+    understood::<Target>("suspend");
+    understood::<Target>("resume");
+    understood::<Reschedule>("timer.reschedule");
     understood::<leveret::contract::CloudEvent>("event");
     understood::<leveret::contract::schedule::ScheduleRequest>("schedule");
 }

@@ -61,6 +61,10 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("saphyr_parser", &["definition"]),
 ];
 
+/// One file may name a crate away from its home, and the reason.
+// The commands that a service sends in its own transaction are expressions of its own Diesel.
+const VISITS: [(&str, &str); 1] = [("diesel", "src/client/sql.rs")];
+
 /// No file is longer before its tests; the aim is 300.
 const LINES_MAX: usize = 400;
 /// Names that say nothing.
@@ -185,7 +189,8 @@ fn outside_crates_stay_at_home() {
             let named = [format!("{outside}::"), format!("use {outside};")]
                 .iter()
                 .any(|name| file.code.match_indices(name.as_str()).any(|(at, _)| begins_a_path(&file.code[..at])));
-            if named && !homes.contains(&file.room.as_str()) {
+            let visits = VISITS.iter().any(|(guest, place)| *guest == outside && file.path.ends_with(place));
+            if named && !visits && !homes.contains(&file.room.as_str()) {
                 broken.push(format!("{} names `{outside}`", file.path.display()));
             }
         }

@@ -68,7 +68,13 @@ async fn one(app: &App) -> Result<()> {
     let id = found(app, &key).await?;
     let payment = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let paid = Message { name: "paid".into(), key: key.clone(), data: json!({ "amount": 9800 }), ttl: None };
+        let paid = Message {
+            name: "paid".into(),
+            key: key.clone(),
+            data: json!({ "amount": 9800 }),
+            ttl: None,
+            broadcast: false,
+        };
         client.message(&format!("paid-{key}"), &paid).await
     };
     let (followed, paid) = tokio::join!(cli::follow(app, id), payment);

@@ -1,4 +1,4 @@
-//! `leveret instance start|list|show|history|watch|cancel|retry`
+//! `leveret instance start|list|show|history|watch|cancel|retry|suspend|resume`
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub(super) enum Verb {
         /// Its id.
         id: Uuid,
     },
-    /// Follow an instance until it ends.
+    /// Follow an instance until it ends or is suspended.
     Watch {
         /// Its id.
         id: Uuid,
@@ -47,6 +47,10 @@ pub(super) enum Verb {
     Cancel(Steering),
     /// Try again what failed for good.
     Retry(Steering),
+    /// Let an instance stand still: nothing fires, and what comes is told when it goes on.
+    Suspend(Steering),
+    /// Let an instance go on that was suspended by hand.
+    Resume(Steering),
 }
 
 #[derive(Args)]
@@ -62,7 +66,7 @@ pub(super) struct Start {
     /// One version instead of the newest active one.
     #[arg(long)]
     version: Option<i32>,
-    /// Follow it until it ends.
+    /// Follow it until it ends or is suspended.
     #[arg(long)]
     watch: bool,
 }
@@ -88,7 +92,7 @@ pub(super) struct Steering {
     /// Its id.
     id: Uuid,
     /// Why; kept in the history.
-    #[arg(long)]
+    #[arg(long, visible_alias = "note")]
     reason: Option<String>,
 }
 
@@ -101,6 +105,8 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Watch { id } => return watch::follow(app, InstanceId(id), output).await,
         Verb::Cancel(steering) => steer(app, Steer::Cancel, steering, output).await?,
         Verb::Retry(steering) => steer(app, Steer::Retry, steering, output).await?,
+        Verb::Suspend(steering) => steer(app, Steer::Suspend, steering, output).await?,
+        Verb::Resume(steering) => steer(app, Steer::Resume, steering, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -206,7 +212,13 @@ fn describe(view: &InstanceView) {
             (Some(name), _, _) => format!("message `{name}` for key `{}`", wait.key.as_deref().unwrap_or_default()),
             (None, Some(due_at), _) => format!("{} due {}", wait.kind, output::moment(due_at)),
             (None, None, Some(failure)) => format!("a person: {failure}"),
-            (None, None, None) => wait.kind.clone(),
+            (None, None, None) if wait.kind == "intervention" => {
+                format!("a person, who suspended it: {}", wait.note.as_deref().unwrap_or("no reason given"))
+            }
+            (None, None, None) => match wait.task {
+                Some(task) => format!("task {task}"),
+                None => wait.kind.clone(),
+            },
         };
         rows.push(vec!["waits for".into(), what]);
     }

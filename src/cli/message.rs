@@ -1,4 +1,4 @@
-//! `leveret message send`
+//! `leveret message send|list`
 
 use std::process::ExitCode;
 
@@ -11,6 +11,11 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::contract::{self, Message};
 use crate::step::{self, Delivered};
+use crate::store::messages::Filter;
+use crate::store::views;
+
+/// Messages of a list, at most.
+const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -26,24 +31,80 @@ pub(super) enum Verb {
         /// Seconds it is kept.
         #[arg(long)]
         ttl: Option<u32>,
+        /// To everybody who waits now; never kept.
+        #[arg(long, conflicts_with = "ttl")]
+        broadcast: bool,
+    },
+    /// List messages that are kept because nobody has waited for them, newest first.
+    List {
+        /// Only with this name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only with this key.
+        #[arg(long)]
+        key: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
     },
 }
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
-    let Verb::Send { name, key, data, ttl } = verb;
-    let data: Value = serde_json::from_str(&data).context("--data is not JSON")?;
-    contract::refuse_nul(&data).map_err(anyhow::Error::msg)?;
-    let (outcome, instance) = match step::message(app, Message { name, key, data, ttl }, &origin(app)).await? {
-        Delivered::To(position) => ("delivered".to_owned(), Some(position.instance.id)),
-        Delivered::Kept => ("kept".to_owned(), None),
-        Delivered::Known(answer) => (answer.outcome, answer.instance),
-    };
-    match output {
-        Output::Json => output::json(&json!({ "outcome": outcome, "instance": instance }))?,
-        Output::Table => match instance {
-            Some(id) => output::line(format!("{outcome} to {id}")),
-            None => output::line(format!("{outcome}: nobody waits for it yet")),
-        },
+    match verb {
+        Verb::Send { name, key, data, ttl, broadcast } => {
+            let data: Value = serde_json::from_str(&data).context("--data is not JSON")?;
+            contract::refuse_nul(&data).map_err(anyhow::Error::msg)?;
+            send(app, Message { name, key, data, ttl, broadcast }, output).await?;
+        }
+        Verb::List { name, key, limit } => {
+            let limit = limit.clamp(1, LIST_MAX);
+            list(app, &Filter { name, key, before: None, limit }, output).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn send(app: &App, message: Message, output: Output) -> Result<()> {
+    let (body, said) = match step::message(app, message, &origin(app)).await? {
+        Delivered::To(position) => {
+            let id = position.instance.id;
+            (json!({ "outcome": "delivered", "instance": id }), format!("delivered to {id}"))
+        }
+        Delivered::Kept => (json!({ "outcome": "kept", "instance": null }), "kept: nobody waits for it yet".to_owned()),
+        Delivered::Spread(count) => {
+            (json!({ "outcome": "broadcast", "receivers": count }), format!("sent to {count} waits"))
+        }
+        Delivered::Known(answer) => (json!(answer), answer.outcome),
+    };
+    match output {
+        Output::Json => output::json(&body),
+        Output::Table => {
+            output::line(said);
+            Ok(())
+        }
+    }
+}
+
+async fn list(app: &App, filter: &Filter, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let page = views::messages(&mut conn, filter).await?;
+    match output {
+        Output::Json => output::json(&page),
+        Output::Table if page.items.is_empty() => {
+            output::line("no messages are kept");
+            Ok(())
+        }
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let times = [one.received_at, one.expires_at].map(output::moment);
+                let [received, expires] = times;
+                vec![one.id.to_string(), one.name, one.key, received, expires, one.data.to_string()]
+            });
+            output::table(&["id", "name", "key", "received", "kept until", "data"], rows.collect());
+            if page.next.is_some() {
+                output::line(format!("there are more than {}; --limit shows up to {LIST_MAX}", filter.limit));
+            }
+            Ok(())
+        }
+    }
 }

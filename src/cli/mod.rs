@@ -12,6 +12,8 @@ mod output;
 mod schedule;
 mod serve;
 mod settings;
+mod task;
+mod timer;
 mod watch;
 
 use std::path::PathBuf;
@@ -57,9 +59,18 @@ enum Noun {
     /// Start, watch and steer instances.
     #[command(subcommand)]
     Instance(instance::Verb),
-    /// Send messages to waiting instances.
+    /// Send messages to waiting instances, and see what is kept.
     #[command(subcommand)]
     Message(message::Verb),
+    /// Find, claim and do what waits for people.
+    #[command(subcommand)]
+    Task(task::Verb),
+    /// See open timers, and put them off.
+    #[command(subcommand)]
+    Timer(timer::Verb),
+    /// See what waits for a person after a failure, or because one asked for it.
+    #[command(subcommand)]
+    Incident(timer::IncidentVerb),
     /// Look at messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
@@ -91,7 +102,7 @@ pub fn run(handlers: Handlers) -> ExitCode {
     }
 }
 
-/// Prints what happens to an instance as it is committed, until it has ended; says whether it completed.
+/// Prints what happens to an instance as it is committed, until it has ended or is suspended; says whether it completed.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -124,6 +135,9 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::output::{self, Output};
 use crate::app::App;
-use crate::contract::api::HistoryView;
+use crate::contract::api::{HistoryView, InstanceView};
 use crate::engine::InstanceId;
 use crate::store::views;
 
@@ -41,7 +41,7 @@ pub(super) async fn history(app: &App, id: InstanceId, output: Output) -> Result
     Ok(())
 }
 
-/// Prints history rows as they are committed, until the instance has ended. The exit code is 1 if it did not complete.
+/// Prints history rows as they are committed, until the instance has ended or is suspended. The exit code is 1 if it did not complete.
 pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<ExitCode> {
     let mut after = 0;
     loop {
@@ -65,7 +65,23 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
             let completed = view.summary.status == "completed";
             return Ok(if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        if view.summary.status == "suspended" {
+            output::progress(&suspended(&view));
+            return Ok(ExitCode::FAILURE);
+        }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What to do about an instance that will not move by itself.
+fn suspended(view: &InstanceView) -> String {
+    let id = view.summary.id;
+    let by_hand = view.waits.iter().any(|wait| wait.kind == "intervention" && wait.failure.is_none());
+    match by_hand {
+        true => format!("{id} is suspended by hand: `leveret instance resume {id}` lets it go on"),
+        false => {
+            format!("{id} is suspended by a failure: `leveret instance retry {id}` tries again, `cancel` calls it off")
+        }
     }
 }
 

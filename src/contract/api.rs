@@ -1,11 +1,18 @@
 //! Bodies of the HTTP API; `-o json` of the command line prints the same.
 
+mod tasks;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::OnConflict;
+
+pub use tasks::{
+    HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
+    TaskReleaseRequest, TaskSummary, TaskView,
+};
 
 /// `POST /api/v1/instances`
 #[derive(Debug, Clone, Deserialize)]
@@ -38,12 +45,28 @@ pub struct MessageRequest {
     pub data: Value,
     /// Seconds it is kept if nobody waits yet.
     pub ttl: Option<u32>,
+    /// To everybody who waits now, and never kept.
+    #[serde(default)]
+    pub broadcast: bool,
 }
 
-/// `POST /api/v1/instances/{id}/cancel` and `/retry`
+/// `POST /api/v1/instances/{id}/cancel`, `/retry`, `/suspend` and `/resume`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SteerRequest {
+    /// Why; kept in the history. `note` means the same.
+    #[serde(alias = "note")]
+    pub reason: Option<String>,
+}
+
+/// `POST /api/v1/timers/{instance}/{bookmark}/reschedule`: one of `due_at` and `after`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RescheduleRequest {
+    /// When it will be due; a moment that has passed is now.
+    pub due_at: Option<Timestamp>,
+    /// Or so long from now, as in `2h`.
+    pub after: Option<String>,
     /// Why; kept in the history.
     pub reason: Option<String>,
 }
@@ -98,7 +121,7 @@ pub struct InstanceView {
 pub struct WaitView {
     /// Its number inside the instance.
     pub bookmark: i64,
-    /// `timer`, `message`, `intervention`.
+    /// `timer`, `message`, `intervention`, `task`.
     pub kind: String,
     /// The activity that waits; none for the time limit of the whole instance.
     pub activity: Option<String>,
@@ -109,6 +132,84 @@ pub struct WaitView {
     /// The message's key.
     pub key: Option<String>,
     /// The failure, for interventions.
+    pub failure: Option<Value>,
+    /// The task, for tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Uuid>,
+    /// Why it was suspended, for interventions by hand.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// One kept message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// The order in which messages are taken.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// What it says.
+    pub data: Value,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When it is removed, unless somebody who is suspended waits for it.
+    pub expires_at: Timestamp,
+    /// AMQP property `app_id`, or the door it came by.
+    pub app_id: Option<String>,
+    /// AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// The only instance that may take it: a broadcast found it suspended.
+    pub instance: Option<Uuid>,
+}
+
+/// One open timer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimerView {
+    /// Whose it is.
+    pub instance: Uuid,
+    /// Its number inside the instance.
+    pub bookmark: i64,
+    /// `wait`, `timeout` (of an activity), `retry` (the pause before an attempt), `deadline` (of the instance), `due`,
+    /// `reminder`, `escalation` (of a task), `timer`.
+    pub what: String,
+    /// The definition's name.
+    pub definition: String,
+    /// Business key.
+    pub key: Option<String>,
+    /// The instance's status: a suspended one fires nothing.
+    pub status: String,
+    /// The activity that waits.
+    pub activity: Option<String>,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// When it is due.
+    pub due_at: Timestamp,
+}
+
+/// One open incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentView {
+    /// Whose it is.
+    pub instance: Uuid,
+    /// The bookmark's number inside the instance.
+    pub bookmark: i64,
+    /// `failed`: to be retried; `suspended`: by hand, to be resumed.
+    pub kind: String,
+    /// The definition's name.
+    pub definition: String,
+    /// Business key.
+    pub key: Option<String>,
+    /// The activity that failed.
+    pub activity: Option<String>,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// Who suspended it.
+    pub by: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+    /// `code`, `message`, `data` of the failure.
     pub failure: Option<Value>,
 }
 

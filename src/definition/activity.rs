@@ -8,9 +8,9 @@ use super::names::Sees;
 use super::problems::Place;
 
 /// Exactly one of these is what an activity does.
-const WORK: [&str; 8] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end"];
+const WORK: [&str; 9] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task"];
 /// Work of the language this version does not do yet.
-const LATER_WORK: [&str; 7] = ["task", "http", "call", "workflow", "fork", "map", "compensate"];
+const LATER_WORK: [&str; 6] = ["http", "call", "workflow", "fork", "map", "compensate"];
 
 const ACTIVITY: Keys = Keys {
     of: "an activity",
@@ -26,6 +26,7 @@ const ACTIVITY: Keys = Keys {
         "receive",
         "raise",
         "end",
+        "task",
         "output",
         "next",
         "timeout",
@@ -34,7 +35,7 @@ const ACTIVITY: Keys = Keys {
         "on_error",
         "labels",
     ],
-    later: &["task", "http", "call", "workflow", "fork", "map", "compensate", "undo", "limits", "due"],
+    later: &["http", "call", "workflow", "fork", "map", "compensate", "undo", "limits", "due"],
 };
 
 impl Draft {
@@ -42,6 +43,7 @@ impl Draft {
     pub(super) fn learn_ids(&mut self, activities: &[At<'_>]) {
         for (number, at) in activities.iter().enumerate() {
             let Some(id_at) = at.get("id") else { continue };
+            self.names.tasks |= at.get("task").is_some();
             let Some(id) = id_of(at) else { continue };
             if self.ids.contains_key(id) {
                 self.doubtful = true;
@@ -61,7 +63,7 @@ impl Draft {
         let when = at.get("when").and_then(|when| self.expression(&when, sees));
         let work = if read { self.only_work(at) } else { None };
         self.doubtful |= work.is_none();
-        let has_result = matches!(work, Some(Work::Run { .. } | Work::Receive(_)) | None);
+        let has_result = matches!(work, Some(Work::Run { .. } | Work::Receive(_) | Work::Task(_)) | None);
         let after = Sees { result: has_result, ..sees };
         let output = at.get("output").map(|output| self.assignments(&output, after)).unwrap_or_default();
         let next = at.get("next").map_or(Next::Following, |next| self.next(&next, work.as_ref(), after));
@@ -133,14 +135,16 @@ impl Draft {
                 ("next", "nothing comes after an `end`"),
                 ("output", "the output of the instance is written inside: `end: { output: … }`"),
             ],
-            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) => &[],
+            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
+                &[]
+            }
         };
         for (key, hint) in meaningless {
             if let Some(found) = at.get(key) {
                 self.problems.error_at(&found, format!("`{key}` has no meaning beside `{kind}`"), Some(hint));
             }
         }
-        let timed = matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_));
+        let timed = matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_));
         for key in ["timeout", "on_timeout"] {
             if let Some(found) = at.get(key).filter(|_| !timed) {
                 let message = format!("`{key}` has no effect beside `{kind}`, which takes no time");

@@ -66,7 +66,7 @@ fn restless_loops(definition: &Definition, graph: &Graph, places: &[Place], draf
         .activities
         .iter()
         .map(|activity| match activity.work {
-            Work::Wait(_) | Work::Receive(_) => false,
+            Work::Wait(_) | Work::Receive(_) | Work::Task(_) => false,
             Work::Set(_) | Work::Switch(_) | Work::Run { .. } | Work::Emit { .. } => true,
             Work::Raise { .. } | Work::End(_) => true,
         })
@@ -91,7 +91,12 @@ fn falls_into_handlers(definition: &Definition, places: &[Place], draft: &mut Dr
             let before = &definition.activities[target - 1];
             let falls = match before.work {
                 Work::Switch(_) | Work::Raise { .. } | Work::End(_) => false,
-                Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) => {
+                Work::Set(_)
+                | Work::Run { .. }
+                | Work::Emit { .. }
+                | Work::Wait(_)
+                | Work::Receive(_)
+                | Work::Task(_) => {
                     matches!(before.next, Next::Following)
                 }
             };

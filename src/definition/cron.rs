@@ -11,11 +11,11 @@
 mod field;
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cursor::shortened;
-use super::problems::nearest;
+use super::zone::Zone;
 use field::{DAYS, Field, HOURS, MINUTES, MONTHS, Set, WEEKDAYS};
 
 /// Longest expression, in bytes.
@@ -89,7 +89,7 @@ impl Cron {
 
     /// The first moment after `after` that it names in a zone; none in 41 years, or beyond the calendar.
     pub fn next(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
-        let Zone { zone, .. } = zone;
+        let zone = zone.rules();
         let (mut since, mut offset) = (after, zone.to_offset(after));
         let mut from = minute_after(offset.to_datetime(after))?;
         if !self.follows_clock() {
@@ -193,47 +193,6 @@ fn shown_before(zone: &TimeZone, at: Timestamp) -> Option<DateTime> {
     };
     let before: Offset = zone.to_offset(change.timestamp().checked_sub(instant).ok()?);
     minute_from(before.to_datetime(change.timestamp()))
-}
-
-/// A time zone by its name in the tables of IANA.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone {
-    name: String,
-    zone: TimeZone,
-}
-
-impl Zone {
-    /// Finds a zone, whatever the case of its letters.
-    ///
-    /// # Errors
-    /// There is none of that name; the hint knows a similar one.
-    pub fn find(name: &str) -> Result<Zone, Wrong> {
-        let tables = TimeZoneDatabase::bundled();
-        let found = tables.get(name).ok();
-        let found = found.and_then(|zone| Some(Zone { name: zone.iana_name()?.to_owned(), zone }));
-        found.filter(|_| name != "Etc/Unknown").ok_or_else(|| {
-            let names: Vec<String> = tables.available().map(|name| name.to_string()).collect();
-            let near = nearest(name, names.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"));
-            let hint =
-                near.unwrap_or_else(|| "a region and a city, as in Europe/Berlin or America/New_York, or UTC".into());
-            Wrong { message: format!("there is no time zone `{}`", shortened(name)), hint }
-        })
-    }
-
-    /// Universal time.
-    pub fn utc() -> Zone {
-        Zone { name: "UTC".into(), zone: TimeZone::UTC }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// A moment as the zone's clock shows it, with its offset: `2026-12-01T06:00:00+01:00`.
-    pub fn show(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-    }
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl<'n> At<'n> {
         matches!(&self.node.tree, Tree::Text(text) if text == word)
     }
 
-    fn member(&self, entry: &'n Entry) -> At<'n> {
+    /// The value of one of its entries.
+    pub(super) fn member(&self, entry: &'n Entry) -> At<'n> {
         At { node: &entry.value, path: joined(&self.path, &entry.key) }
     }
 }

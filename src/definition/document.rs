@@ -39,7 +39,7 @@ const DOCUMENT: Keys = Keys {
     ],
     later: &["on_cancel", "limits", "retention"],
 };
-const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity"], later: &[] };
+const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
 
 impl Draft {
     /// Reads the whole document. The definition is a right one only if no error was noted.
@@ -172,11 +172,16 @@ impl Draft {
     }
 
     fn events(&mut self, at: Option<At<'_>>) -> Events {
-        let standard = Events { instance: true, activity: false };
+        let standard = Events { instance: true, activity: false, task: true };
         let Some(at) = at.filter(|at| self.problems.expect_map(at, &EVENTS)) else { return standard };
         let instance = at.get("instance").and_then(|value| self.boolean(&value));
         let activity = at.get("activity").and_then(|value| self.boolean(&value));
-        Events { instance: instance.unwrap_or(standard.instance), activity: activity.unwrap_or(standard.activity) }
+        let task = at.get("task").and_then(|value| self.boolean(&value));
+        Events {
+            instance: instance.unwrap_or(standard.instance),
+            activity: activity.unwrap_or(standard.activity),
+            task: task.unwrap_or(standard.task),
+        }
     }
 
     fn boolean(&mut self, at: &At<'_>) -> Option<bool> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::{At, Keys, listed, shortened};
 use super::draft::Draft;
-use super::model::{Choice, Next, OnError, Receive, Target, Work};
+use super::model::{Choice, Next, OnError, Receive, Target, Task, Work};
 use super::names::Sees;
 use super::node::Tree;
 
@@ -75,36 +75,46 @@ impl Draft {
         if !at.is_map() {
             return self.plain_next(at, sees);
         }
-        let messages = match work {
-            Some(Work::Receive(messages)) => self.literal_names(at, messages),
+        let (of, kind, names) = match work {
+            Some(Work::Receive(messages)) => ("`receive`", "message", self.literal_names(at, messages)),
+            Some(Work::Task(task)) => ("`task`", "decision", self.decision_names(at, task)),
             Some(_) => {
                 let hint = "write an id, or a list of `{ when, to }`";
-                self.problems.error_at(at, "only after a `receive` can `next` be a map", Some(hint));
-                None
+                self.problems.error_at(at, "only after a `receive` or a `task` can `next` be a map", Some(hint));
+                ("", "", None)
             }
-            None => None,
+            None => ("", "", None),
         };
-        let Some(messages) = messages else {
+        let Some(names) = names else {
             self.doubtful = true;
             return Next::Following;
         };
         let mut by_name = BTreeMap::new();
         for (entry, value) in at.entries() {
-            if !messages.contains(&entry.key) {
-                let near = self.problems.did_you_mean(&entry.key, messages.iter().map(String::as_str));
-                let hint = near.unwrap_or_else(|| format!("it waits for {}", listed(&messages)));
-                let message = format!("this `receive` waits for no message `{}`", shortened(&entry.key));
+            if !names.contains(&entry.key) {
+                let near = self.problems.did_you_mean(&entry.key, names.iter().map(String::as_str));
+                let hint = near.unwrap_or_else(|| format!("it has {}", listed(&names)));
+                let message = format!("this {of} has no {kind} `{}`", shortened(&entry.key));
                 self.problems.error(at.key_place(entry), message, Some(hint));
             }
             let next = self.plain_next(&value, sees);
             by_name.insert(entry.key.clone(), next);
         }
-        for message in messages.iter().filter(|message| !by_name.contains_key(*message)) {
-            let hint = format!("add `{message}: <id>`");
-            let problem = format!("nobody handles the message `{message}`");
-            self.problems.error_at(at, problem, Some(&hint));
+        for name in names.iter().filter(|name| !by_name.contains_key(*name)) {
+            let hint = format!("add `{name}: <id>`");
+            self.problems.error_at(at, format!("nobody handles the {kind} `{name}`"), Some(&hint));
         }
         Next::ByName(by_name)
+    }
+
+    /// The names of the decisions, if there are any.
+    fn decision_names(&mut self, at: &At<'_>, task: &Task) -> Option<Vec<String>> {
+        if task.decisions.is_empty() {
+            let hint = "declare them: `decisions: [approve, reject]`";
+            self.problems.error_at(at, "a `next` by decision needs decisions", Some(hint));
+            return None;
+        }
+        Some(task.decisions.iter().map(|decision| decision.name.clone()).collect())
     }
 
     /// The names of the messages, if all are written out.

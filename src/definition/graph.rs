@@ -160,7 +160,7 @@ impl Exits<'_> {
                     self.next(&activity.next);
                 }
             }
-            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) => {
+            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
                 self.next(&activity.next);
                 if (activity.when.is_some() || caught) && matches!(activity.next, Next::ByName(_)) {
                     self.follow();

@@ -7,6 +7,7 @@ pub mod codes;
 pub mod content;
 pub mod cron;
 mod cursor;
+mod decisions;
 mod document;
 mod draft;
 pub mod expression;
@@ -22,9 +23,11 @@ mod render;
 mod retry;
 mod scalar;
 pub mod schema;
+mod task;
 #[cfg(test)]
 mod tests;
 mod work;
+pub mod zone;
 
 pub use check::STEPS_MAX;
 pub use document::DEFAULT_LANE;

@@ -8,6 +8,10 @@ use serde_json::Value;
 use super::expression::{Data, Expression, Template};
 use super::schema::Schema;
 
+mod task;
+
+pub use task::*;
+
 /// An immutable version of a workflow document.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -123,6 +127,8 @@ pub enum Work {
     },
     /// End the whole instance.
     End(End),
+    /// Wait for a person.
+    Task(Box<Task>),
 }
 
 impl Work {
@@ -137,6 +143,7 @@ impl Work {
             Work::Receive(_) => "receive",
             Work::Raise { .. } => "raise",
             Work::End(_) => "end",
+            Work::Task(_) => "task",
         }
     }
 }
@@ -222,7 +229,8 @@ pub enum Next {
     To(Target),
     /// To the first entry that holds.
     Choose(Vec<Choice>),
-    /// After a `receive` of several: by the name of the message that came. Each value is `To` or `Choose`.
+    /// After a `receive` of several by the name of the message that came, after a `task` by its decision. Each value is
+    /// `To` or `Choose`.
     ByName(BTreeMap<String, Next>),
 }
 
@@ -277,6 +285,9 @@ pub struct Events {
     pub instance: bool,
     /// One for every activity that ends. Off by default.
     pub activity: bool,
+    /// What becomes of tasks: `task_opened`, `task_assigned`, `task_reminded`, `task_overdue`, `task_escalated`,
+    /// `task_completed`, `task_closed`. On by default.
+    pub task: bool,
 }
 
 /// When and how often an activity is tried again.

@@ -42,11 +42,13 @@ pub(super) struct Sees {
     pub(super) result: bool,
     pub(super) error: bool,
     pub(super) data: bool,
+    /// The counts of a vote. They hide variables of their names, which are no reserved ones.
+    pub(super) votes: bool,
 }
 
 impl Sees {
     /// What keys of the document see.
-    pub(super) const DOCUMENT: Sees = Sees { activity: false, result: false, error: false, data: false };
+    pub(super) const DOCUMENT: Sees = Sees { activity: false, result: false, error: false, data: false, votes: false };
     /// What keys of an activity see.
     pub(super) const ACTIVITY: Sees = Sees { activity: true, ..Sees::DOCUMENT };
 
@@ -62,6 +64,8 @@ pub(super) struct Names {
     pub(super) variables: BTreeMap<String, Value>,
     pub(super) properties: BTreeSet<String>,
     pub(super) assigned: HashSet<String>,
+    /// Whether there is a `task` to fill `actors`.
+    pub(super) tasks: bool,
     first_reads: BTreeMap<String, Place>,
 }
 
@@ -76,12 +80,13 @@ impl Names {
         let missing = match name {
             "input" | "instance" | "now" | "env" => None,
             "activity" => (!sees.activity).then_some("only an activity's own keys see it"),
-            "result" => (!sees.result).then_some("only `output` and `next` of a `run` or a `receive` see it"),
+            "result" => (!sees.result).then_some("only `output` and `next` of a `run`, a `receive` or a `task` see it"),
             "error" => (!sees.error).then_some("only `when` and `output` of an `on_error` entry see it"),
             "data" => (!sees.data).then_some("only the `when` of a `receive` sees it; afterwards it is `result.data`"),
             "secrets" => Some("only http requests see it, and this version of Leveret has none"),
             "item" | "index" => Some("only a `map` has it, and this version of Leveret has none"),
-            "actors" => Some("only a `task` fills it, and this version of Leveret has none"),
+            "actors" => (!self.tasks).then_some("only a `task` fills it, and this definition has none"),
+            "votes" | "voters" if sees.votes => None,
             declared if self.declares(declared) => {
                 self.first_reads.entry(name.into()).or_insert(place);
                 return;

@@ -55,6 +55,11 @@ impl Schema {
         Ok(Self { inner: Arc::new(Inner { document: schema.clone(), validator }) })
     }
 
+    /// The schema itself, as it was written.
+    pub fn document(&self) -> &Value {
+        &self.inner.document
+    }
+
     /// The names of its properties, sorted.
     pub fn properties(&self) -> Vec<String> {
         let names: BTreeSet<_> =

@@ -83,7 +83,7 @@ fn what_is_left_out_has_its_default() {
     let definition = Definition::from_content(&minimal(json!({}))).unwrap();
     assert_eq!(definition.lane, "default");
     assert_eq!(definition.on_failure, OnFailure::Suspend);
-    assert_eq!(definition.events, Events { instance: true, activity: false });
+    assert_eq!(definition.events, Events { instance: true, activity: false, task: true });
     assert_eq!(definition.priority, 0);
     let first = definition.first();
     assert!(matches!(first.retry, Retries::Default) && matches!(first.timeout, Timeout::Default));

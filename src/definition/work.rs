@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::cron::{Cron, Wrong, Zone};
+use super::cron::{Cron, Wrong};
 use super::cursor::{At, Keys, shortened};
 use super::draft::Draft;
 use super::expression::{Data, Template};
 use super::model::{End, Receive, Wait, Work};
 use super::names::Sees;
 use super::problems::Problems;
+use super::zone::Zone;
 
 const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input"], later: &["sql", "params"] };
 const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
@@ -19,7 +20,21 @@ const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"],
 const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events Leveret publishes itself under the definition's name.
-const OWN_EVENTS: [&str; 6] = ["started", "completed", "failed", "cancelled", "suspended", "resumed"];
+const OWN_EVENTS: [&str; 13] = [
+    "started",
+    "completed",
+    "failed",
+    "cancelled",
+    "suspended",
+    "resumed",
+    "task_opened",
+    "task_assigned",
+    "task_reminded",
+    "task_overdue",
+    "task_escalated",
+    "task_completed",
+    "task_closed",
+];
 
 impl Draft {
     /// The work under the key `kind`.
@@ -37,6 +52,7 @@ impl Draft {
                 Some(Work::Raise { code, message, data })
             }
             "end" => self.end(at, sees).map(Work::End),
+            "task" => self.task(at, sees),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::definition::{Activity, Definition};
 
+use super::task::{self, Task};
 use super::{Branch, BranchId, Instance, Phase, Refusal, Status, Wait, WaitOn};
 
 /// A branch, by its place in the list, and the activity it stands at.
@@ -50,8 +51,15 @@ pub(super) fn due<'a>(
         Some(_) | None => {
             let (at, on) = waiting(instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
             let due_at = match on {
-                WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => *due_at,
-                WaitOn::Message { .. } | WaitOn::Intervention { .. } => return Err(Refusal::Gone(bookmark)),
+                WaitOn::Timer { due_at }
+                | WaitOn::Timeout { due_at }
+                | WaitOn::Retry { due_at }
+                | WaitOn::Due { due_at }
+                | WaitOn::Remind { due_at, .. }
+                | WaitOn::Escalate { due_at, .. } => *due_at,
+                WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => {
+                    return Err(Refusal::Gone(bookmark));
+                }
             };
             (due_at, Timer::Wait(stand(definition, instance, at)?, on.clone()))
         }
@@ -74,10 +82,45 @@ pub(super) fn listening<'a>(
         }
         Some((
             _,
-            WaitOn::Timer { .. } | WaitOn::Timeout { .. } | WaitOn::Retry { .. } | WaitOn::Intervention { .. },
+            WaitOn::Timer { .. }
+            | WaitOn::Timeout { .. }
+            | WaitOn::Retry { .. }
+            | WaitOn::Intervention { .. }
+            | WaitOn::Task
+            | WaitOn::Due { .. }
+            | WaitOn::Remind { .. }
+            | WaitOn::Escalate { .. },
         ))
         | None => Err(Refusal::Gone(bookmark)),
     }
+}
+
+/// The branch that waits for a task.
+pub(super) fn tasked<'a>(definition: &'a Definition, instance: &Instance, task: &Task) -> Result<Stand<'a>, Refusal> {
+    task::still_open(instance, task)?;
+    match waiting(instance, task.bookmark) {
+        Some((at, WaitOn::Task)) => {
+            moving(instance)?;
+            stand(definition, instance, at)
+        }
+        Some(_) | None => Err(Refusal::Gone(task.bookmark)),
+    }
+}
+
+/// The task a timer belongs to, if it is open.
+pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
+    let (at, on) = waiting(instance, bookmark)?;
+    match on {
+        WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => {}
+        WaitOn::Timer { .. }
+        | WaitOn::Timeout { .. }
+        | WaitOn::Retry { .. }
+        | WaitOn::Message { .. }
+        | WaitOn::Intervention { .. }
+        | WaitOn::Task => return None,
+    }
+    let waits = instance.state.branches.get(at).map(waits).unwrap_or_default();
+    waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)
 }
 
 /// Whether the instance lives.
@@ -92,14 +135,16 @@ pub(super) fn stand<'a>(definition: &'a Definition, instance: &Instance, at: usi
     Ok(Stand { at, activity })
 }
 
-fn moving(instance: &Instance) -> Result<(), Refusal> {
+/// Whether nobody has to say so before it moves.
+pub(super) fn moving(instance: &Instance) -> Result<(), Refusal> {
     match instance.status {
         Status::Suspended => Err(Refusal::Suspended),
         Status::Running | Status::Compensating | Status::Completed | Status::Failed | Status::Cancelled => Ok(()),
     }
 }
 
-fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
+/// Where a bookmark is waited for, and what for.
+pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
     instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
         let wait = waits(branch).iter().find(|wait| wait.bookmark == bookmark)?;
         Some((at, &wait.on))

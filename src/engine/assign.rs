@@ -108,7 +108,7 @@ fn put(instance: &mut Instance, name: &str, value: Value) -> Value {
 }
 
 /// Bytes as JSON, counted without writing them.
-fn size(value: &impl Serialize) -> usize {
+pub(super) fn size(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl io::Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::instance::{BranchId, Failure, InstanceId};
+use super::task::{Act, Assignment, Person, Task, TaskId, TaskRefusal};
 
 /// The birth of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,51 @@ pub enum Command {
         /// `worker.crash_max`.
         crash_max: u32,
     },
+    /// A person does something with a task.
+    Act {
+        /// The task's bookmark.
+        bookmark: i64,
+        /// Who.
+        person: Person,
+        /// The revision of the task that person has seen; none does not ask.
+        seen: Option<i64>,
+        /// What.
+        act: Act,
+    },
+    /// Let the instance stand still until somebody says `resume`.
+    Suspend {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let an instance move again that was suspended by hand.
+    Resume {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let an open timer be due at another moment.
+    Reschedule {
+        /// The timer's bookmark.
+        bookmark: i64,
+        /// When it will be due.
+        due: Due,
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A moment to come, as a person says it. One that has passed is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Then.
+    At(Timestamp),
+    /// So long from now.
+    After(Duration),
 }
 
 /// A message with name and key.
@@ -112,6 +158,10 @@ pub enum Need {
     Handler(HandlerCall),
     /// Kept messages of these names and keys, oldest first.
     Messages(Vec<(String, String)>),
+    /// A task, as it stands under its lock.
+    Task(TaskId),
+    /// How high each of these users stands, under the lock of that.
+    Standing(Assignment),
 }
 
 /// One run of a handler.
@@ -138,6 +188,23 @@ pub struct Facts {
     pub handler: Option<Result<Value, Failure>>,
     /// Kept messages, oldest first.
     pub messages: Vec<Message>,
+    /// The task.
+    pub task: Option<Task>,
+    /// By turns or by load; whoever is not named stands at 0.
+    pub standing: Option<Vec<(String, i64)>>,
+    /// Kept messages that open waits of a suspended instance would have had, oldest first.
+    pub missed: Vec<Missed>,
+}
+
+/// A message that came for an open wait while its instance was suspended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missed {
+    /// The wait's bookmark.
+    pub bookmark: i64,
+    /// When the message came.
+    pub at: Timestamp,
+    /// The message, as it was kept.
+    pub message: Message,
 }
 
 /// Why a command changes nothing.
@@ -161,13 +228,34 @@ pub enum Refusal {
     /// There is no incident to retry.
     #[error("the instance has no open incident to retry")]
     NoIncident,
-    /// The instance is suspended: it moves again after `retry`.
+    /// The instance is suspended: it moves again after `retry` or `resume`.
     #[error("the instance is suspended")]
     Suspended,
+    /// It is suspended, and cannot be more so.
+    #[error("the instance is suspended already")]
+    AlreadySuspended,
+    /// It was suspended by hand, so there is nothing to try again.
+    #[error("the instance was suspended by hand: `resume` lets it go on")]
+    ByHand,
+    /// It was suspended by a failure, so it cannot simply go on.
+    #[error("the instance was suspended by a failure: `retry` tries again, `cancel` calls it off")]
+    ByFailure,
+    /// It is not suspended.
+    #[error("the instance is not suspended")]
+    NotSuspended,
+    /// The bookmark is open, and no timer.
+    #[error("bookmark {0} is no timer")]
+    NoTimer(i64),
+    /// Calendars do not go that far.
+    #[error("a timer must be due before the year 10000")]
+    TooFar,
     /// The input does not fit the definition's schema.
     #[error("the input does not fit the definition: {}", .0.join("; "))]
     Input(Vec<String>),
     /// The decision needs a fact that was not supplied: a defect of the caller.
     #[error("the decision needs a fact that was not supplied")]
     Missing,
+    /// The task cannot be acted upon like this.
+    #[error(transparent)]
+    Task(TaskRefusal),
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::instance::{BranchId, Instance};
+use super::task::{Closed, Task, TaskId};
 
 /// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,26 @@ pub enum Effect {
     Close(i64),
     /// Remove a kept message; it must be there.
     TakeMessage(i64),
+    /// Open a task, seen by those who may do it.
+    OpenTask(Box<Task>),
+    /// Change a task; it must be open and have the revision it was loaded with.
+    ChangeTask(Box<Task>),
+    /// The same, and with it who sees it, or in which order.
+    OfferTask(Box<Task>),
+    /// Close a task; it must be open.
+    CloseTask {
+        /// Which one.
+        id: TaskId,
+        /// How it ended.
+        closed: Closed,
+    },
+    /// Put a user at the end of the turns of an activity.
+    TakeTurn {
+        /// The activity.
+        activity: String,
+        /// The user.
+        user: String,
+    },
 }
 
 /// One history row before it is numbered and hashed.
@@ -66,6 +87,19 @@ pub enum EntryKind {
     IncidentOpened,
     IncidentRetried,
     WorkerCrashed,
+    TaskOpened,
+    TaskClaimed,
+    TaskReleased,
+    TaskReassigned,
+    TaskDelegated,
+    TaskVoted,
+    TaskReminded,
+    TaskOverdue,
+    TaskEscalated,
+    TaskCompleted,
+    InstanceSuspended,
+    InstanceResumed,
+    TimerRescheduled,
 }
 
 impl EntryKind {
@@ -88,6 +122,19 @@ impl EntryKind {
             EntryKind::IncidentOpened => "IncidentOpened",
             EntryKind::IncidentRetried => "IncidentRetried",
             EntryKind::WorkerCrashed => "WorkerCrashed",
+            EntryKind::TaskOpened => "TaskOpened",
+            EntryKind::TaskClaimed => "TaskClaimed",
+            EntryKind::TaskReleased => "TaskReleased",
+            EntryKind::TaskReassigned => "TaskReassigned",
+            EntryKind::TaskDelegated => "TaskDelegated",
+            EntryKind::TaskVoted => "TaskVoted",
+            EntryKind::TaskReminded => "TaskReminded",
+            EntryKind::TaskOverdue => "TaskOverdue",
+            EntryKind::TaskEscalated => "TaskEscalated",
+            EntryKind::TaskCompleted => "TaskCompleted",
+            EntryKind::InstanceSuspended => "InstanceSuspended",
+            EntryKind::InstanceResumed => "InstanceResumed",
+            EntryKind::TimerRescheduled => "TimerRescheduled",
         }
     }
 }
@@ -108,7 +155,7 @@ pub struct Event {
 pub struct Bookmark {
     /// Its number inside the instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout.
+    /// The branch that waits; none for the instance's own timeout and for a suspension by hand.
     pub branch: Option<BranchId>,
     /// The activity it waits at.
     pub activity: Option<String>,
@@ -129,8 +176,10 @@ pub enum BookmarkKind {
     Timer,
     /// A message of a name and key.
     Message,
-    /// A person, after a failure.
+    /// A person: after a failure, or because one asked for it.
     Intervention,
+    /// A person, to do a task.
+    Task,
 }
 
 impl BookmarkKind {
@@ -140,6 +189,7 @@ impl BookmarkKind {
             BookmarkKind::Timer => "timer",
             BookmarkKind::Message => "message",
             BookmarkKind::Intervention => "intervention",
+            BookmarkKind::Task => "task",
         }
     }
 }

@@ -45,6 +45,7 @@ impl<'a> Turn<'a> {
                 Err(self.error(stand, (code, message.as_ref(), data.as_ref()))?.into())
             }
             Work::End(end) => self.finish(stand, end),
+            Work::Task(task) => self.open_task(stand, task, facts),
         }
     }
 

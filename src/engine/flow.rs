@@ -7,7 +7,7 @@ use crate::definition::{Activity, Choice, Next, Target, Work};
 use super::admit::{self, Stand};
 use super::fault::{Fault, Stop, on_behalf};
 use super::turn::Turn;
-use super::{Effect, EntryKind, Failure, Phase, Status, assign};
+use super::{Effect, EntryKind, Failure, Phase, Status, TaskOutcome, assign};
 
 /// Where a branch goes.
 pub(super) enum Way<'a> {
@@ -90,7 +90,7 @@ impl<'a> Turn<'a> {
                 Some(way) => Ok(way),
                 None => Err(lost(format!("no entry of `next` of `{}` holds", stand.activity.id))),
             },
-            Next::ByName(ways) => match result.get("name").and_then(Value::as_str) {
+            Next::ByName(ways) => match result.get(named_by(stand)).and_then(Value::as_str) {
                 None => self.leads(stand, &Next::Following, result),
                 Some(name) => match ways.get(name) {
                     Some(next) => self.leads(stand, next, result),
@@ -151,11 +151,14 @@ impl<'a> Turn<'a> {
     pub(super) fn end(&mut self, ending: Ending) {
         for branch in std::mem::take(&mut self.instance.state.branches) {
             for wait in admit::waits(&branch) {
-                self.push(Effect::Close(wait.bookmark));
+                self.close_wait(wait, TaskOutcome::Cancelled);
             }
         }
         if let Some(deadline) = self.instance.state.deadline.take() {
             self.push(Effect::Close(deadline.bookmark));
+        }
+        if let Some(suspension) = self.instance.state.suspension.take() {
+            self.push(Effect::Close(suspension));
         }
         self.instance.ended_at = Some(self.context.now);
         match ending {
@@ -186,7 +189,7 @@ impl<'a> Turn<'a> {
     fn outcome(&mut self, stand: Stand<'a>, result: &Value, way: &Way<'a>) -> Value {
         let mut details = Map::new();
         match &stand.activity.work {
-            Work::Run { .. } | Work::Receive(_) if !result.is_null() => {
+            Work::Run { .. } | Work::Receive(_) | Work::Task(_) if !result.is_null() => {
                 details.insert("result".into(), assign::bounded(result));
             }
             Work::Run { .. }
@@ -196,7 +199,8 @@ impl<'a> Turn<'a> {
             | Work::Emit { .. }
             | Work::Wait(_)
             | Work::Raise { .. }
-            | Work::End(_) => {}
+            | Work::End(_)
+            | Work::Task(_) => {}
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
         details.extend(self.turning(stand, way).map(|to| ("next".into(), json!(to))));
@@ -212,6 +216,21 @@ impl<'a> Turn<'a> {
         };
         let goes_without_saying = to == following || matches!(stand.activity.work, Work::End(_));
         if goes_without_saying { None } else { to.or(Some("exit")) }
+    }
+}
+
+/// The member of the result that a `next` by name goes by.
+fn named_by(stand: Stand<'_>) -> &'static str {
+    match stand.activity.work {
+        Work::Task(_) => "decision",
+        Work::Receive(_)
+        | Work::Run { .. }
+        | Work::Set(_)
+        | Work::Switch(_)
+        | Work::Emit { .. }
+        | Work::Wait(_)
+        | Work::Raise { .. }
+        | Work::End(_) => "name",
     }
 }
 

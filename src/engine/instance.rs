@@ -144,8 +144,10 @@ impl Instance {
 
     /// The first branch that could go on at once.
     pub fn ready_branch(&self) -> Option<&Branch> {
-        if self.status.has_ended() {
-            return None;
+        match self.status {
+            Status::Running | Status::Compensating => {}
+            // Nothing moves before somebody says so, and then what is ready gets a new step command.
+            Status::Suspended | Status::Completed | Status::Failed | Status::Cancelled => return None,
         }
         self.state.branches.iter().find(|branch| branch.phase == Phase::Ready)
     }
@@ -159,12 +161,18 @@ pub struct State {
     /// How many times each activity was begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub visits: BTreeMap<String, u32>,
+    /// Who completed each task activity last; null before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actors: BTreeMap<String, Option<String>>,
     /// The number the next bookmark gets, counted from 1.
     #[serde(default)]
     pub bookmarks: i64,
     /// The open timer of the definition's own `timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Deadline>,
+    /// The open bookmark of a suspension by hand; `resume` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<i64>,
 }
 
 /// The definition's own `timeout`, once an instance has started.
@@ -254,6 +262,27 @@ pub enum WaitOn {
         // A kept null is a result too: the work was done.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
+    },
+    /// A person, to do a task.
+    Task,
+    /// The moment a task should be done.
+    Due {
+        /// When that is.
+        due_at: Timestamp,
+    },
+    /// A reminder of a task.
+    Remind {
+        /// When it is due.
+        due_at: Timestamp,
+        /// Which one, counted from 0.
+        index: usize,
+    },
+    /// A task that is to be offered to more people.
+    Escalate {
+        /// When it is due.
+        due_at: Timestamp,
+        /// Position in the list.
+        index: usize,
     },
 }
 

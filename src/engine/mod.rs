@@ -11,10 +11,12 @@ mod execute;
 mod fault;
 mod flow;
 mod instance;
+mod intervene;
 mod needs;
 mod scope;
 mod start;
 mod step;
+mod task;
 mod turn;
 mod wait;
 
@@ -27,3 +29,4 @@ pub use instance::*;
 pub use needs::needs;
 pub use start::start;
 pub use step::step;
+pub use task::*;

@@ -5,14 +5,28 @@ use crate::definition::expression::Data;
 use crate::definition::{Activity, Definition, Receive, Timeout, Work};
 
 use super::scope::{self, Sight};
-use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, admit};
+use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, TaskId, admit, task};
 
 /// Says what must be looked up or run before [`super::step()`] can decide.
 ///
 /// Nothing, if the command will be refused, or if what would be needed cannot be told because an expression fails:
 /// `step` makes a failure of that.
 pub fn needs(definition: &Definition, instance: &Instance, command: &Command, context: &Context<'_>) -> Need {
-    let &Command::Continue { branch, sequence } = command else { return Need::Nothing };
+    let (branch, sequence) = match command {
+        Command::Continue { branch, sequence } => (*branch, *sequence),
+        Command::Act { bookmark, .. } => return Need::Task(TaskId::of(instance.id, *bookmark)),
+        Command::Fire { bookmark } => {
+            let task = admit::task_of_timer(instance, *bookmark);
+            return task.map_or(Need::Nothing, |task| Need::Task(TaskId::of(instance.id, task)));
+        }
+        Command::Deliver { .. }
+        | Command::Retry { .. }
+        | Command::Cancel { .. }
+        | Command::Crash { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. }
+        | Command::Reschedule { .. } => return Need::Nothing,
+    };
     let Ok(stand) = admit::ready(definition, instance, branch, sequence) else { return Need::Nothing };
     let branch = &instance.state.branches[stand.at];
     if branch.steps >= context.steps_max {
@@ -25,8 +39,13 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
             call(&sight, branch, stand.activity, (handler, input)).map(Need::Handler)
         }
         Work::Receive(alternatives) if allowed() => addresses(&sight, alternatives, instance).map(Need::Messages),
+        Work::Task(asked) if allowed() => {
+            let assignment = task::assignment(&sight, &stand.activity.id, asked);
+            assignment.map(|assignment| assignment.map_or(Need::Nothing, Need::Standing))
+        }
         Work::Run { .. }
         | Work::Receive(_)
+        | Work::Task(_)
         | Work::Set(_)
         | Work::Switch(_)
         | Work::Emit { .. }

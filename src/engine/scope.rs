@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::definition::Assignment;
-use crate::definition::cron::{Cron, Zone};
+use crate::definition::cron::Cron;
 use crate::definition::expression::{Data, Error, Expression, Scope, Template};
+use crate::definition::zone::Zone;
 use crate::resilience::duration;
 
 use super::{Branch, Context, Failure, Instance};
@@ -22,12 +23,13 @@ pub(super) struct Sight<'a> {
     result: Option<&'a Value>,
     error: Option<&'a Value>,
     data: Option<&'a Value>,
+    votes: Option<(&'a Value, &'a Value)>,
 }
 
 impl<'a> Sight<'a> {
     /// From the instance as a whole.
     pub(super) fn whole(instance: &'a Instance, context: &'a Context<'a>) -> Self {
-        Self { instance, context, branch: None, visit: 0, result: None, error: None, data: None }
+        Self { instance, context, branch: None, visit: 0, result: None, error: None, data: None, votes: None }
     }
 
     /// From the activity a branch stands at, which was begun `visit` times.
@@ -45,6 +47,17 @@ impl<'a> Sight<'a> {
 
     pub(super) fn data(self, data: &'a Value) -> Self {
         Self { data: Some(data), ..self }
+    }
+
+    /// With the votes for each decision, and all who may vote.
+    pub(super) fn votes(self, votes: &'a Value, voters: &'a Value) -> Self {
+        Self { votes: Some((votes, voters)), ..self }
+    }
+
+    /// What a template gives; alone in it, an expression gives its own value.
+    pub(super) fn template(&self, template: &Template) -> Result<Value, Failure> {
+        let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
+        template.evaluate(&scope).map_err(failed)
     }
 
     pub(super) fn value(&self, data: &Data) -> Result<Value, Failure> {
@@ -97,8 +110,9 @@ impl<'a> Sight<'a> {
     }
 
     pub(super) fn duration(&self, template: &Template) -> Result<Duration, Failure> {
-        duration::parse(&self.text(template)?)
-            .map_err(|_| no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d"))
+        duration::parse(&self.text(template)?).map_err(|_| {
+            no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d; a hundred years at most")
+        })
     }
 
     /// The time limit of handlers that are given none.
@@ -153,7 +167,9 @@ impl<'a> Sight<'a> {
                 let branch = self.branch?;
                 ("activity", json!({"id": branch.activity, "attempt": branch.attempt, "visit": self.visit}))
             }
-            "actors" => ("actors", Value::Object(Map::new())),
+            "actors" => ("actors", json!(self.instance.state.actors)),
+            "votes" => ("votes", self.votes?.0.clone()),
+            "voters" => ("voters", self.votes?.1.clone()),
             "env" => ("env", Value::Object(self.context.env.clone())),
             _ => return None,
         })

@@ -1,8 +1,10 @@
 //! The birth of an instance.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Work};
 
 use super::scope::Sight;
 use super::turn::Turn;
@@ -32,7 +34,7 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         variables,
         output: None,
         error: None,
-        state: State { branches: vec![root(definition)], bookmarks: 1, ..State::default() },
+        state: State { branches: vec![root(definition)], actors: actors(definition), bookmarks: 1, ..State::default() },
         history_count: 0,
         history_hash: [0; 32],
         started_at: context.now,
@@ -63,6 +65,12 @@ fn accept(definition: &Definition, input: Value) -> Result<Map<String, Value>, R
 fn variables(definition: &Definition, input: &Map<String, Value>) -> Map<String, Value> {
     let value = |name: &String, declared: &Value| input.get(name).unwrap_or(declared).clone();
     definition.variables.iter().map(|(name, declared)| (name.clone(), value(name, declared))).collect()
+}
+
+/// Nobody has done any task yet.
+fn actors(definition: &Definition) -> BTreeMap<String, Option<String>> {
+    let tasks = definition.activities.iter().filter(|activity| matches!(activity.work, Work::Task(_)));
+    tasks.map(|activity| (activity.id.clone(), None)).collect()
 }
 
 fn root(definition: &Definition) -> Branch {

@@ -7,8 +7,11 @@ use crate::definition::Definition;
 use super::admit::{self, Stand, Timer};
 use super::fault::{Fault, Stop};
 use super::flow::Ending;
+use super::task::{self, Actor};
 use super::turn::Turn;
-use super::{Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn};
+use super::{
+    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Missed, Refusal, Step, WaitOn, intervene,
+};
 
 /// Decides what a command does to an instance.
 ///
@@ -30,8 +33,21 @@ pub fn step(
             proceed(turn(stand.activity.work.kind()), stand, facts)
         }
         Command::Fire { bookmark } => match admit::due(definition, instance, bookmark, context.now)? {
-            Timer::Deadline => expire(turn("fire"), bookmark),
-            Timer::Wait(stand, on) => fire(turn(stand.activity.work.kind()), stand, bookmark, on),
+            Timer::Deadline => {
+                let mut turn = turn("fire");
+                expire(&mut turn, bookmark)?;
+                Ok(turn.done())
+            }
+            Timer::Wait(stand, on @ (WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. })) => {
+                let mut turn = turn(stand.activity.work.kind());
+                let outcome = turn.fire_for_task(stand, bookmark, &on, facts.task);
+                settle(turn, stand, outcome)
+            }
+            Timer::Wait(stand, on) => {
+                let mut turn = turn(stand.activity.work.kind());
+                fire(&mut turn, stand, bookmark, on)?;
+                Ok(turn.done())
+            }
         },
         Command::Deliver { bookmark, message } => {
             let (stand, index) = admit::listening(definition, instance, bookmark)?;
@@ -39,18 +55,12 @@ pub fn step(
             if !turn.fits(stand, index, &message) {
                 return Err(Refusal::NotMatching);
             }
-            turn.take_wait(stand, bookmark);
-            deliver(turn, stand, message)
+            deliver(&mut turn, stand, bookmark, message)?;
+            Ok(turn.done())
         }
         Command::Retry { by, reason } => {
             admit::alive(instance)?;
-            let failed = incidents(instance);
-            if failed.is_empty() {
-                return Err(Refusal::NoIncident);
-            }
-            let mut turn = turn("retry");
-            turn.resume(by, reason);
-            retry(turn, failed)
+            retry_all(turn("retry"), (by, reason), facts.missed)
         }
         Command::Cancel { by, reason } => {
             admit::alive(instance)?;
@@ -61,6 +71,12 @@ pub fn step(
         Command::Crash { branch, sequence, crash_max } => {
             let stand = admit::ready(definition, instance, branch, sequence)?;
             Ok(crash(turn("crash"), stand, crash_max))
+        }
+        Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
+        Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
+        Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts.missed),
+        Command::Reschedule { bookmark, due, by, reason } => {
+            intervene::reschedule(turn("reschedule"), bookmark, due, (by, reason))
         }
     }
 }
@@ -78,35 +94,40 @@ fn proceed<'a>(mut turn: Turn<'a>, stand: Stand<'a>, facts: Facts) -> Result<Ste
     settle(turn, stand, outcome)
 }
 
-fn fire<'a>(mut turn: Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<Step, Refusal> {
+pub(super) fn fire<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<(), Refusal> {
     turn.take_wait(stand, bookmark);
     match on {
         WaitOn::Timer { .. } => {
             turn.awaken(stand);
             turn.record(EntryKind::TimerFired, stand, Value::Null);
             let outcome = turn.complete(stand, Value::Null, None);
-            settle(turn, stand, outcome)
+            turn.catch_stop(stand, outcome)
         }
         WaitOn::Timeout { .. } => {
             turn.awaken(stand);
             turn.record(EntryKind::WaitTimedOut, stand, Value::Null);
             let failure = Failure::new("timeout", format!("`{}` waited longer than its timeout", stand.activity.id));
             turn.handle(stand, failure.into());
-            Ok(turn.done())
+            Ok(())
         }
         // The attempt was raised when the pause began; the next step makes it. A pause is no wait of the author's,
         // so the steps go on being counted.
         WaitOn::Retry { .. } => {
             turn.advance(stand);
             turn.record(EntryKind::TimerFired, stand, Value::Null);
-            Ok(turn.done())
+            Ok(())
         }
-        WaitOn::Message { .. } | WaitOn::Intervention { .. } => Err(Refusal::Gone(bookmark)),
+        WaitOn::Message { .. }
+        | WaitOn::Intervention { .. }
+        | WaitOn::Task
+        | WaitOn::Due { .. }
+        | WaitOn::Remind { .. }
+        | WaitOn::Escalate { .. } => Err(Refusal::Gone(bookmark)),
     }
 }
 
 /// The instance's own timeout: whatever it waits for is no longer waited for.
-fn expire(mut turn: Turn<'_>, bookmark: i64) -> Result<Step, Refusal> {
+pub(super) fn expire(turn: &mut Turn<'_>, bookmark: i64) -> Result<(), Refusal> {
     turn.instance.state.deadline = None;
     turn.push(Effect::Consume(bookmark));
     for at in 0..turn.instance.state.branches.len() {
@@ -118,16 +139,38 @@ fn expire(mut turn: Turn<'_>, bookmark: i64) -> Result<Step, Refusal> {
     turn.awaken(stand);
     turn.record_whole(EntryKind::WaitTimedOut, Value::Null);
     turn.handle_expiry(stand, Failure::new("timeout", "the instance took longer than its timeout"));
+    Ok(())
+}
+
+pub(super) fn deliver<'a>(
+    turn: &mut Turn<'a>,
+    stand: Stand<'a>,
+    bookmark: i64,
+    message: Message,
+) -> Result<(), Refusal> {
+    turn.take_wait(stand, bookmark);
+    turn.awaken(stand);
+    let outcome = turn.received(stand, message);
+    turn.catch_stop(stand, outcome)
+}
+
+fn retry_all(
+    mut turn: Turn<'_>,
+    (by, reason): (Option<String>, Option<String>),
+    missed: Vec<Missed>,
+) -> Result<Step, Refusal> {
+    let failed = incidents(&turn.instance);
+    if failed.is_empty() {
+        let by_hand = turn.instance.state.suspension.is_some();
+        return Err(if by_hand { Refusal::ByHand } else { Refusal::NoIncident });
+    }
+    turn.resume(by, reason);
+    retry(&mut turn, failed)?;
+    intervene::replay(&mut turn, missed)?;
     Ok(turn.done())
 }
 
-fn deliver<'a>(mut turn: Turn<'a>, stand: Stand<'a>, message: Message) -> Result<Step, Refusal> {
-    turn.awaken(stand);
-    let outcome = turn.received(stand, message);
-    settle(turn, stand, outcome)
-}
-
-fn retry(mut turn: Turn<'_>, failed: Vec<Incident>) -> Result<Step, Refusal> {
+fn retry(turn: &mut Turn<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
     for Incident { at, bookmark, result } in failed {
         let stand = admit::stand(turn.definition, &turn.instance, at)?;
         turn.take_wait(stand, bookmark);
@@ -144,7 +187,7 @@ fn retry(mut turn: Turn<'_>, failed: Vec<Incident>) -> Result<Step, Refusal> {
             }
         }
     }
-    Ok(turn.done())
+    Ok(())
 }
 
 /// A branch that waits for a person.
@@ -181,7 +224,7 @@ fn crash<'a>(mut turn: Turn<'a>, stand: Stand<'a>, crash_max: u32) -> Step {
     turn.done()
 }
 
-fn settle<'a>(mut turn: Turn<'a>, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<Step, Refusal> {
+pub(super) fn settle<'a>(mut turn: Turn<'a>, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<Step, Refusal> {
     turn.catch_stop(stand, outcome)?;
     Ok(turn.done())
 }

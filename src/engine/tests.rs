@@ -3,7 +3,10 @@
 mod commands;
 mod faults;
 mod flow;
+mod interventions;
 mod laws;
+mod tasks;
+mod votes;
 mod waits;
 
 use std::time::Duration;

@@ -7,7 +7,8 @@ use crate::definition::Definition;
 use super::admit::Stand;
 use super::scope::Sight;
 use super::{
-    Bookmark, Branch, BranchId, Context, Effect, Entry, EntryKind, Event, Instance, Phase, Step, Wait, WaitOn,
+    Bookmark, Branch, BranchId, Closed, Context, Effect, Entry, EntryKind, Event, Instance, Phase, Step, TaskId,
+    TaskOutcome, Wait, WaitOn,
 };
 
 /// The working state of a decision.
@@ -107,18 +108,29 @@ impl<'a> Turn<'a> {
     /// Takes the wait that came true and closes the others of its branch.
     pub(super) fn take_wait(&mut self, stand: Stand<'a>, bookmark: i64) {
         for wait in self.clear_waits(stand) {
-            self.push(if wait.bookmark == bookmark {
-                Effect::Consume(wait.bookmark)
+            if wait.bookmark == bookmark {
+                self.push(Effect::Consume(wait.bookmark));
             } else {
-                Effect::Close(wait.bookmark)
-            });
+                self.close_wait(&wait, TaskOutcome::TimedOut);
+            }
         }
     }
 
     /// Closes whatever a branch waits for.
     pub(super) fn close_waits(&mut self, stand: Stand<'a>) {
         for wait in self.clear_waits(stand) {
-            self.push(Effect::Close(wait.bookmark));
+            self.close_wait(&wait, TaskOutcome::Cancelled);
+        }
+    }
+
+    /// Closes a wait nobody waits for any more, and the task that it was for.
+    pub(super) fn close_wait(&mut self, wait: &Wait, outcome: TaskOutcome) {
+        self.push(Effect::Close(wait.bookmark));
+        if wait.on == WaitOn::Task {
+            let closed = Closed { outcome, by: None, result: Value::Null, ballots: Vec::new() };
+            let id = TaskId::of(self.instance.id, wait.bookmark);
+            self.tell_of_end(id, outcome);
+            self.push(Effect::CloseTask { id, closed });
         }
     }
 

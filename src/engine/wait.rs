@@ -81,7 +81,7 @@ impl<'a> Turn<'a> {
     }
 
     /// When the whole wait ends at the latest.
-    fn limit(&self, stand: Stand<'a>) -> Result<Option<Timestamp>, Failure> {
+    pub(super) fn limit(&self, stand: Stand<'a>) -> Result<Option<Timestamp>, Failure> {
         match &stand.activity.timeout {
             Timeout::Default | Timeout::None => Ok(None),
             Timeout::After(template) => self.sight(stand).after(template).map(Some),

@@ -1,4 +1,4 @@
-//! Start, list, show, cancel and retry instances.
+//! Start, list, show and steer instances.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
-use super::request::{self, Body, Id};
+use super::request::{self, About, Body, Id};
 use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest, SteerRequest};
 use crate::contract::{Start, Target};
 use crate::engine::{InstanceId, Status};
@@ -24,8 +24,8 @@ use crate::store::views;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Pauses between two looks at an instance that is waited for: the first, and the longest.
 const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-/// Rows of a page: when nothing is said, and at most.
-const PAGE: (i64, i64) = (50, 500);
+/// Rows of a page of history, at most.
+const HISTORY_MAX: i64 = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,10 +113,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<InstanceSummary>>, Problem> {
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(PAGE.0);
-    if !(1..=PAGE.1).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)));
-    }
+    let limit = request::page(query.limit)?;
     let status = query.status.map(|name| Status::parse(&name).ok_or(name)).transpose().map_err(|name| {
         let known = Status::ALL.map(Status::name).join(", ");
         Problem::invalid(format!("`{}` is no status; there are {known}", request::shorten(&name)))
@@ -147,7 +144,7 @@ pub(super) async fn history(
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Result<Json<Page<HistoryView>>, Problem> {
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(PAGE.1).clamp(1, PAGE.1);
+    let limit = query.limit.unwrap_or(HISTORY_MAX).clamp(1, HISTORY_MAX);
     let mut conn = door.app.store.duties().await?;
     let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;
     if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {
@@ -158,25 +155,26 @@ pub(super) async fn history(
     Ok(Json(Page { items, next }))
 }
 
-pub(super) async fn cancel(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Cancel, id, headers, body).await
+pub(super) async fn cancel(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Cancel, about).await
 }
 
-pub(super) async fn retry(state: State<Door>, id: Id, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    steer(state, Steer::Retry, id, headers, body).await
+pub(super) async fn retry(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Retry, about).await
 }
 
-async fn steer(
-    State(door): State<Door>,
-    what: Steer,
-    Id(id): Id,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let request: SteerRequest = request::body(&bytes)?;
-    // The path is part of what an idempotency key stands for.
-    let identity = [what.name().as_bytes(), id.as_bytes(), &bytes].concat();
-    let origin = request::origin(&door, &headers, &identity)?;
+pub(super) async fn suspend(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Suspend, about).await
+}
+
+pub(super) async fn resume(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    steer(door, Steer::Resume, about).await
+}
+
+async fn steer(State(door): State<Door>, what: Steer, about: About) -> Result<Json<Value>, Problem> {
+    let request: SteerRequest = about.body()?;
+    let origin = about.origin(&door, what.name())?;
+    let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
     match step::steer(&door.app, what, &target, &origin).await? {
         Steered::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),

@@ -1,16 +1,20 @@
-//! Send a message to whoever waits for its name and key.
+//! Send a message to whoever waits for its name and key, and see what is kept.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
 use super::request::{self, Body};
 use crate::contract::Message;
-use crate::contract::api::MessageRequest;
+use crate::contract::api::{MessageRequest, MessageView, Page};
 use crate::step::{self, Delivered};
+use crate::store::messages::Filter;
+use crate::store::views;
 
 pub(super) async fn send(
     State(door): State<Door>,
@@ -21,12 +25,36 @@ pub(super) async fn send(
     request::bounded("name", &request.name)?;
     request::bounded("key", &request.key)?;
     let origin = request::origin(&door, &headers, &bytes)?;
-    let message = Message { name: request.name, key: request.key, data: request.data, ttl: request.ttl };
+    let MessageRequest { name, key, data, ttl, broadcast } = request;
+    let message = Message { name, key, data, ttl, broadcast };
     Ok(match step::message(&door.app, message, &origin).await? {
         Delivered::To(position) => {
             (StatusCode::OK, Json(json!({ "outcome": "delivered", "instance": position.instance.id })))
         }
         Delivered::Kept => (StatusCode::ACCEPTED, Json(json!({ "outcome": "kept" }))),
+        Delivered::Spread(receivers) => {
+            (StatusCode::ACCEPTED, Json(json!({ "outcome": "broadcast", "receivers": receivers })))
+        }
         Delivered::Known(answer) => (StatusCode::OK, Json(json!(answer))),
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    name: Option<String>,
+    key: Option<String>,
+    cursor: Option<i64>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<MessageView>>, Problem> {
+    let Query(query) = query?;
+    let limit = request::page(query.limit)?;
+    let filter = Filter { name: query.name, key: query.key, before: query.cursor, limit };
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(views::messages(&mut conn, &filter).await?))
 }

@@ -8,6 +8,8 @@ mod operations;
 mod problem;
 mod request;
 mod schedules;
+mod tasks;
+mod waits;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +42,12 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/instances/{id}/history", get(instances::history))
         .route("/instances/{id}/cancel", post(instances::cancel))
         .route("/instances/{id}/retry", post(instances::retry))
-        .route("/messages", post(messages::send))
+        .route("/instances/{id}/suspend", post(instances::suspend))
+        .route("/instances/{id}/resume", post(instances::resume))
+        .route("/messages", post(messages::send).get(messages::list))
+        .route("/timers", get(waits::timers))
+        .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
+        .route("/incidents", get(waits::incidents))
         .route("/dead-letters", get(operations::dead_letters))
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
@@ -48,6 +55,17 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/schedules/{name}/run", post(schedules::run))
         .route("/schedules/{name}/next", get(schedules::next))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/count", get(tasks::count))
+        .route("/tasks/claim-next", post(tasks::claim_next))
+        .route("/tasks/{id}", get(tasks::get))
+        .route("/tasks/{id}/claim", post(tasks::claim))
+        .route("/tasks/{id}/extend", post(tasks::extend))
+        .route("/tasks/{id}/release", post(tasks::release))
+        .route("/tasks/{id}/complete", post(tasks::complete))
+        .route("/tasks/{id}/reassign", post(tasks::reassign))
+        .route("/tasks/{id}/delegate", post(tasks::delegate))
+        .route("/tasks/{id}/draft", post(tasks::draft))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

@@ -5,8 +5,9 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::engine::TaskRefusal;
 use crate::{step, store};
 
 /// What went wrong, for a program and for a person.
@@ -47,10 +48,56 @@ impl Problem {
         Self { errors, ..Self::new(status, "urn:leveret:schedule", "The schedule has faults", detail) }
     }
 
+    pub(crate) fn task(refusal: &TaskRefusal) -> Self {
+        let (status, kind, title) = match refusal {
+            TaskRefusal::Closed(_) => (StatusCode::CONFLICT, "urn:leveret:task-closed", "The task is closed"),
+            TaskRefusal::Stale { .. } => (StatusCode::CONFLICT, "urn:leveret:task-stale", "The task has changed"),
+            TaskRefusal::NotCandidate(_) => {
+                (StatusCode::FORBIDDEN, "urn:leveret:task-not-candidate", "The user is no candidate")
+            }
+            TaskRefusal::Excluded(_) => (StatusCode::FORBIDDEN, "urn:leveret:task-excluded", "The user is excluded"),
+            TaskRefusal::Assigned(_) => {
+                (StatusCode::FORBIDDEN, "urn:leveret:task-assigned", "The task is somebody else's")
+            }
+            TaskRefusal::Claimed { .. } => {
+                (StatusCode::CONFLICT, "urn:leveret:task-claimed", "The task is claimed by somebody else")
+            }
+            TaskRefusal::NotHeld(_) => (StatusCode::CONFLICT, "urn:leveret:task-not-held", "The user does not hold it"),
+            TaskRefusal::Decision(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-decision", "The decision does not fit")
+            }
+            TaskRefusal::Form(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-form", "The form does not fit")
+            }
+            TaskRefusal::Voted(_) => (StatusCode::CONFLICT, "urn:leveret:task-voted", "The user has voted already"),
+            TaskRefusal::Vote(_) => (StatusCode::CONFLICT, "urn:leveret:task-vote", "The task is a vote"),
+        };
+        let errors = match refusal {
+            TaskRefusal::Form(problems) => problems.iter().map(|problem| pointed(problem)).collect(),
+            TaskRefusal::Closed(_)
+            | TaskRefusal::Stale { .. }
+            | TaskRefusal::NotCandidate(_)
+            | TaskRefusal::Excluded(_)
+            | TaskRefusal::Assigned(_)
+            | TaskRefusal::Claimed { .. }
+            | TaskRefusal::NotHeld(_)
+            | TaskRefusal::Decision(_)
+            | TaskRefusal::Voted(_)
+            | TaskRefusal::Vote(_) => Vec::new(),
+        };
+        Self { errors, ..Self::new(status, kind, title, refusal.to_string()) }
+    }
+
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::new(status, "urn:leveret:bug", "This is a defect of Leveret", detail)
     }
+}
+
+/// A problem of a form, which begins with its place.
+fn pointed(problem: &str) -> Value {
+    let (pointer, detail) = problem.split_once(": ").unwrap_or(("/", problem));
+    json!({ "pointer": pointer, "detail": detail })
 }
 
 impl IntoResponse for Problem {
@@ -76,6 +123,7 @@ impl From<step::Error> for Problem {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:input", "The input does not fit", why)
             }
             step::Error::NotFound(what) => Problem::not_found(what),
+            step::Error::Task(refusal) => Problem::task(&refusal),
             reused @ step::Error::Reused(_) => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Problem::new(status, "urn:leveret:idempotency-key-reused", title, reused.to_string())

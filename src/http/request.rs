@@ -48,6 +48,18 @@ pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Rows of a page: when nothing is said, and at most.
+const PAGE: (i64, i64) = (50, 500);
+
+/// How many rows a list shows.
+pub(super) fn page(limit: Option<i64>) -> Result<i64, Problem> {
+    let limit = limit.unwrap_or(PAGE.0);
+    if (1..=PAGE.1).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)))
+}
+
 /// A body within the route's bound.
 pub(super) struct Body(pub Bytes);
 
@@ -76,7 +88,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
-        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no instance id", shorten(&text))))
+        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no id", shorten(&text))))
+    }
+}
+
+/// A command about the thing whose id is in the path.
+pub(super) struct About {
+    pub(super) id: Uuid,
+    pub(super) headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for About {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Id(id) = Id::from_request_parts(&mut parts, state).await?;
+        let headers = parts.headers.clone();
+        let Body(bytes) = Body::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(About { id, headers, bytes })
+    }
+}
+
+impl About {
+    /// What is asked for.
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        body(&self.bytes)
+    }
+
+    /// The identity of the command: the path is part of what an idempotency key stands for.
+    pub(super) fn origin(&self, door: &Door, verb: &str) -> Result<Origin, Problem> {
+        let identity = [verb.as_bytes(), self.id.as_bytes(), &self.bytes].concat();
+        origin(door, &self.headers, &identity)
     }
 }
 

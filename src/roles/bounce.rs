@@ -18,6 +18,8 @@ pub(super) fn pause(command: &Command, times: usize) -> Option<Duration> {
     let is_written_again = match command {
         Command::Continue(_) | Command::Fire(_) => true,
         Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => false,
+        Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => false,
+        Command::Suspend(_) | Command::Resume(_) | Command::Reschedule(_) | Command::Deliver(_) => false,
     };
     if is_written_again && times >= BOUNCES_MAX {
         return None;

@@ -32,8 +32,15 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "message" => Command::Message(body(delivery)?),
         "cancel" => Command::Cancel(body(delivery)?),
         "retry" => Command::Retry(body(delivery)?),
+        "suspend" => Command::Suspend(body(delivery)?),
+        "resume" => Command::Resume(body(delivery)?),
+        "timer.reschedule" => Command::Reschedule(body(delivery)?),
+        "deliver" => return internal(delivery, Command::Deliver),
         "continue" => return internal(delivery, Command::Continue),
         "fire" => return internal(delivery, Command::Fire),
+        "task.complete" => Command::TaskComplete(body(delivery)?),
+        "task.claim" => Command::TaskClaim(body(delivery)?),
+        "task.release" => Command::TaskRelease(body(delivery)?),
         other => return Err(format!("`{}` is no command", shorten(other))),
     };
     check(&command)?;
@@ -82,12 +89,24 @@ fn check(command: &Command) -> Result<(), String> {
     let texts: Vec<(&str, Option<&String>)> = match command {
         Command::Start(start) => vec![("definition", Some(&start.definition)), ("key", start.key.as_ref())],
         Command::Message(message) => vec![("name", Some(&message.name)), ("key", Some(&message.key))],
-        Command::Cancel(target) | Command::Retry(target) => {
+        Command::Cancel(target)
+        | Command::Retry(target)
+        | Command::Suspend(target)
+        | Command::Resume(target)
+        | Command::Reschedule(contract::Reschedule { target, .. }) => {
             vec![("definition", target.definition.as_ref()), ("key", target.key.as_ref())]
         }
-        Command::Continue(_) | Command::Fire(_) => Vec::new(),
+        Command::Continue(_) | Command::Fire(_) | Command::Deliver(_) => Vec::new(),
+        Command::TaskComplete(task) => people(&task.user, &task.groups),
+        Command::TaskClaim(task) => people(&task.user, &task.groups),
+        Command::TaskRelease(task) => people(&task.user, &[]),
     };
     texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| bounded(name, text))
+}
+
+fn people<'a>(user: &'a String, groups: &'a [String]) -> Vec<(&'static str, Option<&'a String>)> {
+    let groups = groups.iter().map(|group| ("groups", Some(group)));
+    [("user", Some(user))].into_iter().chain(groups).collect()
 }
 
 fn bounded(name: &str, text: &str) -> Result<(), String> {

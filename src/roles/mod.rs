@@ -6,6 +6,7 @@ mod command;
 pub mod relay;
 pub mod scheduler;
 pub mod stride;
+mod tasks;
 pub mod timekeeper;
 pub mod undertaker;
 pub mod worker;

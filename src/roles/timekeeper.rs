@@ -16,8 +16,10 @@ use crate::store::{self, Transaction, bookmarks, history, instances, messages};
 const BATCH_MAX: i64 = 500;
 /// The shortest rest, so that a timer that is due but locked elsewhere makes no hot loop.
 const REST_MIN: Duration = Duration::from_millis(5);
-/// How often partitions for coming months are looked after, and what has expired is removed.
+/// How often partitions for coming months are looked after.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
+/// How often messages are removed that have expired. Nobody is given one meanwhile.
+const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 
 /// Fires due timers punctually enough, and looks after silent branches.
 ///
@@ -26,12 +28,17 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut housekeeping_at = Instant::now();
     let mut silent_at = Instant::now();
+    let mut expiry_at = Instant::now();
     while !app.stop.is_cancelled() {
         if Instant::now() >= housekeeping_at {
             if let Err(error) = keep_house(app).await {
                 tracing::warn!(%error, "the house cannot be kept; timers do not wait for it");
             }
             housekeeping_at = Instant::now() + HOUSEKEEPING_EVERY;
+        }
+        if Instant::now() >= expiry_at {
+            let full = expire_messages(app).await? >= BATCH_MAX as usize;
+            expiry_at = Instant::now() + if full { REST_MIN } else { EXPIRY_EVERY };
         }
         if Instant::now() >= silent_at {
             let full = wake_silent(app).await? >= BATCH_MAX as usize;
@@ -54,7 +61,7 @@ fn silent_every(app: &App) -> Duration {
 /// # Errors
 /// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    Ok(fire_due(app).await? + wake_silent(app).await?)
+    Ok(fire_due(app).await? + wake_silent(app).await? + expire_messages(app).await?)
 }
 
 /// Publishes a `fire` for one batch of timers that are due.
@@ -148,9 +155,12 @@ async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
 
 async fn keep_house(app: &App) -> Result<(), store::Error> {
     let mut conn = app.store.duties().await?;
-    let now = app.clock.now();
-    history::ensure_partitions(&mut conn, now).await?;
-    // Bounded batches until nothing is left to remove.
-    while messages::delete_expired_before(&mut conn, now, BATCH_MAX).await? >= BATCH_MAX as usize {}
+    history::ensure_partitions(&mut conn, app.clock.now()).await?;
     Ok(())
+}
+
+/// Removes one batch of messages nobody waited for in time.
+async fn expire_messages(app: &App) -> Result<usize, store::Error> {
+    let mut conn = app.store.duties().await?;
+    messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::bounce;
 use super::command::{self, Received};
 use super::stride::{self, Held};
+use super::tasks;
 use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
 use crate::contract::{Command, Fire};
@@ -168,7 +169,7 @@ fn verdict(error: Error) -> Verdict {
             tracing::error!(%error, "a command cannot be handled");
             Verdict::Never(error.to_string())
         }
-        error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_)) => {
+        error @ (Error::Refused(_) | Error::Invalid(_) | Error::NotFound(_) | Error::Reused(_) | Error::Task(_)) => {
             Verdict::Never(error.to_string())
         }
     }
@@ -188,11 +189,21 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
             Delivered::To(position) => stride::drive(app, *position).await,
-            Delivered::Kept => Ok(Held::Done),
+            Delivered::Kept | Delivered::Spread(_) => Ok(Held::Done),
             Delivered::Known(answer) => repeated(app, origin()?, answer, again).await,
         },
         Command::Cancel(target) => steer(app, Steer::Cancel, target, origin()?, again).await,
         Command::Retry(target) => steer(app, Steer::Retry, target, origin()?, again).await,
+        Command::Suspend(target) => steer(app, Steer::Suspend, target, origin()?, again).await,
+        Command::Resume(target) => steer(app, Steer::Resume, target, origin()?, again).await,
+        Command::Reschedule(command) => {
+            steered(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
+        }
+        Command::Deliver(copy) => match step::deliver(app, copy).await? {
+            Moved::To(position) => stride::drive(app, *position).await,
+            Moved::Elsewhere => Ok(Held::Elsewhere),
+            Moved::Refused(_) => known(app, Some(InstanceId(copy.instance)), again).await,
+        },
         Command::Continue(at) => {
             stride::take_up(app, InstanceId(at.instance), Some((BranchId(at.branch), at.sequence)), again).await
         }
@@ -203,6 +214,9 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
             // Fired before, perhaps by a worker that died right after: if its branch is ready, we drive it.
             Moved::Refused(_) => known(app, Some(InstanceId(fire.instance)), again).await,
         },
+        Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
+            tasks::carry_out(app, &received.command, origin()?, again).await
+        }
     }
 }
 
@@ -213,14 +227,18 @@ async fn steer(
     origin: &Origin,
     again: bool,
 ) -> Result<Held, Error> {
-    match step::steer(app, what, target, origin).await? {
+    steered(app, step::steer(app, what, target, origin).await?, origin, again).await
+}
+
+async fn steered(app: &App, steered: Steered, origin: &Origin, again: bool) -> Result<Held, Error> {
+    match steered {
         Steered::To(position) => stride::drive(app, *position).await,
         Steered::Known(answer) => repeated(app, origin, answer, again).await,
     }
 }
 
 /// A command that was handled before: its sender is told the same again, and may have missed it the first time.
-async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
+pub(super) async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
     step::answer_again(app, origin, &answer).await?;
     known(app, answer.instance, again).await
 }

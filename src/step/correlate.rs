@@ -1,17 +1,26 @@
 //! Messages meet waits: both sides take the same locks first and read afterwards, so that neither can miss the other.
 
+use std::collections::HashMap;
+
 use super::origin::{Answer, Origin};
-use super::{Error, Follow, Moved, Position, write_guarded};
+use super::{Error, Follow, Moved, Position, broadcast, write_guarded};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{self, Command, Facts, Instance, InstanceId, Message};
+use crate::engine::{self, Command, Effect, Facts, Instance, InstanceId, Message, Missed, Step};
+use crate::store::bookmarks::Waiting;
+use crate::store::instances::Loaded;
 use crate::store::messages::NewMessage;
 use crate::store::{Transaction, bookmarks, inbox, instances, messages, outbox};
 
-/// Waits one message is offered to, oldest first; the filters of all of them may refuse it.
-const CANDIDATES_MAX: i64 = 100;
-/// Kept messages one opening wait looks at, oldest first.
-const KEPT_MAX: i64 = 100;
+/// Waits or kept messages read at once.
+const PAGE: i64 = 100;
+/// Pages of waits one message is offered to, the one that has waited longest first, until a filter lets it in: they are looked at
+/// under the lock on its name and key, for which others wait.
+const OFFERS_MAX: i64 = 100;
+/// Pages of kept messages one opening wait looks at, the oldest first: likewise.
+const LOOKS_MAX: i64 = 100;
+/// Messages that are looked at when an instance goes on that was suspended: more than one wait each would be a flood.
+const MISSED_MAX: i64 = 1_000;
 
 /// How a message ended.
 #[derive(Debug)]
@@ -20,6 +29,8 @@ pub enum Delivered {
     To(Box<Position>),
     /// Nobody waits for it yet: it is kept for its time to live.
     Kept,
+    /// It was sent to so many waits.
+    Spread(usize),
     /// The same message was handled before.
     Known(Answer),
 }
@@ -36,18 +47,38 @@ pub(super) async fn receive(
     let definition = app.definition(&instance.definition, instance.version).await?;
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     bookmarks::lock_correlation(&mut transaction, wanted).await?;
-    let messages = messages::kept(&mut transaction, wanted, KEPT_MAX).await?;
-    let facts = Facts { handler: None, messages };
-    match engine::step(&definition, instance, command, facts, &app.context(at.now)) {
-        Ok(step) => write_guarded(app, transaction, (instance, step, at.now), None, follow).await,
-        Err(refusal) => {
-            transaction.rollback().await;
-            Ok(Moved::Refused(refusal))
+    let mut seen = 0;
+    for look in 1..=LOOKS_MAX {
+        let messages = messages::kept(&mut transaction, wanted, seen, PAGE).await?;
+        let newest = messages.last().and_then(|last| last.kept).filter(|_| messages.len() as i64 == PAGE);
+        let facts = Facts { messages, ..Facts::default() };
+        match engine::step(&definition, instance, command.clone(), facts, &app.context(at.now)) {
+            // None of these fits, and there are more.
+            Ok(step) if newest.is_some() && look < LOOKS_MAX && !takes(&step) => seen = newest.unwrap_or(seen),
+            Ok(step) => return write_guarded(app, transaction, (instance, step, at.now), None, follow).await,
+            Err(refusal) => {
+                transaction.rollback().await;
+                return Ok(Moved::Refused(refusal));
+            }
         }
     }
+    transaction.rollback().await;
+    Ok(Moved::Elsewhere)
 }
 
-/// Gives a message to the branch that has waited longest for it, or keeps it.
+fn takes(step: &Step) -> bool {
+    step.effects.iter().any(|effect| matches!(effect, Effect::TakeMessage(_)))
+}
+
+/// What came for an instance while it was suspended. Its row is locked.
+pub(super) async fn missed(transaction: &mut Transaction, id: InstanceId) -> Result<Vec<Missed>, Error> {
+    // Held already, but if it moved and was suspended once more since they were taken.
+    let awaited = bookmarks::awaited(transaction, id).await?;
+    bookmarks::lock_correlation(transaction, &awaited).await?;
+    Ok(messages::missed(transaction, id, MISSED_MAX).await?)
+}
+
+/// Gives a message to the branch that has waited longest for it, or keeps it; or gives it to everybody who waits.
 ///
 /// # Errors
 /// `Reused` if its id was used for another body.
@@ -59,52 +90,77 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
         transaction.rollback().await;
         return origin.again(known).map(Delivered::Known);
     }
-    let waiting = bookmarks::waiting(&mut transaction, &command.name, &command.key, CANDIDATES_MAX).await?;
-    for (id, bookmark) in waiting {
-        let message =
-            Message { name: command.name.clone(), key: command.key.clone(), data: command.data.clone(), kept: None };
-        let Some(found) = offer(app, &mut transaction, id, Command::Deliver { bookmark, message }).await? else {
-            continue;
-        };
-        let answer = Answer::of("delivered", Some(id));
-        let (before, step, now) = found;
-        let inbox = origin.inbox("message", &answer);
-        let moved =
-            write_guarded(app, transaction, (&before, step, now), Some((inbox, origin, &answer)), origin.follow);
-        return match moved.await? {
-            Moved::To(position) => Ok(Delivered::To(position)),
-            // The correlation lock is held by us, the row lock too: only a repetition of this message can be in between.
-            Moved::Elsewhere | Moved::Refused(_) => {
-                Err(crate::store::Error::Busy("the message is being handled elsewhere".into()).into())
-            }
-        };
+    if command.broadcast {
+        return broadcast::spread(app, transaction, command, origin).await;
+    }
+    let mut last = Waiting::NOBODY;
+    for _ in 0..OFFERS_MAX {
+        let page = bookmarks::waiting(&mut transaction, (&command.name, &command.key), last, PAGE).await?;
+        if let Some((id, decision)) = offer(app, &mut transaction, &page, &command).await? {
+            return give(app, transaction, id, decision, origin).await;
+        }
+        match page.last() {
+            Some(seen) if page.len() as i64 == PAGE => last = *seen,
+            Some(_) | None => break,
+        }
     }
     keep(app, transaction, command, origin).await
 }
 
-type Decision = (Instance, engine::Step, jiff::Timestamp);
+type Decision = (Instance, Step, jiff::Timestamp);
 
-/// Asks one waiting instance whether the message is for it; locks it only if it is.
+/// Writes what a message moves.
+async fn give(
+    app: &App,
+    transaction: Transaction,
+    id: InstanceId,
+    (before, step, now): Decision,
+    origin: &Origin,
+) -> Result<Delivered, Error> {
+    let answer = Answer::of("delivered", Some(id));
+    let inbox = origin.inbox("message", &answer);
+    let outside = Some((inbox, origin, &answer));
+    match write_guarded(app, transaction, (&before, step, now), outside, origin.follow).await? {
+        Moved::To(position) => Ok(Delivered::To(position)),
+        // The correlation lock is held by us, the row lock too: only a repetition of this message can be in between.
+        Moved::Elsewhere | Moved::Refused(_) => {
+            Err(crate::store::Error::Busy("the message is being handled elsewhere".into()).into())
+        }
+    }
+}
+
+/// Asks waiting instances in turn whether the message is for them; locks the first one that says so.
 async fn offer(
     app: &App,
     transaction: &mut Transaction,
-    id: InstanceId,
-    command: Command,
-) -> Result<Option<Decision>, Error> {
+    page: &[Waiting],
+    message: &contract::Message,
+) -> Result<Option<(InstanceId, Decision)>, Error> {
     // Read without a lock first: candidates whose filter refuses must not be locked one after another (deadlocks).
-    let Some(seen) = instances::find(transaction, id).await? else { return Ok(None) };
-    let seen = seen.movable()?;
-    let definition = app.definition(&seen.instance.definition, seen.instance.version).await?;
-    if engine::step(&definition, &seen.instance, command.clone(), Facts::default(), &app.context(seen.now)).is_err() {
-        return Ok(None);
+    let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
+    let mut seen: HashMap<InstanceId, Loaded> = HashMap::new();
+    for loaded in instances::find_each(transaction, &ids).await? {
+        seen.insert(loaded.instance.id, loaded.movable()?);
     }
-    let Some(locked) = instances::lock(transaction, id).await? else { return Ok(None) };
-    app.clock.observe(locked.now);
-    let context = app.context(locked.now);
-    match engine::step(&definition, &locked.instance, command, Facts::default(), &context) {
-        Ok(step) => Ok(Some((locked.instance, step, locked.now))),
-        Err(_) => Ok(None),
+    for waiting in page {
+        let Some(loaded) = seen.get(&waiting.instance) else { continue };
+        if decide(app, loaded, waiting.number, message).await?.is_none() {
+            continue;
+        }
+        let Some(locked) = instances::lock(transaction, waiting.instance).await? else { continue };
+        app.clock.observe(locked.now);
+        if let Some(step) = decide(app, &locked, waiting.number, message).await? {
+            return Ok(Some((waiting.instance, (locked.instance, step, locked.now))));
+        }
     }
+    Ok(None)
+}
+
+async fn decide(app: &App, loaded: &Loaded, bookmark: i64, message: &contract::Message) -> Result<Option<Step>, Error> {
+    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+    let (name, key, data) = (message.name.clone(), message.key.clone(), message.data.clone());
+    let command = Command::Deliver { bookmark, message: Message { name, key, data, kept: None } };
+    Ok(engine::step(&definition, &loaded.instance, command, Facts::default(), &app.context(loaded.now)).ok())
 }
 
 async fn keep(
@@ -126,6 +182,7 @@ async fn keep(
         data: command.data,
         app_id: Some(origin.app_id.clone()),
         message_id: Some(origin.message_id.clone()),
+        only: None,
     };
     messages::keep(&mut transaction, &message, time_to_live).await?;
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();

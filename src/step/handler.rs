@@ -68,7 +68,7 @@ async fn decide(
         return Ok(Moved::Refused(Refusal::Stale));
     };
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
-    let facts = Facts { handler: Some(outcome), messages: Vec::new() };
+    let facts = Facts { handler: Some(outcome), ..Facts::default() };
     match engine::step(&definition, &loaded.instance, command, facts, &app.context(loaded.now)) {
         Ok(step) => write_guarded(app, transaction, (&loaded.instance, step, loaded.now), None, follow).await,
         // The branch has gone while the handler ran: its work is undone with the rest.

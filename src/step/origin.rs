@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Follow};
 use crate::app::App;
-use crate::engine::InstanceId;
+use crate::engine::{InstanceId, TaskId};
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
@@ -37,16 +37,23 @@ pub struct Answer {
     /// The instance it concerned, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// `started`, `existing`, `delivered`, `kept`, `cancelled`, `retried`, `refused`.
+    /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
+    /// `refused`.
     pub outcome: String,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The task it concerned, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// How many waits a broadcast was sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receivers: Option<usize>,
 }
 
 impl Answer {
     pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
-        Self { instance, outcome: outcome.into(), reason: None }
+        Self { instance, outcome: outcome.into(), reason: None, task: None, receivers: None }
     }
 }
 
@@ -151,7 +158,7 @@ pub struct Letter {
 /// # Errors
 /// As for any statement.
 pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
-    let answer = Answer { instance: None, outcome: "refused".into(), reason: Some(reason.into()) };
+    let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     if let Some(origin) = origin {
         let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);
@@ -198,6 +205,11 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
         Some(row) => origin.again(row).map(Some),
         None => Ok(None),
     }
+}
+
+/// The error, unless the same command was handled since it was looked for: then its answer, for that is what changed the instance.
+pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
+    known(app, origin).await?.ok_or(error)
 }
 
 /// `Value::Null` for the JSON a command did not carry.

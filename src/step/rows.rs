@@ -31,7 +31,15 @@ pub(super) fn write(
                     rows.push(fire(app, &step.instance, bookmark.number, due_at)?);
                 }
             }
-            Effect::Record(_) | Effect::Consume(_) | Effect::Close(_) | Effect::TakeMessage(_) => {}
+            Effect::Record(_)
+            | Effect::Consume(_)
+            | Effect::Close(_)
+            | Effect::TakeMessage(_)
+            | Effect::OpenTask(_)
+            | Effect::ChangeTask(_)
+            | Effect::OfferTask(_)
+            | Effect::CloseTask { .. }
+            | Effect::TakeTurn { .. } => {}
         }
     }
     let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;

@@ -1,11 +1,12 @@
-//! Commands for one instance by id or key: cancel, retry, a timer that is due, a crash that was survived.
+//! Commands for one instance by id or key: cancel, retry, suspend, resume, a timer that is put off, a timer that is due, a crash that was survived.
 
 use super::origin::{self, Answer, Origin};
 use super::{Error, Moved, Position, write_locked};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{BranchId, Command, InstanceId, Refusal};
-use crate::store::{Transaction, instances};
+use crate::engine::{BranchId, Command, Due, InstanceId, Refusal};
+use crate::resilience::duration;
+use crate::store::{Transaction, bookmarks, instances};
 use crate::telemetry;
 
 /// How steering an instance ended.
@@ -24,6 +25,10 @@ pub enum Steer {
     Cancel,
     /// Try again what failed for good.
     Retry,
+    /// Let it stand still.
+    Suspend,
+    /// Let it go on that was suspended by hand.
+    Resume,
 }
 
 impl Steer {
@@ -32,6 +37,8 @@ impl Steer {
         match self {
             Steer::Cancel => "cancel",
             Steer::Retry => "retry",
+            Steer::Suspend => "suspend",
+            Steer::Resume => "resume",
         }
     }
 
@@ -39,15 +46,52 @@ impl Steer {
         match self {
             Steer::Cancel => "cancelled",
             Steer::Retry => "retried",
+            Steer::Suspend => "suspended",
+            Steer::Resume => "resumed",
         }
     }
 }
 
-/// Cancels an instance or retries its incident.
+/// Cancels or suspends an instance, retries its incident, or lets it go on.
 ///
 /// # Errors
 /// `NotFound` if nothing has that id or key, `Refused` with the engine's reason.
 pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &Origin) -> Result<Steered, Error> {
+    let by = Some(origin.app_id.clone());
+    let reason = target.reason.clone();
+    let command = match what {
+        Steer::Cancel => Command::Cancel { by, reason },
+        Steer::Retry => Command::Retry { by, reason },
+        Steer::Suspend => Command::Suspend { by, reason },
+        Steer::Resume => Command::Resume { by, reason },
+    };
+    carry_out(app, target, command, (what.name(), what.outcome()), origin).await
+}
+
+/// Lets an open timer be due at another moment. It gets another number.
+///
+/// # Errors
+/// As for [`steer`].
+pub async fn reschedule(app: &App, command: &contract::Reschedule, origin: &Origin) -> Result<Steered, Error> {
+    let due = match (command.due_at, &command.after) {
+        (Some(moment), None) => Due::At(moment),
+        (None, Some(text)) => Due::After(duration::parse(text).map_err(Error::Refused)?),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Error::Refused("say when: `due_at`, a moment, or `after`, a duration; one of them".into()));
+        }
+    };
+    let (by, reason) = (Some(origin.app_id.clone()), command.target.reason.clone());
+    let asked = Command::Reschedule { bookmark: command.bookmark, due, by, reason };
+    carry_out(app, &command.target, asked, ("timer.reschedule", "rescheduled"), origin).await
+}
+
+async fn carry_out(
+    app: &App,
+    target: &contract::Target,
+    command: Command,
+    (name, outcome): (&str, &str),
+    origin: &Origin,
+) -> Result<Steered, Error> {
     if let Some(answer) = origin::known(app, origin).await? {
         return Ok(Steered::Known(answer));
     }
@@ -56,30 +100,32 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
         Ok(id) => id,
         Err(error) => {
             transaction.rollback().await;
-            return meanwhile(app, origin, error).await;
+            return origin::meanwhile(app, origin, error).await.map(Steered::Known);
         }
     };
-    let by = Some(origin.app_id.clone());
-    let reason = target.reason.clone();
-    let command = match what {
-        Steer::Cancel => Command::Cancel { by, reason },
-        Steer::Retry => Command::Retry { by, reason },
-    };
-    let answer = Answer::of(what.outcome(), Some(id));
-    let inbox = origin.inbox(what.name(), &answer);
+    if looks_back(&command) {
+        // Before its row: messages lock in this order too.
+        let awaited = bookmarks::awaited(&mut transaction, id).await?;
+        bookmarks::lock_correlation(&mut transaction, &awaited).await?;
+    }
+    let answer = Answer::of(outcome, Some(id));
+    let inbox = origin.inbox(name, &answer);
     match write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await? {
         Moved::To(position) => Ok(Steered::To(position)),
-        Moved::Refused(refusal) => meanwhile(app, origin, Error::Refused(refusal.to_string())).await,
+        Moved::Refused(refusal) => {
+            let refused = Error::Refused(refusal.to_string());
+            origin::meanwhile(app, origin, refused).await.map(Steered::Known)
+        }
         Moved::Elsewhere => {
             let busy = crate::store::Error::Busy("the instance is being moved elsewhere".into());
-            meanwhile(app, origin, busy.into()).await
+            origin::meanwhile(app, origin, busy.into()).await.map(Steered::Known)
         }
     }
 }
 
-/// The error, unless the same command was handled since it was looked for: then that is what changed the instance.
-async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Steered, Error> {
-    origin::known(app, origin).await?.map_or(Err(error), |answer| Ok(Steered::Known(answer)))
+/// Whether a command asks what came while its instance was suspended.
+pub(super) fn looks_back(command: &Command) -> bool {
+    matches!(command, Command::Resume { .. } | Command::Retry { .. })
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {

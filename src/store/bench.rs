@@ -1,12 +1,15 @@
 //! What `leveret bench` asks of the tables beyond what the engine does itself.
 
+use std::time::Duration;
+
 use diesel::QueryableByName;
-use diesel::sql_types::{Double, Text};
+use diesel::sql_types::{BigInt, Bool, Double, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use jiff::Timestamp;
 
 use super::moment::Moment;
 use super::{Connection, Error, QueryError};
+use crate::engine::InstanceId;
 
 /// The business table of the workload `handler`.
 ///
@@ -61,6 +64,37 @@ pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64
     Ok(rows.into_iter().map(|row| row.late_ms).collect())
 }
 
+/// Open tasks of a definition that nobody acts upon, offered to users and to a group.
+///
+/// # Errors
+/// Those of the database.
+pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error> {
+    let generated = format!(
+        "INSERT INTO leveret.tasks (id, instance_id, bookmark, definition, activity, revision, open, title, data, labels, \
+           priority, users, groups, excluded, decisions, vote, ballots, opened_at)
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, 'others', 'a', 1, true, 'Task ' || n, 'null', '{{}}', n % 5, \
+           ARRAY['user' || n % 100], ARRAY['others'], '{{}}', '[]', false, '[]', now() - n * interval '1 second'
+         FROM generate_series(1, {count}) AS n;
+         INSERT INTO leveret.task_candidates (task_id, candidate, definition, priority, opened_at)
+         SELECT id, unnest(ARRAY['user:' || users[1], 'group:others']), definition, priority, opened_at
+         FROM leveret.tasks WHERE definition = 'others'"
+    );
+    Ok(conn.batch_execute(&generated).await?)
+}
+
+/// How many open tasks of a definition there are.
+///
+/// # Errors
+/// Those of the database.
+pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize, Error> {
+    use diesel::{ExpressionMethods, QueryDsl};
+    let open = super::schema::leveret::tasks::table
+        .filter(super::schema::leveret::tasks::open)
+        .filter(super::schema::leveret::tasks::definition.eq(definition));
+    let count: i64 = open.count().get_result(conn).await?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// Plans as a server that has been up for a while would have them, and no old pages to write meanwhile.
 ///
 /// # Errors
@@ -70,4 +104,99 @@ pub async fn settle(conn: &mut Connection) -> Result<Timestamp, Error> {
     let now: Moment =
         diesel::select(super::schema::functions::clock_timestamp()).get_result(conn).await.map_err(Error::from)?;
     Ok(now.0)
+}
+
+/// Timers made in one statement.
+const COPIES_MAX: i64 = 10_000;
+
+/// Copies of an instance that waits at its first timer, each with a timer of its own: the first is due at `from`, the last
+/// `over` later. `hinted` ones have hints on their way, as near timers have; others are left to the timekeeper, as far ones are.
+#[derive(Debug, Clone, Copy)]
+pub struct Copies {
+    /// The instance to be copied. Its history is not.
+    pub of: InstanceId,
+    /// How many.
+    pub count: i64,
+    /// When the first is due.
+    pub from: Timestamp,
+    /// From the first to the last.
+    pub over: Duration,
+    /// Whether hints are written for them.
+    pub hinted: bool,
+}
+
+/// Makes them, batch by batch.
+///
+/// # Errors
+/// Those of the database.
+pub async fn copy_waiting(conn: &mut Connection, copies: Copies) -> Result<(), Error> {
+    let apart = i64::try_from(copies.over.as_micros()).unwrap_or(i64::MAX) / copies.count.max(1);
+    let mut made = 0;
+    while made < copies.count {
+        let batch = COPIES_MAX.min(copies.count - made);
+        diesel::sql_query(COPY)
+            .bind::<SqlUuid, _>(copies.of.0)
+            .bind::<Timestamptz, _>(Moment(copies.from))
+            .bind::<BigInt, _>(made)
+            .bind::<BigInt, _>(batch)
+            .bind::<BigInt, _>(apart)
+            .bind::<Bool, _>(copies.hinted)
+            .execute(conn)
+            .await?;
+        made += batch;
+    }
+    Ok(())
+}
+
+const COPY: &str = r#"
+WITH due AS MATERIALIZED (
+    SELECT leveret.uuidv7() AS id, $2 + ($3 + n - 1) * $5 * interval '1 microsecond' AS at FROM generate_series(1, $4) AS n
+), born AS (
+    INSERT INTO leveret.instances (id, definition, version, status, revision, ready, lane, priority, state_format, branches,
+                                   variables, input, started_at, moved_at, history_count, history_hash)
+    SELECT due.id, i.definition, i.version, i.status, i.revision, i.ready, i.lane, i.priority, i.state_format,
+           jsonb_set(i.branches, '{branches,0,phase,waiting,0,on,timer,due_at}',
+                     to_jsonb(to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
+           i.variables, i.input, now(), now(), 0, decode(repeat('00', 32), 'hex')
+      FROM leveret.instances AS i, due WHERE i.id = $1
+), opened AS (
+    INSERT INTO leveret.bookmarks (instance_id, number, branch, activity, kind, due_at, next_check_at, opened_at, details)
+    SELECT due.id, b.number, b.branch, b.activity, b.kind, due.at, due.at + CASE WHEN $6 THEN interval '5 seconds' ELSE interval '0' END,
+           now(), b.details
+      FROM leveret.bookmarks AS b, due WHERE b.instance_id = $1 AND b.kind = 'timer'
+)
+INSERT INTO leveret.outbox (id, exchange, routing_key, kind, body, due_at, instance_id)
+SELECT leveret.uuidv7(), 'steps', i.lane, 'fire',
+       convert_to(jsonb_build_object('instance', due.id, 'bookmark', b.number, 'due_at',
+                  to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text, 'UTF8'), due.at, due.id
+  FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id, due
+ WHERE $6 AND b.instance_id = $1 AND b.kind = 'timer'"#;
+
+/// How many timers of a definition have fired since `since`, how many more than once, and how many are still open and due.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_fired(conn: &mut Connection, definition: &str, since: Timestamp) -> Result<(i64, i64, i64), Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        fired: i64,
+        #[diesel(sql_type = BigInt)]
+        twice: i64,
+        #[diesel(sql_type = BigInt)]
+        open: i64,
+    }
+    let row: Row = diesel::sql_query(
+        "WITH fired AS (SELECT h.instance_id, count(*) AS times FROM leveret.history AS h
+                          JOIN leveret.instances AS i ON i.id = h.instance_id
+                         WHERE i.definition = $1 AND h.kind = 'TimerFired' AND h.at >= $2 GROUP BY h.instance_id)
+         SELECT count(*) AS fired, count(*) FILTER (WHERE times > 1) AS twice,
+                (SELECT count(*) FROM leveret.bookmarks AS b
+                  WHERE b.consumed_at IS NULL AND b.due_at < now() + interval '1 hour') AS open FROM fired",
+    )
+    .bind::<Text, _>(definition)
+    .bind::<Timestamptz, _>(Moment(since))
+    .get_result(conn)
+    .await?;
+    Ok((row.fired, row.twice, row.open))
 }

@@ -42,7 +42,7 @@ pub struct BookmarkRow {
     pub due_at: Option<Timestamp>,
     /// When the timekeeper looks at it, for timers.
     pub next_check_at: Option<Timestamp>,
-    /// The failure, for interventions.
+    /// The failure, for interventions; for those by hand, who asked and why.
     pub details: Value,
 }
 
@@ -79,25 +79,68 @@ pub struct DueTimer {
     pub lane: String,
 }
 
-/// Open waits for a message, the one that has waited longest first.
+/// An open wait for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Who waits.
+    pub instance: InstanceId,
+    /// The bookmark's number.
+    pub number: i64,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Waiting {
+    /// Before everybody else: where the first page begins.
+    pub const NOBODY: Self = Self { instance: InstanceId(Uuid::nil()), number: 0, since: Timestamp::UNIX_EPOCH };
+}
+
+/// Open waits for a message, the one that has waited longest first: at most `limit` that come after `after`.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn waiting(
     conn: &mut Connection,
-    name: &str,
-    key: &str,
+    (name, key): (&str, &str),
+    after: Waiting,
     limit: i64,
-) -> Result<Vec<(InstanceId, i64)>, Error> {
-    let rows: Vec<(Uuid, i64)> = bookmarks::table
+) -> Result<Vec<Waiting>, Error> {
+    let (since, instance) = (Moment(after.since), after.instance.0);
+    let later = bookmarks::opened_at.gt(since).or(bookmarks::opened_at.eq(since).and(
+        bookmarks::instance_id
+            .gt(instance)
+            .or(bookmarks::instance_id.eq(instance).and(bookmarks::number.gt(after.number))),
+    ));
+    let rows: Vec<(Uuid, i64, Moment)> = bookmarks::table
         .filter(bookmarks::consumed_at.is_null())
         .filter(bookmarks::message_name.eq(name).and(bookmarks::message_key.eq(key)))
+        .filter(later)
         .order((bookmarks::opened_at, bookmarks::instance_id, bookmarks::number))
         .limit(limit)
-        .select((bookmarks::instance_id, bookmarks::number))
+        .select((bookmarks::instance_id, bookmarks::number, bookmarks::opened_at))
         .load(conn)
         .await?;
-    Ok(rows.into_iter().map(|(instance, number)| (InstanceId(instance), number)).collect())
+    let waiting = |(instance, number, since): (Uuid, i64, Moment)| Waiting {
+        instance: InstanceId(instance),
+        number,
+        since: since.0,
+    };
+    Ok(rows.into_iter().map(waiting).collect())
+}
+
+/// Name and key of every message an instance waits for.
+///
+/// # Errors
+/// Those of the database.
+pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<(String, String)>, Error> {
+    let rows: Vec<(Option<String>, Option<String>)> = bookmarks::table
+        .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
+        .filter(bookmarks::message_name.is_not_null())
+        .order(bookmarks::number)
+        .select((bookmarks::message_name, bookmarks::message_key))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(name, key)| name.zip(key)).collect())
 }
 
 /// Open bookmarks of an instance, in the order of their numbers.
@@ -149,7 +192,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
 }
 
 fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
-    [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention]
+    [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention, BookmarkKind::Task]
         .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| Error::Bug(format!("`{name}` is no kind of bookmark this binary knows")))

@@ -1,5 +1,7 @@
 //! Instances: loaded, locked and listed. They are written by commits only.
 
+use std::collections::HashMap;
+
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -121,6 +123,31 @@ pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
     row.map(|(row, now)| row.loaded(now.0)).transpose()
 }
 
+/// Reads several instances at once, in any order.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Loaded>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(Row, Moment)> = instances::table
+        .filter(instances::id.eq_any(ids))
+        .select((Row::as_select(), clock_timestamp()))
+        .load(conn)
+        .await?;
+    rows.into_iter().map(|(row, now)| row.loaded(now.0)).collect()
+}
+
+/// The lanes of several instances.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lanes(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(Uuid, String)> =
+        instances::table.filter(instances::id.eq_any(ids)).select((instances::id, instances::lane)).load(conn).await?;
+    Ok(rows.into_iter().map(|(id, lane)| (InstanceId(id), lane)).collect())
+}
+
 /// Reads an instance and keeps everybody else from writing it until the transaction ends.
 ///
 /// # Errors
@@ -134,6 +161,15 @@ pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
         .await
         .optional()?;
     row.map(|(row, now)| row.loaded(now.0)?.movable()).transpose()
+}
+
+/// Keeps everybody else from writing an instance until the transaction ends; false if somebody does so already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_try(conn: &mut Connection, id: InstanceId) -> Result<bool, Error> {
+    let row = instances::table.find(id.0).for_no_key_update().skip_locked().select(instances::id);
+    Ok(row.first::<Uuid>(conn).await.optional()?.is_some())
 }
 
 /// The live instance of a definition that has this business key.

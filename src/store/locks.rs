@@ -8,7 +8,8 @@ use diesel_async::RunQueryDsl;
 use sha2::{Digest, Sha256};
 
 use super::{Connection, Error};
-use crate::engine::{BranchId, InstanceId};
+use crate::definition::AssignBy;
+use crate::engine::{Assignment, BranchId, InstanceId};
 
 /// Locks names and keys of messages until the transaction ends, in one order for everybody. Whoever opens a wait for a
 /// message and whoever brings one both do this first and read afterwards, so that neither can miss the other.
@@ -20,6 +21,23 @@ pub async fn lock_correlation(conn: &mut Connection, pairs: &[(String, String)])
     hashes.sort_unstable();
     hashes.dedup();
     lock_all(conn, hashes).await
+}
+
+/// Locks what an assignee is chosen by, until the transaction ends: the turns of one activity, or everybody's load. Whoever
+/// chooses does this first and reads afterwards, so that two cannot choose from the same standing.
+///
+/// # Errors
+/// `Busy` when the lock timeout passes.
+pub async fn lock_assignment(conn: &mut Connection, definition: &str, asked: &Assignment) -> Result<(), Error> {
+    let number = match asked.strategy {
+        // Lists of users overlap, so that there is one lock for all of them; it is held for the length of a commit.
+        AssignBy::LeastLoaded => lock_number(&[b"load of tasks"]),
+        AssignBy::RoundRobin | AssignBy::Random | AssignBy::Previous => {
+            let length = definition.len().to_be_bytes();
+            lock_number(&[b"turns of tasks", &length, definition.as_bytes(), asked.activity.as_bytes()])
+        }
+    };
+    lock_all(conn, vec![number]).await
 }
 
 fn correlation_hash(name: &str, key: &str) -> i64 {

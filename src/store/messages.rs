@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use diesel::QueryableByName;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::json::Json;
 use super::moment::Moment;
 use super::schema::leveret::messages;
 use super::{Connection, Error};
-use crate::engine::Message;
+use crate::engine::{InstanceId, Message, Missed};
 
 /// A message to be kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,8 @@ pub struct NewMessage {
     pub app_id: Option<String>,
     /// Which of the sender's messages it was.
     pub message_id: Option<String>,
+    /// The only instance that may take it, for the wait that `message_id` names; none: whoever waits for it first.
+    pub only: Option<InstanceId>,
 }
 
 /// Keeps a message for `ttl`; returns its row's id. The lock on its name and key must be held
@@ -38,11 +42,44 @@ pub struct NewMessage {
 /// Those of the database.
 pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) -> Result<i64, Error> {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-    Ok(Keep { message, data: Json(&message.data), ttl }.get_result(conn).await?)
+    let only = message.only.map(|id| id.0);
+    Ok(Keep { message, only, data: Json(&message.data), ttl }.get_result(conn).await?)
+}
+
+/// Keeps a copy of a broadcast for one wait of an instance that is suspended; nothing, if it is kept already. The lock on its
+/// name and key must be held.
+///
+/// # Errors
+/// Those of the database.
+pub async fn keep_for(
+    conn: &mut Connection,
+    (instance, bookmark): (InstanceId, i64),
+    message: &Message,
+    ttl: Duration,
+) -> Result<(), Error> {
+    // In the words of `missed`.
+    let message_id = format!("{instance}.{bookmark}");
+    let held = messages::table
+        .filter(messages::name.eq(&message.name).and(messages::key.eq(&message.key)))
+        .filter(messages::instance_id.eq(instance.0).and(messages::message_id.eq(&message_id)));
+    if diesel::select(diesel::dsl::exists(held)).get_result(conn).await? {
+        return Ok(());
+    }
+    let copy = NewMessage {
+        name: message.name.clone(),
+        key: message.key.clone(),
+        data: message.data.clone(),
+        app_id: None,
+        message_id: Some(message_id),
+        only: Some(instance),
+    };
+    keep(conn, &copy, ttl).await?;
+    Ok(())
 }
 
 struct Keep<'a> {
     message: &'a NewMessage,
+    only: Option<Uuid>,
     data: Json<'a, Value>,
     ttl: i64,
 }
@@ -58,7 +95,9 @@ impl Query for Keep<'_> {
 
 impl QueryFragment<Pg> for Keep<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("INSERT INTO leveret.messages (name, key, data, app_id, message_id, expires_at) VALUES (");
+        out.push_sql(
+            "INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at) VALUES (",
+        );
         out.push_bind_param::<Text, _>(&self.message.name)?;
         out.push_sql(", ");
         out.push_bind_param::<Text, _>(&self.message.key)?;
@@ -68,6 +107,8 @@ impl QueryFragment<Pg> for Keep<'_> {
         out.push_bind_param::<Nullable<Text>, _>(&self.message.app_id)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&self.message.message_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.only)?;
         out.push_sql(", now() + ");
         out.push_bind_param::<BigInt, _>(&self.ttl)?;
         out.push_sql(" * interval '1 millisecond') RETURNING id");
@@ -75,20 +116,26 @@ impl QueryFragment<Pg> for Keep<'_> {
     }
 }
 
-/// Kept messages of these names and keys that have not expired, the oldest received first. The lock on them must be held,
-/// and this must be a later statement than the lock.
+/// Kept messages of these names and keys that have not expired, the oldest received first: at most `limit` that came after the
+/// one with the id `after`. The lock on them must be held, and this must be a later statement than the lock.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn kept(conn: &mut Connection, pairs: &[(String, String)], limit: i64) -> Result<Vec<Message>, Error> {
+pub async fn kept(
+    conn: &mut Connection,
+    pairs: &[(String, String)],
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Message>, Error> {
     let (names, keys) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
-    let rows: Vec<(i64, String, String, Value)> = Kept { names, keys, limit }.get_results(conn).await?;
+    let rows: Vec<(i64, String, String, Value)> = Kept { names, keys, after, limit }.get_results(conn).await?;
     Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data, kept: Some(id) }).collect())
 }
 
 struct Kept<'a> {
     names: Vec<&'a str>,
     keys: Vec<&'a str>,
+    after: i64,
     limit: i64,
 }
 
@@ -110,8 +157,10 @@ impl QueryFragment<Pg> for Kept<'_> {
         out.push_bind_param::<Array<Text>, _>(&self.keys)?;
         out.push_sql(
             ") AS wanted (name, key) CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
-             WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now() ORDER BY m.id LIMIT ",
+             WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now() AND m.id > ",
         );
+        out.push_bind_param::<BigInt, _>(&self.after)?;
+        out.push_sql(" AND m.instance_id IS NULL ORDER BY m.id LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
         out.push_sql(") AS kept ORDER BY kept.id LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
@@ -119,19 +168,128 @@ impl QueryFragment<Pg> for Kept<'_> {
     }
 }
 
+/// Kept messages that the open waits of a suspended instance would have had, oldest first, at most `limit`. What had not expired
+/// when it was suspended counts: time to live does not run out while somebody who waits may not move. The lock on the names
+/// and keys of its waits must be held.
+///
+/// # Errors
+/// Those of the database.
+pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<Missed>, Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        number: i64,
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+        #[diesel(sql_type = Timestamptz)]
+        received_at: Moment,
+        #[diesel(sql_type = Text)]
+        name: String,
+        #[diesel(sql_type = Text)]
+        key: String,
+        #[diesel(sql_type = Jsonb)]
+        data: Value,
+    }
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data FROM leveret.bookmarks AS b \
+         CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
+             WHERE m.name = b.message_name AND m.key = b.message_key \
+               AND (m.instance_id IS NULL \
+                    OR (m.instance_id = b.instance_id AND m.message_id = b.instance_id || '.' || b.number)) \
+               AND m.expires_at > (SELECT min(s.opened_at) FROM leveret.bookmarks AS s \
+                   WHERE s.instance_id = $1 AND s.kind = 'intervention' AND s.consumed_at IS NULL) \
+             ORDER BY m.id LIMIT $2) AS kept \
+         WHERE b.instance_id = $1 AND b.consumed_at IS NULL AND b.message_name IS NOT NULL ORDER BY kept.id LIMIT $2",
+    )
+    .bind::<SqlUuid, _>(instance.0)
+    .bind::<BigInt, _>(limit)
+    .get_results(conn)
+    .await?;
+    let missed = |row: Row| Missed {
+        bookmark: row.number,
+        at: row.received_at.0,
+        message: Message { name: row.name, key: row.key, data: row.data, kept: Some(row.id) },
+    };
+    Ok(rows.into_iter().map(missed).collect())
+}
+
+// An expired message is left for an instance that is suspended while it waits for it, see `missed`.
+const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m.id FROM leveret.messages AS m \
+    WHERE m.expires_at < $1 AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b \
+        JOIN leveret.instances AS i ON i.id = b.instance_id AND i.status = 'suspended' \
+        WHERE b.message_name = m.name AND b.message_key = m.key AND b.consumed_at IS NULL) \
+    ORDER BY m.expires_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED)";
+
 /// Removes at most `limit` messages that expired before `moment`; returns how many.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn delete_expired_before(conn: &mut Connection, moment: Timestamp, limit: i64) -> Result<usize, Error> {
-    let expired = messages::table
-        .filter(messages::expires_at.lt(Moment(moment)))
-        .order(messages::expires_at)
-        .limit(limit)
-        .select(messages::id)
-        .for_update()
-        .skip_locked()
-        .load::<i64>(conn)
+    let query = diesel::sql_query(DELETE_EXPIRED).bind::<Timestamptz, _>(Moment(moment)).bind::<BigInt, _>(limit);
+    Ok(query.execute(conn).await?)
+}
+
+/// Which kept messages to list. What is left out filters nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// With this name.
+    pub name: Option<String>,
+    /// With this key.
+    pub key: Option<String>,
+    /// Received before this one: the last of the page before.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A message that is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// Its number: the order in which messages are taken.
+    pub id: i64,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When its time to live is over.
+    pub expires_at: Timestamp,
+    /// The message.
+    pub message: NewMessage,
+}
+
+/// Messages that are kept, newest first. Those that have expired are among them until they are removed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
+    type Columns = (i64, Moment, Moment, String, String, Value, Option<String>, Option<String>, Option<Uuid>);
+    let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();
+    if let Some(name) = &filter.name {
+        query = query.filter(messages::name.eq(name));
+    }
+    if let Some(key) = &filter.key {
+        query = query.filter(messages::key.eq(key));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(messages::id.lt(before));
+    }
+    let rows: Vec<Columns> = query
+        .select((
+            messages::id,
+            messages::received_at,
+            messages::expires_at,
+            messages::name,
+            messages::key,
+            messages::data,
+            messages::app_id,
+            messages::message_id,
+            messages::instance_id,
+        ))
+        .load(conn)
         .await?;
-    Ok(diesel::delete(messages::table.filter(messages::id.eq_any(expired))).execute(conn).await?)
+    let listed = |(id, received_at, expires_at, name, key, data, app_id, message_id, only): Columns| Listed {
+        id,
+        received_at: received_at.0,
+        expires_at: expires_at.0,
+        message: NewMessage { name, key, data, app_id, message_id, only: only.map(InstanceId) },
+    };
+    Ok(rows.into_iter().map(listed).collect())
 }

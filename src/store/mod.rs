@@ -20,8 +20,10 @@ pub mod schedules;
 mod schema;
 mod statement;
 pub mod stuck;
+pub mod tasks;
 mod transaction;
 pub mod views;
+pub mod waits;
 pub mod write;
 
 pub use error::{Error, describe};

@@ -118,6 +118,54 @@ pub(super) mod leveret {
             expires_at -> Timestamptz,
             app_id -> Nullable<Text>,
             message_id -> Nullable<Text>,
+            instance_id -> Nullable<Uuid>,
+        }
+    }
+
+    diesel::table! {
+        leveret.task_candidates (task_id, candidate) {
+            task_id -> Uuid,
+            candidate -> Text,
+            definition -> Text,
+            priority -> Int2,
+            opened_at -> Timestamptz,
+            due_at -> Nullable<Timestamptz>,
+        }
+    }
+
+    diesel::table! {
+        leveret.tasks (id) {
+            id -> Uuid,
+            instance_id -> Uuid,
+            bookmark -> Int8,
+            definition -> Text,
+            activity -> Text,
+            instance_key -> Nullable<Text>,
+            revision -> Int8,
+            open -> Bool,
+            title -> Text,
+            description -> Nullable<Text>,
+            data -> Jsonb,
+            labels -> Jsonb,
+            priority -> Int2,
+            users -> Array<Text>,
+            groups -> Array<Text>,
+            excluded -> Array<Text>,
+            assignee -> Nullable<Text>,
+            delegated_by -> Nullable<Text>,
+            claimed_by -> Nullable<Text>,
+            lease_until -> Nullable<Timestamptz>,
+            decisions -> Jsonb,
+            form -> Nullable<Jsonb>,
+            draft -> Nullable<Jsonb>,
+            vote -> Bool,
+            ballots -> Jsonb,
+            due_at -> Nullable<Timestamptz>,
+            opened_at -> Timestamptz,
+            closed_at -> Nullable<Timestamptz>,
+            outcome -> Nullable<Text>,
+            completed_by -> Nullable<Text>,
+            result -> Nullable<Jsonb>,
         }
     }
 

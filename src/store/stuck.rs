@@ -47,12 +47,14 @@ impl Why {
 }
 
 // A dead outbox row owns nobody, and neither does an event: it moves no instance. The time limit of the whole instance
-// (a bookmark without a branch) would end an instance and not move it, so it is no owner either.
+// (a bookmark without a branch) would end an instance and not move it, so it is no owner either;
+// a suspension by hand has no branch and is one, for a person owns it.
 const LIST: &str = "\
     SELECT i.id, 'forgotten' AS why FROM leveret.instances AS i \
      WHERE i.ended_at IS NULL AND NOT i.ready \
        AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b \
-                        WHERE b.instance_id = i.id AND b.consumed_at IS NULL AND b.branch IS NOT NULL) \
+                        WHERE b.instance_id = i.id AND b.consumed_at IS NULL \
+                          AND (b.branch IS NOT NULL OR b.kind = 'intervention')) \
        AND NOT EXISTS (SELECT FROM leveret.outbox AS o \
                         WHERE o.instance_id = i.id AND o.dead_at IS NULL AND o.exchange <> 'events') \
     UNION ALL \

@@ -1,11 +1,11 @@
 //! What people and programs are shown, read from the tables in the form of the API.
 
 use super::instances::Filter;
-use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances};
+use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances, messages, waits};
 use crate::contract::api::{
-    DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, Page, WaitView,
+    DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
 };
-use crate::engine::{BookmarkKind, InstanceId};
+use crate::engine::{BookmarkKind, InstanceId, TaskId};
 
 /// Definitions of one answer.
 const DEFINITIONS_MAX: i64 = 1_000;
@@ -44,14 +44,27 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
     let Some(loaded) = instances::find(conn, id).await? else { return Ok(None) };
     let open = bookmarks::list_open(conn, id).await?;
     let instance = loaded.instance;
-    let failure = open.iter().find(|row| row.kind == BookmarkKind::Intervention).map(|row| row.details.clone());
+    let is_failure = |row: &bookmarks::BookmarkRow| row.kind == BookmarkKind::Intervention && row.branch.is_some();
+    let failure = open.iter().find(|row| is_failure(row)).map(|row| row.details.clone());
     let waits = open
         .into_iter()
         .map(|row| {
+            let failure = is_failure(&row).then(|| row.details.clone());
+            let note = waits::note(&instance, row.number, &row.details);
             let (name, key) = row.message.unzip();
-            let failure = (row.kind == BookmarkKind::Intervention).then_some(row.details);
             let kind = row.kind.name().to_owned();
-            WaitView { bookmark: row.number, kind, activity: row.activity, due_at: row.due_at, name, key, failure }
+            let task = (row.kind == BookmarkKind::Task).then(|| TaskId::of(id, row.number).0);
+            WaitView {
+                bookmark: row.number,
+                kind,
+                activity: row.activity,
+                due_at: row.due_at,
+                name,
+                key,
+                failure,
+                task,
+                note,
+            }
         })
         .collect();
     let error = instance.error.as_ref().and_then(|error| serde_json::to_value(error).ok());
@@ -133,6 +146,28 @@ pub async fn definition(
         created_at: row.created_at,
         content: Some(row.content),
     }))
+}
+
+/// A page of kept messages, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Result<Page<MessageView>, Error> {
+    let rows = messages::list(conn, filter).await?;
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
+    let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
+    let view = |row: messages::Listed| MessageView {
+        id: row.id,
+        name: row.message.name,
+        key: row.message.key,
+        data: row.message.data,
+        received_at: row.received_at,
+        expires_at: row.expires_at,
+        app_id: row.message.app_id,
+        message_id: row.message.message_id,
+        instance: row.message.only.map(|id| id.0),
+    };
+    Ok(Page { items: rows.into_iter().map(view).collect(), next })
 }
 
 /// Dead letters, newest first, without their bodies.

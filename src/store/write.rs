@@ -9,6 +9,7 @@ use super::bookmarks::BookmarkRow;
 use super::history::HistoryRow;
 use super::moment::whole_micros;
 use super::outbox::OutboxRow;
+use super::tasks::TaskWrite;
 use super::{Error, refuse_nul};
 use crate::engine::{BookmarkKind, Effect, Instance, Step};
 
@@ -29,6 +30,8 @@ pub struct Write {
     pub finish: Vec<i64>,
     /// Kept messages that are used up; each must be there.
     pub take: Vec<i64>,
+    /// What is done to tasks; each must be as it was loaded.
+    pub tasks: Vec<TaskWrite>,
     /// What is to be published: the caller adds events, hints and follow-ups.
     pub outbox: Vec<OutboxRow>,
 }
@@ -60,6 +63,7 @@ impl Write {
             open: Vec::new(),
             finish: Vec::new(),
             take: Vec::new(),
+            tasks: Vec::new(),
             outbox: Vec::new(),
         };
         for effect in &effects {
@@ -74,6 +78,7 @@ impl Write {
     pub fn is_plain(&self) -> bool {
         self.finish.is_empty()
             && self.take.is_empty()
+            && self.tasks.is_empty()
             && self.open.iter().all(|bookmark| bookmark.kind != BookmarkKind::Message)
     }
 
@@ -90,6 +95,13 @@ impl Write {
             Effect::Open(bookmark) => self.open.push(BookmarkRow::open(bookmark, now, horizon)),
             Effect::Consume(number) | Effect::Close(number) => self.finish.push(*number),
             Effect::TakeMessage(id) => self.take.push(*id),
+            Effect::OpenTask(task) => self.tasks.push(TaskWrite::Open(task.clone())),
+            Effect::ChangeTask(task) => self.tasks.push(TaskWrite::Change(task.clone())),
+            Effect::OfferTask(task) => self.tasks.push(TaskWrite::Offer(task.clone())),
+            Effect::CloseTask { id, closed } => self.tasks.push(TaskWrite::Close(*id, closed.clone())),
+            Effect::TakeTurn { activity, user } => {
+                self.tasks.push(TaskWrite::Turn { activity: activity.clone(), user: user.clone() });
+            }
             // What is published is worded by the caller, who knows exchanges and routing keys.
             Effect::Publish(_) => {}
         }
@@ -109,6 +121,7 @@ impl Write {
         }
         self.instance.output.iter().try_for_each(|output| refuse("the output", output))?;
         self.history.iter().filter_map(|row| row.details.as_ref()).try_for_each(|value| refuse("history", value))?;
+        self.tasks.iter().try_for_each(TaskWrite::refuse_what_cannot_be_kept)?;
         self.open.iter().try_for_each(|bookmark| refuse("a bookmark", &bookmark.details))
     }
 }

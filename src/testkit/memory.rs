@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::{Bookmark, Effect, Entry, Event, Instance, Message, Phase, State, Step, Wait};
+use jiff::Timestamp;
+
+use crate::definition::AssignBy;
+use crate::engine::{
+    Assignment, Bookmark, Closed, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Task, TaskId,
+    Wait, WaitOn,
+};
 
 use super::Error;
 
@@ -14,14 +20,33 @@ pub(super) struct Memory {
     pub(super) kept: BTreeMap<i64, Message>,
     pub(super) history: Vec<Entry>,
     pub(super) events: Vec<Event>,
+    /// Every task there ever was, the closed ones with how they ended.
+    pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// Who had a turn when, by activity and user.
+    turns: BTreeMap<(String, String), i64>,
+    kept_at: BTreeMap<i64, Timestamp>,
     kept_count: i64,
 }
 
 impl Memory {
     /// Keeps a message nobody waits for yet.
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(super) fn keep(&mut self, message: Message, now: Timestamp) {
         self.kept_count += 1;
+        self.kept_at.insert(self.kept_count, now);
         self.kept.insert(self.kept_count, Message { kept: Some(self.kept_count), ..message });
+    }
+
+    /// Kept messages that open waits would take, oldest first.
+    pub(super) fn missed(&self) -> Vec<Missed> {
+        let mut missed = Vec::new();
+        for (number, message) in &self.kept {
+            let address = Some((message.name.clone(), message.key.clone()));
+            for wait in self.open.values().filter(|wait| wait.message == address) {
+                let at = self.kept_at.get(number).copied().unwrap_or_default();
+                missed.push(Missed { bookmark: wait.number, at, message: message.clone() });
+            }
+        }
+        missed
     }
 
     /// Writes a step, with the guards a database has.
@@ -44,19 +69,70 @@ impl Memory {
                     guard(self.open.remove(&number).is_some(), "not open", number)?;
                 }
                 Effect::TakeMessage(kept) => guard(self.kept.remove(&kept).is_some(), "no kept message", kept)?,
+                Effect::OpenTask(task) => {
+                    let number = task.bookmark;
+                    guard(self.tasks.insert(task.id, *task).is_none(), "a task opened twice", number)?;
+                }
+                Effect::ChangeTask(task) | Effect::OfferTask(task) => self.change(*task)?,
+                Effect::CloseTask { id, closed } => self.close(id, closed)?,
+                Effect::TakeTurn { activity, user } => {
+                    let newest = self.turns.values().max().copied().unwrap_or(0);
+                    self.turns.insert((activity, user), newest + 1);
+                }
             }
         }
         let open: BTreeSet<i64> = self.open.keys().copied().collect();
         guard(open == known(&instance), "open but unknown to the instance, or known but not open", instance.revision)?;
+        let tasks: BTreeSet<TaskId> =
+            self.tasks.values().filter(|task| task.closed.is_none()).map(|task| task.id).collect();
+        let waited: BTreeSet<TaskId> = waits(&instance)
+            .filter(|wait| wait.on == WaitOn::Task)
+            .map(|wait| TaskId::of(instance.id, wait.bookmark))
+            .collect();
+        guard(tasks == waited, "a task is open that nobody waits for, or the other way round", instance.revision)?;
         self.instance = Some(instance);
         Ok(())
+    }
+
+    fn change(&mut self, mut task: Task) -> Result<(), Error> {
+        let known = self.tasks.get(&task.id);
+        let fits = known.is_some_and(|known| known.closed.is_none() && known.revision == task.revision);
+        guard(fits, "a task that is not open as it was loaded", task.bookmark)?;
+        task.revision += 1;
+        self.tasks.insert(task.id, task);
+        Ok(())
+    }
+
+    fn close(&mut self, id: TaskId, closed: Closed) -> Result<(), Error> {
+        let task = self.tasks.get_mut(&id).filter(|task| task.closed.is_none());
+        guard(task.is_some(), "a task that is not open is closed", 0)?;
+        if let Some(task) = task {
+            task.revision += 1;
+            task.closed = Some(closed);
+        }
+        Ok(())
+    }
+
+    /// How high each user stands for an assignment.
+    pub(super) fn standing(&self, asked: &Assignment) -> Vec<(String, i64)> {
+        let load = |user: &str| {
+            let theirs = |task: &&Task| task.closed.is_none() && task.assignee.as_deref() == Some(user);
+            i64::try_from(self.tasks.values().filter(theirs).count()).unwrap_or(i64::MAX)
+        };
+        let turn = |user: &str| self.turns.get(&(asked.activity.clone(), user.to_owned())).copied().unwrap_or(0);
+        let stands = |user: &String| match asked.strategy {
+            AssignBy::LeastLoaded => load(user),
+            AssignBy::RoundRobin | AssignBy::Random | AssignBy::Previous => turn(user),
+        };
+        asked.users.iter().map(|user| (user.clone(), stands(user))).collect()
     }
 }
 
 /// The bookmarks an instance waits for, as it knows them itself.
 fn known(instance: &Instance) -> BTreeSet<i64> {
     let waits = waits(instance);
-    waits.map(|wait| wait.bookmark).chain(instance.state.deadline.as_ref().map(|deadline| deadline.bookmark)).collect()
+    let whole = instance.state.deadline.as_ref().map(|deadline| deadline.bookmark).into_iter();
+    waits.map(|wait| wait.bookmark).chain(whole).chain(instance.state.suspension).collect()
 }
 
 fn guard(holds: bool, rule: &str, number: i64) -> Result<(), Error> {

@@ -69,6 +69,13 @@ impl Scenario {
 fn incident(on: &WaitOn) -> Option<&Failure> {
     match on {
         WaitOn::Intervention { failure, .. } => Some(failure),
-        WaitOn::Timer { .. } | WaitOn::Timeout { .. } | WaitOn::Retry { .. } | WaitOn::Message { .. } => None,
+        WaitOn::Timer { .. }
+        | WaitOn::Timeout { .. }
+        | WaitOn::Retry { .. }
+        | WaitOn::Message { .. }
+        | WaitOn::Task
+        | WaitOn::Due { .. }
+        | WaitOn::Remind { .. }
+        | WaitOn::Escalate { .. } => None,
     }
 }

@@ -74,7 +74,7 @@ async fn a_service_in_rust_starts_pays_cancels_and_retries() {
     for _ in 0..2 {
         client.start("start-A", &start("waiting", "A")).await.unwrap();
     }
-    let paid = Message { name: "paid".into(), key: "A".into(), data: json!(12), ttl: Some(60) };
+    let paid = Message { name: "paid".into(), key: "A".into(), data: json!(12), ttl: Some(60), broadcast: false };
     client.message("paid-A", &paid).await.unwrap();
     let done = has_status(&leveret, "A", "completed").await;
     assert_eq!((&done["output"], &done["started_by"]), (&json!({ "got": 12 }), &json!("shop")));

@@ -11,7 +11,7 @@ use leveret::store::Connection;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Fresh, Leveret, Program, eventually, finish};
+use crate::support::{Fresh, Leveret, Program, Ran, eventually, finish};
 
 const SOON: Duration = Duration::from_secs(30);
 /// A thousand orders have ended after this, on a slow machine too.
@@ -55,6 +55,41 @@ async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Va
     let words = ["instance", "start", definition, "--key", key, "--input", &input, "--watch"];
     leveret.run(words).await.good();
     ended(leveret, key).await
+}
+
+/// Payments that come before anybody waits for them, later, not at all, and one that is declined.
+async fn pays_early(leveret: &Leveret) {
+    let input = |payment: &str, packing: &str| json!({ "payment": payment, "amount": 50, "packing": packing, "patience": "1s" });
+    let settled = async |payment: &str, data: &str| {
+        leveret.run(["message", "send", "payment-settled", payment, "--data", data]).await.good()
+    };
+    assert!(settled("P-1", r#"{"amount": 49}"#).await.starts_with("kept"));
+    assert!(settled("P-1", r#"{"amount": 50}"#).await.starts_with("kept"));
+    let early = run(leveret, "early-payment", "early-paid", input("P-1", "100ms")).await;
+    assert_eq!(early["output"], json!({ "outcome": "shipped", "paid": 50 }));
+    let kept = leveret.json("message list --name payment-settled").await;
+    assert_eq!(kept["items"][0]["data"], json!({ "amount": 49 }), "the one that does not fit");
+
+    let unpaid = run(leveret, "early-payment", "unpaid-parcel", input("P-2", "100ms")).await;
+    assert_eq!(unpaid["output"], json!({ "outcome": "unpacked", "paid": 0 }));
+    leveret.run(["message", "send", "payment-declined", "P-3"]).await.good();
+    let declined = run(leveret, "early-payment", "declined", input("P-3", "100ms")).await;
+    assert_eq!(declined["output"], json!({ "outcome": "declined", "paid": 0 }));
+
+    let patient = json!({ "payment": "P-4", "amount": 50, "packing": "0s", "patience": "1m" }).to_string();
+    let words = ["instance", "start", "early-payment", "--key", "late-payment", "--input", &patient, "--watch"];
+    let pays = async {
+        let waits = async || {
+            let timers = leveret.json("timer list").await;
+            timers["items"].as_array().unwrap().iter().any(|timer| timer["key"] == "late-payment")
+        };
+        eventually("it waits", SOON, waits).await;
+        settled("P-4", r#"{"amount": 60}"#).await
+    };
+    let (watched, paid) = tokio::join!(leveret.run(words), pays);
+    watched.good();
+    assert!(paid.starts_with("delivered to"), "{paid}");
+    assert_eq!(ended(leveret, "late-payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
 }
 
 async fn ended(leveret: &Leveret, key: &str) -> Value {
@@ -113,6 +148,8 @@ async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
     let booked = rows(&fresh, "SELECT instance AS name, attempt::bigint AS count FROM shop.bookings").await;
     assert_eq!(booked, BTreeMap::from([(retry["id"].as_str().unwrap().to_owned(), 3)]));
 
+    pays_early(&leveret).await;
+
     let order = |key: &str, article: &str, patience: &str| json!({ "order_id": key, "article": article, "quantity": 2, "amount": 9800, "patience": patience });
     leveret.run(["message", "send", "paid", "early", "--data", r#"{"amount": 9800}"#]).await.good();
     let early = run(&leveret, "order", "early", order("early", "lamp", "1m")).await;
@@ -133,6 +170,124 @@ async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
     assert_eq!(count(&fresh, "shop.shipments").await, 1);
     let checked = leveret.json("doctor").await;
     assert!(checked.as_array().unwrap().iter().all(|finding| finding["good"] == true), "{checked}");
+    stop(program).await;
+}
+
+/// Starts one that waits for people.
+async fn begin(leveret: &Leveret, definition: &str, key: &str, input: Value) {
+    let input = input.to_string();
+    leveret.run(["instance", "start", definition, "--key", key, "--input", &input]).await.good();
+}
+
+/// The open task of this key, once it is there.
+async fn task(leveret: &Leveret, key: &str, activity: &str) -> Value {
+    let mut found = Value::Null;
+    let open = async || {
+        let page = leveret.json("task list").await;
+        let ours = |task: &&Value| task["key"] == key && task["activity"] == activity;
+        found = page["items"].as_array().unwrap().iter().find(ours).cloned().unwrap_or_default();
+        !found.is_null()
+    };
+    eventually(&format!("{key} waits at {activity}"), SOON, open).await;
+    found
+}
+
+/// What a person says to a task on the command line.
+async fn decide(leveret: &Leveret, task: &Value, words: &[&str]) -> Ran {
+    let id = task["id"].as_str().unwrap();
+    leveret.run(["task", "complete", id].into_iter().chain(words.iter().copied())).await
+}
+
+async fn output(leveret: &Leveret, key: &str) -> Value {
+    let mut view = Value::Null;
+    let over = async || {
+        view = ended(leveret, key).await;
+        !view["ended_at"].is_null()
+    };
+    eventually(&format!("{key} has ended"), SOON, over).await;
+    view["output"].clone()
+}
+
+#[tokio::test]
+async fn an_expense_goes_round_until_two_others_agree() {
+    let fresh = Fresh::new().await;
+    let (program, leveret) = shop(&fresh).await;
+    let expense = |amount: i64| json!({ "by": "ann", "amount": amount, "purpose": "a lamp", "remind": "200ms", "patience": "500ms" });
+    begin(&leveret, "expense", "large", expense(2_000)).await;
+    let first = task(&leveret, "large", "approve").await;
+    let mia = ["--as", "mia", "--groups", "approvers"];
+    let with = |who: &[&'static str], more: &[&'static str]| -> Vec<&str> { [who, more].concat() };
+    let own = ["--as", "ann", "--groups", "approvers", "--decision", "approve"];
+    assert!(decide(&leveret, &first, &own).await.failed().contains("excluded"));
+    decide(&leveret, &first, &with(&mia, &["--decision", "revise", "--comment", "too much"])).await.good();
+    let revise = task(&leveret, "large", "revise").await;
+    assert_eq!(revise["title"], "Revise your expense report: too much");
+    let form = ["--as", "ann", "--form", r#"{"amount": -5, "purpose": "a lamp"}"#];
+    assert!(decide(&leveret, &revise, &form).await.failed().contains("/amount"));
+    decide(&leveret, &revise, &["--as", "ann", "--form", r#"{"amount": 1500, "purpose": "a lamp"}"#]).await.good();
+    // The program opens it, a moment after the command line has answered; and while it sends a reminder, the task is busy.
+    task(&leveret, "large", "approve").await;
+    let mut next = Value::Null;
+    let given = async || {
+        let ran = leveret.say("task next --as mia --groups approvers -o json").await;
+        match ran.code {
+            0 => next = serde_json::from_str(&ran.good()).unwrap(),
+            _ => assert!(ran.failed().contains("busy")),
+        }
+        !next.is_null()
+    };
+    eventually("mia is given the next task", SOON, given).await;
+    assert_eq!((&next["activity"], &next["data"]["turn"]), (&json!("approve"), &json!(2)));
+    decide(&leveret, &next, &with(&mia, &["--decision", "approve"])).await.good();
+    let second = task(&leveret, "large", "second-look").await;
+    let again = ["--as", "mia", "--groups", "board", "--decision", "approve"];
+    assert!(decide(&leveret, &second, &again).await.failed().contains("excluded"), "four eyes");
+    decide(&leveret, &second, &["--as", "bea", "--groups", "board", "--decision", "approve"]).await.good();
+    let end = output(&leveret, "large").await;
+    assert_eq!((&end["outcome"], &end["amount"], &end["approved_by"]), (&json!("paid"), &json!(1500.0), &json!("mia")));
+
+    // Nobody answers: there are reminders, and then the board may.
+    begin(&leveret, "expense", "slow", expense(10)).await;
+    let slow = task(&leveret, "slow", "approve").await;
+    let told = async || {
+        let history = kinds(&leveret, &ended(&leveret, "slow").await).await;
+        history.iter().any(|kind| kind == "TaskReminded") && history.iter().any(|kind| kind == "TaskEscalated")
+    };
+    eventually("somebody is reminded, and then the board is asked", SOON, told).await;
+    decide(&leveret, &slow, &["--as", "bea", "--groups", "board", "--decision", "refuse"]).await.good();
+    assert_eq!(output(&leveret, "slow").await["outcome"], "refused");
+    stop(program).await;
+}
+
+#[tokio::test]
+async fn a_board_votes_until_it_is_decided_or_its_time_is_over() {
+    let fresh = Fresh::new().await;
+    let (program, leveret) = shop(&fresh).await;
+    let motion = |deadline: &str| json!({ "motion": "A new roof", "members": ["ann", "bob", "carl", "dora"], "chair": "ann", "deadline": deadline });
+    begin(&leveret, "board-vote", "carried", motion("7d")).await;
+    let vote = task(&leveret, "carried", "vote").await;
+    for member in ["ann", "bob"] {
+        decide(&leveret, &vote, &["--as", member, "--decision", "for"]).await.good();
+    }
+    assert!(decide(&leveret, &vote, &["--as", "bob", "--decision", "for"]).await.failed().contains("voted already"));
+    let id = vote["id"].as_str().unwrap();
+    let open = leveret.json(&format!("task show {id}")).await;
+    assert_eq!((&open["state"], &open["votes"]["for"]), (&json!("open"), &json!(2)), "half is no majority");
+    decide(&leveret, &vote, &["--as", "dora", "--decision", "for"]).await.good();
+    let end = output(&leveret, "carried").await;
+    assert_eq!((&end["outcome"], &end["votes"]["for"], &end["closed_by"]), (&json!("for"), &json!(3), &json!("dora")));
+
+    begin(&leveret, "board-vote", "torn", motion("7d")).await;
+    let vote = task(&leveret, "torn", "vote").await;
+    for (member, decision) in [("ann", "for"), ("bob", "for"), ("carl", "against"), ("dora", "abstain")] {
+        decide(&leveret, &vote, &["--as", member, "--decision", decision]).await.good();
+    }
+    assert_eq!(output(&leveret, "torn").await["outcome"], "adjourned");
+
+    begin(&leveret, "board-vote", "late", motion("300ms")).await;
+    let chair = task(&leveret, "late", "adjourn").await;
+    decide(&leveret, &chair, &["--as", "ann", "--decision", "lost"]).await.good();
+    assert_eq!(output(&leveret, "late").await["outcome"], "lost");
     stop(program).await;
 }
 

@@ -279,7 +279,7 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
     for (method, path) in [
         (Method::DELETE, "/instances"),
         (Method::POST, "/definitions/waiting"),
-        (Method::GET, "/messages"),
+        (Method::PUT, "/messages"),
         (Method::POST, "/livez"),
     ] {
         let reply = leveret.send(method.clone(), path, None, String::new()).await;
@@ -294,7 +294,7 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
         leveret.post(&path, &json!({})).await.problem(404, "not-found");
     }
     let why = leveret.get("/instances/17").await.problem(400, "invalid");
-    assert!(why.contains("`17` is no instance id"), "{why}");
+    assert!(why.contains("`17` is no id"), "{why}");
     leveret.post("/instances/17/cancel", &json!({})).await.problem(400, "invalid");
 
     let why = leveret.post("/instances", &json!({ "definition": "nobody" })).await.problem(404, "not-found");

@@ -16,5 +16,7 @@ mod schedules;
 mod starvation;
 mod store;
 mod support;
+mod tasks;
 mod telemetry;
 mod verdicts;
+mod waits;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
+use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -14,7 +13,7 @@ use leveret::handlers::Handlers;
 use leveret::roles::relay;
 use serde_json::json;
 
-use crate::support::{Fresh, InProcess, Scene, eventually};
+use crate::support::{self, Fresh, InProcess, Scene, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 /// A row that was not confirmed is published again after 15 s by whoever sweeps.
@@ -38,14 +37,7 @@ async fn execute(app: &App, statement: &str) {
 }
 
 async fn count(app: &App, what: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    let query = sql_query(format!("SELECT count(*) AS count FROM {what}"));
-    let count: Count = query.get_result(&mut app.store.duties().await.unwrap()).await.unwrap();
-    count.count
+    support::count(&mut app.store.duties().await.unwrap(), what).await
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
     for _ in 0..2 {
         client.start("start A", &start).await.unwrap();
     }
-    let paid = Message { name: "paid".into(), key: "A".into(), data: json!({ "amount": 5 }), ttl: None };
+    let paid =
+        Message { name: "paid".into(), key: "A".into(), data: json!({ "amount": 5 }), ttl: None, broadcast: false };
     client.message("paid A", &paid).await.unwrap();
     client.start("odd", &Start { definition: "odrer".into(), ..Start::default() }).await.unwrap();
     client.close().await;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -13,7 +11,7 @@ use leveret::handlers::{Call, Error, Handlers, Outcome};
 use leveret::store;
 use serde_json::{Value, json};
 
-use crate::support::{InProcess, eventually};
+use crate::support::{self, InProcess, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -52,14 +50,7 @@ async fn mumble(_conn: &mut store::Connection, _call: Call) -> Outcome {
 }
 
 async fn count(app: &App, what: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    let query = sql_query(format!("SELECT count(*) AS count FROM {what}"));
-    let count: Count = query.get_result(&mut app.store.duties().await.unwrap()).await.unwrap();
-    count.count
+    support::count(&mut app.store.duties().await.unwrap(), what).await
 }
 
 #[tokio::test]

@@ -73,6 +73,14 @@ impl Arena {
         Ok(Ring { running, database })
     }
 
+    /// Stops what runs in a ring and starts it again on what it left.
+    pub(super) async fn restart(&self, ring: Ring) -> Result<Ring> {
+        let config = ring.running.app.config.clone();
+        ring.running.stop().await;
+        let running = Running::start(config, handlers(), &Role::ALL).await?;
+        Ok(Ring { running, database: ring.database })
+    }
+
     pub(super) async fn leave(&self, ring: Ring) -> Result<()> {
         ring.running.stop().await;
         self.sandbox.drop_database(&ring.database).context("the database of a run is left behind")

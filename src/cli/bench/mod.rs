@@ -7,7 +7,9 @@ mod idle;
 mod latency;
 mod load;
 mod report;
+mod tasks;
 mod timers;
+mod timers_mass;
 
 use std::process::ExitCode;
 
@@ -20,7 +22,8 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle. All of them when left out.
+    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle, tasks; or timers-mass, which
+    /// takes some minutes. All but the last when left out.
     workload: Option<String>,
     /// Seconds of each round of a throughput workload.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -32,7 +35,8 @@ pub(super) struct Arguments {
 
 /// What is measured against the floor, in turns.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 7] = ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle"];
+const WORKLOADS: [&str; 9] =
+    ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks", "timers-mass"];
 
 pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     if let Some(name) = &arguments.workload
@@ -66,6 +70,14 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
     if wanted("idle") {
         output::progress("idle: a process with nothing to do …");
         rows.push(idle::run(arena).await?);
+    }
+    if wanted("tasks") {
+        output::progress("tasks: 2,000 beside 100,000 open ones …");
+        rows.extend(tasks::run(arena).await?);
+    }
+    // Not among all: it takes as long as they do together.
+    if arguments.workload.as_deref() == Some("timers-mass") {
+        rows.extend(timers_mass::run(arena).await?);
     }
     Ok(rows)
 }

@@ -21,6 +21,10 @@ pub const BYTES_MAX: usize = 12 * 1_024 * 1_024;
 pub const ELEMENTS_MAX: usize = 50_000;
 /// Bytes of a compiled `matches` pattern.
 pub const PATTERN_BYTES_MAX: usize = 16 * 1_024;
+/// Bytes of the format of `formatTime`; each directive makes 255 bytes at most.
+pub const FORMAT_BYTES_MAX: usize = 256;
+/// Digits after the point that `format` prints.
+pub const PRECISION_MAX: usize = 100;
 /// What one value costs besides its text.
 const VALUE_BYTES: usize = 40;
 /// What a node of a map takes, and the entries it is sure to hold.

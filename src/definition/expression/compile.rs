@@ -1,17 +1,20 @@
 //! From the parser's tree to [`Node`]s: everything that can be known of an expression without a scope is found out here.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
+use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
+use jiff::Timestamp;
 use serde_json::{Number, Value};
 
-use super::bounds::LOOPS_MAX;
+use super::bounds::{Budget, Fail};
 use super::functions::{self, Form, Function};
-use super::node::{Absence, Does, Element, Loop, Node};
+use super::node::{Absence, Element, Node};
 use super::operators::Operator;
+use super::value::Val;
 
-/// What the parser calls the accumulator of a macro.
-const ACCUMULATOR: &str = "@result";
 /// Names of types, as `type(x) == string` uses them.
-const KINDS: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
+const KINDS: [&str; 11] =
+    ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"];
+/// The same for what has no name of one word.
+const LONG_KINDS: [&str; 2] = ["google.protobuf.Timestamp", "google.protobuf.Duration"];
 
 /// An expression that was understood.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(super) struct Compiled {
 
 /// Compiles a tree; the error is a sentence without the expression.
 pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
-    let mut compiler = Compiler { locals: Vec::new(), names: Vec::new(), kinds: Vec::new(), asks_for_type: false };
+    let mut compiler = Compiler::default();
     let root = compiler.node(tree)?;
     // Variables may be called `type` or `list`; only who asks for a type can mean one.
     if !compiler.asks_for_type {
@@ -34,9 +37,12 @@ pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
     Ok(Compiled { root, names: compiler.names })
 }
 
-struct Compiler {
-    /// The variables of the loops around, outermost first.
-    locals: Vec<String>,
+#[derive(Default)]
+pub(super) struct Compiler {
+    /// The variables of the loops and bindings around, outermost first.
+    pub(super) locals: Vec<String>,
+    /// Loops around.
+    pub(super) loops: usize,
     names: Vec<String>,
     /// Names it reads that are also those of types.
     kinds: Vec<String>,
@@ -44,7 +50,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn node(&mut self, tree: &IdedExpr) -> Result<Node, String> {
+    pub(super) fn node(&mut self, tree: &IdedExpr) -> Result<Node, String> {
         match &tree.expr {
             Expr::Unspecified => Err("it cannot be read".into()),
             Expr::Literal(literal) => literal_node(literal),
@@ -53,9 +59,11 @@ impl Compiler {
                 Ok(Node::Has { of: self.boxed(&select.operand)?, name: select.field.clone() })
             }
             Expr::Select(select) => {
+                if let Some(kind) = long_kind(tree) {
+                    return Ok(Node::Kind(kind));
+                }
                 let of = self.boxed(&select.operand)?;
-                let absence = if is_optional(&of) { Absence::IsMissing } else { Absence::Fails };
-                Ok(Node::Member { of, name: select.field.clone(), absence })
+                Ok(Node::Member { of, name: select.field.clone(), absence: Absence::Fails })
             }
             Expr::List(list) => {
                 let mut elements = Vec::with_capacity(list.elements.len());
@@ -74,11 +82,11 @@ impl Compiler {
                 Some(target) => self.method(target, &call.func_name, &call.args),
                 None => self.call(&call.func_name, &call.args),
             },
-            Expr::Comprehension(each) => self.each(each),
+            Expr::Comprehension(each) => self.expanded(each),
         }
     }
 
-    fn boxed(&mut self, tree: &IdedExpr) -> Result<Box<Node>, String> {
+    pub(super) fn boxed(&mut self, tree: &IdedExpr) -> Result<Box<Node>, String> {
         self.node(tree).map(Box::new)
     }
 
@@ -117,11 +125,7 @@ impl Compiler {
             operators::CONDITIONAL => return Ok(Node::If(self.nodes(args)?)),
             operators::LOGICAL_NOT => return Ok(Node::Not(self.boxed(only(args)?)?)),
             operators::NEGATE => return Ok(Node::Negate(self.boxed(only(args)?)?)),
-            operators::INDEX => {
-                let of = self.nodes(args)?;
-                let absence = if is_optional(&of[0]) { Absence::IsMissing } else { Absence::Fails };
-                return Ok(Node::Index { of, absence });
-            }
+            operators::INDEX => return Ok(Node::Index { of: self.nodes(args)?, absence: Absence::Fails }),
             operators::OPT_INDEX | operators::OPT_SELECT => {
                 return Ok(Node::Index { of: self.nodes(args)?, absence: Absence::IsMissing });
             }
@@ -138,8 +142,11 @@ impl Compiler {
             operators::GREATER_EQUALS => Operator::GreaterOrEqual,
             operators::IN => Operator::In,
             "dyn" => return self.node(only(args)?),
+            "type" => {
+                self.asks_for_type = true;
+                return Ok(Node::TypeOf(self.boxed(only(args)?)?));
+            }
             _ => {
-                self.asks_for_type |= name == "type";
                 let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
                 return function(Form::Global, name, args);
             }
@@ -153,19 +160,21 @@ impl Compiler {
             && functions::SPACES.contains(&space.as_str())
         {
             let full = format!("{space}.{name}");
-            let mut args: Vec<_> = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
-            return match (full.as_str(), args.len()) {
-                ("optional.none", 0) => Ok(Node::Nothing),
-                ("optional.of", 1) => args.pop().ok_or_else(String::new),
-                _ => function(Form::Global, &full, args),
-            };
+            // A variable may be called like a space, as in `strings.join()`.
+            if functions::in_space(&full) || functions::find(Form::Method, name).is_err() {
+                return self.of_space(&full, args);
+            }
+        }
+        if let Some(made) = self.binding_method(target, name, args) {
+            return made;
         }
         let target = self.node(target)?;
         let mut args: Vec<_> = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
         match (name, args.len()) {
             ("orValue" | "or", 1) => {
                 let other = args.pop().ok_or_else(String::new)?;
-                Ok(Node::OrValue(Box::new([target, other])))
+                let sides = Box::new([target, other]);
+                Ok(if name == "or" { Node::OrElse(sides) } else { Node::OrValue(sides) })
             }
             ("hasValue", 0) => Ok(Node::HasValue(Box::new(target))),
             _ => {
@@ -175,58 +184,35 @@ impl Compiler {
         }
     }
 
-    /// A macro was expanded by the parser; its shape says which one it was.
-    fn each(&mut self, each: &ComprehensionExpr) -> Result<Node, String> {
-        if self.locals.len() >= LOOPS_MAX {
-            return Err(format!("loops (map, filter, all, exists) may stand {LOOPS_MAX} deep within each other"));
-        }
-        let over = self.node(&each.iter_range)?;
-        self.locals.push(each.iter_var.clone());
-        let does = self.does(each);
-        self.locals.pop();
-        Ok(Node::Loop(Box::new(Loop { over, does: does? })))
-    }
-
-    fn does(&mut self, each: &ComprehensionExpr) -> Result<Does, String> {
-        let unknown = || "a loop that is not known here".to_owned();
-        let Expr::Call(step) = &each.loop_step.expr else { return Err(unknown()) };
-        match (step.func_name.as_str(), step.args.as_slice(), &each.result.expr) {
-            (operators::LOGICAL_AND, [accumulator, holds], _) if is_accumulator(accumulator) => {
-                Ok(Does::All(self.node(holds)?))
+    fn of_space(&mut self, name: &str, args: &[IdedExpr]) -> Result<Node, String> {
+        match (name, args) {
+            ("optional.none", []) => Ok(Node::Nothing),
+            ("optional.of", [of]) => Ok(Node::There(self.boxed(of)?)),
+            ("optional.ofNonZeroValue", [of]) => Ok(Node::ThereUnlessZero(self.boxed(of)?)),
+            ("cel.bind", [variable, value, body]) => self.bind(variable, value, body),
+            _ => {
+                let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
+                function(Form::Global, name, args)
             }
-            (operators::LOGICAL_OR, [accumulator, holds], _) if is_accumulator(accumulator) => {
-                Ok(Does::Exists(self.node(holds)?))
-            }
-            (operators::CONDITIONAL, [holds, _, accumulator], Expr::Call(_)) if is_accumulator(accumulator) => {
-                Ok(Does::ExistsOne(self.node(holds)?))
-            }
-            (operators::CONDITIONAL, [keep, added, accumulator], _) if is_accumulator(accumulator) => {
-                let value = added_element(added).ok_or_else(unknown)?;
-                Ok(Does::Collect { keep: Some(self.node(keep)?), value: self.node(value)? })
-            }
-            (operators::ADD, _, _) => {
-                let value = added_element(&each.loop_step).ok_or_else(unknown)?;
-                Ok(Does::Collect { keep: None, value: self.node(value)? })
-            }
-            _ => Err(unknown()),
         }
     }
 }
 
-fn is_accumulator(tree: &IdedExpr) -> bool {
-    matches!(&tree.expr, Expr::Ident(name) if name == ACCUMULATOR)
-}
-
-/// The `x` of `accumulator + [x]`.
-fn added_element(tree: &IdedExpr) -> Option<&IdedExpr> {
-    let Expr::Call(add) = &tree.expr else { return None };
-    match (add.func_name.as_str(), add.args.as_slice()) {
-        (operators::ADD, [accumulator, added]) if is_accumulator(accumulator) => match &added.expr {
-            Expr::List(list) => list.elements.first(),
-            _ => None,
-        },
-        _ => None,
+/// `google.protobuf.Timestamp` and its like.
+fn long_kind(tree: &IdedExpr) -> Option<&'static str> {
+    let mut rest = tree;
+    let mut path = Vec::new();
+    while let Expr::Select(select) = &rest.expr {
+        path.push(select.field.as_str());
+        rest = &select.operand;
     }
+    match &rest.expr {
+        Expr::Ident(name) if name == "google" => path.push(name),
+        _ => return None,
+    }
+    path.reverse();
+    let path = path.join(".");
+    LONG_KINDS.into_iter().find(|kind| *kind == path)
 }
 
 fn only(args: &[IdedExpr]) -> Result<&IdedExpr, String> {
@@ -236,25 +222,12 @@ fn only(args: &[IdedExpr]) -> Result<&IdedExpr, String> {
     }
 }
 
-/// Whether the value of a node may be an empty optional, so that members of it may be missing, too.
-fn is_optional(node: &Node) -> bool {
-    match node {
-        Node::Member { absence, .. } | Node::Index { absence, .. } => *absence == Absence::IsMissing,
-        Node::Call(function, _) => function.optional(),
-        Node::Nothing => true,
-        _ => false,
-    }
-}
-
 fn literal_node(literal: &LiteralValue) -> Result<Node, String> {
     Ok(Node::Literal(match literal {
         LiteralValue::Null => Value::Null,
         LiteralValue::Boolean(value) => Value::Bool(*value.inner()),
         LiteralValue::Int(value) => Value::from(*value.inner()),
-        LiteralValue::UInt(value) => {
-            let int = i64::try_from(*value.inner()).map_err(|_| "unsigned numbers end at 63 bits here".to_owned())?;
-            Value::from(int)
-        }
+        LiteralValue::UInt(value) => return Ok(Node::Uint(*value.inner())),
         LiteralValue::Double(value) => {
             let number = Number::from_f64(*value.inner()).ok_or_else(|| "a number is out of range".to_owned())?;
             Value::Number(number)
@@ -286,5 +259,24 @@ fn function(form: Form, name: &str, args: Vec<Node>) -> Result<Node, String> {
         let mut args = args;
         return Ok(Node::Matches(Box::new(args.swap_remove(0)), Box::new(pattern)));
     }
+    try_out(found, &args)?;
     Ok(Node::Call(found, args))
+}
+
+/// Calls what is known to fail when it is called: a duration, moment, zone or format that is written out and is none.
+fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
+    let literal = |node: &'_ Node| match node {
+        Node::Literal(Value::String(text)) => Val::text(text.as_str(), &mut Budget::new()).ok(),
+        _ => None,
+    };
+    let first = match found.name() {
+        "duration" | "timestamp" => args.first().and_then(literal),
+        "formatTime" => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        name if name.starts_with("get") && args.len() == 2 => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        _ => return Ok(()),
+    };
+    let rest: Option<Vec<_>> = args.iter().skip(1).map(literal).collect();
+    let (Some(first), Some(rest)) = (first, rest) else { return Ok(()) };
+    let args: Vec<_> = [first].into_iter().chain(rest).collect();
+    found.call(&args, &mut Budget::new()).map(|_| ()).map_err(Fail::why)
 }

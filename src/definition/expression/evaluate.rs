@@ -1,23 +1,23 @@
 //! Walks the nodes of an expression with a scope and a budget.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Scope;
 use super::bounds::{Budget, Fail};
+use super::collections::{Entries, Key, Map};
 use super::functions;
-use super::node::{Absence, Does, Element, Loop, Node};
+use super::node::{Absence, Element, Node};
 use super::operators::{self, Operator};
-use super::value::{Map, Val};
+use super::value::Val;
 
-type Answer<'a> = Result<Val<'a>, Fail>;
+pub(super) type Answer<'a> = Result<Val<'a>, Fail>;
 
 /// One evaluation.
 pub(super) struct Evaluation<'a, 'b> {
     scope: &'a Scope<'a>,
-    budget: &'b mut Budget,
-    /// The elements the loops around are at, outermost first.
-    locals: Vec<Val<'a>>,
+    pub(super) budget: &'b mut Budget,
+    /// The variables of the loops and bindings around, outermost first.
+    pub(super) locals: Vec<Val<'a>>,
 }
 
 impl<'a, 'b> Evaluation<'a, 'b> {
@@ -29,11 +29,21 @@ impl<'a, 'b> Evaluation<'a, 'b> {
         self.budget.step()?;
         match node {
             Node::Literal(value) => Ok(Val::from_json(value)),
+            Node::Uint(value) => Ok(Val::Uint(*value)),
             Node::Bytes(bytes) => Ok(Val::Bytes(Rc::from(bytes.as_slice()))),
             Node::Name(name) => find(self.scope, name).ok_or_else(|| Fail::wrong(format!("there is no `{name}` here"))),
             Node::Kind(kind) => Ok(find(self.scope, kind).unwrap_or(Val::Kind(kind))),
             Node::Local(at) => self.locals.get(*at).cloned().ok_or_else(|| Fail::wrong("a loop lost its variable")),
             Node::Nothing => Ok(Val::Missing),
+            Node::There(of) => {
+                self.budget.build_values(1)?;
+                self.value(of).map(Val::there)
+            }
+            Node::ThereUnlessZero(of) => {
+                let of = self.value(of)?;
+                Ok(if of.is_zero() { Val::Missing } else { of.there() })
+            }
+            Node::TypeOf(of) => self.value(of).map(|of| Val::Kind(of.kind())),
             Node::Not(of) => Ok(Val::Bool(!self.truth(of, "`!`")?)),
             Node::Negate(of) => operators::negate(&self.present(of)?),
             Node::And(sides) => self.logic(sides, false),
@@ -59,26 +69,37 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 let of = self.present(of)?;
                 functions::matches(&of, pattern, self.budget)
             }
-            Node::OrValue(sides) => match self.value(&sides[0])? {
+            Node::OrElse(sides) => match self.value(&sides[0])? {
                 Val::Missing => self.value(&sides[1]),
                 there => Ok(there),
             },
+            Node::OrValue(sides) => match self.value(&sides[0])? {
+                Val::Missing => self.value(&sides[1]),
+                Val::There(held) => Ok(held.as_ref().clone()),
+                there => Ok(there),
+            },
             Node::HasValue(of) => Ok(Val::Bool(!matches!(self.value(of)?, Val::Missing))),
+            Node::Within { parts, flat } => self.within(parts, *flat),
+            Node::Bind(parts) => {
+                let value = self.value(&parts[0])?;
+                self.with_local(value, &parts[1])
+            }
             Node::Loop(each) => self.run_loop(each),
         }
     }
 
     /// A value that must not be an empty optional.
-    fn present(&mut self, node: &'a Node) -> Answer<'a> {
+    pub(super) fn present(&mut self, node: &'a Node) -> Answer<'a> {
         match self.value(node)? {
             Val::Missing => Err(Fail::wrong("an optional value that is needed is missing; orValue(…) gives another")),
+            Val::There(held) => Ok(held.settled().clone()),
             there => Ok(there),
         }
     }
 
-    fn truth(&mut self, node: &'a Node, of: &str) -> Result<bool, Fail> {
-        match self.value(node)? {
-            Val::Bool(value) => Ok(value),
+    pub(super) fn truth(&mut self, node: &'a Node, of: &str) -> Result<bool, Fail> {
+        match self.value(node)?.settled() {
+            Val::Bool(value) => Ok(*value),
             other => Err(Fail::wrong(format!("{of} needs a boolean, not {}", other.what()))),
         }
     }
@@ -107,29 +128,48 @@ impl<'a, 'b> Evaluation<'a, 'b> {
     }
 
     fn has(&mut self, of: &'a Node, name: &str) -> Answer<'a> {
-        match self.value(of)? {
+        match self.value(of)?.settled() {
             Val::Map(map) => Ok(Val::Bool(map.get(name).is_some())),
             Val::Null | Val::Missing => Ok(Val::Bool(false)),
             other => Err(Fail::wrong(format!("`.{name}` needs a map, not {}", other.what()))),
         }
     }
 
-    fn index(&mut self, of: &'a [Node; 2], absence: Absence) -> Answer<'a> {
-        let (of, key) = (self.value(&of[0])?, self.value(&of[1])?);
-        let found = match (&of, &key) {
-            (Val::List(list), Val::Int(at)) => usize::try_from(*at).ok().and_then(|at| list.get(at)),
-            (Val::List(list), Val::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => list.get(*at as usize),
-            (Val::Map(map), Val::Text(key)) => map.get(key.as_str()),
-            (Val::Missing, _) => return Ok(Val::Missing),
-            (Val::Null, _) if absence == Absence::IsMissing => return Ok(Val::Missing),
-            _ => return Err(Fail::wrong(format!("{} has no element at {}", of.what(), key.what()))),
+    fn within(&mut self, parts: &'a [Node; 2], flat: bool) -> Answer<'a> {
+        let held = match self.value(&parts[0])? {
+            Val::Missing => return Ok(Val::Missing),
+            Val::There(held) => held.as_ref().clone(),
+            other => other,
         };
-        match (found, absence) {
-            (Some(value), _) => Ok(value),
-            (None, Absence::IsMissing) => Ok(Val::Missing),
-            (None, Absence::Fails) if matches!(of, Val::List(_)) => Err(Fail::wrong("a list has no element there")),
-            (None, Absence::Fails) => Err(Fail::wrong("a map has no member of that name")),
-        }
+        let made = self.with_local(held, &parts[1])?;
+        Ok(if flat { made } else { made.there() })
+    }
+
+    fn with_local(&mut self, local: Val<'a>, body: &'a Node) -> Answer<'a> {
+        self.locals.push(local);
+        let answer = self.value(body);
+        self.locals.pop();
+        answer
+    }
+
+    fn index(&mut self, of: &'a [Node; 2], absence: Absence) -> Answer<'a> {
+        let (of, key) = (self.value(&of[0])?, self.present(&of[1])?);
+        optionally(&of, absence, |of, absence| {
+            let found = match (of, &key) {
+                (Val::List(list), Val::Int(at)) => usize::try_from(*at).ok().and_then(|at| list.get(at)),
+                (Val::List(list), Val::Uint(at)) => usize::try_from(*at).ok().and_then(|at| list.get(at)),
+                (Val::List(list), Val::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => list.get(*at as usize),
+                (Val::Map(map), key) => Key::sought(key).and_then(|key| map.find(key)),
+                (Val::Null, _) if absence == Absence::IsMissing => None,
+                _ => return Err(Fail::wrong(format!("{} has no element at {}", of.what(), key.what()))),
+            };
+            if found.is_none() && absence == Absence::Fails {
+                let list = matches!(of, Val::List(_));
+                let why = if list { "a list has no element there" } else { "a map has no member of that name" };
+                return Err(Fail::wrong(why));
+            }
+            Ok(found)
+        })
     }
 
     fn list(&mut self, elements: &'a [Element<Node>]) -> Answer<'a> {
@@ -140,6 +180,7 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 Element::Always(node) => list.push(self.value(node)?),
                 Element::IfThere(node) => match self.value(node)? {
                     Val::Missing => {}
+                    Val::There(held) => list.push(held.as_ref().clone()),
                     there => list.push(there),
                 },
             }
@@ -149,88 +190,22 @@ impl<'a, 'b> Evaluation<'a, 'b> {
 
     fn map(&mut self, entries: &'a [Element<(Node, Node)>]) -> Answer<'a> {
         self.budget.build_map(entries.len())?;
-        let mut map = BTreeMap::new();
+        let mut map = Entries::default();
         for entry in entries {
             let (Element::Always((key, value)) | Element::IfThere((key, value))) = entry;
-            let key = match self.present(key)? {
-                Val::Text(key) => key.as_str().to_owned(),
-                other => return Err(Fail::wrong(format!("keys of a map are texts, not {}", other.what()))),
-            };
+            let key = self.present(key)?;
+            let key = Key::of(&key)?;
             self.budget.build(key.len())?;
-            let value = self.value(value)?;
-            if matches!((entry, &value), (Element::IfThere(_), Val::Missing)) {
-                continue;
-            }
-            if map.insert(key, value).is_some() {
+            let value = match (entry, self.value(value)?) {
+                (Element::IfThere(_), Val::Missing) => continue,
+                (Element::IfThere(_), Val::There(held)) => held.as_ref().clone(),
+                (_, value) => value,
+            };
+            if map.insert(key, value) {
                 return Err(Fail::wrong("a map has the same key twice"));
             }
         }
         Ok(Val::map(map))
-    }
-
-    fn run_loop(&mut self, each: &'a Loop) -> Answer<'a> {
-        let over: Vec<Val<'a>> = match self.present(&each.over)? {
-            Val::List(list) => {
-                self.budget.build_values(list.len())?;
-                list.iter().collect()
-            }
-            Val::Map(map) => {
-                self.budget.build_values(map.len())?;
-                map.keys().into_iter().map(|key| Val::text(key, self.budget)).collect::<Result<_, _>>()?
-            }
-            other => return Err(Fail::wrong(format!("a loop needs a list or a map, not {}", other.what()))),
-        };
-        match &each.does {
-            Does::All(holds) => self.decide(over, holds, false),
-            Does::Exists(holds) => self.decide(over, holds, true),
-            Does::ExistsOne(holds) => {
-                let mut count = 0;
-                for element in over {
-                    count += usize::from(self.with_local(element, |all| all.truth(holds, "`exists_one`"))?);
-                }
-                Ok(Val::Bool(count == 1))
-            }
-            Does::Collect { keep, value } => self.collect(over, keep.as_ref(), value),
-        }
-    }
-
-    fn with_local<T>(&mut self, element: Val<'a>, run: impl FnOnce(&mut Self) -> Result<T, Fail>) -> Result<T, Fail> {
-        self.locals.push(element);
-        let answer = run(self);
-        self.locals.pop();
-        answer
-    }
-
-    /// Like `&&` and `||` over all elements: one that decides outweighs failures of others.
-    fn decide(&mut self, over: Vec<Val<'a>>, holds: &'a Node, decides: bool) -> Answer<'a> {
-        let name = if decides { "`exists`" } else { "`all`" };
-        let mut failed = None;
-        for element in over {
-            match self.with_local(element, |all| all.truth(holds, name)) {
-                Ok(value) if value == decides => return Ok(Val::Bool(decides)),
-                Ok(_) => {}
-                Err(Fail::Bound(why)) => return Err(Fail::Bound(why)),
-                Err(why) => failed = failed.or(Some(why)),
-            }
-        }
-        failed.map_or(Ok(Val::Bool(!decides)), Err)
-    }
-
-    fn collect(&mut self, over: Vec<Val<'a>>, keep: Option<&'a Node>, value: &'a Node) -> Answer<'a> {
-        self.budget.build_values(over.len())?;
-        let mut list = Vec::new();
-        for element in over {
-            let kept = self.with_local(element, |all| {
-                if let Some(keep) = keep
-                    && !all.truth(keep, "`filter`")?
-                {
-                    return Ok(None);
-                }
-                all.value(value).map(Some)
-            })?;
-            list.extend(kept);
-        }
-        Ok(Val::list(list))
     }
 }
 
@@ -246,14 +221,41 @@ fn find<'a>(scope: &'a Scope<'a>, name: &str) -> Option<Val<'a>> {
 }
 
 fn member<'a>(of: &Val<'a>, name: &str, absence: Absence) -> Answer<'a> {
-    match of {
-        Val::Map(map) => match (map.get(name), absence) {
-            (Some(value), _) => Ok(value),
-            (None, Absence::IsMissing) => Ok(Val::Missing),
-            (None, Absence::Fails) => Err(Fail::wrong(format!("there is no member `{name}`"))),
-        },
-        Val::Missing => Ok(Val::Missing),
-        Val::Null if absence == Absence::IsMissing => Ok(Val::Missing),
-        other => Err(Fail::wrong(format!("`.{name}` needs a map, not {}", other.what()))),
+    // What nearly every member is asked of.
+    if let (Val::Map(map), Absence::Fails) = (of, absence) {
+        return map.get(name).ok_or_else(|| no_member(name));
     }
+    optionally(of, absence, |of, absence| match of {
+        Val::Map(map) => match map.get(name) {
+            None if absence == Absence::Fails => Err(no_member(name)),
+            found => Ok(found),
+        },
+        Val::Null if absence == Absence::IsMissing => Ok(None),
+        other => Err(Fail::wrong(format!("`.{name}` needs a map, not {}", other.what()))),
+    })
+}
+
+fn no_member(name: &str) -> Fail {
+    Fail::wrong(format!("there is no member `{name}`"))
+}
+
+/// Looks for a part of a value. What is asked of an optional is an optional.
+fn optionally<'a>(
+    of: &Val<'a>,
+    absence: Absence,
+    find: impl FnOnce(&Val<'a>, Absence) -> Result<Option<Val<'a>>, Fail>,
+) -> Answer<'a> {
+    let (of, absence) = match of {
+        Val::Missing => return Ok(Val::Missing),
+        Val::There(_) => (of.settled(), Absence::IsMissing),
+        of => (of, absence),
+    };
+    if matches!(of, Val::Missing) {
+        return Ok(Val::Missing);
+    }
+    Ok(match (find(of, absence)?, absence) {
+        (Some(found), Absence::IsMissing) => found.there(),
+        (Some(found), Absence::Fails) => found,
+        (None, _) => Val::Missing,
+    })
 }

@@ -2,13 +2,18 @@
 //!
 //! The `cel` crate reads the text; what it means is decided here, because an evaluation must be bounded (the crate has no
 //! budget), must not convert what it does not touch, and computes a mix of ints and doubles as doubles, which the crate
-//! refuses. Path of an expression: `read` (text to the parser's tree, within bounds), `compile` (tree to `node`s, names
-//! and functions resolved), `evaluate` (nodes, `operators`, `functions` and the `value`s they work on).
+//! refuses. Path of an expression: `read` (text to the parser's tree, within bounds), `compile` and `macros` (tree to
+//! `node`s, names and functions resolved), `evaluate` and `loops` (nodes, `operators`, `functions` and the `value`s they
+//! work on). tests/conformance holds all of it to CEL's own tests.
 
 pub mod bounds;
+mod collections;
+mod compare;
 mod compile;
 mod evaluate;
 mod functions;
+mod loops;
+mod macros;
 mod node;
 mod operators;
 mod read;
@@ -107,7 +112,7 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`].
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Error> {
-        self.with_value(scope, &mut Budget::new(), |value, _| match value {
+        self.with_value(scope, &mut Budget::new(), |value, _| match value.settled() {
             Val::Bool(value) => Ok(*value),
             other => Err(Fail::wrong(format!("a condition is true or false, this is {}", other.what()))),
         })

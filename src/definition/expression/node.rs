@@ -11,6 +11,7 @@ use super::operators::Operator;
 #[derive(Debug)]
 pub(super) enum Node {
     Literal(Value),
+    Uint(u64),
     Bytes(Vec<u8>),
     /// A name of the scope.
     Name(String),
@@ -20,6 +21,12 @@ pub(super) enum Node {
     Local(usize),
     /// `optional.none()`.
     Nothing,
+    /// `optional.of(x)`.
+    There(Box<Node>),
+    /// `optional.ofNonZeroValue(x)`.
+    ThereUnlessZero(Box<Node>),
+    /// `type(x)`.
+    TypeOf(Box<Node>),
     Not(Box<Node>),
     Negate(Box<Node>),
     And(Box<[Node; 2]>),
@@ -46,19 +53,28 @@ pub(super) enum Node {
     Call(&'static Function, Vec<Node>),
     /// `matches` with a literal pattern.
     Matches(Box<Node>, Box<Pattern>),
-    /// `a.?b.orValue(x)` and `a.?b.or(x)`.
+    /// `a.?b.or(x)`: both optionals.
+    OrElse(Box<[Node; 2]>),
+    /// `a.?b.orValue(x)`.
     OrValue(Box<[Node; 2]>),
     /// `a.?b.hasValue()`.
     HasValue(Box<Node>),
+    /// `a.?b.optMap(x, f)` and `a.?b.optFlatMap(x, f)`, whose body is an optional itself.
+    Within {
+        parts: Box<[Node; 2]>,
+        flat: bool,
+    },
+    /// `cel.bind(x, value, body)`.
+    Bind(Box<[Node; 2]>),
     Loop(Box<Loop>),
 }
 
 /// What a member that is not there means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// An error.
+    /// An error, unless it is asked of an optional.
     Fails,
-    /// An empty optional, because of a `?` here or further left.
+    /// An empty optional, because of a `?`.
     IsMissing,
 }
 
@@ -77,10 +93,12 @@ pub(super) struct Pattern {
     pub(super) states: usize,
 }
 
-/// `all`, `exists`, `exists_one`, `map` and `filter`; the element is the innermost local.
+/// A loop over a list or map. Its variables are the innermost locals: the element, or the key of a map; of a `pair`
+/// the position and the element, or the key and the value.
 #[derive(Debug)]
 pub(super) struct Loop {
     pub(super) over: Node,
+    pub(super) pair: bool,
     pub(super) does: Does,
 }
 
@@ -90,9 +108,21 @@ pub(super) enum Does {
     All(Node),
     Exists(Node),
     ExistsOne(Node),
-    /// `keep` first, if there is one; then the value.
+    /// `map`, `filter`, `transformList`: `keep` first, if there is one; then the value.
     Collect {
         keep: Option<Node>,
         value: Node,
     },
+    /// `transformMap`: the same keys with new values.
+    Revalue {
+        keep: Option<Node>,
+        value: Node,
+    },
+    /// `transformMapEntry`: maps of one entry or more, put together.
+    Reenter {
+        keep: Option<Node>,
+        value: Node,
+    },
+    /// `sortBy`: the elements in the order of what the node yields for them.
+    SortBy(Node),
 }

@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::bounds::{Budget, Fail};
-use super::value::{List, Map, Val};
+use super::collections::Key;
+use super::compare::{Wide, equal, number, order, wide};
+use super::value::Val;
 
 /// An operator with two operands that are both always evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,9 @@ impl Operator {
                 _ => Fail::wrong(format!("the result of `{}` does not fit into 64 bits", self.sign())),
             });
         }
+        if let Some((left, right)) = wide(left, right) {
+            return self.calculate_wide(left, right);
+        }
         match (number(left), number(right)) {
             (Some(_), Some(0.0)) if matches!(self, Operator::Divide | Operator::Modulo) => {
                 Err(Fail::wrong("a division by zero"))
@@ -101,6 +106,32 @@ impl Operator {
             (Some(left), Some(right)) => Val::finite(doubles(left, right)),
             (None, _) | (_, None) => Err(self.misfit(left, right)),
         }
+    }
+
+    /// Between uints, or a uint and an int: exact, and a uint only between uints.
+    fn calculate_wide<'a>(self, left: Wide, right: Wide) -> Result<Val<'a>, Fail> {
+        let (of, by) = (left.value, right.value);
+        let result = match self {
+            Operator::Add => of.checked_add(by),
+            Operator::Subtract => of.checked_sub(by),
+            Operator::Multiply => of.checked_mul(by),
+            Operator::Divide | Operator::Modulo if by == 0 => return Err(Fail::wrong("a division by zero")),
+            Operator::Divide => of.checked_div(by),
+            Operator::Modulo => of.checked_rem(by),
+            Operator::Equal
+            | Operator::Unequal
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual
+            | Operator::In => None,
+        };
+        let result = if left.unsigned && right.unsigned {
+            result.and_then(|result| u64::try_from(result).ok()).map(Val::Uint)
+        } else {
+            result.and_then(|result| i64::try_from(result).ok()).map(Val::Int)
+        };
+        result.ok_or_else(|| Fail::wrong(format!("the result of `{}` does not fit into 64 bits", self.sign())))
     }
 
     fn add<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, Fail> {
@@ -119,11 +150,9 @@ impl Operator {
                 Ok(Val::Bytes(Rc::from([&**left, &**right].concat())))
             }
             (Val::Moment(moment), Val::Span(span)) | (Val::Span(span), Val::Moment(moment)) => {
-                moment.checked_add(*span).map(Val::Moment).map_err(beyond)
+                moment.checked_add(*span).map_err(beyond).and_then(Val::moment)
             }
-            (Val::Span(left), Val::Span(right)) => {
-                left.checked_add(*right).map(Val::Span).ok_or_else(|| Fail::wrong("the duration is out of range"))
-            }
+            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_add(*right)),
             _ => self.calculate(left, right, i64::checked_add, |a, b| a + b),
         }
     }
@@ -131,12 +160,11 @@ impl Operator {
     fn subtract<'a>(self, left: &Val<'a>, right: &Val<'a>) -> Result<Val<'a>, Fail> {
         match (left, right) {
             (Val::Moment(moment), Val::Span(span)) => {
-                moment.checked_sub(*span).map(Val::Moment).map_err(|_| Fail::wrong("the moment is out of range"))
+                let moment = moment.checked_sub(*span).map_err(|_| Fail::wrong("the moment is out of range"));
+                moment.and_then(Val::moment)
             }
-            (Val::Moment(left), Val::Moment(right)) => Ok(Val::Span(left.duration_since(*right))),
-            (Val::Span(left), Val::Span(right)) => {
-                left.checked_sub(*right).map(Val::Span).ok_or_else(|| Fail::wrong("the duration is out of range"))
-            }
+            (Val::Moment(left), Val::Moment(right)) => Val::span(Some(left.duration_since(*right))),
+            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_sub(*right)),
             _ => self.calculate(left, right, i64::checked_sub, |a, b| a - b),
         }
     }
@@ -151,21 +179,9 @@ impl Operator {
                 }
                 Ok(Val::Bool(false))
             }
-            Val::Map(map) => match left {
-                Val::Text(key) => Ok(Val::Bool(map.get(key.as_str()).is_some())),
-                _ => Ok(Val::Bool(false)),
-            },
+            Val::Map(map) => Ok(Val::Bool(Key::sought(left).is_some_and(|key| map.find(key).is_some()))),
             _ => Err(self.misfit(left, right)),
         }
-    }
-}
-
-/// An int or a double as a double.
-pub(super) fn number(value: &Val<'_>) -> Option<f64> {
-    match value {
-        Val::Int(value) => Some(*value as f64),
-        Val::Double(value) => Some(*value),
-        _ => None,
     }
 }
 
@@ -176,79 +192,7 @@ pub(super) fn negate<'a>(value: &Val<'a>) -> Result<Val<'a>, Fail> {
             value.checked_neg().map(Val::Int).ok_or_else(|| Fail::wrong("the result of `-` does not fit into 64 bits"))
         }
         Val::Double(value) => Ok(Val::Double(-value)),
-        Val::Span(span) => span.checked_neg().map(Val::Span).ok_or_else(|| Fail::wrong("the duration is out of range")),
+        Val::Span(span) => Val::span(span.checked_neg()),
         _ => Err(Fail::wrong(format!("`-` needs a number, not {}", value.what()))),
     }
-}
-
-/// How two values of the same kind lie, or nothing where there is no order between them.
-pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Option<Ordering> {
-    match (left, right) {
-        (Val::Int(left), Val::Int(right)) => Some(left.cmp(right)),
-        (Val::Double(left), Val::Double(right)) => left.partial_cmp(right),
-        (Val::Int(left), Val::Double(right)) => Some(order_mixed(*left, *right)),
-        (Val::Double(left), Val::Int(right)) => Some(order_mixed(*right, *left).reverse()),
-        (Val::Text(left), Val::Text(right)) => Some(left.as_str().cmp(right.as_str())),
-        (Val::Bytes(left), Val::Bytes(right)) => Some(left.cmp(right)),
-        (Val::Bool(left), Val::Bool(right)) => Some(left.cmp(right)),
-        (Val::Moment(left), Val::Moment(right)) => Some(left.cmp(right)),
-        (Val::Span(left), Val::Span(right)) => Some(left.cmp(right)),
-        _ => None,
-    }
-}
-
-/// Exact where a conversion to double would round.
-fn order_mixed(int: i64, double: f64) -> Ordering {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    if double >= BEYOND {
-        return Ordering::Less;
-    }
-    if double < -BEYOND {
-        return Ordering::Greater;
-    }
-    let whole = double.trunc();
-    int.cmp(&(whole as i64)).then_with(|| whole.partial_cmp(&double).unwrap_or(Ordering::Equal))
-}
-
-/// Values of different kinds are unequal; an empty optional equals null.
-pub(super) fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<bool, Fail> {
-    budget.step()?;
-    match (left, right) {
-        (Val::Null | Val::Missing, Val::Null | Val::Missing) => Ok(true),
-        (Val::Kind(left), Val::Kind(right)) => Ok(left == right),
-        (Val::Text(left), Val::Text(right)) => {
-            budget.read(left.as_str().len().min(right.as_str().len()))?;
-            Ok(left.as_str() == right.as_str())
-        }
-        (Val::List(left), Val::List(right)) => equal_lists(left, right, budget),
-        (Val::Map(left), Val::Map(right)) => equal_maps(left, right, budget),
-        _ => Ok(order(left, right) == Some(Ordering::Equal)),
-    }
-}
-
-fn equal_lists(left: &List<'_>, right: &List<'_>, budget: &mut Budget) -> Result<bool, Fail> {
-    if left.len() != right.len() {
-        return Ok(false);
-    }
-    for (left, right) in left.iter().zip(right.iter()) {
-        if !equal(&left, &right, budget)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn equal_maps(left: &Map<'_>, right: &Map<'_>, budget: &mut Budget) -> Result<bool, Fail> {
-    if left.len() != right.len() {
-        return Ok(false);
-    }
-    for key in left.keys() {
-        let (Some(left), Some(right)) = (left.get(key), right.get(key)) else {
-            return Ok(false);
-        };
-        if !equal(&left, &right, budget)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -1,7 +1,6 @@
 //! The values an expression computes with. JSON is not converted but looked into: a list or map of the scope is only
 //! borrowed, and what an expression does not touch costs nothing.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -9,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Number, Value};
 
 use super::bounds::{Budget, Fail};
+use super::collections::{Entries, Key, List, Map};
 use crate::resilience::duration;
 
 /// A value while it is computed with.
@@ -17,6 +17,8 @@ pub(super) enum Val<'a> {
     Null,
     Bool(bool),
     Int(i64),
+    /// As `5u` is written; JSON has none.
+    Uint(u64),
     /// Always finite.
     Double(f64),
     Text(Text<'a>),
@@ -29,6 +31,8 @@ pub(super) enum Val<'a> {
     Kind(&'static str),
     /// An empty optional: `a.?b` where there is no `b`.
     Missing,
+    /// An optional that holds a value: `a.?b` where there is a `b`.
+    There(Rc<Val<'a>>),
 }
 
 /// A text, borrowed or built.
@@ -43,63 +47,6 @@ impl Text<'_> {
         match self {
             Text::Borrowed(text) => text,
             Text::Built(text) => text,
-        }
-    }
-}
-
-/// A list, borrowed or built.
-#[derive(Debug, Clone)]
-pub(super) enum List<'a> {
-    Json(&'a [Value]),
-    Built(Rc<Vec<Val<'a>>>),
-}
-
-impl<'a> List<'a> {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            List::Json(list) => list.len(),
-            List::Built(list) => list.len(),
-        }
-    }
-
-    pub(super) fn get(&self, at: usize) -> Option<Val<'a>> {
-        match self {
-            List::Json(list) => list.get(at).map(Val::from_json),
-            List::Built(list) => list.get(at).cloned(),
-        }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Val<'a>> + '_ {
-        (0..self.len()).filter_map(|at| self.get(at))
-    }
-}
-
-/// A map, borrowed or built. Keys are texts, as in JSON.
-#[derive(Debug, Clone)]
-pub(super) enum Map<'a> {
-    Json(&'a JsonMap<String, Value>),
-    Built(Rc<BTreeMap<String, Val<'a>>>),
-}
-
-impl<'a> Map<'a> {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Map::Json(map) => map.len(),
-            Map::Built(map) => map.len(),
-        }
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<Val<'a>> {
-        match self {
-            Map::Json(map) => map.get(key).map(Val::from_json),
-            Map::Built(map) => map.get(key).cloned(),
-        }
-    }
-
-    pub(super) fn keys(&self) -> Vec<&str> {
-        match self {
-            Map::Json(map) => map.keys().map(String::as_str).collect(),
-            Map::Built(map) => map.keys().map(String::as_str).collect(),
         }
     }
 }
@@ -133,14 +80,12 @@ impl<'a> Val<'a> {
             }
             Value::Object(map) => {
                 budget.build_map(map.len())?;
-                let map: Result<BTreeMap<_, _>, Fail> = map
-                    .into_iter()
-                    .map(|(key, v)| {
-                        budget.build(key.len())?;
-                        Ok((key, Val::built_from_json(v, budget)?))
-                    })
-                    .collect();
-                Val::map(map?)
+                let mut entries = Entries::default();
+                for (key, v) in map {
+                    budget.build(key.len())?;
+                    entries.insert(Key::Text(&key), Val::built_from_json(v, budget)?);
+                }
+                Val::map(entries)
             }
             Value::Bool(value) => Val::Bool(value),
             Value::Number(number) => match (number.as_i64(), number.as_f64()) {
@@ -169,8 +114,53 @@ impl<'a> Val<'a> {
     }
 
     /// A map that was paid for.
-    pub(super) fn map(map: BTreeMap<String, Val<'a>>) -> Self {
+    pub(super) fn map(map: Entries<'a>) -> Self {
         Val::Map(Map::Built(Rc::new(map)))
+    }
+
+    /// A moment of the years CEL knows, 1 to 9999.
+    pub(super) fn moment(moment: Timestamp) -> Result<Self, Fail> {
+        const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+        if moment >= FIRST { Ok(Val::Moment(moment)) } else { Err(Fail::wrong("the moment is out of range")) }
+    }
+
+    /// A duration, of at most 292 years: nanoseconds of 64 bits.
+    pub(super) fn span(span: Option<SignedDuration>) -> Result<Self, Fail> {
+        span.filter(|span| i64::try_from(span.as_nanos()).is_ok())
+            .map(Val::Span)
+            .ok_or_else(|| Fail::wrong("the duration is out of range"))
+    }
+
+    /// An optional that holds this value.
+    pub(super) fn there(self) -> Self {
+        Val::There(Rc::new(self))
+    }
+
+    /// What an optional holds, or itself.
+    pub(super) fn settled(&self) -> &Self {
+        let mut value = self;
+        while let Val::There(held) = value {
+            value = held;
+        }
+        value
+    }
+
+    /// Whether it is what its kind begins with: 0, an empty text, list or map, false, null.
+    pub(super) fn is_zero(&self) -> bool {
+        match self {
+            Val::Null | Val::Missing => true,
+            Val::Bool(value) => !value,
+            Val::Int(value) => *value == 0,
+            Val::Uint(value) => *value == 0,
+            Val::Double(value) => *value == 0.0,
+            Val::Text(text) => text.as_str().is_empty(),
+            Val::Bytes(bytes) => bytes.is_empty(),
+            Val::List(list) => list.len() == 0,
+            Val::Map(map) => map.len() == 0,
+            Val::Moment(moment) => *moment == Timestamp::UNIX_EPOCH,
+            Val::Span(span) => span.is_zero(),
+            Val::Kind(_) | Val::There(_) => false,
+        }
     }
 
     /// What it is, for a sentence.
@@ -179,6 +169,7 @@ impl<'a> Val<'a> {
             Val::Null => "null",
             Val::Bool(_) => "a boolean",
             Val::Int(_) => "an int",
+            Val::Uint(_) => "a uint",
             Val::Double(_) => "a double",
             Val::Text(_) => "a text",
             Val::Bytes(_) => "bytes",
@@ -188,6 +179,7 @@ impl<'a> Val<'a> {
             Val::Span(_) => "a duration",
             Val::Kind(_) => "a type",
             Val::Missing => "missing",
+            Val::There(_) => "an optional",
         }
     }
 
@@ -197,6 +189,7 @@ impl<'a> Val<'a> {
             Val::Null => "null_type",
             Val::Bool(_) => "bool",
             Val::Int(_) => "int",
+            Val::Uint(_) => "uint",
             Val::Double(_) => "double",
             Val::Text(_) => "string",
             Val::Bytes(_) => "bytes",
@@ -205,17 +198,19 @@ impl<'a> Val<'a> {
             Val::Moment(_) => "google.protobuf.Timestamp",
             Val::Span(_) => "google.protobuf.Duration",
             Val::Kind(_) => "type",
-            Val::Missing => "optional_type",
+            Val::Missing | Val::There(_) => "optional_type",
         }
     }
 
-    /// As JSON: moments as RFC 3339, durations as our text, bytes as base64, an empty optional as null.
+    /// As JSON: moments as RFC 3339, durations as our text, bytes as base64, an empty optional as null, keys as texts.
     pub(super) fn to_json(&self, budget: &mut Budget) -> Result<Value, Fail> {
         budget.build_values(1)?;
         Ok(match self {
             Val::Null | Val::Missing => Value::Null,
             Val::Bool(value) => Value::Bool(*value),
             Val::Int(value) => Value::from(*value),
+            Val::Uint(value) => Value::from(*value),
+            Val::There(value) => value.to_json(budget)?,
             Val::Double(value) => {
                 Value::Number(Number::from_f64(*value).ok_or_else(|| Fail::wrong("the result is no finite number"))?)
             }
@@ -227,10 +222,13 @@ impl<'a> Val<'a> {
                 let mut json = JsonMap::new();
                 budget.build_map(map.len())?;
                 for key in map.keys() {
-                    budget.build(key.len())?;
-                    storable(key)?;
-                    let value = map.get(key).unwrap_or(Val::Null).to_json(budget)?;
-                    json.insert(key.to_owned(), value);
+                    let text = key.text();
+                    budget.build(text.len())?;
+                    storable(&text)?;
+                    let value = map.find(key).unwrap_or(Val::Null).to_json(budget)?;
+                    if json.insert(text.into_owned(), value).is_some() {
+                        return Err(Fail::wrong("two keys of a map are the same text"));
+                    }
                 }
                 Value::Object(json)
             }
@@ -246,6 +244,8 @@ impl<'a> Val<'a> {
             Val::Null | Val::Missing => String::new(),
             Val::Bool(value) => value.to_string(),
             Val::Int(value) => value.to_string(),
+            Val::Uint(value) => value.to_string(),
+            Val::There(value) => value.to_text(budget)?,
             Val::Double(value) => value.to_string(),
             Val::Text(text) => storable(text.as_str())?.to_owned(),
             Val::Bytes(bytes) => {

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::{self, Command, Context, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn};
+use crate::engine::{
+    self, Act, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
+};
 use crate::testkit::Error;
 use proptest::prelude::*;
 
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
     "
 variables: { n: 0 }
 output: { n: '${ n }' }
@@ -34,13 +36,24 @@ activities:
 ",
     "
 activities:
+  - id: ask
+    task: { candidates: { users: [yes] }, decisions: [go, stop], remind: 3s, due: 4s, escalate: { after: 6s, candidates: { users: [no] } } }
+    timeout: 20s
+    on_timeout: ask
+    next: { go: ask, stop: board }
+  - id: board
+    task: { candidates: { users: [yes, no] }, decisions: [go, stop], vote: [{ decide: go, when: votes.go > 1 }] }
+    on_error: [{ code: task.undecided, to: ask }]
+",
+    "
+activities:
   - { id: work, run: { handler: echo, input: { name: x } }, next: [{ when: result.missing, to: work }, { to: exit }] }
 ",
 ];
 
 /// Whether an instance is in a state that the protocol knows.
 fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
-    let State { branches, bookmarks, deadline, .. } = &instance.state;
+    let State { branches, bookmarks, deadline, suspension, .. } = &instance.state;
     let ended = instance.status.has_ended();
     let waits: Vec<&Wait> = branches
         .iter()
@@ -49,16 +62,16 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
             Phase::Waiting(waits) => waits.as_slice(),
         })
         .collect();
-    let numbers: Vec<i64> =
-        waits.iter().map(|wait| wait.bookmark).chain(deadline.iter().map(|deadline| deadline.bookmark)).collect();
+    let whole = deadline.iter().map(|deadline| deadline.bookmark).chain(*suspension);
+    let numbers: Vec<i64> = waits.iter().map(|wait| wait.bookmark).chain(whole).collect();
     let unique: BTreeSet<&i64> = numbers.iter().collect();
-    let suspended = waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
+    let suspended = suspension.is_some() || waits.iter().any(|wait| matches!(wait.on, WaitOn::Intervention { .. }));
     let stored = serde_json::to_value(&instance.state).map_err(|error| error.to_string())?;
     let read: State = serde_json::from_value(stored).map_err(|error| error.to_string())?;
     let rules = [
         (ended == branches.is_empty(), "branches live as long as the instance"),
         (ended == instance.ended_at.is_some(), "an end has a moment"),
-        (!ended || deadline.is_none(), "nothing is waited for after the end"),
+        (!ended || (deadline.is_none() && suspension.is_none()), "nothing is waited for after the end"),
         ((instance.status == Status::Completed) == instance.output.is_some(), "completed with an output"),
         ((instance.status == Status::Failed) == instance.error.is_some(), "failed with an error"),
         ((instance.status == Status::Suspended) == suspended, "suspended with an incident"),
@@ -93,6 +106,10 @@ enum Happens {
     Retry,
     Cancel,
     Crash,
+    Act { user: &'static str, what: u8 },
+    Suspend,
+    Resume,
+    Reschedule { bookmark: i64, by: i64 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -106,6 +123,10 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Retry),
         1 => Just(Happens::Cancel),
         1 => Just(Happens::Crash),
+        6 => (prop_oneof![Just("yes"), Just("no")], 0u8..6).prop_map(|(user, what)| Happens::Act { user, what }),
+        2 => Just(Happens::Suspend),
+        3 => Just(Happens::Resume),
+        2 => (0i64..12, -5i64..20).prop_map(|(bookmark, by)| Happens::Reschedule { bookmark, by }),
     ]
 }
 
@@ -122,16 +143,35 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Retry => Command::Retry { by: None, reason: None },
         Happens::Cancel => Command::Cancel { by: None, reason: None },
         Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
-        Happens::Sent { .. } | Happens::Time(_) => return None,
+        Happens::Suspend => Command::Suspend { by: None, reason: None },
+        Happens::Resume => Command::Resume { by: None, reason: None },
+        Happens::Reschedule { bookmark, by } => {
+            let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
+            Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
+        }
+        Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
     })
+}
+
+fn act(what: u8) -> Act {
+    let decide = |name: &str| Act::Complete { decision: Some(name.into()), form: Value::Null, comment: None };
+    match what {
+        0 => Act::Claim { lease_for: seconds(5) },
+        1 => Act::Release,
+        2 => Act::Reassign { to: Some("no".into()), comment: None },
+        3 => Act::Delegate { to: "no".into(), comment: None },
+        4 => decide("go"),
+        _ => decide("stop"),
+    }
 }
 
 /// Whether a command that was taken must be refused when it comes again.
 fn once(command: &Command) -> bool {
     match command {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
+        Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
-        Command::Retry { .. } | Command::Crash { .. } => false,
+        Command::Retry { .. } | Command::Crash { .. } | Command::Act { .. } => false,
     }
 }
 
@@ -158,8 +198,9 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
     };
     let decide = || {
         let facts = match engine::needs(definition, instance, command, &context) {
-            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), messages: Vec::new() },
-            Need::Messages(_) => Facts { handler: None, messages: scenario.kept().cloned().collect() },
+            Need::Handler(call) => Facts { handler: Some(Ok(call.input)), ..Facts::default() },
+            Need::Messages(_) => Facts { messages: scenario.kept().cloned().collect(), ..Facts::default() },
+            Need::Task(_) | Need::Standing(_) => Facts::default(),
             Need::Nothing => Facts::default(),
         };
         engine::step(definition, instance, command.clone(), facts, &context)
@@ -180,6 +221,11 @@ proptest! {
             match (&what, command(&what, &before)) {
                 (Happens::Time(count), _) => scenario.pass(seconds(*count)).unwrap(),
                 (Happens::Sent { name, n }, _) => scenario.keep(name, "k-1", json!({ "n": n })),
+                (Happens::Act { user, what }, _) => match scenario.act(user, act(*what)) {
+                    Ok(()) | Err(Error::NoTask) => {}
+                    Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
+                    Err(other) => prop_assert!(false, "{}", other),
+                },
                 (_, None) => {}
                 (_, Some(command)) => {
                     prop_assert!(same_again(&definition, &scenario, &command));

@@ -235,7 +235,7 @@ fn a_deadline_is_closed_with_the_instance() {
 }
 
 #[test]
-fn a_suspended_instance_fires_no_timers_until_it_is_retried() {
+fn a_suspended_instance_fires_no_timers_before_it_is_retried_and_then_at_once() {
     let mut scenario = scenario(
         "
 timeout: 1d
@@ -246,8 +246,8 @@ activities: [{ id: a, run: { handler: fail, input: {} } }]
     scenario.advance(seconds(100_000)).unwrap();
     assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
     scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
-    scenario.apply(Command::Fire { bookmark: 1 }).unwrap();
     assert_eq!(scenario.error().unwrap().code, "timeout");
+    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
 }
 
 #[test]

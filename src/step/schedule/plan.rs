@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::contract::schedule::{Missed, ScheduleRequest, TickView};
-use crate::definition::cron::{Cron, Wrong, Zone};
+use crate::definition::cron::{Cron, Wrong};
 use crate::definition::expression::{Data, Scope, Template};
+use crate::definition::zone::Zone;
 
 /// A tick is on time for so long, whatever `catch_up` says: a restart of every process is no outage.
 const PUNCTUAL_FOR: Duration = Duration::from_secs(60);

@@ -172,7 +172,7 @@ pub(super) async fn begin(
             | store::Error::Conflict
             | store::Error::Rejected { .. } => Err(error),
         },
-        Err(error @ (StepError::Invalid(_) | StepError::NotFound(_) | StepError::Reused(_))) => {
+        Err(error @ (StepError::Invalid(_) | StepError::NotFound(_) | StepError::Reused(_) | StepError::Task(_))) => {
             Ok(Begun::Failed(error.to_string()))
         }
     }

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use diesel::QueryableByName;
-use diesel::sql_types::BigInt;
-use diesel_async::RunQueryDsl;
 use leveret::store::stuck;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{InProcess, eventually};
+use crate::support::{self, InProcess, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 /// Repetitions of what is a matter of moments.
@@ -74,15 +71,7 @@ async fn waits(leveret: &InProcess, id: Uuid, activity: &str) -> Value {
 }
 
 async fn count(leveret: &InProcess, what: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    let mut conn = leveret.app().store.duties().await.unwrap();
-    let query = diesel::sql_query(format!("SELECT count(*) AS count FROM {what}"));
-    let count: Count = query.get_result(&mut conn).await.unwrap();
-    count.count
+    support::count(&mut leveret.app().store.duties().await.unwrap(), what).await
 }
 
 /// Nothing is stuck and nothing is left to be sent.

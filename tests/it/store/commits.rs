@@ -88,7 +88,7 @@ async fn a_repeated_start_with_waits_is_known_before_its_key_is_taken() {
     let open = bookmarks::list_open(conn, born.id).await.unwrap();
     assert_eq!(open.iter().map(|one| one.kind).collect::<Vec<_>>(), [BookmarkKind::Message, BookmarkKind::Timer]);
     assert_eq!(open[1].next_check_at, open[1].due_at);
-    assert_eq!(bookmarks::waiting(conn, "paid", "K", 10).await.unwrap(), [(born.id, 1)]);
+    assert_eq!(first_waiting(conn, "paid", "K").await, [(born.id, 1)]);
     assert_eq!(stuck::list(conn, 10).await.unwrap(), []);
 }
 
@@ -187,8 +187,8 @@ async fn hot_statements_are_prepared_once() {
         instances::claim_silent(conn, HORIZON, HORIZON, &[], 10).await.unwrap();
         instances::find(conn, before.id).await.unwrap();
         inbox::find(conn, "a", "b").await.unwrap();
-        messages::kept(conn, &[("a".into(), "b".into())], 5).await.unwrap();
-        bookmarks::waiting(conn, "a", "b", 5).await.unwrap();
+        messages::kept(conn, &[("a".into(), "b".into())], 0, 5).await.unwrap();
+        first_waiting(conn, "a", "b").await;
         // The count itself is a statement that is never kept.
         let prepared =
             number(conn, "SELECT count(*) FROM pg_prepared_statements WHERE statement !~ 'AS number$'").await;
@@ -258,4 +258,14 @@ async fn what_postgresql_cannot_keep_is_refused_before() {
     let before = started(conn, vec![]).await;
     let bad = Write::from_step(Some(&before), step(&before, vec![record(json!("\0"))]), now(), HORIZON);
     assert!(matches!(bad, Err(Error::Bug(_))));
+}
+
+/// Who waits first, with the bookmark.
+async fn first_waiting(
+    conn: &mut leveret::store::Connection,
+    name: &str,
+    key: &str,
+) -> Vec<(leveret::engine::InstanceId, i64)> {
+    let waiting = bookmarks::waiting(conn, (name, key), bookmarks::Waiting::NOBODY, 10).await.unwrap();
+    waiting.into_iter().map(|one| (one.instance, one.number)).collect()
 }

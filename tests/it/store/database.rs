@@ -53,7 +53,7 @@ async fn a_document_is_stored_once() {
             timeout: None,
             on_error: vec![],
             on_failure: leveret::definition::OnFailure::Suspend,
-            events: leveret::definition::Events { instance: true, activity: false },
+            events: leveret::definition::Events { instance: true, activity: false, task: true },
             lane: "default".into(),
             priority: 0,
             labels: BTreeMap::new(),

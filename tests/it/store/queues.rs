@@ -26,13 +26,14 @@ async fn a_kept_message_is_taken_once() {
         data: json!({"amount": 1}),
         app_id: None,
         message_id: None,
+        only: None,
     };
     let pairs = [("paid".to_owned(), "K".to_owned()), ("other".to_owned(), "K".to_owned())];
     messages::keep(conn, &message, Duration::ZERO).await.unwrap();
     let first = messages::keep(conn, &message, HORIZON).await.unwrap();
     let second = messages::keep(conn, &message, HORIZON).await.unwrap();
     conn.transaction::<(), Error, _>(async |conn| bookmarks::lock_correlation(conn, &pairs).await).await.unwrap();
-    let kept = messages::kept(conn, &pairs, 5).await.unwrap();
+    let kept = messages::kept(conn, &pairs, 0, 5).await.unwrap();
     assert_eq!(kept.iter().map(|message| message.kept).collect::<Vec<_>>(), [Some(first), Some(second)]);
     assert_eq!(kept[0].data, json!({"amount": 1}));
     let before = started(conn, vec![]).await;
@@ -42,7 +43,7 @@ async fn a_kept_message_is_taken_once() {
     let again = written(Some(&after), &after, vec![Effect::TakeMessage(first)]);
     assert_eq!(commit::whole(conn, &again, None).await.unwrap(), Guarded::Conflict);
     assert_eq!(messages::delete_expired_before(conn, now() + Duration::from_secs(1), 100).await.unwrap(), 1);
-    assert_eq!(messages::kept(conn, &pairs, 5).await.unwrap().len(), 1);
+    assert_eq!(messages::kept(conn, &pairs, 0, 5).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

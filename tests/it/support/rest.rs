@@ -37,8 +37,12 @@ pub(crate) async fn count(conn: &mut Connection, from: &str) -> i64 {
 
 /// One column of texts; what is null is left out.
 pub(crate) async fn lines(conn: &mut Connection, column: &str, from: &str) -> Vec<String> {
-    let lines: Vec<Line> =
-        sql_query(format!("SELECT ({column})::text AS line FROM {from}")).get_results(conn).await.unwrap();
+    asked(conn, &format!("SELECT ({column})::text AS line FROM {from}")).await
+}
+
+/// The column `line` of a query; what is null is left out.
+pub(crate) async fn asked(conn: &mut Connection, query: &str) -> Vec<String> {
+    let lines: Vec<Line> = sql_query(query).get_results(conn).await.unwrap();
     lines.into_iter().filter_map(|line| line.line).collect()
 }
 

@@ -3,9 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
 use leveret::client::Client;
 use leveret::config;
 use leveret::contract::{Message, Start};
@@ -15,7 +12,7 @@ use leveret::store::{Store, definitions, history, stuck};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Fresh, Program, Queues, eventually};
+use super::{Fresh, Program, Queues, eventually, rest};
 
 /// Settings under which what was committed and not published is found after a second, not after fifteen. Silent branches
 /// are still looked for every 30 s only: what is to be proven is that redelivery suffices.
@@ -38,18 +35,6 @@ pub(crate) struct Scene {
     pub(crate) client: Client,
     pub(crate) queues: Queues,
     pub(crate) fresh: Fresh,
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-#[derive(QueryableByName)]
-struct Line {
-    #[diesel(sql_type = Nullable<Text>)]
-    line: Option<String>,
 }
 
 impl Scene {
@@ -104,7 +89,13 @@ impl Scene {
     }
 
     pub(crate) async fn pay(&self, key: &str) {
-        let paid = Message { name: "paid".into(), key: key.into(), data: json!({ "amount": 100 }), ttl: None };
+        let paid = Message {
+            name: "paid".into(),
+            key: key.into(),
+            data: json!({ "amount": 100 }),
+            ttl: None,
+            broadcast: false,
+        };
         self.client.message(&format!("paid {key}"), &paid).await.unwrap();
     }
 }
@@ -113,17 +104,12 @@ impl Scene {
 impl Scene {
     /// One number from the database.
     pub(crate) async fn count(&self, what: &str) -> i64 {
-        let mut conn = self.store.duties().await.unwrap();
-        let count: Count =
-            sql_query(format!("SELECT count(*) AS count FROM {what}")).get_result(&mut conn).await.unwrap();
-        count.count
+        rest::count(&mut self.store.duties().await.unwrap(), what).await
     }
 
     /// One column of texts from the database.
     pub(crate) async fn lines(&self, query: &str) -> Vec<String> {
-        let mut conn = self.store.duties().await.unwrap();
-        let lines: Vec<Line> = sql_query(query).get_results(&mut conn).await.unwrap();
-        lines.into_iter().filter_map(|line| line.line).collect()
+        rest::asked(&mut self.store.duties().await.unwrap(), query).await
     }
 
     /// Where the live instance with this key stands; none if there is none.

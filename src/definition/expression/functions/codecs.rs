@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -52,8 +53,14 @@ fn base64_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(encoded, budget)
 }
 
+/// Padding may be there or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 fn base64_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let decoded = STANDARD.decode(text(&args[0], budget)?).map_err(|_| Fail::wrong("the text is no base64"))?;
+    let decoded = LENIENT.decode(text(&args[0], budget)?).map_err(|_| Fail::wrong("the text is no base64"))?;
     budget.build(decoded.len())?;
     Ok(Val::Bytes(Rc::from(decoded)))
 }

@@ -1,12 +1,13 @@
 //! Functions on lists and maps.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use super::{Answer, Function, count, int, list, map};
 use crate::definition::expression::bounds::{Budget, Fail};
-use crate::definition::expression::operators::{Operator, equal, order};
-use crate::definition::expression::value::{List, Val};
+use crate::definition::expression::collections::{Entries, List};
+use crate::definition::expression::compare::{equal, order};
+use crate::definition::expression::operators::Operator;
+use crate::definition::expression::value::Val;
 
 /// How deep `flatten` goes at most.
 const FLATTEN_LEVELS_MAX: usize = 32;
@@ -20,7 +21,9 @@ pub(super) const ALL: &[Function] = &[
     Function::method("flatten", (1, 2), flatten),
     Function::method("slice", (3, 3), slice),
     Function::method("chunk", (2, 2), chunk),
-    Function::method("first", (1, 1), |args, budget| Ok(list(&args[0], budget)?.get(0).unwrap_or(Val::Missing))),
+    Function::method("first", (1, 1), |args, budget| {
+        Ok(list(&args[0], budget)?.get(0).map_or(Val::Missing, Val::there))
+    }),
     Function::method("last", (1, 1), last),
     Function::global("lists.range", (1, 1), range),
     Function::global("range", (1, 1), range),
@@ -32,16 +35,16 @@ pub(super) const ALL: &[Function] = &[
 
 fn last<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let list = list(&args[0], budget)?;
-    Ok(list.len().checked_sub(1).and_then(|at| list.get(at)).unwrap_or(Val::Missing))
+    Ok(list.len().checked_sub(1).and_then(|at| list.get(at)).map_or(Val::Missing, Val::there))
 }
 
 fn sum<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let mut total = Val::Int(0);
     for (at, item) in list(&args[0], budget)?.iter().enumerate() {
         total = match item {
-            // The first duration decides that durations are summed.
-            Val::Span(_) if at == 0 => item,
-            Val::Int(_) | Val::Double(_) | Val::Span(_) => Operator::Add.apply(&total, &item, budget)?,
+            // The first element decides what is summed.
+            Val::Span(_) | Val::Uint(_) if at == 0 => item,
+            Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Span(_) => Operator::Add.apply(&total, &item, budget)?,
             other => return Err(Fail::wrong(format!("a list of numbers is needed, it holds {}", other.what()))),
         };
     }
@@ -71,22 +74,27 @@ pub(super) fn extreme<'a>(list: &List<'a>, wanted: Ordering, budget: &mut Budget
 fn sort<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let list = list(&args[0], budget)?;
     budget.build_values(list.len())?;
-    let mut items: Vec<_> = list.iter().collect();
+    sorted(list.iter().map(|item| (item.clone(), item)).collect(), budget)
+}
+
+/// Elements in the order of their keys, which come first; equal ones stay as they were.
+pub(in crate::definition::expression) fn sorted<'a>(
+    mut keyed: Vec<(Val<'a>, Val<'a>)>,
+    budget: &mut Budget,
+) -> Answer<'a> {
     // Orders are only partial between kinds: checked first, so that sorting cannot meet a pair without one.
-    for item in items.iter().skip(1) {
-        if order(&items[0], item).is_none() {
-            return Err(Fail::wrong(format!("{} and {} have no order", items[0].what(), item.what())));
-        }
+    if let Some((first, _)) = keyed.first()
+        && let Some((other, _)) = keyed.iter().find(|(key, _)| order(first, key).is_none())
+    {
+        return Err(Fail::wrong(format!("{} and {} have no order", first.what(), other.what())));
     }
-    if items.len() == 1 && order(&items[0], &items[0]).is_none() {
-        return Err(Fail::wrong(format!("{} has no order", items[0].what())));
-    }
-    let text: usize = items.iter().map(|item| if let Val::Text(text) = item { text.as_str().len() } else { 0 }).sum();
-    let rounds = items.len().max(2).ilog2() as usize;
-    budget.steps(items.len().saturating_mul(rounds) / 2)?;
+    let text: usize =
+        keyed.iter().map(|(key, _)| if let Val::Text(text) = key { text.as_str().len() } else { 0 }).sum();
+    let rounds = keyed.len().max(2).ilog2() as usize;
+    budget.steps(keyed.len().saturating_mul(rounds) / 2)?;
     budget.read(text.saturating_mul(rounds))?;
-    items.sort_by(|left, right| order(left, right).unwrap_or(Ordering::Equal));
-    Ok(Val::list(items))
+    keyed.sort_by(|(left, _), (right, _)| order(left, right).unwrap_or(Ordering::Equal));
+    Ok(Val::list(keyed.into_iter().map(|(_, item)| item).collect()))
 }
 
 fn distinct<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
@@ -156,13 +164,13 @@ fn range<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 }
 
 fn merge<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let mut merged = BTreeMap::new();
+    let mut merged = Entries::default();
     for arg in args {
         let map = map(arg, budget)?;
         budget.build_map(map.len())?;
         for key in map.keys() {
             budget.build(key.len())?;
-            merged.insert(key.to_owned(), map.get(key).unwrap_or(Val::Null));
+            merged.insert(key, map.find(key).unwrap_or(Val::Null));
         }
     }
     Ok(Val::map(merged))
@@ -171,12 +179,11 @@ fn merge<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 fn keys<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let map = map(&args[0], budget)?;
     budget.build_values(map.len())?;
-    let keys: Result<Vec<_>, _> = map.keys().into_iter().map(|key| Val::text(key, budget)).collect();
-    keys.map(Val::list)
+    map.keys().into_iter().map(|key| key.value(budget)).collect::<Result<_, _>>().map(Val::list)
 }
 
 fn values<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let map = map(&args[0], budget)?;
     budget.build_values(map.len())?;
-    Ok(Val::list(map.keys().into_iter().filter_map(|key| map.get(key)).collect()))
+    Ok(Val::list(map.keys().into_iter().filter_map(|key| map.find(key)).collect()))
 }

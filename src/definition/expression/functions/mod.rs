@@ -1,22 +1,28 @@
 //! The functions an expression may call, found when it is read. All are pure and pay for what they read and build.
 
 mod codecs;
+mod format;
 mod lists;
 mod moments;
 mod numbers;
 mod texts;
 mod values;
 
+pub(super) use lists::sorted;
 pub(super) use texts::{matches, pattern};
 
 use super::bounds::{Budget, Fail};
-use super::value::{List, Map, Val};
+use super::collections::{List, Map};
+use super::value::Val;
 
 type Answer<'a> = Result<Val<'a>, Fail>;
 type Run = for<'a> fn(&[Val<'a>], &mut Budget) -> Answer<'a>;
 
 /// Names that are not variables when a function is called on them.
-pub(super) const SPACES: [&str; 8] = ["math", "json", "base64", "hash", "url", "lists", "maps", "optional"];
+pub(super) const SPACES: [&str; 10] =
+    ["math", "json", "base64", "hash", "url", "lists", "maps", "strings", "optional", "cel"];
+/// What is called in a space, but is no function of a table.
+const BUILT_IN: [&str; 4] = ["optional.none", "optional.of", "optional.ofNonZeroValue", "cel.bind"];
 
 /// How a call is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +68,6 @@ impl Function {
         self.name
     }
 
-    /// Whether its value may be an empty optional.
-    pub(super) fn optional(&self) -> bool {
-        matches!(self.name, "first" | "last")
-    }
-
     /// Whether it takes that many arguments; the error is a sentence.
     pub(super) fn accepts(&self, count: usize) -> Result<(), String> {
         let (fewest, most) = self.arguments;
@@ -89,7 +90,12 @@ impl Function {
 }
 
 fn all() -> impl Iterator<Item = &'static Function> {
-    [texts::ALL, lists::ALL, numbers::ALL, values::ALL, codecs::ALL, moments::ALL].into_iter().flatten()
+    [texts::ALL, format::ALL, lists::ALL, numbers::ALL, values::ALL, codecs::ALL, moments::ALL].into_iter().flatten()
+}
+
+/// Whether something of that name, `space.function`, can be called.
+pub(super) fn in_space(name: &str) -> bool {
+    BUILT_IN.contains(&name) || all().any(|function| function.name == name)
 }
 
 /// The function of that name; the error is a sentence, with the nearest name there is.
@@ -148,6 +154,7 @@ fn map<'v, 'a>(value: &'v Val<'a>, budget: &mut Budget) -> Result<&'v Map<'a>, F
 fn int(value: &Val<'_>) -> Result<i64, Fail> {
     match value {
         Val::Int(value) => Ok(*value),
+        Val::Uint(value) => i64::try_from(*value).map_err(|_| Fail::wrong("the number does not fit into 63 bits")),
         Val::Double(value) if value.fract() == 0.0 && value.abs() < 9.0e15 => Ok(*value as i64),
         other => Err(Fail::wrong(format!("a whole number is needed, not {}", other.what()))),
     }

@@ -22,7 +22,7 @@ pub(super) const ALL: &[Function] = &[
     Function::method("replace", (3, 4), replace),
     Function::method("substring", (2, 3), substring),
     Function::method("indexOf", (2, 3), index_of),
-    Function::method("lastIndexOf", (2, 2), last_index_of),
+    Function::method("lastIndexOf", (2, 3), last_index_of),
     Function::method("charAt", (2, 2), char_at),
     Function::method("trim", (1, 1), |args, budget| changed(args, budget, |text| text.trim().to_owned())),
     Function::method("lowerAscii", (1, 1), |args, budget| changed(args, budget, str::to_ascii_lowercase)),
@@ -143,10 +143,18 @@ fn index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Ok(character_of(whole, found))
 }
 
+/// With a position: the last occurrence that begins there or before.
 fn last_index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let (whole, part) = (text(&args[0], budget)?, text(&args[1], budget)?);
     budget.steps(whole.len() / 8)?;
-    Ok(character_of(whole, whole.rfind(part)))
+    let until = args.get(2).map_or(Ok(whole.len()), |until| byte_of(whole, count(until)?))?;
+    let mut end = until.saturating_add(part.len()).min(whole.len());
+    // Where no character ends, no occurrence does.
+    while !whole.is_char_boundary(end) {
+        end -= 1;
+    }
+    let found = whole.get(..end).and_then(|head| head.rfind(part));
+    Ok(character_of(whole, found))
 }
 
 fn char_at<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {

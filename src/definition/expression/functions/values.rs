@@ -8,7 +8,6 @@ use crate::definition::expression::value::Val;
 
 pub(super) const ALL: &[Function] = &[
     Function::both("size", (1, 1), size),
-    Function::global("type", (1, 1), |args, _| Ok(Val::Kind(args[0].kind()))),
     Function::global("int", (1, 1), to_int),
     Function::global("uint", (1, 1), to_uint),
     Function::global("double", (1, 1), to_double),
@@ -40,7 +39,11 @@ fn to_int<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match &args[0] {
         Val::Int(value) => Ok(Val::Int(*value)),
-        Val::Double(value) if *value >= -LIMIT && *value < LIMIT => Ok(Val::Int(*value as i64)),
+        Val::Uint(value) => {
+            i64::try_from(*value).map(Val::Int).map_err(|_| Fail::wrong("the number does not fit into 63 bits"))
+        }
+        // -2^63 itself is refused as CEL refuses it: whether it was rounded cannot be seen.
+        Val::Double(value) if *value > -LIMIT && *value < LIMIT => Ok(Val::Int(*value as i64)),
         Val::Double(_) => Err(Fail::wrong("the number does not fit into 64 bits")),
         Val::Text(_) => {
             let int = text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no whole number"))?;
@@ -52,15 +55,25 @@ fn to_int<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 }
 
 fn to_uint<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    match to_int(args, budget)? {
-        Val::Int(value) if value < 0 => Err(Fail::wrong("the number is negative")),
-        other => Ok(other),
+    const LIMIT: f64 = 18_446_744_073_709_551_616.0;
+    match &args[0] {
+        Val::Uint(value) => Ok(Val::Uint(*value)),
+        Val::Int(value) => u64::try_from(*value).map(Val::Uint).map_err(|_| Fail::wrong("the number is negative")),
+        Val::Double(value) if *value > -1.0 && *value < LIMIT => Ok(Val::Uint(*value as u64)),
+        Val::Double(_) => Err(Fail::wrong("the number does not fit into 64 bits without a sign")),
+        Val::Text(_) => {
+            let uint =
+                text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no unsigned whole number"))?;
+            Ok(Val::Uint(uint))
+        }
+        other => Err(no_way(other, "a uint")),
     }
 }
 
 fn to_double<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     match &args[0] {
         Val::Int(value) => Ok(Val::Double(*value as f64)),
+        Val::Uint(value) => Ok(Val::Double(*value as f64)),
         Val::Double(value) => Ok(Val::Double(*value)),
         Val::Text(_) => {
             let double = text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no number"))?;

@@ -73,6 +73,16 @@ fn bombs_end_quickly() {
         format!("{range}.map(a, 'a').join('').matches('a{{30}}a{{30}}a{{30}}b')"),
         format!("'x'{}", ".replace('x', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')".repeat(60)),
         format!("{range}.map(a, hash.sha256(string(a)))"),
+        format!("{range}.map(a, '%.100f'.format([1.5]))"),
+        format!("{range}.map(a, formatTime(now, '{}', 'Europe/Berlin'))", "%255Y".repeat(50)),
+        format!("{range}.map(a, now.getHours('America/New_York'))"),
+        format!("{range}.sortBy(a, {range}[a])"),
+        format!("{range}.transformMap(k, v, {range})"),
+        format!("{range}.transformList(k, v, [optional.of(optional.of(v))])"),
+        format!("{range}.transformMapEntry(k, v, {{k: v, -k - 1: {{v: v}}}})"),
+        format!("'%s'.format([{range}.map(a, {range}.slice(0, 100))])"),
+        format!("strings.quote({range}.map(a, '\"\"\"\"\"\"\"\"\"\"\"\"').join('\"'))"),
+        format!("cel.bind(a, {range}, {}a{})", "cel.bind(a, a + a, ".repeat(20), ")".repeat(20)),
         format!("[{range}].map(l, [l, l, l, l]).map(l, [l, l, l, l]).map(l, [l, l, l, l])"),
     ];
     for source in sources {
@@ -101,6 +111,9 @@ fn what_was_read_can_be_evaluated_whatever_its_depth() {
         "n+".repeat(bounds::DEPTH_MAX - 2) + "1",
         format!("{}n{}", "[".repeat(30), "]".repeat(30)),
         format!("{}n{}", "math.abs(-".repeat(30), ")".repeat(30)),
+        format!("{}n{}", "optional.of(".repeat(30), ")".repeat(30)),
+        format!("{}n{}", "cel.bind(n, n + 1, ".repeat(30), ")".repeat(30)),
+        format!("{}optional.of(n){}", "optional.of(n).optFlatMap(n, ".repeat(30), ")".repeat(30)),
         "no ? 1 : ".repeat(bounds::QUESTIONS_MAX) + "2",
         format!("{}n{}", "(no ? 1 : -(1 + ".repeat(15), "))".repeat(15)),
     ];

@@ -1,6 +1,8 @@
 //! The scope the tests of this room look into, and how their tables are read.
 
+mod beyond;
 mod bounded;
+mod calendar;
 mod meaning;
 mod properties;
 mod templates;
@@ -41,6 +43,17 @@ fn check(table: &[(&str, Value)]) {
             Ok(actual) => assert_eq!(actual.to_string(), expected.to_string(), "{source}"),
             Err(error) => panic!("{source}: {error}"),
         }
+    }
+}
+
+/// The same where these variables are, and no others.
+fn check_with(variables: &[(&str, Value)], table: &[(&str, Value)]) {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let (input, now) = (Map::new(), Timestamp::UNIX_EPOCH);
+    let scope = Scope { variables: &variables, input: &input, now, reserved: vec![] };
+    for (source, expected) in table {
+        let value = Expression::parse(source).and_then(|expression| expression.evaluate(&scope));
+        assert_eq!(value.as_ref(), Ok(expected), "{source}");
     }
 }
 

@@ -35,21 +35,38 @@ fn source() -> impl Strategy<Value = String> {
         Just("null".to_owned()),
         Just("'a'".to_owned()),
         Just("duration('3d')".to_owned()),
+        Just("'Europe/Berlin'".to_owned()),
+        Just("'%s %d %.2f %x'".to_owned()),
+        Just("optional.none()".to_owned()),
+        Just("b'\\xff'".to_owned()),
+        any::<u64>().prop_map(|n| format!("{n}u")),
         any::<i32>().prop_map(|n| n.to_string()),
         any::<f32>().prop_filter("a literal", |n| n.is_finite()).prop_map(|n| format!("({n:?})")),
     ];
     leaf.prop_recursive(4, 24, 3, |inner| {
         let operators =
             proptest::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "&&", "||"]);
+        let one_variable = vec!["map", "filter", "all", "exists", "exists_one", "sortBy", "optMap", "optFlatMap"];
+        let two_variables = vec!["all", "exists", "transformList", "transformMap", "transformMapEntry"];
         let methods: Vec<_> = functions::names(functions::Form::Method);
         let globals: Vec<_> = functions::names(functions::Form::Global);
         prop_oneof![
             (inner.clone(), operators, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-            (inner.clone(), proptest::sample::select(vec![".a", ".?b", "[0]", "[?1]", "['a']"]))
+            (
+                inner.clone(),
+                proptest::sample::select(vec![".a", ".?b", "[0]", "[?1]", "['a']", ".value()", ".hasValue()"])
+            )
                 .prop_map(|(a, member)| format!("({a}){member}")),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
-            (inner.clone(), proptest::sample::select(vec!["map", "filter", "all", "exists"]), inner.clone())
+            (inner.clone(), proptest::sample::select(one_variable), inner.clone())
                 .prop_map(|(a, name, b)| format!("({a}).{name}(v, {b})")),
+            (inner.clone(), proptest::sample::select(two_variables), inner.clone())
+                .prop_map(|(a, name, b)| format!("({a}).{name}(v, w, {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("cel.bind(v, {a}, {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}).orValue({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{{{a}: {b}, ?'a': {b}}}")),
+            (inner.clone(), proptest::sample::select(vec!["optional.of", "optional.ofNonZeroValue", "type"]))
+                .prop_map(|(a, name)| format!("{name}({a})")),
             (proptest::sample::select(globals), proptest::collection::vec(inner.clone(), 1..3))
                 .prop_map(|(name, args)| format!("{name}({})", args.join(", "))),
             (inner.clone(), proptest::sample::select(methods), proptest::collection::vec(inner.clone(), 0..3))

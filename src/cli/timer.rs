@@ -1,0 +1,139 @@
+//! `leveret timer list|reschedule` and `leveret incident list`: what instances wait for.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::instance::origin;
+use super::output::{self, Output};
+use crate::app::App;
+use crate::contract::{Reschedule, Target};
+use crate::step::{self, Steered};
+use crate::store::waits;
+
+/// Rows of a list, at most.
+const LIST_MAX: i64 = 1_000;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// List open timers, the next one first.
+    List {
+        /// Only of this instance.
+        #[arg(long)]
+        instance: Option<Uuid>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+    /// Let an open timer be due at another moment; it gets another number.
+    Reschedule(Rescheduling),
+}
+
+#[derive(Args)]
+pub(super) struct Rescheduling {
+    /// The instance.
+    instance: Uuid,
+    /// The timer's number, as `timer list` shows it.
+    bookmark: i64,
+    /// When it will be due, as in 2026-01-31T09:00:00Z; one that has passed is now.
+    #[arg(long, value_name = "MOMENT", required_unless_present = "after", conflicts_with = "after")]
+    at: Option<Timestamp>,
+    /// Or so long from now, as in 2h.
+    #[arg(long, value_name = "DURATION")]
+    after: Option<String>,
+    /// Why; kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum IncidentVerb {
+    /// List open incidents, newest first: failures to be retried, and suspensions by hand to be resumed.
+    List {
+        /// Only of this definition.
+        #[arg(long)]
+        definition: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+}
+
+pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
+    match verb {
+        Verb::List { instance, limit } => list(app, instance, limit.clamp(1, LIST_MAX), output).await?,
+        Verb::Reschedule(what) => reschedule(app, what, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let page = waits::timers(&mut conn, instance, None, limit).await?;
+    match output {
+        Output::Json => return output::json(&page),
+        Output::Table if page.items.is_empty() => output::line("no timers are open"),
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let at = one.activity.unwrap_or_else(|| "–".into());
+                let due = output::moment(one.due_at);
+                let number = one.bookmark.to_string();
+                vec![one.instance.to_string(), number, one.definition, one.key.unwrap_or_default(), at, one.what, due]
+            });
+            output::table(&["instance", "timer", "definition", "key", "at", "is for", "due"], rows.collect());
+            more(page.next.is_some(), limit);
+        }
+    }
+    Ok(())
+}
+
+async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()> {
+    let target = Target { instance: Some(what.instance), reason: what.reason, ..Target::default() };
+    let command = Reschedule { target, bookmark: what.bookmark, due_at: what.at, after: what.after };
+    let steered = step::reschedule(app, &command, &origin(app)).await?;
+    let Steered::To(position) = steered else { return Ok(()) };
+    let (bookmark, due_at) = step::newest_timer(&position.instance).context("the timer has gone")?;
+    match output {
+        Output::Json => output::json(&json!({ "instance": what.instance, "bookmark": bookmark, "due_at": due_at })),
+        Output::Table => {
+            output::line(format!("timer {bookmark} is due {}", output::moment(due_at)));
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> Result<ExitCode> {
+    let IncidentVerb::List { definition, limit } = verb;
+    let limit = limit.clamp(1, LIST_MAX);
+    let mut conn = app.store.duties().await?;
+    let page = waits::incidents(&mut conn, definition.as_deref(), None, limit).await?;
+    match output {
+        Output::Json => output::json(&page)?,
+        Output::Table if page.items.is_empty() => output::line("no incidents are open"),
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let failure = one.failure.as_ref().map(|failure| {
+                    let text = |name: &str| failure.get(name).and_then(|text| text.as_str()).unwrap_or_default();
+                    format!("{}: {}", text("code"), text("message"))
+                });
+                let why = failure.or(one.note).unwrap_or_default();
+                let at = one.activity.unwrap_or_else(|| "–".into());
+                let since = output::moment(one.opened_at);
+                vec![one.instance.to_string(), one.definition, one.key.unwrap_or_default(), at, one.kind, since, why]
+            });
+            output::table(&["instance", "definition", "key", "at", "kind", "since", "why"], rows.collect());
+            more(page.next.is_some(), limit);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn more(more: bool, limit: i64) {
+    if more {
+        output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Commands as Diesel expressions, for services whose own tables are in Leveret's database: sent if, and only if, the service's
+//! own transaction commits. With the feature `client-diesel`; for any connection to PostgreSQL, blocking or async.
+//!
+//! ```no_run
+//! # use diesel::pg::Pg;
+//! # fn example<C>(conn: &mut C) -> Result<(), diesel::result::Error>
+//! # where C: diesel::connection::LoadConnection<Backend = Pg> + diesel::Connection {
+//! use diesel::prelude::*;
+//! use leveret::client::sql;
+//! use serde_json::json;
+//!
+//! conn.transaction(|conn| {
+//!     // … the service's own statements …
+//!     let message_id: String =
+//!         sql::start("order").key("PO-17").input(json!({"order_id": "PO-17"})).get_result(conn)?;
+//!     sql::message("paid", "PO-17").data(json!({"amount": 9800})).execute(conn)?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! With diesel-async it reads the same, with `diesel_async::RunQueryDsl` and `.await`. As an expression it also fits into the
+//! service's own statements, `order.set(started_by.eq(sql::start("order")))` for example. The value is the message id. What is
+//! sent is checked when it is handled: a start of a definition that does not exist is a dead letter, not an error here.
+
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::RunQueryDsl;
+use diesel::result::QueryResult;
+use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
+use serde_json::{Value, json};
+
+use crate::contract::OnConflict;
+
+/// Starts an instance of a definition.
+pub fn start(definition: impl Into<String>) -> Start {
+    Start {
+        definition: definition.into(),
+        input: json!({}),
+        key: None,
+        version: None,
+        on_conflict: OnConflict::Reject,
+        message_id: None,
+    }
+}
+
+/// Sends a message to whoever waits for its name and key.
+pub fn message(name: impl Into<String>, key: impl Into<String>) -> Message {
+    Message { name: name.into(), key: key.into(), data: Value::Null, ttl: None, message_id: None }
+}
+
+/// Sends a message to everybody who waits for its name and key when it is handled.
+pub fn broadcast(name: impl Into<String>, key: impl Into<String>) -> Broadcast {
+    Broadcast { name: name.into(), key: key.into(), data: Value::Null, message_id: None }
+}
+
+/// A start: see [`start`].
+#[derive(Debug, Clone)]
+pub struct Start {
+    definition: String,
+    input: Value,
+    key: Option<String>,
+    version: Option<i32>,
+    on_conflict: OnConflict,
+    message_id: Option<String>,
+}
+
+impl Start {
+    /// The input; `{}` when left out.
+    #[must_use]
+    pub fn input(self, input: Value) -> Self {
+        Self { input, ..self }
+    }
+
+    /// The business key, unique among live instances of the definition.
+    #[must_use]
+    pub fn key(self, key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    /// A version; the newest active one when left out.
+    #[must_use]
+    pub fn version(self, version: i32) -> Self {
+        Self { version: Some(version), ..self }
+    }
+
+    /// What to do if a live instance has the key; refuse when left out.
+    #[must_use]
+    pub fn on_conflict(self, on_conflict: OnConflict) -> Self {
+        Self { on_conflict, ..self }
+    }
+
+    /// The identity of this command: a second one with the same is a repetition. A new one when left out.
+    #[must_use]
+    pub fn message_id(self, message_id: impl Into<String>) -> Self {
+        Self { message_id: Some(message_id.into()), ..self }
+    }
+}
+
+/// A message: see [`message`].
+#[derive(Debug, Clone)]
+pub struct Message {
+    name: String,
+    key: String,
+    data: Value,
+    ttl: Option<i32>,
+    message_id: Option<String>,
+}
+
+impl Message {
+    /// What it says; null when left out.
+    #[must_use]
+    pub fn data(self, data: Value) -> Self {
+        Self { data, ..self }
+    }
+
+    /// Seconds it is kept if nobody waits yet; the configured time when left out.
+    #[must_use]
+    pub fn ttl(self, seconds: i32) -> Self {
+        Self { ttl: Some(seconds), ..self }
+    }
+
+    /// The identity of this command, as for a start.
+    #[must_use]
+    pub fn message_id(self, message_id: impl Into<String>) -> Self {
+        Self { message_id: Some(message_id.into()), ..self }
+    }
+}
+
+/// A message for everybody: see [`broadcast`].
+#[derive(Debug, Clone)]
+pub struct Broadcast {
+    name: String,
+    key: String,
+    data: Value,
+    message_id: Option<String>,
+}
+
+impl Broadcast {
+    /// What it says; null when left out.
+    #[must_use]
+    pub fn data(self, data: Value) -> Self {
+        Self { data, ..self }
+    }
+
+    /// The identity of this command, as for a start.
+    #[must_use]
+    pub fn message_id(self, message_id: impl Into<String>) -> Self {
+        Self { message_id: Some(message_id.into()), ..self }
+    }
+}
+
+// In parentheses it is a query by itself and a value in another one; PostgreSQL calls the function once in either.
+impl QueryFragment<Pg> for Start {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let on_conflict = match self.on_conflict {
+            OnConflict::Reject => "'reject'",
+            OnConflict::Return => "'return'",
+            OnConflict::Replace => "'replace'",
+        };
+        out.push_sql("(SELECT leveret.start(");
+        out.push_bind_param::<Text, _>(&self.definition)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Jsonb, _>(&self.input)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Integer>, _>(&self.version)?;
+        out.push_sql(", ");
+        out.push_sql(on_conflict);
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.message_id)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Message {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(SELECT leveret.message(");
+        out.push_bind_param::<Text, _>(&self.name)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Jsonb, _>(&self.data)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Integer>, _>(&self.ttl)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.message_id)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Broadcast {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(SELECT leveret.broadcast(");
+        out.push_bind_param::<Text, _>(&self.name)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Jsonb, _>(&self.data)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.message_id)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
+macro_rules! query_and_expression {
+    ($($command:ident),*) => {$(
+        impl Query for $command {
+            type SqlType = Text;
+        }
+        impl Expression for $command {
+            type SqlType = Text;
+        }
+        // Its text differs by what to do about a taken key: statements are told apart by that text.
+        impl QueryId for $command {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        }
+        impl ValidGrouping<()> for $command {
+            type IsAggregate = is_aggregate::Never;
+        }
+        impl<Table> AppearsOnTable<Table> for $command {}
+        impl<Table> SelectableExpression<Table> for $command {}
+        impl<Conn> RunQueryDsl<Conn> for $command {}
+    )*};
+}
+
+query_and_expression!(Start, Message, Broadcast);

@@ -1,0 +1,225 @@
+//! What people do to an instance that has not failed: suspend it, let it go on, put a timer off; and what it missed meanwhile.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::admit::{self, Timer};
+use super::fault::on_behalf;
+use super::step::{deliver, expire, fire};
+use super::turn::Turn;
+use super::{
+    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Missed, Phase, Refusal, Status, Step, WaitOn, assign,
+    scope,
+};
+
+/// Suspends an instance that moves.
+pub(super) fn suspend(mut turn: Turn<'_>, by: Option<String>, reason: Option<String>) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    admit::moving(&turn.instance).map_err(|_| Refusal::AlreadySuspended)?;
+    turn.suspend(by, reason);
+    Ok(turn.done())
+}
+
+/// Lets one go on that was suspended by hand, with what it missed.
+pub(super) fn resume(
+    mut turn: Turn<'_>,
+    (by, reason): (Option<String>, Option<String>),
+    missed: Vec<Missed>,
+) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    turn.set_going(by, reason)?;
+    replay(&mut turn, missed)?;
+    Ok(turn.done())
+}
+
+/// Lets an open timer be due at another moment.
+pub(super) fn reschedule(
+    mut turn: Turn<'_>,
+    bookmark: i64,
+    due: Due,
+    whose: (Option<String>, Option<String>),
+) -> Result<Step, Refusal> {
+    admit::alive(&turn.instance)?;
+    admit::moving(&turn.instance)?;
+    turn.reschedule(bookmark, due, whose)?;
+    Ok(turn.done())
+}
+
+impl Turn<'_> {
+    /// Lets the instance stand still. What it waits for stays open.
+    fn suspend(&mut self, by: Option<String>, reason: Option<String>) {
+        self.instance.status = Status::Suspended;
+        let told = on_behalf(by, reason);
+        let details = assign::details(told.clone());
+        let number = self.open(Bookmark {
+            number: 0,
+            branch: None,
+            activity: None,
+            kind: BookmarkKind::Intervention,
+            due_at: None,
+            message: None,
+            details: details.clone(),
+        });
+        self.instance.state.suspension = Some(number);
+        self.record_whole(EntryKind::InstanceSuspended, details);
+        self.announce("suspended", told);
+    }
+
+    /// Lets an instance move again that was suspended by hand.
+    fn set_going(&mut self, by: Option<String>, reason: Option<String>) -> Result<(), Refusal> {
+        let Some(number) = self.instance.state.suspension.take() else {
+            return Err(match admit::moving(&self.instance) {
+                Ok(()) => Refusal::NotSuspended,
+                Err(_) => Refusal::ByFailure,
+            });
+        };
+        self.instance.status = Status::Running;
+        self.push(Effect::Consume(number));
+        let told = on_behalf(by, reason);
+        self.record_whole(EntryKind::InstanceResumed, assign::details(told.clone()));
+        self.announce("resumed", told);
+        Ok(())
+    }
+
+    /// Closes a timer and opens it anew for another moment. Its number changes, so that hints of the old one are void.
+    fn reschedule(
+        &mut self,
+        bookmark: i64,
+        due: Due,
+        (by, reason): (Option<String>, Option<String>),
+    ) -> Result<(), Refusal> {
+        let due_at = moment(self.context.now, due)?;
+        let (from, branch, activity) = self.timer(bookmark)?;
+        self.push(Effect::Close(bookmark));
+        let number = self.open(Bookmark {
+            number: 0,
+            branch,
+            activity: activity.clone(),
+            kind: BookmarkKind::Timer,
+            due_at: Some(due_at),
+            message: None,
+            details: serde_json::Value::Null,
+        });
+        self.moved(bookmark, number, due_at);
+        let mut details = on_behalf(by, reason);
+        details.insert("bookmark".into(), json!(number));
+        details.insert("due_at".into(), json!(due_at));
+        details.insert("was_due_at".into(), json!(from));
+        let entry =
+            super::Entry { kind: EntryKind::TimerRescheduled, activity, branch, details: assign::details(details) };
+        self.push(Effect::Record(entry));
+        Ok(())
+    }
+
+    /// When an open timer is due, and whose it is.
+    fn timer(&self, bookmark: i64) -> Result<(Timestamp, Option<BranchId>, Option<String>), Refusal> {
+        if let Some(deadline) = self.instance.state.deadline.as_ref().filter(|known| known.bookmark == bookmark) {
+            return Ok((deadline.due_at, None, None));
+        }
+        let (at, on) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
+        let branch = &self.instance.state.branches[at];
+        match on {
+            WaitOn::Timer { due_at }
+            | WaitOn::Timeout { due_at }
+            | WaitOn::Retry { due_at }
+            | WaitOn::Due { due_at }
+            | WaitOn::Remind { due_at, .. }
+            | WaitOn::Escalate { due_at, .. } => Ok((*due_at, Some(branch.id), Some(branch.activity.clone()))),
+            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => Err(Refusal::NoTimer(bookmark)),
+        }
+    }
+
+    fn moved(&mut self, bookmark: i64, number: i64, to: Timestamp) {
+        if let Some(deadline) = self.instance.state.deadline.as_mut().filter(|known| known.bookmark == bookmark) {
+            (deadline.bookmark, deadline.due_at) = (number, to);
+        }
+        for branch in &mut self.instance.state.branches {
+            let Phase::Waiting(waits) = &mut branch.phase else { continue };
+            for wait in waits.iter_mut().filter(|wait| wait.bookmark == bookmark) {
+                wait.bookmark = number;
+                match &mut wait.on {
+                    WaitOn::Timer { due_at }
+                    | WaitOn::Timeout { due_at }
+                    | WaitOn::Retry { due_at }
+                    | WaitOn::Due { due_at }
+                    | WaitOn::Remind { due_at, .. }
+                    | WaitOn::Escalate { due_at, .. } => *due_at = to,
+                    WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => {}
+                }
+            }
+        }
+    }
+}
+
+fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
+    let moment = match due {
+        Due::At(moment) => moment,
+        Due::After(duration) => scope::later(now, duration).ok_or(Refusal::TooFar)?,
+    };
+    // One that has passed is now. Microseconds are what the database keeps.
+    Timestamp::from_microsecond(moment.max(now).as_microsecond()).map_err(|_| Refusal::TooFar)
+}
+
+/// What should have happened while the instance was suspended.
+enum Overdue {
+    /// A timer's moment passed.
+    Timer(i64),
+    /// The message at this place of the list came.
+    Message(usize),
+}
+
+/// Does what was missed, in the order of its moments. Whatever is done ends a wait and opens none but an incident's, after which
+/// nothing is done any more.
+pub(super) fn replay(turn: &mut Turn<'_>, mut missed: Vec<Missed>) -> Result<(), Refusal> {
+    while turn.instance.status == Status::Running
+        && let Some(overdue) = earliest(turn, &missed)?
+    {
+        match overdue {
+            Overdue::Timer(bookmark) => {
+                match admit::due(turn.definition, &turn.instance, bookmark, turn.context.now)? {
+                    Timer::Deadline => expire(turn, bookmark)?,
+                    Timer::Wait(stand, on) => fire(turn, stand, bookmark, on)?,
+                }
+            }
+            Overdue::Message(at) => {
+                let Missed { bookmark, message, .. } = missed.remove(at);
+                // Two waits may have wanted it; it is there once.
+                missed.retain(|other| other.message.kept != message.kept);
+                let (stand, _) = admit::listening(turn.definition, &turn.instance, bookmark)?;
+                deliver(turn, stand, bookmark, message)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What comes first of what is still missed; of the same moment the message.
+fn earliest(turn: &Turn<'_>, missed: &[Missed]) -> Result<Option<Overdue>, Refusal> {
+    let mut first: Option<(Timestamp, Overdue)> = None;
+    let mut consider = |at: Timestamp, overdue: Overdue| {
+        if first.as_ref().is_none_or(|(known, _)| at < *known) {
+            first = Some((at, overdue));
+        }
+    };
+    for (place, one) in missed.iter().enumerate() {
+        match admit::listening(turn.definition, &turn.instance, one.bookmark) {
+            Ok((stand, index)) if turn.fits(stand, index, &one.message) => consider(one.at, Overdue::Message(place)),
+            // The filter does not hold, or nobody waits for it any more: it stays kept.
+            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    let deadline = turn.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
+    let waits = turn.instance.state.branches.iter().flat_map(admit::waits).filter_map(|wait| match &wait.on {
+        WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
+            Some((*due_at, wait.bookmark))
+        }
+        // What a task's own timers do needs the task: the timekeeper finds them.
+        WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => None,
+        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
+    });
+    for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {
+        consider(due_at, Overdue::Timer(bookmark));
+    }
+    Ok(first.map(|(_, overdue)| overdue))
+}

@@ -1,0 +1,227 @@
+//! What people do with a task: each act is checked again here, under the lock of its row, and is refused with its own reason.
+
+use serde_json::{Map, Value, json};
+
+use crate::definition::{self, Definition, Work};
+
+use super::super::admit::{self, Stand};
+use super::super::turn::Turn;
+use super::super::{Effect, EntryKind, Instance, Refusal, Step, assign as values, step};
+use super::{Act, COMMENT_MAX, Closed, FORM_MAX, Person, Task, TaskOutcome, TaskRefusal};
+
+/// Who acts, and which revision of the task they have seen.
+pub(in crate::engine) struct Actor {
+    pub(in crate::engine) person: Person,
+    pub(in crate::engine) seen: Option<i64>,
+}
+
+/// A task that is acted upon, and where its branch stands.
+pub(super) struct Desk<'a> {
+    pub(super) stand: Stand<'a>,
+    pub(super) asked: &'a definition::Task,
+    pub(super) task: Task,
+    pub(super) user: String,
+}
+
+/// Decides what an act does to a task, and to its instance.
+pub(in crate::engine) fn act<'a>(
+    mut turn: Turn<'a>,
+    actor: Actor,
+    act: Act,
+    task: Option<Task>,
+) -> Result<Step, Refusal> {
+    let task = task.ok_or(Refusal::Missing)?;
+    let definition: &'a Definition = turn.definition;
+    let stand = admit::tasked(definition, &turn.instance, &task)?;
+    let Work::Task(asked) = &stand.activity.work else { return Err(Refusal::Missing) };
+    check(&turn, &task, &actor, &act)?;
+    let desk = Desk { stand, asked, task, user: actor.person.user };
+    match act {
+        Act::Complete { decision, form, comment } => {
+            bounded_comment(comment.as_deref())?;
+            let decision = decide(&desk.task, decision)?;
+            match decision {
+                Some(decision) if desk.task.vote => return turn.vote(desk, decision, comment),
+                Some(_) | None => {}
+            }
+            let form = accept(&desk, form)?;
+            turn.complete_task(desk, decision, form, comment)
+        }
+        Act::Claim { lease_for } | Act::Extend { lease_for } => {
+            turn.hold(desk, lease_for)?;
+            Ok(turn.done())
+        }
+        Act::Release => {
+            turn.release(desk);
+            Ok(turn.done())
+        }
+        Act::Reassign { to, comment } => {
+            bounded_comment(comment.as_deref())?;
+            turn.reassign(desk, to, comment)?;
+            Ok(turn.done())
+        }
+        Act::Delegate { to, comment } => {
+            bounded_comment(comment.as_deref())?;
+            turn.delegate(desk, to, comment)?;
+            Ok(turn.done())
+        }
+        Act::Draft { form } => {
+            let Desk { mut task, .. } = desk;
+            bounded_form(&form)?;
+            task.draft = (!form.is_null()).then_some(form);
+            turn.push(Effect::ChangeTask(Box::new(task)));
+            Ok(turn.done())
+        }
+    }
+}
+
+/// Whether this person may do this with the task, as it is now.
+fn check(turn: &Turn<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), Refusal> {
+    let Person { user, groups } = &actor.person;
+    let holder = task.holder(turn.context.now);
+    let theirs = task.assignee.as_ref() == Some(user);
+    let holds = theirs || holder.is_some_and(|claim| claim.by == *user);
+    let may = || match () {
+        () if task.excluded.contains(user) => Err(TaskRefusal::Excluded(user.clone())),
+        () if theirs => Ok(()),
+        () if !task.users.contains(user)
+            && task.delegated_by.as_ref() != Some(user)
+            && !task.groups.iter().any(|group| groups.contains(group)) =>
+        {
+            Err(TaskRefusal::NotCandidate(user.clone()))
+        }
+        () => match &task.assignee {
+            Some(other) => Err(TaskRefusal::Assigned(other.clone())),
+            None => Ok(()),
+        },
+    };
+    let free = || match holder {
+        Some(claim) if claim.by != *user => Err(TaskRefusal::Claimed { by: claim.by.clone(), until: claim.until }),
+        Some(_) | None => Ok(()),
+    };
+    match act {
+        Act::Complete { .. } => may().and_then(|()| free())?,
+        Act::Claim { .. } | Act::Delegate { .. } if task.vote => {
+            return Err(TaskRefusal::Vote("every candidate decides for themselves").into());
+        }
+        Act::Claim { .. } | Act::Delegate { .. } => may().and_then(|()| free())?,
+        Act::Extend { .. } => {
+            may()?;
+            if holder.is_none_or(|claim| claim.by != *user) {
+                return Err(free().err().unwrap_or_else(|| TaskRefusal::NotHeld(user.clone())).into());
+            }
+        }
+        Act::Release | Act::Draft { .. } if !holds => {
+            return Err(free().err().unwrap_or_else(|| TaskRefusal::NotHeld(user.clone())).into());
+        }
+        Act::Reassign { .. } if task.vote => {
+            return Err(TaskRefusal::Vote("every candidate decides for themselves").into());
+        }
+        Act::Release | Act::Draft { .. } | Act::Reassign { .. } => {}
+    }
+    match actor.seen {
+        Some(expected) if expected != task.revision => {
+            Err(TaskRefusal::Stale { expected, found: task.revision }.into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn decide(task: &Task, decision: Option<String>) -> Result<Option<String>, TaskRefusal> {
+    let names = || task.decisions.iter().map(|decision| decision.name.as_str()).collect::<Vec<_>>().join(", ");
+    match decision {
+        None if task.decisions.is_empty() => Ok(None),
+        None => Err(TaskRefusal::Decision(format!("the decision is missing; it is one of {}", names()))),
+        Some(_) if task.decisions.is_empty() => {
+            Err(TaskRefusal::Decision("this task is done without a decision".into()))
+        }
+        Some(name) if task.decisions.iter().any(|known| known.name == name) => Ok(Some(name)),
+        Some(name) => {
+            let name: String = name.chars().take(60).collect();
+            Err(TaskRefusal::Decision(format!("`{name}` is no decision of this task; it is one of {}", names())))
+        }
+    }
+}
+
+/// What was filled in, as it is kept: checked, defaults and nulls filled in.
+fn accept(desk: &Desk<'_>, form: Value) -> Result<Value, TaskRefusal> {
+    bounded_form(&form)?;
+    match (&desk.asked.form, form) {
+        (None, Value::Null) => Ok(Value::Null),
+        (None, _) => Err(TaskRefusal::Form(vec!["/: this task has no form".into()])),
+        (Some(schema), form) => {
+            let form = if form.is_null() { json!({}) } else { form };
+            if !form.is_object() {
+                return Err(TaskRefusal::Form(vec!["/: a form is a map".into()]));
+            }
+            schema.accept(&form).map(Value::Object).map_err(TaskRefusal::Form)
+        }
+    }
+}
+
+fn bounded_form(form: &Value) -> Result<(), TaskRefusal> {
+    let bytes = values::size(form);
+    if bytes <= FORM_MAX {
+        return Ok(());
+    }
+    Err(TaskRefusal::Form(vec![format!("/: the form has {bytes} bytes; {FORM_MAX} are allowed")]))
+}
+
+fn bounded_comment(comment: Option<&str>) -> Result<(), TaskRefusal> {
+    match comment.map(str::len) {
+        Some(bytes) if bytes > COMMENT_MAX => {
+            let problem = format!("the comment has {bytes} bytes; {COMMENT_MAX} are allowed");
+            Err(TaskRefusal::Form(vec![problem]))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn complete_task(
+        mut self,
+        desk: Desk<'a>,
+        decision: Option<String>,
+        form: Value,
+        comment: Option<String>,
+    ) -> Result<Step, Refusal> {
+        let Desk { stand, task, user, .. } = desk;
+        self.record(EntryKind::TaskCompleted, stand, told(&task, &user, decision.as_deref(), comment.as_deref()));
+        let result = json!({ "decision": decision, "actor": user, "form": form, "comment": comment });
+        let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots: Vec::new() };
+        self.close_task(stand, &task, closed)
+    }
+
+    /// Closes a task that is done, and goes on with its result.
+    pub(super) fn close_task(mut self, stand: Stand<'a>, task: &Task, closed: Closed) -> Result<Step, Refusal> {
+        let result = closed.result.clone();
+        self.take_wait(stand, task.bookmark);
+        self.awaken(stand);
+        if let Some(user) = &closed.by {
+            self.instance.state.actors.insert(stand.activity.id.clone(), Some(user.clone()));
+        }
+        let more =
+            Map::from_iter([("by".to_owned(), json!(closed.by)), ("decision".to_owned(), result["decision"].clone())]);
+        self.tell_of_task("task_completed", task, more);
+        self.push(Effect::CloseTask { id: task.id, closed });
+        let outcome = self.complete(stand, result, None);
+        step::settle(self, stand, outcome)
+    }
+}
+
+/// What the history keeps of a decision.
+pub(super) fn told(task: &Task, by: &str, decision: Option<&str>, comment: Option<&str>) -> Value {
+    let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(by))]);
+    details.extend(decision.map(|decision| ("decision".to_owned(), json!(decision))));
+    details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
+    Value::Object(details)
+}
+
+/// A task that was closed says so, whatever has become of its instance since.
+pub(in crate::engine) fn still_open(instance: &Instance, task: &Task) -> Result<(), Refusal> {
+    let Some(closed) = &task.closed else { return admit::alive(instance) };
+    let by = closed.by.as_ref().map(|by| format!(" by `{by}`")).unwrap_or_default();
+    let decision = closed.result["decision"].as_str().map(|decision| format!(" with `{decision}`")).unwrap_or_default();
+    let outcome = closed.outcome.name().replace('_', " ");
+    Err(TaskRefusal::Closed(format!("{outcome}{by}{decision}")).into())
+}

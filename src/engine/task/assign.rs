@@ -1,0 +1,131 @@
+//! Who may do a task, and which one of a list it is given to.
+
+use serde_json::Value;
+
+use crate::contract::NAME_MAX;
+use crate::definition::expression::Data;
+use crate::definition::{self, Assign, AssignBy};
+
+use super::super::scope::Sight;
+use super::super::{Failure, Instance};
+use super::{Assignment, PEOPLE_MAX};
+
+/// Who a task names, once its expressions are evaluated.
+pub(super) struct People {
+    /// Candidates, without those who are excluded.
+    pub(super) users: Vec<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) excluded: Vec<String>,
+    /// The list a strategy chooses from, without those who are excluded.
+    pub(super) choice: Vec<String>,
+}
+
+impl People {
+    pub(super) fn of(sight: &Sight<'_>, task: &definition::Task) -> Result<People, Failure> {
+        let excluded = names(sight, task.exclude.as_ref(), "exclude")?;
+        let allowed = |mut users: Vec<String>| {
+            users.retain(|user| !excluded.contains(user));
+            users
+        };
+        let mut users = allowed(names(sight, task.candidates.users.as_ref(), "users")?);
+        let groups = names(sight, task.candidates.groups.as_ref(), "groups")?;
+        let choice = match &task.assign {
+            Assign::Nobody => Vec::new(),
+            Assign::To(template) => allowed(flatten(sight.template(template)?, "assignee")?),
+            Assign::By { users: Some(list), .. } => allowed(names(sight, Some(list), "users")?),
+            Assign::By { users: None, .. } => users.clone(),
+        };
+        // Whoever can be given the task can do it.
+        let more: Vec<String> = choice.iter().filter(|user| !users.contains(user)).cloned().collect();
+        users.extend(more);
+        if users.is_empty() && groups.is_empty() {
+            let message = "nobody is left who could do this task".to_owned();
+            return Err(Failure::new("task.candidates", message));
+        }
+        Ok(People { users, groups, excluded, choice })
+    }
+}
+
+/// A list of names: nulls are left out, lists in it taken apart, each name is there once.
+pub(super) fn names(sight: &Sight<'_>, data: Option<&Data>, what: &str) -> Result<Vec<String>, Failure> {
+    data.map_or(Ok(Vec::new()), |data| flatten(sight.value(data)?, what))
+}
+
+fn flatten(value: Value, what: &str) -> Result<Vec<String>, Failure> {
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    let mut open = vec![value];
+    let wrong = |message: String| Err(Failure::new("expression", message));
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Null => {}
+            Value::String(name) if name.is_empty() || name.len() > NAME_MAX => {
+                return wrong(format!("a name under `{what}` must have from 1 to {NAME_MAX} bytes"));
+            }
+            Value::String(name) => {
+                if seen.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
+            Value::Array(items) => open.extend(items.into_iter().rev()),
+            Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                return wrong(format!("`{what}` gives something that is no name"));
+            }
+        }
+        if names.len() > PEOPLE_MAX {
+            return Err(Failure::new("limit.people", format!("`{what}` names more than {PEOPLE_MAX}")));
+        }
+    }
+    Ok(names)
+}
+
+/// What the strategy of a task has to know, if it has to know anything.
+pub(in crate::engine) fn assignment(
+    sight: &Sight<'_>,
+    activity: &str,
+    task: &definition::Task,
+) -> Result<Option<Assignment>, Failure> {
+    let Some(strategy) = comparing(&task.assign) else { return Ok(None) };
+    let users = People::of(sight, task)?.choice;
+    Ok((!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users }))
+}
+
+/// The strategy, if it compares how high the users of its list stand.
+pub(super) fn comparing(assign: &Assign) -> Option<AssignBy> {
+    match assign {
+        Assign::By { strategy: strategy @ (AssignBy::RoundRobin | AssignBy::LeastLoaded), .. } => Some(*strategy),
+        Assign::By { strategy: AssignBy::Random | AssignBy::Previous, .. } | Assign::To(_) | Assign::Nobody => None,
+    }
+}
+
+/// The one the task is given to. `standing` says of each user of the list how high they stand: by turns or by load.
+pub(super) fn choose(
+    assign: &Assign,
+    choice: &[String],
+    standing: &[(String, i64)],
+    (instance, activity, chance): (&Instance, &str, f64),
+) -> Option<String> {
+    match assign {
+        Assign::Nobody => None,
+        Assign::To(_) => choice.first().cloned(),
+        Assign::By { strategy: AssignBy::RoundRobin | AssignBy::LeastLoaded, .. } => {
+            let stands =
+                |user: &String| standing.iter().find(|(known, _)| known == user).map_or(0, |(_, stands)| *stands);
+            // The first of several that stand equally low, so that the order of the list decides.
+            choice.iter().min_by_key(|user| stands(user)).cloned()
+        }
+        Assign::By { strategy: AssignBy::Random, .. } => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "from 0 to the length of a list"
+            )]
+            let at = (chance.clamp(0.0, 1.0) * choice.len() as f64) as usize;
+            choice.get(at.min(choice.len().saturating_sub(1))).cloned()
+        }
+        Assign::By { strategy: AssignBy::Previous, .. } => {
+            let before = instance.state.actors.get(activity)?.as_ref()?;
+            choice.iter().find(|user| *user == before).cloned()
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Who has a task: claims and their leases, giving back, giving on.
+
+use serde_json::{Map, Value, json};
+
+use crate::contract::NAME_MAX;
+
+use super::super::admit::Stand;
+use super::super::turn::Turn;
+use super::super::{Effect, EntryKind, Refusal, assign as values, scope};
+use super::act::Desk;
+use super::{Claim, Task, TaskRefusal};
+
+impl<'a> Turn<'a> {
+    pub(super) fn hold(&mut self, desk: Desk<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
+        let Desk { stand, mut task, user, .. } = desk;
+        let now = self.context.now;
+        let until = scope::later(now, lease_for)
+            .ok_or_else(|| TaskRefusal::Form(vec!["the lease ends after the year 9999".into()]))?;
+        let renewed = task.holder(now).is_some();
+        // Of a claim that ran out somebody else may learn that it was there.
+        let lapsed = task.claim.take().filter(|before| before.until <= now && before.by != user);
+        if !renewed {
+            let mut details = Map::from_iter([
+                ("task".to_owned(), json!(task.id)),
+                ("by".to_owned(), json!(user)),
+                ("until".to_owned(), json!(until)),
+            ]);
+            details.extend(lapsed.map(|before| ("lapsed".to_owned(), json!(before.by))));
+            self.record(EntryKind::TaskClaimed, stand, Value::Object(details));
+        }
+        task.claim = Some(Claim { by: user, until });
+        self.push(Effect::ChangeTask(Box::new(task)));
+        Ok(())
+    }
+
+    /// Gives a task back: a claim to all candidates, an assignment too, a delegated one to whoever delegated it.
+    pub(super) fn release(&mut self, desk: Desk<'a>) {
+        let Desk { stand, mut task, user, .. } = desk;
+        if task.claim.as_ref().is_some_and(|claim| claim.by == user) {
+            task.claim = None;
+        }
+        let was_assigned = task.assignee.as_ref() == Some(&user);
+        if was_assigned {
+            task.assignee = task.delegated_by.take();
+        }
+        self.record(EntryKind::TaskReleased, stand, json!({ "task": task.id, "by": user, "assignee": task.assignee }));
+        if was_assigned {
+            self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
+            self.push(Effect::OfferTask(Box::new(task)));
+        } else {
+            self.push(Effect::ChangeTask(Box::new(task)));
+        }
+    }
+
+    pub(super) fn reassign(
+        &mut self,
+        desk: Desk<'a>,
+        to: Option<String>,
+        comment: Option<String>,
+    ) -> Result<(), Refusal> {
+        let Desk { stand, mut task, user, .. } = desk;
+        if let Some(to) = &to {
+            may_receive(&task, to)?;
+        }
+        let from = std::mem::replace(&mut task.assignee, to);
+        (task.claim, task.delegated_by) = (None, None);
+        self.hand_over(stand, EntryKind::TaskReassigned, task, (&user, from, comment));
+        Ok(())
+    }
+
+    pub(super) fn delegate(&mut self, desk: Desk<'a>, to: String, comment: Option<String>) -> Result<(), Refusal> {
+        let Desk { stand, mut task, user, .. } = desk;
+        may_receive(&task, &to)?;
+        if to == user {
+            return Err(TaskRefusal::Decision(format!("`{user}` cannot delegate to themselves")).into());
+        }
+        let from = task.assignee.replace(to);
+        task.claim = None;
+        task.delegated_by = Some(user.clone());
+        self.hand_over(stand, EntryKind::TaskDelegated, task, (&user, from, comment));
+        Ok(())
+    }
+
+    fn hand_over(
+        &mut self,
+        stand: Stand<'a>,
+        kind: EntryKind,
+        task: Task,
+        (by, from, comment): (&str, Option<String>, Option<String>),
+    ) {
+        let mut details = Map::from_iter([
+            ("task".to_owned(), json!(task.id)),
+            ("by".to_owned(), json!(by)),
+            ("to".to_owned(), json!(task.assignee)),
+        ]);
+        details.extend(from.map(|from| ("from".to_owned(), json!(from))));
+        details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
+        self.record(kind, stand, Value::Object(details));
+        self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
+        self.push(Effect::OfferTask(Box::new(task)));
+    }
+}
+
+/// Whoever is given a task can do it from then on, unless they are excluded.
+fn may_receive(task: &Task, to: &str) -> Result<(), Refusal> {
+    if to.is_empty() || to.len() > NAME_MAX {
+        return Err(TaskRefusal::NotCandidate(to.chars().take(60).collect()).into());
+    }
+    if task.excluded.iter().any(|excluded| excluded == to) {
+        return Err(TaskRefusal::Excluded(to.to_owned()).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Votes: each user decides once, and after each vote the rules are asked whether the matter is decided.
+
+use serde_json::{Map, Value, json};
+
+use super::super::admit::Stand;
+use super::super::turn::Turn;
+use super::super::{Effect, EntryKind, Failure, Refusal, Step, step};
+use super::act::{Desk, told};
+use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
+
+impl<'a> Turn<'a> {
+    /// Casts a vote, and closes the task if that decides it.
+    pub(super) fn vote(mut self, desk: Desk<'a>, decision: String, comment: Option<String>) -> Result<Step, Refusal> {
+        let Desk { stand, asked, mut task, user } = desk;
+        if task.ballots.iter().any(|ballot| ballot.user == user) {
+            return Err(TaskRefusal::Voted(user).into());
+        }
+        self.record(EntryKind::TaskVoted, stand, told(&task, &user, Some(&decision), comment.as_deref()));
+        task.ballots.push(Ballot { user: user.clone(), decision, comment, at: self.context.now });
+        let votes = counted(&task);
+        let everybody = task.users.iter().all(|user| task.ballots.iter().any(|ballot| ballot.user == *user));
+        let mut decided = None;
+        for rule in &asked.vote {
+            let held = self.sight(stand).votes(&votes, &json!(task.users)).holds(&rule.when);
+            match held {
+                Ok(false) => {}
+                Ok(true) => {
+                    decided = Some(rule.decide.clone());
+                    break;
+                }
+                // The vote counts; what the rules make of it is an error of the activity.
+                Err(failure) => return self.end_vote(stand, task, failure),
+            }
+        }
+        match decided {
+            Some(decision) => self.carry(stand, task, (user, decision), votes),
+            None if everybody => {
+                let message = "everybody has voted, and no rule of the vote holds";
+                let failure = Failure { data: json!({ "votes": votes }), ..Failure::new("task.undecided", message) };
+                self.end_vote(stand, task, failure)
+            }
+            None => {
+                // Whoever has voted has nothing more to do about it.
+                self.push(Effect::OfferTask(Box::new(task)));
+                Ok(self.done())
+            }
+        }
+    }
+
+    fn carry(
+        mut self,
+        stand: Stand<'a>,
+        task: Task,
+        (user, decision): (String, String),
+        votes: Value,
+    ) -> Result<Step, Refusal> {
+        let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(user))]);
+        details.insert("decision".to_owned(), json!(decision));
+        details.insert("votes".to_owned(), votes.clone());
+        self.record(EntryKind::TaskCompleted, stand, Value::Object(details));
+        let result = json!({
+            "decision": decision, "actor": user, "form": null, "comment": null, "votes": votes, "ballots": task.ballots,
+        });
+        let ballots = task.ballots.clone();
+        let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots };
+        self.close_task(stand, &task, closed)
+    }
+
+    fn end_vote(mut self, stand: Stand<'a>, task: Task, failure: Failure) -> Result<Step, Refusal> {
+        self.take_wait(stand, task.bookmark);
+        self.awaken(stand);
+        let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
+        self.tell_of_end(task.id, closed.outcome);
+        self.push(Effect::CloseTask { id: task.id, closed });
+        step::settle(self, stand, Err(failure.into()))
+    }
+}
+
+/// How many votes there are for each decision.
+pub fn counted(task: &Task) -> Value {
+    let count = |name: &str| task.ballots.iter().filter(|ballot| ballot.decision == name).count();
+    let counts = task.decisions.iter().map(|decision| (decision.name.clone(), json!(count(&decision.name))));
+    Value::Object(counts.collect())
+}

@@ -1,0 +1,86 @@
+//! Open timers and incidents: listed, and timers put off.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Door;
+use super::problem::Problem;
+use super::request::{self, Body, Path};
+use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
+use crate::contract::{Reschedule, Target};
+use crate::resilience::duration;
+use crate::step::{self, Steered};
+use crate::store::waits::{self, Cursor};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TimersQuery {
+    instance: Option<Uuid>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn timers(
+    State(door): State<Door>,
+    query: Result<Query<TimersQuery>, QueryRejection>,
+) -> Result<Json<Page<TimerView>>, Problem> {
+    let Query(query) = query?;
+    let limit = request::page(query.limit)?;
+    let after = cursor(query.cursor.as_deref())?;
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(waits::timers(&mut conn, query.instance, after, limit).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IncidentsQuery {
+    definition: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn incidents(
+    State(door): State<Door>,
+    query: Result<Query<IncidentsQuery>, QueryRejection>,
+) -> Result<Json<Page<IncidentView>>, Problem> {
+    let Query(query) = query?;
+    let limit = request::page(query.limit)?;
+    let before = cursor(query.cursor.as_deref())?;
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(waits::incidents(&mut conn, query.definition.as_deref(), before, limit).await?))
+}
+
+fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    text.map(str::parse).transpose().map_err(Problem::invalid)
+}
+
+pub(super) async fn reschedule(
+    State(door): State<Door>,
+    Path((instance, bookmark)): Path<(Uuid, i64)>,
+    headers: HeaderMap,
+    Body(bytes): Body,
+) -> Result<Json<Value>, Problem> {
+    let request: RescheduleRequest = request::body(&bytes)?;
+    if request.due_at.is_some() == request.after.is_some() {
+        return Err(Problem::invalid("say when: `due_at`, a moment, or `after`, a duration as in 2h; one of them"));
+    }
+    request.after.as_deref().map(duration::parse).transpose().map_err(Problem::invalid)?;
+    // The path is part of what an idempotency key stands for.
+    let identity = [b"reschedule".as_slice(), instance.as_bytes(), &bookmark.to_be_bytes(), &bytes].concat();
+    let origin = request::origin(&door, &headers, &identity)?;
+    let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
+    let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
+    match step::reschedule(&door.app, &command, &origin).await? {
+        Steered::To(position) => {
+            let timer = step::newest_timer(&position.instance);
+            let (bookmark, due_at) = timer.unzip();
+            Ok(Json(json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })))
+        }
+        Steered::Known(answer) => Ok(Json(json!({ "instance": instance, "outcome": answer.outcome }))),
+    }
+}

@@ -1,0 +1,46 @@
+//! Commands about tasks: carried out like any other, and driven on from where they leave the instance.
+
+use std::time::Duration;
+
+use super::stride::{self, Held};
+use super::worker::repeated;
+use crate::app::App;
+use crate::contract::Command;
+use crate::engine::{Act, Person, TaskId};
+use crate::step::{self, Error, Origin, Tasked};
+
+/// Decides a command about a task and drives what it leaves ready.
+pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, again: bool) -> Result<Held, Error> {
+    let (task, person, seen, act) = match command {
+        Command::TaskComplete(task) => {
+            let (decision, form, comment) = (task.decision.clone(), task.form.clone(), task.comment.clone());
+            let act = Act::Complete { decision, form, comment };
+            (task.task, person(&task.user, &task.groups), task.revision, act)
+        }
+        Command::TaskClaim(task) => {
+            let lease_for = task.lease.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            let act = Act::Claim { lease_for: app.config.tasks.lease(lease_for) };
+            (task.task, person(&task.user, &task.groups), None, act)
+        }
+        Command::TaskRelease(task) => (task.task, person(&task.user, &[]), None, Act::Release),
+        Command::Start(_)
+        | Command::Message(_)
+        | Command::Cancel(_)
+        | Command::Retry(_)
+        | Command::Continue(_)
+        | Command::Fire(_)
+        | Command::Suspend(_)
+        | Command::Resume(_)
+        | Command::Reschedule(_)
+        | Command::Deliver(_) => return Err(Error::Refused("the command is about no task".into())),
+    };
+    match step::task(app, TaskId(task), (person, seen), act, origin).await? {
+        Tasked::To(position, _) => stride::drive(app, *position).await,
+        Tasked::Known(answer) => repeated(app, origin, answer, again).await,
+        Tasked::None => Ok(Held::Done),
+    }
+}
+
+fn person(user: &str, groups: &[String]) -> Person {
+    Person { user: user.to_owned(), groups: groups.to_vec() }
+}

@@ -1,0 +1,214 @@
+//! Tasks of people: written with the commit of their instance, locked for whoever acts upon them.
+
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::schema::functions::clock_timestamp;
+use super::schema::leveret::{task_candidates, tasks};
+use super::{Connection, Error, refuse_nul};
+use crate::engine::{Closed, Instance, InstanceId, Task, TaskId};
+
+mod choose;
+mod inbox;
+mod page;
+mod row;
+mod show;
+
+pub use super::locks::lock_assignment;
+pub use choose::{claim_next, standing};
+pub use inbox::{After, COUNT_MAX, Filter, Order, count, explain, list, place};
+use row::{Row, json};
+pub use show::{page, view};
+
+/// One thing a commit does to tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskWrite {
+    /// A task is opened.
+    Open(Box<Task>),
+    /// A task changes; it must be open and have the revision it was loaded with.
+    Change(Box<Task>),
+    /// The same, and with it who sees it, or in which order.
+    Offer(Box<Task>),
+    /// A task is closed; it must be open.
+    Close(TaskId, Closed),
+    /// A user goes to the end of the turns of an activity.
+    Turn {
+        /// The activity.
+        activity: String,
+        /// The user.
+        user: String,
+    },
+}
+
+impl TaskWrite {
+    /// Says whether it holds what PostgreSQL cannot keep.
+    pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
+        let refuse = |value: &Value| {
+            refuse_nul(value).map_err(|problem| Error::Bug(format!("a task cannot be kept: {problem}")))
+        };
+        match self {
+            TaskWrite::Open(task) | TaskWrite::Change(task) | TaskWrite::Offer(task) => {
+                let texts = [&task.users, &task.groups, &task.excluded].into_iter().flatten();
+                let texts = texts.chain([&task.title]).chain(&task.description).chain(&task.assignee);
+                texts.map(|text| Value::String(text.clone())).try_for_each(|text| refuse(&text))?;
+                [Some(&task.data), task.draft.as_ref(), task.form.as_ref()].into_iter().flatten().try_for_each(refuse)
+            }
+            TaskWrite::Close(_, closed) => refuse(&closed.result),
+            TaskWrite::Turn { user, .. } => refuse(&Value::String(user.clone())),
+        }
+    }
+}
+
+/// Writes what a commit does to tasks, after its instance's row; false if one of them was not as it had been loaded.
+pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[TaskWrite]) -> Result<bool, Error> {
+    for one in writes {
+        let whole = match one {
+            TaskWrite::Open(task) => open(conn, instance, task).await?,
+            TaskWrite::Change(task) => change(conn, task).await?,
+            TaskWrite::Offer(task) => change(conn, task).await? && offer_again(conn, instance, task).await?,
+            TaskWrite::Close(id, closed) => close(conn, *id, closed).await?,
+            TaskWrite::Turn { activity, user } => choose::take_turn(conn, &instance.definition, activity, user).await?,
+        };
+        if !whole {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn open(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
+    let row = Row::of(instance, task)?;
+    diesel::insert_into(tasks::table).values(row).execute(conn).await?;
+    offer(conn, instance, task).await
+}
+
+async fn change(conn: &mut Connection, task: &Task) -> Result<bool, Error> {
+    let claim = task.claim.as_ref();
+    let changed = diesel::update(tasks::table.find(task.id.0))
+        .filter(tasks::open.and(tasks::revision.eq(task.revision)))
+        .set((
+            tasks::revision.eq(task.revision + 1),
+            tasks::priority.eq(task.priority),
+            tasks::users.eq(&task.users),
+            tasks::groups.eq(&task.groups),
+            tasks::assignee.eq(&task.assignee),
+            tasks::delegated_by.eq(&task.delegated_by),
+            tasks::claimed_by.eq(claim.map(|claim| claim.by.as_str())),
+            tasks::lease_until.eq(claim.map(|claim| Moment(claim.until))),
+            tasks::draft.eq(&task.draft),
+            tasks::ballots.eq(json(&task.ballots)?),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+async fn close(conn: &mut Connection, id: TaskId, closed: &Closed) -> Result<bool, Error> {
+    diesel::delete(task_candidates::table.filter(task_candidates::task_id.eq(id.0))).execute(conn).await?;
+    let result = (!closed.result.is_null()).then_some(&closed.result);
+    let ballots = if closed.ballots.is_empty() { None } else { Some(json(&closed.ballots)?) };
+    let open = tasks::table.find(id.0).filter(tasks::open);
+    let closing = (
+        tasks::open.eq(false),
+        tasks::revision.eq(tasks::revision + 1),
+        tasks::closed_at.eq(clock_timestamp().nullable()),
+        tasks::outcome.eq(closed.outcome.name()),
+        tasks::completed_by.eq(&closed.by),
+        tasks::result.eq(result),
+    );
+    let changed = match ballots {
+        Some(ballots) => diesel::update(open).set((closing, tasks::ballots.eq(ballots))).execute(conn).await?,
+        None => diesel::update(open).set(closing).execute(conn).await?,
+    };
+    Ok(changed == 1)
+}
+
+async fn offer_again(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
+    diesel::delete(task_candidates::table.filter(task_candidates::task_id.eq(task.id.0))).execute(conn).await?;
+    offer(conn, instance, task).await
+}
+
+async fn offer(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
+    let candidates = offered_to(task);
+    let count = candidates.len();
+    let offer = Offer {
+        task: task.id.0,
+        candidates,
+        definition: &instance.definition,
+        priority: task.priority,
+        opened_at: Moment(task.opened_at),
+        due_at: task.due_at.map(Moment),
+    };
+    Ok(offer.execute(conn).await? == count)
+}
+
+/// In whose inboxes a task is: the assignee's alone, or everybody's who may still do something about it.
+fn offered_to(task: &Task) -> Vec<String> {
+    if let Some(assignee) = &task.assignee {
+        return vec![inbox::user(assignee)];
+    }
+    let has_voted = |user: &&String| task.vote && task.ballots.iter().any(|ballot| ballot.user == **user);
+    let users = task.users.iter().filter(|user| !has_voted(user)).map(|user| inbox::user(user));
+    users.chain(task.groups.iter().map(|group| inbox::group(group))).collect()
+}
+
+struct Offer<'a> {
+    task: Uuid,
+    candidates: Vec<String>,
+    definition: &'a str,
+    priority: i16,
+    opened_at: Moment,
+    due_at: Option<Moment>,
+}
+
+impl QueryId for Offer<'_> {
+    type QueryId = Offer<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Offer<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO leveret.task_candidates (task_id, definition, priority, opened_at, due_at, candidate) SELECT ",
+        );
+        out.push_bind_param::<SqlUuid, _>(&self.task)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(&self.definition)?;
+        out.push_sql(", ");
+        out.push_bind_param::<SmallInt, _>(&self.priority)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Timestamptz, _>(&self.opened_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.due_at)?;
+        out.push_sql(", unnest(");
+        out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// The instance a task belongs to, and the bookmark it waits under.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_instance(conn: &mut Connection, id: TaskId) -> Result<Option<(InstanceId, i64)>, Error> {
+    let row = tasks::table.find(id.0).select((tasks::instance_id, tasks::bookmark));
+    let found: Option<(Uuid, i64)> = row.first(conn).await.optional()?;
+    Ok(found.map(|(instance, bookmark)| (InstanceId(instance), bookmark)))
+}
+
+/// Reads a task and keeps everybody else from writing it until the transaction ends. Its instance must be locked already.
+///
+/// # Errors
+/// Those of the database; `Busy` when the lock timeout passes.
+pub async fn lock(conn: &mut Connection, id: TaskId) -> Result<Option<Task>, Error> {
+    let row: Option<Row> =
+        tasks::table.find(id.0).for_no_key_update().select(Row::as_select()).first(conn).await.optional()?;
+    row.map(Row::task).transpose()
+}

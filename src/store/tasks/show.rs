@@ -1,0 +1,72 @@
+//! Tasks in the form of the API.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+
+use super::super::moment::Moment;
+use super::super::schema::functions::clock_timestamp;
+use super::super::schema::leveret::tasks;
+use super::super::{Connection, Error};
+use super::Row;
+use super::inbox::{self, Filter};
+use crate::contract::api::{Page, TaskSummary, TaskView};
+use crate::engine::{TaskId, counted};
+
+/// A page of tasks.
+///
+/// # Errors
+/// Those of the database.
+pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSummary>, Error> {
+    let items = inbox::list(conn, filter).await?;
+    let full = i64::try_from(items.len()).is_ok_and(|count| count == filter.limit);
+    let next = items.last().filter(|_| full).map(|last| inbox::place(filter, last).to_string());
+    Ok(Page { items, next })
+}
+
+/// One task, whole.
+///
+/// # Errors
+/// Those of the database.
+pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>, Error> {
+    let found: Option<(Row, Moment)> =
+        tasks::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let Some((row, now)) = found else { return Ok(None) };
+    let task = row.clone().task()?;
+    let holder = task.holder(now.0).filter(|_| task.closed.is_none()).cloned();
+    let (claimed_by, lease_until) = holder.map(|claim| (claim.by, claim.until)).unzip();
+    Ok(Some(TaskView {
+        votes: task.vote.then(|| counted(&task)),
+        ballots: row.vote.then_some(row.ballots),
+        summary: TaskSummary {
+            id: row.id,
+            instance: row.instance_id,
+            key: row.instance_key,
+            definition: row.definition,
+            activity: row.activity,
+            revision: row.revision,
+            title: row.title,
+            priority: row.priority,
+            state: inbox::state(row.outcome),
+            assignee: row.assignee,
+            claimed_by,
+            lease_until,
+            vote: row.vote,
+            due_at: row.due_at.map(Timestamp::from),
+            opened_at: row.opened_at.0,
+            closed_at: row.closed_at.map(Timestamp::from),
+            completed_by: row.completed_by,
+        },
+        description: row.description,
+        data: row.data,
+        labels: row.labels,
+        users: row.users,
+        groups: row.groups,
+        excluded: row.excluded,
+        delegated_by: row.delegated_by,
+        decisions: row.decisions,
+        form: row.form,
+        draft: row.draft,
+        result: row.result,
+    }))
+}

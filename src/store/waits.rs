@@ -1,0 +1,235 @@
+//! Open timers and incidents as people are shown them, page by page.
+
+use std::fmt;
+use std::str::FromStr;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::{Connection, Error};
+use crate::contract::api::{IncidentView, Page, TimerView};
+use crate::engine::{Instance, Phase, State, WaitOn};
+
+/// The place of a row in a list: where the next page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    at: Timestamp,
+    instance: Uuid,
+    number: i64,
+}
+
+impl Cursor {
+    /// Before every row of a list that begins with the earliest.
+    const EARLIEST: Self = Self { at: Timestamp::UNIX_EPOCH, instance: Uuid::nil(), number: 0 };
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}.{}", self.at.as_microsecond(), self.instance, self.number)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let mut parts = text.splitn(3, '.');
+            let at = Timestamp::from_microsecond(parts.next()?.parse().ok()?).ok()?;
+            Some(Self { at, instance: parts.next()?.parse().ok()?, number: parts.next()?.parse().ok()? })
+        };
+        read().ok_or("that is no cursor: use what `next` of the page before says")
+    }
+}
+
+#[derive(QueryableByName)]
+struct Timer {
+    #[diesel(sql_type = SqlUuid)]
+    instance_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    activity: Option<String>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    branch: Option<i32>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    due_at: Option<Moment>,
+    #[diesel(sql_type = Timestamptz)]
+    next_check_at: Moment,
+    #[diesel(sql_type = Timestamptz)]
+    opened_at: Moment,
+    #[diesel(sql_type = Text)]
+    definition: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    key: Option<String>,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Jsonb)]
+    branches: Value,
+}
+
+/// Open timers in the order in which the timekeeper looks at them: by due time, near ones five seconds after it. Of all
+/// instances, or of one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn timers(
+    conn: &mut Connection,
+    instance: Option<Uuid>,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Page<TimerView>, Error> {
+    let after = after.unwrap_or(Cursor::EARLIEST);
+    let one = if instance.is_some() { "AND b.instance_id = $5" } else { "AND $5::uuid IS NULL" };
+    let rows: Vec<Timer> = diesel::sql_query(format!(
+        "SELECT b.instance_id, b.number, b.activity, b.branch, b.due_at, b.next_check_at, b.opened_at, \
+                i.definition, i.key, i.status, i.branches \
+           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
+          WHERE b.consumed_at IS NULL AND b.next_check_at IS NOT NULL \
+            AND (b.next_check_at, b.instance_id, b.number) > ($1, $2, $3) {one} \
+          ORDER BY b.next_check_at, b.instance_id, b.number LIMIT $4"
+    ))
+    .bind::<Timestamptz, _>(Moment(after.at))
+    .bind::<SqlUuid, _>(after.instance)
+    .bind::<BigInt, _>(after.number)
+    .bind::<BigInt, _>(limit)
+    .bind::<Nullable<SqlUuid>, _>(instance)
+    .get_results(conn)
+    .await?;
+    let cursor = |row: &Timer| Cursor { at: row.next_check_at.0, instance: row.instance_id, number: row.number };
+    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|last| cursor(last).to_string());
+    Ok(Page { items: rows.into_iter().map(timer).collect(), next })
+}
+
+fn timer(row: Timer) -> TimerView {
+    // What only newer binaries can read is shown as far as that goes.
+    let state: State = serde_json::from_value(row.branches).unwrap_or_default();
+    TimerView {
+        instance: row.instance_id,
+        bookmark: row.number,
+        what: what(&state, row.branch, row.number).to_owned(),
+        definition: row.definition,
+        key: row.key,
+        status: row.status,
+        activity: row.activity,
+        opened_at: row.opened_at.0,
+        due_at: row.due_at.map_or(row.next_check_at.0, |due_at| due_at.0),
+    }
+}
+
+/// What a timer is for, in a word.
+fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
+    if branch.is_none() {
+        return "deadline";
+    }
+    let waits = state.branches.iter().flat_map(|branch| match &branch.phase {
+        Phase::Ready => &[],
+        Phase::Waiting(waits) => waits.as_slice(),
+    });
+    match waits.into_iter().find(|wait| wait.bookmark == number).map(|wait| &wait.on) {
+        Some(WaitOn::Timer { .. }) => "wait",
+        Some(WaitOn::Timeout { .. }) => "timeout",
+        Some(WaitOn::Retry { .. }) => "retry",
+        Some(WaitOn::Due { .. }) => "due",
+        Some(WaitOn::Remind { .. }) => "reminder",
+        Some(WaitOn::Escalate { .. }) => "escalation",
+        Some(WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task) | None => "timer",
+    }
+}
+
+#[derive(QueryableByName)]
+struct Incident {
+    #[diesel(sql_type = SqlUuid)]
+    instance_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    activity: Option<String>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    branch: Option<i32>,
+    #[diesel(sql_type = Timestamptz)]
+    opened_at: Moment,
+    #[diesel(sql_type = Jsonb)]
+    details: Value,
+    #[diesel(sql_type = Text)]
+    definition: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    key: Option<String>,
+}
+
+/// Open incidents, by failure and by hand, newest first; of all definitions, or of one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn incidents(
+    conn: &mut Connection,
+    definition: Option<&str>,
+    before: Option<Cursor>,
+    limit: i64,
+) -> Result<Page<IncidentView>, Error> {
+    let before = before.map(|before| (before.instance, before.number, Moment(before.at)));
+    let (instance, number, at) = before.map_or((None, None, None), |(a, b, c)| (Some(a), Some(b), Some(c)));
+    let rows: Vec<Incident> = diesel::sql_query(
+        "SELECT b.instance_id, b.number, b.activity, b.branch, b.opened_at, b.details, i.definition, i.key \
+           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
+          WHERE b.consumed_at IS NULL AND b.kind = 'intervention' \
+            AND ($1::timestamptz IS NULL OR (b.opened_at, b.instance_id, b.number) < ($1, $2, $3)) \
+            AND ($5::text IS NULL OR i.definition = $5) \
+          ORDER BY b.opened_at DESC, b.instance_id DESC, b.number DESC LIMIT $4",
+    )
+    .bind::<Nullable<Timestamptz>, _>(at)
+    .bind::<Nullable<SqlUuid>, _>(instance)
+    .bind::<Nullable<BigInt>, _>(number)
+    .bind::<BigInt, _>(limit)
+    .bind::<Nullable<Text>, _>(definition)
+    .get_results(conn)
+    .await?;
+    let cursor = |row: &Incident| Cursor { at: row.opened_at.0, instance: row.instance_id, number: row.number };
+    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|last| cursor(last).to_string());
+    Ok(Page { items: rows.into_iter().map(incident).collect(), next })
+}
+
+fn incident(row: Incident) -> IncidentView {
+    let by_hand = row.branch.is_none();
+    let text = |name: &str| row.details.get(name).and_then(Value::as_str).map(str::to_owned);
+    IncidentView {
+        instance: row.instance_id,
+        bookmark: row.number,
+        kind: if by_hand { "suspended" } else { "failed" }.to_owned(),
+        definition: row.definition,
+        key: row.key,
+        activity: row.activity,
+        opened_at: row.opened_at.0,
+        by: text("by"),
+        note: text("reason"),
+        failure: (!by_hand).then(|| row.details.clone()),
+    }
+}
+
+fn is_full(rows: usize, limit: i64) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows >= limit)
+}
+
+/// Who asked for a suspension by hand, and why: what its bookmark says.
+pub(super) fn note(instance: &Instance, number: i64, details: &Value) -> Option<String> {
+    let by_hand = instance.state.suspension == Some(number);
+    details.get("reason").filter(|_| by_hand).and_then(Value::as_str).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_is_one() {
+        let cursor = Cursor { at: Timestamp::from_microsecond(17).unwrap(), instance: Uuid::from_u128(9), number: 3 };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for wrong in ["", "1", "1.2.3", "a.00000000-0000-0000-0000-000000000009.3", "9223372036854775807.x.1"] {
+            assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
+        }
+    }
+}

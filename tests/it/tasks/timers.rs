@@ -1,0 +1,57 @@
+//! Reminders, due dates and escalations, by the clock.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Office, SOON};
+use crate::support::{Queues, eventually};
+
+const SLOW: &str = "
+name: slow
+activities:
+  - id: do
+    task:
+      title: Do it
+      assignee: ann
+      due: 400ms
+      remind: { every: 200ms, times: 2 }
+      escalate: [{ after: 600ms, candidates: { groups: [heads] }, priority: 7 }]
+    timeout: 1h
+    on_timeout: exit
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lets_a_task_lie_is_reminded_and_then_it_is_offered_to_others() {
+    let office = Office::open().await;
+    let fresh = &office.leveret.fresh;
+    let queues = Queues::connect(&fresh.amqp_url, &fresh.prefix).await;
+    office.leveret.apply(SLOW).await;
+    let instance = office.start("slow", "k", json!({})).await;
+    let task = office.task(instance).await;
+    assert_eq!(office.leveret.get("/tasks/count?groups=heads").await.ok(200)["count"], 0);
+    let escalated = async || office.told(instance).await.len() == 5;
+    eventually("it is escalated", SOON, escalated).await;
+    let mut told = office.told(instance).await;
+    told.sort();
+    assert_eq!(told, ["Escalated", "Opened", "Overdue", "Reminded", "Reminded"]);
+    let seen = office.show(&task).await;
+    assert_eq!((&seen["priority"], &seen["assignee"], &seen["groups"]), (&json!(7), &json!(null), &json!(["heads"])));
+    let inbox = office.leveret.get("/tasks?user=zoe&groups=heads,others").await.ok(200);
+    assert_eq!(inbox["items"][0]["title"], "Do it");
+    let early = "leveret.history AS h JOIN leveret.bookmarks AS b ON b.instance_id = h.instance_id AND b.kind = 'timer' \
+        AND b.consumed_at IS NOT NULL AND b.consumed_at < b.due_at";
+    assert_eq!(office.count(early).await, 0, "no timer has fired before its time");
+    office.act(&task, "complete", json!({ "user": "zoe", "groups": ["heads"] })).await.ok(200);
+    office.ended(instance).await;
+    let mut events = Vec::new();
+    let all = async || {
+        events.extend(queues.take_events().await.into_iter().map(|(_, kind, _)| kind));
+        events.iter().any(|kind| kind == "slow.task_completed")
+    };
+    eventually("the events have come", SOON + Duration::from_secs(5), all).await;
+    for kind in ["task_opened", "task_reminded", "task_overdue", "task_escalated"] {
+        assert!(events.contains(&format!("slow.{kind}")), "{kind} in {events:?}");
+    }
+    office.close().await;
+}

@@ -1,0 +1,236 @@
+//! Timers: put off, lost, many at once, of every length, and moments that are none.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lapin::options::QueuePurgeOptions;
+use leveret::store::bench::{self, Copies};
+use serde_json::{Value, json};
+
+use crate::support::{House, Leveret, eventually, rig};
+
+const PAUSE: &str = "
+name: pause
+input: { type: object, required: [pause], properties: { pause: { type: string } } }
+activities:
+  - { id: pause, wait: { for: '${ pause }' } }
+  - { id: after, run: { handler: book } }
+";
+const UNTIL: &str = "
+name: until
+input: { type: object, required: [at], properties: { at: { type: string } } }
+activities: [{ id: until, wait: { until: '${ at }' } }]
+";
+/// What the timekeeper leaves to hints, and a generous rest.
+const SWEPT_WITHIN: Duration = Duration::from_secs(20);
+/// Due within one second.
+const MANY: i64 = 5_000;
+/// On a machine that does other things too.
+const ALL_WITHIN: Duration = Duration::from_secs(120);
+/// Mixed delays.
+const MIXED: i64 = 120;
+
+/// Lateness of everything that fired, in milliseconds, sorted.
+async fn lateness(house: &House, definition: &str) -> Vec<f64> {
+    let mut late = bench::lateness(&mut *house.conn().await, definition).await.unwrap();
+    late.sort_by(f64::total_cmp);
+    late
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_whose_hints_are_lost_fire_by_the_sweep() {
+    let house = House::open().await;
+    house.apply(PAUSE).await;
+    for key in ["a", "b", "c"] {
+        house.start_with("pause", key, json!({ "pause": "3s" })).await;
+        house.stands(key, "running at pause").await;
+    }
+    house.becomes(0, "leveret.outbox WHERE kind = 'fire'").await;
+    let fresh = &house.process.fresh;
+    let channel = rig::raw(&fresh.amqp_url).await;
+    let queues = crate::support::Queues::connect(&fresh.amqp_url, &fresh.prefix).await;
+    let mut purged = 0;
+    // A hint changes its rung once or twice on its way: until all three were met.
+    let all = async || {
+        for (queue, _) in queues.not_empty().await.into_iter().filter(|(queue, _)| queue.contains(".delay.")) {
+            purged += channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await.unwrap();
+        }
+        purged >= 3 || house.count("leveret.history WHERE kind = 'TimerFired'").await > 0
+    };
+    eventually("the hints are purged", SWEPT_WITHIN, all).await;
+    assert_eq!(purged, 3, "a fault that was not injected proves nothing");
+    house.becomes(3, "leveret.instances WHERE status = 'completed'").await;
+    let late = lateness(&house, "pause").await;
+    assert!(late[0] >= 4_000.0 && late[2] < 10_000.0, "fired by a hint, or late: {late:?}");
+    assert_eq!(house.count("ledger").await, 3);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_timers_do_not_wait_behind_long_ones() {
+    let house = House::open().await;
+    house.apply(PAUSE).await;
+    for number in 0..MIXED {
+        let pause = [5_000, 200, 1_100, 700, 2_300][usize::try_from(number % 5).unwrap()];
+        house.start_with("pause", &number.to_string(), json!({ "pause": format!("{pause}ms") })).await;
+    }
+    house.becomes(MIXED, "leveret.instances WHERE status = 'completed'").await;
+    let late = lateness(&house, "pause").await;
+    let (median, worst) = (late[late.len() / 2], late[late.len() - 1]);
+    // Behind one another in one queue, most would be late by seconds.
+    assert!(late[0] >= 0.0 && median < 700.0 && worst < 3_500.0, "median {median} ms, worst {worst} ms");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_due_within_a_second_fire_once_and_never_early() {
+    let house = House::open().await;
+    house.apply(UNTIL).await;
+    house.start_with("until", "first", json!({ "at": "2999-01-01T00:00:00Z" })).await;
+    house.stands("first", "running at until").await;
+    let of = house.id("first").await.unwrap();
+    let from = house.app().clock.now().checked_add(SignedDuration::from_secs(8)).unwrap();
+    let copies = Copies { of, count: MANY, from, over: Duration::from_secs(1), hinted: true };
+    bench::copy_waiting(&mut *house.conn().await, copies).await.unwrap();
+    let ended = "leveret.instances WHERE status = 'completed'";
+    eventually("all have fired", ALL_WITHIN, async || house.count(ended).await == MANY).await;
+    let late = lateness(&house, "until").await;
+    assert!(late.len() as i64 == MANY && late[0] >= 0.0, "{} fired, the first {} ms late", late.len(), late[0]);
+    let twice =
+        "(SELECT instance_id FROM leveret.history WHERE kind = 'TimerFired' GROUP BY 1 HAVING count(*) > 1) AS t";
+    assert_eq!(house.count(twice).await, 0);
+    println!("lateness of {MANY}: p50 {} ms, p99 {} ms", late[late.len() / 2], late[late.len() * 99 / 100]);
+    house.process.post(&format!("/instances/{of}/cancel"), &json!({})).await.ok(200);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_is_put_off_and_brought_forward_by_every_door() {
+    let house = House::open().await;
+    house.apply(PAUSE).await;
+    house.start_with("pause", "A", json!({ "pause": "2s" })).await;
+    house.stands("A", "running at pause").await;
+    let id = house.id("A").await.unwrap().0;
+    let listed = house.process.get(&format!("/timers?instance={id}")).await.ok(200);
+    let timer = &listed["items"][0];
+    assert_eq!((&timer["what"], &timer["activity"], &timer["key"]), (&json!("wait"), &json!("pause"), &json!("A")));
+    let first = timer["bookmark"].as_i64().unwrap();
+
+    // Far beyond what counts milliseconds in 32 bits.
+    let far: Timestamp = "2226-01-01T00:00:00Z".parse().unwrap();
+    let command = json!({ "instance": id, "bookmark": first, "due_at": far, "reason": "much later" });
+    house.sender.ask("timer.reschedule", "far", &command).await;
+    assert_eq!(house.sender.answers(1).await[0].1["outcome"], "rescheduled");
+    house
+        .becomes(1, "leveret.bookmarks WHERE consumed_at IS NULL AND due_at = '2226-01-01' AND next_check_at = due_at")
+        .await;
+    let path = |bookmark: i64| format!("/timers/{id}/{bookmark}/reschedule");
+    house.process.post(&path(first), &json!({ "after": "1h" })).await.problem(409, "refused");
+    for wrong in [
+        json!({}),
+        json!({ "after": "1h", "due_at": far }),
+        json!({ "after": "-1h" }),
+        json!({ "after": "101000d" }),
+        json!({ "due_at": "tomorrow" }),
+    ] {
+        house.process.post(&path(first + 1), &wrong).await.problem(400, "invalid");
+    }
+    let moved = house.process.post(&path(first + 1), &json!({ "after": "400d" })).await.ok(200);
+    assert_eq!(moved["bookmark"], first + 2);
+    // The hint of the first moment comes and finds nothing.
+    let fresh = &house.process.fresh;
+    let queues = crate::support::Queues::connect(&fresh.amqp_url, &fresh.prefix).await;
+    eventually("the hint is gone", SWEPT_WITHIN, async || queues.not_empty().await.is_empty()).await;
+    assert_eq!(house.standing("A").await, "running at pause");
+
+    let leveret = Leveret::on(fresh);
+    assert!(leveret.say("timer list").await.good().contains("pause"));
+    let again = leveret.say(&format!("timer reschedule {id} {} --after 0s --reason now", first + 2)).await.good();
+    assert!(again.contains(&format!("timer {} is due", first + 3)), "{again}");
+    house.stands("A", "completed").await;
+    assert_eq!(house.count("leveret.history WHERE kind = 'TimerRescheduled'").await, 3);
+    assert_eq!(leveret.say("timer list").await.good(), "no timers are open\n");
+    assert!(leveret.say(&format!("timer reschedule {id} 9 --after 1h")).await.failed().contains("ended"));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_and_durations_of_every_size_wait_end_or_say_what_is_wrong() {
+    let house = House::open().await;
+    house.apply(PAUSE).await;
+    house.apply(UNTIL).await;
+    let waits = [
+        ("pause", "50d"),
+        ("pause", "36500d"),
+        ("until", "2999-12-31T23:59:59Z"),
+        ("until", "2028-02-29T12:00:00+01:00"),
+    ];
+    let ends =
+        [("pause", "0s"), ("pause", "0.0001ms"), ("until", "1969-12-31T23:59:59Z"), ("until", "0001-01-01T00:00:00Z")];
+    let wrong = [
+        ("pause", "-1s"),
+        ("pause", "101y"),
+        ("pause", "40000d"),
+        ("pause", ""),
+        ("until", "2027-02-29T12:00:00Z"),
+        ("until", "10000-01-01T00:00:00Z"),
+    ];
+    let start = async |definition: &str, what: &str, value: &str| {
+        let member = if definition == "pause" { "pause" } else { "at" };
+        let key = format!("{what} {value}");
+        house.start_with(definition, &key, json!({ member: value })).await;
+        key
+    };
+    for (definition, value) in waits {
+        let key = start(definition, "waits", value).await;
+        house.stands(&key, &format!("running at {definition}")).await;
+        let due = house.lines("b.due_at = b.next_check_at AND b.due_at > now() + interval '49 days'", &of(&key)).await;
+        assert_eq!(due, ["true"], "{value}");
+    }
+    for (definition, value) in ends {
+        let key = start(definition, "ends", value).await;
+        house.stands(&key, "completed").await;
+    }
+    for (definition, value) in wrong {
+        let key = start(definition, "wrong", value).await;
+        house.stands(&key, &format!("suspended at {definition}")).await;
+        let failure: Value = serde_json::from_str(&house.lines("b.details", &of(&key)).await[0]).unwrap();
+        assert_eq!(failure["code"], "expression", "{value}: {failure}");
+        assert!(failure["message"].as_str().unwrap().contains(if definition == "pause" {
+            "duration"
+        } else {
+            "moment"
+        }));
+    }
+    house.close().await;
+}
+
+/// The open bookmarks of an instance.
+fn of(key: &str) -> String {
+    format!(
+        "leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
+         WHERE i.key = '{key}' AND b.consumed_at IS NULL"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_are_listed_page_by_page_the_next_one_first() {
+    let house = House::open().await;
+    house.apply(PAUSE).await;
+    for (key, pause) in [("c", "3d"), ("a", "1d"), ("b", "2d")] {
+        house.start_with("pause", key, json!({ "pause": pause })).await;
+        house.stands(key, "running at pause").await;
+    }
+    let mut seen = Vec::new();
+    let mut path = "/timers?limit=1".to_owned();
+    for _ in 0..3 {
+        let page = house.process.get(&path).await.ok(200);
+        seen.push(page["items"][0]["key"].as_str().unwrap().to_owned());
+        path = format!("/timers?limit=1&cursor={}", page["next"].as_str().unwrap());
+    }
+    assert_eq!(seen, ["a", "b", "c"]);
+    assert_eq!(house.process.get(&path).await.ok(200), json!({ "items": [] }));
+    house.process.get("/timers?cursor=x").await.problem(400, "invalid");
+    house.process.get("/timers?limit=501").await.problem(400, "invalid");
+    house.close().await;
+}
