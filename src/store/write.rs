@@ -103,7 +103,7 @@ impl Write {
                 self.tasks.push(TaskWrite::Turn { activity: activity.clone(), user: user.clone() });
             }
             // What is published is worded by the caller, who knows exchanges and routing keys.
-            Effect::Publish(_) => {}
+            Effect::Publish(_) | Effect::Remind { .. } => {}
         }
         Ok(())
     }
