@@ -183,7 +183,7 @@ async fn hot_statements_are_prepared_once() {
             outbox::delete(conn, &[row.id]).await.unwrap();
         }
         outbox::push(conn, &[row(Claimable::Now)]).await.unwrap();
-        bookmarks::claim_due(conn, 10).await.unwrap();
+        bookmarks::claim_due(conn, 10, &[]).await.unwrap();
         instances::claim_silent(conn, HORIZON, HORIZON, &[], 10).await.unwrap();
         instances::find(conn, before.id).await.unwrap();
         inbox::find(conn, "a", "b").await.unwrap();
