@@ -17,7 +17,9 @@ use super::schema::leveret::schedules;
 use super::{Connection, Error, refuse_nul};
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 
-pub use ticks::{Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, next_wake_at};
+pub use ticks::{
+    Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause, next_wake_at,
+};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
