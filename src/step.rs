@@ -167,7 +167,24 @@ async fn write_locked(
     command: Command,
     outside: Outside<'_>,
 ) -> Result<Moved, Error> {
-    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
+    let loaded = instances::lock(&mut *transaction, id).await?;
+    write_loaded(app, transaction, (id, loaded), command, outside).await
+}
+
+/// The same in a transaction of its own, with nothing to do before.
+async fn lock_and_write(app: &App, id: InstanceId, command: Command) -> Result<Moved, Error> {
+    let (transaction, loaded) = Transaction::begin_locked(app.store.steps().await?, id).await?;
+    write_loaded(app, transaction, (id, loaded), command, None).await
+}
+
+async fn write_loaded(
+    app: &App,
+    mut transaction: Transaction,
+    (id, loaded): (InstanceId, Option<instances::Loaded>),
+    command: Command,
+    outside: Outside<'_>,
+) -> Result<Moved, Error> {
+    let Some(loaded) = loaded else {
         transaction.rollback().await;
         return Err(Error::NotFound(format!("there is no instance {id}")));
     };
