@@ -287,7 +287,7 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
 pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
     let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
     let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready | Phase::Settled(_) => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits.as_slice(),
     });
     let timers = waits.filter_map(|wait| match &wait.on {

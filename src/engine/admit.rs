@@ -159,7 +159,7 @@ pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &Wai
 /// What a branch waits for.
 pub(super) fn waits(branch: &Branch) -> &[Wait] {
     match &branch.phase {
-        Phase::Ready | Phase::Settled(_) => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits,
     }
 }

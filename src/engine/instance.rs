@@ -220,12 +220,12 @@ pub enum Phase {
     /// One of these bookmarks moves it on.
     Waiting(Vec<Wait>),
     /// What it waited for ended while the instance was suspended; `resume` goes on with it.
-    Settled(Settled),
+    Concluded(Concluded),
 }
 
 /// How work ended that nobody could go on with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settled {
+pub struct Concluded {
     /// When it ended.
     pub at: Timestamp,
     /// What it returned, if it succeeded; a null is a result too.
@@ -245,7 +245,7 @@ pub struct Wait {
     pub on: WaitOn,
 }
 
-impl Settled {
+impl Concluded {
     pub(super) fn outcome(self) -> Result<Value, Failure> {
         self.failure.map_or(Ok(self.result.unwrap_or_default()), Err)
     }

@@ -173,7 +173,7 @@ fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
 /// What should have happened while the instance was suspended.
 enum Overdue {
     /// The work of the branch at this place ended.
-    Settled(usize),
+    Concluded(usize),
     /// A timer's moment passed.
     Timer(i64),
     /// The message at this place of the list came.
@@ -187,9 +187,9 @@ pub(super) fn replay(turn: &mut Turn<'_>, mut missed: Vec<Missed>) -> Result<(),
         && let Some(overdue) = earliest(turn, &missed)?
     {
         match overdue {
-            Overdue::Settled(at) => {
+            Overdue::Concluded(at) => {
                 let stand = admit::stand(turn.definition, &turn.instance, at)?;
-                if let Phase::Settled(settled) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
+                if let Phase::Concluded(settled) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
                     turn.conclude(stand, settled.outcome())?;
                 }
             }
@@ -240,8 +240,8 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed]) -> Result<Option<Overdue>, Refus
         WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
     });
     for (at, branch) in turn.instance.state.branches.iter().enumerate() {
-        if let Phase::Settled(settled) = &branch.phase {
-            consider(settled.at, Overdue::Settled(at));
+        if let Phase::Concluded(settled) = &branch.phase {
+            consider(settled.at, Overdue::Concluded(at));
         }
     }
     for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {

@@ -7,8 +7,8 @@ use crate::definition::Definition;
 use super::admit::Stand;
 use super::scope::Sight;
 use super::{
-    Bookmark, Branch, BranchId, Closed, Context, Effect, Entry, EntryKind, Event, Failure, Instance, Phase, Refusal,
-    Settled, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
+    Bookmark, Branch, BranchId, Closed, Concluded, Context, Effect, Entry, EntryKind, Event, Failure, Instance, Phase,
+    Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
 };
 
 /// The working state of a decision.
@@ -123,7 +123,7 @@ impl<'a> Turn<'a> {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),
             };
-            self.branch_mut(stand).phase = Phase::Settled(Settled { at: self.context.now, result, failure });
+            self.branch_mut(stand).phase = Phase::Concluded(Concluded { at: self.context.now, result, failure });
             return Ok(());
         }
         self.awaken(stand);
@@ -154,7 +154,7 @@ impl<'a> Turn<'a> {
 
     fn clear_waits(&mut self, stand: Stand<'a>) -> Vec<Wait> {
         match std::mem::replace(&mut self.branch_mut(stand).phase, Phase::Ready) {
-            Phase::Ready | Phase::Settled(_) => Vec::new(),
+            Phase::Ready | Phase::Concluded(_) => Vec::new(),
             Phase::Waiting(waits) => waits,
         }
     }

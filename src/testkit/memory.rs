@@ -150,7 +150,7 @@ fn stored(state: &State) -> Result<State, Error> {
 /// Everything the branches of an instance wait for.
 pub(super) fn waits(instance: &Instance) -> impl Iterator<Item = &Wait> {
     instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready | Phase::Settled(_) => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits.as_slice(),
     })
 }

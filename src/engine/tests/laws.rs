@@ -58,7 +58,7 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
     let waits: Vec<&Wait> = branches
         .iter()
         .flat_map(|branch| match &branch.phase {
-            Phase::Ready | Phase::Settled(_) => &[],
+            Phase::Ready | Phase::Concluded(_) => &[],
             Phase::Waiting(waits) => waits.as_slice(),
         })
         .collect();
@@ -71,7 +71,7 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
     let rules = [
         (
             instance.status == Status::Suspended
-                || branches.iter().all(|branch| !matches!(branch.phase, Phase::Settled(_))),
+                || branches.iter().all(|branch| !matches!(branch.phase, Phase::Concluded(_))),
             "what moves does not keep results",
         ),
         (ended == branches.is_empty(), "branches live as long as the instance"),
