@@ -20,6 +20,12 @@ macro_rules! section {
     };
 }
 
+mod network;
+mod outgoing;
+
+pub use network::Network;
+pub use outgoing::Outgoing;
+
 section! {
     /// All settings.
     Config {
@@ -53,6 +59,8 @@ section! {
         expressions: Expressions = Expressions::default(),
         /// What waits for people.
         tasks: Tasks = Tasks::default(),
+        /// Requests to other servers.
+        outgoing: Outgoing = Outgoing::default(),
     }
 }
 
@@ -265,7 +273,9 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("worker.lanes")
-            .with_list_parse_key("expressions.env");
+            .with_list_parse_key("expressions.env")
+            .with_list_parse_key("outgoing.allow_hosts")
+            .with_list_parse_key("outgoing.allow_addresses");
         let read = config::Config::builder()
             .add_source(source)
             .add_source(environment)
@@ -316,7 +326,7 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
             );
         }
-        Ok(())
+        self.outgoing.validate()
     }
 
     /// The allowed environment variables, as `env` of expressions.

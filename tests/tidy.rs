@@ -47,7 +47,7 @@ const PEERS: [(&str, &str); 10] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -59,6 +59,10 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("anyhow", &["cli", "sandbox"]),
     ("cel", &["definition"]),
     ("saphyr_parser", &["definition"]),
+    ("hyper", &["roles"]),
+    ("hyper_util", &["roles"]),
+    ("tokio_rustls", &["roles"]),
+    ("flate2", &["roles"]),
 ];
 
 /// One file may name a crate away from its home, and the reason.

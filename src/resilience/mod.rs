@@ -3,3 +3,4 @@
 pub mod backoff;
 pub mod clock;
 pub mod duration;
+pub mod retry_after;

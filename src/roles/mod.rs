@@ -2,6 +2,7 @@
 //! from the database or the queue it serves.
 
 mod bounce;
+pub mod caller;
 mod command;
 pub mod relay;
 pub mod scheduler;

@@ -1,0 +1,3 @@
+//! Calls are made here, outside of any transaction.
+
+pub mod outgoing;
