@@ -24,7 +24,7 @@ mod network;
 mod outgoing;
 
 pub use network::Network;
-pub use outgoing::Outgoing;
+pub use outgoing::{Breaker, Outgoing, Secrets};
 
 section! {
     /// All settings.
@@ -61,6 +61,10 @@ section! {
         tasks: Tasks = Tasks::default(),
         /// Requests to other servers.
         outgoing: Outgoing = Outgoing::default(),
+        /// What requests may carry and nobody may see.
+        secrets: Secrets = Secrets::default(),
+        /// Leaving alone who fails.
+        breaker: Breaker = Breaker::default(),
     }
 }
 
@@ -275,7 +279,8 @@ impl Config {
             .with_list_parse_key("worker.lanes")
             .with_list_parse_key("expressions.env")
             .with_list_parse_key("outgoing.allow_hosts")
-            .with_list_parse_key("outgoing.allow_addresses");
+            .with_list_parse_key("outgoing.allow_addresses")
+            .with_list_parse_key("secrets.names");
         let read = config::Config::builder()
             .add_source(source)
             .add_source(environment)
@@ -326,7 +331,9 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
             );
         }
-        self.outgoing.validate()
+        self.outgoing.validate()?;
+        self.secrets.validate()?;
+        self.breaker.validate()
     }
 
     /// The allowed environment variables, as `env` of expressions.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Network};
+use crate::resilience::breaker::{OF_MAX, Policy};
 use crate::resilience::duration::serde_text;
 
 section! {
@@ -35,6 +36,59 @@ section! {
         proxy: String = String::new(),
         /// A file of certificates (PEM) that are trusted beside those of the system.
         ca_file: String = String::new(),
+    }
+}
+
+section! {
+    /// What requests may carry and nobody may see.
+    Secrets {
+        /// Names that `${ secrets.NAME }` may ask for. A value is the environment variable of that name, or the content of the
+        /// file that `NAME_FILE` names, or of the file of that name in `secrets.directory`.
+        names: Vec<String> = Vec::new(),
+        /// A folder with one file per secret, as `/run/secrets`.
+        directory: String = String::new(),
+    }
+}
+
+section! {
+    /// Leaving alone who fails.
+    Breaker {
+        /// So many failures open the breaker of a target.
+        failures: u32 = 5,
+        /// Among so many last attempts.
+        of: u32 = 10,
+        /// For this long nothing is sent there; then one attempt is.
+        #[serde(with = "serde_text")] open_for: Duration = Duration::from_secs(30),
+    }
+}
+
+impl Secrets {
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let is_name = |name: &&String| {
+            let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+            begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        match self.names.iter().find(|name| !is_name(name)) {
+            Some(name) => Err(Error(format!("`secrets.names`: `{name}` is no name; letters, digits and `_` are"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Breaker {
+    /// The same as a value.
+    pub fn policy(&self) -> Policy {
+        Policy { failures: self.failures, of: self.of, open_for: self.open_for }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        if self.failures == 0 || self.failures > self.of || self.of > OF_MAX {
+            return Err(Error(format!("`breaker.failures` must be from 1 to `breaker.of`, and that at most {OF_MAX}")));
+        }
+        if self.open_for.is_zero() {
+            return Err(Error("`breaker.open_for` must be longer than nothing".into()));
+        }
+        Ok(())
     }
 }
 
