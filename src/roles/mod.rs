@@ -2,6 +2,7 @@
 //! from the database or the queue it serves.
 
 mod bounce;
+mod calls;
 mod command;
 pub mod relay;
 pub mod scheduler;
