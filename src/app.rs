@@ -206,6 +206,8 @@ impl App {
             steps_max: self.config.limits.steps_max,
             variables_max: self.config.limits.variables_max,
             handler_timeout: self.config.timeouts.database,
+            http_timeout: self.config.timeouts.http,
+            call_timeout: self.config.timeouts.activity,
             retry: &self.retry,
         }
     }

@@ -65,6 +65,8 @@ section! {
         secrets: Secrets = Secrets::default(),
         /// Leaving alone who fails.
         breaker: Breaker = Breaker::default(),
+        /// Making calls.
+        calls: Calls = Calls::default(),
     }
 }
 
@@ -165,6 +167,10 @@ section! {
     Timeouts {
         /// A handler in the step's transaction; at most 50 s.
         #[serde(with = "serde_text")] database: Duration = Duration::from_secs(30),
+        /// One attempt of an `http`.
+        #[serde(with = "serde_text")] http: Duration = Duration::from_secs(2 * 60),
+        /// One attempt of a `call`.
+        #[serde(with = "serde_text")] activity: Duration = Duration::from_secs(5 * 60),
     }
 }
 
@@ -229,6 +235,22 @@ section! {
         #[serde(with = "serde_text")] lease_for: Duration = Duration::from_secs(1_800),
         /// No claim lasts longer.
         #[serde(with = "serde_text")] lease_max: Duration = Duration::from_secs(86_400),
+    }
+}
+
+section! {
+    /// The caller role.
+    Calls {
+        /// Requests over HTTP under way at once in this process.
+        concurrency: usize = 64,
+        /// Of these, to any one target: what is slow or dead leaves room for the others.
+        per_target: usize = 16,
+        /// The longest rest between two looks for calls that are due, and for attempts of which nothing is heard.
+        #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
+        /// An attempt over HTTP that has no time limit of its own ends after this.
+        #[serde(with = "serde_text")] attempt_max: Duration = Duration::from_secs(3_600),
+        /// Bytes of a response's body; a larger one is the error `limit.response`.
+        response_max: usize = 1024 * 1024,
     }
 }
 
@@ -309,6 +331,9 @@ impl Config {
         }
         if self.database.pool_max == 0 || self.database.duties_pool_max < 2 {
             return wrong("`database.pool_max` must be at least 1 and `database.duties_pool_max` at least 2");
+        }
+        if self.calls.concurrency == 0 || self.calls.per_target == 0 {
+            return wrong("`calls.concurrency` and `calls.per_target` must be at least 1");
         }
         if self.broker.publishers == 0 || self.outbox.handed_over_max == 0 {
             return wrong("`broker.publishers` and `outbox.handed_over_max` must be at least 1");

@@ -3,6 +3,7 @@
 
 mod bounce;
 pub mod caller;
+mod calls;
 mod command;
 pub mod relay;
 pub mod scheduler;
