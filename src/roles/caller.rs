@@ -1,3 +1,4 @@
 //! Calls are made here, outside of any transaction.
 
+pub mod limits;
 pub mod outgoing;

@@ -1,6 +1,7 @@
 //! Requests that leave: against servers that are slow, broken, endless, redirecting and lying.
 
 mod answers;
+mod limits;
 mod places;
 mod security;
 
