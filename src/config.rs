@@ -20,6 +20,12 @@ macro_rules! section {
     };
 }
 
+mod network;
+mod outgoing;
+
+pub use network::Network;
+pub use outgoing::{Breaker, Outgoing, Secrets};
+
 section! {
     /// All settings.
     Config {
@@ -55,6 +61,12 @@ section! {
         tasks: Tasks = Tasks::default(),
         /// Making calls.
         calls: Calls = Calls::default(),
+        /// Requests to other servers.
+        outgoing: Outgoing = Outgoing::default(),
+        /// What requests may carry and nobody may see.
+        secrets: Secrets = Secrets::default(),
+        /// Leaving alone who fails.
+        breaker: Breaker = Breaker::default(),
     }
 }
 
@@ -235,10 +247,6 @@ section! {
         per_target: usize = 16,
         /// The longest rest between two looks for calls that are due, and for attempts of which nothing is heard.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
-        /// An attempt over HTTP that has no time limit of its own ends after this.
-        #[serde(with = "serde_text")] attempt_max: Duration = Duration::from_secs(3_600),
-        /// Bytes of a response's body; a larger one is the error `limit.response`.
-        response_max: usize = 1024 * 1024,
     }
 }
 
@@ -287,7 +295,10 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("worker.lanes")
-            .with_list_parse_key("expressions.env");
+            .with_list_parse_key("expressions.env")
+            .with_list_parse_key("outgoing.allow_hosts")
+            .with_list_parse_key("outgoing.allow_addresses")
+            .with_list_parse_key("secrets.names");
         let read = config::Config::builder()
             .add_source(source)
             .add_source(environment)
@@ -341,7 +352,9 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
             );
         }
-        Ok(())
+        self.outgoing.validate()?;
+        self.secrets.validate()?;
+        self.breaker.validate()
     }
 
     /// The allowed environment variables, as `env` of expressions.

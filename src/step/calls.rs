@@ -164,7 +164,7 @@ impl Token {
 pub async fn begin(app: &App, id: CallId, run: u32) -> Result<Option<(Begun, Token)>, store::Error> {
     let token = Token::new(run);
     let mut conn = app.store.duties().await?;
-    let longest = app.config.calls.attempt_max;
+    let longest = app.config.outgoing.timeout_max;
     let begun = calls::mark_running(&mut conn, id, run, &token.hash(), longest).await?;
     Ok(begun.map(|begun| (begun, token)))
 }
@@ -176,7 +176,7 @@ pub async fn begin(app: &App, id: CallId, run: u32) -> Result<Option<(Begun, Tok
 pub async fn hand_to_worker(app: &App, id: CallId, run: u32) -> Result<(), store::Error> {
     let token = Token::new(run);
     let mut transaction = Transaction::begin(app.store.duties().await?).await?;
-    let longest = app.config.calls.attempt_max;
+    let longest = app.config.outgoing.timeout_max;
     let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
         transaction.rollback().await;
         return Ok(());
