@@ -59,14 +59,14 @@ section! {
         expressions: Expressions = Expressions::default(),
         /// What waits for people.
         tasks: Tasks = Tasks::default(),
+        /// Making calls.
+        calls: Calls = Calls::default(),
         /// Requests to other servers.
         outgoing: Outgoing = Outgoing::default(),
         /// What requests may carry and nobody may see.
         secrets: Secrets = Secrets::default(),
         /// Leaving alone who fails.
         breaker: Breaker = Breaker::default(),
-        /// Making calls.
-        calls: Calls = Calls::default(),
     }
 }
 
@@ -247,10 +247,6 @@ section! {
         per_target: usize = 16,
         /// The longest rest between two looks for calls that are due, and for attempts of which nothing is heard.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
-        /// An attempt over HTTP that has no time limit of its own ends after this.
-        #[serde(with = "serde_text")] attempt_max: Duration = Duration::from_secs(3_600),
-        /// Bytes of a response's body; a larger one is the error `limit.response`.
-        response_max: usize = 1024 * 1024,
     }
 }
 

@@ -182,7 +182,7 @@ enum Decided {
     /// As always.
     Moved(Moved),
     /// The engine said no; the transaction is still open, and has the lock.
-    Refused(Transaction, Refusal),
+    Refused(Box<Transaction>, Refusal),
 }
 
 /// Decides and writes under the instance's lock; what is refused can still be written down under it.
@@ -211,7 +211,7 @@ async fn decide_locked(
     let settles = matches!(command, Command::Settle { .. });
     let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) => step,
-        Err(refusal) => return Ok(Decided::Refused(transaction, refusal)),
+        Err(refusal) => return Ok(Decided::Refused(Box::new(transaction), refusal)),
     };
     let follow = match &outside {
         Some((_, origin, _)) => origin.follow,

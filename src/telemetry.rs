@@ -61,6 +61,12 @@ pub const BREAKER: &str = "leveret_breaker_state";
 pub const TARGET_WAITING: &str = "leveret_target_waiting";
 /// Calls that are being made, by target.
 pub const TARGET_RUNNING: &str = "leveret_target_running";
+/// Attempts at calls that have ended, by kind and outcome.
+pub const CALL_ATTEMPTS: &str = "leveret_call_attempts_total";
+/// Time of one attempt over HTTP.
+pub const CALL_SECONDS: &str = "leveret_call_duration_seconds";
+/// Open calls, by state; counted at the scrape.
+pub const CALLS: &str = "leveret_calls";
 /// One, with the version as label.
 pub const BUILD_INFO: &str = "leveret_build_info";
 
@@ -144,6 +150,16 @@ pub fn observe_queue_wait(sent_at: Option<&String>, now: Timestamp) {
 /// Records how late a timer was fired.
 pub fn observe_lateness(due_at: Timestamp, now: Timestamp) {
     metrics::histogram!(TIMER_LATENESS).record(now.duration_since(due_at).as_secs_f64().max(0.0));
+}
+
+/// Counts an attempt at a call that has ended.
+pub fn count_call(kind: &'static str, outcome: &'static str) {
+    metrics::counter!(CALL_ATTEMPTS, "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Records how long an attempt took.
+pub fn observe_call(kind: &'static str, took: Duration) {
+    metrics::histogram!(CALL_SECONDS, "kind" => kind).record(took.as_secs_f64());
 }
 
 /// Counts ticks of schedules.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::cursor::{At, Keys, shortened};
 use super::draft::Draft;
-use super::model::{Call, Limits, OnUnknown, Rate, Work};
+use super::model::{Call, Limits, OnUnknown, Work};
 use super::names::Sees;
 use super::node::Tree;
+use crate::resilience::rate::Rate;
 
 const CALL: Keys =
     Keys { of: "a `call`", known: &["name", "input", "heartbeat", "idempotent", "on_unknown"], later: &[] };

@@ -1,8 +1,7 @@
 //! Work outside the database, as a definition describes it: requests over HTTP, and workers over RabbitMQ.
 
-use std::time::Duration;
-
 use super::super::expression::{Data, Expression, Template};
+use crate::resilience::rate::Rate;
 
 /// A request over HTTP.
 #[derive(Debug, Clone)]
@@ -138,13 +137,4 @@ pub struct Limits {
     pub concurrency: Option<u32>,
     /// What the limits are counted for, beside the target; for the whole target when left out.
     pub key: Option<Template>,
-}
-
-/// So many in so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// In how long.
-    pub per: Duration,
 }

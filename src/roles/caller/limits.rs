@@ -12,8 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::engine::CallOutcome;
 use crate::resilience::breaker::{Policy, State, Verdict};
 use crate::resilience::rate::{Bucket, Rate};
+use crate::step::calls::AtOnce;
 use crate::store::targets::{self, Standing};
 use crate::store::{self};
 use crate::telemetry;
@@ -50,7 +52,13 @@ impl Wanted {
             Some(Value::String(key)) => Some(key.clone()),
             Some(other) => Some(other.to_string()),
         };
-        Self { rate: rate(), concurrency: stored.get("concurrency").and_then(whole), key }
+        let concurrency = stored.get("concurrency").and_then(whole);
+        Self { rate: rate(), concurrency, key }
+    }
+
+    /// The bound of attempts at a target that may be under way.
+    pub(super) fn at_once<'a>(&'a self, target: &'a str) -> Option<AtOnce<'a>> {
+        Some(AtOnce { target, key: self.key.as_deref(), limit: self.concurrency? })
     }
 }
 
@@ -102,6 +110,15 @@ impl Outcome {
         match status {
             429 | 500.. => Self::Failed(format!("http.{status}")),
             _ => Self::Answered,
+        }
+    }
+
+    /// Of an attempt at a call.
+    pub fn of_call(outcome: &CallOutcome) -> Self {
+        match outcome {
+            CallOutcome::Answered { status, .. } => Self::of_status(*status),
+            CallOutcome::Done { .. } => Self::Answered,
+            CallOutcome::Failed { failure } | CallOutcome::Unknown { failure } => Self::of_failure(&failure.code),
         }
     }
 
