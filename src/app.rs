@@ -19,6 +19,7 @@ use crate::definition::{Definition, Retry};
 use crate::engine::Context;
 use crate::handlers::Handlers;
 use crate::resilience::clock::Clock;
+use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
 
@@ -47,6 +48,8 @@ pub struct Inner {
     pub broker: Broker,
     /// The Rust handlers of this process.
     pub handlers: Handlers,
+    /// What requests may carry and nobody may see.
+    pub secrets: Secrets,
     /// The database's clock, as far as this process knows.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop.
@@ -140,6 +143,7 @@ impl App {
         };
         Ok(Self(Arc::new(Inner {
             env: config.env(),
+            secrets: Secrets::new(&config.secrets),
             config,
             store,
             broker,
@@ -202,6 +206,8 @@ impl App {
             steps_max: self.config.limits.steps_max,
             variables_max: self.config.limits.variables_max,
             handler_timeout: self.config.timeouts.database,
+            http_timeout: self.config.timeouts.http,
+            call_timeout: self.config.timeouts.activity,
             retry: &self.retry,
         }
     }

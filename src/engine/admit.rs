@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::definition::{Activity, Definition};
 
 use super::task::{self, Task, TaskRefusal};
-use super::{Branch, BranchId, Instance, Phase, Refusal, Status, Wait, WaitOn};
+use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, Wait, WaitOn};
 
 /// A branch, by its place in the list, and the activity it stands at.
 #[derive(Clone, Copy)]
@@ -79,7 +79,8 @@ pub(super) fn listening<'a>(
             | WaitOn::Task
             | WaitOn::Due { .. }
             | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. },
+            | WaitOn::Escalate { .. }
+            | WaitOn::Call { .. },
         ))
         | None => Err(Refusal::Gone(bookmark)),
     }
@@ -112,6 +113,20 @@ fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
+/// The branch that waits for a call, the number it was handed out under last, and whether the target is being asked.
+/// Whether the instance moves is not looked at: an outcome that comes while it is suspended is kept.
+pub(super) fn called<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    bookmark: i64,
+) -> Result<(Stand<'a>, u32, Option<Probing>), Refusal> {
+    alive(instance)?;
+    match waiting(instance, bookmark) {
+        Some((at, WaitOn::Call { run, probing })) => Ok((stand(definition, instance, at)?, *run, probing.clone())),
+        Some(_) | None => Err(Refusal::Gone(bookmark)),
+    }
+}
+
 /// The task a timer belongs to, if it is open.
 pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
     let (at, on) = waiting(instance, bookmark)?;
@@ -122,7 +137,8 @@ pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
         | WaitOn::Retry { .. }
         | WaitOn::Message { .. }
         | WaitOn::Intervention { .. }
-        | WaitOn::Task => return None,
+        | WaitOn::Task
+        | WaitOn::Call { .. } => return None,
     }
     let waits = instance.state.branches.get(at).map(waits).unwrap_or_default();
     waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)

@@ -8,6 +8,7 @@ mod operations;
 mod problem;
 mod request;
 mod schedules;
+mod targets;
 mod tasks;
 mod waits;
 
@@ -66,6 +67,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/tasks/{id}/reassign", post(tasks::reassign))
         .route("/tasks/{id}/delegate", post(tasks::delegate))
         .route("/tasks/{id}/draft", post(tasks::draft))
+        .route("/targets", get(targets::list))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

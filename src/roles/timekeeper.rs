@@ -11,7 +11,7 @@ use crate::broker::Queue;
 use crate::contract;
 use crate::step::{self, step_command};
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::{self, Transaction, bookmarks, history, instances, messages};
+use crate::store::{self, Transaction, bookmarks, history, instances, messages, targets};
 
 /// Timers or branches woken in one transaction.
 const BATCH_MAX: i64 = 500;
@@ -177,6 +177,9 @@ async fn sleep_until_next(app: &App, rest_min: Duration) -> Result<(), store::Er
 async fn keep_house(app: &App) -> Result<(), store::Error> {
     let mut conn = app.store.duties().await?;
     history::ensure_partitions(&mut conn, app.clock.now()).await?;
+    if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
+        targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
     Ok(())
 }
 

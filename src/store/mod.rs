@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bookmarks;
+pub mod calls;
 pub mod commit;
 pub mod dead_letters;
 pub mod definitions;
@@ -20,6 +21,7 @@ pub mod schedules;
 mod schema;
 mod statement;
 pub mod stuck;
+pub mod targets;
 pub mod tasks;
 mod transaction;
 pub mod views;

@@ -9,6 +9,7 @@ mod crash;
 mod examples;
 mod faults;
 mod http;
+mod outgoing;
 mod poison;
 mod races;
 mod sandbox;
