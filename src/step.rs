@@ -163,7 +163,7 @@ async fn write_apart(app: &App, write: Write, followed: bool, kind: &'static str
 /// Decides and writes under the instance's lock: what a command with a second guard does, and so it cannot lose.
 async fn write_locked(
     app: &App,
-    transaction: Transaction,
+    mut transaction: Transaction,
     id: InstanceId,
     command: Command,
     outside: Outside<'_>,

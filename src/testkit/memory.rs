@@ -100,11 +100,18 @@ impl Memory {
                 }
             }
         }
+        self.agrees_with(&instance)?;
+        self.instance = Some(instance);
+        Ok(())
+    }
+
+    /// Whether what is open is what the instance waits for.
+    fn agrees_with(&self, instance: &Instance) -> Result<(), Error> {
         let open: BTreeSet<i64> = self.open.keys().copied().collect();
-        guard(open == known(&instance), "open but unknown to the instance, or known but not open", instance.revision)?;
+        guard(open == known(instance), "open but unknown to the instance, or known but not open", instance.revision)?;
         let tasks: BTreeSet<TaskId> =
             self.tasks.values().filter(|task| task.closed.is_none()).map(|task| task.id).collect();
-        let waited: BTreeSet<TaskId> = waits(&instance)
+        let waited: BTreeSet<TaskId> = waits(instance)
             .filter(|wait| wait.on == WaitOn::Task)
             .map(|wait| TaskId::of(instance.id, wait.bookmark))
             .collect();
@@ -112,9 +119,8 @@ impl Memory {
         let calls: BTreeSet<i64> =
             self.calls.values().filter(|known| known.closed.is_none()).map(|known| known.call.bookmark).collect();
         let waited: BTreeSet<i64> =
-            waits(&instance).filter(|wait| matches!(wait.on, WaitOn::Call { .. })).map(|wait| wait.bookmark).collect();
+            waits(instance).filter(|wait| matches!(wait.on, WaitOn::Call { .. })).map(|wait| wait.bookmark).collect();
         guard(calls == waited, "a call is open that nobody waits for, or the other way round", instance.revision)?;
-        self.instance = Some(instance);
         Ok(())
     }
 
