@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod broker;
+mod calls;
 mod cli;
 mod client;
 mod crash;
 mod examples;
 mod faults;
 mod http;
+mod outgoing;
 mod poison;
 mod races;
 mod sandbox;

@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn a_bomb_is_cut_before_it_goes_off() {
-        let packed = gzip(&vec![0; 64 << 20]);
-        assert!(packed.len() < 100_000);
+        let packed = gzip(&vec![0; 8 << 20]);
+        assert!(packed.len() < 20_000);
         let (kept, cut) = unpack(Packing::Gzip, &packed, packed.len(), 1_000).unwrap();
         assert!(cut && kept.len() == 1_000 && kept.capacity() < 70_000, "{}", kept.capacity());
     }
