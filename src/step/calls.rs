@@ -311,7 +311,9 @@ pub async fn complete(
     let inbox = origin.inbox("call.complete", &answer);
     match decide_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
         Decided::Moved(moved) => told(app, moved, origin).await,
-        Decided::Refused(transaction, Refusal::Suspended) => keep(app, *transaction, (id, place), outcome, origin).await,
+        Decided::Refused(transaction, Refusal::Suspended) => {
+            keep(app, *transaction, (id, place), outcome, origin).await
+        }
         Decided::Refused(transaction, refusal) => {
             transaction.rollback().await;
             origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)
