@@ -312,7 +312,9 @@ pub async fn complete(
     let loaded = instances::lock(&mut *transaction, instance).await?;
     match decide(app, transaction, (instance, loaded), command, Some((inbox, origin, &answer))).await? {
         Decided::Moved(moved) => told(app, moved, origin).await,
-        Decided::Refused(transaction, Refusal::Suspended) => keep(app, *transaction, (id, place), outcome, origin).await,
+        Decided::Refused(transaction, Refusal::Suspended) => {
+            keep(app, *transaction, (id, place), outcome, origin).await
+        }
         Decided::Refused(transaction, refusal) => {
             transaction.rollback().await;
             origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)

@@ -23,7 +23,7 @@ mod show;
 pub use due::{Due, Overdue, Room, claim_due, claim_overdue, next_at, put_off};
 pub use mark::{Begun, Place, beat, find, mark_running, note_late, record, settled, tell_progress};
 use row::Row;
-pub use show::{Filter, page, view};
+pub use show::{Filter, STATES, count_open, page, view};
 
 /// When a call whose target has taken it is given up.
 const WAITS_UNTIL: &str = "CASE WHEN timeout_ms IS NULL THEN until ELSE deadline END";

@@ -13,6 +13,10 @@ use super::row::{self, Row};
 use crate::contract::api::{CallSummary, CallView, Page};
 use crate::engine::CallId;
 
+/// How a call can stand.
+pub const STATES: [&str; 8] =
+    ["pending", "running", "waiting", "settled", "unknown", "succeeded", "failed", "cancelled"];
+
 /// Which calls to list, newest first. What is left out filters nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -72,6 +76,15 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSum
     let cursor = |row: &Row| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
     let next = rows.last().filter(|_| full).map(cursor);
     Ok(Page { items: rows.iter().map(summary).collect(), next })
+}
+
+/// How many calls are open in each state, but for those that are none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_open(conn: &mut Connection) -> Result<Vec<(String, i64)>, Error> {
+    let open = calls::table.filter(calls::ended_at.is_null()).group_by(calls::state);
+    Ok(open.select((calls::state, diesel::dsl::count_star())).load(conn).await?)
 }
 
 /// One call, whole.

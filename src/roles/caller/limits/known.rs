@@ -303,6 +303,7 @@ mod tests {
         known.observe("a", failed(), at(0));
         assert_eq!((known.narrow(at(1)), known.next_at(at(1))), (vec![("a".into(), 0)], Some(at(30_000))));
         assert_eq!((known.narrow(at(30_000)), known.ask("a", at(30_000))), (vec![("a".into(), 1)], Asked::Look));
+        assert_eq!(known.take_unsent("a").len(), 2);
         let asked = Breaker { state: State::HalfOpen { until: at(60_000) }, ..Breaker::default() };
         known.learned("a", asked, at(30_000));
         assert_eq!((known.narrow(at(30_500)), known.next_at(at(30_500))), (vec![("a".into(), 0)], Some(at(31_000))));
