@@ -192,6 +192,10 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Target>("suspend");
     understood::<Target>("resume");
     understood::<Reschedule>("timer.reschedule");
+    understood::<leveret::contract::CallComplete>("call.complete");
+    understood::<leveret::contract::CallHeartbeat>("call.heartbeat");
+    understood::<leveret::contract::CallProgress>("call.progress");
+    understood::<leveret::contract::WorkRequest>("work");
     understood::<leveret::contract::CloudEvent>("event");
     understood::<leveret::contract::schedule::ScheduleRequest>("schedule");
 }

@@ -122,7 +122,7 @@ activities:
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { url: '${ url }' }")).await;

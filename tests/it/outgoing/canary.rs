@@ -64,6 +64,7 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         ("TOKEN", TOKEN),
         ("PIN_FILE", file_of_pin.as_str()),
         ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.1"),
+        ("LEVERET_BREAKER__OPEN_FOR", "100ms"),
         ("LEVERET_LOG__FILTER", "trace,lapin=off"),
     ];
     let mut program = scene.serve_roles("worker,relay,timekeeper,caller,api", &settings);
