@@ -92,7 +92,7 @@ async fn exactly_the_unroutable_message_of_a_batch_comes_back() {
     let rig = rig(&shared().amqp_url).await;
     for bad in [0, 37, 255] {
         let mut batch: Vec<Outgoing> = (0..256).map(|n| step("a", &n.to_string())).collect();
-        batch[bad] = Outgoing { exchange: Exchange::Work, routing_key: "nobody".into(), ..step("a", "bad") };
+        batch[bad] = Outgoing { exchange: Exchange::Calls, routing_key: "nobody".into(), ..step("a", "bad") };
         batch.push(Outgoing { exchange: Exchange::Events, routing_key: "x.y".into(), ..step("a", "event") });
         batch.push(Outgoing { correlation_id: Some("x".repeat(300)), ..step("a", "too long") });
         let other = (0..200).map(|n| step("a", &n.to_string())).collect();

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::support::{Fresh, House};
 
-/// A request to outside workers of which there are none.
+/// A hint under a key that no queue is bound to.
 fn request() -> OutboxRow {
     OutboxRow {
         id: Uuid::now_v7(),
-        exchange: "work".into(),
+        exchange: "calls".into(),
         routing_key: "nobody".into(),
-        kind: "call".into(),
+        kind: "make".into(),
         app_id: None,
         message_id: None,
         headers: BTreeMap::new(),
