@@ -15,7 +15,7 @@ use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, bookmarks, inbox, instances, outbox};
 
 pub(super) use send::opened;
-pub use send::{Token, begin, hand_to_worker};
+pub use send::{AtOnce, Begin, Token, begin, hand_to_worker};
 
 /// How often a worker may tell of its progress in one attempt: each time is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;

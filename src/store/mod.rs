@@ -21,6 +21,7 @@ pub mod schedules;
 mod schema;
 mod statement;
 pub mod stuck;
+pub mod targets;
 pub mod tasks;
 mod transaction;
 pub mod views;

@@ -14,7 +14,7 @@ use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
 use crate::resilience::duration;
 use crate::store::calls::{self, Begun, Sent};
 use crate::store::outbox::OutboxRow;
-use crate::store::{self, Transaction, outbox};
+use crate::store::{self, Transaction, outbox, targets};
 
 /// The row that says a call is to be made; where its request goes out with the same commit, that request instead.
 pub(in crate::step) fn opened(
@@ -126,35 +126,88 @@ impl Token {
     }
 }
 
-/// Marks an attempt over HTTP as begun; none if somebody else has it, or it is no longer to be made.
-///
-/// # Errors
-/// As for any statement.
-pub async fn begin(app: &App, id: CallId, run: u32) -> Result<Option<(Begun, Token)>, store::Error> {
-    let token = Token::new(run);
-    let mut conn = app.store.duties().await?;
-    let longest = app.config.outgoing.timeout_max;
-    let begun = calls::mark_running(&mut conn, id, run, &token.hash(), longest).await?;
-    Ok(begun.map(|begun| (begun, token)))
+/// Whether an attempt was begun.
+#[derive(Debug)]
+pub enum Begin<T> {
+    /// It was.
+    Begun(T),
+    /// As many are under way as may be.
+    NoRoom,
+    /// Somebody else has it, or it is no longer to be made.
+    Gone,
 }
 
-/// Sends a request to a worker, in the transaction that marks the attempt as begun.
+/// How many attempts may be under way for a target, or for a key of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AtOnce<'a> {
+    /// The target.
+    pub target: &'a str,
+    /// The key.
+    pub key: Option<&'a str>,
+    /// So many.
+    pub limit: u32,
+}
+
+/// Marks an attempt over HTTP as begun, if there is room for it.
 ///
 /// # Errors
 /// As for any statement.
-pub async fn hand_to_worker(app: &App, id: CallId, run: u32) -> Result<(), store::Error> {
+pub async fn begin(
+    app: &App,
+    id: CallId,
+    run: u32,
+    at_once: Option<AtOnce<'_>>,
+) -> Result<Begin<Box<(Begun, Token)>>, store::Error> {
+    let token = Token::new(run);
+    let longest = app.config.outgoing.timeout_max;
+    let begun = match at_once {
+        None => calls::mark_running(&mut *app.store.duties().await?, id, run, &token.hash(), longest).await?,
+        Some(at_once) => {
+            let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+            if !has_room(&mut transaction, at_once).await? {
+                transaction.rollback().await;
+                return Ok(Begin::NoRoom);
+            }
+            let begun = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await?;
+            transaction.commit().await?;
+            begun
+        }
+    };
+    Ok(begun.map_or(Begin::Gone, |begun| Begin::Begun(Box::new((begun, token)))))
+}
+
+async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<bool, store::Error> {
+    targets::has_room(transaction, at_once.target, at_once.key, at_once.limit).await
+}
+
+/// Sends a request to a worker, in the transaction that marks the attempt as begun, if there is room for it.
+///
+/// # Errors
+/// As for any statement.
+pub async fn hand_to_worker(
+    app: &App,
+    id: CallId,
+    run: u32,
+    at_once: Option<AtOnce<'_>>,
+) -> Result<Begin<()>, store::Error> {
     let token = Token::new(run);
     let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+    if let Some(at_once) = at_once
+        && !has_room(&mut transaction, at_once).await?
+    {
+        transaction.rollback().await;
+        return Ok(Begin::NoRoom);
+    }
     let longest = app.config.outgoing.timeout_max;
     let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
         transaction.rollback().await;
-        return Ok(());
+        return Ok(Begin::Gone);
     };
     let rows = vec![work_request(app, &begun, &token)?];
     outbox::push(&mut transaction, &rows).await?;
     transaction.commit().await?;
     app.hand_over(rows);
-    Ok(())
+    Ok(Begin::Begun(()))
 }
 
 /// What the table keeps of a token.
