@@ -123,6 +123,11 @@ pub fn count_step(kind: &'static str, instance: &Instance) {
     }
 }
 
+/// Counts a step that is committed together with the one before it.
+pub fn count_step_within(kind: &'static str) {
+    metrics::counter!(STEPS, "kind" => kind).increment(1);
+}
+
 /// Counts a delivery.
 pub fn count_delivery(queue: &str, redelivered: bool) {
     let redelivered = if redelivered { "true" } else { "false" };

@@ -119,7 +119,7 @@ impl Desk {
 
 /// Starts the loops of the role.
 pub fn start(app: &App) {
-    let bell = Arc::new(Notify::new());
+    let bell = app.take_calls();
     let heard = bell.clone();
     app.supervise("caller", move |app| run(app, bell.clone()));
     app.supervise("caller's ear", move |app| listen(app, heard.clone()));

@@ -9,10 +9,14 @@ use super::origin::{self, Answer, Origin};
 use super::{Decided, Error, Moved, Outside, Position, decide, fail_point, steer, write_locked};
 use crate::app::App;
 use crate::contract::CallError;
-use crate::engine::{CallId, CallKind, CallOutcome, Command, Failure, InstanceId, Refusal, Resolution};
+use crate::definition::Definition;
+use crate::engine::{
+    self, CallId, CallKind, CallOutcome, Command, Context, Facts, Failure, InstanceId, Need, Refusal, Resolution, Step,
+};
 use crate::store::calls::{self, Overdue, Place};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, bookmarks, inbox, instances, outbox};
+use crate::telemetry;
 
 pub(super) use send::opened;
 pub use send::{AtOnce, Begin, Token, begin, hand_to_worker};
@@ -69,6 +73,23 @@ pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(bookmark))),
         Err(error) => Err(error),
     }
+}
+
+/// Takes the steps that an outcome leads to and that need nothing but the instance in the same transaction: of several calls in
+/// a row, each is opened by the commit that closes the one before.
+pub(super) fn go_on(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
+    for _ in 1..app.config.worker.stride_max {
+        let Some(branch) = step.instance.ready_branch() else { break };
+        let command = Command::Continue { branch: branch.id, sequence: branch.sequence };
+        if engine::needs(definition, &step.instance, &command, context) != Need::Nothing {
+            break;
+        }
+        let Ok(next) = engine::step(definition, &step.instance, command, Facts::default(), context) else { break };
+        telemetry::count_step_within(next.kind);
+        step.effects.extend(next.effects);
+        step.instance = next.instance;
+    }
+    step
 }
 
 /// Gives up an attempt of which nothing was heard in time.

@@ -16,16 +16,19 @@ use crate::store::calls::{self, Begun, Sent};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
 
-/// The row that says a call is to be made; where its request goes out with the same commit, that request instead.
+/// The row that says a call is to be made, if somebody has to be told; where its request goes out with the same commit, that
+/// request instead.
 pub(in crate::step) fn opened(
     app: &App,
     instance: &Instance,
     call: &Call,
     now: Timestamp,
-) -> Result<(OutboxRow, Option<(CallId, Sent)>), store::Error> {
+) -> Result<(Option<OutboxRow>, Option<(CallId, Sent)>), store::Error> {
     // What is limited goes the way on which limits are looked at.
     if call.kind == CallKind::Http || call.limits.is_some() {
-        return Ok((hint(app, call.id, 1)?, None));
+        // A process that makes calls itself is told in memory, and any other looks every now and then.
+        let hint = if app.makes_calls() { None } else { Some(hint(app, call.id, 1)?) };
+        return Ok((hint, None));
     }
     let token = Token::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
@@ -49,7 +52,7 @@ pub(in crate::step) fn opened(
         trace: instance.trace.clone(),
     };
     let sent = Sent { token_hash: token.hash(), deadline, next_at };
-    Ok((work_request(app, &begun, &token)?, Some((call.id, sent))))
+    Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
 }
 
 fn hint(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
