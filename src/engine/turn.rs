@@ -7,8 +7,8 @@ use crate::definition::Definition;
 use super::admit::Stand;
 use super::scope::Sight;
 use super::{
-    Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Concluded, Context, Effect, Entry, EntryKind, Event,
-    Failure, Instance, Phase, Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
+    Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Concluded, Context, Effect, Entry, EntryKind,
+    Event, Failure, Instance, Phase, Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
 };
 
 /// The working state of a decision.
