@@ -26,13 +26,17 @@ async fn start(house: &House, definition: &str, prefix: &str, count: u32) {
         .await;
 }
 
-/// Instances a second, from the start of the first to the end of the last.
-async fn throughput(house: &House, prefix: &str, count: u32) -> f64 {
+/// Instances a second, from the start of the first to the last call of the last. It is looked for where the calls arrive:
+/// asking the database again and again would be measured too, and the more, the more instances there are.
+async fn throughput(house: &House, alive: &Target, prefix: &str, count: u32) -> f64 {
+    let (before, calls) = (alive.times(), 3 * count as usize);
     let began = Instant::now();
     start(house, "alive", prefix, count).await;
+    eventually("the others are asked", WITHIN, async || alive.times() - before >= calls).await;
+    let took = began.elapsed();
     let ended = format!("leveret.instances WHERE key LIKE '{prefix}-%' AND status = 'completed'");
     eventually("the others have ended", WITHIN, async || house.count(&ended).await == i64::from(count)).await;
-    f64::from(count) / began.elapsed().as_secs_f64()
+    f64::from(count) / took.as_secs_f64()
 }
 
 async fn others_go_on(load: Load) {
@@ -53,8 +57,8 @@ async fn others_go_on(load: Load) {
             dead.url("/")
         ))
         .await;
-    throughput(&house, "warm", 10).await;
-    let alone = throughput(&house, "alone", load.measured).await;
+    throughput(&house, &alive, "warm", 10).await;
+    let alone = throughput(&house, &alive, "alone", load.measured).await;
 
     start(&house, "dead", "dead", load.waiting).await;
     let waiting = format!("leveret.calls WHERE target = 'http://{}' AND ended_at IS NULL", dead.address);
@@ -63,7 +67,7 @@ async fn others_go_on(load: Load) {
     eventually("the breaker is open", WITHIN, async || house.count(open).await == 1).await;
     let asked = dead.asked().len();
     let began = Instant::now();
-    let beside = throughput(&house, "beside", load.measured).await;
+    let beside = throughput(&house, &alive, "beside", load.measured).await;
     let probes = dead.asked().len() - asked;
 
     eprintln!(

@@ -128,6 +128,11 @@ impl Target {
         self.asked.lock().unwrap().clone()
     }
 
+    /// How often it was asked.
+    pub(crate) fn times(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
     /// How many connections were accepted.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
