@@ -15,12 +15,15 @@ use uuid::Uuid;
 
 use crate::broker::{self, Broker, Topology};
 use crate::config::Config;
+use crate::config::statement::Statements;
 use crate::definition::{Definition, Retry};
 use crate::engine::Context;
 use crate::handlers::Handlers;
 use crate::resilience::clock::Clock;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
+
+mod known;
 
 /// Definitions kept parsed in memory; they never change, so none is ever stale.
 const DEFINITIONS_MAX: usize = 1_000;
@@ -47,6 +50,8 @@ pub struct Inner {
     pub broker: Broker,
     /// The Rust handlers of this process.
     pub handlers: Handlers,
+    /// The registered statements.
+    pub statements: Statements,
     /// The database's clock, as far as this process knows.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop.
@@ -111,6 +116,7 @@ impl App {
         topology: Topology,
     ) -> Result<Self, store::Error> {
         let store = Store::connect(&config.database, name)?;
+        let statements = config.registered().map_err(|error| store::Error::Bug(error.to_string()))?;
         let clock = Clock::default();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -144,6 +150,7 @@ impl App {
             store,
             broker,
             handlers,
+            statements,
             clock,
             stop,
             tasks,

@@ -1,5 +1,6 @@
 //! Every setting: its type, its unit, its default and why. Read once from file and environment, validated once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::resilience::duration::serde_text;
+
+pub mod statement;
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty = $default:expr),* $(,)? }) => {
@@ -53,6 +56,8 @@ section! {
         expressions: Expressions = Expressions::default(),
         /// What waits for people.
         tasks: Tasks = Tasks::default(),
+        /// SQL that definitions may run by name.
+        statements: BTreeMap<String, statement::Written> = BTreeMap::new(),
     }
 }
 
@@ -165,6 +170,10 @@ section! {
         variables_max: usize = 1024 * 1024,
         /// Bytes of a message from outside.
         message_max: usize = crate::contract::BODY_MAX,
+        /// Rows of a registered statement that names no bound of its own.
+        rows_max: usize = 1_000,
+        /// Bytes of the rows of one statement as JSON.
+        rows_bytes_max: usize = 1024 * 1024,
     }
 }
 
@@ -316,7 +325,15 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
             );
         }
-        Ok(())
+        self.registered().map(drop)
+    }
+
+    /// The registered statements, ready to be run.
+    ///
+    /// # Errors
+    /// A sentence that names one that cannot be used, and why.
+    pub fn registered(&self) -> Result<statement::Statements, Error> {
+        statement::read_all(&self.statements, self.limits.rows_max).map_err(Error)
     }
 
     /// The allowed environment variables, as `env` of expressions.

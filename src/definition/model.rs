@@ -98,11 +98,11 @@ pub enum Work {
     Set(Vec<Assignment>),
     /// Choose where to go on.
     Switch(Vec<Choice>),
-    /// Rust code inside the step's own transaction.
+    /// Code or SQL inside the step's own transaction.
     Run {
-        /// The name it was registered under.
-        handler: String,
-        /// What it receives.
+        /// Which.
+        runs: Runs,
+        /// What it receives; the parameters of a statement.
         input: Data,
     },
     /// Publish `<definition>.<event>`.
@@ -146,6 +146,15 @@ impl Work {
             Work::Task(_) => "task",
         }
     }
+}
+
+/// What a `run` runs, by the name it was registered under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runs {
+    /// A Rust handler of the program.
+    Handler(String),
+    /// A statement of the settings.
+    Statement(String),
 }
 
 /// How long a `wait` lasts.

@@ -19,6 +19,7 @@ mod pool;
 pub mod schedules;
 mod schema;
 mod statement;
+pub mod statements;
 pub mod stuck;
 pub mod tasks;
 mod transaction;

@@ -14,6 +14,7 @@ mod races;
 mod sandbox;
 mod schedules;
 mod starvation;
+mod statements;
 mod store;
 mod support;
 mod tasks;
