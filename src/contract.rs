@@ -1,12 +1,18 @@
 //! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
 
 pub mod api;
+#[cfg(feature = "server")]
+pub mod asyncapi;
+pub mod events;
 pub mod schedule;
+mod work;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use work::{CallComplete, CallError, CallHeartbeat, CallProgress, WorkRequest};
 
 /// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
 pub const SCHEMA: i64 = 1;
@@ -69,6 +75,7 @@ impl Command {
 
 /// Start an instance of a definition.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Start {
     /// The definition's name.
     pub definition: String,
@@ -92,6 +99,7 @@ pub(crate) fn empty_object() -> Value {
 
 /// What a start does if a live instance of the definition already has its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
     /// Refuse.
@@ -105,6 +113,7 @@ pub enum OnConflict {
 
 /// Send a message to whoever waits for its name and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Message {
     /// Its name.
     pub name: String,
@@ -123,6 +132,7 @@ pub struct Message {
 
 /// Steer one instance: by id, or by definition and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Target {
     /// The instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +150,7 @@ pub struct Target {
 
 /// Let an open timer be due at another moment: one of `due_at` and `after`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Reschedule {
     /// Whose timer.
     #[serde(flatten)]
@@ -178,6 +189,7 @@ pub struct Fire {
 
 /// Do a task, or cast a vote.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskComplete {
     /// The task; events name it.
     pub task: Uuid,
@@ -202,6 +214,7 @@ pub struct TaskComplete {
 
 /// Take a task to oneself for a while.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskClaim {
     /// The task; events name it.
     pub task: Uuid,
@@ -217,6 +230,7 @@ pub struct TaskClaim {
 
 /// Give a task back.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskRelease {
     /// The task; events name it.
     pub task: Uuid,
@@ -251,6 +265,7 @@ pub struct Sender {
 
 /// An event, as CloudEvents 1.0 in structured mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CloudEvent {
     /// Always `1.0`.
     pub specversion: String,

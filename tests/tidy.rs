@@ -47,7 +47,7 @@ const PEERS: [(&str, &str); 10] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 12] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -58,6 +58,7 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("clap", &["cli"]),
     ("anyhow", &["cli", "sandbox"]),
     ("cel", &["definition"]),
+    ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
 ];
 
