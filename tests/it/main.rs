@@ -5,6 +5,7 @@
 mod broker;
 mod cli;
 mod client;
+mod contract;
 mod crash;
 mod examples;
 mod faults;
