@@ -20,6 +20,7 @@ use crate::definition::{Definition, Retry};
 use crate::engine::Context;
 use crate::handlers::Handlers;
 use crate::resilience::clock::Clock;
+use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
 
@@ -52,6 +53,8 @@ pub struct Inner {
     pub handlers: Handlers,
     /// The registered statements.
     pub statements: Statements,
+    /// What requests may carry and nobody may see.
+    pub secrets: Secrets,
     /// The database's clock, as far as this process knows.
     pub clock: Clock,
     /// Cancelled when the process is asked to stop.
@@ -146,6 +149,7 @@ impl App {
         };
         Ok(Self(Arc::new(Inner {
             env: config.env(),
+            secrets: Secrets::new(&config.secrets),
             config,
             store,
             broker,
@@ -209,6 +213,8 @@ impl App {
             steps_max: self.config.limits.steps_max,
             variables_max: self.config.limits.variables_max,
             handler_timeout: self.config.timeouts.database,
+            http_timeout: self.config.timeouts.http,
+            call_timeout: self.config.timeouts.activity,
             retry: &self.retry,
         }
     }

@@ -23,6 +23,12 @@ macro_rules! section {
     };
 }
 
+mod network;
+mod outgoing;
+
+pub use network::Network;
+pub use outgoing::{Breaker, Outgoing, Secrets};
+
 section! {
     /// All settings.
     Config {
@@ -56,6 +62,14 @@ section! {
         expressions: Expressions = Expressions::default(),
         /// What waits for people.
         tasks: Tasks = Tasks::default(),
+        /// Making calls.
+        calls: Calls = Calls::default(),
+        /// Requests to other servers.
+        outgoing: Outgoing = Outgoing::default(),
+        /// What requests may carry and nobody may see.
+        secrets: Secrets = Secrets::default(),
+        /// Leaving alone who fails.
+        breaker: Breaker = Breaker::default(),
         /// SQL that definitions may run by name.
         statements: BTreeMap<String, statement::Written> = BTreeMap::new(),
     }
@@ -158,6 +172,10 @@ section! {
     Timeouts {
         /// A handler in the step's transaction; at most 50 s.
         #[serde(with = "serde_text")] database: Duration = Duration::from_secs(30),
+        /// One attempt of an `http`.
+        #[serde(with = "serde_text")] http: Duration = Duration::from_secs(2 * 60),
+        /// One attempt of a `call`.
+        #[serde(with = "serde_text")] activity: Duration = Duration::from_secs(5 * 60),
     }
 }
 
@@ -229,6 +247,18 @@ section! {
     }
 }
 
+section! {
+    /// The caller role.
+    Calls {
+        /// Requests over HTTP under way at once in this process.
+        concurrency: usize = 64,
+        /// Of these, to any one target: what is slow or dead leaves room for the others.
+        per_target: usize = 16,
+        /// The longest rest between two looks for calls that are due, and for attempts of which nothing is heard.
+        #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
+    }
+}
+
 impl Tasks {
     /// How long a claim lasts for which this was asked.
     pub fn lease(&self, asked: Option<Duration>) -> Duration {
@@ -274,7 +304,10 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("worker.lanes")
-            .with_list_parse_key("expressions.env");
+            .with_list_parse_key("expressions.env")
+            .with_list_parse_key("outgoing.allow_hosts")
+            .with_list_parse_key("outgoing.allow_addresses")
+            .with_list_parse_key("secrets.names");
         let read = config::Config::builder()
             .add_source(source)
             .add_source(environment)
@@ -304,6 +337,9 @@ impl Config {
         if self.database.pool_max == 0 || self.database.duties_pool_max < 2 {
             return wrong("`database.pool_max` must be at least 1 and `database.duties_pool_max` at least 2");
         }
+        if self.calls.concurrency == 0 || self.calls.per_target == 0 {
+            return wrong("`calls.concurrency` and `calls.per_target` must be at least 1");
+        }
         if self.broker.publishers == 0 || self.outbox.handed_over_max == 0 {
             return wrong("`broker.publishers` and `outbox.handed_over_max` must be at least 1");
         }
@@ -325,15 +361,10 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
             );
         }
+        self.outgoing.validate()?;
+        self.secrets.validate()?;
+        self.breaker.validate()?;
         self.registered().map(drop)
-    }
-
-    /// The registered statements, ready to be run.
-    ///
-    /// # Errors
-    /// A sentence that names one that cannot be used, and why.
-    pub fn registered(&self) -> Result<statement::Statements, Error> {
-        statement::read_all(&self.statements, self.limits.rows_max).map_err(Error)
     }
 
     /// The allowed environment variables, as `env` of expressions.

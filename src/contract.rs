@@ -4,15 +4,15 @@ pub mod api;
 #[cfg(feature = "server")]
 pub mod asyncapi;
 pub mod events;
+mod nul;
 pub mod schedule;
-mod work;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use work::{CallComplete, CallError, CallHeartbeat, CallProgress, WorkRequest};
+pub use nul::refuse_nul;
 
 /// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
 pub const SCHEMA: i64 = 1;
@@ -50,6 +50,12 @@ pub enum Command {
     Reschedule(Reschedule),
     /// `deliver`: one of many copies of a broadcast, written by Leveret itself.
     Deliver(Deliver),
+    /// `call.complete`
+    CallComplete(CallComplete),
+    /// `call.heartbeat`
+    CallHeartbeat(CallHeartbeat),
+    /// `call.progress`
+    CallProgress(CallProgress),
 }
 
 impl Command {
@@ -69,6 +75,9 @@ impl Command {
             Command::Resume(_) => "resume",
             Command::Reschedule(_) => "timer.reschedule",
             Command::Deliver(_) => "deliver",
+            Command::CallComplete(_) => "call.complete",
+            Command::CallHeartbeat(_) => "call.heartbeat",
+            Command::CallProgress(_) => "call.progress",
         }
     }
 }
@@ -254,6 +263,97 @@ pub struct Deliver {
     pub data: Value,
 }
 
+/// The outcome of a call: of a worker, or of an `http` that awaits a callback. Without an `error` it succeeded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct CallComplete {
+    /// The call.
+    pub call: Uuid,
+    /// The token of the attempt.
+    pub token: String,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub result: Value,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CallError>,
+}
+
+/// What went wrong with a call.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CallError {
+    /// Dotted words; the error of the activity is `worker.<code>`.
+    pub code: String,
+    /// A sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Anything more, for `on_error`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+}
+
+/// A worker is still at it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct CallHeartbeat {
+    /// The call.
+    pub call: Uuid,
+    /// The token of the attempt.
+    pub token: String,
+}
+
+/// A worker tells how far it is; a heartbeat too.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct CallProgress {
+    /// The call.
+    pub call: Uuid,
+    /// The token of the attempt.
+    pub token: String,
+    /// Whatever tells it.
+    #[serde(default)]
+    pub progress: Value,
+}
+
+/// A call is to be made: a hint, written by Leveret itself. AMQP property `type`: `make`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Make {
+    /// The call.
+    pub call: Uuid,
+    /// The number it is handed out under.
+    pub run: u32,
+}
+
+/// What a worker outside receives. AMQP property `type`: `call`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct WorkRequest {
+    /// [`SCHEMA`]
+    pub schema: i64,
+    /// The call.
+    pub call: Uuid,
+    /// The name of the work.
+    pub name: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// To be sent back with every answer; of this attempt only.
+    pub token: String,
+    /// The same on every attempt.
+    pub idempotency_key: String,
+    /// From then on an answer is too late.
+    pub deadline: Option<Timestamp>,
+    /// Whoever is silent for longer is taken for dead.
+    pub heartbeat_for: Option<String>,
+    /// The instance.
+    pub instance: Uuid,
+    /// The activity.
+    pub activity: String,
+    /// What is to be done.
+    pub input: Value,
+}
+
 /// Who sent a message from outside, and which one it is: a repetition is known by this pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
@@ -284,38 +384,4 @@ pub struct CloudEvent {
     pub datacontenttype: String,
     /// What it says.
     pub data: Value,
-}
-
-/// Refuses what PostgreSQL's `jsonb` refuses, at the door instead of at every commit: `\u0000` in a text or a name.
-///
-/// # Errors
-/// A sentence naming the place as a JSON pointer.
-pub fn refuse_nul(value: &Value) -> Result<(), String> {
-    // The depth is bounded by the reader (128 levels), so the recursion is.
-    fn walk(value: &Value, path: &mut String) -> bool {
-        let length = path.len();
-        let found = match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(items) => items.iter().enumerate().any(|(at, item)| {
-                path.truncate(length);
-                path.push_str(&format!("/{at}"));
-                walk(item, path)
-            }),
-            Value::Object(members) => members.iter().any(|(name, member)| {
-                path.truncate(length);
-                path.push_str(&format!("/{}", name.replace('\0', "\\u0000")));
-                name.contains('\0') || walk(member, path)
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        };
-        if !found {
-            path.truncate(length);
-        }
-        found
-    }
-    let mut path = String::new();
-    if walk(value, &mut path) {
-        return Err(format!("the text at `{path}` contains \\u0000, which PostgreSQL cannot keep"));
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The one door to an instance: load, find the facts, let the engine decide, commit; with the rule for lost races.
 
 mod broadcast;
+pub mod calls;
 mod correlate;
 mod handler;
 mod origin;
@@ -163,11 +164,36 @@ async fn write_apart(app: &App, write: Write, followed: bool, kind: &'static str
 /// Decides and writes under the instance's lock: what a command with a second guard does, and so it cannot lose.
 async fn write_locked(
     app: &App,
-    mut transaction: Transaction,
+    transaction: Transaction,
     id: InstanceId,
     command: Command,
     outside: Outside<'_>,
 ) -> Result<Moved, Error> {
+    match decide_locked(app, transaction, id, command, outside).await? {
+        Decided::Moved(moved) => Ok(moved),
+        Decided::Refused(transaction, refusal) => {
+            transaction.rollback().await;
+            Ok(Moved::Refused(refusal))
+        }
+    }
+}
+
+/// How a decision under the instance's lock ended.
+enum Decided {
+    /// As always.
+    Moved(Moved),
+    /// The engine said no; the transaction is still open, and has the lock.
+    Refused(Box<Transaction>, Refusal),
+}
+
+/// Decides and writes under the instance's lock; what is refused can still be written down under it.
+async fn decide_locked(
+    app: &App,
+    mut transaction: Transaction,
+    id: InstanceId,
+    command: Command,
+    outside: Outside<'_>,
+) -> Result<Decided, Error> {
     let Some(loaded) = instances::lock(&mut transaction, id).await? else {
         transaction.rollback().await;
         return Err(Error::NotFound(format!("there is no instance {id}")));
@@ -181,16 +207,21 @@ async fn write_locked(
     };
     if steer::looks_back(&command) {
         facts.missed = correlate::missed(&mut transaction, id).await?;
+        facts.settled = store::calls::settled(&mut transaction, id).await?;
     }
+    let settles = matches!(command, Command::Settle { .. });
     let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) => step,
-        Err(refusal) => {
-            transaction.rollback().await;
-            return Ok(Moved::Refused(refusal));
-        }
+        Err(refusal) => return Ok(Decided::Refused(Box::new(transaction), refusal)),
     };
-    let follow = outside.as_ref().map_or(Follow::IfNeeded, |(_, origin, _)| origin.follow);
-    write_guarded(app, transaction, (&loaded.instance, step, loaded.now), outside, follow).await
+    let follow = match &outside {
+        Some((_, origin, _)) => origin.follow,
+        // Whoever makes calls takes no steps.
+        None if settles => Follow::Always,
+        None => Follow::IfNeeded,
+    };
+    let moved = write_guarded(app, transaction, (&loaded.instance, step, loaded.now), outside, follow).await?;
+    Ok(Decided::Moved(moved))
 }
 
 /// Writes a decision inside the transaction it was made in.
@@ -281,7 +312,7 @@ pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
         | WaitOn::Due { due_at }
         | WaitOn::Remind { due_at, .. }
         | WaitOn::Escalate { due_at, .. } => Some((wait.bookmark, *due_at)),
-        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
+        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
     deadline.chain(timers).max()
 }

@@ -52,6 +52,12 @@ pub const STUCK: &str = "leveret_stuck_instances";
 pub const POOL_IN_USE: &str = "leveret_pool_in_use";
 /// Connections to the broker that were made again, by purpose.
 pub const BROKER_RECONNECTS: &str = "leveret_broker_reconnects_total";
+/// Attempts at calls that have ended, by kind and outcome.
+pub const CALL_ATTEMPTS: &str = "leveret_call_attempts_total";
+/// Time of one attempt over HTTP.
+pub const CALL_SECONDS: &str = "leveret_call_duration_seconds";
+/// Open calls, by state; counted at the scrape.
+pub const CALLS: &str = "leveret_calls";
 /// One, with the version as label.
 pub const BUILD_INFO: &str = "leveret_build_info";
 
@@ -135,6 +141,16 @@ pub fn observe_queue_wait(sent_at: Option<&String>, now: Timestamp) {
 /// Records how late a timer was fired.
 pub fn observe_lateness(due_at: Timestamp, now: Timestamp) {
     metrics::histogram!(TIMER_LATENESS).record(now.duration_since(due_at).as_secs_f64().max(0.0));
+}
+
+/// Counts an attempt at a call that has ended.
+pub fn count_call(kind: &'static str, outcome: &'static str) {
+    metrics::counter!(CALL_ATTEMPTS, "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Records how long an attempt took.
+pub fn observe_call(kind: &'static str, took: Duration) {
+    metrics::histogram!(CALL_SECONDS, "kind" => kind).record(took.as_secs_f64());
 }
 
 /// Counts ticks of schedules.

@@ -48,6 +48,7 @@ use crate::engine::{
     Status,
 };
 
+pub mod calls;
 mod memory;
 mod people;
 mod seen;
@@ -318,8 +319,9 @@ impl Scenario {
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
         let need = engine::needs(&self.definition, &instance, &command, &self.context());
         let mut facts = self.answer(need)?;
-        if matches!(command, Command::Resume { .. } | Command::Retry { .. }) {
+        if matches!(command, Command::Resume { .. } | Command::Retry { .. } | Command::Resolve { .. }) {
             facts.missed = self.memory.missed();
+            facts.settled = self.memory.settled();
         }
         let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
         self.memory.absorb(step)
@@ -335,6 +337,8 @@ impl Scenario {
             steps_max: self.steps_max,
             variables_max: self.variables_max,
             handler_timeout: Duration::from_secs(30),
+            http_timeout: Duration::from_secs(120),
+            call_timeout: Duration::from_secs(300),
             retry: &self.retry,
         }
     }

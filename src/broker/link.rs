@@ -62,7 +62,7 @@ pub(super) struct Link {
     /// Asks for everything to be declared again.
     pub(super) repair: Notify,
     blocked: AtomicBool,
-    /// Lanes declared on this connection, and when to try again those that could not be.
+    /// Queues of lanes and of workers outside declared on this connection, and when to try again those that could not be.
     lanes: Mutex<HashMap<String, Option<Instant>>>,
 }
 
@@ -111,9 +111,10 @@ impl Link {
         }
     }
 
-    /// Declares the queue of a lane, once per connection.
-    pub(super) async fn ensure_lane(&self, prefix: &str, lane: &str) -> Result<(), Error> {
-        let known = self.with_lanes(|lanes| match lanes.get(lane) {
+    /// Declares the queue of a lane or of a worker outside, once per connection.
+    pub(super) async fn ensure(&self, prefix: &str, queue: &Queue) -> Result<(), Error> {
+        let name = queue.name();
+        let known = self.with_lanes(|lanes| match lanes.get(&name) {
             Some(None) => true,
             Some(Some(again_at)) => Instant::now() < *again_at,
             None => false,
@@ -121,16 +122,16 @@ impl Link {
         if known {
             return Ok(());
         }
-        let complaints = declare::declare(self, &topology::queue(prefix, &Queue::Steps(lane.into()))).await?;
+        let complaints = declare::declare(self, &topology::queue(prefix, queue)).await?;
         for complaint in &complaints {
-            tracing::error!(lane, "the queue of a lane cannot be declared: {complaint}");
+            tracing::error!(queue = name, "a queue cannot be declared: {complaint}");
         }
         let again_at = (!complaints.is_empty()).then(|| Instant::now() + REPAIR_AFTER);
         self.with_lanes(|lanes| {
             if lanes.len() >= LANES_MAX {
                 lanes.clear();
             }
-            lanes.insert(lane.to_owned(), again_at);
+            lanes.insert(name, again_at);
         });
         Ok(())
     }

@@ -70,6 +70,10 @@ pub enum Queue {
     Dead,
     /// A listener's own queue of all events; it goes when nobody has listened for ten minutes.
     Events(String),
+    /// Hints that a call is to be made.
+    Calls,
+    /// Requests to workers outside, by the name of the work.
+    Work(String),
 }
 
 impl Queue {
@@ -80,6 +84,8 @@ impl Queue {
             Queue::Steps(lane) => format!("steps.{lane}"),
             Queue::Dead => "dead".into(),
             Queue::Events(listener) => format!("events.{listener}"),
+            Queue::Calls => "calls".into(),
+            Queue::Work(name) => format!("work.{name}"),
         }
     }
 
@@ -90,6 +96,8 @@ impl Queue {
             Queue::Steps(lane) => format!("{prefix}.steps.{lane}"),
             Queue::Dead => format!("{prefix}.dead"),
             Queue::Events(listener) => format!("{prefix}.events.{listener}"),
+            Queue::Calls => format!("{prefix}.calls"),
+            Queue::Work(name) => format!("{prefix}.work.{name}"),
         }
     }
 }
@@ -101,7 +109,7 @@ pub struct Outgoing {
     pub id: Uuid,
     /// Where to.
     pub exchange: Exchange,
-    /// The routing key; for [`Exchange::Steps`] the lane.
+    /// The routing key; for [`Exchange::Steps`] the lane, for [`Exchange::Work`] the name of the work.
     pub routing_key: String,
     /// The AMQP `type`.
     pub kind: String,
@@ -141,7 +149,9 @@ impl Outgoing {
         match self.exchange {
             Exchange::Commands => Some(Queue::Commands),
             Exchange::Steps => Some(Queue::Steps(self.routing_key.clone())),
-            Exchange::Events | Exchange::Work | Exchange::Calls | Exchange::Dead | Exchange::Reply => None,
+            Exchange::Calls => Some(Queue::Calls),
+            Exchange::Work => Some(Queue::Work(self.routing_key.clone())),
+            Exchange::Events | Exchange::Dead | Exchange::Reply => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::Shared;
 use super::envelope::{self, Envelope};
 use super::error::{Error, sort};
 use super::link::Link;
-use super::message::{Exchange, Outgoing, Sent};
+use super::message::{Outgoing, Queue, Sent};
 
 /// Messages in one call of `publish`.
 pub const BATCH_MAX: usize = 500;
@@ -143,11 +143,13 @@ async fn publish(
     batches: &[Vec<Outgoing>],
 ) -> Result<Vec<Result<Vec<Sent>, Error>>, Error> {
     let line = ensure_line(shared, line).await?;
-    for lane in lanes(batches) {
-        shared.remember_lane(lane);
-        match line.link.ensure_lane(&shared.options.prefix, lane).await {
+    for queue in named_queues(batches) {
+        if let Queue::Steps(lane) = &queue {
+            shared.remember_lane(lane);
+        }
+        match line.link.ensure(&shared.options.prefix, &queue).await {
             Err(error @ Error::Unavailable(_)) => return Err(error),
-            // The messages of a lane that cannot be come back one by one.
+            // The messages to a queue that cannot be come back one by one.
             Ok(()) | Err(Error::Mismatch(_) | Error::Bug(_)) => {}
         }
     }
@@ -201,9 +203,10 @@ fn share(
     results.collect()
 }
 
-fn lanes(batches: &[Vec<Outgoing>]) -> BTreeSet<&str> {
-    let steps = batches.iter().flatten().filter(|message| message.exchange == Exchange::Steps);
-    steps.map(|message| message.routing_key.as_str()).collect()
+/// The queues of lanes and of workers outside that the batches are for: they are made when they are first needed.
+fn named_queues(batches: &[Vec<Outgoing>]) -> BTreeSet<Queue> {
+    let queues = batches.iter().flatten().filter_map(Outgoing::queue);
+    queues.filter(|queue| matches!(queue, Queue::Steps(_) | Queue::Work(_))).collect()
 }
 
 /// Writes one message and waits for its confirm. Its first poll takes the delivery tag and queues the frames; all
@@ -254,6 +257,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::broker::Exchange;
 
     fn message(id: u128) -> Outgoing {
         Outgoing {

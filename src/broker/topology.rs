@@ -12,6 +12,9 @@ pub const DEAD_DELIVERY_LIMIT: i64 = 1_000_000;
 /// Parked hints kept for a person to look at; the oldest go first.
 pub const PARKED_MAX: i64 = 10_000;
 
+/// The routing key of hints that a call is to be made.
+pub const CALLS_KEY: &str = "call";
+
 /// How an exchange chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -65,13 +68,14 @@ pub enum Declaration {
     },
 }
 
-/// Everything but the lanes.
+/// Everything but the lanes and the queues of workers outside.
 pub fn base(prefix: &str) -> Vec<Declaration> {
     let mut all: Vec<Declaration> =
         Exchange::DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
     all.extend(parking(prefix));
     all.extend(own(prefix, &Queue::Dead));
     all.extend(own(prefix, &Queue::Commands));
+    all.extend(own(prefix, &Queue::Calls));
     all.extend(delay::ladder().flat_map(|step| rung(prefix, &step)));
     all
 }
@@ -83,6 +87,8 @@ pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
         Queue::Commands => all.push(plain(&Exchange::Commands.physical(prefix), kind(Exchange::Commands))),
         Queue::Steps(_) => all.push(plain(&Exchange::Steps.physical(prefix), kind(Exchange::Steps))),
         Queue::Events(_) => all.push(plain(&Exchange::Events.physical(prefix), kind(Exchange::Events))),
+        Queue::Calls => all.push(plain(&Exchange::Calls.physical(prefix), kind(Exchange::Calls))),
+        Queue::Work(_) => all.push(plain(&Exchange::Work.physical(prefix), kind(Exchange::Work))),
         Queue::Dead => {}
     }
     all.push(plain(&Exchange::Dead.physical(prefix), kind(Exchange::Dead)));
@@ -122,6 +128,8 @@ fn own(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     match queue {
         Queue::Commands => work(Exchange::Commands, "#"),
         Queue::Steps(lane) => work(Exchange::Steps, lane),
+        Queue::Calls => work(Exchange::Calls, CALLS_KEY),
+        Queue::Work(name) => work(Exchange::Work, name),
         Queue::Events(_) => {
             let arguments =
                 vec![("x-queue-type", Value::Text("classic".into())), ("x-expires", Value::Number(LISTENER_MS))];

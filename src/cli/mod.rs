@@ -1,6 +1,7 @@
 //! The command line: `leveret <noun> <verb>`. The stock binary and users' own programs call [`run`].
 
 mod bench;
+mod call;
 mod dead_letter;
 mod definition;
 pub mod dev;
@@ -65,6 +66,9 @@ enum Noun {
     /// Find, claim and do what waits for people.
     #[command(subcommand)]
     Task(task::Verb),
+    /// See calls to other services and workers, and resolve those nobody knows the outcome of.
+    #[command(subcommand)]
+    Call(call::Verb),
     /// See open timers, and put them off.
     #[command(subcommand)]
     Timer(timer::Verb),
@@ -138,6 +142,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Call(verb) => call::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,

@@ -17,7 +17,7 @@ use crate::{http, store, telemetry};
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Roles to play: worker, relay, timekeeper, api. All of them when left out.
+    /// Roles to play: worker, relay, timekeeper, api, caller. All of them when left out.
     #[arg(long, value_delimiter = ',', value_parser = role)]
     roles: Vec<Role>,
 }

@@ -26,6 +26,9 @@ pub(super) fn run(config: &Config, verb: &Verb) -> Result<ExitCode> {
                     false => crate::broker::without_password(url).into(),
                 };
             }
+            if !config.outgoing.proxy.is_empty() {
+                shown["outgoing"]["proxy"] = crate::broker::without_password(&config.outgoing.proxy).into();
+            }
             output::json(&shown)?;
         }
     }

@@ -70,10 +70,7 @@ pub struct Param {
 pub type Statements = BTreeMap<String, Statement>;
 
 /// Reads them all; `rows_max` is for those that name none.
-///
-/// # Errors
-/// A sentence that names the statement, what is wrong with it, and what to write instead.
-pub fn read_all(written: &BTreeMap<String, Written>, rows_max: usize) -> Result<Statements, String> {
+fn read_all(written: &BTreeMap<String, Written>, rows_max: usize) -> Result<Statements, String> {
     let one = |(name, written): (&String, &Written)| {
         let read = is_name(name)
             .then_some(())
@@ -82,6 +79,16 @@ pub fn read_all(written: &BTreeMap<String, Written>, rows_max: usize) -> Result<
         read.map(|read| (name.clone(), read)).map_err(|wrong| format!("`statements.{name}` cannot be used: {wrong}"))
     };
     written.iter().map(one).collect()
+}
+
+impl super::Config {
+    /// The registered statements, ready to be run.
+    ///
+    /// # Errors
+    /// A sentence that names one that cannot be used, and why.
+    pub fn registered(&self) -> Result<Statements, super::Error> {
+        read_all(&self.statements, self.limits.rows_max).map_err(super::Error)
+    }
 }
 
 fn is_name(text: &str) -> bool {

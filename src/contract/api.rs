@@ -1,5 +1,6 @@
 //! Bodies of the HTTP API; `-o json` of the command line prints the same.
 
+mod calls;
 mod tasks;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 use super::OnConflict;
 
+pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
 pub use tasks::{
     HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
@@ -121,7 +123,7 @@ pub struct InstanceView {
 pub struct WaitView {
     /// Its number inside the instance.
     pub bookmark: i64,
-    /// `timer`, `message`, `intervention`, `task`.
+    /// `timer`, `message`, `intervention`, `task`, `call`.
     pub kind: String,
     /// The activity that waits; none for the time limit of the whole instance.
     pub activity: Option<String>,
@@ -136,6 +138,9 @@ pub struct WaitView {
     /// The task, for tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Uuid>,
+    /// The call, for calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Uuid>,
     /// Why it was suspended, for interventions by hand.
     #[serde(default)]
     pub note: Option<String>,

@@ -8,9 +8,9 @@ use super::names::Sees;
 use super::problems::Place;
 
 /// Exactly one of these is what an activity does.
-const WORK: [&str; 9] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task"];
+const WORK: [&str; 11] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task", "http", "call"];
 /// Work of the language this version does not do yet.
-const LATER_WORK: [&str; 6] = ["http", "call", "workflow", "fork", "map", "compensate"];
+const LATER_WORK: [&str; 4] = ["workflow", "fork", "map", "compensate"];
 
 const ACTIVITY: Keys = Keys {
     of: "an activity",
@@ -27,6 +27,8 @@ const ACTIVITY: Keys = Keys {
         "raise",
         "end",
         "task",
+        "http",
+        "call",
         "output",
         "next",
         "timeout",
@@ -34,8 +36,9 @@ const ACTIVITY: Keys = Keys {
         "retry",
         "on_error",
         "labels",
+        "limits",
     ],
-    later: &["http", "call", "workflow", "fork", "map", "compensate", "undo", "limits", "due"],
+    later: &["workflow", "fork", "map", "compensate", "undo", "due"],
 };
 
 impl Draft {
@@ -63,7 +66,10 @@ impl Draft {
         let when = at.get("when").and_then(|when| self.expression(&when, sees));
         let work = if read { self.only_work(at) } else { None };
         self.doubtful |= work.is_none();
-        let has_result = matches!(work, Some(Work::Run { .. } | Work::Receive(_) | Work::Task(_)) | None);
+        let has_result = matches!(
+            work,
+            Some(Work::Run { .. } | Work::Receive(_) | Work::Task(_) | Work::Http(_) | Work::Call(_)) | None
+        );
         let after = Sees { result: has_result, ..sees };
         let output = at.get("output").map(|output| self.assignments(&output, after)).unwrap_or_default();
         let next = at.get("next").map_or(Next::Following, |next| self.next(&next, work.as_ref(), after));
@@ -71,13 +77,14 @@ impl Draft {
         let on_error = self.on_errors(at, sees);
         let retry = self.retries(at.get("retry"));
         let labels = at.get("labels").map(|labels| self.labels(&labels)).unwrap_or_default().into_iter().collect();
+        let limits = at.get("limits").and_then(|limits| self.activity_limits(&limits, sees));
         if let Some(work) = &work {
             self.check_use(at, work);
         }
         // A document with problems never becomes a definition; the stand-in only keeps the numbers right.
         let work = work.unwrap_or(Work::End(End::Cancelled));
         let id = id.unwrap_or_else(|| format!("?{number}"));
-        Activity { id, title, when, work, output, next, timeout, on_error, retry, labels }
+        Activity { id, title, when, work, output, next, timeout, on_error, retry, labels, limits }
     }
 
     fn id(&mut self, at: &At<'_>) -> Option<String> {
@@ -138,13 +145,19 @@ impl Draft {
             Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
                 &[]
             }
+            Work::Http(_) | Work::Call(_) => &[],
         };
         for (key, hint) in meaningless {
             if let Some(found) = at.get(key) {
                 self.problems.error_at(&found, format!("`{key}` has no meaning beside `{kind}`"), Some(hint));
             }
         }
-        let timed = matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_));
+        let outside = matches!(work, Work::Http(_) | Work::Call(_));
+        if let Some(limits) = at.get("limits").filter(|_| !outside) {
+            let message = format!("`limits` has no meaning beside `{kind}`");
+            self.problems.error_at(&limits, message, Some("it limits how often an `http` or a `call` is sent"));
+        }
+        let timed = outside || matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_));
         for key in ["timeout", "on_timeout"] {
             if let Some(found) = at.get(key).filter(|_| !timed) {
                 let message = format!("`{key}` has no effect beside `{kind}`, which takes no time");

@@ -66,7 +66,7 @@ fn restless_loops(definition: &Definition, graph: &Graph, places: &[Place], draf
         .activities
         .iter()
         .map(|activity| match activity.work {
-            Work::Wait(_) | Work::Receive(_) | Work::Task(_) => false,
+            Work::Wait(_) | Work::Receive(_) | Work::Task(_) | Work::Http(_) | Work::Call(_) => false,
             Work::Set(_) | Work::Switch(_) | Work::Run { .. } | Work::Emit { .. } => true,
             Work::Raise { .. } | Work::End(_) => true,
         })
@@ -96,7 +96,9 @@ fn falls_into_handlers(definition: &Definition, places: &[Place], draft: &mut Dr
                 | Work::Emit { .. }
                 | Work::Wait(_)
                 | Work::Receive(_)
-                | Work::Task(_) => {
+                | Work::Task(_)
+                | Work::Http(_)
+                | Work::Call(_) => {
                     matches!(before.next, Next::Following)
                 }
             };

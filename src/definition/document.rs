@@ -184,7 +184,7 @@ impl Draft {
         }
     }
 
-    fn boolean(&mut self, at: &At<'_>) -> Option<bool> {
+    pub(super) fn boolean(&mut self, at: &At<'_>) -> Option<bool> {
         match &at.node.tree {
             Tree::Bool(value) => Some(*value),
             Tree::Refused | Tree::Null | Tree::Number(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::codes;
 use super::cursor::{At, shortened};
-use super::expression::{Data, Expression, Template};
+use super::expression::{Data, Expression, Marker, Piece, Template};
 use super::model::Assignment;
 use super::names::{Names, Sees};
 use super::node::Tree;
@@ -93,15 +93,33 @@ impl Draft {
         };
         match Template::parse(text) {
             Ok(template) => {
-                for name in template.names() {
-                    self.names.read(&name, at.place(), sees, &mut self.problems);
-                }
+                self.read_names(at, &template, sees);
                 Some(template)
             }
             Err(error) => {
                 self.problems.error_at(at, error.message, None);
                 None
             }
+        }
+    }
+
+    fn read_names(&mut self, at: &At<'_>, template: &Template, sees: Sees) {
+        let mut names: Vec<&str> = Vec::new();
+        for piece in template.pieces() {
+            let Piece::Value(expression) = piece else { continue };
+            match expression.marker() {
+                Some(_) if sees.marks => {}
+                Some(Marker::Token) => {
+                    let hint = "only the url, query, headers and body of an `http` see it";
+                    self.problems.error_at(at, "there is no `activity.token` here", Some(hint));
+                }
+                Some(Marker::Secret(_)) | None => names.extend(expression.names().iter().map(String::as_str)),
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            self.names.read(name, at.place(), sees, &mut self.problems);
         }
     }
 

@@ -160,7 +160,14 @@ impl Exits<'_> {
                     self.next(&activity.next);
                 }
             }
-            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
+            Work::Set(_)
+            | Work::Run { .. }
+            | Work::Emit { .. }
+            | Work::Wait(_)
+            | Work::Receive(_)
+            | Work::Task(_)
+            | Work::Http(_)
+            | Work::Call(_) => {
                 self.next(&activity.next);
                 if (activity.when.is_some() || caught) && matches!(activity.next, Next::ByName(_)) {
                     self.follow();

@@ -2,6 +2,7 @@
 
 mod accident;
 mod activity;
+mod call;
 mod check;
 pub mod codes;
 pub mod content;
@@ -14,6 +15,7 @@ pub mod expression;
 mod flow;
 mod frame;
 pub mod graph;
+mod http;
 pub mod model;
 mod names;
 mod node;

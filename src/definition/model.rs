@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::expression::{Data, Expression, Template};
 use super::schema::Schema;
 
+mod outside;
 mod task;
 
+pub use outside::*;
 pub use task::*;
 
 /// An immutable version of a workflow document.
@@ -81,7 +83,7 @@ pub struct Activity {
     pub output: Vec<Assignment>,
     /// Where the branch goes afterwards.
     pub next: Next,
-    /// Per attempt for `run`; for the whole wait elsewhere.
+    /// Per attempt for `run`, `http` and `call`; for the whole wait elsewhere.
     pub timeout: Timeout,
     /// First match wins; `on_timeout` is the first of them.
     pub on_error: Vec<OnError>,
@@ -89,6 +91,8 @@ pub struct Activity {
     pub retry: Retries,
     /// Free text for filters.
     pub labels: BTreeMap<String, String>,
+    /// How much of its target it may take, for `http` and `call`.
+    pub limits: Option<Limits>,
 }
 
 /// What an activity does: exactly one of these.
@@ -129,6 +133,10 @@ pub enum Work {
     End(End),
     /// Wait for a person.
     Task(Box<Task>),
+    /// Send a request over HTTP.
+    Http(Box<Http>),
+    /// Ask a worker outside.
+    Call(Box<Call>),
 }
 
 impl Work {
@@ -144,6 +152,8 @@ impl Work {
             Work::Raise { .. } => "raise",
             Work::End(_) => "end",
             Work::Task(_) => "task",
+            Work::Http(_) => "http",
+            Work::Call(_) => "call",
         }
     }
 }

@@ -44,11 +44,14 @@ pub(super) struct Sees {
     pub(super) data: bool,
     /// The counts of a vote. They hide variables of their names, which are no reserved ones.
     pub(super) votes: bool,
+    /// `${ secrets.NAME }` and `${ activity.token }`: places that are filled when a request is made.
+    pub(super) marks: bool,
 }
 
 impl Sees {
     /// What keys of the document see.
-    pub(super) const DOCUMENT: Sees = Sees { activity: false, result: false, error: false, data: false, votes: false };
+    pub(super) const DOCUMENT: Sees =
+        Sees { activity: false, result: false, error: false, data: false, votes: false, marks: false };
     /// What keys of an activity see.
     pub(super) const ACTIVITY: Sees = Sees { activity: true, ..Sees::DOCUMENT };
 
@@ -80,10 +83,12 @@ impl Names {
         let missing = match name {
             "input" | "instance" | "now" | "env" => None,
             "activity" => (!sees.activity).then_some("only an activity's own keys see it"),
-            "result" => (!sees.result).then_some("only `output` and `next` of a `run`, a `receive` or a `task` see it"),
+            "result" => (!sees.result)
+                .then_some("only `output` and `next` of a `run`, `receive`, `task`, `http` or `call` see it"),
             "error" => (!sees.error).then_some("only `when` and `output` of an `on_error` entry see it"),
             "data" => (!sees.data).then_some("only the `when` of a `receive` sees it; afterwards it is `result.data`"),
-            "secrets" => Some("only http requests see it, and this version of Leveret has none"),
+            "secrets" if sees.marks => Some("it stands alone in its `${ }`: `Bearer ${ secrets.NAME }`"),
+            "secrets" => Some("only the url, query, headers and body of an `http` see it"),
             "item" | "index" => Some("only a `map` has it, and this version of Leveret has none"),
             "actors" => (!self.tasks).then_some("only a `task` fills it, and this definition has none"),
             "votes" | "voters" if sees.votes => None,

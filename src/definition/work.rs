@@ -53,6 +53,8 @@ impl Draft {
             }
             "end" => self.end(at, sees).map(Work::End),
             "task" => self.task(at, sees),
+            "http" => self.http(at, sees),
+            "call" => self.call(at, sees),
             _ => None,
         }
     }
@@ -117,7 +119,7 @@ impl Draft {
         Some(Work::Emit { event: name?, body: body? })
     }
 
-    fn data_or_empty(&mut self, at: Option<At<'_>>, sees: Sees) -> Option<Data> {
+    pub(super) fn data_or_empty(&mut self, at: Option<At<'_>>, sees: Sees) -> Option<Data> {
         match at {
             Some(at) => self.data(&at, sees),
             None => Some(Data::Literal(Value::Object(Map::new()))),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::definition::{Activity, Definition};
 
 use super::task::{self, Task};
-use super::{Branch, BranchId, Instance, Phase, Refusal, Status, Wait, WaitOn};
+use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, Wait, WaitOn};
 
 /// A branch, by its place in the list, and the activity it stands at.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ pub(super) fn due<'a>(
                 | WaitOn::Due { due_at }
                 | WaitOn::Remind { due_at, .. }
                 | WaitOn::Escalate { due_at, .. } => *due_at,
-                WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => {
+                WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {
                     return Err(Refusal::Gone(bookmark));
                 }
             };
@@ -89,7 +89,8 @@ pub(super) fn listening<'a>(
             | WaitOn::Task
             | WaitOn::Due { .. }
             | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. },
+            | WaitOn::Escalate { .. }
+            | WaitOn::Call { .. },
         ))
         | None => Err(Refusal::Gone(bookmark)),
     }
@@ -107,6 +108,20 @@ pub(super) fn tasked<'a>(definition: &'a Definition, instance: &Instance, task: 
     }
 }
 
+/// The branch that waits for a call, the number it was handed out under last, and whether the target is being asked.
+/// Whether the instance moves is not looked at: an outcome that comes while it is suspended is kept.
+pub(super) fn called<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    bookmark: i64,
+) -> Result<(Stand<'a>, u32, Option<Probing>), Refusal> {
+    alive(instance)?;
+    match waiting(instance, bookmark) {
+        Some((at, WaitOn::Call { run, probing })) => Ok((stand(definition, instance, at)?, *run, probing.clone())),
+        Some(_) | None => Err(Refusal::Gone(bookmark)),
+    }
+}
+
 /// The task a timer belongs to, if it is open.
 pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
     let (at, on) = waiting(instance, bookmark)?;
@@ -117,7 +132,8 @@ pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
         | WaitOn::Retry { .. }
         | WaitOn::Message { .. }
         | WaitOn::Intervention { .. }
-        | WaitOn::Task => return None,
+        | WaitOn::Task
+        | WaitOn::Call { .. } => return None,
     }
     let waits = instance.state.branches.get(at).map(waits).unwrap_or_default();
     waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::definition::Runs;
 
+use super::call::{CallOutcome, Resolution, Settled};
 use super::instance::{BranchId, Failure, InstanceId};
 use super::task::{Act, Assignment, Person, Task, TaskId, TaskRefusal};
 
@@ -108,6 +109,35 @@ pub enum Command {
         /// Why.
         reason: Option<String>,
     },
+    /// An attempt at a call has ended.
+    Settle {
+        /// The call's bookmark.
+        bookmark: i64,
+        /// The number it was handed out under.
+        run: u32,
+        /// How.
+        outcome: CallOutcome,
+    },
+    /// A worker tells how far it is.
+    Progress {
+        /// The call's bookmark.
+        bookmark: i64,
+        /// The number it was handed out under.
+        run: u32,
+        /// That.
+        progress: Value,
+    },
+    /// A person tells what became of a call.
+    Resolve {
+        /// The call's bookmark.
+        bookmark: i64,
+        /// That.
+        resolution: Resolution,
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 /// A moment to come, as a person says it. One that has passed is now.
@@ -147,6 +177,10 @@ pub struct Context<'a> {
     pub variables_max: usize,
     /// `timeouts.database`: the default timeout of a handler.
     pub handler_timeout: Duration,
+    /// `timeouts.http`: the default timeout of an attempt over HTTP.
+    pub http_timeout: Duration,
+    /// `timeouts.activity`: the default timeout of an attempt by a worker.
+    pub call_timeout: Duration,
     /// `retry.*`: the policy of activities that write none.
     pub retry: &'a crate::definition::Retry,
 }
@@ -196,6 +230,8 @@ pub struct Facts {
     pub standing: Option<Vec<(String, i64)>>,
     /// Kept messages that open waits of a suspended instance would have had, oldest first.
     pub missed: Vec<Missed>,
+    /// Outcomes of calls that came while the instance was suspended.
+    pub settled: Vec<Settled>,
 }
 
 /// A message that came for an open wait while its instance was suspended.
@@ -248,6 +284,9 @@ pub enum Refusal {
     /// The bookmark is open, and no timer.
     #[error("bookmark {0} is no timer")]
     NoTimer(i64),
+    /// What became of the call is not unknown.
+    #[error("the call is under way: only one whose outcome is unknown can be tried again by hand")]
+    NotUnknown,
     /// Calendars do not go that far.
     #[error("a timer must be due before the year 10000")]
     TooFar,

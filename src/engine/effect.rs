@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::call::{Call, CallChange, CallClosed, CallId};
 use super::instance::{BranchId, Instance};
 use super::task::{Closed, Task, TaskId};
 
@@ -52,6 +53,24 @@ pub enum Effect {
         /// The user.
         user: String,
     },
+    /// Open a call, to be made at once.
+    OpenCall(Box<Call>),
+    /// Change a call; it must be open, and handed out under that number last.
+    ChangeCall {
+        /// Which one.
+        id: CallId,
+        /// The number of the last handing-out.
+        run: u32,
+        /// What is done next with it.
+        change: CallChange,
+    },
+    /// Close a call; it must be open.
+    CloseCall {
+        /// Which one.
+        id: CallId,
+        /// How it ended.
+        closed: CallClosed,
+    },
 }
 
 /// One history row before it is numbered and hashed.
@@ -100,6 +119,10 @@ pub enum EntryKind {
     InstanceSuspended,
     InstanceResumed,
     TimerRescheduled,
+    CallOpened,
+    CallUnknown,
+    CallResolved,
+    CallProgressed,
 }
 
 impl EntryKind {
@@ -135,6 +158,10 @@ impl EntryKind {
             EntryKind::InstanceSuspended => "InstanceSuspended",
             EntryKind::InstanceResumed => "InstanceResumed",
             EntryKind::TimerRescheduled => "TimerRescheduled",
+            EntryKind::CallOpened => "CallOpened",
+            EntryKind::CallUnknown => "CallUnknown",
+            EntryKind::CallResolved => "CallResolved",
+            EntryKind::CallProgressed => "CallProgressed",
         }
     }
 }
@@ -180,6 +207,8 @@ pub enum BookmarkKind {
     Intervention,
     /// A person, to do a task.
     Task,
+    /// Work outside.
+    Call,
 }
 
 impl BookmarkKind {
@@ -190,6 +219,7 @@ impl BookmarkKind {
             BookmarkKind::Message => "message",
             BookmarkKind::Intervention => "intervention",
             BookmarkKind::Task => "task",
+            BookmarkKind::Call => "call",
         }
     }
 }

@@ -46,6 +46,8 @@ impl<'a> Turn<'a> {
             }
             Work::End(end) => self.finish(stand, end),
             Work::Task(task) => self.open_task(stand, task, facts),
+            Work::Http(http) => self.open_http(stand, http),
+            Work::Call(call) => self.open_work(stand, call),
         }
     }
 

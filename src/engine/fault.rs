@@ -7,6 +7,7 @@ use crate::definition::{OnError, OnFailure, Retries, Work, codes};
 use crate::resilience::backoff::next_delay;
 
 use super::admit::Stand;
+use super::call::left_alone_until;
 use super::flow::Ending;
 use super::turn::Turn;
 use super::{Bookmark, BookmarkKind, EntryKind, Failure, Phase, Refusal, Status, WaitOn, assign, scope};
@@ -22,6 +23,17 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         Self { failure, result: None }
     }
+}
+
+/// What another attempt would be for.
+pub(super) enum Cause {
+    /// An error, after which the target may want to be left alone for so many milliseconds.
+    Error {
+        /// So many.
+        retry_after_ms: Option<u64>,
+    },
+    /// Nobody knows whether the last one was carried out, and it may be repeated.
+    Unknown,
 }
 
 /// Why an activity did not complete.
@@ -56,7 +68,12 @@ impl<'a> Turn<'a> {
     }
 
     fn fail(&mut self, stand: Stand<'a>, fault: Fault) {
-        if let Some(due_at) = self.next_attempt(stand, &fault) {
+        // Work that is done is not done again.
+        let due_at = match &fault.result {
+            None => self.next_attempt(stand, &fault.failure, Cause::Error { retry_after_ms: None }),
+            Some(_) => None,
+        };
+        if let Some(due_at) = due_at {
             return self.pause(stand, &fault.failure, due_at);
         }
         let mut details = assign::brief(&fault.failure);
@@ -67,17 +84,19 @@ impl<'a> Turn<'a> {
     }
 
     /// When the work is tried again, if a policy allows it; the failure is counted by that policy.
-    fn next_attempt(&mut self, stand: Stand<'a>, fault: &Fault) -> Option<Timestamp> {
-        // Work that is done is not done again, and only a handler's work can pass by itself.
-        let retried = fault.result.is_none() && matches!(stand.activity.work, Work::Run { .. });
+    pub(super) fn next_attempt(&mut self, stand: Stand<'a>, failure: &Failure, cause: Cause) -> Option<Timestamp> {
+        // What only changes the instance fails again in the same way.
+        let retried = matches!(stand.activity.work, Work::Run { .. } | Work::Http(_) | Work::Call(_));
         let policies = match &stand.activity.retry {
             Retries::Default if retried => std::slice::from_ref(self.context.retry),
             Retries::Policies(policies) if retried => policies.as_slice(),
             Retries::Default | Retries::Policies(_) | Retries::None => return None,
         };
-        let code = &fault.failure.code;
-        let (at, policy) = policies.iter().enumerate().find(|(_, policy)| {
-            if policy.codes.is_empty() { codes::is_transient(code) } else { codes::any_matches(&policy.codes, code) }
+        let code = &failure.code;
+        let (at, policy) = policies.iter().enumerate().find(|(_, policy)| match (policy.codes.is_empty(), &cause) {
+            (true, Cause::Error { .. }) => codes::is_transient(code),
+            (true, Cause::Unknown) => true,
+            (false, _) => codes::any_matches(&policy.codes, code),
         })?;
         let (now, chance) = (self.context.now, self.context.chance);
         let branch = self.branch_mut(stand);
@@ -87,6 +106,12 @@ impl<'a> Turn<'a> {
         let tried_at = *branch.tried_at.get_or_insert(now);
         let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, failures, chance);
         let due_at = scope::later(now, delay)?;
+        let due_at = match cause {
+            Cause::Error { retry_after_ms } => {
+                left_alone_until(now, retry_after_ms).map_or(due_at, |at| at.max(due_at))
+            }
+            Cause::Unknown => due_at,
+        };
         let in_time =
             policy.within.is_none_or(|within| scope::later(tried_at, within).is_none_or(|last| due_at <= last));
         (failures < policy.attempts && in_time).then_some(due_at)

@@ -189,7 +189,9 @@ impl<'a> Turn<'a> {
     fn outcome(&mut self, stand: Stand<'a>, result: &Value, way: &Way<'a>) -> Value {
         let mut details = Map::new();
         match &stand.activity.work {
-            Work::Run { .. } | Work::Receive(_) | Work::Task(_) if !result.is_null() => {
+            Work::Run { .. } | Work::Receive(_) | Work::Task(_) | Work::Http(_) | Work::Call(_)
+                if !result.is_null() =>
+            {
                 details.insert("result".into(), assign::bounded(result));
             }
             Work::Run { .. }
@@ -200,7 +202,9 @@ impl<'a> Turn<'a> {
             | Work::Wait(_)
             | Work::Raise { .. }
             | Work::End(_)
-            | Work::Task(_) => {}
+            | Work::Task(_)
+            | Work::Http(_)
+            | Work::Call(_) => {}
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
         details.extend(self.turning(stand, way).map(|to| ("next".into(), json!(to))));
@@ -230,7 +234,9 @@ fn named_by(stand: Stand<'_>) -> &'static str {
         | Work::Emit { .. }
         | Work::Wait(_)
         | Work::Raise { .. }
-        | Work::End(_) => "name",
+        | Work::End(_)
+        | Work::Http(_)
+        | Work::Call(_) => "name",
     }
 }
 

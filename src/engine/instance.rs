@@ -265,6 +265,14 @@ pub enum WaitOn {
     },
     /// A person, to do a task.
     Task,
+    /// A call, handed out for the so-manieth time.
+    Call {
+        /// What comes back under another number is too late.
+        run: u32,
+        /// The target is asked whether it was carried out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probing: Option<Probing>,
+    },
     /// The moment a task should be done.
     Due {
         /// When that is.
@@ -284,6 +292,15 @@ pub enum WaitOn {
         /// Position in the list.
         index: usize,
     },
+}
+
+/// Asking a target whether it carried out what nobody knows the outcome of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probing {
+    /// What is known of the attempt.
+    pub failure: Failure,
+    /// How often it was asked.
+    pub tries: u32,
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {

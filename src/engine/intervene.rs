@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::admit::{self, Timer};
+use super::call::settle_in;
 use super::fault::on_behalf;
 use super::step::{deliver, expire, fire};
 use super::turn::Turn;
 use super::{
-    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Missed, Phase, Refusal, Status, Step, WaitOn, assign,
-    scope,
+    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, Settled, Status, Step,
+    WaitOn, assign, scope,
 };
 
 /// Suspends an instance that moves.
@@ -24,11 +25,11 @@ pub(super) fn suspend(mut turn: Turn<'_>, by: Option<String>, reason: Option<Str
 pub(super) fn resume(
     mut turn: Turn<'_>,
     (by, reason): (Option<String>, Option<String>),
-    missed: Vec<Missed>,
+    facts: Facts,
 ) -> Result<Step, Refusal> {
     admit::alive(&turn.instance)?;
     turn.set_going(by, reason)?;
-    replay(&mut turn, missed)?;
+    replay(&mut turn, facts)?;
     Ok(turn.done())
 }
 
@@ -125,7 +126,9 @@ impl Turn<'_> {
             | WaitOn::Due { due_at }
             | WaitOn::Remind { due_at, .. }
             | WaitOn::Escalate { due_at, .. } => Ok((*due_at, Some(branch.id), Some(branch.activity.clone()))),
-            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => Err(Refusal::NoTimer(bookmark)),
+            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {
+                Err(Refusal::NoTimer(bookmark))
+            }
         }
     }
 
@@ -144,7 +147,7 @@ impl Turn<'_> {
                     | WaitOn::Due { due_at }
                     | WaitOn::Remind { due_at, .. }
                     | WaitOn::Escalate { due_at, .. } => *due_at = to,
-                    WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => {}
+                    WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {}
                 }
             }
         }
@@ -166,13 +169,16 @@ enum Overdue {
     Timer(i64),
     /// The message at this place of the list came.
     Message(usize),
+    /// The outcome of a call at this place of the list came.
+    Call(usize),
 }
 
 /// Does what was missed, in the order of its moments. Whatever is done ends a wait and opens none but an incident's, after which
 /// nothing is done any more.
-pub(super) fn replay(turn: &mut Turn<'_>, mut missed: Vec<Missed>) -> Result<(), Refusal> {
+pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
+    let Facts { mut missed, mut settled, .. } = facts;
     while turn.instance.status == Status::Running
-        && let Some(overdue) = earliest(turn, &missed)?
+        && let Some(overdue) = earliest(turn, &missed, &settled)?
     {
         match overdue {
             Overdue::Timer(bookmark) => {
@@ -188,13 +194,17 @@ pub(super) fn replay(turn: &mut Turn<'_>, mut missed: Vec<Missed>) -> Result<(),
                 let (stand, _) = admit::listening(turn.definition, &turn.instance, bookmark)?;
                 deliver(turn, stand, bookmark, message)?;
             }
+            Overdue::Call(at) => {
+                let Settled { bookmark, run, outcome, .. } = settled.remove(at);
+                settle_in(turn, (bookmark, run), outcome)?;
+            }
         }
     }
     Ok(())
 }
 
 /// What comes first of what is still missed; of the same moment the message.
-fn earliest(turn: &Turn<'_>, missed: &[Missed]) -> Result<Option<Overdue>, Refusal> {
+fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<Option<Overdue>, Refusal> {
     let mut first: Option<(Timestamp, Overdue)> = None;
     let mut consider = |at: Timestamp, overdue: Overdue| {
         if first.as_ref().is_none_or(|(known, _)| at < *known) {
@@ -209,6 +219,13 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed]) -> Result<Option<Overdue>, Refus
             Err(refusal) => return Err(refusal),
         }
     }
+    for (place, one) in settled.iter().enumerate() {
+        match admit::called(turn.definition, &turn.instance, one.bookmark) {
+            Ok((_, run, _)) if run == one.run => consider(one.at, Overdue::Call(place)),
+            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
     let deadline = turn.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
     let waits = turn.instance.state.branches.iter().flat_map(admit::waits).filter_map(|wait| match &wait.on {
         WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
@@ -216,7 +233,7 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed]) -> Result<Option<Overdue>, Refus
         }
         // What a task's own timers do needs the task: the timekeeper finds them.
         WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => None,
-        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
+        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
     for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {
         consider(due_at, Overdue::Timer(bookmark));

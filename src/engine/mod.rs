@@ -5,6 +5,7 @@
 
 mod admit;
 mod assign;
+mod call;
 mod command;
 mod effect;
 mod execute;
@@ -23,6 +24,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+pub use call::*;
 pub use command::*;
 pub use effect::*;
 pub use instance::*;

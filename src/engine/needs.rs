@@ -25,7 +25,10 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
         | Command::Crash { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::Reschedule { .. } => return Need::Nothing,
+        | Command::Reschedule { .. }
+        | Command::Settle { .. }
+        | Command::Progress { .. }
+        | Command::Resolve { .. } => return Need::Nothing,
     };
     let Ok(stand) = admit::ready(definition, instance, branch, sequence) else { return Need::Nothing };
     let branch = &instance.state.branches[stand.at];
@@ -51,7 +54,9 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
         | Work::Emit { .. }
         | Work::Wait(_)
         | Work::Raise { .. }
-        | Work::End(_) => return Need::Nothing,
+        | Work::End(_)
+        | Work::Http(_)
+        | Work::Call(_) => return Need::Nothing,
     };
     need.unwrap_or(Need::Nothing)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::definition::Assignment;
 use crate::definition::cron::Cron;
-use crate::definition::expression::{Data, Error, Expression, Scope, Template};
+use crate::definition::expression::{Data, Error, Expression, Scope, Template, Use};
 use crate::definition::zone::Zone;
 use crate::resilience::duration;
 
@@ -58,6 +58,18 @@ impl<'a> Sight<'a> {
     pub(super) fn template(&self, template: &Template) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
         template.evaluate(&scope).map_err(failed)
+    }
+
+    /// The value of data, with open places for secrets.
+    pub(super) fn marked(&self, data: &Data) -> Result<Value, Failure> {
+        let scope = self.scope(|see| read(data, see));
+        data.marked(&scope).map_err(failed)
+    }
+
+    /// A text with open places for secrets.
+    pub(super) fn marked_text(&self, template: &Template, purpose: Use) -> Result<Value, Failure> {
+        let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
+        template.marked(&scope, purpose).map_err(failed)
     }
 
     pub(super) fn value(&self, data: &Data) -> Result<Value, Failure> {

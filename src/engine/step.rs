@@ -10,7 +10,7 @@ use super::flow::Ending;
 use super::task::{self, Actor};
 use super::turn::Turn;
 use super::{
-    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Missed, Refusal, Step, WaitOn, intervene,
+    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn, call, intervene,
 };
 
 /// Decides what a command does to an instance.
@@ -60,7 +60,7 @@ pub fn step(
         }
         Command::Retry { by, reason } => {
             admit::alive(instance)?;
-            retry_all(turn("retry"), (by, reason), facts.missed)
+            retry_all(turn("retry"), (by, reason), facts)
         }
         Command::Cancel { by, reason } => {
             admit::alive(instance)?;
@@ -74,9 +74,14 @@ pub fn step(
         }
         Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
         Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
-        Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts.missed),
+        Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts),
         Command::Reschedule { bookmark, due, by, reason } => {
             intervene::reschedule(turn("reschedule"), bookmark, due, (by, reason))
+        }
+        Command::Settle { bookmark, run, outcome } => call::settle(turn("call"), (bookmark, run), outcome),
+        Command::Progress { bookmark, run, progress } => call::progress(turn("call"), (bookmark, run), &progress),
+        Command::Resolve { bookmark, resolution, by, reason } => {
+            call::resolve(turn("resolve"), bookmark, resolution, (by, reason), facts)
         }
     }
 }
@@ -122,7 +127,8 @@ pub(super) fn fire<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, bookmark: i64, on:
         | WaitOn::Task
         | WaitOn::Due { .. }
         | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. } => Err(Refusal::Gone(bookmark)),
+        | WaitOn::Escalate { .. }
+        | WaitOn::Call { .. } => Err(Refusal::Gone(bookmark)),
     }
 }
 
@@ -157,7 +163,7 @@ pub(super) fn deliver<'a>(
 fn retry_all(
     mut turn: Turn<'_>,
     (by, reason): (Option<String>, Option<String>),
-    missed: Vec<Missed>,
+    facts: Facts,
 ) -> Result<Step, Refusal> {
     let failed = incidents(&turn.instance);
     if failed.is_empty() {
@@ -166,13 +172,16 @@ fn retry_all(
     }
     turn.resume(by, reason);
     retry(&mut turn, failed)?;
-    intervene::replay(&mut turn, missed)?;
+    intervene::replay(&mut turn, facts)?;
     Ok(turn.done())
 }
 
 fn retry(turn: &mut Turn<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
     for Incident { at, bookmark, result } in failed {
         let stand = admit::stand(turn.definition, &turn.instance, at)?;
+        if call::again_by_hand(turn, stand, bookmark) {
+            continue;
+        }
         turn.take_wait(stand, bookmark);
         turn.awaken(stand);
         let branch = turn.branch_mut(stand);

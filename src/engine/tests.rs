@@ -1,5 +1,6 @@
 //! What the engine does, shown on small definitions.
 
+mod calls;
 mod commands;
 mod faults;
 mod flow;

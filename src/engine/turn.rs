@@ -7,8 +7,8 @@ use crate::definition::Definition;
 use super::admit::Stand;
 use super::scope::Sight;
 use super::{
-    Bookmark, Branch, BranchId, Closed, Context, Effect, Entry, EntryKind, Event, Instance, Phase, Step, TaskId,
-    TaskOutcome, Wait, WaitOn,
+    Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Context, Effect, Entry, EntryKind, Event,
+    Instance, Phase, Step, TaskId, TaskOutcome, Wait, WaitOn,
 };
 
 /// The working state of a decision.
@@ -123,7 +123,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Closes a wait nobody waits for any more, and the task that it was for.
+    /// Closes a wait nobody waits for any more, and the task or call that it was for.
     pub(super) fn close_wait(&mut self, wait: &Wait, outcome: TaskOutcome) {
         self.push(Effect::Close(wait.bookmark));
         if wait.on == WaitOn::Task {
@@ -131,6 +131,10 @@ impl<'a> Turn<'a> {
             let id = TaskId::of(self.instance.id, wait.bookmark);
             self.tell_of_end(id, outcome);
             self.push(Effect::CloseTask { id, closed });
+        }
+        if let WaitOn::Call { .. } = wait.on {
+            let closed = CallClosed { end: CallEnd::Cancelled, result: None, failure: None };
+            self.push(Effect::CloseCall { id: CallId::of(self.instance.id, wait.bookmark), closed });
         }
     }
 

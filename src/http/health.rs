@@ -58,6 +58,11 @@ async fn measure(door: &Door) -> Result<(), store::Error> {
         let count = counts.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
         metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
     }
+    let calls = store::calls::count_open(&mut conn).await?;
+    for state in ["pending", "running", "waiting", "settled", "unknown"] {
+        let count = calls.iter().find(|(found, _)| found == state).map_or(0, |(_, count)| *count);
+        metrics::gauge!(telemetry::CALLS, "state" => state).set(count as f64);
+    }
     let backlog = store::outbox::find_backlog(&mut conn).await?;
     metrics::gauge!(telemetry::OUTBOX_ROWS).set(backlog.unsent as f64);
     metrics::gauge!(telemetry::OUTBOX_OLDEST).set(backlog.oldest_age.unwrap_or_default().as_secs_f64());

@@ -1,5 +1,6 @@
 //! The door for programs: commands run the same step code here and are answered with its outcome. A 2xx is durable.
 
+mod calls;
 mod definitions;
 mod health;
 mod instances;
@@ -48,6 +49,10 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
         .route("/incidents", get(waits::incidents))
+        .route("/calls", get(calls::list))
+        .route("/calls/{id}", get(calls::get))
+        .route("/calls/{id}/complete", post(calls::complete))
+        .route("/calls/{id}/resolve", post(calls::resolve))
         .route("/dead-letters", get(operations::dead_letters))
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))

@@ -20,6 +20,7 @@ pub(super) fn pause(command: &Command, times: usize) -> Option<Duration> {
         Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => false,
         Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => false,
         Command::Suspend(_) | Command::Resume(_) | Command::Reschedule(_) | Command::Deliver(_) => false,
+        Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => false,
     };
     if is_written_again && times >= BOUNCES_MAX {
         return None;

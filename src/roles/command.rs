@@ -41,6 +41,9 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "task.complete" => Command::TaskComplete(body(delivery)?),
         "task.claim" => Command::TaskClaim(body(delivery)?),
         "task.release" => Command::TaskRelease(body(delivery)?),
+        "call.complete" => Command::CallComplete(body(delivery)?),
+        "call.heartbeat" => Command::CallHeartbeat(body(delivery)?),
+        "call.progress" => Command::CallProgress(body(delivery)?),
         other => return Err(format!("`{}` is no command", shorten(other))),
     };
     check(&command)?;
@@ -100,6 +103,11 @@ fn check(command: &Command) -> Result<(), String> {
         Command::TaskComplete(task) => people(&task.user, &task.groups),
         Command::TaskClaim(task) => people(&task.user, &task.groups),
         Command::TaskRelease(task) => people(&task.user, &[]),
+        Command::CallComplete(call) => {
+            vec![("token", Some(&call.token)), ("error.code", call.error.as_ref().map(|error| &error.code))]
+        }
+        Command::CallHeartbeat(call) => vec![("token", Some(&call.token))],
+        Command::CallProgress(call) => vec![("token", Some(&call.token))],
     };
     texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| bounded(name, text))
 }

@@ -2,6 +2,8 @@
 //! from the database or the queue it serves.
 
 mod bounce;
+pub mod caller;
+mod calls;
 mod command;
 pub mod relay;
 pub mod scheduler;
@@ -24,11 +26,13 @@ pub enum Role {
     Timekeeper,
     /// Answers over HTTP.
     Api,
+    /// Makes calls.
+    Caller,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 4] = [Role::Worker, Role::Relay, Role::Timekeeper, Role::Api];
+    pub const ALL: [Role; 5] = [Role::Worker, Role::Relay, Role::Timekeeper, Role::Api, Role::Caller];
 
     /// The word used on the command line.
     pub fn name(self) -> &'static str {
@@ -37,6 +41,7 @@ impl Role {
             Role::Relay => "relay",
             Role::Timekeeper => "timekeeper",
             Role::Api => "api",
+            Role::Caller => "caller",
         }
     }
 
@@ -63,6 +68,7 @@ pub fn start(app: &App, roles: &[Role], handed_over: HandedOver) {
                 app.supervise("scheduler", |app| async move { scheduler::run(&app).await });
             }
             Role::Api => {}
+            Role::Caller => caller::start(app),
         }
     }
 }

@@ -32,7 +32,10 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
         | Command::Suspend(_)
         | Command::Resume(_)
         | Command::Reschedule(_)
-        | Command::Deliver(_) => return Err(Error::Refused("the command is about no task".into())),
+        | Command::Deliver(_)
+        | Command::CallComplete(_)
+        | Command::CallHeartbeat(_)
+        | Command::CallProgress(_) => return Err(Error::Refused("the command is about no task".into())),
     };
     match step::task(app, TaskId(task), (person, seen), act, origin).await? {
         Tasked::To(position, _) => stride::drive(app, *position).await,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::bounce;
+use super::calls;
 use super::command::{self, Received};
 use super::stride::{self, Held};
 use super::tasks;
@@ -57,7 +58,7 @@ pub fn start(app: &App) {
 async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
     let per_stride = match &queue {
         Queue::Steps(_) => PREFETCH_PER_STRIDE,
-        Queue::Commands | Queue::Dead | Queue::Events(_) => 1,
+        Queue::Commands | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => 1,
     };
     let prefetch = u16::try_from(app.config.worker.concurrency * per_stride).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
@@ -217,6 +218,9 @@ async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Resul
         Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
             tasks::carry_out(app, &received.command, origin()?, again).await
         }
+        Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => {
+            calls::carry_out(app, &received.command, origin()?, again).await
+        }
     }
 }
 
@@ -284,7 +288,7 @@ async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
         Queue::Steps(lane) => (Exchange::Steps, lane.clone()),
-        Queue::Dead | Queue::Events(_) => (Exchange::Dead, String::new()),
+        Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     };
     let outgoing = Outgoing {
         id: app.new_id(),

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Follow};
 use crate::app::App;
-use crate::engine::{InstanceId, TaskId};
+use crate::engine::{CallId, InstanceId, TaskId};
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
@@ -38,7 +38,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
-    /// `refused`.
+    /// `refused`; of calls `settled`, `kept`, `noted`, `resolved`.
     pub outcome: String,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +46,9 @@ pub struct Answer {
     /// The task it concerned, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// The call it concerned, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// How many waits a broadcast was sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receivers: Option<usize>,
@@ -53,7 +56,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
-        Self { instance, outcome: outcome.into(), reason: None, task: None, receivers: None }
+        Self { instance, outcome: outcome.into(), reason: None, task: None, call: None, receivers: None }
     }
 }
 

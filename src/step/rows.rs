@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Follow, can_go_on, continuation};
+use super::{Follow, calls, can_go_on, continuation};
 use crate::app::App;
 use crate::contract::{self, CloudEvent};
 use crate::engine::{Effect, Event, Instance, Step};
@@ -23,6 +23,7 @@ pub(super) fn write(
     follow: Follow,
 ) -> Result<(Write, bool), store::Error> {
     let mut rows = Vec::new();
+    let mut opened = Vec::new();
     for effect in &step.effects {
         match effect {
             Effect::Publish(event) => rows.push(self::event(app, &step.instance, event)?),
@@ -39,10 +40,19 @@ pub(super) fn write(
             | Effect::ChangeTask(_)
             | Effect::OfferTask(_)
             | Effect::CloseTask { .. }
-            | Effect::TakeTurn { .. } => {}
+            | Effect::TakeTurn { .. }
+            | Effect::ChangeCall { .. }
+            | Effect::CloseCall { .. } => {}
+            Effect::OpenCall(call) => opened.push(calls::opened(app, &step.instance, call, now)?),
         }
     }
     let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
+    for (row, sent) in opened {
+        rows.push(row);
+        if let Some((id, sent)) = sent {
+            write.send_at_once(id, sent);
+        }
+    }
     write.outbox = rows;
     let followed = match continuation(&write.instance) {
         None => false,
@@ -137,6 +147,6 @@ fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, sto
     })
 }
 
-fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
+pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
     serde_json::to_vec(body).map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
 }

@@ -125,7 +125,7 @@ async fn carry_out(
 
 /// Whether a command asks what came while its instance was suspended.
 pub(super) fn looks_back(command: &Command) -> bool {
-    matches!(command, Command::Resume { .. } | Command::Retry { .. })
+    matches!(command, Command::Resume { .. } | Command::Retry { .. } | Command::Resolve { .. })
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {

@@ -192,7 +192,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
 }
 
 fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
-    [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention, BookmarkKind::Task]
+    [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention, BookmarkKind::Task, BookmarkKind::Call]
         .into_iter()
         .find(|kind| kind.name() == name)
         .ok_or_else(|| Error::Bug(format!("`{name}` is no kind of bookmark this binary knows")))

@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::schema::leveret::messages;
 use super::statement::Statement;
 use super::write::Write;
-use super::{Connection, Error, inbox, tasks};
+use super::{Connection, Error, calls, inbox, tasks};
 
 /// What became of a start.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +100,9 @@ impl From<diesel::result::Error> for Undone {
 /// Those of the database; `Bug` when the write has other guards.
 pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timestamp>, Error> {
     if !write.is_plain() {
-        return Err(Error::Bug("a write that finishes bookmarks, takes messages or changes tasks is not plain".into()));
+        return Err(Error::Bug(
+            "a write that finishes bookmarks, takes messages or changes tasks or calls is not plain".into(),
+        ));
     }
     let now: Option<Moment> = Statement::new(write, None).get_result(conn).await.optional()?;
     Ok(now.map(Timestamp::from))
@@ -179,7 +181,9 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
         (Some(now), _) => {
             let is_whole = finished.transpose()?.unwrap_or(0) == write.finish.len()
                 && taken.transpose()?.unwrap_or(0) == write.take.len();
-            let is_whole = is_whole && tasks::write(conn, &write.instance, &write.tasks).await?;
+            let is_whole = is_whole
+                && tasks::write(conn, &write.instance, &write.tasks).await?
+                && calls::write(conn, &write.instance, &write.calls).await?;
             return Ok(if is_whole { Guarded::Committed(now.0) } else { Guarded::Conflict });
         }
     };

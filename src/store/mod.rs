@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bookmarks;
+pub mod calls;
 pub mod commit;
 pub mod dead_letters;
 pub mod definitions;

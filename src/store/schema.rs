@@ -19,6 +19,42 @@ pub(super) mod leveret {
     }
 
     diesel::table! {
+        leveret.calls (id) {
+            id -> Uuid,
+            instance_id -> Uuid,
+            bookmark -> Int8,
+            definition -> Text,
+            activity -> Text,
+            instance_key -> Nullable<Text>,
+            kind -> Text,
+            target -> Text,
+            state -> Text,
+            attempt -> Int4,
+            run -> Int4,
+            purpose -> Text,
+            request -> Jsonb,
+            probe -> Nullable<Jsonb>,
+            timeout_ms -> Nullable<Int8>,
+            heartbeat_ms -> Nullable<Int8>,
+            until -> Nullable<Timestamptz>,
+            callback -> Bool,
+            limits -> Nullable<Jsonb>,
+            trace -> Nullable<Text>,
+            token_hash -> Nullable<Bytea>,
+            opened_at -> Timestamptz,
+            begun_at -> Nullable<Timestamptz>,
+            deadline -> Nullable<Timestamptz>,
+            next_at -> Nullable<Timestamptz>,
+            ended_at -> Nullable<Timestamptz>,
+            settled_at -> Nullable<Timestamptz>,
+            outcome -> Nullable<Jsonb>,
+            result -> Nullable<Jsonb>,
+            error -> Nullable<Jsonb>,
+            progress -> Nullable<Jsonb>,
+        }
+    }
+
+    diesel::table! {
         leveret.dead_letters (id) {
             id -> Int8,
             received_at -> Timestamptz,

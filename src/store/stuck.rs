@@ -26,9 +26,9 @@ pub enum Why {
     Forgotten,
     /// It could move, and neither a worker nor the timekeeper has touched it for too long.
     Silent,
-    /// A timer is overdue.
+    /// A timer, or the deadline of a call, is overdue.
     Overdue,
-    /// It has ended and still has open bookmarks.
+    /// It has ended and still has open bookmarks or calls.
     Haunted,
 }
 
@@ -65,6 +65,13 @@ const LIST: &str = "\
     SELECT b.instance_id, 'overdue' FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
      WHERE b.consumed_at IS NULL AND b.due_at < now() - interval '1 minute' \
        AND i.status <> 'suspended' AND i.ended_at IS NULL \
+    UNION ALL \
+    SELECT c.instance_id, 'overdue' FROM leveret.calls AS c JOIN leveret.instances AS i ON i.id = c.instance_id \
+     WHERE c.state IN ('running', 'waiting') AND c.next_at < now() - interval '1 minute' AND i.status <> 'suspended' \
+    UNION ALL \
+    SELECT DISTINCT c.instance_id, 'haunted' FROM leveret.calls AS c \
+      LEFT JOIN leveret.instances AS i ON i.id = c.instance_id \
+     WHERE c.ended_at IS NULL AND (i.id IS NULL OR i.ended_at IS NOT NULL) \
     UNION ALL \
     SELECT DISTINCT b.instance_id, 'haunted' FROM leveret.bookmarks AS b \
       LEFT JOIN leveret.instances AS i ON i.id = b.instance_id \

@@ -5,7 +5,7 @@ use super::{Connection, Error, bookmarks, dead_letters, definitions, history, in
 use crate::contract::api::{
     DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
 };
-use crate::engine::{BookmarkKind, InstanceId, TaskId};
+use crate::engine::{BookmarkKind, CallId, InstanceId, TaskId};
 
 /// Definitions of one answer.
 const DEFINITIONS_MAX: i64 = 1_000;
@@ -54,6 +54,7 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
             let (name, key) = row.message.unzip();
             let kind = row.kind.name().to_owned();
             let task = (row.kind == BookmarkKind::Task).then(|| TaskId::of(id, row.number).0);
+            let call = (row.kind == BookmarkKind::Call).then(|| CallId::of(id, row.number).0);
             WaitView {
                 bookmark: row.number,
                 kind,
@@ -63,6 +64,7 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
                 key,
                 failure,
                 task,
+                call,
                 note,
             }
         })

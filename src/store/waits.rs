@@ -137,7 +137,9 @@ fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
         Some(WaitOn::Due { .. }) => "due",
         Some(WaitOn::Remind { .. }) => "reminder",
         Some(WaitOn::Escalate { .. }) => "escalation",
-        Some(WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task) | None => "timer",
+        Some(WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. }) | None => {
+            "timer"
+        }
     }
 }
 

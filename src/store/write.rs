@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::bookmarks::BookmarkRow;
+use super::calls::{CallWrite, Sent};
 use super::history::HistoryRow;
 use super::moment::whole_micros;
 use super::outbox::OutboxRow;
 use super::tasks::TaskWrite;
 use super::{Error, refuse_nul};
-use crate::engine::{BookmarkKind, Effect, Instance, Step};
+use crate::engine::{BookmarkKind, CallId, Effect, Instance, Step};
 
 /// Everything one commit writes.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Write {
     pub take: Vec<i64>,
     /// What is done to tasks; each must be as it was loaded.
     pub tasks: Vec<TaskWrite>,
+    /// What is done to calls; each must be as it was loaded.
+    pub calls: Vec<CallWrite>,
     /// What is to be published: the caller adds events, hints and follow-ups.
     pub outbox: Vec<OutboxRow>,
 }
@@ -64,6 +67,7 @@ impl Write {
             finish: Vec::new(),
             take: Vec::new(),
             tasks: Vec::new(),
+            calls: Vec::new(),
             outbox: Vec::new(),
         };
         for effect in &effects {
@@ -79,7 +83,19 @@ impl Write {
         self.finish.is_empty()
             && self.take.is_empty()
             && self.tasks.is_empty()
+            && self.calls.is_empty()
             && self.open.iter().all(|bookmark| bookmark.kind != BookmarkKind::Message)
+    }
+
+    /// The request of a call that is opened goes out with the same commit.
+    pub fn send_at_once(&mut self, id: CallId, sent: Sent) {
+        for write in &mut self.calls {
+            if let CallWrite::Open { call, begun } = write
+                && call.id == id
+            {
+                *begun = Some(sent);
+            }
+        }
     }
 
     fn add(&mut self, effect: &Effect, now: Timestamp, horizon: Duration) -> Result<(), Error> {
@@ -102,6 +118,11 @@ impl Write {
             Effect::TakeTurn { activity, user } => {
                 self.tasks.push(TaskWrite::Turn { activity: activity.clone(), user: user.clone() });
             }
+            Effect::OpenCall(call) => self.calls.push(CallWrite::Open { call: call.clone(), begun: None }),
+            Effect::ChangeCall { id, run, change } => {
+                self.calls.push(CallWrite::Change { id: *id, run: *run, change: Box::new(change.clone()) });
+            }
+            Effect::CloseCall { id, closed } => self.calls.push(CallWrite::Close(*id, Box::new(closed.clone()))),
             // What is published is worded by the caller, who knows exchanges and routing keys.
             Effect::Publish(_) => {}
         }
@@ -122,6 +143,7 @@ impl Write {
         self.instance.output.iter().try_for_each(|output| refuse("the output", output))?;
         self.history.iter().filter_map(|row| row.details.as_ref()).try_for_each(|value| refuse("history", value))?;
         self.tasks.iter().try_for_each(TaskWrite::refuse_what_cannot_be_kept)?;
+        self.calls.iter().try_for_each(CallWrite::refuse_what_cannot_be_kept)?;
         self.open.iter().try_for_each(|bookmark| refuse("a bookmark", &bookmark.details))
     }
 }

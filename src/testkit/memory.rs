@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use crate::definition::AssignBy;
 use crate::engine::{
-    Assignment, Bookmark, Closed, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Task, TaskId,
-    Wait, WaitOn,
+    Assignment, Bookmark, CallId, Closed, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Task,
+    TaskId, Wait, WaitOn,
 };
 
 use super::Error;
+use super::calls::Known;
 
 /// The rows of one instance.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub(super) struct Memory {
     pub(super) events: Vec<Event>,
     /// Every task there ever was, the closed ones with how they ended.
     pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// Every call there ever was.
+    pub(super) calls: BTreeMap<CallId, Known>,
     /// Who had a turn when, by activity and user.
     turns: BTreeMap<(String, String), i64>,
     kept_at: BTreeMap<i64, Timestamp>,
@@ -79,6 +82,20 @@ impl Memory {
                     let newest = self.turns.values().max().copied().unwrap_or(0);
                     self.turns.insert((activity, user), newest + 1);
                 }
+                Effect::OpenCall(call) => {
+                    let number = call.bookmark;
+                    guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;
+                }
+                Effect::ChangeCall { id, run, change } => {
+                    let known = self.calls.get_mut(&id).filter(|known| known.closed.is_none() && known.run == run);
+                    guard(known.is_some(), "a call that is not open under that number is changed", run.into())?;
+                    known.into_iter().for_each(|known| known.change(&change));
+                }
+                Effect::CloseCall { id, closed } => {
+                    let known = self.calls.get_mut(&id).filter(|known| known.closed.is_none());
+                    guard(known.is_some(), "a call that is not open is closed", 0)?;
+                    known.into_iter().for_each(|known| known.closed = Some(closed.clone()));
+                }
             }
         }
         let open: BTreeSet<i64> = self.open.keys().copied().collect();
@@ -90,6 +107,11 @@ impl Memory {
             .map(|wait| TaskId::of(instance.id, wait.bookmark))
             .collect();
         guard(tasks == waited, "a task is open that nobody waits for, or the other way round", instance.revision)?;
+        let calls: BTreeSet<i64> =
+            self.calls.values().filter(|known| known.closed.is_none()).map(|known| known.call.bookmark).collect();
+        let waited: BTreeSet<i64> =
+            waits(&instance).filter(|wait| matches!(wait.on, WaitOn::Call { .. })).map(|wait| wait.bookmark).collect();
+        guard(calls == waited, "a call is open that nobody waits for, or the other way round", instance.revision)?;
         self.instance = Some(instance);
         Ok(())
     }

@@ -76,6 +76,7 @@ fn incident(on: &WaitOn) -> Option<&Failure> {
         | WaitOn::Task
         | WaitOn::Due { .. }
         | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. } => None,
+        | WaitOn::Escalate { .. }
+        | WaitOn::Call { .. } => None,
     }
 }

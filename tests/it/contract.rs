@@ -105,6 +105,7 @@ impl Tap {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one conversation, from its beginning to its end")]
 async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
     let leveret = InProcess::start().await;
     for document in [TALKS, BREAKS, FAILS, RESTS, ASKS, KEEPS] {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod broker;
+mod calls;
 mod cli;
 mod client;
 mod contract;
@@ -10,6 +11,7 @@ mod crash;
 mod examples;
 mod faults;
 mod http;
+mod outgoing;
 mod poison;
 mod races;
 mod sandbox;

@@ -14,6 +14,7 @@ mod evaluate;
 mod functions;
 mod loops;
 mod macros;
+mod marked;
 mod node;
 mod operators;
 mod read;
@@ -31,7 +32,8 @@ use evaluate::Evaluation;
 use node::Node;
 use value::Val;
 
-pub use template::Template;
+pub use marked::{Marker, Use, filled};
+pub use template::{Piece, Template};
 
 /// Names that have a meaning of their own, so that no variable may bear them.
 pub const RESERVED: [&str; 11] =
@@ -105,6 +107,14 @@ impl Expression {
     /// A name or member that is not there, kinds that do not fit, a result that is no finite number, or a bound reached.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Error> {
         self.with_value(scope, &mut Budget::new(), |value, budget| value.to_json(budget))
+    }
+
+    /// Its value as text among text.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn text(&self, scope: &Scope<'_>) -> Result<String, Error> {
+        self.with_value(scope, &mut Budget::new(), |value, budget| value.to_text(budget))
     }
 
     /// Whether it holds; anything but a boolean is an error.

@@ -18,6 +18,15 @@ enum Part {
     Value(Expression),
 }
 
+/// One piece of a template.
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'a> {
+    /// Text as it is.
+    Text(&'a str),
+    /// What stands in a `${ }`.
+    Value(&'a Expression),
+}
+
 impl Template {
     /// Reads a template. `$${` is a literal `${`.
     ///
@@ -63,6 +72,14 @@ impl Template {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Its pieces, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.parts.iter().map(|part| match part {
+            Part::Text(text) => Piece::Text(text),
+            Part::Value(expression) => Piece::Value(expression),
+        })
     }
 
     /// The text, if there is no `${ }` in it.

@@ -38,7 +38,8 @@ impl<'a> Turn<'a> {
             | WaitOn::Timeout { .. }
             | WaitOn::Retry { .. }
             | WaitOn::Message { .. }
-            | WaitOn::Intervention { .. } => return Err(Stop::Missing),
+            | WaitOn::Intervention { .. }
+            | WaitOn::Call { .. } => return Err(Stop::Missing),
         }
         Ok(())
     }

@@ -84,6 +84,8 @@ fn a_handler_that_was_not_run_is_a_defect_of_the_caller() {
         steps_max: 9,
         variables_max: 99,
         handler_timeout: seconds(30),
+        http_timeout: seconds(120),
+        call_timeout: seconds(300),
         retry: &retry,
     };
     let command = Command::Continue { branch: ROOT, sequence: 0 };

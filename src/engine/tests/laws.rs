@@ -172,6 +172,7 @@ fn once(command: &Command) -> bool {
         Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Retry { .. } | Command::Crash { .. } | Command::Act { .. } => false,
+        Command::Settle { .. } | Command::Progress { .. } | Command::Resolve { .. } => false,
     }
 }
 
@@ -194,6 +195,8 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
         steps_max: 50,
         variables_max: 1_000,
         handler_timeout: seconds(3),
+        http_timeout: seconds(3),
+        call_timeout: seconds(3),
         retry: &retry,
     };
     let decide = || {

@@ -18,6 +18,7 @@ mod scene;
 mod seen;
 mod sender;
 mod servers;
+pub(crate) mod target;
 pub(crate) mod wire;
 
 pub(crate) use command::{Leveret, Ran, finish, listens};

@@ -8,6 +8,7 @@ mod numbers;
 mod texts;
 mod values;
 
+pub(super) use codecs::percent_encoded;
 pub(super) use lists::sorted;
 pub(super) use texts::{matches, pattern};
 

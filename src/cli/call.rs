@@ -1,0 +1,173 @@
+//! `leveret call list|show|resolve`
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::instance::origin;
+use super::output::{self, Output};
+use crate::app::App;
+use crate::contract::CallError;
+use crate::contract::api::{CallSummary, CallView};
+use crate::engine::{CallId, CallOutcome, Resolution};
+use crate::step;
+use crate::store::calls::{self, Filter, STATES};
+
+/// Rows of a list, at most.
+const LIST_MAX: i64 = 1_000;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// List calls, newest first.
+    List {
+        /// Only in this state: open, pending, running, waiting, settled, unknown, succeeded, failed, cancelled.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of this definition.
+        #[arg(long)]
+        definition: Option<String>,
+        /// Only of this instance.
+        #[arg(long)]
+        instance: Option<Uuid>,
+        /// Only to this target, as in https://shop.example:443 or work:pack.
+        #[arg(long)]
+        target: Option<String>,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+    /// Show one call: what was sent, what came back, what is unknown.
+    Show {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Tell what became of a call nobody knows the outcome of, or have it tried again with the same idempotency key.
+    Resolve(Resolve),
+}
+
+#[derive(Args)]
+pub(super) struct Resolve {
+    /// Its id.
+    id: Uuid,
+    /// What became of it: succeeded, failed or retry.
+    #[arg(long = "as", value_parser = ["succeeded", "failed", "retry"])]
+    outcome: String,
+    /// What it succeeded with, as JSON.
+    #[arg(long, default_value = "null")]
+    result: String,
+    /// The code it failed with; the error is `worker.<code>`.
+    #[arg(long)]
+    code: Option<String>,
+    /// A sentence that goes with the code.
+    #[arg(long, default_value = "")]
+    message: String,
+    /// Why; kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
+    match verb {
+        Verb::List { state, definition, instance, target, cursor, limit } => {
+            let before = cursor.map(|cursor| Filter::place(&cursor).context("that is no cursor")).transpose()?;
+            if let Some(state) = state.as_deref().filter(|state| *state != "open" && !STATES.contains(state)) {
+                bail!("`{state}` is no state; there are open, {}", STATES.join(", "));
+            }
+            let limit = limit.clamp(1, LIST_MAX);
+            list(app, Filter { state, definition, instance, target, before, limit }, output).await?;
+        }
+        Verb::Show { id } => show(app, CallId(id), output).await?,
+        Verb::Resolve(what) => resolve(app, what, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(app: &App, filter: Filter, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let page = calls::page(&mut conn, &filter).await?;
+    match output {
+        Output::Json => return output::json(&page),
+        Output::Table if page.items.is_empty() => output::line("there are no such calls"),
+        Output::Table => {
+            let header = ["id", "of", "at", "target", "state", "attempt", "opened"];
+            output::table(&header, page.items.iter().map(line).collect());
+            if let Some(next) = page.next {
+                output::line(format!("there is more: --cursor {next}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn line(call: &CallSummary) -> Vec<String> {
+    let key = call.key.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
+    let code = call.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    vec![
+        call.id.to_string(),
+        format!("{}{key}", call.definition),
+        call.activity.clone(),
+        call.target.clone(),
+        format!("{}{code}", call.state),
+        call.attempt.to_string(),
+        output::moment(call.opened_at),
+    ]
+}
+
+async fn show(app: &App, id: CallId, output: Output) -> Result<()> {
+    let mut conn = app.store.duties().await?;
+    let view = calls::view(&mut conn, id).await?.with_context(|| format!("there is no call {id}"))?;
+    match output {
+        Output::Json => output::json(&view),
+        Output::Table => {
+            lines(&view).into_iter().for_each(output::line);
+            Ok(())
+        }
+    }
+}
+
+fn lines(view: &CallView) -> Vec<String> {
+    let CallSummary { id, instance, activity, kind, target, state, attempt, opened_at, .. } = &view.summary;
+    let mut lines = vec![
+        format!("call {id} ({kind} to {target})"),
+        format!("{state}, attempt {attempt}, opened {}", output::moment(*opened_at)),
+        format!("of {activity} of instance {instance}"),
+    ];
+    lines.extend(view.summary.begun_at.map(|at| format!("attempt begun {}", output::moment(at))));
+    lines.extend(view.summary.due_at.map(|at| format!("looked at again {}", output::moment(at))));
+    lines.extend(view.summary.ended_at.map(|at| format!("ended {}", output::moment(at))));
+    let parts =
+        [("error", &view.error), ("result", &view.result), ("came back", &view.outcome), ("progress", &view.progress)];
+    lines.push(format!("request: {}", view.request));
+    lines.extend(parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| format!("{name}: {part}"))));
+    if state == "unknown" {
+        lines.push(format!("find out what became of it, then: leveret call resolve {id} --as succeeded|failed|retry"));
+    }
+    lines
+}
+
+async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
+    let resolution = match what.outcome.as_str() {
+        "succeeded" => {
+            Resolution::Done { result: serde_json::from_str(&what.result).context("`--result` is not JSON")? }
+        }
+        "failed" => {
+            let code = what.code.context("say what it failed with: --code declined")?;
+            let error = CallError { code, message: what.message, data: serde_json::Value::Null };
+            match step::calls::outcome(serde_json::Value::Null, Some(error)).map_err(anyhow::Error::msg)? {
+                CallOutcome::Failed { failure } => Resolution::Failed { failure },
+                CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Unknown { .. } => {
+                    bail!("an error is no failure")
+                }
+            }
+        }
+        _ => Resolution::Again,
+    };
+    let id = CallId(what.id);
+    step::calls::resolve(app, id, resolution, what.reason, &origin(app)).await?;
+    show(app, id, output).await
+}

@@ -1,0 +1,375 @@
+//! Work outside: what is sent, which answers are good, attempts, unknown outcomes, and people who find out.
+
+use super::*;
+use crate::engine::{CallEnd, CallKind, CallOutcome, CallPurpose, Failure, Refusal, Resolution, Status};
+use crate::testkit::Error;
+use expect_test::expect;
+
+const GET: &str = "
+variables: { body: null }
+output: ${ body }
+activities:
+  - { id: ask, http: { url: 'https://shop.example/a' }, output: { body: result.body } }
+";
+
+fn unknown() -> CallOutcome {
+    CallOutcome::Unknown { failure: Failure::new("timeout", "there was no whole response") }
+}
+
+fn posting(more: &str) -> String {
+    format!("activities: [{{ id: ask, http: {{ method: POST, url: 'https://a.example/x'{more} }} }}]")
+}
+
+#[test]
+fn what_is_sent_is_evaluated_once_and_secrets_stay_open() {
+    let text = r#"
+variables: { id: "a b", tags: [x, y], odd: { $parts: [{ secret: STOLEN }] } }
+activities:
+  - id: ask
+    http:
+      method: PUT
+      url: ${ env.BASE }/orders/${ id }?key=${ secrets.KEY }
+      query: { q: "${ id }", tag: "${ tags }", none: null, n: 3 }
+      headers: { Authorization: "Bearer ${ secrets.TOKEN }", X-Attempt: "${ activity.attempt }" }
+      body: { id: "${ id }", back: "${ activity.token }", odd: "${ odd }", text: "$${ secrets.X }" }
+    limits: { rate: 100/m, concurrency: 5, key: "${ id }" }
+    timeout: 20s
+"#;
+    let mut scenario = scenario(text).env("BASE", "https://shop.example");
+    started(&mut scenario);
+    let known = scenario.open_call().unwrap();
+    assert_eq!((known.call.kind, known.call.target.as_str()), (CallKind::Http, "https://shop.example:443"));
+    assert_eq!(known.call.timeout, Some(seconds(20)));
+    assert_eq!(
+        known.call.limits,
+        Some(json!({"rate": {"count": 100, "per_ms": 60_000}, "concurrency": 5, "key": "a b"}))
+    );
+    let expected = json!({
+        "method": "PUT",
+        "url": {"$parts": [{"text": "https://shop.example/orders/a%20b?key="}, {"secret": "KEY", "encode": true}]},
+        "query": [["n", "3"], ["q", "a b"], ["tag", "x"], ["tag", "y"]],
+        "headers": {"authorization": {"$parts": [{"text": "Bearer "}, {"secret": "TOKEN"}]}, "x-attempt": "1"},
+        "body": {"json": {
+            "id": "a b",
+            "back": {"$parts": [{"token": true}]},
+            "odd": {"$parts": [{"map": {"$parts": [{"secret": "STOLEN"}]}}]},
+            "text": "${ secrets.X }",
+        }},
+    });
+    assert_eq!(known.call.request, expected);
+    let filled = crate::definition::expression::filled(&expected, &mut |marker| match marker {
+        crate::definition::expression::Marker::Secret("STOLEN") => panic!("data is never a place"),
+        crate::definition::expression::Marker::Secret(name) => Some(format!("<{name}>")),
+        crate::definition::expression::Marker::Token => Some("t".into()),
+    });
+    let filled = filled.unwrap();
+    assert_eq!(filled["url"], "https://shop.example/orders/a%20b?key=%3CKEY%3E");
+    assert_eq!(filled["headers"]["authorization"], "Bearer <TOKEN>");
+    assert_eq!(
+        filled["body"]["json"],
+        json!({"id": "a b", "back": "t", "odd": {"$parts": [{"secret": "STOLEN"}]}, "text": "${ secrets.X }"})
+    );
+    let missing = crate::definition::expression::filled(&expected, &mut |_| None).unwrap_err();
+    assert_eq!(missing, ["activity.token", "TOKEN", "KEY"]);
+}
+
+#[test]
+fn a_good_answer_is_the_result() {
+    check(
+        GET,
+        |scenario| {
+            started(scenario);
+            scenario.respond(200, json!({"n": 1})).unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            CallOpened ask {"call":"23dfc4ff-90ba-58d4-9f40-17fa4d53972e","target":"https://shop.example:443"}
+            ActivityCompleted ask {"assigned":{"body":{"n":1}},"result":{"body":{"n":1},"headers":{},"status":200}}
+            InstanceCompleted
+            = completed with {"n":1}
+        "#]],
+    );
+}
+
+#[test]
+fn transient_errors_are_tried_again_with_the_same_key_and_the_last_one_counts() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    let id = scenario.open_call().unwrap().call.id;
+    for (attempt, due_in) in [(1, 0), (2, 2), (3, 4)] {
+        let known = scenario.open_call().unwrap();
+        assert_eq!((known.call.id, known.attempt, known.run), (id, attempt, attempt));
+        assert_eq!(known.due_at, scenario.now() + seconds(due_in));
+        scenario.respond(503, json!("busy")).unwrap();
+    }
+    assert!(scenario.open_call().is_none());
+    assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().end, CallEnd::Failed);
+    assert_eq!(scenario.status(), Some(Status::Suspended));
+    assert_eq!(scenario.error().unwrap().code, "http.503");
+    // A person's retry of a definite error is another call.
+    scenario.retry().unwrap();
+    assert_ne!(scenario.open_call().unwrap().call.id, id);
+}
+
+#[test]
+fn an_answer_that_is_final_is_not_asked_for_again() {
+    let text = "
+variables: { seen: null }
+output: ${ seen }
+activities:
+  - id: ask
+    http: { url: 'https://a.example', accept: [404, 5xx] }
+    on_error: [{ code: http.409, output: { seen: error.data.body.why } }]
+";
+    let ending = |status: u16, body: Value| {
+        let mut scenario = scenario(text);
+        started(&mut scenario);
+        scenario.respond(status, body).unwrap();
+        (scenario.status(), scenario.output().cloned())
+    };
+    assert_eq!(ending(409, json!({"why": "taken"})), (Some(Status::Completed), Some(json!("taken"))));
+    assert_eq!(ending(404, json!(null)), (Some(Status::Completed), Some(json!(null))));
+    assert_eq!(ending(503, json!(null)), (Some(Status::Completed), Some(json!(null))));
+    assert_eq!(ending(400, json!(null)), (Some(Status::Suspended), None));
+}
+
+#[test]
+fn a_list_of_policies_counts_each_by_itself() {
+    let text = "
+activities:
+  - id: ask
+    http: { url: 'https://a.example' }
+    retry:
+      - { attempts: 3, base: 10s, factor: 1, codes: [http.429] }
+      - { attempts: 2, base: 1s, codes: [http.5xx] }
+    on_error: [{ to: exit }]
+";
+    let mut scenario = scenario(text);
+    started(&mut scenario);
+    let mut waits = Vec::new();
+    for status in [500, 429, 429, 500] {
+        scenario.respond(status, json!(null)).unwrap();
+        waits.extend(scenario.open_call().map(|known| known.due_at.duration_since(scenario.now()).as_secs()));
+    }
+    assert_eq!(waits, [1, 10, 10]);
+    assert_eq!(scenario.calls()[0].attempt, 4);
+    assert_eq!(scenario.status(), Some(Status::Completed));
+}
+
+#[test]
+fn a_target_that_wants_to_be_left_alone_is() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    let answer = |retry_after_ms| CallOutcome::Answered {
+        status: 429,
+        headers: serde_json::Map::new(),
+        body: json!(null),
+        retry_after_ms: Some(retry_after_ms),
+    };
+    scenario.settle(answer(90_000)).unwrap();
+    assert_eq!(scenario.open_call().unwrap().due_at, scenario.now() + seconds(90));
+    // No longer than an hour, whatever it says.
+    scenario.settle(answer(u64::MAX)).unwrap();
+    assert_eq!(scenario.open_call().unwrap().due_at, scenario.now() + seconds(3_600));
+}
+
+#[test]
+fn within_bounds_the_whole_call() {
+    let text = "
+activities:
+  - id: ask
+    http: { url: 'https://a.example' }
+    retry: { attempts: 9, base: 20s, max: 20s, within: 1m }
+    on_error: [{ to: exit }]
+";
+    let mut scenario = scenario(text);
+    started(&mut scenario);
+    let until = scenario.now() + seconds(60);
+    assert_eq!(scenario.open_call().unwrap().call.until, Some(until));
+    for _ in 0..3 {
+        scenario.pass(seconds(2)).unwrap();
+        scenario.respond(503, json!(null)).unwrap();
+    }
+    assert_eq!(scenario.status(), Some(Status::Completed), "a third attempt would begin at 66 s");
+    assert_eq!(scenario.calls()[0].attempt, 3);
+}
+
+#[test]
+fn what_may_be_repeated_is_after_an_unknown_outcome_and_nothing_else() {
+    let after_one = |text: &str| {
+        let mut scenario = scenario(text);
+        started(&mut scenario);
+        scenario.settle(unknown()).unwrap();
+        let attempt = scenario.open_call().map(|known| known.attempt);
+        (scenario.status().unwrap(), attempt)
+    };
+    assert_eq!(after_one(GET), (Status::Running, Some(2)));
+    assert_eq!(after_one(&posting("")), (Status::Suspended, Some(1)));
+    assert_eq!(after_one(&posting(", idempotent: true")), (Status::Running, Some(2)));
+    assert_eq!(after_one(&posting(", on_unknown: retry")), (Status::Running, Some(2)));
+    assert_eq!(after_one(&posting(", on_unknown: fail")), (Status::Suspended, None));
+    assert_eq!(after_one("activities: [{ id: a, call: { name: pack } }]"), (Status::Running, Some(2)));
+    assert_eq!(
+        after_one("activities: [{ id: a, call: { name: pack, idempotent: false } }]"),
+        (Status::Suspended, Some(1))
+    );
+}
+
+#[test]
+fn unknown_outcomes_are_attempts_like_others() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    for _ in 0..3 {
+        scenario.settle(unknown()).unwrap();
+    }
+    assert!(scenario.open_call().is_none());
+    assert_eq!(scenario.calls()[0].attempt, 3);
+}
+
+#[test]
+fn a_person_resolves_what_nobody_knows() {
+    let text = "
+variables: { got: null }
+output: ${ got }
+activities:
+  - id: pay
+    http: { method: POST, url: 'https://a.example' }
+    output: { got: result.paid }
+    on_error: [{ code: worker, output: { got: error.code } }]
+";
+    let lost = || {
+        let mut scenario = scenario(text);
+        started(&mut scenario);
+        scenario.settle(unknown()).unwrap();
+        assert_eq!(scenario.status(), Some(Status::Suspended));
+        scenario
+    };
+    let mut done = lost();
+    done.resolve(Resolution::Done { result: json!({"paid": 7}) }).unwrap();
+    assert_eq!(done.output(), Some(&json!(7)));
+    expect![[r#"
+        InstanceStarted
+        CallOpened pay {"call":"23dfc4ff-90ba-58d4-9f40-17fa4d53972e","target":"https://a.example:443"}
+        CallUnknown pay {"attempt":1,"call":"23dfc4ff-90ba-58d4-9f40-17fa4d53972e","code":"timeout","message":"there was no whole response"}
+        IncidentOpened pay {"call":"23dfc4ff-90ba-58d4-9f40-17fa4d53972e","code":"timeout","message":"there was no whole response","unknown":true}
+        CallResolved pay {"as":"succeeded","by":"ada","call":"23dfc4ff-90ba-58d4-9f40-17fa4d53972e"}
+        ActivityCompleted pay {"assigned":{"got":7},"result":{"paid":7}}
+        InstanceCompleted
+        = completed with 7
+    "#]]
+    .assert_eq(&story(&done));
+    let mut failed = lost();
+    failed.resolve(Resolution::Failed { failure: Failure::new("worker.declined", "no money") }).unwrap();
+    assert_eq!(failed.output(), Some(&json!("worker.declined")));
+    let mut again = lost();
+    let id = again.open_call().unwrap().call.id;
+    again.resolve(Resolution::Again).unwrap();
+    let known = again.open_call().unwrap();
+    assert_eq!((known.call.id, known.attempt, again.status()), (id, 2, Some(Status::Running)));
+    // `retry` means the same.
+    let mut retried = lost();
+    let id = retried.open_call().unwrap().call.id;
+    retried.retry().unwrap();
+    let known = retried.open_call().unwrap();
+    assert_eq!((known.call.id, known.attempt), (id, 2));
+    retried.respond(200, json!(null)).unwrap();
+    assert!(retried.open_call().is_none());
+}
+
+#[test]
+fn what_comes_back_too_late_changes_nothing() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    scenario.respond(503, json!(null)).unwrap();
+    let bookmark = scenario.open_call().unwrap().call.bookmark;
+    let outcome = CallOutcome::Done { result: json!(1) };
+    let late = scenario.apply(crate::engine::Command::Settle { bookmark, run: 1, outcome });
+    assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
+}
+
+#[test]
+fn a_probe_tells_what_nobody_knows() {
+    let text = "
+variables: { got: null }
+output: ${ got }
+activities:
+  - id: pay
+    http:
+      method: POST
+      url: https://a.example/pay
+      on_unknown: probe
+      probe: { url: 'https://a.example/pay/${ instance.key }', accept: 404, done: result.status == 200 }
+    output: { got: result.body }
+";
+    let lost = || {
+        let mut scenario = scenario(text);
+        started(&mut scenario);
+        scenario.settle(unknown()).unwrap();
+        let known = scenario.open_call().unwrap();
+        assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Probe, 1, 2));
+        assert_eq!(known.call.probe, Some(json!({"method": "GET", "url": "https://a.example/pay/k-1"})));
+        scenario
+    };
+    let mut done = lost();
+    done.respond(200, json!("paid")).unwrap();
+    assert_eq!(done.output(), Some(&json!("paid")));
+    let mut not_done = lost();
+    not_done.respond(404, json!(null)).unwrap();
+    let known = not_done.open_call().unwrap();
+    assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Attempt, 2, 3));
+    let mut silent = lost();
+    for _ in 0..3 {
+        assert_eq!(silent.status(), Some(Status::Running));
+        silent.settle(unknown()).unwrap();
+    }
+    assert_eq!(silent.status(), Some(Status::Suspended), "after as many tries as an attempt would have, a person");
+}
+
+#[test]
+fn a_callback_ends_what_its_target_has_taken() {
+    let text = posting(", await: callback, body: { token: '${ activity.token }' }");
+    let mut scenario = scenario(&text);
+    started(&mut scenario);
+    scenario.respond(202, json!("later")).unwrap();
+    let known = scenario.open_call().unwrap();
+    assert!(known.awaits && known.call.callback);
+    scenario.settle(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Completed));
+    assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().result, Some(json!({"ok": true})));
+}
+
+#[test]
+fn outcomes_of_a_suspended_instance_are_replayed_in_their_order() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    scenario.suspend("maintenance").unwrap();
+    scenario.respond(200, json!("while you slept")).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Suspended));
+    scenario.resume("done").unwrap();
+    assert_eq!(scenario.output(), Some(&json!("while you slept")));
+}
+
+#[test]
+fn whoever_ends_an_instance_ends_its_calls() {
+    let mut cancelled = scenario(GET);
+    started(&mut cancelled);
+    cancelled.cancel("not wanted").unwrap();
+    assert_eq!(cancelled.calls()[0].closed.as_ref().unwrap().end, CallEnd::Cancelled);
+    let mut late = scenario(&format!("timeout: 1h{GET}"));
+    started(&mut late);
+    late.advance(seconds(3_600)).unwrap();
+    assert_eq!(late.calls()[0].closed.as_ref().unwrap().end, CallEnd::Cancelled);
+}
+
+#[test]
+fn what_cannot_be_sent_is_an_error_and_no_call() {
+    let failing = |url: &str| {
+        let mut scenario =
+            scenario(&format!("variables: {{ x: null }}\nactivities: [{{ id: a, http: {{ url: '{url}' }} }}]"));
+        started(&mut scenario);
+        assert!(scenario.calls().is_empty());
+        scenario.error().unwrap().message.clone()
+    };
+    assert!(failing("https://a/${ x }").contains("gives null in a URL"));
+    assert!(failing("${ instance.key }").contains("gives no URL"));
+}

@@ -1,0 +1,106 @@
+//! Calls: what was sent, what came back, what is unknown; completed with a token, resolved by a person.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Door;
+use super::problem::Problem;
+use super::request::{self, About, Id};
+use crate::contract::api::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView, Page};
+use crate::engine::{CallId, CallOutcome, Resolution};
+use crate::step;
+use crate::step::calls::Told;
+use crate::store::calls::{self, Filter, STATES};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    state: Option<String>,
+    definition: Option<String>,
+    instance: Option<Uuid>,
+    target: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<CallSummary>>, Problem> {
+    let Query(query) = query?;
+    if let Some(state) = query.state.as_deref().filter(|state| *state != "open" && !STATES.contains(state)) {
+        let state = request::shorten(state);
+        return Err(Problem::invalid(format!("`{state}` is no state; there are open, {}", STATES.join(", "))));
+    }
+    let before = match &query.cursor {
+        None => None,
+        Some(cursor) => {
+            let place = Filter::place(cursor);
+            Some(place.ok_or_else(|| Problem::invalid("`cursor` is not the `next` of a page before"))?)
+        }
+    };
+    let filter = Filter {
+        state: query.state,
+        definition: query.definition,
+        instance: query.instance,
+        target: query.target,
+        before,
+        limit: request::page(query.limit)?,
+    };
+    let mut conn = door.app.store.duties().await?;
+    Ok(Json(calls::page(&mut conn, &filter).await?))
+}
+
+pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Json<CallView>, Problem> {
+    view(&door, CallId(id)).await.map(Json)
+}
+
+async fn view(door: &Door, id: CallId) -> Result<CallView, Problem> {
+    let mut conn = door.app.store.duties().await?;
+    calls::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no call {id}")))
+}
+
+/// The callback of a target. Whoever has the token may say so, and is told nothing but whether it was taken.
+pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<Json<Value>, Problem> {
+    let request: CallCompleteRequest = about.body()?;
+    request::bounded("token", &request.token)?;
+    let outcome = step::calls::outcome(request.result, request.error).map_err(Problem::invalid)?;
+    let origin = about.origin(&door, "call.complete")?;
+    let outcome = (request.token.as_str(), outcome);
+    let told = step::calls::complete(&door.app, CallId(about.id), outcome, &origin).await?;
+    let word = match told {
+        Told::To(_) => "settled".to_owned(),
+        Told::Kept(_) => "kept".to_owned(),
+        Told::Known(answer) => answer.outcome,
+    };
+    Ok(Json(json!({ "outcome": word })))
+}
+
+/// What a person found out.
+pub(super) async fn resolve(State(door): State<Door>, about: About) -> Result<Json<CallView>, Problem> {
+    let request: CallResolveRequest = about.body()?;
+    let resolution = match (request.outcome.as_str(), request.error) {
+        ("succeeded", None) => Resolution::Done { result: request.result },
+        ("failed", Some(error)) => match step::calls::outcome(Value::Null, Some(error)).map_err(Problem::invalid)? {
+            CallOutcome::Failed { failure } => Resolution::Failed { failure },
+            CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Unknown { .. } => {
+                return Err(Problem::internal("an error is no failure"));
+            }
+        },
+        ("retry", None) => Resolution::Again,
+        ("failed", None) => return Err(Problem::invalid("say what it failed with: `error: { code, message, data }`")),
+        ("succeeded" | "retry", Some(_)) => return Err(Problem::invalid("an `error` belongs to the outcome `failed`")),
+        (other, _) => {
+            let other = request::shorten(other);
+            return Err(Problem::invalid(format!("`{other}` is no outcome; there are succeeded, failed and retry")));
+        }
+    };
+    let origin = about.origin(&door, "call.resolve")?;
+    let id = CallId(about.id);
+    step::calls::resolve(&door.app, id, resolution, request.reason, &origin).await?;
+    view(&door, id).await.map(Json)
+}

@@ -1,0 +1,109 @@
+//! One attempt: begun, made, recorded.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outgoing::{Failure as NoAnswer, Request};
+use super::{Desk, wording};
+use crate::definition::expression::{Marker, filled};
+use crate::engine::{CallOutcome, Failure, Refusal};
+use crate::secrets::Carried;
+use crate::step::calls::{Attempt, Token};
+use crate::step::{self, Error, Moved};
+use crate::store::calls::{Begun, Due};
+use crate::store::{self};
+use crate::telemetry;
+
+/// For so long an outcome is tried to be recorded; after its deadline the attempt is unknown anyway.
+const RECORD_FOR: Duration = Duration::from_secs(60);
+/// The pause before the first try after a failed one, and before the last ones.
+const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Makes an attempt, if it is still to be made.
+///
+/// # Errors
+/// If it could not be begun.
+pub(super) async fn make(desk: &Desk, due: &Due) -> Result<(), store::Error> {
+    let Some((begun, token)) = step::calls::begin(&desk.app, due.id, due.run).await? else { return Ok(()) };
+    step::fail_point("caller::marked");
+    let began = Instant::now();
+    let outcome = outcome(desk, &begun, &token).await;
+    step::fail_point("caller::answered");
+    telemetry::count_call(begun.kind.name(), word(&outcome));
+    telemetry::observe_call(begun.kind.name(), began.elapsed());
+    let Begun { id, instance, bookmark, run, .. } = begun;
+    record(desk, Attempt { id, instance, bookmark, run }, outcome).await;
+    step::fail_point("caller::recorded");
+    Ok(())
+}
+
+fn word(outcome: &CallOutcome) -> &'static str {
+    match outcome {
+        CallOutcome::Answered { .. } => "answered",
+        CallOutcome::Done { .. } => "done",
+        CallOutcome::Failed { .. } => "failed",
+        CallOutcome::Unknown { .. } => "unknown",
+    }
+}
+
+/// Sends the request and reads what comes back.
+async fn outcome(desk: &Desk, begun: &Begun, token: &Token) -> CallOutcome {
+    let mut carried = Carried::default();
+    let request = match request(desk, begun, token, &mut carried) {
+        Ok(request) => request,
+        Err(failure) => return CallOutcome::Failed { failure },
+    };
+    match desk.client.send(request).await {
+        Ok(response) => wording::answered(response, &carried),
+        Err(NoAnswer::NotSent { code, message }) => {
+            CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
+        }
+        Err(NoAnswer::Unknown { code, message }) => {
+            CallOutcome::Unknown { failure: Failure::new(code, carried.hide(&message)) }
+        }
+    }
+}
+
+fn request(desk: &Desk, begun: &Begun, token: &Token, carried: &mut Carried) -> Result<Request, Failure> {
+    let app = &desk.app;
+    let request = filled(&begun.request, &mut |marker| match marker {
+        Marker::Secret(name) => carried.reveal(&app.secrets, name),
+        Marker::Token => Some(token.text()),
+    });
+    let request = request.map_err(|missing| {
+        let names = missing.join(", ");
+        Failure::new("secrets", format!("these secrets are not allowed, or there is nothing in them: {names}"))
+    })?;
+    // Waiting for a callback may take days, its request may not.
+    let longest = if begun.callback { Some(app.config.timeouts.http) } else { None };
+    let timeout = begun.timeout.into_iter().chain(longest).min();
+    wording::request(&request, begun, timeout, app.config.outgoing.response_max)
+}
+
+/// Records an outcome and goes on, however often the database has to be asked.
+async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome) {
+    let until = Instant::now() + RECORD_FOR;
+    let mut pause = RECORD_AFTER.0;
+    loop {
+        match step::calls::settle(&desk.app, attempt, outcome.clone()).await {
+            Ok(Moved::To(_)) => return,
+            Ok(Moved::Refused(Refusal::Suspended)) => return,
+            Ok(Moved::Refused(refusal)) => {
+                return tracing::info!(call = %attempt.id, %refusal, "an outcome came too late");
+            }
+            Ok(Moved::Elsewhere) => tracing::debug!(call = %attempt.id, "somebody else moved the instance; again"),
+            Err(Error::Store(store::Error::Bug(error))) => {
+                tracing::error!(call = %attempt.id, error, "an outcome cannot be recorded");
+                return;
+            }
+            Err(error) => tracing::warn!(call = %attempt.id, %error, "an outcome could not be recorded yet"),
+        }
+        if Instant::now() + pause > until {
+            tracing::error!(call = %attempt.id, "an outcome was not recorded in time: the attempt will be unknown");
+            return;
+        }
+        tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+        pause = (pause * 2).min(RECORD_AFTER.1);
+    }
+}

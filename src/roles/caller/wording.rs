@@ -1,0 +1,247 @@
+//! Between a stored request and what is sent, between what comes back and an outcome. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use super::outgoing::{Request, Response};
+use crate::contract;
+use crate::engine::{CallOutcome, CallPurpose, Failure};
+use crate::secrets::Carried;
+use crate::store::calls::Begun;
+
+/// What every attempt carries, so that its target can know a repetition.
+const KEY: &str = "idempotency-key";
+
+/// The request of an attempt, everything filled in.
+///
+/// # Errors
+/// If the stored form is none of this version.
+pub(super) fn request(
+    filled: &Value,
+    begun: &Begun,
+    timeout: Option<Duration>,
+    response_max: usize,
+) -> Result<Request, Failure> {
+    let text =
+        |name: &str| filled[name].as_str().ok_or_else(|| Failure::new("http.request", format!("there is no {name}")));
+    let (body, kind) = body(&filled["body"])?;
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in filled["headers"].as_object().into_iter().flatten() {
+        headers.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
+    }
+    let mut add = |name: &str, value: String| {
+        if headers.iter().all(|(known, _)| known != name) {
+            headers.push((name.to_owned(), value));
+        }
+    };
+    if let Some(kind) = kind {
+        add("content-type", kind.to_owned());
+    }
+    if begun.purpose == CallPurpose::Attempt {
+        add(KEY, begun.id.to_string());
+        add("leveret-attempt", begun.attempt.to_string());
+    }
+    if let Some(trace) = &begun.trace {
+        add("traceparent", trace.clone());
+    }
+    add("user-agent", concat!("leveret/", env!("CARGO_PKG_VERSION")).to_owned());
+    Ok(Request {
+        method: text("method")?.to_owned(),
+        url: with_query(text("url")?, &filled["query"]),
+        headers,
+        body,
+        timeout,
+        response_max,
+    })
+}
+
+fn body(body: &Value) -> Result<(Option<Vec<u8>>, Option<&'static str>), Failure> {
+    if let Some(json) = body.get("json") {
+        let bytes = serde_json::to_vec(json).map_err(|error| Failure::new("http.request", error.to_string()))?;
+        return Ok((Some(bytes), Some("application/json")));
+    }
+    if let Some(form) = body.get("form") {
+        return Ok((Some(encoded(form).into_bytes()), Some("application/x-www-form-urlencoded")));
+    }
+    let text = body.get("text").and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
+    let kind = text.is_some().then_some("text/plain; charset=utf-8");
+    Ok((text, kind))
+}
+
+fn with_query(url: &str, query: &Value) -> String {
+    let query = encoded(query);
+    if query.is_empty() {
+        return url.to_owned();
+    }
+    // Before a fragment, which is never sent.
+    let (before, fragment) = url.split_once('#').map_or((url, None), |(before, fragment)| (before, Some(fragment)));
+    let joint = match () {
+        () if before.ends_with(['?', '&']) => "",
+        () if before.contains('?') => "&",
+        () => "?",
+    };
+    let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+    format!("{before}{joint}{query}{fragment}")
+}
+
+/// Names and values, percent-encoded.
+fn encoded(pairs: &Value) -> String {
+    let mut written = String::new();
+    for pair in pairs.as_array().into_iter().flatten() {
+        let part = |at: usize| {
+            url::form_urlencoded::byte_serialize(pair[at].as_str().unwrap_or_default().as_bytes()).collect::<String>()
+        };
+        if !written.is_empty() {
+            written.push('&');
+        }
+        written.push_str(&part(0));
+        written.push('=');
+        written.push_str(&part(1));
+    }
+    written
+}
+
+/// What came back, without the secrets that went there.
+pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
+    let Response { status, headers, body, retry_after, cut, .. } = response;
+    let headers = shown(&headers, carried);
+    let definite = |code: &str, message: String| CallOutcome::Failed {
+        failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
+    };
+    if cut {
+        let message = format!("the response (status {status}) has more bytes than `outgoing.response_max` allows");
+        return definite("limit.response", message);
+    }
+    let body = read(&headers, &body, carried);
+    let nul = contract::refuse_nul(&body).and_then(|()| contract::refuse_nul(&Value::Object(headers.clone())));
+    if nul.is_err() {
+        return definite(
+            "http.response",
+            format!("the response (status {status}) contains \\u0000, which cannot be kept"),
+        );
+    }
+    let retry_after_ms = retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+    CallOutcome::Answered { status, headers, body, retry_after_ms }
+}
+
+fn shown(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String, Value> {
+    headers.iter().map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
+}
+
+/// JSON if it is that, else text, else bytes.
+fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
+    if body.is_empty() {
+        return Value::Null;
+    }
+    let Ok(text) = std::str::from_utf8(body) else {
+        return json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) });
+    };
+    let text = carried.hide(text);
+    let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = kind == "application/json" || kind.ends_with("+json");
+    match is_json.then(|| serde_json::from_str(&text)) {
+        Some(Ok(value)) => value,
+        Some(Err(_)) | None => Value::String(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{CallId, CallKind, InstanceId};
+
+    fn begun() -> Begun {
+        Begun {
+            id: CallId(uuid::Uuid::from_u128(7)),
+            instance: InstanceId(uuid::Uuid::from_u128(1)),
+            bookmark: 1,
+            activity: "a".into(),
+            run: 3,
+            attempt: 2,
+            kind: CallKind::Http,
+            target: "https://a:443".into(),
+            request: Value::Null,
+            purpose: CallPurpose::Attempt,
+            callback: false,
+            heartbeat: None,
+            timeout: None,
+            deadline: None,
+            trace: Some("00-1".into()),
+        }
+    }
+
+    fn sent(filled: Value) -> Request {
+        request(&filled, &begun(), None, 10).unwrap_or_else(|failure| panic!("{failure:?}"))
+    }
+
+    fn header<'r>(request: &'r Request, name: &str) -> &'r str {
+        request.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    #[test]
+    fn every_attempt_carries_its_key_and_its_number() {
+        let sent = sent(json!({"method": "POST", "url": "https://a", "body": {"json": {"n": 1}}}));
+        assert_eq!(header(&sent, KEY), "00000000-0000-0000-0000-000000000007");
+        assert_eq!((header(&sent, "leveret-attempt"), header(&sent, "traceparent")), ("2", "00-1"));
+        assert_eq!(header(&sent, "content-type"), "application/json");
+        assert_eq!(sent.body.as_deref(), Some(b"{\"n\":1}".as_slice()));
+    }
+
+    #[test]
+    fn a_query_goes_before_the_fragment_and_after_what_is_there() {
+        let query = json!([["q", "a b&c"], ["n", "3"]]);
+        for (url, expected) in [
+            ("https://a", "https://a?q=a+b%26c&n=3"),
+            ("https://a/x?y=1#top", "https://a/x?y=1&q=a+b%26c&n=3#top"),
+            ("https://a/x?", "https://a/x?q=a+b%26c&n=3"),
+        ] {
+            assert_eq!(sent(json!({"method": "GET", "url": url, "query": query})).url, expected);
+        }
+    }
+
+    #[test]
+    fn a_form_is_urlencoded_and_what_the_author_says_of_the_body_holds() {
+        let body = json!({"form": [["a", "1"], ["b", "é"]]});
+        let form = sent(json!({"method": "POST", "url": "https://a", "body": body}));
+        assert_eq!(form.body.as_deref(), Some(b"a=1&b=%C3%A9".as_slice()));
+        let headers = json!({"content-type": "text/csv"});
+        let text = sent(json!({"method": "POST", "url": "https://a", "headers": headers, "body": {"text": "1;2"}}));
+        assert_eq!((header(&text, "content-type"), text.body.as_deref()), ("text/csv", Some(b"1;2".as_slice())));
+    }
+
+    fn answer(kind: &str, body: &[u8], cut: bool) -> CallOutcome {
+        let headers = BTreeMap::from([("content-type".to_owned(), kind.to_owned())]);
+        let body = bytes::Bytes::copy_from_slice(body);
+        let response = Response { status: 200, headers, body, retry_after: None, cut, halted: None };
+        answered(response, &Carried::default())
+    }
+
+    #[test]
+    fn a_body_is_json_or_text_or_bytes() {
+        for (kind, body, expected) in [
+            ("application/json; charset=utf-8", b"{\"n\": 1}".as_slice(), json!({"n": 1})),
+            ("application/problem+json", b"[1]", json!([1])),
+            ("application/json", b"{", json!("{")),
+            ("text/plain", b"{\"n\": 1}", json!("{\"n\": 1}")),
+            ("image/png", b"\xff\x00", json!({"base64": "/wA="})),
+            ("", b"", json!(null)),
+        ] {
+            let CallOutcome::Answered { body, .. } = answer(kind, body, false) else { panic!("{kind}") };
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_an_error_and_no_answer() {
+        for (body, cut, expected) in
+            [(b"\"a\\u0000\"".as_slice(), false, "http.response"), (b"1", true, "limit.response")]
+        {
+            let CallOutcome::Failed { failure } = answer("application/json", body, cut) else { panic!("{expected}") };
+            assert_eq!(failure.code, expected);
+        }
+    }
+}

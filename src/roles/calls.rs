@@ -1,0 +1,45 @@
+//! What workers outside say about their calls, by message.
+
+use super::stride::{self, Held};
+use super::worker::repeated;
+use crate::app::App;
+use crate::contract::Command;
+use crate::engine::CallId;
+use crate::step::calls::{self, Told};
+use crate::step::{Error, Origin};
+
+/// Carries out `call.complete`, `call.heartbeat` or `call.progress`.
+pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, again: bool) -> Result<Held, Error> {
+    let told = match command {
+        Command::CallComplete(command) => {
+            let outcome = calls::outcome(command.result.clone(), command.error.clone()).map_err(Error::Refused)?;
+            calls::complete(app, CallId(command.call), (&command.token, outcome), origin).await?
+        }
+        Command::CallHeartbeat(command) => {
+            calls::beat(app, CallId(command.call), &command.token).await?;
+            return Ok(Held::Done);
+        }
+        Command::CallProgress(command) => {
+            let progress = (command.token.as_str(), command.progress.clone());
+            calls::progress(app, CallId(command.call), progress, origin).await?
+        }
+        Command::Start(_)
+        | Command::Message(_)
+        | Command::Cancel(_)
+        | Command::Retry(_)
+        | Command::Continue(_)
+        | Command::Fire(_)
+        | Command::TaskComplete(_)
+        | Command::TaskClaim(_)
+        | Command::TaskRelease(_)
+        | Command::Suspend(_)
+        | Command::Resume(_)
+        | Command::Reschedule(_)
+        | Command::Deliver(_) => return Err(Error::Refused("this is no command about a call".into())),
+    };
+    match told {
+        Told::To(position) => stride::drive(app, *position).await,
+        Told::Kept(_) => Ok(Held::Done),
+        Told::Known(answer) => repeated(app, origin, answer, again).await,
+    }
+}

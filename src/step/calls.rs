@@ -1,0 +1,430 @@
+//! Calls between two steps: handed out, heard of, and settled. An outcome moves its instance in the transaction that closes the
+//! call; while the instance is suspended it is kept, and replayed when the instance goes on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::origin::{self, Answer, Origin};
+use super::rows::encode;
+use super::{Decided, Error, Moved, Outside, Position, decide_locked, fail_point, steer, write_locked};
+use crate::app::App;
+use crate::contract::{self, CallError, WorkRequest};
+use crate::engine::{Call, CallId, CallKind, CallOutcome, Command, Failure, Instance, InstanceId, Refusal, Resolution};
+use crate::resilience::duration;
+use crate::store::calls::{self, Begun, Overdue, Place, Sent};
+use crate::store::outbox::OutboxRow;
+use crate::store::{self, Transaction, bookmarks, inbox, instances, outbox};
+
+/// How often a worker may tell of its progress in one attempt: each time is a row of the history.
+const PROGRESS_MAX: i64 = 1_000;
+
+/// What became of something that was said about a call.
+#[derive(Debug)]
+pub enum Told {
+    /// Its instance has moved.
+    To(Box<Position>),
+    /// It is kept until the instance goes on.
+    Kept(InstanceId),
+    /// The same command was handled before.
+    Known(Answer),
+}
+
+/// Which attempt at which call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The call.
+    pub id: CallId,
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Its bookmark.
+    pub bookmark: i64,
+    /// The number it was handed out under.
+    pub run: u32,
+}
+
+/// The row that says a call is to be made; where its request goes out with the same commit, that request instead.
+pub(super) fn opened(
+    app: &App,
+    instance: &Instance,
+    call: &Call,
+    now: Timestamp,
+) -> Result<(OutboxRow, Option<(CallId, Sent)>), store::Error> {
+    // What is limited goes the way on which limits are looked at.
+    if call.kind == CallKind::Http || call.limits.is_some() {
+        return Ok((hint(app, call.id, 1)?, None));
+    }
+    let token = Token::new(1);
+    let after = |time: Duration| now.checked_add(time).ok();
+    let deadline = [call.timeout.and_then(after), call.until].into_iter().flatten().min();
+    let next_at = [deadline, call.heartbeat.and_then(after)].into_iter().flatten().min();
+    let begun = Begun {
+        id: call.id,
+        instance: instance.id,
+        bookmark: call.bookmark,
+        activity: call.activity.clone(),
+        run: 1,
+        attempt: 1,
+        kind: call.kind,
+        target: call.target.clone(),
+        request: call.request.clone(),
+        purpose: crate::engine::CallPurpose::Attempt,
+        callback: false,
+        heartbeat: call.heartbeat,
+        timeout: call.timeout,
+        deadline,
+        trace: instance.trace.clone(),
+    };
+    let sent = Sent { token_hash: token.hash(), deadline, next_at };
+    Ok((work_request(app, &begun, &token)?, Some((call.id, sent))))
+}
+
+fn hint(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
+    let body = encode(&contract::Make { call: id.0, run })?;
+    Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
+}
+
+fn row(
+    app: &App,
+    (exchange, routing_key, kind): (&str, &str, &str),
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+) -> OutboxRow {
+    OutboxRow {
+        id: app.new_id(),
+        exchange: exchange.into(),
+        routing_key: routing_key.into(),
+        kind: kind.into(),
+        app_id: Some("leveret".into()),
+        message_id: None,
+        headers,
+        body,
+        due_at: None,
+        instance_id: None,
+        claimable: app.claimable(),
+    }
+}
+
+/// The message to a worker.
+fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, store::Error> {
+    let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
+    let mut headers = BTreeMap::new();
+    let mut add = |header: &str, value: String| headers.insert(header.to_owned(), value);
+    add("correlation_id", begun.id.to_string());
+    add("reply_to", format!("{}.commands", app.config.broker.prefix));
+    add("leveret-reply-key", format!("call.complete.{name}"));
+    add("leveret-attempt", begun.attempt.to_string());
+    begun.deadline.map(|deadline| add("leveret-deadline", deadline.to_string()));
+    begun.trace.clone().map(|trace| add("traceparent", trace));
+    let request = WorkRequest {
+        schema: contract::SCHEMA,
+        call: begun.id.0,
+        name: name.clone(),
+        attempt: begun.attempt,
+        token: token.text(),
+        idempotency_key: begun.id.to_string(),
+        deadline: begun.deadline,
+        heartbeat_for: begun.heartbeat.map(duration::format),
+        instance: begun.instance.0,
+        activity: begun.activity.clone(),
+        input: begun.request["input"].clone(),
+    };
+    let row = row(app, ("work", &name, "call"), headers, encode(&request)?);
+    Ok(OutboxRow { message_id: Some(begun.id.to_string()), instance_id: Some(begun.instance), ..row })
+}
+
+/// What proves that somebody was given an attempt. Never kept: the table has its hash.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    fn new(run: u32) -> Self {
+        // Each is 122 bits of the operating system's chance.
+        Self(format!("{run}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+    }
+
+    /// The text that is handed out.
+    pub fn text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
+}
+
+/// Marks an attempt over HTTP as begun; none if somebody else has it, or it is no longer to be made.
+///
+/// # Errors
+/// As for any statement.
+pub async fn begin(app: &App, id: CallId, run: u32) -> Result<Option<(Begun, Token)>, store::Error> {
+    let token = Token::new(run);
+    let mut conn = app.store.duties().await?;
+    let longest = app.config.outgoing.timeout_max;
+    let begun = calls::mark_running(&mut conn, id, run, &token.hash(), longest).await?;
+    Ok(begun.map(|begun| (begun, token)))
+}
+
+/// Sends a request to a worker, in the transaction that marks the attempt as begun.
+///
+/// # Errors
+/// As for any statement.
+pub async fn hand_to_worker(app: &App, id: CallId, run: u32) -> Result<(), store::Error> {
+    let token = Token::new(run);
+    let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+    let longest = app.config.outgoing.timeout_max;
+    let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
+        transaction.rollback().await;
+        return Ok(());
+    };
+    let rows = vec![work_request(app, &begun, &token)?];
+    outbox::push(&mut transaction, &rows).await?;
+    transaction.commit().await?;
+    app.hand_over(rows);
+    Ok(())
+}
+
+/// Goes on with the outcome of an attempt that was made here, or that was given up.
+///
+/// # Errors
+/// As for any statement; nothing was recorded then.
+pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Moved, Error> {
+    let transaction = Transaction::begin(app.store.steps().await?).await?;
+    let Attempt { id, instance, bookmark, run } = attempt;
+    let command = Command::Settle { bookmark, run, outcome: outcome.clone() };
+    match decide_locked(app, transaction, instance, command, None).await {
+        Ok(Decided::Moved(moved)) => Ok(moved),
+        Ok(Decided::Refused(mut transaction, refusal)) => {
+            let kept = match refusal {
+                Refusal::Suspended => calls::record(&mut transaction, id, run, &outcome).await,
+                _ => calls::note_late(&mut transaction, id, run, &outcome).await.map(|()| false),
+            };
+            match kept {
+                Ok(_) => transaction.commit().await?,
+                Err(error) => return Err(error.into()),
+            }
+            Ok(Moved::Refused(refusal))
+        }
+        // The instance was deleted since.
+        Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(bookmark))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives up an attempt of which nothing was heard in time.
+///
+/// # Errors
+/// As for any statement.
+pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
+    let Overdue { id, instance, bookmark, run, kind, expired } = overdue;
+    let failure = match (kind, expired) {
+        (CallKind::Work, false) => Failure::new("worker.unavailable", "the worker missed a heartbeat"),
+        (CallKind::Work, true) => Failure::new("timeout", "the worker did not answer in time"),
+        (CallKind::Http, _) => {
+            Failure::new("timeout", "nothing was heard of the attempt in time; whoever made it may have died over it")
+        }
+    };
+    settle(app, Attempt { id, instance, bookmark, run }, CallOutcome::Unknown { failure }).await
+}
+
+/// Completes a call with the token of its attempt: a worker's reply, or a callback.
+///
+/// # Errors
+/// `NotFound` if there is no such call, `Refused` if the token proves nothing (any more).
+pub async fn complete(
+    app: &App,
+    id: CallId,
+    (token, outcome): (&str, CallOutcome),
+    origin: &Origin,
+) -> Result<Told, Error> {
+    if let Some(answer) = origin::known(app, origin).await? {
+        return Ok(Told::Known(answer));
+    }
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    let place = match place(&mut transaction, id, token).await {
+        Ok(place) => place,
+        Err(error) => {
+            transaction.rollback().await;
+            return origin::meanwhile(app, origin, error).await.map(Told::Known);
+        }
+    };
+    let (instance, run) = (place.instance, place.run);
+    let answer = Answer { call: Some(id), ..Answer::of("settled", Some(instance)) };
+    let command = Command::Settle { bookmark: place.bookmark, run, outcome: outcome.clone() };
+    let inbox = origin.inbox("call.complete", &answer);
+    match decide_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
+        Decided::Moved(moved) => told(app, moved, origin).await,
+        Decided::Refused(transaction, Refusal::Suspended) => {
+            keep(app, *transaction, (id, place), outcome, origin).await
+        }
+        Decided::Refused(transaction, refusal) => {
+            transaction.rollback().await;
+            origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)
+        }
+    }
+}
+
+/// Keeps an outcome until its instance goes on, and tells its sender so.
+async fn keep(
+    app: &App,
+    mut transaction: Transaction,
+    (id, place): (CallId, Place),
+    outcome: CallOutcome,
+    origin: &Origin,
+) -> Result<Told, Error> {
+    let answer = Answer { call: Some(id), ..Answer::of("kept", Some(place.instance)) };
+    let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
+    if !is_new || !calls::record(&mut transaction, id, place.run, &outcome).await? {
+        transaction.rollback().await;
+        let late = Error::Refused("the attempt is no longer under way".into());
+        return origin::meanwhile(app, origin, late).await.map(Told::Known);
+    }
+    let replies: Vec<OutboxRow> = origin.reply(app, &answer).into_iter().collect();
+    outbox::push(&mut transaction, &replies).await?;
+    fail_point("step::before_commit");
+    transaction.commit().await?;
+    fail_point("step::after_commit");
+    app.hand_over(replies);
+    Ok(Told::Kept(place.instance))
+}
+
+/// Writes down that a worker lives.
+///
+/// # Errors
+/// As for [`complete`].
+pub async fn beat(app: &App, id: CallId, token: &str) -> Result<(), Error> {
+    let mut conn = app.store.duties().await?;
+    let place = place(&mut conn, id, token).await?;
+    match calls::beat(&mut conn, id, place.run).await? {
+        true => Ok(()),
+        false => Err(Error::Refused("the attempt is no longer under way".into())),
+    }
+}
+
+/// Writes down how far a worker is.
+///
+/// # Errors
+/// As for [`complete`].
+pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), origin: &Origin) -> Result<Told, Error> {
+    if let Some(answer) = origin::known(app, origin).await? {
+        return Ok(Told::Known(answer));
+    }
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    let place = match place(&mut transaction, id, token).await {
+        Ok(place) => place,
+        Err(error) => {
+            transaction.rollback().await;
+            return origin::meanwhile(app, origin, error).await.map(Told::Known);
+        }
+    };
+    // Its instance's row comes first in the order of locks.
+    instances::lock(&mut transaction, place.instance).await?;
+    if !calls::tell_progress(&mut transaction, (id, place.run), &progress, PROGRESS_MAX).await? {
+        transaction.rollback().await;
+        let why = format!("the attempt is no longer under way, or has told of its progress {PROGRESS_MAX} times");
+        return origin::meanwhile(app, origin, Error::Refused(why)).await.map(Told::Known);
+    }
+    let answer = Answer { call: Some(id), ..Answer::of("noted", Some(place.instance)) };
+    let command = Command::Progress { bookmark: place.bookmark, run: place.run, progress };
+    let inbox = origin.inbox("call.progress", &answer);
+    let outside: Outside<'_> = Some((inbox, origin, &answer));
+    let moved = write_locked(app, transaction, place.instance, command, outside).await?;
+    told(app, moved, origin).await
+}
+
+/// Goes on with what a person found out about a call.
+///
+/// # Errors
+/// `NotFound` if there is no such call, `Refused` with the engine's reason.
+pub async fn resolve(
+    app: &App,
+    id: CallId,
+    resolution: Resolution,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Result<Told, Error> {
+    if let Some(answer) = origin::known(app, origin).await? {
+        return Ok(Told::Known(answer));
+    }
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    let Some(place) = calls::find(&mut transaction, id).await? else {
+        transaction.rollback().await;
+        return Err(Error::NotFound(format!("there is no call {id}")));
+    };
+    // Before its row: messages lock in this order too.
+    let awaited = bookmarks::awaited(&mut transaction, place.instance).await?;
+    bookmarks::lock_correlation(&mut transaction, &awaited).await?;
+    let by = Some(origin.app_id.clone());
+    let command = Command::Resolve { bookmark: place.bookmark, resolution, by, reason };
+    debug_assert!(steer::looks_back(&command), "what was missed is replayed");
+    let answer = Answer { call: Some(id), ..Answer::of("resolved", Some(place.instance)) };
+    let inbox = origin.inbox("call.resolve", &answer);
+    let outside: Outside<'_> = Some((inbox, origin, &answer));
+    let moved = write_locked(app, transaction, place.instance, command, outside).await?;
+    match moved {
+        Moved::Refused(Refusal::Gone(_)) => {
+            let ended = Error::Refused(format!("the call has ended as {}", place.state));
+            origin::meanwhile(app, origin, ended).await.map(Told::Known)
+        }
+        moved => told(app, moved, origin).await,
+    }
+}
+
+async fn told(app: &App, moved: Moved, origin: &Origin) -> Result<Told, Error> {
+    match moved {
+        Moved::To(position) => Ok(Told::To(position)),
+        Moved::Refused(refusal) => {
+            origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)
+        }
+        Moved::Elsewhere => {
+            let busy = store::Error::Busy("the instance is being moved elsewhere".into());
+            origin::meanwhile(app, origin, busy.into()).await.map(Told::Known)
+        }
+    }
+}
+
+/// Where a call stands, if the token is that of the attempt that runs.
+async fn place(conn: &mut store::Connection, id: CallId, token: &str) -> Result<Place, Error> {
+    let Some(place) = calls::find(conn, id).await? else {
+        return Err(Error::NotFound(format!("there is no call {id}")));
+    };
+    let hash: [u8; 32] = Sha256::digest(token).into();
+    if place.token_hash.as_deref() == Some(hash.as_slice()) {
+        return Ok(place);
+    }
+    let run = token.split_once('-').and_then(|(run, _)| run.parse::<u32>().ok());
+    let why = match (place.state.as_str(), run) {
+        ("succeeded" | "failed" | "cancelled", _) => format!("the call has ended as {}: it is too late", place.state),
+        ("settled" | "unknown", _) => "the attempt has ended: it is too late".to_owned(),
+        (_, Some(run)) if run < place.run => {
+            format!("the token is that of an earlier attempt: it is too late, attempt {} has the call", place.attempt)
+        }
+        (_, _) => "the token is not that of the attempt that runs".to_owned(),
+    };
+    Err(Error::Refused(why))
+}
+
+/// The outcome a worker or a callback tells of.
+pub fn outcome(result: Value, error: Option<CallError>) -> Result<CallOutcome, String> {
+    match error {
+        None => Ok(CallOutcome::Done { result }),
+        Some(CallError { code, message, data }) => {
+            if !crate::definition::codes::is_code(&code) {
+                return Err(format!(
+                    "`{}` is no error code: dotted words of letters, digits, `_` and `-`",
+                    shorten(&code)
+                ));
+            }
+            let message = if message.is_empty() { format!("the worker failed with {code}") } else { message };
+            Ok(CallOutcome::Failed { failure: Failure { code: format!("worker.{code}"), message, data } })
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}

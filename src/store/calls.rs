@@ -1,0 +1,187 @@
+//! Calls: written with the commit of their instance, claimed by whoever makes them, settled under their instance's lock.
+
+use diesel::dsl::sql;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::moment::Moment;
+use super::schema::leveret::calls;
+use super::{Connection, Error, refuse_nul};
+use crate::engine::{Call, CallChange, CallClosed, CallId, CallPurpose, Instance};
+
+mod due;
+mod mark;
+mod row;
+mod show;
+
+pub use due::{Due, Overdue, Room, claim_due, claim_overdue, next_at, put_off};
+pub use mark::{Begun, Place, beat, find, mark_running, note_late, record, settled, tell_progress};
+use row::Row;
+pub use show::{Filter, STATES, count_open, page, view};
+
+/// When a call whose target has taken it is given up.
+const WAITS_UNTIL: &str = "CASE WHEN timeout_ms IS NULL THEN until ELSE deadline END";
+
+/// One thing a commit does to calls.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallWrite {
+    /// A call is opened.
+    Open {
+        /// As the engine says.
+        call: Box<Call>,
+        /// If its request goes out with the same commit: when it counts as begun, and under which token.
+        begun: Option<Sent>,
+    },
+    /// A call changes; it must be open, and handed out under that number last.
+    Change {
+        /// Which one.
+        id: CallId,
+        /// That number.
+        run: u32,
+        /// How.
+        change: Box<CallChange>,
+    },
+    /// A call is closed; it must be open.
+    Close(CallId, Box<CallClosed>),
+}
+
+/// A request that goes out with the commit that opens its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// SHA-256 of the attempt's token.
+    pub token_hash: [u8; 32],
+    /// From then on the attempt is unknown.
+    pub deadline: Option<Timestamp>,
+    /// When somebody looks at it.
+    pub next_at: Option<Timestamp>,
+}
+
+impl CallWrite {
+    /// Says whether it holds what PostgreSQL cannot keep.
+    pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
+        let refuse = |value: &Value| {
+            refuse_nul(value).map_err(|problem| Error::Bug(format!("a call cannot be kept: {problem}")))
+        };
+        match self {
+            CallWrite::Open { call, .. } => [&call.request].into_iter().chain(&call.probe).try_for_each(refuse),
+            CallWrite::Change { change, .. } => match change.as_ref() {
+                CallChange::Again { failure, .. } | CallChange::Unknown { failure, .. } => refuse(&failure.data),
+                CallChange::Await { response } => refuse(response),
+            },
+            CallWrite::Close(_, closed) => {
+                closed.result.iter().chain(closed.failure.as_ref().map(|failure| &failure.data)).try_for_each(refuse)
+            }
+        }
+    }
+}
+
+/// Writes what a commit does to calls, after its instance's row; false if one of them was not as it had been loaded.
+pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[CallWrite]) -> Result<bool, Error> {
+    for one in writes {
+        let changed = match one {
+            CallWrite::Open { call, begun } => {
+                let row = Row::of(instance, call, *begun)?;
+                diesel::insert_into(calls::table).values(row).execute(conn).await?
+            }
+            CallWrite::Change { id, run, change } => self::change(conn, *id, *run, change).await?,
+            CallWrite::Close(id, closed) => Close::of(*id, closed)?.execute(conn).await?,
+        };
+        if changed != 1 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn change(conn: &mut Connection, id: CallId, run: u32, change: &CallChange) -> Result<usize, Error> {
+    let held = calls::table.find(id.0).filter(calls::ended_at.is_null().and(calls::run.eq(row::number(run))));
+    let nothing = (
+        calls::token_hash.eq(None::<Vec<u8>>),
+        calls::begun_at.eq(None::<Moment>),
+        calls::deadline.eq(None::<Moment>),
+        calls::settled_at.eq(None::<Moment>),
+        calls::outcome.eq(None::<Value>),
+        calls::progress.eq(None::<Value>),
+    );
+    Ok(match change {
+        CallChange::Again { attempt, run, due_at, until, purpose, failure } => {
+            let purpose = purpose_name(*purpose);
+            let handed = (calls::attempt.eq(row::number(*attempt)), calls::run.eq(row::number(*run)));
+            let when = (calls::next_at.eq(Some(Moment(*due_at))), calls::until.eq(until.map(Moment)));
+            let why =
+                (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(row::json(failure)?)));
+            diesel::update(held).set((handed, when, why, nothing)).execute(conn).await?
+        }
+        CallChange::Await { response } => {
+            let held = held.filter(calls::state.eq_any(["running", "settled"]));
+            let waits = (
+                calls::state.eq("waiting"),
+                calls::result.eq(Some(response)),
+                // Without a time limit of its own it waits for as long as it takes.
+                calls::deadline.eq(sql::<Nullable<Timestamptz>>(WAITS_UNTIL)),
+                calls::next_at.eq(sql::<Nullable<Timestamptz>>(WAITS_UNTIL)),
+                calls::settled_at.eq(None::<Moment>),
+                calls::outcome.eq(None::<Value>),
+            );
+            diesel::update(held).set(waits).execute(conn).await?
+        }
+        CallChange::Unknown { run, failure } => {
+            let unknown = (
+                calls::state.eq("unknown"),
+                calls::run.eq(row::number(*run)),
+                calls::next_at.eq(None::<Moment>),
+                calls::error.eq(Some(row::json(failure)?)),
+            );
+            diesel::update(held).set((unknown, nothing)).execute(conn).await?
+        }
+    })
+}
+
+fn purpose_name(purpose: CallPurpose) -> &'static str {
+    match purpose {
+        CallPurpose::Attempt => "attempt",
+        CallPurpose::Probe => "probe",
+    }
+}
+
+struct Close {
+    id: Uuid,
+    state: &'static str,
+    result: Option<Value>,
+    error: Option<Value>,
+}
+
+impl Close {
+    fn of(id: CallId, closed: &CallClosed) -> Result<Self, Error> {
+        let error = closed.failure.as_ref().map(row::json).transpose()?;
+        Ok(Self { id: id.0, state: closed.end.name(), result: closed.result.clone(), error })
+    }
+}
+
+impl QueryId for Close {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Close {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "UPDATE leveret.calls SET ended_at = clock_timestamp(), next_at = NULL, token_hash = NULL, state = ",
+        );
+        out.push_bind_param::<Text, _>(&self.state)?;
+        out.push_sql(", result = ");
+        out.push_bind_param::<Nullable<Jsonb>, _>(&self.result)?;
+        out.push_sql(", error = coalesce(");
+        out.push_bind_param::<Nullable<Jsonb>, _>(&self.error)?;
+        out.push_sql(", error) WHERE id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.id)?;
+        out.push_sql(" AND ended_at IS NULL");
+        Ok(())
+    }
+}

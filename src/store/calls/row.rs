@@ -1,0 +1,119 @@
+//! A call between its row and the engine.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::Error;
+use super::super::moment::Moment;
+use super::super::schema::leveret::calls;
+use super::Sent;
+use crate::engine::{Call, CallKind, Instance};
+
+pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::Bug(format!("a call cannot be written as JSON: {error}")))
+}
+
+/// Attempts and handings-out as the table counts them.
+pub(super) fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// As the engine counts them.
+pub(super) fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+pub(super) fn kind(name: &str) -> Result<CallKind, Error> {
+    CallKind::parse(name).ok_or_else(|| Error::Bug(format!("`{name}` is no kind of call this binary knows")))
+}
+
+/// The whole row.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = calls)]
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) instance_id: Uuid,
+    pub(super) bookmark: i64,
+    pub(super) definition: String,
+    pub(super) activity: String,
+    pub(super) instance_key: Option<String>,
+    pub(super) kind: String,
+    pub(super) target: String,
+    pub(super) state: String,
+    pub(super) attempt: i32,
+    pub(super) run: i32,
+    pub(super) purpose: String,
+    pub(super) request: Value,
+    pub(super) probe: Option<Value>,
+    pub(super) timeout_ms: Option<i64>,
+    pub(super) heartbeat_ms: Option<i64>,
+    pub(super) until: Option<Moment>,
+    pub(super) callback: bool,
+    pub(super) limits: Option<Value>,
+    pub(super) trace: Option<String>,
+    pub(super) token_hash: Option<Vec<u8>>,
+    pub(super) opened_at: Moment,
+    pub(super) begun_at: Option<Moment>,
+    pub(super) deadline: Option<Moment>,
+    pub(super) next_at: Option<Moment>,
+    pub(super) ended_at: Option<Moment>,
+    pub(super) settled_at: Option<Moment>,
+    pub(super) outcome: Option<Value>,
+    pub(super) result: Option<Value>,
+    pub(super) error: Option<Value>,
+    pub(super) progress: Option<Value>,
+}
+
+impl Row {
+    /// A call that is opened; begun at once if its request goes out with the same commit.
+    pub(super) fn of(instance: &Instance, call: &Call, begun: Option<Sent>) -> Result<Row, Error> {
+        Ok(Row {
+            id: call.id.0,
+            instance_id: instance.id.0,
+            bookmark: call.bookmark,
+            definition: instance.definition.clone(),
+            activity: call.activity.clone(),
+            instance_key: instance.key.clone(),
+            kind: call.kind.name().to_owned(),
+            target: call.target.clone(),
+            state: if begun.is_some() { "running" } else { "pending" }.to_owned(),
+            attempt: 1,
+            run: 1,
+            purpose: "attempt".to_owned(),
+            request: call.request.clone(),
+            probe: call.probe.clone(),
+            timeout_ms: call.timeout.map(millis),
+            heartbeat_ms: call.heartbeat.map(millis),
+            until: call.until.map(Moment),
+            callback: call.callback,
+            limits: call.limits.clone(),
+            trace: instance.trace.clone(),
+            token_hash: begun.map(|sent| sent.token_hash.to_vec()),
+            opened_at: Moment(call.opened_at),
+            begun_at: begun.map(|_| Moment(call.opened_at)),
+            deadline: begun.and_then(|sent| sent.deadline).map(Moment),
+            next_at: match begun {
+                Some(sent) => sent.next_at.map(Moment),
+                None => Some(Moment(call.opened_at)),
+            },
+            ended_at: None,
+            settled_at: None,
+            outcome: None,
+            result: None,
+            error: None,
+            progress: None,
+        })
+    }
+}

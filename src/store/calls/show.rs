@@ -1,0 +1,131 @@
+//! Calls in the form of the API.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::moment::Moment;
+use super::super::schema::leveret::calls;
+use super::super::{Connection, Error};
+use super::row::{self, Row};
+use crate::contract::api::{CallSummary, CallView, Page};
+use crate::engine::CallId;
+
+/// How a call can stand.
+pub const STATES: [&str; 8] =
+    ["pending", "running", "waiting", "settled", "unknown", "succeeded", "failed", "cancelled"];
+
+/// Which calls to list, newest first. What is left out filters nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In this state; `open` is every one that has not ended.
+    pub state: Option<String>,
+    /// Of this definition.
+    pub definition: Option<String>,
+    /// Of this instance.
+    pub instance: Option<Uuid>,
+    /// To this target.
+    pub target: Option<String>,
+    /// Before this one: the last of the page before.
+    pub before: Option<(Timestamp, Uuid)>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+impl Filter {
+    /// The place a cursor stands for, if it is one.
+    pub fn place(cursor: &str) -> Option<(Timestamp, Uuid)> {
+        let (at, id) = cursor.split_once('_')?;
+        Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, id.parse().ok()?))
+    }
+}
+
+/// A page of calls.
+///
+/// # Errors
+/// Those of the database.
+pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSummary>, Error> {
+    let mut query = calls::table.into_boxed();
+    match filter.state.as_deref() {
+        None => {}
+        Some("open") => query = query.filter(calls::ended_at.is_null()),
+        Some(state) => query = query.filter(calls::state.eq(state.to_owned())),
+    }
+    if let Some(definition) = &filter.definition {
+        query = query.filter(calls::definition.eq(definition));
+    }
+    if let Some(instance) = filter.instance {
+        query = query.filter(calls::instance_id.eq(instance));
+    }
+    if let Some(target) = &filter.target {
+        query = query.filter(calls::target.eq(target));
+    }
+    if let Some((at, id)) = filter.before {
+        let at = Moment(at);
+        query = query.filter(calls::opened_at.lt(at).or(calls::opened_at.eq(at).and(calls::id.lt(id))));
+    }
+    let rows: Vec<Row> = query
+        .order((calls::opened_at.desc(), calls::id.desc()))
+        .limit(filter.limit)
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
+    let cursor = |row: &Row| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
+    let next = rows.last().filter(|_| full).map(cursor);
+    Ok(Page { items: rows.iter().map(summary).collect(), next })
+}
+
+/// How many calls are open in each state, but for those that are none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_open(conn: &mut Connection) -> Result<Vec<(String, i64)>, Error> {
+    let open = calls::table.filter(calls::ended_at.is_null()).group_by(calls::state);
+    Ok(open.select((calls::state, diesel::dsl::count_star())).load(conn).await?)
+}
+
+/// One call, whole.
+///
+/// # Errors
+/// Those of the database.
+pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>, Error> {
+    let row: Option<Row> = calls::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
+    Ok(row.map(|row| CallView {
+        summary: summary(&row),
+        request: row.request,
+        probe: row.probe,
+        callback: row.callback,
+        timeout_ms: row.timeout_ms,
+        heartbeat_ms: row.heartbeat_ms,
+        until: row.until.map(Timestamp::from),
+        limits: row.limits,
+        result: row.result,
+        error: row.error,
+        outcome: row.outcome,
+        progress: row.progress,
+    }))
+}
+
+fn summary(row: &Row) -> CallSummary {
+    let code = row.error.as_ref().and_then(|error| error.get("code")).and_then(Value::as_str);
+    CallSummary {
+        id: row.id,
+        instance: row.instance_id,
+        key: row.instance_key.clone(),
+        definition: row.definition.clone(),
+        activity: row.activity.clone(),
+        kind: row.kind.clone(),
+        target: row.target.clone(),
+        state: row.state.clone(),
+        attempt: row::count(row.attempt),
+        probing: row.purpose == "probe",
+        opened_at: row.opened_at.0,
+        begun_at: row.begun_at.map(Timestamp::from),
+        due_at: row.next_at.map(Timestamp::from),
+        ended_at: row.ended_at.map(Timestamp::from),
+        code: code.map(str::to_owned),
+    }
+}

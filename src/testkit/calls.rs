@@ -1,0 +1,112 @@
+//! Calls of a scenario: what was sent, and what is answered.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::memory::Memory;
+use super::{Error, Scenario};
+use crate::engine::{Call, CallChange, CallClosed, CallOutcome, CallPurpose, Command, Refusal, Resolution, Settled};
+
+/// A call as its row would tell of it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// As it was opened.
+    pub call: Call,
+    /// The attempt that runs, or runs next.
+    pub attempt: u32,
+    /// The number it was handed out under last.
+    pub run: u32,
+    /// Not to be made before.
+    pub due_at: Timestamp,
+    /// What for.
+    pub purpose: CallPurpose,
+    /// Whether the target has taken it and will call back.
+    pub awaits: bool,
+    /// How it ended.
+    pub closed: Option<CallClosed>,
+    /// What came while the instance was suspended.
+    pub settled: Option<(Timestamp, CallOutcome)>,
+}
+
+impl Known {
+    pub(super) fn new(call: Call) -> Self {
+        let due_at = call.opened_at;
+        let purpose = CallPurpose::Attempt;
+        Self { call, attempt: 1, run: 1, due_at, purpose, awaits: false, closed: None, settled: None }
+    }
+
+    pub(super) fn change(&mut self, change: &CallChange) {
+        match change {
+            CallChange::Again { attempt, run, due_at, purpose, .. } => {
+                (self.attempt, self.run, self.due_at, self.purpose) = (*attempt, *run, *due_at, *purpose);
+                (self.awaits, self.settled) = (false, None);
+            }
+            CallChange::Await { .. } => self.awaits = true,
+            CallChange::Unknown { run, .. } => self.run = *run,
+        }
+    }
+}
+
+impl Memory {
+    /// Outcomes that came while the instance was suspended.
+    pub(super) fn settled(&self) -> Vec<Settled> {
+        let open = self.calls.values().filter(|known| known.closed.is_none());
+        let settled = open.filter_map(|known| {
+            let (at, outcome) = known.settled.clone()?;
+            Some(Settled { bookmark: known.call.bookmark, run: known.run, at, outcome })
+        });
+        settled.collect()
+    }
+}
+
+impl Scenario {
+    /// Every call there ever was, in the order they were opened.
+    pub fn calls(&self) -> Vec<&Known> {
+        let mut calls: Vec<&Known> = self.memory.calls.values().collect();
+        calls.sort_by_key(|known| known.call.bookmark);
+        calls
+    }
+
+    /// The open call, if there is one.
+    pub fn open_call(&self) -> Option<&Known> {
+        self.memory.calls.values().find(|known| known.closed.is_none())
+    }
+
+    /// Turns the clock to when the open call is due, and lets an attempt at it end like this.
+    ///
+    /// # Errors
+    /// [`Error::NotStarted`] if no call is open; and what [`Scenario::apply`] says.
+    pub fn settle(&mut self, outcome: CallOutcome) -> Result<(), Error> {
+        let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
+        let (id, bookmark, run, due_at) = (known.call.id, known.call.bookmark, known.run, known.due_at);
+        self.now = self.now.max(due_at);
+        match self.apply(Command::Settle { bookmark, run, outcome: outcome.clone() }) {
+            Err(Error::Refused(Refusal::Suspended)) => {
+                let now = self.now;
+                self.memory.calls.entry(id).and_modify(|known| known.settled = Some((now, outcome)));
+                Ok(())
+            }
+            other => other.and_then(|()| self.drive()),
+        }
+    }
+
+    /// Lets the target of the open call answer with a status and a body.
+    ///
+    /// # Errors
+    /// As for [`Scenario::settle`].
+    pub fn respond(&mut self, status: u16, body: Value) -> Result<(), Error> {
+        let headers = serde_json::Map::new();
+        self.settle(CallOutcome::Answered { status, headers, body, retry_after_ms: None })
+    }
+
+    /// Tells what became of the open call.
+    ///
+    /// # Errors
+    /// As for [`Scenario::settle`].
+    pub fn resolve(&mut self, resolution: Resolution) -> Result<(), Error> {
+        let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
+        let bookmark = known.call.bookmark;
+        self.apply(Command::Resolve { bookmark, resolution, by: Some("ada".into()), reason: None })?;
+        self.drive()
+    }
+}

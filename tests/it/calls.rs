@@ -1,0 +1,60 @@
+//! Work outside: sent, answered, lost and found again.
+
+mod crash;
+mod http;
+mod work;
+
+use std::time::Duration;
+
+use leveret::config::Config;
+use serde_json::{Value, json};
+
+use crate::support::target::{Asked, Play, Target};
+use crate::support::{Fresh, House};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A house that may ask servers of this machine.
+async fn house(change: impl FnOnce(&mut Config)) -> House {
+    House::on(Fresh::new().await, |config| {
+        config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
+        config.retry.base = Duration::from_millis(50);
+        config.calls.sweep_every = Duration::from_millis(200);
+        change(config);
+    })
+    .await
+}
+
+/// One request, whose answer is the output.
+fn asking(http: &str) -> String {
+    format!(
+        "
+name: ask
+input: {{ type: object, properties: {{ url: {{ type: string }} }} }}
+variables: {{ body: null }}
+output: '${{ body }}'
+activities:
+  - id: ask
+    {http}
+    output: {{ body: result.body }}
+"
+    )
+}
+
+async fn started(house: &House, target: &Target, key: &str) {
+    house.start_with("ask", key, json!({ "url": target.url("/") })).await;
+}
+
+/// The JSON a request carried.
+fn carried(asked: &Asked) -> Value {
+    serde_json::from_slice(&asked.body).unwrap()
+}
+
+async fn output(house: &House, key: &str) -> Value {
+    let output = house.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
+    output.first().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
+}
+
+fn busy() -> Play {
+    Play::status(503)
+}

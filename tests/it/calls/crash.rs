@@ -1,0 +1,115 @@
+//! The caller is killed at each of its points: the outcome is recorded once, attempts never exceed the policy, and the key
+//! never changes. (F25: between intent and request. F26: the answer is lost. F27: answered, not recorded. F28: recorded.)
+
+use serde_json::json;
+
+use super::*;
+use crate::support::Scene;
+
+/// Roles of the process that dies, and of the one that goes on.
+const ROLES: &str = "worker,relay,timekeeper,caller,api";
+
+const SETTINGS: [(&str, &str); 3] = [
+    ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.0/8"),
+    ("LEVERET_CALLS__SWEEP_EVERY", "200ms"),
+    ("LEVERET_RETRY__BASE", "100ms"),
+];
+
+fn document(http: &str) -> String {
+    asking(&format!("http: {{ {http} }}\n    timeout: 2s\n    on_error: [{{ output: {{ body: error.code }} }}]"))
+}
+
+/// Lets a call meet a fail point, and another process go on; gives the requests the target saw.
+async fn killed_at(point: &str, http: &str) -> (Scene, Vec<Asked>) {
+    let scene = Scene::new().await;
+    scene.apply(&document(http)).await;
+    let target = Target::playing(|_| Play::ok("\"done\"")).await;
+    let points = format!("{point}=1*return");
+    let settings: Vec<_> = SETTINGS.iter().copied().chain([("FAILPOINTS", points.as_str())]).collect();
+    let mut doomed = scene.serve_roles(ROLES, &settings);
+    scene.start("ask", "one", json!({ "url": target.url("/") })).await;
+    doomed.dies_at(point, SOON).await;
+    let mut next = scene.serve_roles(ROLES, &SETTINGS);
+    scene.all_ended(1, Duration::from_secs(60)).await;
+    next.stops_in_order().await;
+    (scene, target.asked())
+}
+
+async fn assert_settled_once(scene: &Scene, asked: &[Asked], requests: usize) {
+    assert_eq!(asked.len(), requests);
+    let id = scene.lines("SELECT id::text AS line FROM leveret.calls").await;
+    assert_eq!(id.len(), 1);
+    assert!(asked.iter().all(|asked| asked.header("idempotency-key") == Some(id[0].as_str())));
+    let completed = "leveret.history WHERE kind = 'ActivityCompleted' AND activity = 'ask'";
+    assert_eq!(scene.count(completed).await, 1, "recorded once");
+    assert_eq!(scene.count("leveret.calls WHERE state = 'succeeded' AND attempt <= 3").await, 1);
+    assert_eq!(scene.count("leveret.instances WHERE output = '\"done\"'").await, 1);
+    assert_eq!(scene.count("leveret.bookmarks WHERE consumed_at IS NULL").await, 0);
+}
+
+const GET: &str = "url: '${ url }'";
+const POST: &str = "method: POST, url: '${ url }', idempotent: true";
+
+#[tokio::test]
+async fn a_caller_that_dies_before_it_has_marked_an_attempt_leaves_it_to_the_next() {
+    let (scene, asked) = killed_at("caller::claimed", GET).await;
+    assert_settled_once(&scene, &asked, 1).await;
+    assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "nothing was sent, and all know it");
+}
+
+#[tokio::test]
+async fn a_caller_that_dies_between_mark_and_request_leaves_an_unknown_attempt() {
+    let (scene, asked) = killed_at("caller::marked", POST).await;
+    assert_settled_once(&scene, &asked, 1).await;
+    assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 1);
+    assert_eq!(asked[0].header("leveret-attempt"), Some("2"));
+}
+
+#[tokio::test]
+async fn a_caller_that_dies_with_the_answer_in_hand_asks_again_with_the_same_key() {
+    let (scene, asked) = killed_at("caller::answered", POST).await;
+    assert_settled_once(&scene, &asked, 2).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_dies_before_the_commit_of_an_outcome_asks_again_and_one_that_dies_after_does_not() {
+    // The point is passed by the start and the step before.
+    let (scene, asked) = killed_at("caller::recorded", POST).await;
+    assert_settled_once(&scene, &asked, 1).await;
+}
+
+#[tokio::test]
+async fn attempts_whose_callers_die_count_and_never_exceed_the_policy() {
+    let scene = Scene::new().await;
+    scene.apply(&document(POST)).await;
+    let target = Target::playing(|_| Play::ok("1")).await;
+    scene.start("ask", "one", json!({ "url": target.url("/") })).await;
+    for _ in 0..3 {
+        let points = [("FAILPOINTS", "caller::answered=1*return")];
+        let settings: Vec<_> = SETTINGS.iter().copied().chain(points).collect();
+        let mut doomed = scene.serve_roles(ROLES, &settings);
+        doomed.dies_at("caller::answered", SOON).await;
+    }
+    let mut last = scene.serve_roles(ROLES, &SETTINGS);
+    scene.all_ended(1, Duration::from_secs(60)).await;
+    last.stops_in_order().await;
+    assert_eq!(target.asked().len(), 3);
+    assert_eq!(scene.lines("SELECT output::text AS line FROM leveret.instances").await, ["\"timeout\""]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_what_must_not_be_repeated_suspends_after_a_crash_as_well() {
+    let scene = Scene::new().await;
+    scene.apply(&document("method: POST, url: '${ url }'")).await;
+    let target = Target::playing(|_| Play::ok("1")).await;
+    scene.start("ask", "one", json!({ "url": target.url("/") })).await;
+    let settings: Vec<_> = SETTINGS.iter().copied().chain([("FAILPOINTS", "caller::answered=1*return")]).collect();
+    let mut doomed = scene.serve_roles(ROLES, &settings);
+    doomed.dies_at("caller::answered", SOON).await;
+    let mut next = scene.serve_roles(ROLES, &SETTINGS);
+    let suspended = async || scene.count("leveret.instances WHERE status = 'suspended'").await == 1;
+    crate::support::eventually("it waits for a person", Duration::from_secs(60), suspended).await;
+    next.stops_in_order().await;
+    assert_eq!(target.asked().len(), 1, "not sent again");
+    assert_eq!(scene.count("leveret.calls WHERE state = 'unknown'").await, 1);
+}

@@ -1,0 +1,285 @@
+//! A server somebody else runs: it answers as a test says, slowly, for ever, wrongly or not at all, and keeps what it was asked.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// What a server does with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Play {
+    /// Answers, and keeps the connection.
+    Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Writes these bytes, and closes.
+    Raw(Vec<u8>),
+    /// Writes these bytes, then some others again and again with such pauses, until nobody listens.
+    Endless(Vec<u8>, Vec<u8>, Duration),
+    /// Says nothing until the other side goes.
+    Silent,
+    /// Breaks the connection off without a word.
+    Reset,
+}
+
+impl Play {
+    pub(crate) fn ok(body: &str) -> Self {
+        Self::Answer(200, vec![("content-type", "application/json".into())], body.into())
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Answer(status, vec![], vec![])
+    }
+
+    pub(crate) fn redirect(status: u16, to: impl Into<String>) -> Self {
+        Self::Answer(status, vec![("location", to.into())], vec![])
+    }
+
+    /// A body in chunks that never ends.
+    pub(crate) fn endless() -> Self {
+        let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        Self::Endless(head.to_vec(), piece, Duration::ZERO)
+    }
+
+    /// A body that comes byte by byte.
+    pub(crate) fn drip() -> Self {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+        Self::Endless(head.to_vec(), b"x".to_vec(), Duration::from_millis(20))
+    }
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The first line: method, what is asked for, and version.
+    pub(crate) line: String,
+    /// The headers with names in small letters.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// The number of its connection, from 1.
+    pub(crate) connection: usize,
+    /// Its own number, from 1.
+    pub(crate) number: usize,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+type Script = Arc<dyn Fn(&Asked) -> Play + Send + Sync>;
+
+/// A server that plays a script. It ends with this value.
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
+    _accepting: JoinSet<()>,
+}
+
+impl Target {
+    pub(crate) async fn playing(script: impl Fn(&Asked) -> Play + Send + Sync + 'static) -> Self {
+        Self::on("127.0.0.1:0", None, script).await
+    }
+
+    /// On an address of one's choice, with TLS or without.
+    pub(crate) async fn on(
+        address: &str,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+        script: impl Fn(&Asked) -> Play + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let script: Script = Arc::new(script);
+        let mut accepting = JoinSet::new();
+        let (kept, count) = (asked.clone(), connections.clone());
+        accepting.spawn(async move {
+            let mut serving = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let connection = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let (kept, script, tls) = (kept.clone(), script.clone(), tls.clone());
+                serving.spawn(async move {
+                    match tls {
+                        None => serve(socket, connection, &kept, &script).await,
+                        Some(tls) => {
+                            let Ok(socket) = tls.accept(socket).await else { return };
+                            serve(socket, connection, &kept, &script).await;
+                        }
+                    }
+                });
+                // What has ended is forgotten.
+                while serving.try_join_next().is_some() {}
+            }
+        });
+        Self { address, asked, connections, _accepting: accepting }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// How many connections were accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// What a connection is for a server that plays.
+trait Link: AsyncRead + AsyncWrite + Unpin + Send {
+    fn reset(self);
+}
+
+impl Link for TcpStream {
+    fn reset(self) {
+        self.set_zero_linger().unwrap();
+    }
+}
+
+impl Link for tokio_rustls::server::TlsStream<TcpStream> {
+    fn reset(self) {
+        self.get_ref().0.set_zero_linger().unwrap();
+    }
+}
+
+async fn serve(mut link: impl Link, connection: usize, kept: &Mutex<Vec<Asked>>, script: &Script) {
+    let mut read = Vec::new();
+    while let Some((line, headers, body)) = request(&mut link, &mut read).await {
+        let asked = {
+            let mut kept = kept.lock().unwrap();
+            let asked = Asked { line, headers, body, connection, number: kept.len() + 1 };
+            kept.push(asked.clone());
+            asked
+        };
+        match script(&asked) {
+            Play::Answer(status, headers, body) => {
+                let mut text = format!("HTTP/1.1 {status} X\r\n");
+                headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+                text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+                let answer = [text.as_bytes(), &body].concat();
+                if link.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+            Play::Raw(bytes) => {
+                drop(link.write_all(&bytes).await);
+                drop(link.shutdown().await);
+                return;
+            }
+            Play::Endless(head, piece, pause) => {
+                if link.write_all(&head).await.is_err() {
+                    return;
+                }
+                while link.write_all(&piece).await.is_ok() && link.flush().await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+                return;
+            }
+            Play::Silent => {
+                let mut more = [0; 64];
+                while link.read(&mut more).await.is_ok_and(|read| read > 0) {}
+                return;
+            }
+            Play::Reset => return link.reset(),
+        }
+    }
+}
+
+type Parts = (String, Vec<(String, String)>, Vec<u8>);
+
+/// One request; none when the other side has gone.
+async fn request(link: &mut impl Link, read: &mut Vec<u8>) -> Option<Parts> {
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if link.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(read[..end - 4].to_vec()).unwrap();
+    let mut lines = head.split("\r\n");
+    let line = lines.next()?.to_owned();
+    let headers: Vec<(String, String)> = lines
+        .map(|line| line.split_once(':').unwrap())
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, text)| text.parse().unwrap());
+    while read.len() < end + length {
+        if link.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let rest = read.split_off(end + length);
+    let body = read.split_off(end);
+    *read = rest;
+    Some((line, headers, body))
+}
+
+/// A certificate authority of the test's own, and a server that it vouches for.
+pub(crate) struct Authority {
+    /// The authority's certificate in a file.
+    pub(crate) file: tempfile::File,
+    pub(crate) acceptor: tokio_rustls::TlsAcceptor,
+}
+
+/// A file that goes with this value.
+pub(crate) mod tempfile {
+    use std::path::PathBuf;
+
+    pub(crate) struct File(pub(crate) PathBuf);
+
+    impl File {
+        pub(crate) fn with(text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("leveret-test-{}", uuid::Uuid::now_v7().simple()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> String {
+            self.0.display().to_string()
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+}
+
+impl Authority {
+    /// Vouches for a server of that name or address, which speaks these protocols.
+    pub(crate) fn vouching_for(name: &str, protocols: &[&str]) -> Self {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        use tokio_rustls::rustls::ServerConfig;
+        use tokio_rustls::rustls::crypto::ring;
+        use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let own = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let server_key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+        let private = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![server.der().clone()], private)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { file: tempfile::File::with(&own.pem()), acceptor: Arc::new(config).into() }
+    }
+}
