@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::broker::{self, Broker, Topology};
 use crate::config::Config;
+use crate::config::statement::Statements;
 use crate::definition::{Definition, Retry};
 use crate::engine::Context;
 use crate::handlers::Handlers;
@@ -23,6 +24,8 @@ use crate::resilience::clock::Clock;
 use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
+
+mod known;
 
 /// Definitions kept parsed in memory; they never change, so none is ever stale.
 const DEFINITIONS_MAX: usize = 1_000;
@@ -49,6 +52,8 @@ pub struct Inner {
     pub broker: Broker,
     /// The Rust handlers of this process.
     pub handlers: Handlers,
+    /// The registered statements.
+    pub statements: Statements,
     /// What requests may carry and nobody may see.
     pub secrets: Secrets,
     /// The database's clock, as far as this process knows.
@@ -118,6 +123,7 @@ impl App {
         topology: Topology,
     ) -> Result<Self, store::Error> {
         let store = Store::connect(&config.database, name)?;
+        let statements = config.registered().map_err(|error| store::Error::Bug(error.to_string()))?;
         let clock = Clock::default();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -152,6 +158,7 @@ impl App {
             store,
             broker,
             handlers,
+            statements,
             clock,
             stop,
             tasks,

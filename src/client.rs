@@ -17,6 +17,9 @@
 
 #[cfg(feature = "client-diesel")]
 pub mod sql;
+mod worker;
+
+pub use worker::{Job, Worker};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,6 +63,7 @@ pub enum Error {
 /// A connection for commands.
 pub struct Client {
     broker: Broker,
+    clock: Clock,
     app_id: String,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -71,6 +75,16 @@ impl Client {
     /// # Errors
     /// [`Error::Connect`] if the broker does not answer.
     pub async fn connect(url: &str, prefix: &str, app_id: &str) -> Result<Self, Error> {
+        let client = Self::prepare(url, prefix, app_id);
+        if tokio::time::timeout(CONNECT_FOR, client.broker.connected()).await.is_err() {
+            client.stop.cancel();
+            return Err(Error::Connect(broker::without_password(url)));
+        }
+        Ok(client)
+    }
+
+    /// Begins to connect, and waits for nothing.
+    fn prepare(url: &str, prefix: &str, app_id: &str) -> Self {
         let options = broker::Options {
             url: url.to_owned(),
             prefix: prefix.to_owned(),
@@ -79,15 +93,10 @@ impl Client {
             name: format!("leveret client of {app_id}"),
             topology: Topology::Found,
         };
-        let stop = CancellationToken::new();
-        let (broker, supervisor) = Broker::start(options, Clock::default(), stop.clone());
-        let tasks = TaskTracker::new();
+        let (stop, clock, tasks) = (CancellationToken::new(), Clock::default(), TaskTracker::new());
+        let (broker, supervisor) = Broker::start(options, clock.clone(), stop.clone());
         tasks.spawn(supervisor);
-        if tokio::time::timeout(CONNECT_FOR, broker.connected()).await.is_err() {
-            stop.cancel();
-            return Err(Error::Connect(broker::without_password(url)));
-        }
-        Ok(Self { broker, app_id: app_id.to_owned(), stop, tasks })
+        Self { broker, clock, app_id: app_id.to_owned(), stop, tasks }
     }
 
     /// Starts an instance.

@@ -1,5 +1,6 @@
 //! Every setting: its type, its unit, its default and why. Read once from file and environment, validated once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::resilience::duration::serde_text;
+
+pub mod statement;
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty = $default:expr),* $(,)? }) => {
@@ -67,6 +70,8 @@ section! {
         secrets: Secrets = Secrets::default(),
         /// Leaving alone who fails.
         breaker: Breaker = Breaker::default(),
+        /// SQL that definitions may run by name.
+        statements: BTreeMap<String, statement::Written> = BTreeMap::new(),
     }
 }
 
@@ -183,6 +188,10 @@ section! {
         variables_max: usize = 1024 * 1024,
         /// Bytes of a message from outside.
         message_max: usize = crate::contract::BODY_MAX,
+        /// Rows of a registered statement that names no bound of its own.
+        rows_max: usize = 1_000,
+        /// Bytes of the rows of one statement as JSON.
+        rows_bytes_max: usize = 1024 * 1024,
     }
 }
 
@@ -354,7 +363,8 @@ impl Config {
         }
         self.outgoing.validate()?;
         self.secrets.validate()?;
-        self.breaker.validate()
+        self.breaker.validate()?;
+        self.registered().map(drop)
     }
 
     /// The allowed environment variables, as `env` of expressions.

@@ -1,7 +1,11 @@
 //! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
 
 pub mod api;
+#[cfg(feature = "server")]
+pub mod asyncapi;
 mod calls;
+pub mod events;
+mod nul;
 pub mod schedule;
 
 use jiff::Timestamp;
@@ -10,6 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
+pub use nul::refuse_nul;
 
 /// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
 pub const SCHEMA: i64 = 1;
@@ -81,6 +86,7 @@ impl Command {
 
 /// Start an instance of a definition.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Start {
     /// The definition's name.
     pub definition: String,
@@ -104,6 +110,7 @@ pub(crate) fn empty_object() -> Value {
 
 /// What a start does if a live instance of the definition already has its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
     /// Refuse.
@@ -117,6 +124,7 @@ pub enum OnConflict {
 
 /// Send a message to whoever waits for its name and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Message {
     /// Its name.
     pub name: String,
@@ -135,6 +143,7 @@ pub struct Message {
 
 /// Steer one instance: by id, or by definition and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Target {
     /// The instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +161,7 @@ pub struct Target {
 
 /// Let an open timer be due at another moment: one of `due_at` and `after`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Reschedule {
     /// Whose timer.
     #[serde(flatten)]
@@ -190,6 +200,7 @@ pub struct Fire {
 
 /// Do a task, or cast a vote.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskComplete {
     /// The task; events name it.
     pub task: Uuid,
@@ -214,6 +225,7 @@ pub struct TaskComplete {
 
 /// Take a task to oneself for a while.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskClaim {
     /// The task; events name it.
     pub task: Uuid,
@@ -229,6 +241,7 @@ pub struct TaskClaim {
 
 /// Give a task back.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskRelease {
     /// The task; events name it.
     pub task: Uuid,
@@ -263,6 +276,7 @@ pub struct Sender {
 
 /// An event, as CloudEvents 1.0 in structured mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CloudEvent {
     /// Always `1.0`.
     pub specversion: String,
@@ -281,38 +295,4 @@ pub struct CloudEvent {
     pub datacontenttype: String,
     /// What it says.
     pub data: Value,
-}
-
-/// Refuses what PostgreSQL's `jsonb` refuses, at the door instead of at every commit: `\u0000` in a text or a name.
-///
-/// # Errors
-/// A sentence naming the place as a JSON pointer.
-pub fn refuse_nul(value: &Value) -> Result<(), String> {
-    // The depth is bounded by the reader (128 levels), so the recursion is.
-    fn walk(value: &Value, path: &mut String) -> bool {
-        let length = path.len();
-        let found = match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(items) => items.iter().enumerate().any(|(at, item)| {
-                path.truncate(length);
-                path.push_str(&format!("/{at}"));
-                walk(item, path)
-            }),
-            Value::Object(members) => members.iter().any(|(name, member)| {
-                path.truncate(length);
-                path.push_str(&format!("/{}", name.replace('\0', "\\u0000")));
-                name.contains('\0') || walk(member, path)
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        };
-        if !found {
-            path.truncate(length);
-        }
-        found
-    }
-    let mut path = String::new();
-    if walk(value, &mut path) {
-        return Err(format!("the text at `{path}` contains \\u0000, which PostgreSQL cannot keep"));
-    }
-    Ok(())
 }

@@ -8,6 +8,7 @@ mod origin;
 mod rows;
 pub mod schedule;
 mod start;
+mod statement;
 mod steer;
 mod tasks;
 
@@ -289,11 +290,11 @@ fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'stati
 fn can_go_on(app: &App, instance: &Instance, definition: &crate::definition::Definition) -> bool {
     let Some(branch) = instance.ready_branch() else { return false };
     let lane_is_served = app.config.worker.lanes.contains(&instance.lane);
-    let handler_is_known = match definition.activity(&branch.activity).map(|activity| &activity.work) {
-        Some(Work::Run { handler, .. }) => app.handlers.knows(handler),
+    let work_is_known = match definition.activity(&branch.activity).map(|activity| &activity.work) {
+        Some(Work::Run { runs, .. }) => app.knows(runs),
         Some(_) | None => true,
     };
-    lane_is_served && handler_is_known
+    lane_is_served && work_is_known
 }
 
 /// Whether this process has what the ready branch of an instance asks for.

@@ -42,7 +42,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::definition::{Definition, Retry};
+use crate::definition::{Definition, Retry, Runs};
 use crate::engine::{
     self, BookmarkKind, Command, Context, Facts, Failure, HandlerCall, InstanceId, Message, Need, Refusal, Start,
     Status,
@@ -72,6 +72,9 @@ pub enum Error {
     /// The definition asks for a handler the scenario was not given.
     #[error("no handler is registered as `{0}`")]
     NoHandler(String),
+    /// The definition asks for a statement the scenario was not given.
+    #[error("no statement is registered as `{0}`")]
+    NoStatement(String),
     /// There was no task yet.
     #[error("there was no task yet")]
     NoTask,
@@ -89,6 +92,7 @@ type Handler = Box<dyn FnMut(&HandlerCall) -> Result<Value, Failure>>;
 pub struct Scenario {
     definition: Definition,
     handlers: HashMap<String, Handler>,
+    statements: HashMap<String, Handler>,
     now: Timestamp,
     chance: f64,
     key: Option<String>,
@@ -115,6 +119,7 @@ impl Scenario {
         Self {
             definition: definition.clone(),
             handlers: HashMap::new(),
+            statements: HashMap::new(),
             now: Timestamp::from_second(MIDNIGHT).unwrap_or(Timestamp::UNIX_EPOCH),
             chance: 0.0,
             key: None,
@@ -124,6 +129,17 @@ impl Scenario {
             variables_max: 1024 * 1024,
             memory: Memory::default(),
         }
+    }
+
+    /// What a registered statement does: `{ count, rows }`, or how it fails.
+    #[must_use]
+    pub fn statement(
+        mut self,
+        name: &str,
+        statement: impl FnMut(&HandlerCall) -> Result<Value, Failure> + 'static,
+    ) -> Self {
+        self.statements.insert(name.to_owned(), Box::new(statement));
+        self
     }
 
     /// What a handler does.
@@ -344,10 +360,17 @@ impl Scenario {
     fn answer(&mut self, need: Need) -> Result<Facts, Error> {
         match need {
             Need::Nothing => Ok(Facts::default()),
-            Need::Handler(call) => match self.handlers.get_mut(&call.handler) {
-                Some(handler) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
-                None => Err(Error::NoHandler(call.handler)),
-            },
+            Need::Handler(call) => {
+                let found = match &call.runs {
+                    Runs::Handler(name) => self.handlers.get_mut(name),
+                    Runs::Statement(name) => self.statements.get_mut(name),
+                };
+                match (found, call.runs.clone()) {
+                    (Some(handler), _) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
+                    (None, Runs::Handler(name)) => Err(Error::NoHandler(name)),
+                    (None, Runs::Statement(name)) => Err(Error::NoStatement(name)),
+                }
+            }
             Need::Messages(addresses) => {
                 let wanted = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)

@@ -49,7 +49,7 @@ const PEERS: [(&str, &str); 11] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -60,6 +60,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("clap", &["cli"]),
     ("anyhow", &["cli", "sandbox"]),
     ("cel", &["definition"]),
+    ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
     ("hyper", &["roles"]),
     ("hyper_util", &["roles"]),

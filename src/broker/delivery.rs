@@ -23,6 +23,7 @@ pub const HEADER_MAX: usize = 4_096;
 /// An answer must be written within this time.
 const ANSWER_FOR: Duration = Duration::from_secs(5);
 pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
+const REJECT: BasicNackOptions = BasicNackOptions { multiple: false, requeue: false };
 
 /// A message that is ours until it is acknowledged or requeued, dropped (which requeues it), or the connection breaks.
 /// Everything in it comes from outside and is bounded by nothing but the broker, except the headers.
@@ -138,8 +139,21 @@ impl Delivery {
     /// [`Error::Unavailable`] if the connection broke, which gives it back as well.
     pub async fn requeue(mut self) -> Result<(), Error> {
         self.lease.answered = true;
+        self.refuse(REQUEUE).await
+    }
+
+    /// Gives it to the dead letters of its queue: it can never be understood.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the connection broke, after which it is delivered again.
+    pub async fn reject(mut self) -> Result<(), Error> {
+        self.lease.answered = true;
+        self.refuse(REJECT).await
+    }
+
+    async fn refuse(&self, options: BasicNackOptions) -> Result<(), Error> {
         let Lease { channel, tag, .. } = &self.lease;
-        timeout(ANSWER_FOR, channel.basic_nack(*tag, REQUEUE))
+        timeout(ANSWER_FOR, channel.basic_nack(*tag, options))
             .await
             .map_err(|_| Error::Unavailable(format!("not given back within {ANSWER_FOR:?}")))?
             .map_err(|error| sort("give back a delivery", &error))

@@ -103,19 +103,25 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         let parsed = parse(file)?;
         let mut conn = app.store.duties().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
-        done.push((parsed.definition.name, applied));
+        let hints = app.misses(&parsed.definition);
+        done.push((parsed.definition.name, applied, hints));
     }
     match output {
         Output::Json => output::json(
             &done
                 .iter()
-                .map(|(name, applied)| json!({ "name": name, "version": applied.version, "changed": applied.changed }))
+                .map(|(name, applied, hints)| {
+                    json!({ "name": name, "version": applied.version, "changed": applied.changed, "hints": hints })
+                })
                 .collect::<Vec<_>>(),
         ),
         Output::Table => {
-            for (name, applied) in done {
+            for (name, applied, hints) in done {
                 let what = if applied.changed { "is new" } else { "was there already" };
                 output::line(format!("{name} version {} {what}", applied.version));
+                for hint in hints {
+                    output::line(format!("  hint: {hint}; other processes may have it"));
+                }
             }
             Ok(())
         }

@@ -10,7 +10,7 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::config::Config;
 use crate::resilience::duration;
-use crate::store::{self, migrate, outbox, schedules, stuck};
+use crate::store::{self, migrate, outbox, schedules, statements, stuck};
 
 /// The broker must answer within this.
 const BROKER_FOR: Duration = Duration::from_secs(10);
@@ -55,6 +55,10 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     }) {
         add(finding.what, finding.good, finding.says);
     }
+    match registered(&app).await {
+        Ok(finding) => add(finding.what, finding.good, finding.says),
+        Err(error) => add("statements", false, format!("cannot be looked at: {error}")),
+    }
     for finding in broker(&app).await {
         add(finding.what, finding.good, finding.says);
     }
@@ -97,6 +101,24 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
         (false, true) => format!("{} of them, and each can be started", found.len()),
     };
     Ok(Finding { what: "schedules", good: late <= SCHEDULE_MAX && failing.is_empty(), says })
+}
+
+/// Whether PostgreSQL understands the registered statements.
+async fn registered(app: &App) -> Result<Finding, store::Error> {
+    let mut conn = app.store.duties().await?;
+    let mut wrong = Vec::new();
+    for (name, statement) in &app.statements {
+        match statements::check(&mut conn, statement).await {
+            Ok(()) => {}
+            Err(error @ store::Error::Unavailable(_)) => return Err(error),
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
+    let says = match wrong.is_empty() {
+        true => format!("{} of them, and PostgreSQL understands each", app.statements.len()),
+        false => wrong.join("; "),
+    };
+    Ok(Finding { what: "statements", good: wrong.is_empty(), says })
 }
 
 async fn broker(app: &App) -> Vec<Finding> {

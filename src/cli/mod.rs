@@ -92,6 +92,8 @@ enum Noun {
     Bench(bench::Arguments),
     /// Check database, broker, schema, queues and whether anything is stuck.
     Doctor,
+    /// Print the contract of messages as AsyncAPI 3.0.
+    Asyncapi,
     /// Start, show and stop the private servers under `.leveret/`.
     #[command(subcommand)]
     Sandbox(dev::SandboxVerb),
@@ -153,6 +155,10 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,
         Noun::Doctor => doctor::run(config()?, output).await,
+        Noun::Asyncapi => {
+            output::json(&crate::contract::asyncapi::document(&config()?.broker.prefix))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Noun::Sandbox(verb) => dev::sandbox(verb),
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 /// The outcome of a call: of a worker, or of an `http` that awaits a callback. Without an `error` it succeeded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallComplete {
     /// The call.
     pub call: Uuid,
@@ -22,6 +23,7 @@ pub struct CallComplete {
 
 /// What went wrong with a call.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CallError {
     /// Dotted words; the error of the activity is `worker.<code>`.
@@ -36,6 +38,7 @@ pub struct CallError {
 
 /// A worker is still at it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallHeartbeat {
     /// The call.
     pub call: Uuid,
@@ -45,6 +48,7 @@ pub struct CallHeartbeat {
 
 /// A worker tells how far it is; a heartbeat too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallProgress {
     /// The call.
     pub call: Uuid,
@@ -66,6 +70,7 @@ pub struct Make {
 
 /// What a worker outside receives. AMQP property `type`: `call`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct WorkRequest {
     /// [`super::SCHEMA`]
     pub schema: i64,

@@ -102,11 +102,11 @@ pub enum Work {
     Set(Vec<Assignment>),
     /// Choose where to go on.
     Switch(Vec<Choice>),
-    /// Rust code inside the step's own transaction.
+    /// Code or SQL inside the step's own transaction.
     Run {
-        /// The name it was registered under.
-        handler: String,
-        /// What it receives.
+        /// Which.
+        runs: Runs,
+        /// What it receives; the parameters of a statement.
         input: Data,
     },
     /// Publish `<definition>.<event>`.
@@ -156,6 +156,15 @@ impl Work {
             Work::Call(_) => "call",
         }
     }
+}
+
+/// What a `run` runs, by the name it was registered under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runs {
+    /// A Rust handler of the program.
+    Handler(String),
+    /// A statement of the settings.
+    Statement(String),
 }
 
 /// How long a `wait` lasts.

@@ -6,12 +6,12 @@ use super::cron::{Cron, Wrong};
 use super::cursor::{At, Keys, shortened};
 use super::draft::Draft;
 use super::expression::{Data, Template};
-use super::model::{End, Receive, Wait, Work};
+use super::model::{End, Receive, Runs, Wait, Work};
 use super::names::Sees;
 use super::problems::Problems;
 use super::zone::Zone;
 
-const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input"], later: &["sql", "params"] };
+const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
 const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
 const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
 const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
@@ -63,14 +63,44 @@ impl Draft {
         if !self.problems.expect_map(at, &RUN) {
             return None;
         }
-        let handler = match at.get("sql") {
-            // Reported by its key.
-            Some(_) if at.get("handler").is_none() => None,
-            Some(_) | None => self.problems.expect(at, "handler", "name the handler: `handler: place-order`"),
-        };
+        if let Some(sql) = at.get("sql") {
+            return self.statement(at, &sql, sees);
+        }
+        if let Some(params) = at.get("params") {
+            self.problems.error_at(&params, "`params` belongs to a `sql`", Some("a handler has an `input`"));
+        }
+        let handler = self.problems.expect(at, "handler", "name the handler: `handler: place-order`");
         let handler = handler.and_then(|handler| plain_word(&mut self.problems, &handler, "handler"));
         let input = self.data_or_empty(at.get("input"), sees);
-        Some(Work::Run { handler: handler?, input: input? })
+        Some(Work::Run { runs: Runs::Handler(handler?), input: input? })
+    }
+
+    /// A registered statement: never its text.
+    fn statement(&mut self, at: &At<'_>, sql: &At<'_>, sees: Sees) -> Option<Work> {
+        for (key, hint) in [
+            ("handler", "a `run` has a `handler` or a `sql`, not both"),
+            ("input", "the values of a statement are its `params`: `params: { id: \"${ id }\" }`"),
+        ] {
+            if let Some(found) = at.get(key) {
+                self.problems.error_at(&found, format!("a `run` of a statement has no `{key}`"), Some(hint));
+            }
+        }
+        let name = self.problems.expect_text(sql).and_then(|word| {
+            if word.contains(char::is_whitespace) {
+                let hint = "register it in the settings, `[statements.<name>]`, and write its name here";
+                self.problems.error_at(sql, "the text of a statement has no place in a definition", Some(hint));
+                return None;
+            }
+            plain_word(&mut self.problems, sql, "statement")
+        });
+        let params = at.get("params");
+        if let Some(params) = params.as_ref().filter(|params| !params.is_map()) {
+            let hint = "write each by its name: `params: { id: \"${ id }\" }`";
+            self.problems.unexpected(params, "a map of parameters", Some(hint));
+            return None;
+        }
+        let params = self.data_or_empty(params, sees);
+        Some(Work::Run { runs: Runs::Statement(name?), input: params? })
     }
 
     fn emit(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {

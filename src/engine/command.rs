@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::definition::Runs;
+
 use super::call::{CallOutcome, Resolution, Settled};
 use super::instance::{BranchId, Failure, InstanceId};
 use super::task::{Act, Assignment, Person, Task, TaskId, TaskRefusal};
@@ -207,8 +209,8 @@ pub struct HandlerCall {
     pub activity: String,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// The registered name.
-    pub handler: String,
+    /// What is run, by its registered name.
+    pub runs: Runs,
     /// What it receives.
     pub input: Value,
     /// After this its connection is closed and the attempt has failed with `timeout`.

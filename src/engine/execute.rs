@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::definition::expression::{Data, Template};
-use crate::definition::{End, Work};
+use crate::definition::{End, Runs, Work};
 
 use super::admit::Stand;
 use super::fault::Stop;
@@ -30,8 +30,8 @@ impl<'a> Turn<'a> {
                 let way = self.choose(stand, choices, &Value::Null)?;
                 self.complete(stand, Value::Null, way)
             }
-            Work::Run { handler, input } => {
-                let result = self.run(stand, (handler, input), facts.handler)?;
+            Work::Run { runs, input } => {
+                let result = self.run(stand, (runs, input), facts.handler)?;
                 self.complete(stand, result, None)
             }
             Work::Emit { event, body } => {
@@ -67,7 +67,7 @@ impl<'a> Turn<'a> {
     fn run(
         &mut self,
         stand: Stand<'a>,
-        work: (&str, &Data),
+        work: (&Runs, &Data),
         outcome: Option<Result<Value, Failure>>,
     ) -> Result<Value, Stop> {
         match outcome {

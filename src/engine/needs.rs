@@ -2,7 +2,7 @@
 
 use crate::contract::NAME_MAX;
 use crate::definition::expression::Data;
-use crate::definition::{Activity, Definition, Receive, Timeout, Work};
+use crate::definition::{Activity, Definition, Receive, Runs, Timeout, Work};
 
 use super::scope::{self, Sight};
 use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, TaskId, admit, task};
@@ -38,8 +38,8 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
     let sight = Sight::from(instance, context, branch, scope::visit(instance, branch));
     let allowed = || sight.allows(stand.activity.when.as_ref()).unwrap_or(false);
     let need = match &stand.activity.work {
-        Work::Run { handler, input } if allowed() => {
-            call(&sight, branch, stand.activity, (handler, input)).map(Need::Handler)
+        Work::Run { runs, input } if allowed() => {
+            call(&sight, branch, stand.activity, (runs, input)).map(Need::Handler)
         }
         Work::Receive(alternatives) if allowed() => addresses(&sight, alternatives, instance).map(Need::Messages),
         Work::Task(asked) if allowed() => {
@@ -61,12 +61,12 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
     need.unwrap_or(Need::Nothing)
 }
 
-/// The run of a handler, with everything it receives.
+/// The run of a handler or statement, with everything it receives.
 pub(super) fn call(
     sight: &Sight<'_>,
     branch: &Branch,
     activity: &Activity,
-    (handler, input): (&str, &Data),
+    (runs, input): (&Runs, &Data),
 ) -> Result<HandlerCall, Failure> {
     let timeout = match &activity.timeout {
         Timeout::Default => Some(sight.default_timeout()),
@@ -77,7 +77,7 @@ pub(super) fn call(
         branch: branch.id,
         activity: activity.id.clone(),
         attempt: branch.attempt,
-        handler: handler.to_owned(),
+        runs: runs.clone(),
         input: sight.value(input)?,
         timeout,
     })

@@ -27,10 +27,11 @@ fn problem(problem: &definition::Problem) -> Value {
     })
 }
 
-pub(super) async fn check(Body(bytes): Body) -> Result<Json<Value>, Problem> {
+pub(super) async fn check(State(door): State<Door>, Body(bytes): Body) -> Result<Json<Value>, Problem> {
     let parsed = parse(&bytes)?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
-    Ok(Json(json!({ "name": parsed.definition.name, "hash": hex::encode(parsed.hash), "warnings": warnings })))
+    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), door.app.misses(&parsed.definition));
+    Ok(Json(json!({ "name": name, "hash": hash, "warnings": warnings, "hints": hints })))
 }
 
 pub(super) async fn apply(
@@ -47,7 +48,10 @@ pub(super) async fn apply(
     let applied = definitions::apply(&mut conn, &parsed).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
-    let body = json!({ "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings });
+    let hints = door.app.misses(&parsed.definition);
+    let body = json!({
+        "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings, "hints": hints,
+    });
     Ok((code, Json(body)))
 }
 

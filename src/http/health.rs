@@ -19,6 +19,11 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
+/// The contract of messages.
+pub(super) async fn asyncapi(State(door): State<Door>) -> Json<Value> {
+    Json(crate::contract::asyncapi::document(&door.app.config.broker.prefix))
+}
+
 /// The process can do its work: database and broker answer, and it is not stopping.
 pub(super) async fn readyz(State(door): State<Door>) -> (StatusCode, Json<Value>) {
     let database = door.app.store.probe().await.is_ok();

@@ -85,6 +85,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/asyncapi.json", get(health::asyncapi))
         .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
         .with_state(door)

@@ -1,15 +1,17 @@
-//! A `run` step: Rust code inside the step's own transaction, kept apart from the decision by a savepoint.
+//! A `run` step: Rust code or a registered statement inside the step's own transaction, kept apart from the decision by a savepoint.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
 
-use super::{Error, Follow, Moved, Position, fail_point, write_guarded};
+use super::{Error, Follow, Moved, Position, fail_point, statement, write_guarded};
 use crate::app::App;
 use crate::config::HANDLER_FOR_MAX;
 use crate::contract;
+use crate::definition::Runs;
 use crate::engine::{self, Command, Facts, Failure, HandlerCall, InstanceId, Refusal};
 use crate::handlers::Call;
 use crate::store::{self, Transaction, instances};
@@ -79,31 +81,33 @@ async fn decide(
     }
 }
 
+/// What is run, on the connection of the step.
+type Work<'c> = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'c>>;
+
 async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: Transaction) -> Result<Ran, Error> {
-    let Some(handler) = app.handlers.find(&call.handler) else {
+    if !app.knows(&call.runs) {
         transaction.rollback().await;
-        return Err(
-            store::Error::Busy(format!("the handler `{}` is not registered in this process", call.handler)).into()
-        );
-    };
+        let what = match &call.runs {
+            Runs::Handler(name) => format!("the handler `{name}`"),
+            Runs::Statement(name) => format!("the statement `{name}`"),
+        };
+        return Err(store::Error::Busy(format!("{what} is not registered in this process")).into());
+    }
     transaction.savepoint().await?;
-    let told = Call {
-        input: call.input.clone(),
-        instance: at.instance.id,
-        key: at.instance.key.clone(),
-        activity: call.activity.clone(),
-        attempt: call.attempt,
-    };
-    let running = AssertUnwindSafe(handler(&mut transaction, told)).catch_unwind();
+    let running = AssertUnwindSafe(work(app, at, call, &mut transaction)).catch_unwind();
     // Whatever the activity says: after a minute without a statement the database ends the session, and that would look
     // like a database that is away, for which the handler is run again and again.
     let limit = call.timeout.map_or(HANDLER_FOR_MAX, |limit| limit.min(HANDLER_FOR_MAX));
     let ended = tokio::time::timeout(limit, running).await;
+    let what = match &call.runs {
+        Runs::Handler(_) => "handler",
+        Runs::Statement(_) => "statement",
+    };
     let outcome = match ended {
         Ok(Ok(outcome)) => outcome,
         // Half-way through a statement, perhaps: the connection is not used again, closing it undoes everything.
         Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
-        Err(_) => return Ok(closed(transaction, timed_out(limit))),
+        Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
     };
     Ok(match outcome {
         Ok(value) if contract::refuse_nul(&value).is_err() => {
@@ -121,9 +125,31 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         },
         Err(error) => {
             transaction.undo_to_savepoint().await?;
-            Ran::Usable(Box::new(transaction), Err(storable(error.into())))
+            Ran::Usable(Box::new(transaction), Err(storable(error)))
         }
     })
+}
+
+fn work<'c>(app: &'c App, at: &Position, call: &'c HandlerCall, transaction: &'c mut Transaction) -> Work<'c> {
+    match &call.runs {
+        Runs::Handler(name) => {
+            let told = Call {
+                input: call.input.clone(),
+                instance: at.instance.id,
+                key: at.instance.key.clone(),
+                activity: call.activity.clone(),
+                attempt: call.attempt,
+            };
+            let handler = app.handlers.find(name);
+            Box::pin(async move {
+                // Looked for before; this is for the compiler.
+                let handler =
+                    handler.ok_or_else(|| Failure::new("handler.unknown", "the handler is not registered"))?;
+                handler(transaction, told).await.map_err(Failure::from)
+            })
+        }
+        Runs::Statement(name) => Box::pin(statement::run(app, name, &call.input, transaction)),
+    }
 }
 
 /// An error is kept in any case: what PostgreSQL cannot keep of it is left out, or the step would never commit.
@@ -142,7 +168,7 @@ fn closed(transaction: Transaction, failure: Failure) -> Ran {
     Ran::Closed(failure)
 }
 
-fn timed_out(limit: Duration) -> Failure {
+fn timed_out(what: &str, limit: Duration) -> Failure {
     let limit = crate::resilience::duration::format(limit);
-    Failure::new("timeout", format!("the handler did not return within {limit}"))
+    Failure::new("timeout", format!("the {what} did not return within {limit}"))
 }

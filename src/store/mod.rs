@@ -20,6 +20,7 @@ mod pool;
 pub mod schedules;
 mod schema;
 mod statement;
+pub mod statements;
 pub mod stuck;
 pub mod targets;
 pub mod tasks;

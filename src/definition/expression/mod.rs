@@ -164,6 +164,15 @@ pub enum Data {
 }
 
 impl Data {
+    /// The names of the members, if it is a map.
+    pub fn members(&self) -> Vec<&str> {
+        match self {
+            Data::Literal(Value::Object(members)) => members.keys().map(String::as_str).collect(),
+            Data::Map(members) => members.iter().map(|(name, _)| name.as_str()).collect(),
+            Data::Literal(_) | Data::Expression(_) | Data::Template(_) | Data::List(_) => Vec::new(),
+        }
+    }
+
     /// Its value.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "the tests of crashes, which need all of it, come with the worker")]
 
 mod command;
+pub(crate) mod contract;
 mod eventually;
 mod fresh;
 mod house;

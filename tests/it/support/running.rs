@@ -95,7 +95,7 @@ impl InProcess {
     /// The address of a path; `/api/v1` stands before what is neither health nor metrics.
     pub(crate) fn url(&self, path: &str) -> String {
         let address = self.running.address.unwrap();
-        let machine = ["/livez", "/readyz", "/metrics"].iter().any(|known| path.starts_with(known));
+        let machine = ["/livez", "/readyz", "/metrics", "/asyncapi.json"].iter().any(|known| path.starts_with(known));
         let before = if machine { "" } else { "/api/v1" };
         format!("http://{address}{before}{path}")
     }

@@ -75,6 +75,7 @@ impl Queues {
         let mut events = BTreeSet::new();
         let (queue, taken) = (self.events(), BasicGetOptions { no_ack: true });
         while let Some(message) = self.channel.basic_get(queue.as_str().into(), taken).await.unwrap() {
+            super::contract::assert_fits(&message.delivery.properties, &message.delivery.data);
             let event: CloudEvent = serde_json::from_slice(&message.delivery.data).unwrap();
             events.insert((event.id, event.kind, event.subject));
         }

@@ -57,6 +57,7 @@ impl Sender {
     pub(crate) async fn take_answer(&self) -> Option<(String, Value)> {
         let taken = BasicGetOptions { no_ack: true };
         let got = self.channel.basic_get(self.answers.as_str().into(), taken).await.unwrap()?;
+        assert_eq!(super::contract::assert_fits(&got.delivery.properties, &got.delivery.data), "answer");
         let about = got.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
         Some((about, serde_json::from_slice(&got.data).unwrap()))
     }

@@ -1,0 +1,247 @@
+#!/usr/bin/env node
+// A worker for Leveret in JavaScript: packs parcels, and knows nothing of Leveret but its messages.
+//
+//     call: { name: pack, input: { parcel: "A-17", items: 2 }, heartbeat: 30s }
+//
+// Each request is acknowledged when the broker has confirmed the reply. What was done is kept in a journal by its idempotency key,
+// so that a request that comes again is answered, not done again. On SIGTERM the request in hand is finished; a lost connection is
+// made again.
+//
+// Usage: node pack.js [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]   (AMQP_URL is the default of --url)
+// Needs `npm install` in this folder.
+
+import { createHash, randomUUID } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+
+import amqp from "amqplib";
+
+const APP_ID = "packer-node";
+const SCHEMA = 1;
+// Milliseconds: the first wait before connecting again, and the longest one.
+const AGAIN_AFTER = 500;
+const AGAIN_MAX = 30_000;
+
+/** Fails the call: `worker.<code>` in the definition. */
+class WorkError extends Error {
+  constructor(code, message, data) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
+}
+
+// --- the work itself --------------------------------------------------------------------------------------------------------
+
+/** Yields the same result however often it is done with the same idempotency key. */
+async function pack(request, progress) {
+  const { parcel, items, seconds_per_item = 0 } = request.input;
+  if (items < 1) throw new WorkError("nothing_to_pack", `parcel ${parcel} has no items`, { parcel });
+  for (let item = 1; item <= items; item++) {
+    await sleep(seconds_per_item * 1000);
+    await progress({ packed: item, of: items });
+  }
+  const label = sha256(request.idempotency_key).slice(0, 8).toUpperCase();
+  return { parcel, label, packed_by: APP_ID };
+}
+
+// --- what every worker needs ------------------------------------------------------------------------------------------------
+
+/** Results by idempotency key. A worker with a database writes this row in the transaction of its work instead. */
+class Journal {
+  constructor(path) {
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
+    this.done = new Map(lines.map((line) => JSON.parse(line)).map(({ key, result }) => [key, result]));
+    this.file = openSync(path, "a");
+  }
+
+  keep(key, result) {
+    writeSync(this.file, `${JSON.stringify({ key, result })}\n`);
+    fsyncSync(this.file);
+    this.done.set(key, result);
+  }
+
+  close() {
+    closeSync(this.file);
+  }
+}
+
+class Worker {
+  constructor(options) {
+    this.options = options;
+    this.queue = `${options.prefix}.work.${options.name}`;
+    this.journal = new Journal(options.journal);
+    this.stop = new AbortController();
+    /** Pieces of work in hand by their idempotency key; they survive a lost connection. */
+    this.inHand = new Map();
+  }
+
+  /** Works until it is asked to stop, over as many connections as it takes. */
+  async run() {
+    let wait = AGAIN_AFTER;
+    while (!this.stop.signal.aborted) {
+      try {
+        await this.consume(() => (wait = AGAIN_AFTER));
+      } catch (error) {
+        if (this.stop.signal.aborted) break;
+        console.error(`not connected: ${error}`);
+        await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal: this.stop.signal }).catch(() => {});
+        wait = Math.min(wait * 2, AGAIN_MAX);
+      }
+    }
+    await Promise.allSettled(this.inHand.values());
+    this.journal.close();
+  }
+
+  /** One connection. Ends in order when asked to stop, and with an error when the connection does. */
+  async consume(onConnected) {
+    const connection = await amqp.connect(this.options.url);
+    const channel = await connection.createConfirmChannel();
+    const lost = new Promise((_, reject) => {
+      for (const it of [connection, channel]) {
+        it.on("error", reject);
+        it.on("close", () => reject(new Error("the connection was closed")));
+      }
+    });
+    lost.catch(() => {});
+    // What is mandatory and reaches no queue comes back, and is confirmed all the same.
+    channel.returned = new Set();
+    channel.on("return", (message) => channel.returned.add(message.properties.messageId));
+    try {
+      await channel.prefetch(1);
+      // As Leveret itself declares it, so that it does not matter who comes first.
+      await channel.assertQueue(this.queue, {
+        durable: true,
+        arguments: {
+          "x-queue-type": "quorum",
+          "x-dead-letter-exchange": `${this.options.prefix}.dead`,
+          "x-delivery-limit": 50,
+        },
+      });
+      let handling = Promise.resolve();
+      const failed = new Promise((_, reject) => {
+        const onMessage = (message) => {
+          if (message === null) return reject(new Error("the queue is gone"));
+          handling = handling.then(() => this.handle(channel, message)).catch(reject);
+        };
+        channel.consume(this.queue, onMessage, { noAck: false }).then(({ consumerTag }) => {
+          this.stop.signal.addEventListener("abort", () => channel.cancel(consumerTag).catch(() => {}), { once: true });
+          onConnected();
+          console.log(`consuming ${this.queue}`);
+        }, reject);
+      });
+      const stopped = new Promise((resolve) => this.stop.signal.addEventListener("abort", resolve, { once: true }));
+      await Promise.race([lost, failed, stopped]);
+      await Promise.race([lost, handling]);
+    } finally {
+      await connection.close().catch(() => {});
+    }
+  }
+
+  async handle(channel, message) {
+    let request;
+    let every;
+    try {
+      request = JSON.parse(message.content);
+      if (request.schema !== SCHEMA) throw new Error(`schema ${request.schema}`);
+      every = request.heartbeat_for && milliseconds(request.heartbeat_for) / 3;
+    } catch (error) {
+      console.error(`a message that is no request: ${error}`);
+      return channel.nack(message, false, false); // to Leveret's dead letters
+    }
+    if (request.deadline && Date.parse(request.deadline) < Date.now()) return channel.ack(message); // nobody waits any more
+    const reply = new Reply(channel, message, request);
+    const sign = () => reply.send("call.heartbeat", {}).catch((error) => console.error(`a heartbeat was lost: ${error}`));
+    const heartbeat = every && setInterval(sign, every);
+    try {
+      await reply.send("call.complete", await this.outcome(request, (progress) => reply.send("call.progress", { progress })));
+    } finally {
+      clearInterval(heartbeat);
+    }
+    // Only now: had we died before, the request would come again, and the journal would know the answer.
+    channel.ack(message);
+  }
+
+  /** What to reply. A request that comes again while it is worked on waits for that, instead of beginning anew. */
+  outcome(request, progress) {
+    const key = request.idempotency_key;
+    const running = this.inHand.get(key) ?? this.work(request, progress).finally(() => this.inHand.delete(key));
+    this.inHand.set(key, running);
+    return running;
+  }
+
+  async work(request, progress) {
+    const key = request.idempotency_key;
+    // That it could not be told is no reason to stop.
+    const told = (what) => progress(what).catch((error) => console.error(`progress was lost: ${error}`));
+    try {
+      if (!this.journal.done.has(key)) this.journal.keep(key, await pack(request, told));
+      return { result: this.journal.done.get(key) };
+    } catch (error) {
+      if (error instanceof WorkError) return { error: { code: error.code, message: error.message, data: error.data } };
+      // A defect of ours is an answer too: nobody has to wait for the deadline.
+      return { error: { code: "unexpected", message: String(error) } };
+    }
+  }
+}
+
+/** What is said about one attempt. */
+class Reply {
+  constructor(channel, message, request) {
+    this.channel = channel;
+    this.request = request;
+    this.exchange = message.properties.replyTo;
+    const { traceparent } = message.properties.headers;
+    this.headers = { schema: SCHEMA, ...(traceparent && { traceparent }) };
+  }
+
+  /** Resolves when the broker has confirmed it. */
+  send(kind, body) {
+    const { call, token, name } = this.request;
+    // An outcome has the same id however often it is sent, so that it counts once; every sign of life is a new one.
+    const messageId = kind === "call.complete" ? sha256(token) : randomUUID();
+    const properties = {
+      type: kind,
+      appId: APP_ID,
+      messageId,
+      correlationId: call,
+      contentType: "application/json",
+      persistent: true,
+      mandatory: true,
+      timestamp: Math.floor(Date.now() / 1000),
+      headers: this.headers,
+    };
+    const bytes = Buffer.from(JSON.stringify({ call, token, ...body }));
+    return new Promise((resolve, reject) => {
+      const confirmed = (error) => {
+        if (this.channel.returned.delete(messageId)) error ??= new Error("nobody takes replies here");
+        error ? reject(error) : resolve();
+      };
+      this.channel.publish(this.exchange, `${kind}.${name}`, bytes, properties, confirmed);
+    });
+  }
+}
+
+function sha256(text) {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Of a duration as Leveret writes it: 30s, 1m30s, 250ms. */
+function milliseconds(text) {
+  const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+  return [...text.matchAll(/(\d+)(ms|s|m|h|d|w)/g)].reduce((sum, [, number, unit]) => sum + number * units[unit], 0);
+}
+
+const { values: options } = parseArgs({
+  options: {
+    url: { type: "string", default: process.env.AMQP_URL ?? "amqp://127.0.0.1:5672/%2f" },
+    prefix: { type: "string", default: "leveret" },
+    name: { type: "string", default: "pack" },
+    journal: { type: "string", default: "pack.jsonl" },
+  },
+});
+const worker = new Worker(options);
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => worker.stop.abort());
+await worker.run();
+console.log("stopped");

@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+"""A worker for Leveret in Python: packs parcels, and knows nothing of Leveret but its messages.
+
+    call: { name: pack, input: { parcel: "A-17", items: 2 }, heartbeat: 30s }
+
+Each request is worked on in a thread while the connection is kept alive; it is acknowledged when the broker has confirmed the
+reply. What was done is kept in a journal by its idempotency key, so that a request that comes again is answered, not done again.
+On SIGTERM the request in hand is finished; a lost connection is made again.
+
+Usage: pack.py [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]     (AMQP_URL is the default of --url)
+Needs pika (Debian: python3-pika).
+"""
+
+import argparse
+import concurrent.futures
+import datetime
+import hashlib
+import json
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+import uuid
+
+import pika
+import pika.exceptions
+
+APP_ID = "packer-python"
+SCHEMA = 1
+# Seconds: the first wait before connecting again, the longest one, and how often the connection is looked after.
+AGAIN_AFTER, AGAIN_MAX, LOOK_EVERY = 0.5, 30, 0.1
+
+
+class WorkError(Exception):
+    """Fails the call: `worker.<code>` in the definition."""
+
+    def __init__(self, code, message, data=None):
+        super().__init__(message)
+        self.code, self.data = code, data
+
+
+# --- the work itself -------------------------------------------------------------------------------------------------------
+
+
+def pack(request, progress):
+    """Yields the same result however often it is done with the same idempotency key."""
+    parcel, items = request["input"]["parcel"], request["input"]["items"]
+    if items < 1:
+        raise WorkError("nothing_to_pack", f"parcel {parcel} has no items", {"parcel": parcel})
+    for item in range(1, items + 1):
+        time.sleep(request["input"].get("seconds_per_item", 0))
+        progress({"packed": item, "of": items})
+    label = hashlib.sha256(request["idempotency_key"].encode()).hexdigest()[:8].upper()
+    return {"parcel": parcel, "label": label, "packed_by": APP_ID}
+
+
+# --- what every worker needs -----------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """Results by idempotency key. A worker with a database writes this row in the transaction of its work instead."""
+
+    def __init__(self, path):
+        self.done = {}
+        self.file = open(path, "a+", encoding="utf-8")
+        self.file.seek(0)
+        for line in self.file:
+            if line.endswith("\n"):
+                entry = json.loads(line)
+                self.done[entry["key"]] = entry["result"]
+
+    def keep(self, key, result):
+        self.file.write(json.dumps({"key": key, "result": result}) + "\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.done[key] = result
+
+
+class Worker:
+    """Takes requests one by one."""
+
+    def __init__(self, options):
+        self.options = options
+        self.queue = f"{options.prefix}.work.{options.name}"
+        self.journal = Journal(options.journal)
+        self.threads = concurrent.futures.ThreadPoolExecutor(1)
+        self.stopping = threading.Event()
+
+    def run(self):
+        """Works until it is asked to stop, over as many connections as it takes."""
+        wait = AGAIN_AFTER
+        while not self.stopping.is_set():
+            try:
+                with pika.BlockingConnection(pika.URLParameters(self.options.url)) as connection:
+                    channel = self.subscribe(connection)
+                    wait = AGAIN_AFTER
+                    print(f"consuming {self.queue}", flush=True)
+                    self.consume(connection, channel)
+            except (pika.exceptions.AMQPError, OSError) as error:
+                if not self.stopping.is_set():
+                    print(f"not connected: {error!r}", file=sys.stderr, flush=True)
+                    self.stopping.wait(wait * random.uniform(0.5, 1))
+                    wait = min(wait * 2, AGAIN_MAX)
+        self.threads.shutdown()
+
+    def subscribe(self, connection):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_qos(prefetch_count=1)
+        # As Leveret itself declares it, so that it does not matter who comes first.
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": f"{self.options.prefix}.dead",
+            "x-delivery-limit": 50,
+        }
+        channel.queue_declare(self.queue, durable=True, arguments=arguments)
+        return channel
+
+    def consume(self, connection, channel):
+        deliveries = queue.SimpleQueue()
+        tag = channel.basic_consume(self.queue, lambda _, method, properties, body: deliveries.put((method, properties, body)))
+        while not self.stopping.is_set():
+            connection.process_data_events(LOOK_EVERY)
+            if not deliveries.empty():
+                self.handle(connection, channel, *deliveries.get())
+        channel.basic_cancel(tag)
+
+    def handle(self, connection, channel, method, properties, body):
+        try:
+            request = json.loads(body)
+            if request["schema"] != SCHEMA:
+                raise ValueError(f"schema {request['schema']}")
+            deadline = request["deadline"] and datetime.datetime.fromisoformat(request["deadline"][:19] + "+00:00")
+            every = request["heartbeat_for"] and seconds(request["heartbeat_for"]) / 3
+        except (ValueError, KeyError, TypeError) as error:
+            print(f"a message that is no request: {error!r}", file=sys.stderr, flush=True)
+            return channel.basic_nack(method.delivery_tag, requeue=False)  # to Leveret's dead letters
+        if deadline and deadline < datetime.datetime.now(datetime.timezone.utc):
+            return channel.basic_ack(method.delivery_tag)  # nobody waits for it any more
+        reply = Reply(channel, properties, request)
+        told = queue.SimpleQueue()
+        working = self.threads.submit(self.outcome, request, told.put)
+        next_heartbeat = time.monotonic() + (every or float("inf"))
+        while not working.done():
+            connection.process_data_events(LOOK_EVERY)
+            while not told.empty():
+                reply.send("call.progress", {"progress": told.get()})
+            if time.monotonic() >= next_heartbeat:
+                reply.send("call.heartbeat", {})
+                next_heartbeat = time.monotonic() + every
+        while not told.empty():
+            reply.send("call.progress", {"progress": told.get()})
+        reply.send("call.complete", working.result())
+        # Only now: had we died before, the request would come again, and the journal would know the answer.
+        channel.basic_ack(method.delivery_tag)
+
+    def outcome(self, request, progress):
+        """What to reply. Runs in a thread of its own, which never touches the connection."""
+        key = request["idempotency_key"]
+        try:
+            if key not in self.journal.done:
+                self.journal.keep(key, pack(request, progress))
+            return {"result": self.journal.done[key]}
+        except WorkError as error:
+            return {"error": {"code": error.code, "message": str(error), "data": error.data}}
+        except Exception as error:  # a defect of ours is an answer too: nobody has to wait for the deadline
+            return {"error": {"code": "unexpected", "message": repr(error)}}
+
+
+class Reply:
+    """What is said about one attempt."""
+
+    def __init__(self, channel, properties, request):
+        self.channel, self.request = channel, request
+        self.exchange = properties.reply_to
+        self.headers = {"schema": SCHEMA}
+        if "traceparent" in (properties.headers or {}):
+            self.headers["traceparent"] = properties.headers["traceparent"]
+
+    def send(self, kind, body):
+        """Returns when the broker has confirmed it."""
+        token = self.request["token"]
+        # An outcome has the same id however often it is sent, so that it counts once; every sign of life is a new one.
+        is_outcome = kind == "call.complete"
+        message_id = hashlib.sha256(token.encode()).hexdigest() if is_outcome else str(uuid.uuid4())
+        properties = pika.BasicProperties(
+            type=kind, app_id=APP_ID, message_id=message_id, correlation_id=self.request["call"],
+            content_type="application/json", delivery_mode=2, timestamp=int(time.time()), headers=self.headers)
+        body = json.dumps({"call": self.request["call"], "token": token, **body})
+        self.channel.basic_publish(self.exchange, f"{kind}.{self.request['name']}", body, properties, mandatory=True)
+
+
+def seconds(text):
+    """Of a duration as Leveret writes it: 30s, 1m30s, 250ms."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    total, number, unit = 0, "", ""
+    for character in text + "0":
+        if character.isdigit() and unit:
+            total, number, unit = total + int(number) * units[unit], "", ""
+        if character.isdigit():
+            number += character
+        else:
+            unit += character
+    return total
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Packs parcels for Leveret.")
+    parser.add_argument("--url", default=os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f"))
+    parser.add_argument("--prefix", default="leveret")
+    parser.add_argument("--name", default="pack")
+    parser.add_argument("--journal", default="pack.jsonl")
+    worker = Worker(parser.parse_args())
+
+    def stop(*_):
+        worker.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    worker.run()
+    print("stopped", flush=True)
+
+
+if __name__ == "__main__":
+    main()

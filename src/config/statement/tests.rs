@@ -1,0 +1,133 @@
+//! Statements as they are read, and values as they are bound.
+
+use serde_json::json;
+
+use super::*;
+
+fn read(sql: &str, params: &[(&str, &str)]) -> Result<Statement, String> {
+    let params = params.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
+    Statement::read(&Written { sql: sql.into(), params, rows_max: None }, 9)
+}
+
+const ROWS: &str = "\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT 10";
+
+#[test]
+fn a_statement_without_rows_is_only_counted() {
+    let found = read("UPDATE t SET a = :a, b = :b WHERE c = :a;", &[("a", "text"), ("b", "integer?")]).unwrap();
+    assert_eq!(found.text(), "UPDATE t SET a = ($1::text)::text, b = ($2::text)::bigint WHERE c = ($3::text)::text");
+    assert!(!found.returns_rows && found.params[1].nullable && found.rows_max == 9);
+}
+
+#[test]
+fn rows_come_as_one_column_of_json() {
+    let select = read("SELECT id FROM t -- all", &[]).unwrap();
+    assert_eq!(select.text(), format!("WITH leveret_row AS (\nSELECT id FROM t{ROWS}"));
+    let insert = read("insert into t values (1) returning id", &[]).unwrap();
+    assert!(insert.returns_rows && insert.text().starts_with("WITH leveret_row AS (\ninsert"));
+}
+
+#[test]
+fn a_with_of_its_own_stays_at_the_top() {
+    let sql = "WITH gone AS (DELETE FROM t WHERE id = ANY(:ids) RETURNING id) SELECT count(*) FROM gone";
+    let found = read(sql, &[("ids", "uuid[]")]).unwrap();
+    let begins =
+        "WITH gone AS (DELETE FROM t WHERE id = ANY(($1::text[])::uuid[]) RETURNING id), leveret_row AS (\nSELECT";
+    assert!(found.text().starts_with(begins), "{}", found.text());
+    let counted = read("WITH a AS (SELECT 1 AS n) INSERT INTO t SELECT n FROM a", &[]).unwrap();
+    assert!(!counted.returns_rows);
+}
+
+#[test]
+fn texts_comments_and_casts_hold_no_parameters() {
+    let sql = "SELECT ':a', E'\\':a', $q$ :a ; $q$, \":a\", b::text, x[1:2] /* :a /* ; */ */ FROM t -- :a ;";
+    assert!(read(sql, &[]).unwrap().params.is_empty());
+}
+
+#[test]
+fn what_has_no_place_in_a_step_is_refused() {
+    let wrong = |sql: &str| read(sql, &[]).unwrap_err();
+    for sql in [
+        "COMMIT",
+        "BEGIN",
+        "SET search_path = x",
+        "CREATE TABLE t ()",
+        "",
+        "  ",
+        "(SELECT 1)",
+        "LOCK t",
+        "COPY t TO STDOUT",
+    ] {
+        let said = wrong(sql);
+        assert!(said.contains("must begin with") || said.contains("no text"), "{sql}: {said}");
+    }
+    assert!(wrong("SELECT 1; COMMIT").contains("one statement"));
+    assert!(wrong("SELECT * INTO u FROM t").contains("makes a table"));
+    assert!(wrong("SELECT $1").contains("write `:name`"));
+    assert!(wrong("SELECT :a").contains("`:a` is not declared"));
+    assert!(wrong("SELECT 'a").contains("does not end"));
+    assert!(read("SELECT 1", &[("a", "text")]).unwrap_err().contains("does not stand in it"));
+    assert!(read("SELECT :a", &[("a", "texts")]).unwrap_err().contains("`timestamp`"));
+}
+
+#[test]
+fn the_tables_of_leveret_are_out_of_reach_and_its_functions_are_not() {
+    for sql in
+        ["UPDATE leveret.instances SET status = 'x'", "SELECT * FROM \"leveret\" . outbox", "SELECT LEVERET.uuidv7()"]
+    {
+        assert!(read(sql, &[]).unwrap_err().contains("not for statements"), "{sql}");
+    }
+    for sql in
+        ["SELECT leveret.start('order', '{}')", "SELECT 'leveret.outbox'", "SELECT leveret_row.a FROM shop.leveret"]
+    {
+        assert!(read(sql, &[]).is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn values_are_bound_by_the_declared_types() {
+    let all = [
+        ("b", "boolean"),
+        ("d", "date"),
+        ("i", "integer"),
+        ("j", "json"),
+        ("l", "integer[]"),
+        ("m", "timestamp"),
+        ("n", "number"),
+        ("t", "text?"),
+        ("u", "uuid"),
+    ];
+    let sql = "SELECT :b, :d, :i, :j, :l, :m, :n, :t, :u";
+    let statement = read(sql, &all).unwrap();
+    let given = json!({
+        "b": true, "d": "2026-02-28", "i": -3, "j": {"a": [1]}, "l": [1, 2], "m": "2026-01-01T01:00:00+01:00", "n": 0.5,
+        "t": null, "u": "6F9619FF-8B86-D011-B42D-00C04FC964FF",
+    });
+    let one = |text: &str| Bound::One(Some(text.to_owned()));
+    assert_eq!(
+        statement.bind(&given).unwrap(),
+        [
+            one("true"),
+            one("2026-02-28"),
+            one("-3"),
+            one("{\"a\":[1]}"),
+            Bound::List(Some(vec!["1".into(), "2".into()])),
+            one("2026-01-01T00:00:00Z"),
+            one("0.5"),
+            Bound::One(None),
+            one("6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+        ]
+    );
+}
+
+#[test]
+fn every_parameter_that_does_not_fit_is_named_and_no_value_is() {
+    let statement =
+        read("SELECT :a, :b, :c, :d", &[("a", "integer"), ("b", "uuid"), ("c", "text"), ("d", "text[]")]).unwrap();
+    let said = statement.bind(&json!({ "a": 1.5, "b": "secret", "d": ["x", null], "e": 1 })).unwrap_err();
+    assert_eq!(
+        said,
+        "`a` is a number with a fraction, and its type is `integer`; `b` is a text, and its type is `uuid`; `c` is missing; \
+         `d` is a list that holds null, and its type is `text[]`; `e` is no parameter of the statement"
+    );
+    assert!(statement.bind(&json!({ "a": null, "b": 1, "c": "\0", "d": 1 })).unwrap_err().contains("\\u0000"));
+}

@@ -1,0 +1,147 @@
+//! The types of parameters: which JSON values each takes, and how it is cast.
+
+use serde_json::Value;
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    one: One,
+    list: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum One {
+    Text,
+    Integer,
+    Number,
+    Boolean,
+    Uuid,
+    Timestamp,
+    Date,
+    Json,
+}
+
+const ALL: [One; 8] =
+    [One::Text, One::Integer, One::Number, One::Boolean, One::Uuid, One::Timestamp, One::Date, One::Json];
+
+/// A value as it is bound: always as a text, which the statement casts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// One value.
+    One(Option<String>),
+    /// A list of them.
+    List(Option<Vec<String>>),
+}
+
+impl Kind {
+    /// The type of that name: `text`, or `text[]` for a list.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (word, list) = name.strip_suffix("[]").map_or((name, false), |word| (word, true));
+        let one = ALL.into_iter().find(|one| one.name() == word)?;
+        // A list of JSON values is a JSON value itself.
+        (!list || one != One::Json).then_some(Self { one, list })
+    }
+
+    /// Its name.
+    pub fn name(self) -> String {
+        format!("{}{}", self.one.name(), if self.list { "[]" } else { "" })
+    }
+
+    /// Every name, for a sentence.
+    pub fn listed() -> String {
+        let names = ALL.map(|one| format!("`{}`", one.name()));
+        format!("{}, each but `json` also as a list (`text[]`), and with a `?` if it may be null", names.join(", "))
+    }
+
+    /// What stands before and behind the value in the statement: it is bound as a text, and cast.
+    pub fn cast(self) -> (&'static str, String) {
+        let list = if self.list { "[]" } else { "" };
+        ("(", format!("::text{list})::{}{list}", self.one.sql()))
+    }
+
+    /// Null of this type.
+    pub fn null(self) -> Bound {
+        if self.list { Bound::List(None) } else { Bound::One(None) }
+    }
+
+    /// A value of this type.
+    ///
+    /// # Errors
+    /// What the value is instead.
+    pub fn bind(self, value: &Value) -> Result<Bound, String> {
+        if !self.list {
+            return self.one.text(value).map(|text| Bound::One(Some(text)));
+        }
+        let Value::Array(items) = value else { return Err(told(value).to_owned()) };
+        let texts: Result<Vec<String>, String> = items.iter().map(|item| self.one.text(item)).collect();
+        texts.map(|texts| Bound::List(Some(texts))).map_err(|found| format!("a list that holds {found}"))
+    }
+}
+
+impl One {
+    fn name(self) -> &'static str {
+        match self {
+            One::Text => "text",
+            One::Integer => "integer",
+            One::Number => "number",
+            One::Boolean => "boolean",
+            One::Uuid => "uuid",
+            One::Timestamp => "timestamp",
+            One::Date => "date",
+            One::Json => "json",
+        }
+    }
+
+    /// PostgreSQL's name.
+    fn sql(self) -> &'static str {
+        match self {
+            One::Text => "text",
+            One::Integer => "bigint",
+            One::Number => "numeric",
+            One::Boolean => "boolean",
+            One::Uuid => "uuid",
+            One::Timestamp => "timestamptz",
+            One::Date => "date",
+            One::Json => "jsonb",
+        }
+    }
+
+    /// The value as PostgreSQL reads it.
+    fn text(self, value: &Value) -> Result<String, String> {
+        let text = match (self, value) {
+            (One::Json, value) => Some(value.to_string()),
+            (One::Integer, Value::Number(number)) => number.as_i64().map(|number| number.to_string()),
+            (One::Number, Value::Number(number)) => Some(number.to_string()),
+            (One::Boolean, Value::Bool(value)) => Some(value.to_string()),
+            (One::Text, Value::String(text)) => Some(text.clone()),
+            (One::Uuid, Value::String(text)) => uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.to_string()),
+            (One::Timestamp, Value::String(text)) => {
+                text.parse::<jiff::Timestamp>().ok().map(|moment| moment.to_string())
+            }
+            (One::Date, Value::String(text)) => text.parse::<jiff::civil::Date>().ok().map(|date| date.to_string()),
+            (
+                One::Text | One::Integer | One::Number | One::Boolean | One::Uuid | One::Timestamp | One::Date,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            ) => None,
+        };
+        let text = text.ok_or_else(|| told(value).to_owned())?;
+        // Of JSON it is an escape sequence, which `jsonb` refuses likewise.
+        match text.contains('\0') || (self == One::Json && crate::contract::refuse_nul(value).is_err()) {
+            true => Err("a text with \\u0000, which PostgreSQL cannot keep".into()),
+            false => Ok(text),
+        }
+    }
+}
+
+/// A value without saying which.
+fn told(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}

@@ -1,0 +1,197 @@
+//! Every message that comes and goes is one the published contract tells of, and none it tells of never comes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection;
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
+use leveret::client::Client;
+use leveret::contract::{Start, asyncapi};
+use serde_json::{Value, json};
+
+use crate::support::{InProcess, Leveret, Sender, contract, eventually};
+
+const SOON: Duration = Duration::from_secs(30);
+
+const TALKS: &str = "
+name: talks
+events: { instance: true, activity: true }
+activities:
+  - { id: say, emit: { event: said, body: { a: 1 } } }
+  - { id: pay, receive: { name: paid } }
+";
+const BREAKS: &str = "
+name: breaks
+activities: [{ id: a, raise: { code: shown.broken, data: { why: x } } }]
+";
+const FAILS: &str = "
+name: fails
+activities: [{ id: a, end: { outcome: failed, error: { code: shown.no, message: not today } } }]
+";
+const RESTS: &str = "
+name: rests
+activities: [{ id: rest, wait: { for: 1h } }]
+";
+const ASKS: &str = "
+name: asks
+activities:
+  - id: ask
+    task:
+      assignee: mia
+      candidates: { users: [mia, bob], groups: [managers] }
+      decisions: [approve, reject]
+      due: 100ms
+      remind: 100ms
+      escalate: { after: 100ms, candidates: { users: [eve] }, priority: 5 }
+    next: { approve: exit, reject: exit }
+";
+
+const KEEPS: &str = "
+name: keeps
+activities:
+  - { id: ask, task: { assignee: mia, candidates: { users: [mia, bob] } } }
+";
+
+/// Everything on the exchanges of commands and events.
+struct Tap {
+    _connection: Connection,
+    channel: Channel,
+    queue: String,
+    /// What came so far, each with its name in the contract.
+    seen: Vec<(String, Value)>,
+}
+
+impl Tap {
+    async fn open(url: &str, prefix: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let queue = format!("{prefix}.tap");
+        let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
+        for exchange in ["commands", "events"] {
+            let exchange = format!("{prefix}.{exchange}");
+            let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+            channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), bind, none).await.unwrap();
+        }
+        Self { _connection: connection, channel, queue, seen: Vec::new() }
+    }
+
+    async fn drain(&mut self) {
+        let taken = BasicGetOptions { no_ack: true };
+        while let Some(message) = self.channel.basic_get(self.queue.as_str().into(), taken).await.unwrap() {
+            let name = contract::assert_fits(&message.delivery.properties, &message.delivery.data);
+            self.seen.push((name, serde_json::from_slice(&message.delivery.data).unwrap()));
+        }
+    }
+
+    /// Waits for a message of this name about the instance with this key, and gives its `data`.
+    async fn event(&mut self, name: &str, key: &str) -> Value {
+        let mut found = None;
+        let came = async || {
+            self.drain().await;
+            let wanted = |seen: &&(String, Value)| seen.0 == name && seen.1["data"]["key"] == key;
+            found = self.seen.iter().find(wanted).map(|seen| seen.1["data"].clone());
+            found.is_some()
+        };
+        eventually(&format!("{name} of {key}"), SOON, came).await;
+        found.unwrap()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.seen.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one conversation, from its beginning to its end")]
+async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
+    let leveret = InProcess::start().await;
+    for document in [TALKS, BREAKS, FAILS, RESTS, ASKS, KEEPS] {
+        leveret.apply(document).await;
+    }
+    let (url, prefix) = (&leveret.fresh.amqp_url, &leveret.fresh.prefix);
+    let mut tap = Tap::open(url, prefix).await;
+    let sender = Sender::connect(url, prefix).await;
+    let client = Client::connect(url, prefix, "shop").await.unwrap();
+    let start = async |definition: &str, key: &str| {
+        let start = Start { definition: definition.into(), key: Some(key.into()), ..Start::default() };
+        client.start(&format!("start {key}"), &start).await.unwrap();
+    };
+    let of = |definition: &str, key: &str| json!({ "definition": definition, "key": key, "reason": "because" });
+
+    // From SQL, from Rust, and from anybody.
+    let mut conn = leveret.app().store.duties().await.unwrap();
+    conn.batch_execute("SELECT leveret.start('talks', '{}', key => 't')").await.unwrap();
+    drop(conn);
+    tap.event("started", "t").await;
+    sender.ask("message", "m-1", &json!({ "name": "paid", "key": "t", "data": null, "ttl": 60 })).await;
+    tap.event("completed", "t").await;
+
+    start("fails", "f").await;
+    tap.event("failed", "f").await;
+
+    start("breaks", "b").await;
+    tap.event("suspended", "b").await;
+    sender.ask("retry", "m-2", &of("breaks", "b")).await;
+    tap.event("resumed", "b").await;
+    sender.ask("cancel", "m-3", &of("breaks", "b")).await;
+    tap.event("cancelled", "b").await;
+
+    start("rests", "r").await;
+    tap.event("started", "r").await;
+    sender.ask("suspend", "m-4", &of("rests", "r")).await;
+    tap.event("suspended", "r").await;
+    sender.ask("resume", "m-5", &of("rests", "r")).await;
+    tap.event("resumed", "r").await;
+    let at_once = json!({ "definition": "rests", "key": "r", "bookmark": 1, "after": "0s" });
+    sender.ask("timer.reschedule", "m-6", &at_once).await;
+    tap.event("completed", "r").await;
+
+    let mut answers = sender.answers(6).await;
+    start("asks", "a").await;
+    let task = tap.event("task_opened", "a").await["task"].clone();
+    for event in ["task_reminded", "task_overdue", "task_escalated"] {
+        tap.event(event, "a").await;
+    }
+    start("keeps", "k").await;
+    let kept = tap.event("task_opened", "k").await["task"].clone();
+    sender.ask("task.claim", "m-7", &json!({ "task": kept, "user": "mia", "lease": 600 })).await;
+    answers.extend(sender.answers(1).await);
+    sender.ask("task.release", "m-8", &json!({ "task": kept, "user": "mia" })).await;
+    tap.event("task_assigned", "k").await;
+    let done = json!({ "task": task, "user": "bob", "groups": ["x"], "decision": "approve", "comment": "fine" });
+    sender.ask("task.complete", "m-9", &done).await;
+    tap.event("task_completed", "a").await;
+    start("asks", "c").await;
+    tap.event("task_opened", "c").await;
+    sender.ask("cancel", "m-10", &of("asks", "c")).await;
+    tap.event("task_closed", "c").await;
+    sender.ask("cancel", "m-11", &of("asks", "nobody")).await;
+
+    // Each is held to the contract as it is taken.
+    answers.extend(sender.answers(4).await);
+    assert_eq!(answers.iter().filter(|(_, answer)| answer["outcome"] == "refused").count(), 1, "{answers:?}");
+    let mut seen = tap.names();
+    seen.insert("answer".into());
+    let never: Vec<String> = contract::names().into_iter().filter(|name| !seen.contains(name)).collect();
+    assert_eq!(never, OF_WORKERS, "told of, and never seen");
+    client.close().await;
+    leveret.stop().await;
+}
+
+/// The messages of workers are seen where there are some.
+const OF_WORKERS: [&str; 4] = ["call", "call.complete", "call.heartbeat", "call.progress"];
+
+#[tokio::test]
+async fn the_contract_is_served_and_printed_with_the_names_of_this_broker() {
+    let leveret = InProcess::start().await;
+    let expected = asyncapi::document(&leveret.fresh.prefix);
+    let served: Value = serde_json::from_str(&leveret.text("/asyncapi.json").await).unwrap();
+    assert_eq!(served, expected);
+    let printed = Leveret::on(&leveret.fresh).say("asyncapi").await.good();
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), expected);
+    assert!(printed.contains(&format!("{}.work.{{name}}", leveret.fresh.prefix)));
+    leveret.stop().await;
+}
