@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -69,6 +70,9 @@ pub struct Inner {
     env: Map<String, Value>,
     retry: Retry,
     handed_over: Option<mpsc::Sender<OutboxRow>>,
+    /// Rung when a call may be due.
+    calls: Arc<Notify>,
+    makes_calls: AtomicBool,
     definitions: RwLock<HashMap<(String, i32), Arc<Definition>>>,
     newest: RwLock<HashMap<String, i32>>,
 }
@@ -164,6 +168,8 @@ impl App {
             connections,
             retry,
             handed_over,
+            calls: Arc::default(),
+            makes_calls: AtomicBool::new(false),
             definitions: RwLock::default(),
             newest: RwLock::default(),
         })))
@@ -235,6 +241,23 @@ impl App {
                 metrics::counter!(crate::telemetry::OUTBOX_NOT_HANDED_OVER).increment(1);
             }
         }
+    }
+
+    /// What this process is told by when a call that it has opened is to be made: from now on it writes no hints of them, for
+    /// others would find nothing left to do.
+    pub fn take_calls(&self) -> Arc<Notify> {
+        self.makes_calls.store(true, Ordering::Relaxed);
+        self.calls.clone()
+    }
+
+    /// Whether this process makes calls itself.
+    pub fn makes_calls(&self) -> bool {
+        self.makes_calls.load(Ordering::Relaxed)
+    }
+
+    /// Says that a call may be due.
+    pub fn ring_for_calls(&self) {
+        self.calls.notify_one();
     }
 
     /// A new identity, ordered by time.

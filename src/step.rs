@@ -211,6 +211,7 @@ async fn decide_locked(
     }
     let settles = matches!(command, Command::Settle { .. });
     let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
+        Ok(step) if settles => calls::go_on(app, &definition, step, &context),
         Ok(step) => step,
         Err(refusal) => return Ok(Decided::Refused(Box::new(transaction), refusal)),
     };
@@ -266,6 +267,9 @@ fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'stati
     app.clock.observe(now);
     telemetry::count_step(kind, &write.instance);
     app.hand_over(write.outbox);
+    if !write.calls.is_empty() {
+        app.ring_for_calls();
+    }
     Position { instance: write.instance, now, kind, followed }
 }
 

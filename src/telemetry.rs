@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+use crate::contract::api::TargetView;
 use crate::engine::{Instance, Status};
 
 /// Steps committed, by kind of activity or command.
@@ -52,6 +53,14 @@ pub const STUCK: &str = "leveret_stuck_instances";
 pub const POOL_IN_USE: &str = "leveret_pool_in_use";
 /// Connections to the broker that were made again, by purpose.
 pub const BROKER_RECONNECTS: &str = "leveret_broker_reconnects_total";
+/// Calls that were put off, by what they had to wait for; no attempt.
+pub const CALLS_PUT_OFF: &str = "leveret_calls_put_off_total";
+/// How the breakers of targets stand: 0 closed, 1 half open, 2 open.
+pub const BREAKER: &str = "leveret_breaker_state";
+/// Calls that are to be made, by target.
+pub const TARGET_WAITING: &str = "leveret_target_waiting";
+/// Calls that are being made, by target.
+pub const TARGET_RUNNING: &str = "leveret_target_running";
 /// Attempts at calls that have ended, by kind and outcome.
 pub const CALL_ATTEMPTS: &str = "leveret_call_attempts_total";
 /// Time of one attempt over HTTP.
@@ -114,6 +123,11 @@ pub fn count_step(kind: &'static str, instance: &Instance) {
     }
 }
 
+/// Counts a step that is committed together with the one before it.
+pub fn count_step_within(kind: &'static str) {
+    metrics::counter!(STEPS, "kind" => kind).increment(1);
+}
+
 /// Counts a delivery.
 pub fn count_delivery(queue: &str, redelivered: bool) {
     let redelivered = if redelivered { "true" } else { "false" };
@@ -161,6 +175,23 @@ pub fn count_ticks(outcome: &'static str, count: u64) {
 /// Records how late the instance of a tick was started.
 pub fn observe_tick(tick: Timestamp, now: Timestamp) {
     metrics::histogram!(SCHEDULE_LATENESS).record(now.duration_since(tick).as_secs_f64().max(0.0));
+}
+
+/// Counts a call that was put off.
+pub fn count_put_off(reason: &'static str) {
+    metrics::counter!(CALLS_PUT_OFF, "reason" => reason).increment(1);
+}
+
+/// Records how a target stands.
+pub fn measure_target(target: &TargetView) {
+    let state = match target.breaker.as_str() {
+        "closed" => 0.0,
+        "half_open" => 1.0,
+        _ => 2.0,
+    };
+    metrics::gauge!(BREAKER, "target" => target.target.clone()).set(state);
+    metrics::gauge!(TARGET_WAITING, "target" => target.target.clone()).set(target.waiting as f64);
+    metrics::gauge!(TARGET_RUNNING, "target" => target.target.clone()).set(target.running as f64);
 }
 
 /// Records the length of a stride.

@@ -13,7 +13,7 @@ use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -22,6 +22,8 @@ const DOCUMENTS: [&str; 8] = [
     "docs/operations.md",
     "docs/expressions-conformance.md",
     "docs/waiting.md",
+    "docs/calls.md",
+    "docs/workers.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.
@@ -191,6 +193,10 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Target>("suspend");
     understood::<Target>("resume");
     understood::<Reschedule>("timer.reschedule");
+    understood::<leveret::contract::CallComplete>("call.complete");
+    understood::<leveret::contract::CallHeartbeat>("call.heartbeat");
+    understood::<leveret::contract::CallProgress>("call.progress");
+    understood::<leveret::contract::WorkRequest>("work");
     understood::<leveret::contract::CloudEvent>("event");
     understood::<leveret::contract::schedule::ScheduleRequest>("schedule");
 }

@@ -30,12 +30,13 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
-const PEERS: [(&str, &str); 10] = [
+const PEERS: [(&str, &str); 11] = [
     ("definition", "resilience"),
     ("config", "resilience"),
     ("config", "contract"),
     ("contract", "resilience"),
     ("telemetry", "config"),
+    ("telemetry", "contract"),
     ("testkit", "engine"),
     ("step", "app"),
     ("step", "handlers"),

@@ -18,6 +18,8 @@ use crate::telemetry;
 
 /// Private servers live in `.leveret` below this.
 const DIRECTORY: &str = ".";
+/// This machine's own addresses.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 /// Documents that are applied at the start.
 const EXAMPLES: &str = "examples";
 
@@ -76,6 +78,10 @@ pub async fn prepare(config: &mut Config) -> Result<()> {
 
 pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
     telemetry::start_logs(&config.log);
+    if config.outgoing.allow_addresses.is_empty() {
+        // What is tried out asks servers of this machine.
+        config.outgoing.allow_addresses = LOOPBACK.iter().filter_map(|network| network.parse().ok()).collect();
+    }
     prepare(&mut config).await?;
     let urls = (config.database.url.clone(), config.broker.url.clone());
     let signals = Signals::listen()?;

@@ -13,6 +13,7 @@ mod output;
 mod schedule;
 mod serve;
 mod settings;
+mod target;
 mod task;
 mod timer;
 mod watch;
@@ -81,6 +82,9 @@ enum Noun {
     /// Start a definition again and again, by a cron expression.
     #[command(subcommand)]
     Schedule(schedule::Verb),
+    /// See whom calls ask, how they stand, and what waits for them.
+    #[command(subcommand)]
+    Target(target::Verb),
     /// Show the effective settings.
     #[command(subcommand)]
     Config(settings::Verb),
@@ -147,6 +151,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Target(verb) => target::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,
         Noun::Doctor => doctor::run(config()?, output).await,

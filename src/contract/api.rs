@@ -1,6 +1,7 @@
 //! Bodies of the HTTP API; `-o json` of the command line prints the same.
 
 mod calls;
+mod targets;
 mod tasks;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::OnConflict;
 
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
+pub use targets::{RateView, TargetView};
 pub use tasks::{
     HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,

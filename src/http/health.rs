@@ -11,6 +11,9 @@ use super::problem::Problem;
 use crate::engine::Status;
 use crate::{store, telemetry};
 
+/// Targets whose figures are shown.
+const TARGETS_MAX: i64 = 200;
+
 /// The process runs.
 pub(super) async fn livez() -> &'static str {
     "ok\n"
@@ -68,6 +71,9 @@ async fn measure(door: &Door) -> Result<(), store::Error> {
     metrics::gauge!(telemetry::OUTBOX_OLDEST).set(backlog.oldest_age.unwrap_or_default().as_secs_f64());
     let stuck = store::stuck::count(&mut conn, door.app.config.recovery.after).await?;
     metrics::gauge!(telemetry::STUCK).set(stuck as f64);
+    // Whole targets only, and not all there may ever be: each is a label.
+    let targets = store::targets::list(&mut conn, None, TARGETS_MAX).await?;
+    targets.items.iter().filter(|target| target.key.is_none()).for_each(telemetry::measure_target);
     for (pool, used) in ["steps", "duties"].into_iter().zip(door.app.store.in_use()) {
         metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(used.lent as f64);
     }

@@ -9,6 +9,7 @@ mod operations;
 mod problem;
 mod request;
 mod schedules;
+mod targets;
 mod tasks;
 mod waits;
 
@@ -71,6 +72,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/tasks/{id}/reassign", post(tasks::reassign))
         .route("/tasks/{id}/delegate", post(tasks::delegate))
         .route("/tasks/{id}/draft", post(tasks::draft))
+        .route("/targets", get(targets::list))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

@@ -104,11 +104,10 @@ impl Breaker {
     /// Takes an outcome in.
     pub fn observe(&mut self, failed: bool, policy: &Policy, now: Timestamp) {
         match (self.state, failed) {
-            // What began before it opened says nothing new while nobody is let through.
-            (State::Open { .. }, true) => {}
+            // What began before it opened says nothing new: among many attempts some succeed at a target that is failing.
+            (State::Open { .. }, _) => {}
             (State::HalfOpen { .. }, true) => self.open(policy, now),
-            // It answers: whoever has found that out, and when.
-            (State::Open { .. } | State::HalfOpen { .. }, false) => *self = Self::default(),
+            (State::HalfOpen { .. }, false) => *self = Self::default(),
             (State::Closed, _) => {
                 let of = policy.of.clamp(1, OF_MAX);
                 let kept = u64::MAX >> (OF_MAX - of);
@@ -198,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn late_outcomes_do_not_prolong_a_pause() {
+    fn late_outcomes_neither_prolong_a_pause_nor_end_it() {
         let mut breaker = after_outcomes("xxxxx");
         breaker.observe(true, &POLICY, at(20));
         assert_eq!(breaker.ask(at(20)), Verdict::NotBefore(at(30)));
         breaker.observe(false, &POLICY, at(21));
-        assert_eq!(breaker.ask(at(21)), Verdict::Go);
+        assert_eq!(breaker.ask(at(21)), Verdict::NotBefore(at(30)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub fn parse(text: &str, now: Timestamp, max: Duration) -> Option<Duration> {
 /// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two obsolete forms.
 pub fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    if let Ok(moment) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text) {
+    if let Ok(moment) = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text) {
         return Some(moment);
     }
     ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|format| {

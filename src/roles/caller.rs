@@ -3,21 +3,26 @@
 // Whoever dies in between leaves an attempt marked as running. After its deadline it is unknown, and its definition decides.
 
 mod attempt;
+pub mod limits;
 pub mod outgoing;
 mod wording;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::app::{App, rest};
 use crate::broker::Queue;
 use crate::engine::CallKind;
 use crate::resilience::concurrency::Bulkhead;
+use crate::step::calls::Begin;
 use crate::step::{self, Error, Moved};
 use crate::store::calls::{self, Due, Room};
 use crate::store::{self};
+use limits::{Admitted, Limits, Wanted};
 use outgoing::Client;
 
 /// Calls claimed in one turn, so that the last of them is not claimed again before its turn has come.
@@ -38,6 +43,8 @@ struct Desk {
     places: Arc<Semaphore>,
     /// One bound for each of them.
     bulkhead: Arc<Mutex<Bulkhead>>,
+    /// What all processes together may do.
+    limits: Limits,
     /// Rung when a call may be due, or a place is free again.
     bell: Arc<Notify>,
 }
@@ -75,21 +82,44 @@ impl Desk {
     fn room(&self) -> Room {
         let per_target = self.app.config.calls.per_target;
         let total = self.places.available_permits().min(BATCH_MAX);
-        let narrow = self.with_bulkhead(|bulkhead| {
-            let room = |target: &str| (target.to_owned(), i32::try_from(bulkhead.room(target)).unwrap_or(0));
-            bulkhead.busy().map(room).collect()
+        let mut narrow: HashMap<String, u32> = self.limits.narrow().into_iter().collect();
+        self.with_bulkhead(|bulkhead| {
+            for (target, room) in &mut narrow {
+                *room = bulkhead.room(target).min(*room);
+            }
+            for target in bulkhead.busy() {
+                narrow.entry(target.to_owned()).or_insert_with(|| bulkhead.room(target));
+            }
         });
+        let narrow =
+            narrow.into_iter().map(|(target, room)| (target, i32::try_from(room).unwrap_or(i32::MAX))).collect();
         Room {
             total: i64::try_from(total).unwrap_or_default(),
             per_target: i32::try_from(per_target).unwrap_or(i32::MAX),
             narrow,
         }
     }
+
+    async fn put_off(&self, due: &Due, until: Timestamp) -> Result<(), store::Error> {
+        let mut conn = self.app.store.duties().await?;
+        calls::put_off(&mut conn, due.id, due.run, until).await
+    }
+
+    async fn put_off_without_room(&self, due: &Due, wanted: &Wanted) -> Result<(), store::Error> {
+        let until = self.limits.refused(&due.target, wanted).await;
+        self.put_off(due, until).await
+    }
+
+    /// How long until a target is open to more.
+    fn until_open(&self) -> Duration {
+        let until = |at: Timestamp| Duration::try_from(at.duration_since(self.app.clock.now())).unwrap_or_default();
+        self.limits.next_at().map_or(Duration::MAX, until).max(REST_MIN)
+    }
 }
 
 /// Starts the loops of the role.
 pub fn start(app: &App) {
-    let bell = Arc::new(Notify::new());
+    let bell = app.take_calls();
     let heard = bell.clone();
     app.supervise("caller", move |app| run(app, bell.clone()));
     app.supervise("caller's ear", move |app| listen(app, heard.clone()));
@@ -104,6 +134,7 @@ async fn run(app: App, bell: Arc<Notify>) -> Result<(), store::Error> {
         client,
         places: Arc::new(Semaphore::new(app.config.calls.concurrency)),
         bulkhead: Arc::new(Mutex::new(Bulkhead::new(per_target))),
+        limits: Limits::new(&app),
         bell,
         app,
     };
@@ -112,7 +143,7 @@ async fn run(app: App, bell: Arc<Notify>) -> Result<(), store::Error> {
         if make_due(&desk).await? {
             continue;
         }
-        let sleep = until_next(&desk.app).await?;
+        let sleep = until_next(&desk.app).await?.min(desk.until_open());
         tokio::select! {
             () = asked => {}
             () = tokio::time::sleep(sleep) => {}
@@ -137,24 +168,35 @@ async fn make_due(desk: &Desk) -> Result<bool, store::Error> {
     }
     let full = i64::try_from(due.len()).is_ok_and(|count| count >= room.total);
     for one in due {
-        match one.kind {
-            CallKind::Http => begin(desk, one).await?,
-            CallKind::Work => step::calls::hand_to_worker(&desk.app, one.id, one.run).await?,
-        }
+        begin(desk, one).await?;
     }
     Ok(full)
 }
 
 async fn begin(desk: &Desk, due: Due) -> Result<(), store::Error> {
-    let Some(place) = desk.place(&due.target) else {
-        // Somebody took the room meanwhile: whoever has a free place next takes it.
-        let mut conn = desk.app.store.duties().await?;
-        return calls::put_off(&mut conn, due.id, due.run, due.due_at).await;
+    let place = match due.kind {
+        CallKind::Work => None,
+        CallKind::Http => match desk.place(&due.target) {
+            Some(place) => Some(place),
+            // Somebody took the room meanwhile: whoever has a free place next takes it.
+            None => return desk.put_off(&due, due.due_at).await,
+        },
+    };
+    let wanted = Wanted::read(due.limits.as_ref());
+    // One after the other: two that ask at once would both look at the row.
+    if let Admitted::NotBefore(until, _) = desk.limits.admit(&due.target, &wanted).await? {
+        return desk.put_off(&due, until).await;
+    }
+    let Some(place) = place else {
+        return match step::calls::hand_to_worker(&desk.app, due.id, due.run, wanted.at_once(&due.target)).await? {
+            Begin::NoRoom => desk.put_off_without_room(&due, &wanted).await,
+            Begin::Begun(()) | Begin::Gone => Ok(()),
+        };
     };
     let desk = desk.clone();
     let tasks = desk.app.tasks.clone();
     tasks.spawn(async move {
-        if let Err(error) = Box::pin(attempt::make(&desk, &due)).await {
+        if let Err(error) = Box::pin(attempt::make(&desk, &due, &wanted)).await {
             tracing::warn!(%error, call = %due.id, "an attempt could not be begun; it is tried again");
         }
         drop(place);

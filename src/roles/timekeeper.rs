@@ -10,7 +10,7 @@ use crate::broker::Queue;
 use crate::contract;
 use crate::step::{self, step_command};
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::{self, Transaction, bookmarks, history, instances, messages};
+use crate::store::{self, Transaction, bookmarks, history, instances, messages, targets};
 
 /// Timers or branches woken in one transaction.
 const BATCH_MAX: i64 = 500;
@@ -156,6 +156,9 @@ async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
 async fn keep_house(app: &App) -> Result<(), store::Error> {
     let mut conn = app.store.duties().await?;
     history::ensure_partitions(&mut conn, app.clock.now()).await?;
+    if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
+        targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
     Ok(())
 }
 

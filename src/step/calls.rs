@@ -1,24 +1,25 @@
 //! Calls between two steps: handed out, heard of, and settled. An outcome moves its instance in the transaction that closes the
 //! call; while the instance is suspended it is kept, and replayed when the instance goes on.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod send;
 
-use jiff::Timestamp;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::origin::{self, Answer, Origin};
-use super::rows::encode;
 use super::{Decided, Error, Moved, Outside, Position, decide_locked, fail_point, steer, write_locked};
 use crate::app::App;
-use crate::contract::{self, CallError, WorkRequest};
-use crate::engine::{Call, CallId, CallKind, CallOutcome, Command, Failure, Instance, InstanceId, Refusal, Resolution};
-use crate::resilience::duration;
-use crate::store::calls::{self, Begun, Overdue, Place, Sent};
+use crate::contract::CallError;
+use crate::definition::Definition;
+use crate::engine::{
+    self, CallId, CallKind, CallOutcome, Command, Context, Facts, Failure, InstanceId, Need, Refusal, Resolution, Step,
+};
+use crate::store::calls::{self, Overdue, Place};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, bookmarks, inbox, instances, outbox};
+use crate::telemetry;
+
+pub(super) use send::opened;
+pub use send::{AtOnce, Begin, Token, begin, hand_to_worker};
 
 /// How often a worker may tell of its progress in one attempt: each time is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;
@@ -47,147 +48,6 @@ pub struct Attempt {
     pub run: u32,
 }
 
-/// The row that says a call is to be made; where its request goes out with the same commit, that request instead.
-pub(super) fn opened(
-    app: &App,
-    instance: &Instance,
-    call: &Call,
-    now: Timestamp,
-) -> Result<(OutboxRow, Option<(CallId, Sent)>), store::Error> {
-    // What is limited goes the way on which limits are looked at.
-    if call.kind == CallKind::Http || call.limits.is_some() {
-        return Ok((hint(app, call.id, 1)?, None));
-    }
-    let token = Token::new(1);
-    let after = |time: Duration| now.checked_add(time).ok();
-    let deadline = [call.timeout.and_then(after), call.until].into_iter().flatten().min();
-    let next_at = [deadline, call.heartbeat.and_then(after)].into_iter().flatten().min();
-    let begun = Begun {
-        id: call.id,
-        instance: instance.id,
-        bookmark: call.bookmark,
-        activity: call.activity.clone(),
-        run: 1,
-        attempt: 1,
-        kind: call.kind,
-        target: call.target.clone(),
-        request: call.request.clone(),
-        purpose: crate::engine::CallPurpose::Attempt,
-        callback: false,
-        heartbeat: call.heartbeat,
-        timeout: call.timeout,
-        deadline,
-        trace: instance.trace.clone(),
-    };
-    let sent = Sent { token_hash: token.hash(), deadline, next_at };
-    Ok((work_request(app, &begun, &token)?, Some((call.id, sent))))
-}
-
-fn hint(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
-    let body = encode(&contract::Make { call: id.0, run })?;
-    Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
-}
-
-fn row(
-    app: &App,
-    (exchange, routing_key, kind): (&str, &str, &str),
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-) -> OutboxRow {
-    OutboxRow {
-        id: app.new_id(),
-        exchange: exchange.into(),
-        routing_key: routing_key.into(),
-        kind: kind.into(),
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body,
-        due_at: None,
-        instance_id: None,
-        claimable: app.claimable(),
-    }
-}
-
-/// The message to a worker.
-fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, store::Error> {
-    let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
-    let mut headers = BTreeMap::new();
-    let mut add = |header: &str, value: String| headers.insert(header.to_owned(), value);
-    add("correlation_id", begun.id.to_string());
-    add("reply_to", format!("{}.commands", app.config.broker.prefix));
-    add("leveret-reply-key", format!("call.complete.{name}"));
-    add("leveret-attempt", begun.attempt.to_string());
-    begun.deadline.map(|deadline| add("leveret-deadline", deadline.to_string()));
-    begun.trace.clone().map(|trace| add("traceparent", trace));
-    let request = WorkRequest {
-        schema: contract::SCHEMA,
-        call: begun.id.0,
-        name: name.clone(),
-        attempt: begun.attempt,
-        token: token.text(),
-        idempotency_key: begun.id.to_string(),
-        deadline: begun.deadline,
-        heartbeat_for: begun.heartbeat.map(duration::format),
-        instance: begun.instance.0,
-        activity: begun.activity.clone(),
-        input: begun.request["input"].clone(),
-    };
-    let row = row(app, ("work", &name, "call"), headers, encode(&request)?);
-    Ok(OutboxRow { message_id: Some(begun.id.to_string()), instance_id: Some(begun.instance), ..row })
-}
-
-/// What proves that somebody was given an attempt. Never kept: the table has its hash.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    fn new(run: u32) -> Self {
-        // Each is 122 bits of the operating system's chance.
-        Self(format!("{run}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
-    }
-
-    /// The text that is handed out.
-    pub fn text(&self) -> String {
-        self.0.clone()
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        Sha256::digest(&self.0).into()
-    }
-}
-
-/// Marks an attempt over HTTP as begun; none if somebody else has it, or it is no longer to be made.
-///
-/// # Errors
-/// As for any statement.
-pub async fn begin(app: &App, id: CallId, run: u32) -> Result<Option<(Begun, Token)>, store::Error> {
-    let token = Token::new(run);
-    let mut conn = app.store.duties().await?;
-    let longest = app.config.outgoing.timeout_max;
-    let begun = calls::mark_running(&mut conn, id, run, &token.hash(), longest).await?;
-    Ok(begun.map(|begun| (begun, token)))
-}
-
-/// Sends a request to a worker, in the transaction that marks the attempt as begun.
-///
-/// # Errors
-/// As for any statement.
-pub async fn hand_to_worker(app: &App, id: CallId, run: u32) -> Result<(), store::Error> {
-    let token = Token::new(run);
-    let mut transaction = Transaction::begin(app.store.duties().await?).await?;
-    let longest = app.config.outgoing.timeout_max;
-    let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
-        transaction.rollback().await;
-        return Ok(());
-    };
-    let rows = vec![work_request(app, &begun, &token)?];
-    outbox::push(&mut transaction, &rows).await?;
-    transaction.commit().await?;
-    app.hand_over(rows);
-    Ok(())
-}
-
 /// Goes on with the outcome of an attempt that was made here, or that was given up.
 ///
 /// # Errors
@@ -213,6 +73,23 @@ pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(bookmark))),
         Err(error) => Err(error),
     }
+}
+
+/// Takes the steps that an outcome leads to and that need nothing but the instance in the same transaction: of several calls in
+/// a row, each is opened by the commit that closes the one before.
+pub(super) fn go_on(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
+    for _ in 1..app.config.worker.stride_max {
+        let Some(branch) = step.instance.ready_branch() else { break };
+        let command = Command::Continue { branch: branch.id, sequence: branch.sequence };
+        if engine::needs(definition, &step.instance, &command, context) != Need::Nothing {
+            break;
+        }
+        let Ok(next) = engine::step(definition, &step.instance, command, Facts::default(), context) else { break };
+        telemetry::count_step_within(next.kind);
+        step.effects.extend(next.effects);
+        step.instance = next.instance;
+    }
+    step
 }
 
 /// Gives up an attempt of which nothing was heard in time.
@@ -392,8 +269,7 @@ async fn place(conn: &mut store::Connection, id: CallId, token: &str) -> Result<
     let Some(place) = calls::find(conn, id).await? else {
         return Err(Error::NotFound(format!("there is no call {id}")));
     };
-    let hash: [u8; 32] = Sha256::digest(token).into();
-    if place.token_hash.as_deref() == Some(hash.as_slice()) {
+    if place.token_hash.as_deref() == Some(send::hash(token).as_slice()) {
         return Ok(place);
     }
     let run = token.split_once('-').and_then(|(run, _)| run.parse::<u32>().ok());

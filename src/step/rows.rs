@@ -48,7 +48,7 @@ pub(super) fn write(
     }
     let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
     for (row, sent) in opened {
-        rows.push(row);
+        rows.extend(row);
         if let Some((id, sent)) = sent {
             write.send_at_once(id, sent);
         }

@@ -22,6 +22,7 @@ mod schema;
 mod statement;
 pub mod statements;
 pub mod stuck;
+pub mod targets;
 pub mod tasks;
 mod transaction;
 pub mod views;

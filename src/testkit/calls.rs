@@ -21,7 +21,7 @@ pub struct Known {
     /// What for.
     pub purpose: CallPurpose,
     /// Whether the target has taken it and will call back.
-    pub awaits: bool,
+    pub accepted: bool,
     /// How it ended.
     pub closed: Option<CallClosed>,
     /// What came while the instance was suspended.
@@ -32,16 +32,16 @@ impl Known {
     pub(super) fn new(call: Call) -> Self {
         let due_at = call.opened_at;
         let purpose = CallPurpose::Attempt;
-        Self { call, attempt: 1, run: 1, due_at, purpose, awaits: false, closed: None, settled: None }
+        Self { call, attempt: 1, run: 1, due_at, purpose, accepted: false, closed: None, settled: None }
     }
 
     pub(super) fn change(&mut self, change: &CallChange) {
         match change {
             CallChange::Again { attempt, run, due_at, purpose, .. } => {
                 (self.attempt, self.run, self.due_at, self.purpose) = (*attempt, *run, *due_at, *purpose);
-                (self.awaits, self.settled) = (false, None);
+                (self.accepted, self.settled) = (false, None);
             }
-            CallChange::Await { .. } => self.awaits = true,
+            CallChange::Await { .. } => self.accepted = true,
             CallChange::Unknown { run, .. } => self.run = *run,
         }
     }

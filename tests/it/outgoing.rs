@@ -1,8 +1,12 @@
 //! Requests that leave: against servers that are slow, broken, endless, redirecting and lying.
 
 mod answers;
+mod bulkhead;
+mod canary;
+mod limits;
 mod places;
 mod security;
+mod supplier;
 
 use std::time::Duration;
 

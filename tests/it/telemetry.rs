@@ -7,6 +7,7 @@ use leveret::client::Client;
 use leveret::contract::{Message, Start};
 use serde_json::{Value, json};
 
+use crate::support::target::{Play, Target};
 use crate::support::{Fresh, Leveret, Program, eventually, listens};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -20,7 +21,20 @@ const UNMOVED: [&str; 5] = [
     "leveret_schedule_lateness_seconds",
 ];
 /// Labels there are, and none of them is an id.
-const LABELS: [&str; 9] = ["kind", "outcome", "status", "queue", "redelivered", "pool", "version", "connection", "le"];
+const LABELS: [&str; 12] = [
+    "target",
+    "state",
+    "reason",
+    "kind",
+    "outcome",
+    "status",
+    "queue",
+    "redelivered",
+    "pool",
+    "version",
+    "connection",
+    "le",
+];
 
 /// Names of the metrics, as the one list has them.
 fn names() -> BTreeSet<&'static str> {
@@ -58,6 +72,21 @@ async fn scrape(program: &Program) -> String {
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
+/// Asks a server twice in a second where once is allowed, so that one call is put off.
+async fn calls_are_made(leveret: &Leveret, target: &Target) {
+    let file = leveret.directory().join("asking.yaml");
+    let asking = format!(
+        "name: asking\nactivities:\n  - {{ id: ask, http: {{ url: \"{}\" }}, limits: {{ rate: 1/s }} }}\n",
+        target.url("/")
+    );
+    std::fs::write(&file, asking).unwrap();
+    leveret.run(["definition".as_ref(), "apply".as_ref(), file.as_os_str()]).await.good();
+    let start = ["instance", "start", "asking", "--watch"];
+    let (one, two) = tokio::join!(leveret.run(start), leveret.run(start));
+    one.good();
+    two.good();
+}
+
 /// An order that is paid, with its start sent twice, one that nobody pays, a start from the command line, and one that is refused.
 async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
@@ -75,9 +104,9 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
     leveret.run(["instance", "start", "order", "--key", "B", "--watch", "--input", input]).await.good();
     let ended = async || {
         let items = leveret.json("instance list --status completed").await["items"].as_array().unwrap().len();
-        items == 2 && leveret.json("dead-letter list").await != json!([])
+        items == 4 && leveret.json("dead-letter list").await != json!([])
     };
-    eventually("both orders have ended, the odd one is filed", SOON, ended).await;
+    eventually("orders and calls have ended, the odd one is filed", SOON, ended).await;
 }
 
 #[tokio::test]
@@ -91,10 +120,13 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
         ("LEVERET_LOG__FORMAT", "json"),
         ("LEVERET_LOG__FILTER", "trace,lapin=off"),
         ("LEVERET_OUTBOX__SWEEP_EVERY", "200ms"),
+        ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.1"),
     ];
+    let target = Target::playing(|_| Play::ok("{}")).await;
     let mut program = Program::start(&fresh, &["serve"], &settings);
     let runs = async || program.output().contains("leveret runs");
     eventually("the shop serves", SOON, runs).await;
+    calls_are_made(&leveret, &target).await;
     everything_that_is_counted(&fresh, &leveret).await;
 
     let mut metrics = String::new();
@@ -117,7 +149,7 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
         }
     }
     let ended = samples.iter().find(|line| line.starts_with("leveret_instances_ended_total{status=\"completed\"}"));
-    assert_eq!(value(ended.unwrap()), 2.0);
+    assert_eq!(value(ended.unwrap()), 4.0);
     assert!(samples.iter().any(|line| line.starts_with("leveret_instances{status=\"running\"} 0")), "{metrics}");
 
     program.terminate();

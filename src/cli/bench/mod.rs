@@ -6,6 +6,7 @@ mod floor;
 mod idle;
 mod latency;
 mod load;
+mod outside;
 mod report;
 mod tasks;
 mod timers;
@@ -22,7 +23,7 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle, tasks; or timers-mass, which
+    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle, tasks, http, call; or timers-mass, which
     /// takes some minutes. All but the last when left out.
     workload: Option<String>,
     /// Seconds of each round of a throughput workload.
@@ -35,8 +36,8 @@ pub(super) struct Arguments {
 
 /// What is measured against the floor, in turns.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 9] =
-    ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks", "timers-mass"];
+const WORKLOADS: [&str; 11] =
+    ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks", "http", "call", "timers-mass"];
 
 pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     if let Some(name) = &arguments.workload
@@ -74,6 +75,10 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
     if wanted("tasks") {
         output::progress("tasks: 2,000 beside 100,000 open ones …");
         rows.extend(tasks::run(arena).await?);
+    }
+    for name in ["http", "call"].into_iter().filter(|name| wanted(name)) {
+        output::progress(&format!("{name}: five in a row, each of which takes 5 ms by itself …"));
+        rows.extend(outside::run(arena, name, arguments.seconds).await?);
     }
     // Not among all: it takes as long as they do together.
     if arguments.workload.as_deref() == Some("timers-mass") {

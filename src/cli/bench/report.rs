@@ -29,6 +29,9 @@ pub(super) struct Row {
     memory_mb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_percent: Option<f64>,
+    /// The share of the time that others take: a server that is asked, a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    theirs: Option<f64>,
 }
 
 impl Row {
@@ -42,6 +45,10 @@ impl Row {
 
     pub(super) fn with_cpu(self, cpu_s_per_1000_steps: f64) -> Self {
         Self { cpu_s_per_1000_steps: Some(cpu_s_per_1000_steps), ..self }
+    }
+
+    pub(super) fn with_theirs(self, share: f64) -> Self {
+        Self { theirs: Some(share), ..self }
     }
 
     pub(super) fn with_idle(self, memory_mb: f64, cpu_percent: f64) -> Self {
@@ -77,6 +84,7 @@ impl Row {
             cpu_s_per_1000_steps: of(|row| row.cpu_s_per_1000_steps),
             memory_mb: of(|row| row.memory_mb),
             cpu_percent: of(|row| row.cpu_percent),
+            theirs: of(|row| row.theirs),
         }
     }
 
@@ -118,6 +126,7 @@ pub(super) fn print(rows: &[Row], output: Output) -> Result<()> {
             let line = |row: &Row| {
                 let idle =
                     row.memory_mb.map(|mb| format!("{mb:.0} MB, {:.1} % of a core", row.cpu_percent.unwrap_or(0.0)));
+                let theirs = row.theirs.map(|share| format!("{:.0} % of it is not ours", share * 100.0));
                 vec![
                     row.workload.to_owned(),
                     figure(row.steps_per_second, 0),
@@ -125,7 +134,7 @@ pub(super) fn print(rows: &[Row], output: Output) -> Result<()> {
                     figure(row.p50_ms, 1),
                     figure(row.p99_ms, 1),
                     figure(row.cpu_s_per_1000_steps, 3),
-                    idle.unwrap_or_default(),
+                    idle.or(theirs).unwrap_or_default(),
                 ]
             };
             let header = ["workload", "steps/s", "of floor", "p50 ms", "p99 ms", "CPU s/1000 steps", ""];

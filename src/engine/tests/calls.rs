@@ -332,7 +332,7 @@ fn a_callback_ends_what_its_target_has_taken() {
     started(&mut scenario);
     scenario.respond(202, json!("later")).unwrap();
     let known = scenario.open_call().unwrap();
-    assert!(known.awaits && known.call.callback);
+    assert!(known.accepted && known.call.callback);
     scenario.settle(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
     assert_eq!(scenario.status(), Some(Status::Completed));
     assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().result, Some(json!({"ok": true})));

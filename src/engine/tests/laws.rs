@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::{
-    self, Act, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, State, Status, Wait, WaitOn,
+    self, Act, CallOutcome, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, Resolution, State,
+    Status, Wait, WaitOn,
 };
 use crate::testkit::Error;
 use proptest::prelude::*;
 
-const DEFINITIONS: [&str; 5] = [
+const DEFINITIONS: [&str; 6] = [
     "
 variables: { n: 0 }
 output: { n: '${ n }' }
@@ -49,6 +50,20 @@ activities:
 activities:
   - { id: work, run: { handler: echo, input: { name: x } }, next: [{ when: result.missing, to: work }, { to: exit }] }
 ",
+    "
+timeout: 90s
+activities:
+  - { id: ask, http: { url: 'https://a.example' }, retry: { attempts: 2, base: 1s, within: 20s }, on_error: [{ code: http, to: pay }] }
+  - { id: pay, http: { method: POST, url: 'https://a.example', await: callback, body: { t: '${ activity.token }' } } }
+  - id: ship
+    http:
+      method: POST
+      url: https://a.example
+      on_unknown: probe
+      probe: { url: 'https://a.example', done: result.body == 1 }
+    on_error: [{ code: worker, to: work }]
+  - { id: work, call: { name: pack }, output: {}, next: [{ when: activity.visit > 3, to: exit }, { to: ask }] }
+",
 ];
 
 /// Whether an instance is in a state that the protocol knows.
@@ -83,6 +98,7 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
         (
             branches
                 .iter()
+                .filter(|branch| branch.phase == Phase::Ready)
                 .all(|branch| branch.attempt > 1 || (branch.failures.is_empty() && branch.tried_at.is_none())),
             "what failed before is not counted against a first attempt",
         ),
@@ -110,6 +126,9 @@ enum Happens {
     Suspend,
     Resume,
     Reschedule { bookmark: i64, by: i64 },
+    Settle { what: u8 },
+    Late { bookmark: i64, run: u32, what: u8 },
+    Resolve { what: u8 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -127,6 +146,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Suspend),
         3 => Just(Happens::Resume),
         2 => (0i64..12, -5i64..20).prop_map(|(bookmark, by)| Happens::Reschedule { bookmark, by }),
+        8 => (0u8..7).prop_map(|what| Happens::Settle { what }),
+        2 => (0i64..12, 0u32..5, 0u8..7).prop_map(|(bookmark, run, what)| Happens::Late { bookmark, run, what }),
+        2 => (0u8..3).prop_map(|what| Happens::Resolve { what }),
     ]
 }
 
@@ -149,8 +171,36 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
             let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
             Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
         }
+        Happens::Late { bookmark, run, what } => Command::Settle { bookmark, run, outcome: outcome(what) },
         Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
+        Happens::Settle { .. } | Happens::Resolve { .. } => return None,
     })
+}
+
+fn outcome(what: u8) -> CallOutcome {
+    let answered = |status: u16, body: Value| CallOutcome::Answered {
+        status,
+        headers: serde_json::Map::new(),
+        body,
+        retry_after_ms: (status == 429).then_some(3_000),
+    };
+    match what {
+        0 => answered(200, json!(1)),
+        1 => answered(200, json!(2)),
+        2 => answered(429, json!(null)),
+        3 => answered(409, json!(null)),
+        4 => CallOutcome::Done { result: json!(1) },
+        5 => CallOutcome::Failed { failure: Failure::new("worker.broken", "it fell") },
+        _ => CallOutcome::Unknown { failure: Failure::new("timeout", "nothing came back") },
+    }
+}
+
+fn resolution(what: u8) -> Resolution {
+    match what {
+        0 => Resolution::Done { result: json!(1) },
+        1 => Resolution::Failed { failure: Failure::new("worker.broken", "it fell") },
+        _ => Resolution::Again,
+    }
 }
 
 fn act(what: u8) -> Act {
@@ -226,6 +276,16 @@ proptest! {
                 (Happens::Sent { name, n }, _) => scenario.keep(name, "k-1", json!({ "n": n })),
                 (Happens::Act { user, what }, _) => match scenario.act(user, act(*what)) {
                     Ok(()) | Err(Error::NoTask) => {}
+                    Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
+                    Err(other) => prop_assert!(false, "{}", other),
+                },
+                (Happens::Settle { what }, _) => match scenario.settle(outcome(*what)) {
+                    Ok(()) | Err(Error::NotStarted) => {}
+                    Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
+                    Err(other) => prop_assert!(false, "{}", other),
+                },
+                (Happens::Resolve { what }, _) => match scenario.resolve(resolution(*what)) {
+                    Ok(()) | Err(Error::NotStarted) => {}
                     Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
                     Err(other) => prop_assert!(false, "{}", other),
                 },

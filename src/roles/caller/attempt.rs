@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::limits::{Outcome, Wanted};
 use super::outgoing::{Failure as NoAnswer, Request};
 use super::{Desk, wording};
 use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::secrets::Carried;
-use crate::step::calls::{Attempt, Token};
+use crate::step::calls::{Attempt, Begin, Token};
 use crate::step::{self, Error, Moved};
 use crate::store::calls::{Begun, Due};
 use crate::store::{self};
@@ -24,8 +25,15 @@ const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration:
 ///
 /// # Errors
 /// If it could not be begun.
-pub(super) async fn make(desk: &Desk, due: &Due) -> Result<(), store::Error> {
-    let Some((begun, token)) = step::calls::begin(&desk.app, due.id, due.run).await? else { return Ok(()) };
+pub(super) async fn make(desk: &Desk, due: &Due, wanted: &Wanted) -> Result<(), store::Error> {
+    let (begun, token) = match step::calls::begin(&desk.app, due.id, due.run, wanted.at_once(&due.target)).await? {
+        Begin::Begun(begun) => *begun,
+        Begin::NoRoom => return desk.put_off_without_room(due, wanted).await,
+        Begin::Gone => {
+            desk.limits.observe(&due.target, Outcome::Nothing).await;
+            return Ok(());
+        }
+    };
     step::fail_point("caller::marked");
     let began = Instant::now();
     let outcome = outcome(desk, &begun, &token).await;
@@ -33,8 +41,10 @@ pub(super) async fn make(desk: &Desk, due: &Due) -> Result<(), store::Error> {
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
     let Begun { id, instance, bookmark, run, .. } = begun;
+    let said = Outcome::of_call(&outcome);
     record(desk, Attempt { id, instance, bookmark, run }, outcome).await;
     step::fail_point("caller::recorded");
+    desk.limits.observe(&due.target, said).await;
     Ok(())
 }
 

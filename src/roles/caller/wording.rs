@@ -106,11 +106,14 @@ fn encoded(pairs: &Value) -> String {
 
 /// What came back, without the secrets that went there.
 pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
-    let Response { status, headers, body, retry_after, cut, .. } = response;
+    let Response { status, headers, body, retry_after, cut, halted } = response;
     let headers = shown(&headers, carried);
     let definite = |code: &str, message: String| CallOutcome::Failed {
         failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
     };
+    if let Some(why) = halted {
+        return definite(&format!("http.{status}"), format!("a redirect (status {status}) was not followed: {why}"));
+    }
     if cut {
         let message = format!("the response (status {status}) has more bytes than `outgoing.response_max` allows");
         return definite("limit.response", message);

@@ -28,6 +28,24 @@ async fn an_answer_becomes_the_result_in_the_same_commit_as_the_next_step() {
 }
 
 #[tokio::test]
+async fn of_two_calls_in_a_row_the_second_is_opened_by_the_commit_that_closes_the_first() {
+    let house = house(|_| {}).await;
+    let text = asking("http: { url: '${ url }' }");
+    house
+        .apply(&format!(
+            "{text}  - {{ id: more, http: {{ url: '${{ url }}more' }}, output: {{ body: body + result.body }} }}\n"
+        ))
+        .await;
+    let target = Target::playing(|asked| Play::ok(if asked.line.contains("more") { "2" } else { "1" })).await;
+    started(&house, &target, "row").await;
+    house.stands("row", "completed").await;
+    assert_eq!(output(&house, "row").await, json!(3));
+    // Start, the first call, the second, the end.
+    assert_eq!(house.lines("revision", "leveret.instances").await, ["4"]);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn what_is_busy_is_asked_again_with_the_same_key() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { method: POST, url: '${ url }', body: { id: '${ instance.key }' } }")).await;
@@ -122,7 +140,7 @@ activities:
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { url: '${ url }' }")).await;

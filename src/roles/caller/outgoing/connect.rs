@@ -103,6 +103,10 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
+/// What a test says that a name leads to.
+#[cfg(test)]
+pub(super) type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 /// How names become addresses.
 #[derive(Clone)]
 pub(super) enum Names {
@@ -110,7 +114,7 @@ pub(super) enum Names {
     System,
     /// As a test says, each time it is asked.
     #[cfg(test)]
-    Script(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Script(Script),
 }
 
 impl Names {

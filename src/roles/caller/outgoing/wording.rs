@@ -91,8 +91,10 @@ fn headers(named: &[(String, String)]) -> Result<HeaderMap, String> {
         if OF_THE_CONNECTION.contains(&name.as_str()) {
             return Err(format!("the header `{name}` is written by the connection itself"));
         }
-        let value = HeaderValue::from_bytes(value.as_bytes())
+        let mut value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("the header `{name}` contains a line end or another control character"))?;
+        // It may hold a secret: HTTP/2 then keeps no copy of it for later requests.
+        value.set_sensitive(true);
         headers.append(name, value);
     }
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));

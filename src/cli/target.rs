@@ -1,0 +1,60 @@
+//! `leveret target list`: whom calls ask, how they stand, and what waits for them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::output::{self, Output};
+use crate::app::App;
+use crate::contract::api::TargetView;
+use crate::store::targets;
+
+/// Rows of a list, at most.
+const LIST_MAX: i64 = 1_000;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// List targets by name, with their breakers, their limits and what waits for them.
+    List {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
+}
+
+pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
+    let Verb::List { limit } = verb;
+    let limit = limit.clamp(1, LIST_MAX);
+    let mut conn = app.store.duties().await?;
+    let page = targets::list(&mut conn, None, limit).await?;
+    match output {
+        Output::Json => output::json(&page)?,
+        Output::Table if page.items.is_empty() => output::line("nothing was ever asked"),
+        Output::Table => {
+            let more = page.next.is_some();
+            let header = ["target", "key", "breaker", "until", "waiting", "running", "limits", "last failure"];
+            output::table(&header, page.items.into_iter().map(row).collect());
+            if more {
+                output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(one: TargetView) -> Vec<String> {
+    let rate = one.rate.map(|rate| format!("{} in {}", rate.count, rate.per));
+    let at_once = one.concurrency.map(|concurrency| format!("{concurrency} at once"));
+    let limits: Vec<String> = rate.into_iter().chain(at_once).collect();
+    vec![
+        one.target,
+        one.key.unwrap_or_default(),
+        one.breaker,
+        one.until.map(output::moment).unwrap_or_default(),
+        one.waiting.to_string(),
+        one.running.to_string(),
+        limits.join(", "),
+        one.last_failure.unwrap_or_default(),
+    ]
+}

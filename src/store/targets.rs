@@ -1,0 +1,213 @@
+//! What processes know together of whom they ask: breakers, and tokens of rates.
+//!
+//! Nobody waits in here: whoever changes a row takes its lock for one short transaction, at most once a second for each target
+//! and process while all is well.
+
+mod show;
+
+use std::time::Duration;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use jiff::Timestamp;
+
+use super::locks::{lock_all, lock_number};
+use super::moment::Moment;
+use super::{Connection, Error};
+use crate::resilience::breaker::{Breaker, State};
+use crate::resilience::concurrency;
+use crate::resilience::rate::{Bucket, Rate};
+
+pub use show::{Cursor, list};
+
+/// Rows of targets nobody has asked for so long are deleted.
+pub const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a row says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Whether attempts are let through.
+    pub breaker: Breaker,
+    /// The code of the last failure.
+    pub last_failure: Option<String>,
+    /// When that was.
+    pub failed_at: Option<Timestamp>,
+    /// Attempts that may begin, if there was ever a rate.
+    pub bucket: Option<Bucket>,
+    /// The rate said last.
+    pub rate: Option<Rate>,
+    /// The bound of attempts at once said last.
+    pub concurrency: Option<u32>,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    breaker: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    until: Option<Moment>,
+    #[diesel(sql_type = BigInt)]
+    failed: i64,
+    #[diesel(sql_type = Integer)]
+    seen: i32,
+    #[diesel(sql_type = Integer)]
+    opened: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_failure: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    failed_at: Option<Moment>,
+    #[diesel(sql_type = Nullable<Double>)]
+    tokens: Option<f64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    filled_at: Option<Moment>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    rate_count: Option<i32>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    rate_per_ms: Option<i64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    concurrency: Option<i32>,
+    #[diesel(sql_type = Timestamptz)]
+    now: Moment,
+}
+
+impl Row {
+    fn standing(self) -> Result<Standing, Error> {
+        let until = self.until.map(Timestamp::from);
+        let state = match (self.breaker.as_str(), until) {
+            ("closed", _) => State::Closed,
+            ("open", Some(until)) => State::Open { until },
+            ("half_open", Some(until)) => State::HalfOpen { until },
+            (other, _) => return Err(Error::Bug(format!("a breaker is `{other}`, which this binary does not know"))),
+        };
+        let window = u64::from_ne_bytes(self.failed.to_ne_bytes());
+        let bucket = self.tokens.zip(self.filled_at).map(|(tokens, at)| Bucket { tokens, filled_at: at.0 });
+        let rate = self
+            .rate_count
+            .zip(self.rate_per_ms)
+            .map(|(count, per)| Rate { count: count.unsigned_abs(), per: Duration::from_millis(per.unsigned_abs()) });
+        Ok(Standing {
+            breaker: Breaker { state, window, seen: self.seen.unsigned_abs(), opened: self.opened.unsigned_abs() },
+            last_failure: self.last_failure,
+            failed_at: self.failed_at.map(Timestamp::from),
+            bucket,
+            rate,
+            concurrency: self.concurrency.map(i32::unsigned_abs),
+        })
+    }
+}
+
+/// Changes what is known of a target, or of a key of it (empty: the target as a whole), in a transaction of its own; `act` sees
+/// the database's time. Gives what it says, how the target stands then, and that time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn change<T: Send>(
+    conn: &mut Connection,
+    (target, key): (&str, &str),
+    act: impl FnOnce(&mut Standing, Timestamp) -> T + Send,
+) -> Result<(T, Standing, Timestamp), Error> {
+    conn.transaction::<_, Error, _>(async |conn| {
+        let row = lock(conn, target, key).await?;
+        let now = row.now.0;
+        let before = row.standing()?;
+        let mut after = before.clone();
+        let said = act(&mut after, now);
+        if after != before {
+            save(conn, target, key, &after).await?;
+        }
+        Ok((said, after, now))
+    })
+    .await
+}
+
+/// Makes the row if there is none; it is locked in either case.
+async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Error> {
+    let row = diesel::sql_query(
+        "INSERT INTO leveret.targets AS t (target, key) VALUES ($1, $2) \
+         ON CONFLICT (target, key) DO UPDATE SET used_at = clock_timestamp() \
+         RETURNING t.breaker, t.until, t.failed, t.seen, t.opened, t.last_failure, t.failed_at, t.tokens, t.filled_at, \
+                   t.rate_count, t.rate_per_ms, t.concurrency, clock_timestamp() AS now",
+    )
+    .bind::<Text, _>(target)
+    .bind::<Text, _>(key)
+    .get_result(conn)
+    .await?;
+    Ok(row)
+}
+
+async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standing) -> Result<(), Error> {
+    let breaker = &standing.breaker;
+    let until = match breaker.state {
+        State::Closed => None,
+        State::Open { until } | State::HalfOpen { until } => Some(Moment(until)),
+    };
+    let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let per_ms = |rate: Rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX);
+    let changed = diesel::sql_query(
+        "UPDATE leveret.targets SET breaker = $3, until = $4, failed = $5, seen = $6, opened = $7, last_failure = $8, \
+         failed_at = $9, tokens = $10, filled_at = $11, rate_count = $12, rate_per_ms = $13, concurrency = $14 \
+         WHERE target = $1 AND key = $2",
+    )
+    .bind::<Text, _>(target)
+    .bind::<Text, _>(key)
+    .bind::<Text, _>(breaker.state.name())
+    .bind::<Nullable<Timestamptz>, _>(until)
+    .bind::<BigInt, _>(i64::from_ne_bytes(breaker.window.to_ne_bytes()))
+    .bind::<Integer, _>(whole(breaker.seen))
+    .bind::<Integer, _>(whole(breaker.opened))
+    .bind::<Nullable<Text>, _>(&standing.last_failure)
+    .bind::<Nullable<Timestamptz>, _>(standing.failed_at.map(Moment))
+    .bind::<Nullable<Double>, _>(standing.bucket.map(|bucket| bucket.tokens))
+    .bind::<Nullable<Timestamptz>, _>(standing.bucket.map(|bucket| Moment(bucket.filled_at)))
+    .bind::<Nullable<Integer>, _>(standing.rate.map(|rate| whole(rate.count)))
+    .bind::<Nullable<BigInt>, _>(standing.rate.map(per_ms))
+    .bind::<Nullable<Integer>, _>(standing.concurrency.map(whole))
+    .execute(conn)
+    .await?;
+    if changed == 1 { Ok(()) } else { Err(Error::Bug("a target's row went while it was locked".into())) }
+}
+
+/// Whether another attempt may begin beside those that are under way, for a target or a key of it. Whoever asks begins it in
+/// the same transaction: until that ends nobody else is answered.
+///
+/// # Errors
+/// `Busy` when the lock timeout passes.
+pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, limit: u32) -> Result<bool, Error> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        running: i64,
+    }
+    let length = target.len().to_be_bytes();
+    let number = lock_number(&[b"target", &length, target.as_bytes(), key.unwrap_or_default().as_bytes()]);
+    lock_all(conn, vec![number]).await?;
+    // A later statement than the lock, so that it sees what whoever had the lock has begun.
+    let count: Count = diesel::sql_query(
+        "SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
+          WHERE c.target = $1 AND c.state IN ('running', 'waiting') AND ($2::text IS NULL OR c.limits->>'key' = $2) \
+          LIMIT $3) AS under_way",
+    )
+    .bind::<Text, _>(target)
+    .bind::<Nullable<Text>, _>(key)
+    .bind::<BigInt, _>(i64::from(limit))
+    .get_result(conn)
+    .await?;
+    Ok(concurrency::has_room(limit, count.running.unsigned_abs()))
+}
+
+/// Deletes rows of targets that nobody has asked for a long time; says how many.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete_unused_before(conn: &mut Connection, before: Timestamp, limit: i64) -> Result<usize, Error> {
+    let deleted = diesel::sql_query(
+        "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets \
+          WHERE used_at < $1 AND breaker = 'closed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(Moment(before))
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+    .await?;
+    Ok(deleted)
+}

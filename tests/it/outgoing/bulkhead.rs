@@ -1,0 +1,92 @@
+//! A dead target, many calls that wait for it, and others that go on as if nothing was the matter.
+
+use std::time::{Duration, Instant};
+
+use crate::support::target::{Play, Target};
+use crate::support::{Fresh, House, eventually};
+
+/// Everything is where it has to be within this; it does not bound what is measured.
+const WITHIN: Duration = Duration::from_secs(240);
+
+/// How much is done.
+struct Load {
+    /// Calls that wait for the dead target.
+    waiting: u32,
+    /// Instances of three calls each, by which throughput is measured, once each way.
+    measured: u32,
+    /// What has to be kept of it beside the dead target.
+    kept: f64,
+}
+
+async fn start(house: &House, definition: &str, prefix: &str, count: u32) {
+    house
+        .execute(&format!(
+            "SELECT leveret.start('{definition}', '{{}}', key => '{prefix}-' || n) FROM generate_series(1, {count}) AS n"
+        ))
+        .await;
+}
+
+/// Instances a second, from the start of the first to the end of the last.
+async fn throughput(house: &House, prefix: &str, count: u32) -> f64 {
+    let began = Instant::now();
+    start(house, "alive", prefix, count).await;
+    let ended = format!("leveret.instances WHERE key LIKE '{prefix}-%' AND status = 'completed'");
+    eventually("the others have ended", WITHIN, async || house.count(&ended).await == i64::from(count)).await;
+    f64::from(count) / began.elapsed().as_secs_f64()
+}
+
+async fn others_go_on(load: Load) {
+    let dead = Target::playing(|_| Play::Silent).await;
+    let alive = Target::playing(|_| Play::ok("{}")).await;
+    let house = House::on(Fresh::new().await, |config| {
+        config.outgoing.allow_addresses = vec!["127.0.0.1".parse().unwrap()];
+        config.breaker.open_for = Duration::from_secs(3);
+    })
+    .await;
+    let call = |id: &str, url: String| format!("  - {{ id: {id}, http: {{ method: GET, url: \"{url}\" }} }}\n");
+    let three: String = ["one", "two", "three"].into_iter().map(|id| call(id, alive.url(&format!("/{id}")))).collect();
+    house.apply(&format!("name: alive\nactivities:\n{three}")).await;
+    house
+        .apply(&format!(
+            "name: dead\nactivities:\n  - id: ask\n    http: {{ method: GET, url: \"{}\" }}\n    timeout: 1s\n    \
+             retry: {{ attempts: 1000, base: 1s, max: 5s }}\n",
+            dead.url("/")
+        ))
+        .await;
+    throughput(&house, "warm", 10).await;
+    let alone = throughput(&house, "alone", load.measured).await;
+
+    start(&house, "dead", "dead", load.waiting).await;
+    let waiting = format!("leveret.calls WHERE target = 'http://{}' AND ended_at IS NULL", dead.address);
+    eventually("all wait", WITHIN, async || house.count(&waiting).await == i64::from(load.waiting)).await;
+    let open = "leveret.targets WHERE breaker <> 'closed'";
+    eventually("the breaker is open", WITHIN, async || house.count(open).await == 1).await;
+    let asked = dead.asked().len();
+    let began = Instant::now();
+    let beside = throughput(&house, "beside", load.measured).await;
+    let probes = dead.asked().len() - asked;
+
+    eprintln!(
+        "alone {alone:.0}/s, beside {} waiting calls {beside:.0}/s; the dead target was asked {probes} times",
+        load.waiting
+    );
+    assert!(beside >= alone * load.kept, "alone {alone:.0}/s, beside {beside:.0}/s");
+    // One at a time asks whether it is back, every 3 s; what was under way when it opened is over after a second.
+    let most = 2 + began.elapsed().as_secs() / 3 + 16;
+    assert!(u64::try_from(probes).unwrap() <= most, "{probes} requests to a dead target, {most} are allowed");
+    assert_eq!(house.count(&waiting).await, i64::from(load.waiting), "all of them still wait");
+    let tried = house.count(&format!("{waiting} AND attempt > 1")).await;
+    assert!(tried <= 100, "what waits counts no attempt: {tried}");
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_dead_target_leave_others_their_throughput() {
+    // What machines under test vary by on their own leaves less to promise than the large one does.
+    others_go_on(Load { waiting: 400, measured: 60, kept: 0.5 }).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes, and a machine of its own"]
+async fn ten_thousand_calls_that_wait_for_a_dead_target_leave_others_four_fifths() {
+    others_go_on(Load { waiting: 10_000, measured: 1_000, kept: 0.8 }).await;
+}

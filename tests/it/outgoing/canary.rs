@@ -1,0 +1,109 @@
+//! Canaries: values that are carried by requests, looked for in everything that is written down or said afterwards.
+
+use std::time::Duration;
+
+use crate::support::target::{Asked, Play, Target, tempfile};
+use crate::support::{Fresh, Scene, eventually};
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// One from the environment, one from a file.
+const TOKEN: &str = "canary-token-5b1e";
+const PIN: &str = "canary pin/7&\"ü";
+
+/// Every place a secret may stand in, and every way an attempt may end.
+fn definition(target: &Target) -> String {
+    let ask = |id: &str, more: &str| {
+        format!(
+            "  - id: {id}\n    http:\n      method: POST\n      url: \"{}/${{ secrets.PIN }}\"\n      \
+             query: {{ q: \"a ${{ secrets.TOKEN }}\" }}\n      \
+             headers: {{ authorization: \"Bearer ${{ secrets.TOKEN }}\", x-both: \"${{ secrets.TOKEN }}:${{ secrets.TOKEN }}\" }}\n      \
+             body: {{ pin: \"${{ secrets.PIN }}\", like: \"$${{ secrets.TOKEN }}\", parts: {{ $parts: [{{ secret: TOKEN }}] }} }}\n      \
+             idempotent: true\n    timeout: 1s\n    retry: {{ attempts: 2, base: 10ms }}\n    on_error: [{{ output: {{ failed: error.message }} }}]\n{more}",
+            target.url(&format!("/{id}"))
+        )
+    };
+    let echoed = ask("echoed", "    output: { said: result.body, headed: result.headers }\n");
+    let rest: String = ["failing", "broken", "silent", "garbage"].map(|id| ask(id, "")).concat();
+    format!(
+        "name: canaries\nvariables: {{ said: null, headed: null, failed: null }}\noutput: ${{ said }}\nactivities:\n{echoed}{rest}"
+    )
+}
+
+/// Says everything it was told.
+fn echo(asked: &Asked, status: u16) -> Play {
+    let body = format!("{} {:?} {}", asked.line, asked.headers, String::from_utf8_lossy(&asked.body));
+    let header = asked.header("authorization").unwrap_or_default().to_owned();
+    Play::Answer(status, vec![("x-echo", header)], body.into_bytes())
+}
+
+/// How a canary may look.
+fn forms() -> Vec<String> {
+    let mut forms =
+        vec![TOKEN.to_owned(), PIN.to_owned(), "canary%20pin".into(), "canary+pin".into(), "canary pin".into()];
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    forms.extend([hex("canary-token-"), hex("canary pin")]);
+    forms
+}
+
+#[tokio::test]
+async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
+    let target = Target::playing(|asked| match asked.line.split(['/', '?']).nth(1) {
+        Some("echoed") => echo(asked, 200),
+        Some("failing") => echo(asked, 503),
+        Some("broken") => Play::Reset,
+        Some("silent") => Play::Silent,
+        _ => Play::Raw(b"no HTTP\r\n\r\n".to_vec()),
+    })
+    .await;
+    let file = tempfile::File::with(PIN);
+    let fresh = Fresh::new().await;
+    let scene = Scene::on(fresh).await;
+    let file_of_pin = file.path();
+    let settings = [
+        ("LEVERET_SECRETS__NAMES", "TOKEN,PIN"),
+        ("TOKEN", TOKEN),
+        ("PIN_FILE", file_of_pin.as_str()),
+        ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.1"),
+        ("LEVERET_BREAKER__OPEN_FOR", "100ms"),
+        ("LEVERET_LOG__FILTER", "trace,lapin=off"),
+    ];
+    let mut program = scene.serve_roles("worker,relay,timekeeper,caller,api", &settings);
+    scene.apply(&definition(&target)).await;
+    scene.start("canaries", "one", serde_json::json!({})).await;
+    scene.all_ended(1, WITHIN).await;
+    let asked = target.asked();
+    // They did get there, whole, in every place, and what looks like them was left alone.
+    let first = &asked[0];
+    assert!(first.line.contains("canary%20pin") && first.line.contains(TOKEN), "{first:?}");
+    assert_eq!(first.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
+    assert_eq!((&body["pin"], &body["like"]), (&PIN.into(), &"${ secrets.TOKEN }".into()));
+    assert_eq!(body["parts"], serde_json::json!({ "$parts": [{ "secret": "TOKEN" }] }));
+    for way in ["echoed", "failing", "broken", "silent", "garbage"] {
+        assert!(asked.iter().any(|asked| asked.line.contains(way)), "{way}");
+    }
+
+    let metrics =
+        reqwest::get(format!("http://{}/metrics", program.address().unwrap())).await.unwrap().text().await.unwrap();
+    let sent = async || scene.count("leveret.outbox").await == 0;
+    eventually("everything is sent", WITHIN, sent).await;
+    program.stops_in_order().await;
+    let mut sinks = vec![("metrics".to_owned(), metrics), ("the log".to_owned(), program.output())];
+    let tables = scene.lines("SELECT tablename AS line FROM pg_tables WHERE schemaname = 'leveret' ORDER BY 1").await;
+    assert!(tables.len() > 10 && tables.contains(&"calls".to_owned()), "{tables:?}");
+    for table in tables {
+        let rows = scene.lines(&format!("SELECT t::text AS line FROM leveret.{table} AS t")).await;
+        sinks.push((table, rows.join("\n")));
+    }
+    sinks.push(("events".to_owned(), format!("{:?}", scene.queues.take_events().await)));
+    let calls = sinks.iter().find(|(name, _)| name == "calls").unwrap();
+    assert!(calls.1.contains("[secret]"), "the echo was there to be found");
+    for (sink, text) in sinks {
+        for form in forms() {
+            if let Some(at) = text.find(&form) {
+                let begin = text[..at].char_indices().rev().nth(200).map_or(0, |(at, _)| at);
+                panic!("{form} is in {sink}: …{}", &text[begin..at + form.len()]);
+            }
+        }
+    }
+}
