@@ -34,7 +34,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// After this, rows that could not be published are left to other processes' sweeps.
 const FLUSH_FOR: Duration = Duration::from_secs(3);
 /// For this long the last acknowledgements are left to be written.
-const WRITE_FOR: Duration = Duration::from_millis(300);
+const WRITE_FOR: Duration = Duration::from_millis(500);
 /// After this, connections are dropped instead of closed.
 const CLOSE_FOR: Duration = Duration::from_secs(3);
 

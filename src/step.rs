@@ -178,6 +178,18 @@ async fn write_locked(
     }
 }
 
+/// The same in a transaction of its own, with nothing to do before.
+async fn lock_and_write(app: &App, id: InstanceId, command: Command) -> Result<Moved, Error> {
+    let (transaction, loaded) = Transaction::begin_locked(app.store.steps().await?, id).await?;
+    match decide_loaded(app, transaction, (id, loaded), command, None).await? {
+        Decided::Moved(moved) => Ok(moved),
+        Decided::Refused(transaction, refusal) => {
+            transaction.rollback().await;
+            Ok(Moved::Refused(refusal))
+        }
+    }
+}
+
 /// How a decision under the instance's lock ended.
 enum Decided {
     /// As always.
@@ -194,7 +206,18 @@ async fn decide_locked(
     command: Command,
     outside: Outside<'_>,
 ) -> Result<Decided, Error> {
-    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
+    let loaded = instances::lock(&mut *transaction, id).await?;
+    decide_loaded(app, transaction, (id, loaded), command, outside).await
+}
+
+async fn decide_loaded(
+    app: &App,
+    mut transaction: Transaction,
+    (id, loaded): (InstanceId, Option<instances::Loaded>),
+    command: Command,
+    outside: Outside<'_>,
+) -> Result<Decided, Error> {
+    let Some(loaded) = loaded else {
         transaction.rollback().await;
         return Err(Error::NotFound(format!("there is no instance {id}")));
     };
@@ -306,7 +329,7 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
 pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
     let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
     let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits.as_slice(),
     });
     let timers = waits.filter_map(|wait| match &wait.on {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::declare::{self, short};
-use super::delivery::{Delivery, REQUEUE};
+use super::delivery::{Delivery, REQUEUE, Window};
 use super::error::{Error, sort};
 use super::link::{Link, REPAIR_AFTER};
 use super::message::Queue;
@@ -24,6 +24,10 @@ use super::{Shared, supervisor, topology};
 const ANSWER_FOR: Duration = Duration::from_secs(10);
 /// A subscription that lasted this long was a good one: the next wait is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// Before a subscription is ended, deliveries are acknowledged again when none has come for so long: there are none.
+const QUIET_FOR: Duration = Duration::from_millis(100);
+/// In any case after this.
+const HOLD_MAX: Duration = Duration::from_secs(2);
 /// If nothing comes for this long, the subscription is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(15);
 /// The same, if a queue was found missing.
@@ -56,8 +60,7 @@ struct Subscription {
     channel: Channel,
     consumer: Consumer,
     since: Instant,
-    /// Unanswered deliveries.
-    open: Arc<AtomicUsize>,
+    window: Arc<Window>,
     /// When to subscribe anew if nothing comes.
     renew_at: Instant,
     /// Changes when this process finds a queue missing.
@@ -90,7 +93,7 @@ impl Subscription {
                 }
                 Ok(()) = self.missing.changed() => self.renew_at = Instant::now() + RENEW_SOON,
                 () = sleep_until(self.renew_at) => {
-                    if self.open.load(Ordering::Relaxed) == 0 {
+                    if self.window.open.load(Ordering::Relaxed) == 0 {
                         return Event::Idle;
                     }
                     self.renew_at = Instant::now() + RENEW_AFTER;
@@ -148,8 +151,8 @@ impl Deliveries {
             State::Subscribed(subscription) => {
                 match subscription.next().await {
                     Event::Delivered(delivery) => {
-                        let Subscription { channel, open, .. } = &**subscription;
-                        return Some(Delivery::new(self.queue.clone(), channel.clone(), open.clone(), *delivery));
+                        let Subscription { channel, window, .. } = &**subscription;
+                        return Some(Delivery::new(self.queue.clone(), channel.clone(), window.clone(), *delivery));
                     }
                     Event::Lost(error) => self.resubscribe(&error),
                     Event::Idle => self.renew(),
@@ -195,22 +198,34 @@ impl Deliveries {
 
     /// Ends the subscription and hands out what was delivered and not yet taken, so that it can be finished here: given
     /// back, it would look to the next consumer as if it had been begun. At most `prefetch` deliveries.
+    ///
+    /// RabbitMQ may send on for a moment after its consent to the end, which the library drops. So nothing is acknowledged
+    /// before the end until the broker has sent all it may, or has nothing to send.
     pub async fn drain(&mut self) -> Vec<Delivery> {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else {
             return Vec::new();
         };
-        let Subscription { channel, mut consumer, open, .. } = *subscription;
+        let Subscription { channel, mut consumer, window, .. } = *subscription;
         let mut rest = Vec::new();
+        let held = window.answers.clone().write_owned().await;
+        let filling = async {
+            while window.open.load(Ordering::Relaxed) < usize::from(self.prefetch) {
+                let Ok(Some(Ok(delivery))) = timeout(QUIET_FOR, consumer.next()).await else { return };
+                rest.push(Delivery::new(self.queue.clone(), channel.clone(), window.clone(), delivery));
+            }
+        };
+        let _ = timeout(HOLD_MAX, filling).await;
         let ending = async {
             if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_ok() {
                 while let Some(Ok(delivery)) = consumer.next().await {
-                    rest.push(Delivery::new(self.queue.clone(), channel.clone(), open.clone(), delivery));
+                    rest.push(Delivery::new(self.queue.clone(), channel.clone(), window.clone(), delivery));
                 }
             }
         };
         if timeout(ANSWER_FOR, ending).await.is_err() {
             tracing::warn!(queue = %self.queue.name(), "the broker did not end the subscription in time");
         }
+        drop(held);
         rest
     }
 
@@ -275,6 +290,6 @@ async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u1
         .map_err(|error| sort("subscribe", &error))?
         .ok_or_else(|| Error::Bug("the queue's name is too long".into()))?;
     let since = Instant::now();
-    let open = Arc::new(AtomicUsize::new(0));
-    Ok(Subscription { link, channel, consumer, since, open, renew_at: since + RENEW_AFTER, missing })
+    let window = Arc::default();
+    Ok(Subscription { link, channel, consumer, since, window, renew_at: since + RENEW_AFTER, missing })
 }

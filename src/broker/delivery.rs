@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use super::error::{Error, sort};
@@ -65,14 +66,22 @@ struct Lease {
     channel: Channel,
     tag: u64,
     answered: bool,
-    /// Unanswered deliveries of the same subscription.
-    open: Arc<AtomicUsize>,
+    window: Arc<Window>,
+}
+
+/// What a subscription and its deliveries know of each other.
+#[derive(Default)]
+pub(super) struct Window {
+    /// Unanswered deliveries.
+    pub(super) open: AtomicUsize,
+    /// Taken whole while no delivery may be acknowledged, so that the broker sends no more than the prefetch.
+    pub(super) answers: Arc<RwLock<()>>,
 }
 
 impl Drop for Lease {
     /// Whoever panics or is aborted holds nothing back. The first poll queues the frame; nobody waits for more.
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.window.open.fetch_sub(1, Ordering::Relaxed);
         if !self.answered {
             let _ = self.channel.basic_nack(self.tag, REQUEUE).now_or_never();
         }
@@ -80,14 +89,9 @@ impl Drop for Lease {
 }
 
 impl Delivery {
-    /// `open` counts the unanswered deliveries of the subscription, this one included.
-    pub(super) fn new(
-        queue: Queue,
-        channel: Channel,
-        open: Arc<AtomicUsize>,
-        delivery: lapin::message::Delivery,
-    ) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
+    /// The window counts the unanswered deliveries of the subscription, this one included.
+    pub(super) fn new(queue: Queue, channel: Channel, window: Arc<Window>, delivery: lapin::message::Delivery) -> Self {
+        window.open.fetch_add(1, Ordering::Relaxed);
         let properties = &delivery.properties;
         let text = |property: &Option<ShortString>| property.as_ref().map(ToString::to_string);
         let mut headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
@@ -106,7 +110,7 @@ impl Delivery {
             unreadable: headers.remove(UNREADABLE),
             schema: headers.get("schema").and_then(|text| text.parse().ok()),
             headers,
-            lease: Lease { channel, tag: delivery.delivery_tag, answered: false, open },
+            lease: Lease { channel, tag: delivery.delivery_tag, answered: false, window },
             body: delivery.data,
         }
     }
@@ -117,7 +121,8 @@ impl Delivery {
     /// [`Error::Unavailable`] if the answer could not be written in time; it will be delivered again, or not.
     pub async fn ack(mut self) -> Result<bool, Error> {
         self.lease.answered = true;
-        let Lease { channel, tag, .. } = &self.lease;
+        let Lease { channel, tag, window, .. } = &self.lease;
+        let _allowed = window.answers.read().await;
         match timeout(ANSWER_FOR, channel.basic_ack(*tag, BasicAckOptions::default())).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => {

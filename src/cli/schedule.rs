@@ -142,11 +142,11 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             put(app, &name, said, (Expect::New, "made"), output).await?;
         }
         Verb::Update { name, definition, cron, parts } => {
-            let mut said = schedule::get(app, &name).await?.said;
+            let ScheduleView { mut said, revision, .. } = schedule::get(app, &name).await?;
             said.definition = definition.unwrap_or(said.definition);
             said.cron = cron.unwrap_or(said.cron);
             parts.put_into(&mut said)?;
-            put(app, &name, said, (Expect::Known, "changed"), output).await?;
+            put(app, &name, said, (Expect::Revision(revision), "changed"), output).await?;
         }
         Verb::List => list(app, output).await?,
         Verb::Show { name } => {

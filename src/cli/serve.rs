@@ -84,7 +84,8 @@ pub(super) async fn run(config: Config, arguments: &Arguments, handlers: Handler
     let signals = Signals::listen()?;
     let running = Running::start(config, handlers, &roles).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
-    tracing::info!(roles = names.join(","), address = ?running.address, "leveret runs");
+    let address = running.address.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    tracing::info!(roles = names.join(","), %address, "leveret runs");
     until_stopped(running, signals).await
 }
 

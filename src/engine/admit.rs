@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::definition::{Activity, Definition};
 
-use super::task::{self, Task};
+use super::task::{self, Task, TaskRefusal};
 use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, Wait, WaitOn};
 
 /// A branch, by its place in the list, and the activity it stands at.
@@ -50,17 +50,7 @@ pub(super) fn due<'a>(
         Some(deadline) if deadline.bookmark == bookmark => (deadline.due_at, Timer::Deadline),
         Some(_) | None => {
             let (at, on) = waiting(instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
-            let due_at = match on {
-                WaitOn::Timer { due_at }
-                | WaitOn::Timeout { due_at }
-                | WaitOn::Retry { due_at }
-                | WaitOn::Due { due_at }
-                | WaitOn::Remind { due_at, .. }
-                | WaitOn::Escalate { due_at, .. } => *due_at,
-                WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {
-                    return Err(Refusal::Gone(bookmark));
-                }
-            };
+            let due_at = on.due_at().ok_or(Refusal::Gone(bookmark))?;
             (due_at, Timer::Wait(stand(definition, instance, at)?, on.clone()))
         }
     };
@@ -96,12 +86,20 @@ pub(super) fn listening<'a>(
     }
 }
 
-/// The branch that waits for a task.
-pub(super) fn tasked<'a>(definition: &'a Definition, instance: &Instance, task: &Task) -> Result<Stand<'a>, Refusal> {
+/// The branch that waits for a task. People may work while the instance is suspended, but not longer than they could have
+/// if it were not: a timeout that has passed comes true with `resume`.
+pub(super) fn tasked<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    task: &Task,
+    now: Timestamp,
+) -> Result<Stand<'a>, Refusal> {
     task::still_open(instance, task)?;
     match waiting(instance, task.bookmark) {
         Some((at, WaitOn::Task)) => {
-            moving(instance)?;
+            if moving(instance).is_err() && is_over(instance, at, now) {
+                return Err(TaskRefusal::Closed("its time was over while its instance was suspended".into()).into());
+            }
             stand(definition, instance, at)
         }
         Some(_) | None => Err(Refusal::Gone(task.bookmark)),
@@ -120,6 +118,13 @@ pub(super) fn called<'a>(
         Some((at, WaitOn::Call { run, probing })) => Ok((stand(definition, instance, at)?, *run, probing.clone())),
         Some(_) | None => Err(Refusal::Gone(bookmark)),
     }
+}
+
+/// Whether the timeout of a branch's wait or of the whole instance has passed.
+fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
+    let of_branch = instance.state.branches.get(at).map(waits).unwrap_or_default();
+    let of_branch = of_branch.iter().any(|wait| matches!(wait.on, WaitOn::Timeout { due_at } if due_at <= now));
+    of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
 /// The task a timer belongs to, if it is open.
@@ -170,7 +175,7 @@ pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &Wai
 /// What a branch waits for.
 pub(super) fn waits(branch: &Branch) -> &[Wait] {
     match &branch.phase {
-        Phase::Ready => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits,
     }
 }

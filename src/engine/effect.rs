@@ -71,6 +71,13 @@ pub enum Effect {
         /// How it ended.
         closed: CallClosed,
     },
+    /// Ask again for a timer that came due while nothing moved.
+    Remind {
+        /// Its bookmark.
+        bookmark: i64,
+        /// When it was due.
+        due_at: Timestamp,
+    },
 }
 
 /// One history row before it is numbered and hashed.

@@ -219,6 +219,21 @@ pub enum Phase {
     Ready,
     /// One of these bookmarks moves it on.
     Waiting(Vec<Wait>),
+    /// What it waited for ended while the instance was suspended; `resume` goes on with it.
+    Concluded(Concluded),
+}
+
+/// How work ended that nobody could go on with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Concluded {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What it returned, if it succeeded; a null is a result too.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// How it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 /// One open bookmark, as its branch knows it.
@@ -228,6 +243,12 @@ pub struct Wait {
     pub bookmark: i64,
     /// What it waits for.
     pub on: WaitOn,
+}
+
+impl Concluded {
+    pub(super) fn outcome(self) -> Result<Value, Failure> {
+        self.failure.map_or(Ok(self.result.unwrap_or_default()), Err)
+    }
 }
 
 /// What a wait of a branch is for.
@@ -301,6 +322,21 @@ pub struct Probing {
     pub failure: Failure,
     /// How often it was asked.
     pub tries: u32,
+}
+
+impl WaitOn {
+    /// When it is due, if it is a timer of any kind.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self {
+            WaitOn::Timer { due_at }
+            | WaitOn::Timeout { due_at }
+            | WaitOn::Retry { due_at }
+            | WaitOn::Due { due_at }
+            | WaitOn::Remind { due_at, .. }
+            | WaitOn::Escalate { due_at, .. } => Some(*due_at),
+            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
+        }
+    }
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {

@@ -119,17 +119,26 @@ impl Turn<'_> {
         }
         let (at, on) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
         let branch = &self.instance.state.branches[at];
-        match on {
-            WaitOn::Timer { due_at }
-            | WaitOn::Timeout { due_at }
-            | WaitOn::Retry { due_at }
-            | WaitOn::Due { due_at }
-            | WaitOn::Remind { due_at, .. }
-            | WaitOn::Escalate { due_at, .. } => Ok((*due_at, Some(branch.id), Some(branch.activity.clone()))),
-            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {
-                Err(Refusal::NoTimer(bookmark))
+        let due_at = on.due_at().ok_or(Refusal::NoTimer(bookmark))?;
+        Ok((due_at, Some(branch.id), Some(branch.activity.clone())))
+    }
+
+    fn remind_of_task_timers(&mut self) {
+        let now = self.context.now;
+        let waits = self.instance.state.branches.iter().flat_map(admit::waits);
+        let overdue = waits.filter_map(|wait| match &wait.on {
+            WaitOn::Due { due_at } | WaitOn::Remind { due_at, .. } | WaitOn::Escalate { due_at, .. } => {
+                (*due_at <= now).then_some(Effect::Remind { bookmark: wait.bookmark, due_at: *due_at })
             }
-        }
+            WaitOn::Timer { .. }
+            | WaitOn::Timeout { .. }
+            | WaitOn::Retry { .. }
+            | WaitOn::Message { .. }
+            | WaitOn::Intervention { .. }
+            | WaitOn::Task
+            | WaitOn::Call { .. } => None,
+        });
+        overdue.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
     }
 
     fn moved(&mut self, bookmark: i64, number: i64, to: Timestamp) {
@@ -165,6 +174,8 @@ fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
 
 /// What should have happened while the instance was suspended.
 enum Overdue {
+    /// The work of the branch at this place ended.
+    Concluded(usize),
     /// A timer's moment passed.
     Timer(i64),
     /// The message at this place of the list came.
@@ -181,6 +192,12 @@ pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
         && let Some(overdue) = earliest(turn, &missed, &settled)?
     {
         match overdue {
+            Overdue::Concluded(at) => {
+                let stand = admit::stand(turn.definition, &turn.instance, at)?;
+                if let Phase::Concluded(settled) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
+                    turn.conclude(stand, settled.outcome())?;
+                }
+            }
             Overdue::Timer(bookmark) => {
                 match admit::due(turn.definition, &turn.instance, bookmark, turn.context.now)? {
                     Timer::Deadline => expire(turn, bookmark)?,
@@ -199,6 +216,9 @@ pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
                 settle_in(turn, (bookmark, run), outcome)?;
             }
         }
+    }
+    if turn.instance.status == Status::Running {
+        turn.remind_of_task_timers();
     }
     Ok(())
 }
@@ -231,10 +251,15 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<O
         WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
             Some((*due_at, wait.bookmark))
         }
-        // What a task's own timers do needs the task: the timekeeper finds them.
+        // What a task's own timers do needs the task: they are asked for again.
         WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => None,
         WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
+    for (at, branch) in turn.instance.state.branches.iter().enumerate() {
+        if let Phase::Concluded(settled) = &branch.phase {
+            consider(settled.at, Overdue::Concluded(at));
+        }
+    }
     for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {
         consider(due_at, Overdue::Timer(bookmark));
     }

@@ -7,8 +7,8 @@ use crate::definition::Definition;
 use super::admit::Stand;
 use super::scope::Sight;
 use super::{
-    Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Context, Effect, Entry, EntryKind, Event,
-    Instance, Phase, Step, TaskId, TaskOutcome, Wait, WaitOn,
+    Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Concluded, Context, Effect, Entry, EntryKind,
+    Event, Failure, Instance, Phase, Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
 };
 
 /// The working state of a decision.
@@ -116,6 +116,24 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Goes on with how the work of a branch ended that had waited for it. While the instance is suspended that is kept.
+    pub(super) fn conclude(&mut self, stand: Stand<'a>, outcome: Result<Value, Failure>) -> Result<(), Refusal> {
+        if self.instance.status == Status::Suspended {
+            let (result, failure) = match outcome {
+                Ok(result) => (Some(result), None),
+                Err(failure) => (None, Some(failure)),
+            };
+            self.branch_mut(stand).phase = Phase::Concluded(Concluded { at: self.context.now, result, failure });
+            return Ok(());
+        }
+        self.awaken(stand);
+        let outcome = match outcome {
+            Ok(result) => self.complete(stand, result, None),
+            Err(failure) => Err(failure.into()),
+        };
+        self.catch_stop(stand, outcome)
+    }
+
     /// Closes whatever a branch waits for.
     pub(super) fn close_waits(&mut self, stand: Stand<'a>) {
         for wait in self.clear_waits(stand) {
@@ -140,7 +158,7 @@ impl<'a> Turn<'a> {
 
     fn clear_waits(&mut self, stand: Stand<'a>) -> Vec<Wait> {
         match std::mem::replace(&mut self.branch_mut(stand).phase, Phase::Ready) {
-            Phase::Ready => Vec::new(),
+            Phase::Ready | Phase::Concluded(_) => Vec::new(),
             Phase::Waiting(waits) => waits,
         }
     }

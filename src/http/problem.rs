@@ -138,6 +138,10 @@ impl From<step::schedule::Error> for Problem {
             step::schedule::Error::Faults(faults) => Problem::schedule(faults),
             step::schedule::Error::Step(error) => error.into(),
             missing @ step::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
+            stale @ step::schedule::Error::Stale { .. } => {
+                let title = "The schedule has changed";
+                Problem::new(StatusCode::CONFLICT, "urn:leveret:schedule-stale", title, stale.to_string())
+            }
             exists @ step::schedule::Error::Exists(_) => step::Error::Refused(exists.to_string()).into(),
         }
     }

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, request::Parts};
+use axum::http::{HeaderMap, HeaderName, header, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
@@ -46,6 +46,24 @@ pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
         return Err(Problem::invalid(format!("`{what}` must have from 1 to {NAME_MAX} bytes and no \\u0000")));
     }
     Ok(())
+}
+
+/// The revision in `If-Match`, with or without quotes; `*` compares nothing.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    match text {
+        "*" => Ok(None),
+        text => match text.trim_matches('"').parse() {
+            Ok(revision) => Ok(Some(revision)),
+            Err(_) => Err(Problem::invalid("`If-Match` is the `revision` of what is changed, as in its `ETag`")),
+        },
+    }
+}
+
+/// The revision of what is shown, for `If-Match`.
+pub(super) fn etag(revision: i64) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{revision}\""))]
 }
 
 /// Rows of a page: when nothing is said, and at most.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,8 +16,6 @@ use crate::contract::schedule::{ScheduleRequest, ScheduleView};
 use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
 
-/// Rows of a page: when nothing is said, and at most.
-const PAGE: (i64, i64) = (50, 500);
 /// Moments that are shown: when nothing is said, and at most.
 const NEXT: (usize, usize) = (10, 1_000);
 
@@ -32,10 +31,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(PAGE.0);
-    if !(1..=PAGE.1).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)));
-    }
+    let limit = request::page(query.limit)?;
     query.cursor.as_deref().map_or(Ok(()), |cursor| request::bounded("cursor", cursor))?;
     let mut conn = door.app.store.duties().await?;
     let items = schedules::list(&mut conn, query.cursor.as_deref(), limit).await?;
@@ -47,17 +43,21 @@ pub(super) async fn list(
 pub(super) async fn put(
     State(door): State<Door>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     Body(bytes): Body,
-) -> Result<(StatusCode, Json<ScheduleView>), Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let said: ScheduleRequest = request::body(&bytes)?;
     request::bounded("definition", &said.definition)?;
-    let (view, is_new) = schedule::put(&door.app, &name, said, Expect::Either).await?;
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(view)))
+    let expect = request::if_match(&headers)?.map_or(Expect::Either, Expect::Revision);
+    let (view, is_new) = schedule::put(&door.app, &name, said, expect).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, request::etag(view.revision), Json(view)))
 }
 
-pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
     named(&name)?;
-    Ok(Json(schedule::get(&door.app, &name).await?))
+    let view = schedule::get(&door.app, &name).await?;
+    Ok((request::etag(view.revision), Json(view)))
 }
 
 pub(super) async fn delete(State(door): State<Door>, Path(name): Path<String>) -> Result<StatusCode, Problem> {

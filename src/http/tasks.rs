@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -114,19 +114,16 @@ pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Response
     Ok(tagged(view(&door, TaskId(id)).await?))
 }
 
+fn tagged(view: TaskView) -> Response {
+    (request::etag(view.summary.revision), Json(view)).into_response()
+}
+
 async fn view(door: &Door, id: TaskId) -> Result<TaskView, Problem> {
     let mut conn = door.app.store.duties().await?;
     tasks::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))
 }
 
 /// A task with its revision as `ETag`.
-fn tagged(view: TaskView) -> Response {
-    let tag = HeaderValue::from_str(&format!("\"{}\"", view.summary.revision)).ok();
-    let mut response = Json(view).into_response();
-    tag.and_then(|tag| response.headers_mut().insert(header::ETAG, tag));
-    response
-}
-
 pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<Response, Problem> {
     let request: TaskCompleteRequest = about.body()?;
     let act = Act::Complete { decision: request.decision, form: request.form, comment: request.comment };
@@ -196,24 +193,11 @@ pub(super) async fn claim_next(
 
 /// Does it, and shows the task as it is afterwards.
 async fn act(door: &Door, about: &About, verb: &str, (person, act): (Person, Act)) -> Result<Response, Problem> {
-    let seen = seen(&about.headers)?;
+    let seen = request::if_match(&about.headers)?;
     let origin = about.origin(door, verb)?;
     let id = TaskId(about.id);
     match step::task(&door.app, id, (person, seen), act, &origin).await? {
         Tasked::To(..) | Tasked::Known(_) | Tasked::None => Ok(tagged(view(door, id).await?)),
-    }
-}
-
-/// The revision in `If-Match`, with or without quotes; `*` compares nothing.
-fn seen(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    match text {
-        "*" => Ok(None),
-        text => match text.trim_matches('"').parse() {
-            Ok(revision) => Ok(Some(revision)),
-            Err(_) => Err(Problem::invalid("`If-Match` is the `revision` of the task, as in its `ETag`")),
-        },
     }
 }
 

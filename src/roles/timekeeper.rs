@@ -1,5 +1,6 @@
 //! Wakes what is due and what was forgotten, from PostgreSQL alone: with every message lost, everything still moves.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +17,11 @@ use crate::store::{self, Transaction, bookmarks, history, instances, messages, t
 const BATCH_MAX: i64 = 500;
 /// The shortest rest, so that a timer that is due but locked elsewhere makes no hot loop.
 const REST_MIN: Duration = Duration::from_millis(5);
+/// Lanes whose depth is looked at before each batch of timers.
+const LANES_MAX: usize = 100;
+/// The shortest rest while a lane is busy, whose timers are looked at and left alone; and how much longer it is than the look.
+const REST_BUSY_MIN: Duration = Duration::from_millis(200);
+const REST_BUSY_SHARE: u32 = 4;
 /// How often partitions for coming months are looked after.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 /// How often messages are removed that have expired. Nobody is given one meanwhile.
@@ -29,6 +35,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut housekeeping_at = Instant::now();
     let mut silent_at = Instant::now();
     let mut expiry_at = Instant::now();
+    let mut lanes = BTreeSet::new();
     while !app.stop.is_cancelled() {
         if Instant::now() >= housekeeping_at {
             if let Err(error) = keep_house(app).await {
@@ -44,8 +51,9 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
             let full = wake_silent(app).await? >= BATCH_MAX as usize;
             silent_at = Instant::now() + if full { REST_MIN } else { silent_every(app) };
         }
-        if fire_due(app).await? < BATCH_MAX as usize {
-            sleep_until_next(app).await?;
+        let (fired, rest_min) = fire_due(app, &mut lanes).await?;
+        if fired < BATCH_MAX as usize {
+            sleep_until_next(app, rest_min).await?;
         }
     }
     Ok(())
@@ -61,13 +69,22 @@ fn silent_every(app: &App) -> Duration {
 /// # Errors
 /// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    Ok(fire_due(app).await? + wake_silent(app).await? + expire_messages(app).await?)
+    let (fired, _) = fire_due(app, &mut BTreeSet::new()).await?;
+    Ok(fired + wake_silent(app).await? + expire_messages(app).await?)
 }
 
-/// Publishes a `fire` for one batch of timers that are due.
-async fn fire_due(app: &App) -> Result<usize, store::Error> {
+/// Publishes a `fire` for one batch of timers that are due, says for how many, and how long to rest at least if those were
+/// all. `lanes` are those it has met before.
+async fn fire_due(app: &App, lanes: &mut BTreeSet<String>) -> Result<(usize, Duration), store::Error> {
+    let busy = busy_of(app, lanes.iter().cloned()).await;
+    let began = Instant::now();
     let mut transaction = Transaction::begin(app.store.duties().await?).await?;
-    let due = bookmarks::claim_due(&mut transaction, BATCH_MAX).await?;
+    let due = bookmarks::claim_due(&mut transaction, BATCH_MAX, &busy).await?;
+    let rest_min = if busy.is_empty() { REST_MIN } else { REST_BUSY_MIN.max(began.elapsed() * REST_BUSY_SHARE) };
+    if lanes.len() > LANES_MAX {
+        lanes.clear();
+    }
+    lanes.extend(due.iter().map(|timer| timer.lane.clone()));
     let rows: Vec<OutboxRow> = due
         .iter()
         .map(|timer| {
@@ -78,7 +95,7 @@ async fn fire_due(app: &App) -> Result<usize, store::Error> {
     if !rows.is_empty() {
         step::fail_point("timekeeper::claimed");
     }
-    commit(app, transaction, rows).await
+    Ok((commit(app, transaction, rows).await?, rest_min))
 }
 
 /// Publishes a `continue` for one batch of branches that are ready and have not moved for too long.
@@ -115,6 +132,10 @@ async fn busy_lanes(app: &App) -> Result<Vec<String>, store::Error> {
         let mut conn = app.store.duties().await?;
         instances::ready_lanes(&mut conn).await?
     };
+    Ok(busy_of(app, lanes).await)
+}
+
+async fn busy_of(app: &App, lanes: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut busy = Vec::new();
     for lane in lanes {
         // Without an answer from the broker nothing could be published anyway: such a lane is left alone too.
@@ -122,7 +143,7 @@ async fn busy_lanes(app: &App) -> Result<Vec<String>, store::Error> {
             busy.push(lane);
         }
     }
-    Ok(busy)
+    busy
 }
 
 async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -> Result<usize, store::Error> {
@@ -136,7 +157,7 @@ async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -
 }
 
 /// Sleeps until the next timer is due, but never longer than `timers.sweep_every`: one may be opened meanwhile.
-async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
+async fn sleep_until_next(app: &App, rest_min: Duration) -> Result<(), store::Error> {
     let next = {
         let mut conn = app.store.duties().await?;
         bookmarks::next_check_at(&mut conn).await?
@@ -145,7 +166,7 @@ async fn sleep_until_next(app: &App) -> Result<(), store::Error> {
     let until_next =
         |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let sleep = next.map_or(app.config.timers.sweep_every, until_next);
-    let sleep = sleep.clamp(REST_MIN, app.config.timers.sweep_every);
+    let sleep = sleep.max(rest_min).min(app.config.timers.sweep_every);
     tokio::select! {
         () = tokio::time::sleep(sleep) => {}
         () = app.stop.cancelled() => {}

@@ -75,8 +75,7 @@ async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
             () = app.stop.cancelled() => break,
         }
     }
-    // What was delivered is finished here, one step each. Only what the broker sends after its consent to the cancel, which the
-    // library drops, comes again to somebody else, never begun.
+    // What was delivered is finished here, one step each.
     deliveries.drain().await.into_iter().for_each(begin);
     Ok(())
 }

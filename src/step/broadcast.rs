@@ -2,7 +2,7 @@
 
 use super::correlate::Delivered;
 use super::origin::{Answer, Origin};
-use super::{Error, Moved, step_command, write_locked};
+use super::{Error, Moved, lock_and_write, step_command};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{Command, InstanceId, Message, Refusal, Status};
@@ -93,9 +93,8 @@ async fn copies(
 pub async fn deliver(app: &App, copy: &contract::Deliver) -> Result<Moved, Error> {
     let id = InstanceId(copy.instance);
     let message = Message { name: copy.name.clone(), key: copy.key.clone(), data: copy.data.clone(), kept: None };
-    let transaction = Transaction::begin(app.store.steps().await?).await?;
     let command = Command::Deliver { bookmark: copy.bookmark, message: message.clone() };
-    match write_locked(app, transaction, id, command, None).await {
+    match lock_and_write(app, id, command).await {
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(copy.bookmark))),
         Ok(Moved::Refused(Refusal::Suspended)) => keep_for(app, (id, copy.bookmark), &message).await,
         other => other,

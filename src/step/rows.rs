@@ -32,6 +32,7 @@ pub(super) fn write(
                     rows.push(fire(app, &step.instance, bookmark.number, due_at)?);
                 }
             }
+            Effect::Remind { bookmark, due_at } => rows.push(fire(app, &step.instance, *bookmark, *due_at)?),
             Effect::Record(_)
             | Effect::Consume(_)
             | Effect::Close(_)

@@ -34,6 +34,16 @@ pub enum Error {
     /// There is one of that name.
     #[error("there is a schedule `{0}` already")]
     Exists(String),
+    /// Somebody has changed it since it was read.
+    #[error("the schedule `{name}` has changed: it has revision {found}, not {seen}; read it again")]
+    Stale {
+        /// Which one.
+        name: String,
+        /// What the caller had read.
+        seen: i64,
+        /// What it has now.
+        found: i64,
+    },
     /// The start was not done.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -91,6 +101,10 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
         Put::Changed(view) => Ok((*view, false)),
         Put::Exists => Err(Error::Exists(name.into())),
         Put::Missing => Err(Error::NotFound(name.into())),
+        Put::Stale(found) => {
+            let seen = if let Expect::Revision(seen) = expect { seen } else { found };
+            Err(Error::Stale { name: name.into(), seen, found })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Commands for one instance by id or key: cancel, retry, suspend, resume, a timer that is put off, a timer that is due, a crash that was survived.
 
 use super::origin::{self, Answer, Origin};
-use super::{Error, Moved, Position, write_locked};
+use super::{Error, Moved, Position, lock_and_write, write_locked};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{BranchId, Command, Due, InstanceId, Refusal};
@@ -143,9 +143,8 @@ async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Re
 /// # Errors
 /// As for any query. [`Moved::Refused`] with [`Refusal::Early`] says when it will be due.
 pub async fn fire(app: &App, fire: contract::Fire) -> Result<Moved, Error> {
-    let transaction = Transaction::begin(app.store.steps().await?).await?;
     let command = Command::Fire { bookmark: fire.bookmark };
-    match write_locked(app, transaction, InstanceId(fire.instance), command, None).await {
+    match lock_and_write(app, InstanceId(fire.instance), command).await {
         // Deleted by retention since the hint was written: there is nothing left to do.
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(fire.bookmark))),
         Ok(Moved::To(position)) => {
@@ -161,9 +160,8 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Moved, Error> {
 /// # Errors
 /// As for any query.
 pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -> Result<Moved, Error> {
-    let transaction = Transaction::begin(app.store.steps().await?).await?;
     let command = Command::Crash { branch, sequence, crash_max: app.config.worker.crash_max };
-    write_locked(app, transaction, id, command, None).await
+    lock_and_write(app, id, command).await
 }
 
 /// Opens an incident for a branch whose step command could not be delivered, however often.
@@ -171,9 +169,8 @@ pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -
 /// # Errors
 /// As for any query.
 pub async fn give_up(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -> Result<(), Error> {
-    let transaction = Transaction::begin(app.store.steps().await?).await?;
     // No crash is allowed any more: the next one is one too many.
-    match write_locked(app, transaction, id, Command::Crash { branch, sequence, crash_max: 0 }, None).await {
+    match lock_and_write(app, id, Command::Crash { branch, sequence, crash_max: 0 }).await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }

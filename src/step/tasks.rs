@@ -1,11 +1,16 @@
 //! What people do with tasks: found, locked and decided upon like any command, with the task's row as a fact.
 
+use std::time::Duration;
+
 use super::origin::{self, Answer, Origin};
 use super::{Error, Follow, Moved, Position, write_guarded, write_locked};
 use crate::app::App;
 use crate::engine::{self, Act, Assignment, Command, Facts, InstanceId, Person, Refusal, TaskId};
 use crate::store::{Transaction, instances, tasks};
 
+/// Searches for the next one, where all that could be were about to be taken by somebody else; and the rest in between.
+const NEXT_LOOKS_MAX: usize = 4;
+const NEXT_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Tasks that are tried in one search for the next one: each was about to be taken by somebody else.
 const NEXT_TRIES_MAX: usize = 16;
 
@@ -85,20 +90,37 @@ pub async fn task_next(
     app: &App,
     person: Person,
     definition: Option<&str>,
-    lease_for: std::time::Duration,
+    lease_for: Duration,
     origin: &Origin,
 ) -> Result<Tasked, Error> {
     if let Some(answer) = origin::known(app, origin).await? {
         return Ok(Tasked::Known(answer));
     }
+    for _ in 1..NEXT_LOOKS_MAX {
+        if let Some(found) = look(app, &person, definition, lease_for, origin).await? {
+            return Ok(found);
+        }
+        tokio::time::sleep(NEXT_LOOK_EVERY).await;
+    }
+    let busy = || crate::store::Error::Busy("every task that could be next is being changed elsewhere".into()).into();
+    look(app, &person, definition, lease_for, origin).await?.ok_or_else(busy)
+}
+
+/// One search; nothing if a task was passed over that might be claimed a moment later.
+async fn look(
+    app: &App,
+    person: &Person,
+    definition: Option<&str>,
+    lease_for: Duration,
+    origin: &Origin,
+) -> Result<Option<Tasked>, Error> {
     let mut passed_over = Vec::new();
-    // Whether a task was passed over that might have been claimed a moment later.
     let mut contended = false;
     while passed_over.len() < NEXT_TRIES_MAX {
         let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-        let Some((id, instance)) = tasks::claim_next(&mut transaction, &person, definition, &passed_over).await? else {
+        let Some((id, instance)) = tasks::claim_next(&mut transaction, person, definition, &passed_over).await? else {
             transaction.rollback().await;
-            return if contended { again_later() } else { Ok(Tasked::None) };
+            return Ok((!contended).then_some(Tasked::None));
         };
         // The row of the task comes after its instance's in the order of locks: whoever has that one is not waited for.
         let Some(bookmark) = claimable(&mut transaction, id, instance).await? else {
@@ -112,17 +134,17 @@ pub async fn task_next(
         let command = Command::Act { bookmark, person: person.clone(), seen: None, act };
         let inbox = origin.inbox("task.claim", &answer);
         match write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
-            Moved::To(position) => return Ok(Tasked::To(position, id)),
+            Moved::To(position) => return Ok(Some(Tasked::To(position, id))),
             moved @ (Moved::Refused(_) | Moved::Elsewhere) => {
                 contended |= matches!(moved, Moved::Elsewhere);
                 if let Some(answer) = origin::known(app, origin).await? {
-                    return Ok(Tasked::Known(answer));
+                    return Ok(Some(Tasked::Known(answer)));
                 }
                 passed_over.push(id);
             }
         }
     }
-    if contended { again_later() } else { Ok(Tasked::None) }
+    Ok((!contended).then_some(Tasked::None))
 }
 
 async fn claimable(transaction: &mut Transaction, id: TaskId, instance: InstanceId) -> Result<Option<i64>, Error> {
@@ -130,10 +152,6 @@ async fn claimable(transaction: &mut Transaction, id: TaskId, instance: Instance
         return Ok(None);
     }
     Ok(tasks::find_instance(transaction, id).await?.map(|(_, bookmark)| bookmark))
-}
-
-fn again_later() -> Result<Tasked, Error> {
-    Err(crate::store::Error::Busy("every task that could be next is being changed elsewhere".into()).into())
 }
 
 fn refused(refusal: Refusal) -> Error {

@@ -24,6 +24,8 @@ pub use super::locks::lock_correlation;
 const HINT_FOR: Duration = Duration::from_secs(5);
 /// A claimed timer is left to whoever claimed it for this long.
 const CLAIM_SECONDS: i32 = 30;
+/// A timer that may have a command under way is left to it for so long while its lane is busy.
+const PATIENCE: &str = "interval '2 minutes'";
 
 /// A wait that begins, or is open.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,13 +201,14 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 }
 
 /// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
-/// but not returned: nothing fires there.
+/// but not returned: nothing fires there. In a lane of `busy` those are left alone that may have a `fire` under way, or a
+/// backlog would breed: whoever came due with a hint, or was claimed before.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn claim_due(conn: &mut Connection, limit: i64) -> Result<Vec<DueTimer>, Error> {
+pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
-    let rows: Vec<Claimed> = ClaimDue(limit).get_results(conn).await?;
+    let rows: Vec<Claimed> = ClaimDue(limit, busy).get_results(conn).await?;
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
@@ -215,24 +218,32 @@ pub async fn claim_due(conn: &mut Connection, limit: i64) -> Result<Vec<DueTimer
         .collect())
 }
 
-struct ClaimDue(i64);
+struct ClaimDue<'a>(i64, &'a [String]);
 
 // The limit is part of the text: unknown, it would be taken for a tenth of all timers, and instances be read whole.
-impl QueryId for ClaimDue {
+impl QueryId for ClaimDue<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for ClaimDue {
+impl Query for ClaimDue<'_> {
     type SqlType = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
 }
 
-impl QueryFragment<Pg> for ClaimDue {
+impl QueryFragment<Pg> for ClaimDue<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "WITH due AS (SELECT instance_id, number FROM leveret.bookmarks \
-             WHERE consumed_at IS NULL AND next_check_at <= now() ORDER BY next_check_at LIMIT ",
+             WHERE consumed_at IS NULL AND next_check_at <= now()",
         );
+        if !self.1.is_empty() {
+            out.push_sql(" AND (next_check_at = due_at OR due_at < now() - ");
+            out.push_sql(PATIENCE);
+            out.push_sql(" OR (SELECT i.lane FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL(");
+            out.push_bind_param::<Array<Text>, _>(&self.1)?;
+            out.push_sql("))");
+        }
+        out.push_sql(" ORDER BY next_check_at LIMIT ");
         out.push_sql(&self.0.to_string());
         out.push_sql(
             " FOR UPDATE SKIP LOCKED) UPDATE leveret.bookmarks AS b \

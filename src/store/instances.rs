@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -152,7 +152,10 @@ pub async fn lanes(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<
 ///
 /// # Errors
 /// As [`find`]; `Busy` when the lock timeout passes, or as [`Loaded::movable`].
-pub async fn lock(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
+pub async fn lock<C>(conn: &mut C, id: InstanceId) -> Result<Option<Loaded>, Error>
+where
+    C: AsyncConnectionCore<Backend = Pg>,
+{
     let row: Option<(Row, Moment)> = instances::table
         .find(id.0)
         .for_no_key_update()

@@ -17,7 +17,9 @@ use super::schema::leveret::schedules;
 use super::{Connection, Error, refuse_nul};
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 
-pub use ticks::{Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, next_wake_at};
+pub use ticks::{
+    Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause, next_wake_at,
+};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
@@ -85,8 +87,8 @@ impl Row {
 pub enum Expect {
     /// It must not.
     New,
-    /// It must.
-    Known,
+    /// It must, and nobody may have changed it since this revision.
+    Revision(i64),
     /// It may.
     Either,
 }
@@ -102,6 +104,8 @@ pub enum Put {
     Exists,
     /// It is not there, and should be.
     Missing,
+    /// Somebody has changed it since; it has this revision now.
+    Stale(i64),
 }
 
 /// Stores what a person says. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
@@ -117,19 +121,18 @@ pub async fn put(
     expect: Expect,
 ) -> Result<Put, Error> {
     refuse_nul(&said.input).map_err(Error::Bug)?;
-    let input = &said.input;
     let values = (
         schedules::definition.eq(&said.definition),
         schedules::version.eq(said.version),
         schedules::cron.eq(&said.cron),
         schedules::zone.eq(&said.zone),
-        schedules::input.eq(input),
+        schedules::input.eq(&said.input),
         schedules::overlap.eq(said.overlap.name()),
         schedules::catch_up_for.eq(i64::try_from(said.catch_up.as_millis()).unwrap_or(i64::MAX)),
         schedules::missed.eq(said.missed.name()),
     );
     conn.transaction::<Put, Error, _>(async |conn| {
-        if expect != Expect::Known {
+        if !matches!(expect, Expect::Revision(_)) {
             let next_at = next_at.map(Moment);
             let created: Option<Row> = diesel::insert_into(schedules::table)
                 .values((
@@ -150,8 +153,12 @@ pub async fn put(
             }
         }
         let Some(before) = lock(conn, name).await? else { return Ok(Put::Missing) };
-        if before.said == *said {
-            return Ok(Put::Changed(Box::new(before)));
+        match expect {
+            Expect::Revision(seen) if seen != before.revision => return Ok(Put::Stale(before.revision)),
+            Expect::New | Expect::Either | Expect::Revision(_) if before.said == *said => {
+                return Ok(Put::Changed(Box::new(before)));
+            }
+            Expect::New | Expect::Either | Expect::Revision(_) => {}
         }
         let same_ticks = before.said.cron == said.cron && before.said.zone == said.zone;
         let next_at = if same_ticks { before.next_at } else { next_at };

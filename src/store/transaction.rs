@@ -2,10 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
-use diesel_async::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{TransactionDepthChange, TransactionManagerStatus};
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
+use futures_util::join;
 
 use super::error::at_commit;
+use super::instances::{self, Loaded};
 use super::{Connection, Error, Lease};
+use crate::engine::InstanceId;
 
 /// An open transaction on a connection of its own.
 // Dropped without `commit` or `rollback`, the lease's guard finds the transaction open and closes the socket:
@@ -22,6 +26,28 @@ impl Transaction {
     pub async fn begin(mut lease: Lease) -> Result<Self, Error> {
         AnsiTransactionManager::begin_transaction(&mut *lease).await?;
         Ok(Self { lease })
+    }
+
+    /// Opens a transaction and locks an instance in it, both sent at once.
+    ///
+    /// # Errors
+    /// As for any query; the connection is closed then.
+    pub async fn begin_locked(mut lease: Lease, id: InstanceId) -> Result<(Self, Option<Loaded>), Error> {
+        // Noted before it is sent: whoever drops the lease in between closes it, as with any open transaction.
+        match AnsiTransactionManager::transaction_manager_status_mut(&mut *lease) {
+            TransactionManagerStatus::Valid(status) => {
+                status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
+            }
+            TransactionManagerStatus::InError => {
+                return Err(Error::Unavailable("the connection has a transaction that cannot be ended".into()));
+            }
+        }
+        let transaction = Self { lease };
+        let shared: &Connection = &transaction.lease;
+        let (mut first, mut second) = (shared, shared);
+        let (begun, loaded) = join!(first.batch_execute("BEGIN"), instances::lock(&mut second, id));
+        begun?;
+        Ok((transaction, loaded?))
     }
 
     /// Makes everything done so far happen. An answer that does not come leaves the outcome unknown: only the database can tell.

@@ -127,7 +127,7 @@ fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
         return "deadline";
     }
     let waits = state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits.as_slice(),
     });
     match waits.into_iter().find(|wait| wait.bookmark == number).map(|wait| &wait.on) {

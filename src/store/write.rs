@@ -124,7 +124,7 @@ impl Write {
             }
             Effect::CloseCall { id, closed } => self.calls.push(CallWrite::Close(*id, Box::new(closed.clone()))),
             // What is published is worded by the caller, who knows exchanges and routing keys.
-            Effect::Publish(_) => {}
+            Effect::Publish(_) | Effect::Remind { .. } => {}
         }
         Ok(())
     }

@@ -64,6 +64,8 @@ impl Memory {
                     self.history.push(entry);
                 }
                 Effect::Publish(event) => self.events.push(event),
+                // Time is turned by hand here: whoever plays fires what is due.
+                Effect::Remind { bookmark, .. } => guard(self.open.contains_key(&bookmark), "not open", bookmark)?,
                 Effect::Open(bookmark) => {
                     let number = bookmark.number;
                     guard(self.open.insert(number, bookmark).is_none(), "opened twice", number)?;
@@ -170,7 +172,7 @@ fn stored(state: &State) -> Result<State, Error> {
 /// Everything the branches of an instance wait for.
 pub(super) fn waits(instance: &Instance) -> impl Iterator<Item = &Wait> {
     instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready => &[],
+        Phase::Ready | Phase::Concluded(_) => &[],
         Phase::Waiting(waits) => waits.as_slice(),
     })
 }

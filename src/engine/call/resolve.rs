@@ -93,7 +93,7 @@ impl<'a> Turn<'a> {
     fn forget_incident(&mut self, stand: Stand<'a>, intervention: i64) {
         self.push(Effect::Consume(intervention));
         match &mut self.branch_mut(stand).phase {
-            Phase::Ready => {}
+            Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.retain(|wait| wait.bookmark != intervention),
         }
     }

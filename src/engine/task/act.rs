@@ -6,7 +6,7 @@ use crate::definition::{self, Definition, Work};
 
 use super::super::admit::{self, Stand};
 use super::super::turn::Turn;
-use super::super::{Effect, EntryKind, Instance, Refusal, Step, assign as values, step};
+use super::super::{Effect, EntryKind, Instance, Refusal, Step, assign as values};
 use super::{Act, COMMENT_MAX, Closed, FORM_MAX, Person, Task, TaskOutcome, TaskRefusal};
 
 /// Who acts, and which revision of the task they have seen.
@@ -32,7 +32,7 @@ pub(in crate::engine) fn act<'a>(
 ) -> Result<Step, Refusal> {
     let task = task.ok_or(Refusal::Missing)?;
     let definition: &'a Definition = turn.definition;
-    let stand = admit::tasked(definition, &turn.instance, &task)?;
+    let stand = admit::tasked(definition, &turn.instance, &task, turn.context.now)?;
     let Work::Task(asked) = &stand.activity.work else { return Err(Refusal::Missing) };
     check(&turn, &task, &actor, &act)?;
     let desk = Desk { stand, asked, task, user: actor.person.user };
@@ -196,7 +196,6 @@ impl<'a> Turn<'a> {
     pub(super) fn close_task(mut self, stand: Stand<'a>, task: &Task, closed: Closed) -> Result<Step, Refusal> {
         let result = closed.result.clone();
         self.take_wait(stand, task.bookmark);
-        self.awaken(stand);
         if let Some(user) = &closed.by {
             self.instance.state.actors.insert(stand.activity.id.clone(), Some(user.clone()));
         }
@@ -204,8 +203,8 @@ impl<'a> Turn<'a> {
             Map::from_iter([("by".to_owned(), json!(closed.by)), ("decision".to_owned(), result["decision"].clone())]);
         self.tell_of_task("task_completed", task, more);
         self.push(Effect::CloseTask { id: task.id, closed });
-        let outcome = self.complete(stand, result, None);
-        step::settle(self, stand, outcome)
+        self.conclude(stand, Ok(result))?;
+        Ok(self.done())
     }
 }
 

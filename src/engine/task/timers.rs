@@ -107,14 +107,14 @@ impl<'a> Turn<'a> {
 
     fn forget_wait(&mut self, stand: Stand<'a>, bookmark: i64) {
         match &mut self.branch_mut(stand).phase {
-            Phase::Ready => {}
+            Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.retain(|wait| wait.bookmark != bookmark),
         }
     }
 
     fn add_wait(&mut self, stand: Stand<'a>, wait: Wait) {
         match &mut self.branch_mut(stand).phase {
-            Phase::Ready => {}
+            Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.push(wait),
         }
     }

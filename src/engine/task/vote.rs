@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::admit::Stand;
 use super::super::turn::Turn;
-use super::super::{Effect, EntryKind, Failure, Refusal, Step, step};
+use super::super::{Effect, EntryKind, Failure, Refusal, Step};
 use super::act::{Desk, told};
 use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
 
@@ -68,11 +68,11 @@ impl<'a> Turn<'a> {
 
     fn end_vote(mut self, stand: Stand<'a>, task: Task, failure: Failure) -> Result<Step, Refusal> {
         self.take_wait(stand, task.bookmark);
-        self.awaken(stand);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
         self.tell_of_end(task.id, closed.outcome);
         self.push(Effect::CloseTask { id: task.id, closed });
-        step::settle(self, stand, Err(failure.into()))
+        self.conclude(stand, Err(failure))?;
+        Ok(self.done())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Command, Due, Refusal, Status};
+use crate::engine::{Command, Due, Refusal, Status, TaskRefusal};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -149,4 +149,62 @@ fn only_open_timers_are_put_off_and_no_calendar_is_left() {
     scenario.cancel("enough").unwrap();
     let ended = scenario.apply(reschedule(3, Due::After(hours(1))));
     assert!(matches!(ended, Err(Error::Refused(Refusal::Ended(Status::Cancelled)))));
+}
+
+const REVIEW: &str = "
+variables: { by: null }
+output: ${ by }
+activities:
+  - id: review
+    task: { candidates: { users: [ann, bob] }, remind: [1h] }
+    timeout: 1d
+    on_timeout: late
+    output: { by: result.actor }
+  - { id: done, end: {} }
+  - { id: late, end: { output: expired } }
+";
+
+#[test]
+fn a_task_that_is_done_while_its_instance_stands_still_is_gone_on_with_afterwards() {
+    check(
+        REVIEW,
+        |scenario| {
+            started(scenario);
+            scenario.suspend("look at it").unwrap();
+            scenario.pass(hours(2)).unwrap();
+            scenario.complete("ann", None, Value::Null).unwrap();
+            let Err(Error::Refused(Refusal::Task(TaskRefusal::Closed(why)))) =
+                scenario.complete("bob", None, Value::Null)
+            else {
+                panic!("done twice")
+            };
+            assert_eq!((why.as_str(), scenario.status()), ("completed by `ann`", Some(Status::Suspended)));
+            // The timeout was closed with the task, so that nothing else comes true.
+            scenario.pass(hours(48)).unwrap();
+            scenario.resume("looked at").unwrap();
+        },
+        expect![[r#"
+            InstanceStarted
+            TaskOpened review {"groups":[],"task":"2d726b8a-e1d9-5e9a-8afe-8ad6ae145452","timeout_at":"2026-01-02T00:00:00Z","users":["ann","bob"]}
+            InstanceSuspended {"reason":"look at it"}
+            TaskCompleted review {"by":"ann","task":"2d726b8a-e1d9-5e9a-8afe-8ad6ae145452"}
+            InstanceResumed {"reason":"looked at"}
+            ActivityCompleted review {"assigned":{"by":"ann"},"result":{"actor":"ann","comment":null,"decision":null,"form":null}}
+            ActivityCompleted done
+            InstanceCompleted
+            = completed with "ann"
+        "#]],
+    );
+}
+
+#[test]
+fn a_task_cannot_be_done_after_its_timeout_passed_while_its_instance_stood_still() {
+    let mut scenario = scenario(REVIEW);
+    started(&mut scenario);
+    scenario.suspend("look at it").unwrap();
+    scenario.pass(hours(25)).unwrap();
+    let refused = scenario.complete("ann", None, Value::Null);
+    assert!(matches!(refused, Err(Error::Refused(Refusal::Task(TaskRefusal::Closed(_))))), "{refused:?}");
+    scenario.resume("looked at").unwrap();
+    assert_eq!(scenario.output(), Some(&json!("expired")));
 }

@@ -73,7 +73,7 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
     let waits: Vec<&Wait> = branches
         .iter()
         .flat_map(|branch| match &branch.phase {
-            Phase::Ready => &[],
+            Phase::Ready | Phase::Concluded(_) => &[],
             Phase::Waiting(waits) => waits.as_slice(),
         })
         .collect();
@@ -84,6 +84,11 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
     let stored = serde_json::to_value(&instance.state).map_err(|error| error.to_string())?;
     let read: State = serde_json::from_value(stored).map_err(|error| error.to_string())?;
     let rules = [
+        (
+            instance.status == Status::Suspended
+                || branches.iter().all(|branch| !matches!(branch.phase, Phase::Concluded(_))),
+            "what moves does not keep results",
+        ),
         (ended == branches.is_empty(), "branches live as long as the instance"),
         (ended == instance.ended_at.is_some(), "an end has a moment"),
         (!ended || (deadline.is_none() && suspension.is_none()), "nothing is waited for after the end"),

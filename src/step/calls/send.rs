@@ -16,6 +16,9 @@ use crate::store::calls::{self, Begun, Sent};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
 
+/// What goes out with a call that is opened, and of which call the attempt begins with that.
+pub(in crate::step) type Opened = (Option<OutboxRow>, Option<(CallId, Sent)>);
+
 /// The row that says a call is to be made, if somebody has to be told; where its request goes out with the same commit, that
 /// request instead.
 pub(in crate::step) fn opened(
@@ -23,7 +26,7 @@ pub(in crate::step) fn opened(
     instance: &Instance,
     call: &Call,
     now: Timestamp,
-) -> Result<(Option<OutboxRow>, Option<(CallId, Sent)>), store::Error> {
+) -> Result<Opened, store::Error> {
     // What is limited goes the way on which limits are looked at.
     if call.kind == CallKind::Http || call.limits.is_some() {
         // A process that makes calls itself is told in memory, and any other looks every now and then.

@@ -48,6 +48,9 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
         tell(&claimed, &handled);
     } else {
         tracing::info!(schedule = claimed.schedule.name, "a schedule was changed while one of its ticks was handled");
+        if let Some((_, Ok(instance))) = handled.tried {
+            schedules::mark_started_before_pause(&mut conn, &claimed.schedule.name, instance).await?;
+        }
     }
     Ok(true)
 }

@@ -132,6 +132,21 @@ pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Durat
     Ok(())
 }
 
+/// Notes what a tick has started whose schedule was paused before that could be written.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_started_before_pause(conn: &mut Connection, name: &str, instance: InstanceId) -> Result<(), Error> {
+    let paused = schedules::table.filter(
+        schedules::name
+            .eq(name)
+            .and(schedules::paused_at.is_not_null())
+            .and(schedules::last_instance.is_distinct_from(instance.0)),
+    );
+    diesel::update(paused).set(started(instance)).execute(conn).await?;
+    Ok(())
+}
+
 /// Notes an instance that was started by hand.
 ///
 /// # Errors

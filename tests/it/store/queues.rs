@@ -1,6 +1,6 @@
 //! Rows that are taken like messages of a queue, each by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
@@ -81,12 +81,32 @@ async fn due_timers_are_claimed_but_not_of_suspended_instances() {
     commit::plain(conn, &write).await.unwrap().unwrap();
     let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
     assert!(next < db_now);
-    let due = bookmarks::claim_due(conn, 10).await.unwrap();
+    let due = bookmarks::claim_due(conn, 10, &[]).await.unwrap();
     assert_eq!(due.iter().map(|timer| (timer.instance, timer.number)).collect::<Vec<_>>(), [(before.id, 1)]);
     assert_eq!(due[0].lane, "default");
-    assert_eq!(bookmarks::claim_due(conn, 10).await.unwrap(), []);
+    assert_eq!(bookmarks::claim_due(conn, 10, &[]).await.unwrap(), []);
     let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
     assert!(next > db_now);
+}
+
+#[tokio::test]
+async fn a_timer_in_a_busy_lane_is_left_to_the_command_under_way_but_not_for_ever() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let ago = |seconds| now() - Duration::from_secs(seconds);
+    let hinted = started(conn, vec![timer(1, ago(60))]).await;
+    conn.batch_execute("UPDATE leveret.bookmarks SET next_check_at = due_at + interval '5 s'").await.unwrap();
+    // A far timer never had a hint: its first check is the moment itself.
+    let far = started(conn, vec![timer(1, ago(50))]).await;
+    let as_far = format!("UPDATE leveret.bookmarks SET next_check_at = due_at WHERE instance_id = '{}'", far.id);
+    conn.batch_execute(&as_far).await.unwrap();
+    let forgotten = started(conn, vec![timer(1, ago(600))]).await;
+    let busy = ["default".to_owned(), "other".to_owned()];
+    let claimed = async |conn: &mut _, busy: &[String]| -> BTreeSet<_> {
+        bookmarks::claim_due(conn, 10, busy).await.unwrap().into_iter().map(|due| due.instance).collect()
+    };
+    assert_eq!(claimed(conn, &busy).await, BTreeSet::from([far.id, forgotten.id]));
+    assert_eq!(claimed(conn, &busy[1..]).await, BTreeSet::from([hinted.id]));
 }
 
 #[tokio::test]

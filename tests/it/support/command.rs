@@ -121,7 +121,8 @@ pub(crate) async fn finish(command: &mut Command) -> Ran {
 
 /// Where a process says that its HTTP API listens.
 pub(crate) fn listens(output: &str) -> Option<String> {
-    let (_, rest) = output.split_once("Some(127.0.0.1:")?;
-    let (port, _) = rest.split_once(')')?;
+    let line = output.lines().find(|line| line.contains("leveret runs"))?;
+    let (_, rest) = line.split_once("address")?.1.split_once("127.0.0.1:")?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     Some(format!("127.0.0.1:{port}"))
 }

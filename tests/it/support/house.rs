@@ -135,6 +135,7 @@ impl House {
         match instance.state.branches.first() {
             Some(Branch { phase: Phase::Waiting(_), activity, .. }) => format!("{status} at {activity}"),
             Some(Branch { phase: Phase::Ready, activity, .. }) => format!("{status} before {activity}"),
+            Some(Branch { phase: Phase::Concluded(_), activity, .. }) => format!("{status} after {activity}"),
             None => status.to_owned(),
         }
     }

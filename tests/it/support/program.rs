@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Fresh;
+use super::{Fresh, listens};
 
 /// The grace period of a polite stop, with what publishers and connections may take after it.
 const STOP_FOR: Duration = Duration::from_secs(35);
@@ -73,10 +73,7 @@ impl Program {
 
     /// Where its HTTP API listens, once it says so.
     pub(crate) fn address(&self) -> Option<String> {
-        let output = self.output();
-        let (_, rest) = output.split_once("Some(127.0.0.1:")?;
-        let (port, _) = rest.split_once(')')?;
-        Some(format!("127.0.0.1:{port}"))
+        listens(&self.output())
     }
 
     /// Waits for its end; fails the test, with its output, if that takes longer.

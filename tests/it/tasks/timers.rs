@@ -55,3 +55,31 @@ async fn whoever_lets_a_task_lie_is_reminded_and_then_it_is_offered_to_others() 
     }
     office.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_work_on_while_the_instance_stands_still_and_what_they_did_counts_afterwards() {
+    let office = Office::open().await;
+    office.leveret.apply(SLOW).await;
+    let instance = office.start("slow", "still", json!({})).await;
+    let task = office.task(instance).await;
+    let steer =
+        async |what: &str| office.leveret.post(&format!("/instances/{instance}/{what}"), &json!({})).await.ok(200);
+    steer("suspend").await;
+    let passed = "leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL AND due_at < now() - interval '3 s'";
+    // Past what a hint may be late, so that the timekeeper has looked, and has put the timers off.
+    eventually("its timers are due", SOON, async || office.count(passed).await == 3).await;
+    assert_eq!(office.told(instance).await, ["Opened"], "nothing fires");
+    let resumed = std::time::Instant::now();
+    steer("resume").await;
+    eventually("they fire", SOON, async || office.told(instance).await.len() == 5).await;
+    assert!(resumed.elapsed() < Duration::from_secs(5), "{:?}", resumed.elapsed());
+    steer("suspend").await;
+    office.act(&task, "claim", json!({ "user": "zoe", "groups": ["heads"] })).await.ok(200);
+    office.act(&task, "complete", json!({ "user": "zoe", "groups": ["heads"] })).await.ok(200);
+    let again = json!({ "user": "zoe", "groups": ["heads"] });
+    office.act(&task, "complete", again).await.problem(409, "task-closed");
+    assert_eq!(office.instance(instance).await["status"], "suspended");
+    steer("resume").await;
+    assert_eq!(office.ended(instance).await["status"], "completed");
+    office.close().await;
+}

@@ -157,7 +157,9 @@ async fn a_message_at_the_moment_of_a_suspension_or_a_resume_is_never_missed() {
         }
     }
     house.becomes(ROUNDS, "leveret.inbox WHERE message_id LIKE 'paid %'").await;
-    house.becomes(ROUNDS / 2, "leveret.inbox WHERE message_id LIKE 'suspend __'").await;
+    for what in ["suspend", "resume"] {
+        house.becomes(ROUNDS / 2, &format!("leveret.inbox WHERE message_id LIKE '{what} __'")).await;
+    }
     for key in house.lines("key", "leveret.instances WHERE status = 'suspended'").await {
         assert_eq!(steer(&house, "resume", "paid", &key).await["outcome"], "resumed");
     }
