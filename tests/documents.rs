@@ -13,7 +13,7 @@ use leveret::definition::{Definition, render};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -23,6 +23,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/expressions-conformance.md",
     "docs/waiting.md",
     "docs/calls.md",
+    "docs/workers.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

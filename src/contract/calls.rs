@@ -72,7 +72,7 @@ pub struct Make {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct WorkRequest {
-    /// [`super::SCHEMA`]
+    /// The schema version of this message.
     pub schema: i64,
     /// The call.
     pub call: Uuid,

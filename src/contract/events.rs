@@ -261,6 +261,9 @@ pub struct Answer {
     /// The task it concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Uuid>,
+    /// The call it concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Uuid>,
     /// How many waits a broadcast was sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receivers: Option<u64>,

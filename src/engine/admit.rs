@@ -106,13 +106,6 @@ pub(super) fn tasked<'a>(
     }
 }
 
-/// Whether the timeout of a branch's wait or of the whole instance has passed.
-fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
-    let of_branch = instance.state.branches.get(at).map(waits).unwrap_or_default();
-    let of_branch = of_branch.iter().any(|wait| matches!(wait.on, WaitOn::Timeout { due_at } if due_at <= now));
-    of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
-}
-
 /// The branch that waits for a call, the number it was handed out under last, and whether the target is being asked.
 /// Whether the instance moves is not looked at: an outcome that comes while it is suspended is kept.
 pub(super) fn called<'a>(
@@ -125,6 +118,13 @@ pub(super) fn called<'a>(
         Some((at, WaitOn::Call { run, probing })) => Ok((stand(definition, instance, at)?, *run, probing.clone())),
         Some(_) | None => Err(Refusal::Gone(bookmark)),
     }
+}
+
+/// Whether the timeout of a branch's wait or of the whole instance has passed.
+fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
+    let of_branch = instance.state.branches.get(at).map(waits).unwrap_or_default();
+    let of_branch = of_branch.iter().any(|wait| matches!(wait.on, WaitOn::Timeout { due_at } if due_at <= now));
+    of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
 /// The task a timer belongs to, if it is open.

@@ -53,13 +53,6 @@ pub enum Effect {
         /// The user.
         user: String,
     },
-    /// Ask again for a timer that came due while nothing moved.
-    Remind {
-        /// Its bookmark.
-        bookmark: i64,
-        /// When it was due.
-        due_at: Timestamp,
-    },
     /// Open a call, to be made at once.
     OpenCall(Box<Call>),
     /// Change a call; it must be open, and handed out under that number last.
@@ -77,6 +70,13 @@ pub enum Effect {
         id: CallId,
         /// How it ended.
         closed: CallClosed,
+    },
+    /// Ask again for a timer that came due while nothing moved.
+    Remind {
+        /// Its bookmark.
+        bookmark: i64,
+        /// When it was due.
+        due_at: Timestamp,
     },
 }
 

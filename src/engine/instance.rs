@@ -315,6 +315,15 @@ pub enum WaitOn {
     },
 }
 
+/// Asking a target whether it carried out what nobody knows the outcome of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probing {
+    /// What is known of the attempt.
+    pub failure: Failure,
+    /// How often it was asked.
+    pub tries: u32,
+}
+
 impl WaitOn {
     /// When it is due, if it is a timer of any kind.
     pub fn due_at(&self) -> Option<Timestamp> {
@@ -328,15 +337,6 @@ impl WaitOn {
             WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
         }
     }
-}
-
-/// Asking a target whether it carried out what nobody knows the outcome of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Probing {
-    /// What is known of the attempt.
-    pub failure: Failure,
-    /// How often it was asked.
-    pub tries: u32,
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {

@@ -54,8 +54,8 @@ activities:
   - { id: ask, task: { assignee: mia, candidates: { users: [mia, bob] } } }
 ";
 
-/// Everything on the exchanges of commands and events.
-struct Tap {
+/// Everything on the exchanges of commands and events, and the requests to workers that pack.
+pub(crate) struct Tap {
     _connection: Connection,
     channel: Channel,
     queue: String,
@@ -64,21 +64,21 @@ struct Tap {
 }
 
 impl Tap {
-    async fn open(url: &str, prefix: &str) -> Self {
+    pub(crate) async fn open(url: &str, prefix: &str) -> Self {
         let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let queue = format!("{prefix}.tap");
         let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(queue.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
-        for exchange in ["commands", "events"] {
+        for (exchange, key) in [("commands", "#"), ("events", "#"), ("work", "pack")] {
             let exchange = format!("{prefix}.{exchange}");
             let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
-            channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), bind, none).await.unwrap();
+            channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), key.into(), bind, none).await.unwrap();
         }
         Self { _connection: connection, channel, queue, seen: Vec::new() }
     }
 
-    async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         let taken = BasicGetOptions { no_ack: true };
         while let Some(message) = self.channel.basic_get(self.queue.as_str().into(), taken).await.unwrap() {
             let name = contract::assert_fits(&message.delivery.properties, &message.delivery.data);
@@ -99,7 +99,7 @@ impl Tap {
         found.unwrap()
     }
 
-    fn names(&self) -> BTreeSet<String> {
+    pub(crate) fn names(&self) -> BTreeSet<String> {
         self.seen.iter().map(|(name, _)| name.clone()).collect()
     }
 }

@@ -24,3 +24,4 @@ mod tasks;
 mod telemetry;
 mod verdicts;
 mod waits;
+mod workers;

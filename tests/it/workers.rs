@@ -1,0 +1,281 @@
+//! The workers of the examples, in three languages: one program, the same promises.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::contract::Tap;
+use crate::support::{Fresh, House, eventually};
+
+/// A worker is there, or has gone, within this.
+const SOON: Duration = Duration::from_secs(30);
+/// Debian's own interpreter: the one that has pika.
+const PYTHON: &str = "/usr/bin/python3";
+
+const SHIPS: &str = "
+name: ships
+input: { type: object, properties: { parcel: { type: object } } }
+variables: { got: null }
+output: '${ got }'
+activities:
+  - id: pack
+    call: { name: pack, input: '${ parcel }', heartbeat: 1s }
+    timeout: 60s
+    retry: none
+    output: { got: result }
+    on_error: [{ code: worker, output: { got: ['${ error.code }', '${ error.message }', '${ error.data }'] } }]
+";
+
+#[derive(Clone, Copy)]
+enum Language {
+    Python,
+    Node,
+    Rust,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/workers")
+}
+
+impl Language {
+    fn name(self) -> &'static str {
+        match self {
+            Language::Python => "packer-python",
+            Language::Node => "packer-node",
+            Language::Rust => "packer-rust",
+        }
+    }
+
+    /// The program, or why it cannot be run here.
+    async fn program(self) -> Result<Command, String> {
+        let there = async |program: &str| Command::new(program).arg("--version").output().await.is_ok();
+        match self {
+            Language::Python => {
+                let mut command = Command::new(PYTHON);
+                command.arg(folder().join("python/pack.py"));
+                Ok(command)
+            }
+            Language::Node if !there("node").await || !there("npm").await => Err("node or npm is not installed".into()),
+            Language::Node => {
+                install(&folder().join("node")).await;
+                let mut command = Command::new("node");
+                command.arg(folder().join("node/pack.js"));
+                Ok(command)
+            }
+            Language::Rust => {
+                let test = std::env::current_exe().unwrap();
+                let target = test.parent().and_then(Path::parent).unwrap();
+                Ok(Command::new(target.join("examples/pack")))
+            }
+        }
+    }
+}
+
+/// What package-lock.json names; once, whoever comes first.
+async fn install(folder: &Path) {
+    let lock = std::fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm.lock")).unwrap();
+    tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
+    if !folder.join("node_modules/amqplib").exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder).stdin(Stdio::null());
+        let done = timeout(Duration::from_secs(120), npm.output()).await.expect("npm ends").unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// A worker as a process; killed when it goes.
+struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Worker {
+    async fn start(language: Language, fresh: &Fresh, journal: &Path) -> Option<Self> {
+        let mut command = match language.program().await {
+            Ok(command) => command,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                return None;
+            }
+        };
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{:016x}.log", fastrand::u64(..)));
+        let output = std::fs::File::create(&log).unwrap();
+        command.args(["--url", &fresh.amqp_url, "--prefix", &fresh.prefix, "--journal"]).arg(journal);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).kill_on_drop(true);
+        let worker = Self { child: command.spawn().unwrap(), log };
+        eventually("it consumes", SOON, async || worker.output().contains("consuming")).await;
+        Some(worker)
+    }
+
+    fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn stops_in_order(&mut self) {
+        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        let status = timeout(SOON, self.child.wait()).await.expect("it stops").unwrap();
+        let output = self.output();
+        assert!(status.success() && output.contains("stopped"), "{status}: {output}");
+    }
+}
+
+fn journal() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{:016x}.jsonl", fastrand::u64(..)))
+}
+
+async fn house() -> House {
+    let house = House::on(Fresh::new().await, |config| {
+        config.calls.sweep_every = Duration::from_millis(200);
+        config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    house.apply(SHIPS).await;
+    house
+}
+
+async fn ships(house: &House, key: &str, parcel: Value) {
+    house.start_with("ships", key, json!({ "parcel": parcel })).await;
+}
+
+async fn got(house: &House, key: &str) -> Value {
+    house.stands(key, "completed").await;
+    let output = house.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
+    serde_json::from_str(&output[0]).unwrap()
+}
+
+/// Before any call was made, so that it is the worker that declares the queue.
+async fn keeps_its_promises(language: Language) {
+    let house = house().await;
+    let fresh = &house.process.fresh;
+    let mut tap = Tap::open(&fresh.amqp_url, &fresh.prefix).await;
+    let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return house.close().await };
+
+    ships(&house, "good", json!({ "parcel": "A-17", "items": 2 })).await;
+    let result = got(&house, "good").await;
+    assert_eq!((&result["parcel"], &result["packed_by"]), (&json!("A-17"), &json!(language.name())));
+    assert_eq!(result["label"].as_str().map(str::len), Some(8), "{result}");
+    let told = "leveret.history WHERE kind = 'CallProgressed'";
+    house.becomes(2, told).await;
+
+    ships(&house, "empty", json!({ "parcel": "A-18", "items": 0 })).await;
+    let error = json!(["worker.nothing_to_pack", "parcel A-18 has no items", { "parcel": "A-18" }]);
+    assert_eq!(got(&house, "empty").await, error);
+
+    // Longer than it may be silent, and without any progress meanwhile.
+    ships(&house, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
+    assert_eq!(got(&house, "slow").await["parcel"], "A-19");
+    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
+
+    tap.drain().await;
+    let seen = tap.names();
+    for name in ["call", "call.complete", "call.heartbeat", "call.progress"] {
+        assert!(seen.contains(name), "{name} was not seen: {seen:?}");
+    }
+    worker.stops_in_order().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_in_python_keeps_its_promises() {
+    keeps_its_promises(Language::Python).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_javascript_keeps_its_promises() {
+    keeps_its_promises(Language::Node).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_rust_keeps_its_promises() {
+    keeps_its_promises(Language::Rust).await;
+}
+
+/// One is killed over its work, one is asked to stop over it, and one has done it before.
+async fn loses_nothing(language: Language) {
+    let house = house().await;
+    // The time counts from when the request is sent, and here it lies in the queue for a while.
+    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &house.process.fresh;
+    let kept = journal();
+    let Some(mut first) = Worker::start(language, fresh, &kept).await else { return house.close().await };
+    ships(&house, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
+    let begun = async || house.count("leveret.history WHERE kind = 'CallProgressed'").await > 0;
+    eventually("it has begun", SOON, begun).await;
+    first.kill().await;
+    let mut second = Worker::start(language, fresh, &kept).await.unwrap();
+    eventually("it is begun again", SOON, async || house.count("leveret.calls WHERE state = 'running'").await == 1)
+        .await;
+    // Longer than a second, so that it is certainly in hand.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    second.stops_in_order().await;
+    assert_eq!(got(&house, "killed").await["parcel"], "A-20");
+    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
+
+    ships(&house, "known", json!({ "parcel": "A-21", "items": 1 })).await;
+    house.stands("known", "running at pack").await;
+    let key = house.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
+    let line = format!("{}\n", json!({ "key": key, "result": { "parcel": "from the journal" } }));
+    std::fs::write(&kept, line).unwrap();
+    let mut third = Worker::start(language, fresh, &kept).await.unwrap();
+    assert_eq!(got(&house, "known").await["parcel"], "from the journal");
+    third.stops_in_order().await;
+    assert_eq!(house.letters().await, [""; 0]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_in_python_loses_nothing_when_it_dies_or_stops() {
+    loses_nothing(Language::Python).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_javascript_loses_nothing_when_it_dies_or_stops() {
+    loses_nothing(Language::Node).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_rust_loses_nothing_when_it_dies_or_stops() {
+    loses_nothing(Language::Rust).await;
+}
+
+#[tokio::test]
+async fn an_order_reserves_over_http_and_ships_through_the_worker_in_python() {
+    let house = house().await;
+    house.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inventory-{:016x}.log", fastrand::u64(..)));
+    let mut inventory = Command::new(PYTHON);
+    inventory.arg(folder().join("inventory.py")).arg("0").stdin(Stdio::null()).kill_on_drop(true);
+    let _inventory = inventory.stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let url = || std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned();
+    eventually("the inventory listens", SOON, async || url().starts_with("http")).await;
+    let mut worker = Worker::start(Language::Python, &house.process.fresh, &journal()).await.unwrap();
+    let order = async |key: &str, sku: &str, quantity: i64| {
+        let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url() });
+        house.start_with("shipping", key, input).await;
+    };
+    order("A-1", "lamp", 2).await;
+    house.stands("A-1", "completed").await;
+    order("A-2", "desk", 5).await;
+    house.stands("A-2", "failed").await;
+    // Nothing to pack: what was reserved is put back.
+    order("A-3", "lamp", 0).await;
+    house.stands("A-3", "failed").await;
+    let output = house.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert!(output["reservation"].as_str().unwrap().starts_with("R-") && output["label"].is_string(), "{output}");
+    let why = house.lines("error->>'message'", "leveret.instances WHERE status = 'failed' ORDER BY key").await;
+    assert_eq!(why, ["sold out", "parcel A-3 has no items"]);
+    worker.stops_in_order().await;
+    house.close().await;
+}
