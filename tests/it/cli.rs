@@ -88,7 +88,7 @@ async fn definitions_are_applied_listed_and_shown() {
     assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 was there already\n");
     file(&leveret, "a.yaml", &WAITING.replace("got: null", "got: 1"));
     let applied = leveret.json("definition apply a.yaml").await;
-    assert_eq!(applied, json!([{ "name": "waiting", "version": 2, "changed": true }]));
+    assert_eq!(applied, json!([{ "hints": [], "name": "waiting", "version": 2, "changed": true }]));
     file(&leveret, "b.yaml", "name: b\nactivities: [{ id: a, fly: x }]\n");
     let said = leveret.say("definition apply b.yaml").await.failed();
     assert!(said.contains("error: b.yaml:2:") && said.contains("was not applied"), "{said}");
