@@ -116,12 +116,16 @@ impl Memory {
             .map(|wait| TaskId::of(instance.id, wait.bookmark))
             .collect();
         guard(tasks == waited, "a task is open that nobody waits for, or the other way round", instance.revision)?;
-        let calls: BTreeSet<i64> =
-            self.calls.values().filter(|known| known.closed.is_none()).map(|known| known.call.bookmark).collect();
+        let calls = self.open_calls();
         let waited: BTreeSet<i64> =
             waits(instance).filter(|wait| matches!(wait.on, WaitOn::Call { .. })).map(|wait| wait.bookmark).collect();
         guard(calls == waited, "a call is open that nobody waits for, or the other way round", instance.revision)?;
         Ok(())
+    }
+
+    /// The bookmarks of calls that are open.
+    fn open_calls(&self) -> BTreeSet<i64> {
+        self.calls.values().filter(|known| known.closed.is_none()).map(|known| known.call.bookmark).collect()
     }
 
     fn change(&mut self, mut task: Task) -> Result<(), Error> {
