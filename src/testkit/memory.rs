@@ -52,6 +52,11 @@ impl Memory {
         missed
     }
 
+    fn take_turn(&mut self, activity: String, user: String) {
+        let newest = self.turns.values().max().copied().unwrap_or(0);
+        self.turns.insert((activity, user), newest + 1);
+    }
+
     /// Writes a step, with the guards a database has.
     pub(super) fn absorb(&mut self, step: Step) -> Result<(), Error> {
         let mut instance = step.instance;
@@ -80,10 +85,7 @@ impl Memory {
                 }
                 Effect::ChangeTask(task) | Effect::OfferTask(task) => self.change(*task)?,
                 Effect::CloseTask { id, closed } => self.close(id, closed)?,
-                Effect::TakeTurn { activity, user } => {
-                    let newest = self.turns.values().max().copied().unwrap_or(0);
-                    self.turns.insert((activity, user), newest + 1);
-                }
+                Effect::TakeTurn { activity, user } => self.take_turn(activity, user),
                 Effect::OpenCall(call) => {
                     let number = call.bookmark;
                     guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;

@@ -134,6 +134,8 @@ class Worker {
       const stopped = new Promise((resolve) => this.stop.signal.addEventListener("abort", resolve, { once: true }));
       await Promise.race([lost, failed, stopped]);
       await Promise.race([lost, handling]);
+      // On the channel's own way, so that the last acknowledgement goes before it.
+      await channel.close();
     } finally {
       await connection.close().catch(() => {});
     }
