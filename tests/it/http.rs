@@ -162,7 +162,7 @@ async fn definitions_are_applied_checked_and_shown_by_version() {
         leveret.send(Method::PUT, &format!("/definitions/{name}"), None, text.to_owned()).await
     };
     let first = put("waiting", WAITING).await.ok(201);
-    assert_eq!(first, json!({ "name": "waiting", "version": 1, "changed": true, "warnings": [] }));
+    assert_eq!(first, json!({ "name": "waiting", "version": 1, "changed": true, "warnings": [], "hints": [] }));
     assert_eq!(put("waiting", WAITING).await.ok(200)["changed"], false);
     // The content counts, not how it is written.
     let shown = leveret.get("/definitions/waiting").await.ok(200);
