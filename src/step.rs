@@ -25,7 +25,7 @@ pub use tasks::{Tasked, task, task_next};
 use crate::app::App;
 use crate::contract;
 use crate::definition::Work;
-use crate::engine::{self, BranchId, Command, Facts, Instance, InstanceId, Need, Phase, Refusal, Step, WaitOn};
+use crate::engine::{self, Branch, BranchId, Command, Facts, Instance, InstanceId, Need, Refusal, Step};
 use crate::store::commit::{self, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::instances::Loaded;
@@ -318,19 +318,8 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
 /// The timer that was opened last and is open still: its bookmark, and when it is due.
 pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
     let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
-    let waits = instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready | Phase::Concluded(_) => &[],
-        Phase::Waiting(waits) => waits.as_slice(),
-    });
-    let timers = waits.filter_map(|wait| match &wait.on {
-        WaitOn::Timer { due_at }
-        | WaitOn::Timeout { due_at }
-        | WaitOn::Retry { due_at }
-        | WaitOn::Due { due_at }
-        | WaitOn::Remind { due_at, .. }
-        | WaitOn::Escalate { due_at, .. } => Some((wait.bookmark, *due_at)),
-        WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
-    });
+    let waits = instance.state.branches.iter().flat_map(Branch::waits);
+    let timers = waits.filter_map(|wait| Some((wait.bookmark, wait.on.due_at()?)));
     deadline.chain(timers).max()
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::definition::{Activity, Definition};
 
 use super::task::{self, Task, TaskRefusal};
-use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, Wait, WaitOn};
+use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, WaitOn};
 
 /// A branch, by its place in the list, and the activity it stands at.
 #[derive(Clone, Copy)]
@@ -122,7 +122,7 @@ pub(super) fn called<'a>(
 
 /// Whether the timeout of a branch's wait or of the whole instance has passed.
 fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
-    let of_branch = instance.state.branches.get(at).map(waits).unwrap_or_default();
+    let of_branch = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
     let of_branch = of_branch.iter().any(|wait| matches!(wait.on, WaitOn::Timeout { due_at } if due_at <= now));
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
@@ -140,7 +140,7 @@ pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
         | WaitOn::Task
         | WaitOn::Call { .. } => return None,
     }
-    let waits = instance.state.branches.get(at).map(waits).unwrap_or_default();
+    let waits = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
     waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)
 }
 
@@ -167,15 +167,7 @@ pub(super) fn moving(instance: &Instance) -> Result<(), Refusal> {
 /// Where a bookmark is waited for, and what for.
 pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
     instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
-        let wait = waits(branch).iter().find(|wait| wait.bookmark == bookmark)?;
+        let wait = branch.waits().iter().find(|wait| wait.bookmark == bookmark)?;
         Some((at, &wait.on))
     })
-}
-
-/// What a branch waits for.
-pub(super) fn waits(branch: &Branch) -> &[Wait] {
-    match &branch.phase {
-        Phase::Ready | Phase::Concluded(_) => &[],
-        Phase::Waiting(waits) => waits,
-    }
 }

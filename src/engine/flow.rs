@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{Activity, Choice, Next, Target, Work};
 
-use super::admit::{self, Stand};
+use super::admit::Stand;
 use super::fault::{Fault, Stop, on_behalf};
 use super::turn::Turn;
 use super::{Effect, EntryKind, Failure, Phase, Status, TaskOutcome, assign};
@@ -150,7 +150,7 @@ impl<'a> Turn<'a> {
     /// Ends the instance; nothing is waited for any more.
     pub(super) fn end(&mut self, ending: Ending) {
         for branch in std::mem::take(&mut self.instance.state.branches) {
-            for wait in admit::waits(&branch) {
+            for wait in branch.waits() {
                 self.close_wait(wait, TaskOutcome::Cancelled);
             }
         }

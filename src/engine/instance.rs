@@ -211,6 +211,16 @@ pub struct Branch {
     pub tried_at: Option<Timestamp>,
 }
 
+impl Branch {
+    /// What it waits for; nothing if it can go on at once, or is done and its instance suspended.
+    pub fn waits(&self) -> &[Wait] {
+        match &self.phase {
+            Phase::Ready | Phase::Concluded(_) => &[],
+            Phase::Waiting(waits) => waits,
+        }
+    }
+}
+
 /// Whether a branch can go on at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -325,6 +335,22 @@ pub struct Probing {
 }
 
 impl WaitOn {
+    /// What went wrong, if it waits for a person after a failure.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            WaitOn::Intervention { failure, .. } => Some(failure),
+            WaitOn::Timer { .. }
+            | WaitOn::Timeout { .. }
+            | WaitOn::Retry { .. }
+            | WaitOn::Message { .. }
+            | WaitOn::Task
+            | WaitOn::Due { .. }
+            | WaitOn::Remind { .. }
+            | WaitOn::Escalate { .. }
+            | WaitOn::Call { .. } => None,
+        }
+    }
+
     /// When it is due, if it is a timer of any kind.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {

@@ -9,8 +9,8 @@ use super::fault::on_behalf;
 use super::step::{deliver, expire, fire};
 use super::turn::Turn;
 use super::{
-    Bookmark, BookmarkKind, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, Settled, Status, Step,
-    WaitOn, assign, scope,
+    Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, Settled, Status,
+    Step, WaitOn, assign, scope,
 };
 
 /// Suspends an instance that moves.
@@ -125,7 +125,7 @@ impl Turn<'_> {
 
     fn remind_of_task_timers(&mut self) {
         let now = self.context.now;
-        let waits = self.instance.state.branches.iter().flat_map(admit::waits);
+        let waits = self.instance.state.branches.iter().flat_map(Branch::waits);
         let overdue = waits.filter_map(|wait| match &wait.on {
             WaitOn::Due { due_at } | WaitOn::Remind { due_at, .. } | WaitOn::Escalate { due_at, .. } => {
                 (*due_at <= now).then_some(Effect::Remind { bookmark: wait.bookmark, due_at: *due_at })
@@ -247,7 +247,7 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<O
         }
     }
     let deadline = turn.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
-    let waits = turn.instance.state.branches.iter().flat_map(admit::waits).filter_map(|wait| match &wait.on {
+    let waits = turn.instance.state.branches.iter().flat_map(Branch::waits).filter_map(|wait| match &wait.on {
         WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
             Some((*due_at, wait.bookmark))
         }

@@ -210,7 +210,7 @@ struct Incident {
 fn incidents(instance: &Instance) -> Vec<Incident> {
     let mut found = Vec::new();
     for (at, branch) in instance.state.branches.iter().enumerate() {
-        for wait in admit::waits(branch) {
+        for wait in branch.waits() {
             if let WaitOn::Intervention { result, .. } = &wait.on {
                 found.push(Incident { at, bookmark: wait.bookmark, result: result.clone() });
             }

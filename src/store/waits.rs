@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::contract::api::{IncidentView, Page, TimerView};
-use crate::engine::{Instance, Phase, State, WaitOn};
+use crate::engine::{Branch, Instance, State, WaitOn};
 
 /// The place of a row in a list: where the next page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +126,7 @@ fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
     if branch.is_none() {
         return "deadline";
     }
-    let waits = state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready | Phase::Concluded(_) => &[],
-        Phase::Waiting(waits) => waits.as_slice(),
-    });
+    let waits = state.branches.iter().flat_map(Branch::waits);
     match waits.into_iter().find(|wait| wait.bookmark == number).map(|wait| &wait.on) {
         Some(WaitOn::Timer { .. }) => "wait",
         Some(WaitOn::Timeout { .. }) => "timeout",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::definition::AssignBy;
 use crate::engine::{
-    Assignment, Bookmark, CallId, Closed, Effect, Entry, Event, Instance, Message, Missed, Phase, State, Step, Task,
+    Assignment, Bookmark, Branch, CallId, Closed, Effect, Entry, Event, Instance, Message, Missed, State, Step, Task,
     TaskId, Wait, WaitOn,
 };
 
@@ -183,8 +183,5 @@ fn stored(state: &State) -> Result<State, Error> {
 
 /// Everything the branches of an instance wait for.
 pub(super) fn waits(instance: &Instance) -> impl Iterator<Item = &Wait> {
-    instance.state.branches.iter().flat_map(|branch| match &branch.phase {
-        Phase::Ready | Phase::Concluded(_) => &[],
-        Phase::Waiting(waits) => waits.as_slice(),
-    })
+    instance.state.branches.iter().flat_map(Branch::waits)
 }

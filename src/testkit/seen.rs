@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::engine::{Bookmark, Entry, Event, Failure, Instance, Message, Status, WaitOn};
+use crate::engine::{Bookmark, Entry, Event, Failure, Instance, Message, Status};
 
 use super::{Scenario, memory};
 
@@ -37,7 +37,7 @@ impl Scenario {
     /// Why it failed, or what its incident is about.
     pub fn error(&self) -> Option<&Failure> {
         let instance = self.memory.instance.as_ref()?;
-        instance.error.as_ref().or_else(|| memory::waits(instance).find_map(|wait| incident(&wait.on)))
+        instance.error.as_ref().or_else(|| memory::waits(instance).find_map(|wait| wait.on.failure()))
     }
 
     /// What happened so far.
@@ -63,20 +63,5 @@ impl Scenario {
     /// What the clock shows.
     pub fn now(&self) -> Timestamp {
         self.now
-    }
-}
-
-fn incident(on: &WaitOn) -> Option<&Failure> {
-    match on {
-        WaitOn::Intervention { failure, .. } => Some(failure),
-        WaitOn::Timer { .. }
-        | WaitOn::Timeout { .. }
-        | WaitOn::Retry { .. }
-        | WaitOn::Message { .. }
-        | WaitOn::Task
-        | WaitOn::Due { .. }
-        | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. }
-        | WaitOn::Call { .. } => None,
     }
 }

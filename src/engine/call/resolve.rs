@@ -53,7 +53,7 @@ pub(in crate::engine) fn resolve(
 
 /// Has an unknown call tried again, if the branch waits for one; says whether it did.
 pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, intervention: i64) -> bool {
-    let call = admit::waits(turn.branch(stand)).iter().find_map(|wait| match wait.on {
+    let call = turn.branch(stand).waits().iter().find_map(|wait| match wait.on {
         WaitOn::Call { run, .. } => Some((wait.bookmark, run)),
         WaitOn::Timer { .. }
         | WaitOn::Timeout { .. }
@@ -75,18 +75,7 @@ pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>
 /// The incident of a call nobody knows the outcome of.
 fn incident(turn: &Turn<'_>, stand: Stand<'_>) -> Option<(i64, Failure)> {
     let branch = &turn.instance.state.branches[stand.at];
-    admit::waits(branch).iter().find_map(|wait| match &wait.on {
-        WaitOn::Intervention { failure, .. } => Some((wait.bookmark, failure.clone())),
-        WaitOn::Timer { .. }
-        | WaitOn::Timeout { .. }
-        | WaitOn::Retry { .. }
-        | WaitOn::Message { .. }
-        | WaitOn::Task
-        | WaitOn::Due { .. }
-        | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. }
-        | WaitOn::Call { .. } => None,
-    })
+    branch.waits().iter().find_map(|wait| Some((wait.bookmark, wait.on.failure()?.clone())))
 }
 
 impl<'a> Turn<'a> {

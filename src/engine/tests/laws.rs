@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::{
-    self, Act, CallOutcome, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, Resolution, State,
-    Status, Wait, WaitOn,
+    self, Act, Branch, CallOutcome, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, Resolution,
+    State, Status, Wait, WaitOn,
 };
 use crate::testkit::Error;
 use proptest::prelude::*;
@@ -70,13 +70,7 @@ activities:
 fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
     let State { branches, bookmarks, deadline, suspension, .. } = &instance.state;
     let ended = instance.status.has_ended();
-    let waits: Vec<&Wait> = branches
-        .iter()
-        .flat_map(|branch| match &branch.phase {
-            Phase::Ready | Phase::Concluded(_) => &[],
-            Phase::Waiting(waits) => waits.as_slice(),
-        })
-        .collect();
+    let waits: Vec<&Wait> = branches.iter().flat_map(Branch::waits).collect();
     let whole = deadline.iter().map(|deadline| deadline.bookmark).chain(*suspension);
     let numbers: Vec<i64> = waits.iter().map(|wait| wait.bookmark).chain(whole).collect();
     let unique: BTreeSet<&i64> = numbers.iter().collect();
