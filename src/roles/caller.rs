@@ -267,7 +267,5 @@ async fn until_next(app: &App) -> Result<Duration, store::Error> {
         calls::next_at(&mut conn).await?
     };
     app.clock.observe(now);
-    let until = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
-    let longest = app.config.calls.sweep_every;
-    Ok(until.unwrap_or(longest).clamp(REST_MIN.min(longest), longest))
+    Ok(super::until_next(next.map(|next| (next, now)), REST_MIN, app.config.calls.sweep_every))
 }

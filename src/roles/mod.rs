@@ -13,6 +13,10 @@ pub mod timekeeper;
 pub mod undertaker;
 pub mod worker;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use crate::app::{App, HandedOver};
 
 /// A loop a process plays.
@@ -71,4 +75,11 @@ pub fn start(app: &App, roles: &[Role], handed_over: HandedOver) {
             Role::Caller => caller::start(app),
         }
     }
+}
+
+/// How long a duty rests: until the next thing is due by the database's clock, but not shorter than `least`, and never longer
+/// than `longest`, for something may be opened meanwhile. `next` is when that is, and the database's time.
+fn until_next(next: Option<(Timestamp, Timestamp)>, least: Duration, longest: Duration) -> Duration {
+    let until = next.map(|(next, now)| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+    until.unwrap_or(longest).max(least).min(longest)
 }

@@ -50,7 +50,5 @@ async fn until_next(app: &App) -> Result<Duration, store::Error> {
         let mut conn = app.store.duties().await?;
         schedules::next_wake_at(&mut conn).await?
     };
-    let longest = app.config.timers.sweep_every;
-    let until = next.map_or(longest, |(at, now)| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    Ok(until.clamp(REST_MIN.min(longest), longest))
+    Ok(super::until_next(next, REST_MIN, app.config.timers.sweep_every))
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::app::App;
+use crate::app::{App, rest};
 use crate::broker::Queue;
 use crate::contract;
 use crate::step::{self, step_command};
@@ -163,14 +162,7 @@ async fn sleep_until_next(app: &App, rest_min: Duration) -> Result<(), store::Er
         bookmarks::next_check_at(&mut conn).await?
     };
     next.iter().for_each(|(_, now)| app.clock.observe(*now));
-    let until_next =
-        |(next, now): (Timestamp, Timestamp)| Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    let sleep = next.map_or(app.config.timers.sweep_every, until_next);
-    let sleep = sleep.max(rest_min).min(app.config.timers.sweep_every);
-    tokio::select! {
-        () = tokio::time::sleep(sleep) => {}
-        () = app.stop.cancelled() => {}
-    }
+    rest(app, super::until_next(next, rest_min, app.config.timers.sweep_every)).await;
     Ok(())
 }
 
