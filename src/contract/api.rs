@@ -265,6 +265,16 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+#[cfg(feature = "server")]
+impl<T> Page<T> {
+    /// A page of at most `limit` rows, which are shown by `view`. If it is full, the next one begins after the last row's `cursor`.
+    pub(crate) fn of<R>(rows: Vec<R>, limit: i64, cursor: impl Fn(&R) -> String, view: impl FnMut(R) -> T) -> Self {
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        let next = rows.last().filter(|_| full).map(cursor);
+        Self { items: rows.into_iter().map(view).collect(), next }
+    }
+}
+
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterView {

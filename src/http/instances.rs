@@ -150,9 +150,7 @@ pub(super) async fn history(
     if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {
         return Err(Problem::not_found(format!("there is no instance {id}")));
     }
-    let full = items.len() as i64 == limit;
-    let next = items.last().filter(|_| full).map(|last| last.number.to_string());
-    Ok(Json(Page { items, next }))
+    Ok(Json(Page::of(items, limit, |last| last.number.to_string(), |item| item)))
 }
 
 pub(super) async fn cancel(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {

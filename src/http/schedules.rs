@@ -35,9 +35,7 @@ pub(super) async fn list(
     query.cursor.as_deref().map_or(Ok(()), |cursor| request::bounded("cursor", cursor))?;
     let mut conn = door.app.store.duties().await?;
     let items = schedules::list(&mut conn, query.cursor.as_deref(), limit).await?;
-    let full = i64::try_from(items.len()).is_ok_and(|count| count == limit);
-    let next = items.last().filter(|_| full).map(|last| last.name.clone());
-    Ok(Json(Page { items, next }))
+    Ok(Json(Page::of(items, limit, |last| last.name.clone(), |item| item)))
 }
 
 pub(super) async fn put(

@@ -18,9 +18,7 @@ const BODY_SHOWN_MAX: usize = 4_096;
 /// Those of the database.
 pub async fn instances(conn: &mut Connection, filter: &Filter) -> Result<Page<InstanceSummary>, Error> {
     let rows = instances::list(conn, filter).await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
-    let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
-    Ok(Page { items: rows.into_iter().map(summary).collect(), next })
+    Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), summary))
 }
 
 fn summary(row: instances::Summary) -> InstanceSummary {
@@ -156,8 +154,6 @@ pub async fn definition(
 /// Those of the database.
 pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Result<Page<MessageView>, Error> {
     let rows = messages::list(conn, filter).await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
-    let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     let view = |row: messages::Listed| MessageView {
         id: row.id,
         name: row.message.name,
@@ -169,7 +165,7 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
         message_id: row.message.message_id,
         instance: row.message.only.map(|id| id.0),
     };
-    Ok(Page { items: rows.into_iter().map(view).collect(), next })
+    Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
 }
 
 /// Dead letters, newest first, without their bodies.

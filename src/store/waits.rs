@@ -101,8 +101,7 @@ pub async fn timers(
     .get_results(conn)
     .await?;
     let cursor = |row: &Timer| Cursor { at: row.next_check_at.0, instance: row.instance_id, number: row.number };
-    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|last| cursor(last).to_string());
-    Ok(Page { items: rows.into_iter().map(timer).collect(), next })
+    Ok(Page::of(rows, limit, |last| cursor(last).to_string(), timer))
 }
 
 fn timer(row: Timer) -> TimerView {
@@ -188,8 +187,7 @@ pub async fn incidents(
     .get_results(conn)
     .await?;
     let cursor = |row: &Incident| Cursor { at: row.opened_at.0, instance: row.instance_id, number: row.number };
-    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|last| cursor(last).to_string());
-    Ok(Page { items: rows.into_iter().map(incident).collect(), next })
+    Ok(Page::of(rows, limit, |last| cursor(last).to_string(), incident))
 }
 
 fn incident(row: Incident) -> IncidentView {
@@ -207,10 +205,6 @@ fn incident(row: Incident) -> IncidentView {
         note: text("reason"),
         failure: (!by_hand).then(|| row.details.clone()),
     }
-}
-
-fn is_full(rows: usize, limit: i64) -> bool {
-    i64::try_from(rows).is_ok_and(|rows| rows >= limit)
 }
 
 /// Who asked for a suspension by hand, and why: what its bookmark says.

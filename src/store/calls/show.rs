@@ -72,10 +72,8 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSum
         .select(Row::as_select())
         .load(conn)
         .await?;
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count == filter.limit);
     let cursor = |row: &Row| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
-    let next = rows.last().filter(|_| full).map(cursor);
-    Ok(Page { items: rows.iter().map(summary).collect(), next })
+    Ok(Page::of(rows, filter.limit, cursor, |row| summary(&row)))
 }
 
 /// How many calls are open in each state, but for those that are none.

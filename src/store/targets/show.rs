@@ -102,10 +102,8 @@ pub async fn list(conn: &mut Connection, after: Option<&Cursor>, limit: i64) -> 
     .bind::<BigInt, _>(COUNT_MAX)
     .get_results(conn)
     .await?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let cursor = |row: &Row| Cursor { target: row.target.clone(), key: row.key.clone() };
-    let next = rows.last().filter(|_| is_full).map(|last| cursor(last).to_string());
-    Ok(Page { items: rows.into_iter().map(view).collect(), next })
+    let cursor = |row: &Row| Cursor { target: row.target.clone(), key: row.key.clone() }.to_string();
+    Ok(Page::of(rows, limit, cursor, view))
 }
 
 fn view(row: Row) -> TargetView {

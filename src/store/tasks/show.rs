@@ -19,9 +19,8 @@ use crate::engine::{TaskId, counted};
 /// Those of the database.
 pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSummary>, Error> {
     let items = inbox::list(conn, filter).await?;
-    let full = i64::try_from(items.len()).is_ok_and(|count| count == filter.limit);
-    let next = items.last().filter(|_| full).map(|last| inbox::place(filter, last).to_string());
-    Ok(Page { items, next })
+    let cursor = |last: &TaskSummary| inbox::place(filter, last).to_string();
+    Ok(Page::of(items, filter.limit, cursor, |item| item))
 }
 
 /// One task, whole.
