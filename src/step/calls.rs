@@ -121,13 +121,9 @@ pub async fn complete(
     if let Some(answer) = origin::known(app, origin).await? {
         return Ok(Told::Known(answer));
     }
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let place = match place(&mut transaction, id, token).await {
-        Ok(place) => place,
-        Err(error) => {
-            transaction.rollback().await;
-            return origin::meanwhile(app, origin, error).await.map(Told::Known);
-        }
+    let (mut transaction, place) = match with_place(app, id, token).await? {
+        Ok(found) => found,
+        Err(error) => return origin::meanwhile(app, origin, error).await.map(Told::Known),
     };
     let (instance, run) = (place.instance, place.run);
     let answer = Answer { call: Some(id), ..Answer::of("settled", Some(instance)) };
@@ -139,10 +135,7 @@ pub async fn complete(
         Decided::Refused(transaction, Refusal::Suspended) => {
             keep(app, *transaction, (id, place), outcome, origin).await
         }
-        Decided::Refused(transaction, refusal) => {
-            transaction.rollback().await;
-            origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)
-        }
+        refused @ Decided::Refused(..) => told(app, refused.end().await, origin).await,
     }
 }
 
@@ -191,16 +184,12 @@ pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), o
     if let Some(answer) = origin::known(app, origin).await? {
         return Ok(Told::Known(answer));
     }
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let place = match place(&mut transaction, id, token).await {
-        Ok(place) => place,
-        Err(error) => {
-            transaction.rollback().await;
-            return origin::meanwhile(app, origin, error).await.map(Told::Known);
-        }
+    let (mut transaction, place) = match with_place(app, id, token).await? {
+        Ok(found) => found,
+        Err(error) => return origin::meanwhile(app, origin, error).await.map(Told::Known),
     };
     // Its instance's row comes first in the order of locks.
-    instances::lock(&mut transaction, place.instance).await?;
+    let loaded = instances::lock(&mut *transaction, place.instance).await?;
     if !calls::tell_progress(&mut transaction, (id, place.run), &progress, PROGRESS_MAX).await? {
         transaction.rollback().await;
         let why = format!("the attempt is no longer under way, or has told of its progress {PROGRESS_MAX} times");
@@ -210,7 +199,7 @@ pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), o
     let command = Command::Progress { bookmark: place.bookmark, run: place.run, progress };
     let inbox = origin.inbox("call.progress", &answer);
     let outside: Outside<'_> = Some((inbox, origin, &answer));
-    let moved = write_locked(app, transaction, place.instance, command, outside).await?;
+    let moved = decide(app, transaction, (place.instance, loaded), command, outside).await?.end().await;
     told(app, moved, origin).await
 }
 
@@ -253,14 +242,19 @@ pub async fn resolve(
 }
 
 async fn told(app: &App, moved: Moved, origin: &Origin) -> Result<Told, Error> {
-    match moved {
-        Moved::To(position) => Ok(Told::To(position)),
-        Moved::Refused(refusal) => {
-            origin::meanwhile(app, origin, Error::Refused(refusal.to_string())).await.map(Told::Known)
-        }
-        Moved::Elsewhere => {
-            let busy = store::Error::Busy("the instance is being moved elsewhere".into());
-            origin::meanwhile(app, origin, busy.into()).await.map(Told::Known)
+    let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
+    let known = origin::moved(app, origin, moved, (refused, "the instance is being moved elsewhere")).await?;
+    Ok(known.map_or_else(Told::Known, Told::To))
+}
+
+/// A transaction, and in it where a call stands; or why the token proves nothing.
+async fn with_place(app: &App, id: CallId, token: &str) -> Result<Result<(Transaction, Place), Error>, Error> {
+    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
+    match place(&mut transaction, id, token).await {
+        Ok(place) => Ok(Ok((transaction, place))),
+        Err(error) => {
+            transaction.rollback().await;
+            Ok(Err(error))
         }
     }
 }

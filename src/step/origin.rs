@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Follow};
+use super::{Error, Follow, Moved, Position};
 use crate::app::App;
-use crate::engine::{CallId, InstanceId, TaskId};
+use crate::engine::{CallId, InstanceId, Refusal, TaskId};
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
@@ -213,6 +213,22 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
 /// The error, unless the same command was handled since it was looked for: then its answer, for that is what changed the instance.
 pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
     known(app, origin).await?.ok_or(error)
+}
+
+/// The instance as a command from outside has left it; or what the same command did meanwhile, or why it did nothing.
+/// `refused` words the engine's refusal, `busy` that somebody else had the lock.
+pub(super) async fn moved(
+    app: &App,
+    origin: &Origin,
+    moved: Moved,
+    (refused, busy): (impl FnOnce(Refusal) -> Error, &str),
+) -> Result<Result<Box<Position>, Answer>, Error> {
+    let error = match moved {
+        Moved::To(position) => return Ok(Ok(position)),
+        Moved::Refused(refusal) => refused(refusal),
+        Moved::Elsewhere => store::Error::Busy(busy.into()).into(),
+    };
+    meanwhile(app, origin, error).await.map(Err)
 }
 
 /// `Value::Null` for the JSON a command did not carry.

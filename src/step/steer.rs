@@ -110,17 +110,10 @@ async fn carry_out(
     }
     let answer = Answer::of(outcome, Some(id));
     let inbox = origin.inbox(name, &answer);
-    match write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await? {
-        Moved::To(position) => Ok(Steered::To(position)),
-        Moved::Refused(refusal) => {
-            let refused = Error::Refused(refusal.to_string());
-            origin::meanwhile(app, origin, refused).await.map(Steered::Known)
-        }
-        Moved::Elsewhere => {
-            let busy = crate::store::Error::Busy("the instance is being moved elsewhere".into());
-            origin::meanwhile(app, origin, busy.into()).await.map(Steered::Known)
-        }
-    }
+    let moved = write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await?;
+    let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
+    let known = origin::moved(app, origin, moved, (refused, "the instance is being moved elsewhere")).await?;
+    Ok(known.map_or_else(Steered::Known, Steered::To))
 }
 
 /// Whether a command asks what came while its instance was suspended.

@@ -72,14 +72,9 @@ pub async fn task(
     let answer = Answer { task: Some(id), ..Answer::of(outcome, Some(instance)) };
     let command = Command::Act { bookmark, person, seen, act };
     let inbox = origin.inbox(kind, &answer);
-    match write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
-        Moved::To(position) => Ok(Tasked::To(position, id)),
-        Moved::Refused(refusal) => origin::meanwhile(app, origin, refused(refusal)).await.map(Tasked::Known),
-        Moved::Elsewhere => {
-            let busy = crate::store::Error::Busy("the task is being changed elsewhere".into());
-            origin::meanwhile(app, origin, busy.into()).await.map(Tasked::Known)
-        }
-    }
+    let moved = write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await?;
+    let known = origin::moved(app, origin, moved, (refused, "the task is being changed elsewhere")).await?;
+    Ok(known.map_or_else(Tasked::Known, |position| Tasked::To(position, id)))
 }
 
 /// Claims the task a person should do next: the highest priority first, and of those the oldest.
