@@ -126,24 +126,8 @@ pub struct Task {
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskEscalated {
     /// The task.
-    pub task: Uuid,
-    /// The activity that waits for it.
-    pub activity: String,
-    /// What a list shows.
-    pub title: String,
-    /// Higher goes first.
-    pub priority: i16,
-    /// The one user who may do it.
-    pub assignee: Option<String>,
-    /// Users who may do it.
-    pub users: Vec<String>,
-    /// Groups whose members may do it.
-    pub groups: Vec<String>,
-    /// When it is due.
-    pub due_at: Option<Timestamp>,
-    /// The business key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    #[serde(flatten)]
+    pub about: Task,
     /// Why it could not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -154,24 +138,8 @@ pub struct TaskEscalated {
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskAssigned {
     /// The task.
-    pub task: Uuid,
-    /// The activity that waits for it.
-    pub activity: String,
-    /// What a list shows.
-    pub title: String,
-    /// Higher goes first.
-    pub priority: i16,
-    /// The one user who may do it.
-    pub assignee: Option<String>,
-    /// Users who may do it.
-    pub users: Vec<String>,
-    /// Groups whose members may do it.
-    pub groups: Vec<String>,
-    /// When it is due.
-    pub due_at: Option<Timestamp>,
-    /// The business key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    #[serde(flatten)]
+    pub about: Task,
     /// Who saw to that.
     pub by: String,
 }
@@ -181,24 +149,8 @@ pub struct TaskAssigned {
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskReminded {
     /// The task.
-    pub task: Uuid,
-    /// The activity that waits for it.
-    pub activity: String,
-    /// What a list shows.
-    pub title: String,
-    /// Higher goes first.
-    pub priority: i16,
-    /// The one user who may do it.
-    pub assignee: Option<String>,
-    /// Users who may do it.
-    pub users: Vec<String>,
-    /// Groups whose members may do it.
-    pub groups: Vec<String>,
-    /// When it is due.
-    pub due_at: Option<Timestamp>,
-    /// The business key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    #[serde(flatten)]
+    pub about: Task,
     /// The reminder, from 1.
     pub number: u64,
     /// Who holds it.
@@ -210,24 +162,8 @@ pub struct TaskReminded {
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskCompleted {
     /// The task.
-    pub task: Uuid,
-    /// The activity that waits for it.
-    pub activity: String,
-    /// What a list shows.
-    pub title: String,
-    /// Higher goes first.
-    pub priority: i16,
-    /// The one user who may do it.
-    pub assignee: Option<String>,
-    /// Users who may do it.
-    pub users: Vec<String>,
-    /// Groups whose members may do it.
-    pub groups: Vec<String>,
-    /// When it is due.
-    pub due_at: Option<Timestamp>,
-    /// The business key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    #[serde(flatten)]
+    pub about: Task,
     /// Who did it; nobody in particular after a vote.
     pub by: Option<String>,
     /// How it was decided.
