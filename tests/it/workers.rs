@@ -161,7 +161,7 @@ async fn keeps_its_promises(language: Language) {
     let mut tap = Tap::open(&fresh.amqp_url, &fresh.prefix).await;
     let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return house.close().await };
 
-    ships(&house, "good", json!({ "parcel": "A-17", "items": 2 })).await;
+    ships(&house, "good", json!({ "parcel": "A-17", "items": 3, "seconds_per_item": 0.3 })).await;
     let result = got(&house, "good").await;
     assert_eq!((&result["parcel"], &result["packed_by"]), (&json!("A-17"), &json!(language.name())));
     assert_eq!(result["label"].as_str().map(str::len), Some(8), "{result}");

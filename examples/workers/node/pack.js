@@ -40,7 +40,8 @@ async function pack(request, progress) {
   if (items < 1) throw new WorkError("nothing_to_pack", `parcel ${parcel} has no items`, { parcel });
   for (let item = 1; item <= items; item++) {
     await sleep(seconds_per_item * 1000);
-    await progress({ packed: item, of: items });
+    // The last one is told by the reply: a report just before it might be handled after it, and be too late.
+    if (item < items) await progress({ packed: item, of: items });
   }
   const label = sha256(request.idempotency_key).slice(0, 8).toUpperCase();
   return { parcel, label, packed_by: APP_ID };
