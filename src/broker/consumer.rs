@@ -268,9 +268,6 @@ fn subscribing(
 /// Declares the queue and subscribes, on a channel of its own.
 async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u16) -> Result<Subscription, Error> {
     let prefix = &shared.options.prefix;
-    if let Queue::Steps(lane) = queue {
-        shared.remember_lane(lane);
-    }
     let missing = shared.missing.subscribe();
     let complaints = declare::declare(&link, &topology::queue(prefix, queue)).await?;
     if !complaints.is_empty() {

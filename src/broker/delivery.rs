@@ -54,8 +54,8 @@ pub struct Delivery {
     pub headers: BTreeMap<String, String>,
     /// What was wrong with properties or headers that could not be read: they are not what was sent then.
     pub unreadable: Option<String>,
-    /// The header `schema`, if it is a number.
-    pub schema: Option<i64>,
+    /// The header `schema`, as text, however many headers there are.
+    pub schema: Option<String>,
     /// The content.
     pub body: Vec<u8>,
     lease: Lease,
@@ -95,6 +95,7 @@ impl Delivery {
         let properties = &delivery.properties;
         let text = |property: &Option<ShortString>| property.as_ref().map(ToString::to_string);
         let mut headers = properties.headers().as_ref().map(read_headers).unwrap_or_default();
+        let schema = properties.headers().as_ref().and_then(|table| table.inner().get("schema"));
         Self {
             queue,
             exchange: delivery.exchange.to_string(),
@@ -108,7 +109,7 @@ impl Delivery {
             content_type: text(properties.content_type()),
             timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
             unreadable: headers.remove(UNREADABLE),
-            schema: headers.get("schema").and_then(|text| text.parse().ok()),
+            schema: schema.map(|value| read_value(value).unwrap_or_else(|| "of no known type".into())),
             headers,
             lease: Lease { channel, tag: delivery.delivery_tag, answered: false, window },
             body: delivery.data,

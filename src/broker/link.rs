@@ -210,13 +210,17 @@ async fn answer_of(uri: &AMQPUri) {
 /// The URL without its password, for people.
 pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "an unreadable URL".into() };
-    match rest.rsplit_once('@') {
-        None => url.to_owned(),
-        Some((login, place)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{place}")
-        }
-    }
+    // A password may also stand among the parameters, whose values may hold an `@`.
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (login, place) = match address.rsplit_once('@') {
+        None => (None, address),
+        Some((login, place)) => (login.split(':').next(), place),
+    };
+    let login = login.map(|user| format!("{user}@")).unwrap_or_default();
+    let secret = |part: &&str| part.to_ascii_lowercase().contains("password");
+    let parts: Vec<&str> = query.split('&').filter(|part| !part.is_empty() && !secret(part)).collect();
+    let query = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
+    format!("{scheme}://{login}{place}{query}")
 }
 
 /// The password must not get into a log: the text of the URL is in no error.
@@ -246,6 +250,14 @@ mod tests {
         assert_eq!(read_url("amqp://localhost/").expect("a URL").vhost, "/");
         assert_eq!(read_url("amqp://localhost/%2f").expect("a URL").vhost, "/");
         assert_eq!(read_url("amqp://localhost/leveret").expect("a URL").vhost, "leveret");
+    }
+
+    #[test]
+    fn no_part_of_a_url_betrays_its_password() {
+        let shown = without_password("postgres://me:hunter2@db:5432/shop?sslmode=require&password=hunter3&PASSWORD=x");
+        assert_eq!(shown, "postgres://me@db:5432/shop?sslmode=require");
+        assert_eq!(without_password("postgres://db/shop?password=a@b"), "postgres://db/shop");
+        assert_eq!(without_password("amqp://db:5672/%2f"), "amqp://db:5672/%2f");
     }
 
     #[test]

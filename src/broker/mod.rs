@@ -1,9 +1,8 @@
 //! RabbitMQ: publishing with confirms, consuming, and keeping the connections up. What is on the broker may be lost,
 //! repeated or reordered at any time; nothing here pretends otherwise.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,8 +40,6 @@ use publisher::{JOBS_MAX, Job};
 pub const PUBLISHERS_MAX: usize = 16;
 /// Closing takes at most this long.
 const CLOSE_FOR: Duration = Duration::from_secs(20);
-/// Lanes kept for [`Broker::verify`].
-const LANES_MAX: usize = 1_024;
 
 /// How to reach the broker.
 #[derive(Debug, Clone)]
@@ -90,7 +87,6 @@ struct Shared {
     consuming: Hub,
     publishers: Vec<mpsc::Sender<Job>>,
     turn: AtomicUsize,
-    lanes: Mutex<BTreeSet<String>>,
     /// Raised when a message to one of our own queues came back: consumers have to look after themselves.
     missing: watch::Sender<u64>,
 }
@@ -160,13 +156,6 @@ impl Shared {
     async fn consuming_link(&self) -> Result<Arc<Link>, Error> {
         self.consuming.connected().await.ok_or_else(|| Error::Unavailable("stopped".into()))
     }
-
-    fn remember_lane(&self, lane: &str) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if lanes.len() < LANES_MAX && !lanes.contains(lane) {
-            lanes.insert(lane.to_owned());
-        }
-    }
 }
 
 impl Broker {
@@ -190,7 +179,6 @@ impl Broker {
             consuming: Hub::new(false),
             publishers,
             turn: AtomicUsize::new(0),
-            lanes: Mutex::default(),
             missing: watch::Sender::new(0),
         });
         (Broker { shared: shared.clone() }, supervisor::run(shared, queues))
@@ -258,18 +246,17 @@ impl Broker {
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
-    /// Compares what is on the broker with what has to be: a sentence for each thing that is missing or different.
+    /// Compares what is on the broker with what has to be, the queues of these lanes included: a sentence for each thing that is missing or different.
     /// Creates nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn verify(&self) -> Result<Vec<String>, Error> {
+    pub async fn verify(&self, lanes: &[String]) -> Result<Vec<String>, Error> {
         let link = self.shared.publishing_link()?;
         let prefix = &self.shared.options.prefix;
         let mut all = topology::base(prefix);
-        let lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for lane in lanes {
-            let new = topology::queue(prefix, &Queue::Steps(lane));
+            let new = topology::queue(prefix, &Queue::Steps(lane.clone()));
             all.extend(
                 new.into_iter().filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. })),
             );

@@ -144,9 +144,6 @@ async fn publish(
 ) -> Result<Vec<Result<Vec<Sent>, Error>>, Error> {
     let line = ensure_line(shared, line).await?;
     for queue in named_queues(batches) {
-        if let Queue::Steps(lane) = &queue {
-            shared.remember_lane(lane);
-        }
         match line.link.ensure(&shared.options.prefix, &queue).await {
             Err(error @ Error::Unavailable(_)) => return Err(error),
             // The messages to a queue that cannot be come back one by one.

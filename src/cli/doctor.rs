@@ -1,5 +1,6 @@
 //! `leveret doctor`: what is wrong, and what to do about it.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::config::Config;
 use crate::resilience::duration;
-use crate::store::{self, migrate, outbox, schedules, statements, stuck};
+use crate::store::{self, instances, migrate, outbox, schedules, statements, stuck};
 
 /// The broker must answer within this.
 const BROKER_FOR: Duration = Duration::from_secs(10);
@@ -34,6 +35,10 @@ struct Finding {
 pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> {
     super::dev::fall_back_to_sandbox(&mut config);
     let mut findings = Vec::new();
+    if config.database.url.is_empty() || config.broker.url.is_empty() {
+        let says = "no servers are named: set DATABASE_URL and AMQP_URL, or run `leveret sandbox start` here";
+        return report(&[Finding { what: "settings", good: false, says: says.into() }], output);
+    }
     let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
     match migrate::fits(&config.database.url).await {
         Ok(()) => add("schema", true, "is this binary's".into()),
@@ -121,13 +126,21 @@ async fn registered(app: &App) -> Result<Finding, store::Error> {
     Ok(Finding { what: "statements", good: wrong.is_empty(), says })
 }
 
+async fn ready_lanes(app: &App) -> Result<Vec<String>, store::Error> {
+    instances::ready_lanes(&mut *app.store.duties().await?).await
+}
+
 async fn broker(app: &App) -> Vec<Finding> {
     if tokio::time::timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
         let says = format!("{} does not answer", crate::broker::without_password(&app.config.broker.url));
         return vec![Finding { what: "broker", good: false, says }];
     }
     let mut findings = vec![Finding { what: "broker", good: true, says: "connected".into() }];
-    findings.push(match app.broker.verify().await {
+    // Those of this configuration, and those others may have been told to serve.
+    let mut lanes: BTreeSet<String> = app.config.worker.lanes.iter().cloned().collect();
+    lanes.extend(ready_lanes(app).await.unwrap_or_default());
+    let lanes: Vec<String> = lanes.into_iter().collect();
+    findings.push(match app.broker.verify(&lanes).await {
         Ok(differences) if differences.is_empty() => {
             Finding { what: "queues", good: true, says: "are as declared".into() }
         }

@@ -275,6 +275,9 @@ async fn the_doctor_says_what_is_well_and_what_is_not() {
         let said = Leveret::on(fresh).with("LEVERET_BROKER__PREFIX", &elsewhere).say("doctor").await.failed();
         assert!(said.contains('✗') && said.contains(&format!("{elsewhere}.commands")), "{said}");
     }
+    // The queue of a lane it is told to serve, and that nobody has served yet.
+    let said = Leveret::on(fresh).with("LEVERET_WORKER__LANES", "default,slow").say("doctor").await.failed();
+    assert!(said.contains(&format!("{}.steps.slow", fresh.prefix)) && !said.contains("steps.default"), "{said}");
     server.stop().await;
 
     let ill = Leveret::nowhere()
@@ -288,6 +291,9 @@ async fn the_doctor_says_what_is_well_and_what_is_not() {
         assert_eq!(finding.unwrap_or_else(|| panic!("nothing of the {what}: {found}"))["good"], false);
     }
     assert!(!(ran.out + &ran.err).contains("hunter2"));
+
+    let said = Leveret::nowhere().say("doctor").await.failed();
+    assert!(said.contains("DATABASE_URL") && said.contains("leveret sandbox start"), "{said}");
 }
 
 #[tokio::test]
