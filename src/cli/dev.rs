@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::serve::{self, Running, Signals};
 use super::{definition, output};
 use crate::app::App;
+use crate::broker::without_password;
 use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::roles::Role;
@@ -82,8 +83,9 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
         // What is tried out asks servers of this machine.
         config.outgoing.allow_addresses = LOOPBACK.iter().filter_map(|network| network.parse().ok()).collect();
     }
+    let named = (config.database.url.clone(), config.broker.url.clone());
     prepare(&mut config).await?;
-    let urls = (config.database.url.clone(), config.broker.url.clone());
+    let urls = (shown(&named.0, &config.database.url), shown(&named.1, &config.broker.url));
     let signals = Signals::listen()?;
     let running = Running::start(config, handlers, &Role::ALL).await?;
     apply_folder(&running.app, &arguments.definitions).await?;
@@ -96,6 +98,11 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
         "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
     );
     serve::until_stopped(running, signals).await
+}
+
+/// A URL for people: the private servers' with the password, which is of use here alone; what somebody configured without.
+fn shown(named: &str, used: &str) -> String {
+    if named.is_empty() { used.to_owned() } else { without_password(used) }
 }
 
 /// Applies every document of a folder.
