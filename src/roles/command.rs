@@ -22,8 +22,10 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
     if delivery.body.len() > body_max {
         return Err(format!("the body has {} bytes; {body_max} are allowed", delivery.body.len()));
     }
-    let schema = delivery.schema.unwrap_or(contract::SCHEMA);
-    if schema != contract::SCHEMA {
+    if let Some(schema) = &delivery.schema
+        && schema.parse() != Ok(contract::SCHEMA)
+    {
+        let schema = shorten(schema);
         return Err(format!("schema {schema} is unknown; this version of Leveret speaks schema {}", contract::SCHEMA));
     }
     let kind = delivery.kind.as_deref().ok_or("the property `type` is missing; it names the command")?;
@@ -109,7 +111,12 @@ fn check(command: &Command) -> Result<(), String> {
         Command::CallHeartbeat(call) => vec![("token", Some(&call.token))],
         Command::CallProgress(call) => vec![("token", Some(&call.token))],
     };
-    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| bounded(name, text))
+    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| {
+        if text.is_empty() {
+            return Err(format!("`{name}` is empty"));
+        }
+        bounded(name, text)
+    })
 }
 
 fn people<'a>(user: &'a String, groups: &'a [String]) -> Vec<(&'static str, Option<&'a String>)> {

@@ -63,6 +63,8 @@ fn bodies() -> Vec<Poison> {
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
+        poison("empty-key", "start", r#"{"definition":"step","key":""}"#, &["`key` is empty"]),
+        poison("empty-message-key", "message", r#"{"name":"paid","key":""}"#, &["`key` is empty"]),
         poison("huge-number", "start", r#"{"definition":"step","input":{"a":1e999}}"#, &["not JSON", "number"]),
         poison("long-name", "start", long, &["`definition`", "300 bytes", "255"]),
         poison("no-such-definition", "start", r#"{"definition":"nothing"}"#, &["no active definition `nothing`"]),
@@ -80,6 +82,9 @@ fn envelopes() -> Vec<Poison> {
     let with = |name, table| whole(name).with_headers(table);
     let strange = |name, properties, says| Poison { name, properties, body: start(), says };
     let text = |text: &str| AMQPValue::LongString(text.into());
+    let no_scalar = AMQPValue::FieldTable(headers([]));
+    let many = (0..100).map(|number| (format!("a{number:03}"), AMQPValue::LongInt(number)));
+    let behind_many = headers(many.chain([("schema".to_owned(), AMQPValue::LongInt(2))]));
     vec![
         strange("no-properties", BasicProperties::default(), &["`type` is missing"]),
         strange("no-type", plain().with_app_id("a".into()).with_type("".into()), &["`` is no command"]),
@@ -92,6 +97,13 @@ fn envelopes() -> Vec<Poison> {
         strange("nul-correlation", whole("nul-correlation").with_correlation_id("\0".into()), &["`correlation_id`"]),
         strange("schema-2", with("schema-2", headers([("schema".into(), AMQPValue::LongInt(2))])), &["schema 2"]),
         strange("schema-text", with("schema-text", headers([("schema".into(), text("9"))])), &["schema 9"]),
+        strange("schema-v2", with("schema-v2", headers([("schema".into(), text("v2"))])), &["schema v2"]),
+        strange(
+            "schema-list",
+            with("schema-list", headers([("schema".into(), no_scalar)])),
+            &["schema of no known type"],
+        ),
+        strange("schema-behind-many", with("schema-behind-many", behind_many), &["schema 2"]),
     ]
 }
 
