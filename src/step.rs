@@ -76,8 +76,13 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The input of a start does not fit the definition.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("{why}")]
+    Invalid {
+        /// The sentence for a person.
+        why: String,
+        /// Each fault by itself, its place first, where that is known.
+        faults: Vec<String>,
+    },
     /// The command is refused, for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),

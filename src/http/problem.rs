@@ -94,7 +94,7 @@ impl Problem {
     }
 }
 
-/// A problem of a form, which begins with its place.
+/// A problem of an input or a form, which begins with its place.
 fn pointed(problem: &str) -> Value {
     let (pointer, detail) = problem.split_once(": ").unwrap_or(("/", problem));
     json!({ "pointer": pointer, "detail": detail })
@@ -119,8 +119,10 @@ impl From<step::Error> for Problem {
         match error {
             step::Error::Store(error) => error.into(),
             step::Error::Refused(why) => Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why),
-            step::Error::Invalid(why) => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:input", "The input does not fit", why)
+            step::Error::Invalid { why, faults } => {
+                let errors = faults.iter().map(|fault| pointed(fault)).collect();
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Problem { errors, ..Problem::new(status, "urn:leveret:input", "The input does not fit", why) }
             }
             step::Error::NotFound(what) => Problem::not_found(what),
             step::Error::Task(refusal) => Problem::task(&refusal),

@@ -27,8 +27,9 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// The identity of a command: its `Idempotency-Key`, or a new one.
 pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Origin, Problem> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let key = match text("idempotency-key") {
+    // Bytes beyond ASCII are no reason to forget what the client wrote: a repetition would become a second command.
+    let written = headers.get("idempotency-key").map(|value| std::str::from_utf8(value.as_bytes()));
+    let key = match written.transpose().map_err(|_| Problem::invalid("`Idempotency-Key` is not UTF-8"))? {
         Some(key) if key.is_empty() || key.len() > NAME_MAX => {
             return Err(Problem::invalid(format!("`Idempotency-Key` must have from 1 to {NAME_MAX} bytes")));
         }
@@ -36,7 +37,8 @@ pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Or
         None => door.app.new_id().to_string(),
     };
     let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
-    origin.trace = text("traceparent").filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
+    let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    origin.trace = trace.filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
     Ok(origin)
 }
 

@@ -213,6 +213,6 @@ pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Erro
                 format!("an instance of schedule `{name}` still runs, and `overlap` is `{}`", view.said.overlap.name());
             Err(StepError::Refused(why).into())
         }
-        Begun::Failed(why) => Err(StepError::Invalid(why).into()),
+        Begun::Failed(why) => Err(StepError::Invalid { why, faults: Vec::new() }.into()),
     }
 }

@@ -6,7 +6,7 @@ use super::origin::{self, Answer, Origin};
 use super::{Error, Follow, Position, fail_point, rows, settle};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
-use crate::engine::{self, Command, Facts, InstanceId};
+use crate::engine::{self, Command, Facts, InstanceId, Refusal};
 use crate::store::commit::{self, Asked, Guarded};
 use crate::store::inbox::InboxRow;
 use crate::store::write::Write;
@@ -52,7 +52,7 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
         };
         let birth = match conceive(app, &command, origin, version, now).await {
             // A newer version may take the input that the remembered one refuses.
-            Err(Error::Invalid(_)) if remembered.is_some() => {
+            Err(Error::Invalid { .. }) if remembered.is_some() => {
                 app.forget_newest(&command.definition);
                 continue;
             }
@@ -125,12 +125,17 @@ async fn conceive(
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(start.id));
-    let step =
-        engine::start(&definition, start, &app.context(now)).map_err(|refusal| Error::Invalid(refusal.to_string()))?;
+    let step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
     let (mut write, followed) = rows::write(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
     Ok(Birth { write, followed, answer, inbox })
+}
+
+fn invalid(refusal: Refusal) -> Error {
+    let why = refusal.to_string();
+    let faults = if let Refusal::Input(faults) = refusal { faults } else { Vec::new() };
+    Error::Invalid { why, faults }
 }
 
 fn taken(command: &contract::Start) -> String {

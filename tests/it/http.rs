@@ -256,6 +256,10 @@ async fn a_command_with_an_idempotency_key_happens_once() {
     let replaced = json!({ "definition": "waiting", "key": "A", "on_conflict": "replace" });
     assert_ne!(leveret.post("/instances", &replaced).await.ok(201), first);
     assert_eq!(leveret.get(&format!("/instances/{}", id(&first))).await.ok(200)["status"], "cancelled");
+    // A key beyond ASCII is a key.
+    let body = json!({ "definition": "waiting", "key": "M", "input": { "amount": 1 } });
+    let first = leveret.post_as("Auftrag-Müller", "/instances", &body).await.ok(201);
+    assert_eq!(leveret.post_as("Auftrag-Müller", "/instances", &body).await.ok(201), first);
     leveret.post_as(&"k".repeat(256), "/instances", &body).await.problem(400, "invalid");
 
     // A refusal is not remembered: once its cause is gone, the same request is done.
@@ -301,7 +305,9 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
     assert!(why.contains("`nobody`"), "{why}");
     leveret.post("/instances", &json!({ "definition": "waiting", "version": 9 })).await.problem(404, "not-found");
     let wrong = json!({ "definition": "waiting", "input": { "amount": "much" } });
-    let why = leveret.post("/instances", &wrong).await.problem(422, "input");
+    let said = leveret.post("/instances", &wrong).await;
+    assert_eq!(said.body["errors"][0]["pointer"], "/amount", "{}", said.body);
+    let why = said.problem(422, "input");
     assert!(why.contains("amount"), "{why}");
     let why = leveret.post("/instances", &json!({ "definiton": "waiting" })).await.problem(400, "invalid");
     assert!(why.contains("definiton") && why.contains("definition"), "{why}");

@@ -175,9 +175,9 @@ pub(super) async fn begin(
             | store::Error::Conflict
             | store::Error::Rejected { .. } => Err(error),
         },
-        Err(error @ (StepError::Invalid(_) | StepError::NotFound(_) | StepError::Reused(_) | StepError::Task(_))) => {
-            Ok(Begun::Failed(error.to_string()))
-        }
+        Err(
+            error @ (StepError::Invalid { .. } | StepError::NotFound(_) | StepError::Reused(_) | StepError::Task(_)),
+        ) => Ok(Begun::Failed(error.to_string())),
     }
 }
 
