@@ -3,5 +3,6 @@
 mod commits;
 mod database;
 mod histories;
+mod migrations;
 mod queues;
 mod rows;
