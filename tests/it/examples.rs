@@ -347,3 +347,17 @@ async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
     }
     stop(program).await;
 }
+
+#[tokio::test]
+async fn the_demonstration_ends_and_says_how_each_kind_ended() {
+    let fresh = Fresh::new().await;
+    let mut program = Program::start(&fresh, &["demo"], &[]);
+    let status = program.wait_within(ALL_WITHIN).await;
+    let said = program.output();
+    assert!(status.success(), "{said}");
+    for words in ["paid", "late", "unpaid", "malformed", "dead letter"] {
+        assert!(said.contains(words), "nothing of {words}:\n{said}");
+    }
+    assert_eq!(count(&fresh, "leveret.instances WHERE ended_at IS NULL").await, 0);
+    assert!(count(&fresh, "leveret.instances WHERE status = 'completed'").await > GOOD);
+}

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
 
+use diesel_async::AsyncConnection;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use leveret::sandbox::{Profile, Sandbox};
 
-use crate::support::{Fresh, Private, shared};
+use crate::support::{Fresh, Private, lines, shared};
 
 /// A directory that the servers' users cannot enter if we are root, as root's home is.
 struct Closed(PathBuf);
@@ -106,4 +107,20 @@ async fn declare_durable(url: &str, name: &str) {
     let channel = connection.create_channel().await.unwrap();
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
     channel.queue_declare(name.into(), durable, FieldTable::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_kept_is_kept_durably_and_only_tests_do_without() {
+    for (profile, fsync) in [(Profile::Durable, "on"), (Profile::Test, "off")] {
+        let closed = Closed::new();
+        let directory = profile.directory(&closed.0);
+        let at = directory.clone();
+        let url = tokio::task::spawn_blocking(move || Sandbox::start(&at, profile).map(|it| it.database_url.clone()));
+        let url = url.await.unwrap().unwrap();
+        let conn = &mut leveret::store::Connection::establish(&url).await.unwrap();
+        let setting = |name: &str| format!("pg_settings WHERE name = '{name}'");
+        assert_eq!(lines(conn, "setting", &setting("fsync")).await, [fsync]);
+        assert_eq!(lines(conn, "setting", &setting("synchronous_commit")).await, ["on"]);
+        tokio::task::spawn_blocking(move || Sandbox::remove(&directory)).await.unwrap().unwrap();
+    }
 }

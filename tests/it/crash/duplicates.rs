@@ -42,7 +42,7 @@ async fn every_step_command_four_times_to_two_workers_at_once() {
     let ids = scene.lines("SELECT id::text AS line FROM leveret.instances").await;
     for sequence in 0..25 {
         for id in &ids {
-            let command = Continue { instance: id.parse::<Uuid>().unwrap(), branch: 1, sequence };
+            let command = Continue { instance: id.parse::<Uuid>().unwrap(), branch: 0, sequence };
             let publish = || scene.queues.publish_continue(&command);
             tokio::join!(publish(), publish(), publish());
         }

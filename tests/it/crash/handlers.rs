@@ -1,10 +1,8 @@
 //! Handlers that kill their process, panic, or do not come back.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
-use diesel::sql_types::Integer;
-use diesel::{QueryableByName, sql_query};
+use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use leveret::cli::Running;
 use leveret::config::Config;
@@ -51,9 +49,6 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
     scene.queues_are_empty().await;
 }
 
-/// The backends of PostgreSQL in which handlers ran, in their order.
-static BACKENDS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
-
 const FRAGILE: &str = "
 name: fragile
 input: { type: object, required: [how], properties: { how: { type: string } } }
@@ -65,16 +60,12 @@ activities:
     end: {}
 ";
 
-/// Writes a row; then, at its first attempt, does not come back.
+/// Writes a row; then, at its first attempt, does not come back. In which backend it ran is kept in a sequence: what is set
+/// there stays when the transaction is rolled back.
 async fn fragile(conn: &mut Connection, call: Call) -> Outcome {
-    #[derive(QueryableByName)]
-    struct Backend {
-        #[diesel(sql_type = Integer)]
-        backend: i32,
-    }
-    let insert = format!("INSERT INTO work (attempt) VALUES ({}) RETURNING pg_backend_pid() AS backend", call.attempt);
-    let written: Backend = sql_query(insert).get_result(conn).await?;
-    BACKENDS.lock().unwrap().push(written.backend);
+    let insert = format!("INSERT INTO work (attempt) VALUES ({})", call.attempt);
+    sql_query(insert).execute(conn).await?;
+    sql_query(format!("SELECT setval('backend_{}', pg_backend_pid())", call.attempt)).execute(conn).await?;
     match call.input["how"].as_str() {
         _ if call.attempt > 1 => {}
         Some("panic") => panic!("as the test wants"),
@@ -89,6 +80,8 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     let scene = Scene::new().await;
     scene.apply(FRAGILE).await;
     scene.lines("CREATE TABLE work (attempt int NOT NULL)").await;
+    scene.lines("CREATE SEQUENCE backend_1").await;
+    scene.lines("CREATE SEQUENCE backend_2").await;
     let mut config = Config::default();
     config.database.url = scene.fresh.database_url.clone();
     config.broker.url = scene.fresh.amqp_url.clone();
@@ -104,7 +97,9 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     let failure = format!("leveret.history WHERE activity = 'work' AND details->>'code' = '{code}'");
     let history = scene.lines("SELECT kind || ' ' || details::text AS line FROM leveret.history ORDER BY number").await;
     assert_eq!(scene.count(&failure).await, 1, "{history:#?}");
-    let backends = BACKENDS.lock().unwrap().clone();
+    let ran = "SELECT last_value::text AS line FROM backend_1 WHERE is_called \
+               UNION ALL SELECT last_value::text FROM backend_2 WHERE is_called";
+    let backends = scene.lines(ran).await;
     assert_eq!(backends.len(), 2, "two attempts");
     assert_ne!(backends[0], backends[1], "the connection was used again");
     let alive = format!("pg_stat_activity WHERE pid = {}", backends[0]);
