@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::config;
+
+mod spelling;
 
 /// Bytes of a file that holds a secret.
 const FILE_MAX: u64 = 64 * 1024;
@@ -77,24 +80,47 @@ impl Carried {
         Some(text)
     }
 
-    /// The text without them: as they are, percent-encoded, and as JSON writes them.
+    /// The text without them, in every spelling of [`spelling::all`].
     pub fn hide(&self, text: &str) -> String {
         let mut combed = text.to_owned();
-        for secret in self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= COMBED_MIN) {
-            let quoted = serde_json::to_string(secret).unwrap_or_default();
-            for form in [secret, quoted.trim_matches('"'), &percent_encoded(secret)] {
-                if combed.contains(form) {
-                    combed = combed.replace(form, HIDDEN);
-                }
+        for spelling in self.combed().flat_map(spelling::all) {
+            if combed.contains(&spelling) {
+                combed = combed.replace(&spelling, HIDDEN);
             }
         }
         combed
     }
-}
 
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    /// The value without them, in its texts and in the names of its members: however they were written, they are read by now.
+    pub fn hide_in(&self, value: Value) -> Value {
+        // As deep as what was read: that has a bound.
+        match value {
+            Value::String(text) => Value::String(self.hide(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.hide_in(item)).collect(),
+            Value::Object(members) => {
+                members.into_iter().map(|(name, value)| (self.hide(&name), self.hide_in(value))).collect()
+            }
+            plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+        }
+    }
+
+    /// The bytes without them, in every spelling of [`spelling::all`].
+    pub fn hide_in_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut combed = bytes.to_vec();
+        for spelling in self.combed().flat_map(spelling::all) {
+            let spelling = spelling.as_bytes();
+            let mut from = 0;
+            while let Some(at) = combed[from..].windows(spelling.len()).position(|window| window == spelling) {
+                combed.splice(from + at..from + at + spelling.len(), HIDDEN.bytes());
+                from += at + HIDDEN.len();
+            }
+        }
+        combed
+    }
+
+    fn combed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= COMBED_MIN)
+    }
 }
 
 impl fmt::Debug for Carried {
@@ -161,8 +187,12 @@ mod tests {
         let mut carried = Carried::default();
         let text = carried.reveal(&secrets, "TOKEN").unwrap();
         assert_eq!(carried.reveal(&secrets, "PIN").as_deref(), Some("12"));
-        let sent = format!("a {text} b {} c {} d 12", serde_json::to_string(&text).unwrap(), percent_encoded(&text));
-        assert_eq!(carried.hide(&sent), "a [secret] b \"[secret]\" c [secret] d 12");
+        let sent = format!("a {text} b {} d 12", serde_json::to_string(&text).unwrap());
+        assert_eq!(carried.hide(&sent), "a [secret] b \"[secret]\" d 12");
+        let answer = serde_json::json!({ text.clone(): [format!("<{text}>"), 12] });
+        assert_eq!(carried.hide_in(answer), serde_json::json!({ "[secret]": ["<[secret]>", 12] }));
+        let bytes = [b"\xff\x00".as_slice(), text.as_bytes(), text.as_bytes(), b"\xfe"].concat();
+        assert_eq!(carried.hide_in_bytes(&bytes), b"\xff\x00[secret][secret]\xfe");
         assert_eq!(format!("{carried:?}"), "Carried(2)");
         assert!(!format!("{secrets:?} {:?}", secrets.find("TOKEN")).contains("ss w"));
     }

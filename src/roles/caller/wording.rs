@@ -140,15 +140,16 @@ fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
         return Value::Null;
     }
     let Ok(text) = std::str::from_utf8(body) else {
+        let body = carried.hide_in_bytes(body);
         return json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) });
     };
-    let text = carried.hide(text);
     let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = kind == "application/json" || kind.ends_with("+json");
-    match is_json.then(|| serde_json::from_str(&text)) {
-        Some(Ok(value)) => value,
-        Some(Err(_)) | None => Value::String(text),
+    // Combed when it is read: JSON has many spellings of one text.
+    match is_json.then(|| serde_json::from_str(text)) {
+        Some(Ok(value)) => carried.hide_in(value),
+        Some(Err(_)) | None => Value::String(carried.hide(text)),
     }
 }
 

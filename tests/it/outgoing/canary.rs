@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+
 use crate::support::target::{Asked, Play, Target, tempfile};
 use crate::support::{Fresh, Scene, eventually};
 
@@ -23,10 +25,30 @@ fn definition(target: &Target) -> String {
         )
     };
     let echoed = ask("echoed", "    output: { said: result.body, headed: result.headers }\n");
+    let elsewise: String = ["elsewise-bytes", "elsewise-text", "elsewise-json"]
+        .map(|id| ask(id, "    output: { said: result.body }\n"))
+        .concat();
     let rest: String = ["failing", "broken", "silent", "garbage"].map(|id| ask(id, "")).concat();
     format!(
-        "name: canaries\nvariables: {{ said: null, headed: null, failed: null }}\noutput: ${{ said }}\nactivities:\n{echoed}{rest}"
+        "name: canaries\nevents: {{ activity: true }}\nvariables: {{ said: null, headed: null, failed: null }}\noutput: ${{ said }}\nactivities:\n{echoed}{elsewise}{rest}"
     )
+}
+
+/// Says what it was told as programs in other languages would write it.
+fn echo_elsewise(asked: &Asked) -> Play {
+    let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+    let pin = body["pin"].as_str().unwrap();
+    // As PHP does by itself, as Go does, as nobody in particular.
+    let php = pin.replace('"', "\\\"").replace('/', "\\/").replace('ü', "\\u00fc");
+    let go = pin.replace('"', "\\\"").replace('&', "\\u0026");
+    let text = format!(r#"{{"php": "{php}", "go": "{go}", "{php}": 1, "spelled": "{}"}}"#, pin.replace('"', "\\u0022"));
+    let json = asked.line.contains("json");
+    let kind = if json { "application/json" } else { "text/plain" };
+    let mut said = text.replace(r"\u0022", "\\\"").into_bytes();
+    if asked.line.contains("bytes") {
+        said.extend([0xff, 0xfe]);
+    }
+    Play::Answer(200, vec![("content-type", kind.to_owned())], said)
 }
 
 /// Says everything it was told.
@@ -42,6 +64,10 @@ fn forms() -> Vec<String> {
         vec![TOKEN.to_owned(), PIN.to_owned(), "canary%20pin".into(), "canary+pin".into(), "canary pin".into()];
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
     forms.extend([hex("canary-token-"), hex("canary pin")]);
+    // What three letters make of three bytes, wherever they begin.
+    for skipped in 0..3 {
+        forms.push(base64::engine::general_purpose::STANDARD.encode(&"canary pin"[skipped..])[..8].to_owned());
+    }
     forms
 }
 
@@ -49,6 +75,7 @@ fn forms() -> Vec<String> {
 async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
     let target = Target::playing(|asked| match asked.line.split(['/', '?']).nth(1) {
         Some("echoed") => echo(asked, 200),
+        Some(way) if way.starts_with("elsewise") => echo_elsewise(asked),
         Some("failing") => echo(asked, 503),
         Some("broken") => Play::Reset,
         Some("silent") => Play::Silent,
@@ -66,6 +93,9 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.1"),
         ("LEVERET_BREAKER__OPEN_FOR", "100ms"),
         ("LEVERET_LOG__FILTER", "trace,lapin=off"),
+        // Once, with everything in hand.
+        ("FAILPOINTS", "caller::answered=1*panic"),
+        ("RUST_BACKTRACE", "full"),
     ];
     let mut program = scene.serve_roles("worker,relay,timekeeper,caller,api", &settings);
     scene.apply(&definition(&target)).await;
@@ -79,7 +109,8 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
     let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
     assert_eq!((&body["pin"], &body["like"]), (&PIN.into(), &"${ secrets.TOKEN }".into()));
     assert_eq!(body["parts"], serde_json::json!({ "$parts": [{ "secret": "TOKEN" }] }));
-    for way in ["echoed", "failing", "broken", "silent", "garbage"] {
+    for way in ["echoed", "elsewise-json", "elsewise-text", "elsewise-bytes", "failing", "broken", "silent", "garbage"]
+    {
         assert!(asked.iter().any(|asked| asked.line.contains(way)), "{way}");
     }
 
@@ -95,7 +126,10 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         let rows = scene.lines(&format!("SELECT t::text AS line FROM leveret.{table} AS t")).await;
         sinks.push((table, rows.join("\n")));
     }
-    sinks.push(("events".to_owned(), format!("{:?}", scene.queues.take_events().await)));
+    assert!(program.output().contains("panicked at"), "the panic was there to be looked through");
+    let events: Vec<String> = scene.queues.take_whole_events().await.into_iter().map(|(_, whole)| whole).collect();
+    assert!(events.iter().any(|event| event.contains("[secret]")), "{events:#?}");
+    sinks.push(("events".to_owned(), events.join("\n")));
     let calls = sinks.iter().find(|(name, _)| name == "calls").unwrap();
     assert!(calls.1.contains("[secret]"), "the echo was there to be found");
     for (sink, text) in sinks {

@@ -72,12 +72,20 @@ impl Queues {
 
     /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.
     pub(crate) async fn take_events(&self) -> BTreeSet<(String, String, String)> {
-        let mut events = BTreeSet::new();
+        let events = self.take_whole_events().await.into_iter();
+        events.map(|(event, _)| (event.id, event.kind, event.subject)).collect()
+    }
+
+    /// The events that came, each with everything that came with it, as a text.
+    pub(crate) async fn take_whole_events(&self) -> Vec<(CloudEvent, String)> {
+        let mut events = Vec::new();
         let (queue, taken) = (self.events(), BasicGetOptions { no_ack: true });
         while let Some(message) = self.channel.basic_get(queue.as_str().into(), taken).await.unwrap() {
-            super::contract::assert_fits(&message.delivery.properties, &message.delivery.data);
-            let event: CloudEvent = serde_json::from_slice(&message.delivery.data).unwrap();
-            events.insert((event.id, event.kind, event.subject));
+            let delivery = message.delivery;
+            super::contract::assert_fits(&delivery.properties, &delivery.data);
+            let event: CloudEvent = serde_json::from_slice(&delivery.data).unwrap();
+            let whole = format!("{:?} {}", delivery.properties, String::from_utf8_lossy(&delivery.data));
+            events.push((event, whole));
         }
         events
     }

@@ -1,0 +1,89 @@
+//! How programs write a text: a server that repeats a secret need not repeat it letter by letter.
+
+use std::collections::BTreeSet;
+
+/// Characters that some writers of JSON escape for the sake of HTML.
+const HTML: [char; 4] = ['<', '>', '&', '\''];
+
+/// The text as it is, as JSON writes it (with `/`, what HTML minds and what is beyond ASCII escaped or not, as PHP, Python and Go do by
+/// themselves), percent-encoded as in a path, and as in a form. The longest first, so that no rest of one is left.
+pub(super) fn all(text: &str) -> Vec<String> {
+    let mut spellings = BTreeSet::from([text.to_owned()]);
+    for choice in 0..16_u8 {
+        let is_chosen = |bit: u8| choice >> bit & 1 == 1;
+        spellings.insert(json(text, is_chosen(0), is_chosen(1), is_chosen(2), is_chosen(3)));
+    }
+    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    for encoded in [percent_encoded(text), form] {
+        spellings.insert(lower_hex(&encoded));
+        spellings.insert(encoded);
+    }
+    let mut spellings: Vec<String> = spellings.into_iter().collect();
+    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+    spellings
+}
+
+fn json(text: &str, slash: bool, html: bool, beyond_ascii: bool, upper: bool) -> String {
+    let mut written = String::new();
+    let escape = |written: &mut String, c: char| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            written.push_str(&if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") });
+        }
+    };
+    for c in text.chars() {
+        match c {
+            '/' if slash => written.push_str("\\/"),
+            c if html && HTML.contains(&c) => escape(&mut written, c),
+            c if beyond_ascii && !c.is_ascii() => escape(&mut written, c),
+            c => {
+                let quoted = serde_json::to_string(&c).unwrap_or_default();
+                written.push_str(quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default());
+            }
+        }
+    }
+    written
+}
+
+fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The same with `%2f` for `%2F`.
+fn lower_hex(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |written, part| {
+        let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        format!("{written}%{}{rest}", hex.to_ascii_lowercase())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_common_writers_make_of_a_text_is_known() {
+        let known = all("p\"ß/a&b c~*");
+        for written in [
+            r#"p"ß/a&b c~*"#,
+            r#"p\"ß/a&b c~*"#,            // serde, JavaScript
+            r#"p\"\u00df\/a&b c~*"#,      // PHP
+            r#"p\"\u00df/a&b c~*"#,       // Python
+            r#"p\"\u00DF/a\u0026b c~*"#,  // System.Text.Json
+            r#"p\"ß/a\u0026b c~*"#,       // Go
+            "p%22%C3%9F%2Fa%26b%20c~%2A", // in a path
+            "p%22%c3%9f%2fa%26b%20c~%2a", // the same in small letters
+            "p%22%C3%9F%2Fa%26b+c%7E*",   // in a form
+        ] {
+            assert!(known.iter().any(|spelling| spelling == written), "{written} is not among {known:#?}");
+        }
+        assert!(known.windows(2).all(|pair| pair[0].len() >= pair[1].len()));
+    }
+
+    #[test]
+    fn a_plain_text_has_one_spelling() {
+        assert_eq!(all("hunter2-hunter2"), ["hunter2-hunter2"]);
+    }
+}
