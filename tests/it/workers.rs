@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::contract::Tap;
-use crate::support::{Fresh, House, eventually};
+use crate::support::{Fresh, House, Lost, Proxy, eventually};
 
 /// A worker is there, or has gone, within this.
 const SOON: Duration = Duration::from_secs(30);
@@ -97,6 +97,10 @@ struct Worker {
 
 impl Worker {
     async fn start(language: Language, fresh: &Fresh, journal: &Path) -> Option<Self> {
+        Self::start_on(language, &fresh.amqp_url, fresh, journal).await
+    }
+
+    async fn start_on(language: Language, url: &str, fresh: &Fresh, journal: &Path) -> Option<Self> {
         let mut command = match language.program().await {
             Ok(command) => command,
             Err(why) => {
@@ -106,7 +110,7 @@ impl Worker {
         };
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{:016x}.log", fastrand::u64(..)));
         let output = std::fs::File::create(&log).unwrap();
-        command.args(["--url", &fresh.amqp_url, "--prefix", &fresh.prefix, "--journal"]).arg(journal);
+        command.args(["--url", url, "--prefix", &fresh.prefix, "--journal"]).arg(journal);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).kill_on_drop(true);
         let worker = Self { child: command.spawn().unwrap(), log };
         eventually("it consumes", SOON, async || worker.output().contains("consuming")).await;
@@ -248,6 +252,48 @@ async fn a_worker_in_javascript_loses_nothing_when_it_dies_or_stops() {
 #[tokio::test]
 async fn a_worker_in_rust_loses_nothing_when_it_dies_or_stops() {
     loses_nothing(Language::Rust).await;
+}
+
+/// Its connection breaks over the reply: once the reply is lost, once the broker's confirm. Either way the request comes again.
+async fn survives_a_cut(language: Language) {
+    let house = house().await;
+    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &house.process.fresh;
+    for (key, lost) in [("no-reply", Lost::Request), ("no-confirm", Lost::Answer)] {
+        let (proxy, url) = Proxy::before(&fresh.amqp_url).await;
+        let kept = journal();
+        let Some(mut worker) = Worker::start_on(language, &url, fresh, &kept).await else { return house.close().await };
+        proxy.arm(b"call.complete", lost);
+        ships(&house, key, json!({ "parcel": key, "items": 2, "seconds_per_item": 0.1 })).await;
+        timeout(SOON, proxy.fired()).await.expect("the wire is cut over the reply");
+        proxy.cut();
+        assert_eq!(got(&house, key).await["parcel"], key);
+        let next = format!("after-{key}");
+        ships(&house, &next, json!({ "parcel": next, "items": 1 })).await;
+        assert_eq!(got(&house, &next).await["parcel"], next);
+        let done = std::fs::read_to_string(&kept).unwrap();
+        assert_eq!(done.lines().count(), 2, "each once: {done}");
+        worker.stops_in_order().await;
+    }
+    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"; 4], "no attempt more");
+    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
+    assert_eq!(house.letters().await, [""; 0], "the second reply is the first one once more");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_in_python_survives_a_cut_connection() {
+    survives_a_cut(Language::Python).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_javascript_survives_a_cut_connection() {
+    survives_a_cut(Language::Node).await;
+}
+
+#[tokio::test]
+async fn a_worker_in_rust_survives_a_cut_connection() {
+    survives_a_cut(Language::Rust).await;
 }
 
 #[tokio::test]
