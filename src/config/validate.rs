@@ -5,10 +5,11 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Error, HANDLER_FOR_MAX};
-use crate::definition::NAME_MAX;
 
 /// No loop rests for less, and no limit that PostgreSQL is told is rounded to none at all.
 const TIME_MIN: Duration = Duration::from_millis(1);
+/// The longest name a definition can give its lane.
+const LANE_MAX: usize = 127;
 
 impl Config {
     pub(super) fn validate(&self) -> Result<(), Error> {
@@ -83,8 +84,8 @@ impl Config {
         if self.worker.lanes.is_empty() {
             return wrong("`worker.lanes` must name at least one lane");
         }
-        if let Some(lane) = self.worker.lanes.iter().find(|lane| lane.is_empty() || lane.len() > NAME_MAX) {
-            return wrong(&format!("`worker.lanes`: `{lane}` must have from 1 to {NAME_MAX} bytes"));
+        if let Some(lane) = self.worker.lanes.iter().find(|lane| lane.is_empty() || lane.len() > LANE_MAX) {
+            return wrong(&format!("`worker.lanes`: `{lane}` must have from 1 to {LANE_MAX} bytes"));
         }
         let prefix = &self.broker.prefix;
         if prefix.is_empty()

@@ -191,7 +191,7 @@ impl Problems {
 
 /// Longest name, in bytes: two of them and a dot make the routing key of an event, of which AMQP allows 255 bytes. A lane and the
 /// name of a worker outside are part of a queue's name.
-pub const NAME_MAX: usize = 127;
+pub(super) const NAME_MAX: usize = 127;
 
 /// Whether a text is a name of this language.
 pub(super) fn is_name(text: &str) -> bool {

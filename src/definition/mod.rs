@@ -32,7 +32,6 @@ mod work;
 pub mod zone;
 
 pub use check::STEPS_MAX;
-pub use cursor::NAME_MAX;
 pub use document::DEFAULT_LANE;
 pub use model::*;
 pub use render::render;

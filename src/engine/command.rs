@@ -73,6 +73,15 @@ pub enum Command {
         /// `worker.crash_max`.
         crash_max: u32,
     },
+    /// A worker cannot carry out this branch's step, and nobody else could: a person has to look.
+    Abandon {
+        /// Which branch.
+        branch: BranchId,
+        /// The sequence of the step command.
+        sequence: i64,
+        /// Why.
+        why: String,
+    },
     /// A person does something with a task.
     Act {
         /// The task's bookmark.

@@ -72,6 +72,13 @@ pub fn step(
             let stand = admit::ready(definition, instance, branch, sequence)?;
             Ok(crash(turn("crash"), stand, crash_max))
         }
+        Command::Abandon { branch, sequence, why } => {
+            let stand = admit::ready(definition, instance, branch, sequence)?;
+            let mut turn = turn("abandon");
+            turn.advance(stand);
+            turn.incident(stand, Fault::from(Failure::new("worker.gave_up", why)));
+            Ok(turn.done())
+        }
         Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
         Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
         Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts),

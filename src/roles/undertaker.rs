@@ -45,7 +45,7 @@ async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
     if let Ok(received) = command::read(letter, app.config.limits.message_max)
         && let Command::Continue(at) = received.command
     {
-        match step::give_up(app, InstanceId(at.instance), BranchId(at.branch), at.sequence).await {
+        match step::give_up(app, InstanceId(at.instance), (BranchId(at.branch), at.sequence), reason.clone()).await {
             Err(step::Error::Store(error @ store::Error::Bug(_))) => {
                 // Never will: the letter must not keep those behind it from being filed.
                 tracing::error!(%error, instance = %at.instance, "the incident of a dead step command cannot be opened");

@@ -3,21 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::bounce;
-use super::calls;
-use super::command::{self, Received};
-use super::stride::{self, Held};
-use super::tasks;
+use super::command;
+use super::stride::Held;
 use crate::app::{App, rest};
-use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
+use crate::broker::{Delivery, Queue, SENT_AT};
 use crate::contract::{Command, Fire};
-use crate::engine::{BranchId, InstanceId, Refusal};
-use crate::step::{self, Answer, Delivered, Error, Moved, Origin, Started, Steer, Steered};
+use crate::engine::{BranchId, InstanceId};
+use crate::step::{self, Error};
 use crate::store;
 use crate::telemetry;
+
+mod answer;
+mod decide;
+
+use answer::{acknowledge, bury, database_is_back, later};
+use decide::carry_out;
+pub(super) use decide::repeated;
 
 /// Tries of one delivery while the database is busy; then it goes down the ladder.
 const TRIES_MAX: u32 = 5;
@@ -26,12 +30,8 @@ const TRIES_MAX: u32 = 5;
 const PREFETCH_PER_STRIDE: usize = 8;
 /// The pause before another try: this times the number of tries, and up to this more.
 const BUSY_FOR_MS: u64 = 25;
-/// The pause before a delivery goes back that could not be sent down the ladder.
-const LATER: Duration = Duration::from_secs(1);
 /// A timer hint this early is waited for in memory; one earlier goes down the ladder again.
 const EARLY_MAX: Duration = Duration::from_millis(120);
-/// The pause between two looks whether the database is back.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 /// What all consumers of a process share.
 #[derive(Clone)]
@@ -118,7 +118,7 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
                 Verdict::Never(reason) => {
-                    give_up(app, &received.command).await;
+                    give_up(app, &received.command, &reason).await;
                     return bury(app, delivery, &reason, received.origin.as_ref()).await;
                 }
             },
@@ -143,9 +143,10 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
 }
 
 /// A step command that can never be carried out becomes an incident: the timekeeper would revive it again and again.
-async fn give_up(app: &App, command: &Command) {
+async fn give_up(app: &App, command: &Command, reason: &str) {
     if let Command::Continue(at) = command
-        && let Err(error) = step::give_up(app, InstanceId(at.instance), BranchId(at.branch), at.sequence).await
+        && let at_branch = (BranchId(at.branch), at.sequence)
+        && let Err(error) = step::give_up(app, InstanceId(at.instance), at_branch, reason.to_owned()).await
     {
         tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the timekeeper will try again");
     }
@@ -176,86 +177,6 @@ fn verdict(error: Error) -> Verdict {
     }
 }
 
-/// Decides a command and drives what it leaves ready.
-async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Result<Held, Error> {
-    let none = || Error::Refused("the command has no sender".into());
-    let origin = || received.origin.as_ref().ok_or_else(none);
-    let again = delivery.redelivered;
-    match &received.command {
-        Command::Start(command) => match step::start(app, command.clone(), origin()?).await? {
-            Started::New(position) => stride::drive(app, *position).await,
-            // Nothing was moved, so nothing waits for us: whoever moved it last drives it.
-            Started::Existing(_) => Ok(Held::Done),
-            Started::Known(answer) => repeated(app, origin()?, answer, again).await,
-        },
-        Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
-            Delivered::To(position) => stride::drive(app, *position).await,
-            Delivered::Kept | Delivered::Spread(_) => Ok(Held::Done),
-            Delivered::Known(answer) => repeated(app, origin()?, answer, again).await,
-        },
-        Command::Cancel(target) => steer(app, Steer::Cancel, target, origin()?, again).await,
-        Command::Retry(target) => steer(app, Steer::Retry, target, origin()?, again).await,
-        Command::Suspend(target) => steer(app, Steer::Suspend, target, origin()?, again).await,
-        Command::Resume(target) => steer(app, Steer::Resume, target, origin()?, again).await,
-        Command::Reschedule(command) => {
-            steered(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
-        }
-        Command::Deliver(copy) => match step::deliver(app, copy).await? {
-            Moved::To(position) => stride::drive(app, *position).await,
-            Moved::Elsewhere => Ok(Held::Elsewhere),
-            Moved::Refused(_) => known(app, Some(InstanceId(copy.instance)), again).await,
-        },
-        Command::Continue(at) => {
-            stride::take_up(app, InstanceId(at.instance), Some((BranchId(at.branch), at.sequence)), again).await
-        }
-        Command::Fire(fire) => match step::fire(app, *fire).await? {
-            Moved::To(position) => stride::drive(app, *position).await,
-            Moved::Elsewhere => Ok(Held::Elsewhere),
-            Moved::Refused(Refusal::Early(due_at)) => Ok(Held::Early(due_at)),
-            // Fired before, perhaps by a worker that died right after: if its branch is ready, we drive it.
-            Moved::Refused(_) => known(app, Some(InstanceId(fire.instance)), again).await,
-        },
-        Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
-            tasks::carry_out(app, &received.command, origin()?, again).await
-        }
-        Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => {
-            calls::carry_out(app, &received.command, origin()?, again).await
-        }
-    }
-}
-
-async fn steer(
-    app: &App,
-    what: Steer,
-    target: &crate::contract::Target,
-    origin: &Origin,
-    again: bool,
-) -> Result<Held, Error> {
-    steered(app, step::steer(app, what, target, origin).await?, origin, again).await
-}
-
-async fn steered(app: &App, steered: Steered, origin: &Origin, again: bool) -> Result<Held, Error> {
-    match steered {
-        Steered::To(position) => stride::drive(app, *position).await,
-        Steered::Known(answer) => repeated(app, origin, answer, again).await,
-    }
-}
-
-/// A command that was handled before: its sender is told the same again, and may have missed it the first time.
-pub(super) async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<Held, Error> {
-    step::answer_again(app, origin, &answer).await?;
-    known(app, answer.instance, again).await
-}
-
-/// A repetition: never acknowledged for being one, but because its instance does not wait for us.
-async fn known(app: &App, instance: Option<InstanceId>, again: bool) -> Result<Held, Error> {
-    metrics::counter!(telemetry::DUPLICATES).increment(1);
-    match instance {
-        Some(id) => stride::take_up(app, id, None, again).await,
-        None => Ok(Held::Done),
-    }
-}
-
 enum Due {
     Now,
     Later,
@@ -272,93 +193,5 @@ async fn wait_until_due(app: &App, fire: &Fire) -> Due {
         }
         // Negative: it is due.
         Err(_) => Due::Now,
-    }
-}
-
-async fn acknowledge(delivery: Delivery) {
-    step::fail_point("worker::before_ack");
-    if let Err(error) = delivery.ack().await {
-        tracing::debug!(%error, "an acknowledgement was lost; the delivery comes again and finds its work done");
-    }
-    step::fail_point("worker::after_ack");
-}
-
-/// Sends a command down the ladder, confirmed, and acknowledges it.
-async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
-    let (exchange, routing_key) = match &delivery.queue {
-        Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
-        Queue::Steps(lane) => (Exchange::Steps, lane.clone()),
-        Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
-    };
-    let outgoing = Outgoing {
-        id: app.new_id(),
-        exchange,
-        routing_key,
-        kind: delivery.kind.clone().unwrap_or_default(),
-        app_id: delivery.app_id.clone(),
-        message_id: delivery.message_id.clone(),
-        headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_brokers_own(name)).collect(),
-        body: delivery.body.clone(),
-        due_at: Some(due_at),
-        reply_to: delivery.reply_to.clone(),
-        correlation_id: delivery.correlation_id.clone(),
-    };
-    let failure = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
-        Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
-        Ok(Some(Sent::Returned(reason))) => reason,
-        Ok(Some(Sent::Refused)) => "a queue refused it".into(),
-        Ok(None) => "no answer".into(),
-        Err(error) => error.to_string(),
-    };
-    // Not confirmed: the delivery is kept, and goes back once the broker is there again, but not in a hot loop.
-    tracing::debug!(failure, "a command could not be sent down the ladder; the delivery will come again");
-    rest(app, LATER).await;
-    tokio::select! {
-        () = app.broker.connected() => {}
-        () = app.stop.cancelled() => {}
-    }
-    requeue(delivery).await;
-}
-
-/// Headers that tell of a message's last journey: sent along, they would be taken for those of the next.
-fn is_brokers_own(header: &str) -> bool {
-    ["x-first-death-", "x-last-death-", "x-delivery-count"].iter().any(|own| header.starts_with(own))
-}
-
-async fn requeue(delivery: Delivery) {
-    if let Err(error) = delivery.requeue().await {
-        tracing::debug!(%error, "the delivery went with its connection");
-    }
-}
-
-/// Files a delivery with its reason, however long the database is away, and acknowledges it.
-async fn bury(app: &App, delivery: Delivery, reason: &str, mut origin: Option<&Origin>) {
-    tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
-    loop {
-        match step::bury(app, command::letter(&delivery), reason, origin).await {
-            Ok(()) => return acknowledge(delivery).await,
-            // Not even its answer can be written: without it the letter can.
-            Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {
-                tracing::error!(error, "the sender of a dead letter cannot be answered");
-                origin = None;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a dead letter could not be filed yet");
-                if app.stop.is_cancelled() {
-                    return requeue(delivery).await;
-                }
-                database_is_back(app).await;
-            }
-        }
-    }
-}
-
-/// Returns when a query succeeds, or when the process is asked to stop.
-async fn database_is_back(app: &App) {
-    while !app.stop.is_cancelled() {
-        rest(app, PROBE_EVERY).await;
-        if app.store.probe().await.is_ok() {
-            return;
-        }
     }
 }

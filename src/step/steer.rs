@@ -157,13 +157,12 @@ pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -
     lock_and_write(app, id, command).await
 }
 
-/// Opens an incident for a branch whose step command could not be delivered, however often.
+/// Opens an incident for a branch whose step command can never be carried out.
 ///
 /// # Errors
 /// As for any query.
-pub async fn give_up(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -> Result<(), Error> {
-    // No crash is allowed any more: the next one is one too many.
-    match lock_and_write(app, id, Command::Crash { branch, sequence, crash_max: 0 }).await {
+pub async fn give_up(app: &App, id: InstanceId, (branch, sequence): (BranchId, i64), why: String) -> Result<(), Error> {
+    match lock_and_write(app, id, Command::Abandon { branch, sequence, why }).await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }

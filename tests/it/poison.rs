@@ -1,7 +1,10 @@
 //! Poison: what cannot be handled becomes a dead letter that says why, once, and nobody else notices.
 
-use lapin::BasicProperties;
+use std::time::Duration;
+
+use lapin::options::{BasicGetOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,6 +18,8 @@ const BROKEN: [(&str, &str); 4] = [
     ("divides", "{ id: only, set: { x: 1 / (x - x) } }"),
     ("circles", "{ id: only, set: { x: x + 1 }, next: [{ when: x > 0, to: only }, { to: exit }] }"),
 ];
+
+const INCIDENTS: &str = "leveret.bookmarks WHERE kind = 'intervention' AND consumed_at IS NULL";
 
 /// Something a stranger sends, and what the letter about it must say.
 struct Poison {
@@ -192,6 +197,41 @@ async fn a_step_command_that_means_nothing_harms_nobody() {
     house.stands("innocent", "completed").await;
     assert_eq!((house.booked("innocent", "before").await, house.booked("innocent", "after").await), (1, 1));
     assert_eq!(house.letters().await.len(), 3, "what is merely stale is no letter");
+    house.close().await;
+}
+
+/// A consumer that gives a step command back until the broker has had enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_incident() {
+    let house = House::open().await;
+    house.apply("name: elsewhere\nlane: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
+    house.start("elsewhere", "given-back").await;
+    house.stands("given-back", "running before only").await;
+
+    let fresh = &house.process.fresh;
+    let connection = lapin::Connection::connect(&fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let queue = format!("{}.steps.elsewhere", fresh.prefix);
+    let given_up = async || house.count("leveret.dead_letters").await == 1;
+    let mut times = 0;
+    while !given_up().await && times < 200 {
+        let Some(got) = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap() else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        times += 1;
+        let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        channel.basic_nack(got.delivery.delivery_tag, again).await.unwrap();
+    }
+    assert!((50..=60).contains(&times), "given back {times} times");
+    house.stands("given-back", "suspended at only").await;
+    let letters = house.lines("reason || ' from ' || source || ': ' || kind", "leveret.dead_letters").await;
+    assert_eq!(letters, ["the broker gave up delivering it (delivery_limit) from dead: continue"]);
+    let incident = house.lines("details->>'code' || ': ' || (details->>'message')", INCIDENTS).await;
+    assert_eq!(incident, ["worker.gave_up: the broker gave up delivering it (delivery_limit)"]);
+    house.sender.command("cancel", "call it off", &json!({ "definition": "elsewhere", "key": "given-back" })).await;
+    house.stands("given-back", "cancelled").await;
+    connection.close(200, "bye".into()).await.unwrap();
     house.close().await;
 }
 

@@ -63,6 +63,24 @@ fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
 }
 
 #[test]
+fn a_step_that_nobody_can_carry_out_waits_for_a_person_and_says_why() {
+    let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
+    let mut scenario = Scenario::new(&definition);
+    assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
+    let abandon = || Command::Abandon { branch: ROOT, sequence: 0, why: "it is too much".into() };
+    scenario.apply(abandon()).unwrap();
+    assert!(matches!(scenario.apply(abandon()), Err(Error::Refused(Refusal::Stale))));
+    scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
+    expect![[r#"
+        InstanceStarted
+        IncidentOpened a {"code":"worker.gave_up","message":"it is too much"}
+        IncidentRetried
+        = running at a
+    "#]]
+    .assert_eq(&story(&scenario));
+}
+
+#[test]
 fn a_handler_that_was_not_run_is_a_defect_of_the_caller() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
