@@ -17,6 +17,7 @@ pub mod migrate;
 mod moment;
 pub mod outbox;
 mod pool;
+mod rows;
 pub mod schedules;
 mod schema;
 mod statement;

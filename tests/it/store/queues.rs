@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::engine::{Effect, Phase, ROOT, Status};
 use leveret::store::bookmarks;
 use leveret::store::commit::{self, Guarded};
-use leveret::store::outbox::{self, Claimable};
+use leveret::store::outbox::{self, Claimable, OutboxRow};
 use leveret::store::stuck::{self, Why};
 use leveret::store::{Error, dead_letters, instances, messages};
 use serde_json::json;
@@ -229,4 +229,29 @@ async fn dead_letters_are_kept_whatever_they_hold() {
     assert!(dead_letters::mark_redriven(conn, id).await.unwrap());
     assert!(dead_letters::find(conn, id).await.unwrap().unwrap().redriven_at.is_some());
     assert_eq!(dead_letters::list(conn, Some(id), 10).await.unwrap(), []);
+}
+
+/// Few are written one by one, many as arrays: the text of the statement differs, the rows must not.
+#[tokio::test]
+async fn any_number_of_rows_is_written_whole() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let mut all = Vec::new();
+    for count in [1, 3, 4, 5, 40] {
+        let mut rows: Vec<OutboxRow> = (0..count).map(|_| row(Claimable::Now)).collect();
+        for (number, row) in rows.iter_mut().enumerate() {
+            row.message_id = (number % 2 == 0).then(|| format!("m {number}"));
+            row.body = vec![0, 255, u8::try_from(number).unwrap()];
+        }
+        outbox::push(conn, &rows).await.unwrap();
+        all.extend(rows);
+    }
+    let mut claimed = outbox::claim_unsent(conn, 100, Duration::from_secs(30)).await.unwrap();
+    claimed.sort_by_key(|row| row.id);
+    all.sort_by_key(|row| row.id);
+    assert_eq!(claimed.len(), 53);
+    for (claimed, written) in claimed.iter().zip(&all) {
+        assert_eq!((claimed.id, &claimed.message_id, &claimed.body), (written.id, &written.message_id, &written.body));
+        assert_eq!((&claimed.headers, claimed.due_at), (&written.headers, written.due_at));
+    }
 }
