@@ -77,6 +77,12 @@ impl Carried {
         Some(text)
     }
 
+    /// Remembers that a text is carried that nobody is to read in what comes back, such as the token of an attempt.
+    pub fn carry(&mut self, text: String) -> String {
+        self.0.push(SecretString::from(text.clone()));
+        text
+    }
+
     /// The text without them: as they are, percent-encoded, and as JSON writes them.
     pub fn hide(&self, text: &str) -> String {
         let mut combed = text.to_owned();
