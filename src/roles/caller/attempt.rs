@@ -42,11 +42,16 @@ pub(super) async fn make(desk: &Desk, due: &Due, wanted: &Wanted) -> Result<(), 
     telemetry::observe_call(begun.kind.name(), began.elapsed());
     let Begun { id, instance, bookmark, run, timeout, .. } = begun;
     let said = Outcome::of_call(&outcome);
-    let left = timeout.unwrap_or_default().saturating_sub(began.elapsed());
-    record(desk, Attempt { id, instance, bookmark, run }, outcome, left.max(RECORD_FOR)).await;
+    let time = record_for(timeout, began.elapsed());
+    record(desk, Attempt { id, instance, bookmark, run }, outcome, time).await;
     step::fail_point("caller::recorded");
     desk.limits.observe(&due.target, said).await;
     Ok(())
+}
+
+/// How long an outcome is tried to be recorded.
+fn record_for(timeout: Option<Duration>, elapsed: Duration) -> Duration {
+    timeout.unwrap_or_default().saturating_sub(elapsed).max(RECORD_FOR)
 }
 
 fn word(outcome: &CallOutcome) -> &'static str {
@@ -114,5 +119,20 @@ async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome, time: Durat
         }
         tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         pause = (pause * 2).min(RECORD_AFTER.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_tried_to_be_recorded_until_the_deadline_and_for_a_minute_at_least() {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        for (timeout, elapsed, expected) in
+            [(Some(minutes(30)), minutes(10), 20), (Some(minutes(5)), minutes(9), 1), (None, minutes(1), 1)]
+        {
+            assert_eq!(record_for(timeout, elapsed), minutes(expected));
+        }
     }
 }
