@@ -112,12 +112,16 @@ async fn change(conn: &mut Connection, id: CallId, run: u32, change: &CallChange
     );
     Ok(match change {
         CallChange::Again { attempt, run, due_at, until, purpose, failure } => {
+            // The token of the attempt that a probe asks about stays good until there is another attempt.
+            let proof = match purpose {
+                CallPurpose::Attempt => Some(calls::token_hash.eq(None::<Vec<u8>>)),
+                CallPurpose::Probe => None,
+            };
             let purpose = purpose_name(*purpose);
             let handed = (calls::attempt.eq(row::number(*attempt)), calls::run.eq(row::number(*run)));
             let when = (calls::next_at.eq(Some(Moment(*due_at))), calls::until.eq(until.map(Moment)));
             let why =
                 (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(row::json(failure)?)));
-            let proof = calls::token_hash.eq(None::<Vec<u8>>);
             diesel::update(held).set((handed, when, why, proof, nothing)).execute(conn).await?
         }
         CallChange::Await { response } => kept::wait(conn, id, row::number(run), response).await?,

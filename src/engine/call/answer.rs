@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Http, OnUnknown, Statuses, Work};
+use crate::definition::{Http, OnUnknown, Statuses, Work, codes};
 
 use super::super::admit::Stand;
 use super::super::fault::{Cause, Stop};
@@ -27,6 +27,15 @@ pub(super) fn asked(stand: Stand<'_>) -> Option<&Http> {
         | Work::End(_)
         | Work::Task(_)
         | Work::Call(_) => None,
+    }
+}
+
+/// Whether whoever was asked tells the outcome by itself: then no probe is needed to find it out.
+pub(super) fn is_told(outcome: &CallOutcome) -> bool {
+    match outcome {
+        CallOutcome::Done { .. } => true,
+        CallOutcome::Failed { failure } => codes::matches("worker", &failure.code),
+        CallOutcome::Answered { .. } | CallOutcome::Unknown { .. } => false,
     }
 }
 

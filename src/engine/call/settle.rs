@@ -13,7 +13,7 @@ use super::super::{
     Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Refusal, Status, Step, Wait, WaitOn,
     assign as values, scope,
 };
-use super::answer::{accepts, asked, is_taken, refused, response};
+use super::answer::{accepts, asked, is_taken, is_told, refused, response};
 use super::{CallChange, CallClosed, CallEnd, CallId, CallOutcome, CallPurpose};
 
 /// Targets that want to be left alone for longer are asked again after this.
@@ -55,6 +55,7 @@ pub(in crate::engine) fn settle_in(
     }
     match held.probing.clone() {
         None => turn.attempted(held, outcome),
+        Some(_) if is_told(&outcome) => turn.attempted(held, outcome),
         Some(probing) => turn.probed(held, probing, outcome),
     }
 }

@@ -318,6 +318,16 @@ activities:
     not_done.respond(404, json!(null)).unwrap();
     let known = not_done.open_call().unwrap();
     assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Attempt, 2, 3));
+    // Whoever was asked may tell it himself.
+    let mut told = lost();
+    told.settle(CallOutcome::Done { result: json!({"body": "told"}) }).unwrap();
+    assert_eq!(told.output(), Some(&json!("told")));
+    let mut declined = lost();
+    declined.settle(CallOutcome::Failed { failure: Failure::new("worker.declined", "no money") }).unwrap();
+    assert_eq!(declined.error().unwrap().code, "worker.declined");
+    let mut unreached = lost();
+    unreached.settle(CallOutcome::Failed { failure: Failure::new("http.connect", "nobody there") }).unwrap();
+    assert_eq!(unreached.open_call().unwrap().purpose, CallPurpose::Probe);
     let mut silent = lost();
     for _ in 0..3 {
         assert_eq!(silent.status(), Some(Status::Running));

@@ -11,7 +11,8 @@ use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallOutcome, InstanceId, Settled};
 
-/// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way. One that nobody
+/// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way, or being asked
+/// about. One that nobody
 /// knew was only given up: the token stays good, and what is told with it takes the place of that.
 ///
 /// # Errors
@@ -21,7 +22,7 @@ pub async fn record(conn: &mut Connection, id: CallId, run: u32, outcome: &CallO
         "UPDATE leveret.calls SET state = 'settled', settled_at = clock_timestamp(), outcome = $3, next_at = NULL, \
          token_hash = CASE WHEN $3->>'outcome' = 'unknown' THEN token_hash END \
          WHERE id = $1 AND run = $2 AND (state IN ('running', 'waiting') \
-            OR (state = 'settled' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))",
+            OR (state = 'pending' AND purpose = 'probe') OR (state = 'settled' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))",
     )
     .bind::<SqlUuid, _>(id.0)
     .bind::<Integer, _>(row::number(run))

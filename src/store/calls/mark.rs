@@ -138,6 +138,7 @@ impl Query for MarkRunning<'_> {
 
 impl QueryFragment<Pg> for MarkRunning<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // While its target is probed the token of the lost attempt stays good: whoever has it may know.
         // A request has a limit of its own, however long its call may wait, or its maker's death would go unnoticed for as long.
         out.push_sql(
             "UPDATE leveret.calls AS c SET state = 'running', begun_at = t.now, deadline = t.deadline, next_at = CASE \
@@ -145,10 +146,12 @@ impl QueryFragment<Pg> for MarkRunning<'_> {
                ELSE t.deadline + ",
         );
         out.push_bind_param::<BigInt, _>(&GRACE_MS)?;
-        out.push_sql(" * interval '1 millisecond' END, token_hash = ");
+        out.push_sql(
+            " * interval '1 millisecond' END, token_hash = CASE WHEN c.purpose = 'probe' THEN c.token_hash ELSE ",
+        );
         out.push_bind_param::<Binary, _>(&self.token_hash)?;
         out.push_sql(
-            " FROM (SELECT w.id, n.now, least(CASE WHEN w.purpose = 'attempt' THEN w.until END, \
+            " END FROM (SELECT w.id, n.now, least(CASE WHEN w.purpose = 'attempt' THEN w.until END, \
                n.now + interval '1 millisecond' * CASE WHEN w.kind = 'work' THEN w.timeout_ms ELSE least(w.timeout_ms, ",
         );
         out.push_bind_param::<BigInt, _>(&self.request_max)?;

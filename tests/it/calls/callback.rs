@@ -146,6 +146,22 @@ async fn a_callback_to_a_call_nobody_knows_of_is_kept_for_whoever_finds_out() {
     house.close().await;
 }
 
+#[tokio::test]
+async fn a_callback_settles_a_call_whose_target_is_being_probed() {
+    let house = house(|config| config.retry.base = Duration::from_secs(3_600)).await;
+    let probe = ", on_unknown: probe, probe: { url: '${ url }', done: result.status == 200 }";
+    house.apply(&announced(probe)).await;
+    let target = Target::playing(|_| Play::Reset).await;
+    started(&house, &target, "lost").await;
+    house.becomes(1, "leveret.calls WHERE state = 'pending' AND purpose = 'probe'").await;
+    let (token, path) = door(&asked(&target).await);
+    let told = json!({ "token": token, "result": { "ok": 7 } });
+    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
+    house.stands("lost", "completed").await;
+    assert_eq!((output(&house, "lost").await, target.times()), (json!(7), 1));
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_and_a_target_did_while_an_instance_was_suspended_is_replayed_once() {
     let house = house(|_| {}).await;

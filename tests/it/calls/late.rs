@@ -88,7 +88,7 @@ async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_ti
     house.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_is_sent_instead_of_the_request_whenever_it_is_and_its_answer_settles() {
     let house = house(|config| config.retry.base = Duration::from_secs(2)).await;
     let probing = "http:
@@ -96,10 +96,13 @@ async fn a_probe_is_sent_instead_of_the_request_whenever_it_is_and_its_answer_se
       url: '${ url }pay'
       on_unknown: probe
       probe: { url: '${ url }paid', accept: 404, done: result.status == 200 }
-    retry: { attempts: 3, within: 1s }";
+    retry: { attempts: 3, within: 100ms }";
     house.apply(&asking(probing)).await;
     let target = Target::playing(|asked| match asked.line.starts_with("GET") {
-        true => Play::ok("\"paid\""),
+        true => {
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(300)));
+            Play::ok("\"paid\"")
+        }
         false => Play::Reset,
     })
     .await;
