@@ -89,6 +89,26 @@ async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
 }
 
 #[tokio::test]
+async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended() {
+    let house = house(|_| {}).await;
+    house.apply(&announced("")).await;
+    let target = Target::playing(|_| Play::status(202)).await;
+    started(&house, &target, "slow").await;
+    house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
+    steer(&house, "slow", "suspend").await;
+    house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
+    house.becomes(1, "leveret.calls WHERE state = 'settled' AND outcome->>'outcome' = 'unknown'").await;
+    let (token, path) = door(&asked(&target).await);
+    let told = json!({ "token": token, "result": { "ok": 1 } });
+    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
+    house.process.post(&path, &told).await.problem(409, "refused");
+    steer(&house, "slow", "resume").await;
+    house.stands("slow", "completed").await;
+    assert_eq!(output(&house, "slow").await, json!(1));
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_callback_comes_over_the_broker_as_well() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
