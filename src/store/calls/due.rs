@@ -86,7 +86,8 @@ impl Query for ClaimDue {
 
 impl QueryFragment<Pg> for ClaimDue {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // From target to target through the index, however many calls wait for each; then the oldest of each.
+        // From target to target through the index, however many calls wait for each; then the oldest of each. The time is asked
+        // for in a query of its own, which is made once: else it is no bound of an index, and all that is not due yet is read.
         out.push_sql(
             "WITH RECURSIVE targets AS (\
                (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target LIMIT 1) \
@@ -95,7 +96,7 @@ impl QueryFragment<Pg> for ClaimDue {
                         ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL), \
              due AS (SELECT found.id, found.next_at FROM targets AS t CROSS JOIN LATERAL (\
                SELECT c.id, c.next_at FROM leveret.calls AS c \
-                WHERE c.state = 'pending' AND c.target = t.target AND c.next_at <= clock_timestamp() \
+                WHERE c.state = 'pending' AND c.target = t.target AND c.next_at <= (SELECT clock_timestamp()) \
                   AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > clock_timestamp()) ORDER BY c.next_at \
                 LIMIT coalesce((SELECT narrow.room FROM unnest(",
         );

@@ -77,15 +77,16 @@ impl Query for ClaimOverdue {
 impl QueryFragment<Pg> for ClaimOverdue {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let limit = self.0.to_string();
+        // The time is asked for in a query of its own, so that it bounds what is read of an index.
         out.push_sql(
             "WITH silent AS (SELECT id FROM leveret.calls WHERE state IN ('running', 'waiting') AND next_at IS NOT NULL \
-               AND next_at <= clock_timestamp() ORDER BY next_at LIMIT ",
+               AND next_at <= (SELECT clock_timestamp()) ORDER BY next_at LIMIT ",
         );
         out.push_sql(&limit);
         // Whoever has claimed one of them has moved its `next_at`.
         out.push_sql(
             " FOR UPDATE SKIP LOCKED), lapsed AS (SELECT id FROM leveret.calls WHERE state = 'pending' \
-               AND purpose = 'attempt' AND until <= clock_timestamp() AND next_at <= clock_timestamp() \
+               AND purpose = 'attempt' AND until <= (SELECT clock_timestamp()) AND next_at <= (SELECT clock_timestamp()) \
                ORDER BY until LIMIT ",
         );
         out.push_sql(&limit);
@@ -133,7 +134,7 @@ impl QueryFragment<Pg> for NextAt {
                         ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL) \
              SELECT least((SELECT min(first.next_at) FROM targets AS t CROSS JOIN LATERAL (\
                        SELECT c.next_at FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = t.target \
-                          AND c.next_at > clock_timestamp() ORDER BY c.next_at LIMIT 1) AS first), \
+                          AND c.next_at > (SELECT clock_timestamp()) ORDER BY c.next_at LIMIT 1) AS first), \
                     (SELECT c.next_at FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting') \
                         AND c.next_at IS NOT NULL ORDER BY c.next_at LIMIT 1), \
                     (SELECT greatest(c.until, c.next_at) FROM leveret.calls AS c WHERE c.state = 'pending' \
