@@ -80,6 +80,12 @@ impl Carried {
         Some(text)
     }
 
+    /// Remembers that a text is carried that nobody is to read in what comes back, such as the token of an attempt.
+    pub fn carry(&mut self, text: String) -> String {
+        self.0.push(SecretString::from(text.clone()));
+        text
+    }
+
     /// The text without them, in every spelling of [`spelling::all`].
     pub fn hide(&self, text: &str) -> String {
         let mut combed = text.to_owned();

@@ -140,8 +140,13 @@ fn lines(view: &CallView) -> Vec<String> {
     lines.extend(view.summary.begun_at.map(|at| format!("attempt begun {}", output::moment(at))));
     lines.extend(view.summary.due_at.map(|at| format!("looked at again {}", output::moment(at))));
     lines.extend(view.summary.ended_at.map(|at| format!("ended {}", output::moment(at))));
-    let parts =
-        [("error", &view.error), ("result", &view.result), ("came back", &view.outcome), ("progress", &view.progress)];
+    let parts = [
+        ("error", &view.error),
+        ("result", &view.result),
+        ("kept", &view.outcome),
+        ("came late", &view.late),
+        ("progress", &view.progress),
+    ];
     lines.push(format!("request: {}", view.request));
     lines.extend(parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| format!("{name}: {part}"))));
     if state == "unknown" {

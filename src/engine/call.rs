@@ -4,6 +4,7 @@
 //! The engine decides everything about it and makes none: what is sent, which answer is a good one, whether it is tried
 //! again and when, and what happens if nobody knows whether it was carried out.
 
+mod answer;
 mod open;
 mod request;
 mod resolve;
@@ -184,6 +185,9 @@ pub enum CallOutcome {
         headers: Map<String, Value>,
         /// JSON if it was, else text.
         body: Value,
+        /// Why the body is not there, if it could not be kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Cut>,
         /// For how long the target wants to be left alone, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
@@ -203,6 +207,34 @@ pub enum CallOutcome {
         /// What is known.
         failure: Failure,
     },
+}
+
+/// Why the body of an answer was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// It has more bytes than are kept.
+    Long,
+    /// It holds `\u0000`, which the database does not take.
+    Nul,
+}
+
+impl Cut {
+    /// The code of the error, where the body is needed.
+    pub fn code(self) -> &'static str {
+        match self {
+            Cut::Long => "limit.response",
+            Cut::Nul => "http.response",
+        }
+    }
+
+    /// The rest of a sentence about the answer.
+    fn why(self) -> &'static str {
+        match self {
+            Cut::Long => "has more bytes than `outgoing.response_max` allows",
+            Cut::Nul => "contains \\u0000, which cannot be kept",
+        }
+    }
 }
 
 /// An outcome that came while its instance was suspended.

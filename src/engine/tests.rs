@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod interventions;
 mod laws;
+mod outcomes;
 mod tasks;
 mod votes;
 mod waits;

@@ -12,6 +12,7 @@ use super::{
 };
 
 /// The working state of a decision.
+#[derive(Clone)]
 pub(super) struct Turn<'a> {
     pub(super) definition: &'a Definition,
     pub(super) context: &'a Context<'a>,

@@ -75,6 +75,7 @@ pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<J
     let word = match told {
         Told::To(_) => "settled".to_owned(),
         Told::Kept(_) => "kept".to_owned(),
+        Told::Noted(_) => "noted".to_owned(),
         Told::Known(answer) => answer.outcome,
     };
     Ok(Json(json!({ "outcome": word })))

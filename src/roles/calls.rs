@@ -39,7 +39,7 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
     };
     match told {
         Told::To(position) => stride::drive(app, *position).await,
-        Told::Kept(_) => Ok(Held::Done),
+        Told::Kept(_) | Told::Noted(_) => Ok(Held::Done),
         Told::Known(answer) => repeated(app, origin, answer, again).await,
     }
 }

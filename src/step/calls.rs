@@ -1,6 +1,8 @@
 //! Calls between two steps: handed out, heard of, and settled. An outcome moves its instance in the transaction that closes the
 //! call; while the instance is suspended it is kept, and replayed when the instance goes on.
 
+mod overdue;
+mod proof;
 mod send;
 
 use serde_json::Value;
@@ -11,18 +13,23 @@ use crate::app::App;
 use crate::contract::CallError;
 use crate::definition::Definition;
 use crate::engine::{
-    self, CallId, CallKind, CallOutcome, Command, Context, Facts, Failure, InstanceId, Need, Refusal, Resolution, Step,
+    self, CallId, CallOutcome, Command, Context, Facts, Failure, InstanceId, Need, Refusal, Resolution, Step,
 };
-use crate::store::calls::{self, Overdue, Place};
+use crate::store::calls::{self, Place};
 use crate::store::outbox::OutboxRow;
-use crate::store::{self, Transaction, bookmarks, inbox, instances, outbox};
+use crate::store::{Transaction, bookmarks, inbox, instances, outbox};
 use crate::telemetry;
 
+pub use overdue::expire;
+use proof::{place, with_place};
 pub(super) use send::opened;
 pub use send::{AtOnce, Begin, Token, begin, hand_to_worker};
 
 /// How often a worker may tell of its progress in one attempt: each time is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;
+
+/// The state of a call whose lost attempt a person has to find out about.
+const UNKNOWN: &str = "unknown";
 
 /// What became of something that was said about a call.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub enum Told {
     To(Box<Position>),
     /// It is kept until the instance goes on.
     Kept(InstanceId),
+    /// Nobody knew any more what had become of the call: it is kept for the person who has to find out.
+    Noted(InstanceId),
     /// The same command was handled before.
     Known(Answer),
 }
@@ -61,7 +70,7 @@ pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result
         Ok(Decided::Refused(mut transaction, refusal)) => {
             let kept = match refusal {
                 Refusal::Suspended => calls::record(&mut transaction, id, run, &outcome).await,
-                _ => calls::note_late(&mut transaction, id, run, &outcome).await.map(|()| false),
+                _ => calls::note_late(&mut transaction, id, run, &outcome).await,
             };
             match kept {
                 Ok(_) => transaction.commit().await?,
@@ -92,22 +101,6 @@ pub(super) fn go_on(app: &App, definition: &Definition, mut step: Step, context:
     step
 }
 
-/// Gives up an attempt of which nothing was heard in time.
-///
-/// # Errors
-/// As for any statement.
-pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
-    let Overdue { id, instance, bookmark, run, kind, expired } = overdue;
-    let failure = match (kind, expired) {
-        (CallKind::Work, false) => Failure::new("worker.unavailable", "the worker missed a heartbeat"),
-        (CallKind::Work, true) => Failure::new("timeout", "the worker did not answer in time"),
-        (CallKind::Http, _) => {
-            Failure::new("timeout", "nothing was heard of the attempt in time; whoever made it may have died over it")
-        }
-    };
-    settle(app, Attempt { id, instance, bookmark, run }, CallOutcome::Unknown { failure }).await
-}
-
 /// Completes a call with the token of its attempt: a worker's reply, or a callback.
 ///
 /// # Errors
@@ -125,6 +118,9 @@ pub async fn complete(
         Ok(found) => found,
         Err(error) => return origin::meanwhile(app, origin, error).await.map(Told::Known),
     };
+    if place.state == UNKNOWN {
+        return note(app, transaction, (id, place), outcome, origin).await;
+    }
     let (instance, run) = (place.instance, place.run);
     let answer = Answer { call: Some(id), ..Answer::of("settled", Some(instance)) };
     let command = Command::Settle { bookmark: place.bookmark, run, outcome: outcome.clone() };
@@ -149,18 +145,47 @@ async fn keep(
 ) -> Result<Told, Error> {
     let answer = Answer { call: Some(id), ..Answer::of("kept", Some(place.instance)) };
     let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
-    if !is_new || !calls::record(&mut transaction, id, place.run, &outcome).await? {
+    let kept = is_new && calls::record(&mut transaction, id, place.run, &outcome).await?;
+    put_down(app, transaction, kept, (origin, &answer), Told::Kept(place.instance)).await
+}
+
+/// Keeps an outcome for the person who has to find it out, and tells its sender so.
+async fn note(
+    app: &App,
+    mut transaction: Transaction,
+    (id, place): (CallId, Place),
+    outcome: CallOutcome,
+    origin: &Origin,
+) -> Result<Told, Error> {
+    let reason = Some("the attempt was given up, and a person has to find out what became of it: this is kept".into());
+    let answer = Answer { call: Some(id), reason, ..Answer::of("noted", Some(place.instance)) };
+    let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
+    // It was given a number of its own when it was given up.
+    let lost = place.run.saturating_sub(1);
+    let kept = is_new && calls::note_late(&mut transaction, id, lost, &outcome).await?;
+    put_down(app, transaction, kept, (origin, &answer), Told::Noted(place.instance)).await
+}
+
+/// Commits what was kept, with the answer to its sender; if nothing was, the call has moved since it was looked at.
+async fn put_down(
+    app: &App,
+    mut transaction: Transaction,
+    kept: bool,
+    (origin, answer): (&Origin, &Answer),
+    told: Told,
+) -> Result<Told, Error> {
+    if !kept {
         transaction.rollback().await;
         let late = Error::Refused("the attempt is no longer under way".into());
         return origin::meanwhile(app, origin, late).await.map(Told::Known);
     }
-    let replies: Vec<OutboxRow> = origin.reply(app, &answer).into_iter().collect();
+    let replies: Vec<OutboxRow> = origin.reply(app, answer).into_iter().collect();
     outbox::push(&mut transaction, &replies).await?;
     fail_point("step::before_commit");
     transaction.commit().await?;
     fail_point("step::after_commit");
     app.hand_over(replies);
-    Ok(Told::Kept(place.instance))
+    Ok(told)
 }
 
 /// Writes down that a worker lives.
@@ -245,38 +270,6 @@ async fn told(app: &App, moved: Moved, origin: &Origin) -> Result<Told, Error> {
     let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
     let known = origin::moved(app, origin, moved, (refused, "the instance is being moved elsewhere")).await?;
     Ok(known.map_or_else(Told::Known, Told::To))
-}
-
-/// A transaction, and in it where a call stands; or why the token proves nothing.
-async fn with_place(app: &App, id: CallId, token: &str) -> Result<Result<(Transaction, Place), Error>, Error> {
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    match place(&mut transaction, id, token).await {
-        Ok(place) => Ok(Ok((transaction, place))),
-        Err(error) => {
-            transaction.rollback().await;
-            Ok(Err(error))
-        }
-    }
-}
-
-/// Where a call stands, if the token is that of the attempt that runs.
-async fn place(conn: &mut store::Connection, id: CallId, token: &str) -> Result<Place, Error> {
-    let Some(place) = calls::find(conn, id).await? else {
-        return Err(Error::NotFound(format!("there is no call {id}")));
-    };
-    if place.token_hash.as_deref() == Some(send::hash(token).as_slice()) {
-        return Ok(place);
-    }
-    let run = token.split_once('-').and_then(|(run, _)| run.parse::<u32>().ok());
-    let why = match (place.state.as_str(), run) {
-        ("succeeded" | "failed" | "cancelled", _) => format!("the call has ended as {}: it is too late", place.state),
-        ("settled" | "unknown", _) => "the attempt has ended: it is too late".to_owned(),
-        (_, Some(run)) if run < place.run => {
-            format!("the token is that of an earlier attempt: it is too late, attempt {} has the call", place.attempt)
-        }
-        (_, _) => "the token is not that of the attempt that runs".to_owned(),
-    };
-    Err(Error::Refused(why))
 }
 
 /// The outcome a worker or a callback tells of.

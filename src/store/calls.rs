@@ -1,10 +1,9 @@
 //! Calls: written with the commit of their instance, claimed by whoever makes them, settled under their instance's lock.
 
-use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,17 +15,20 @@ use super::{Connection, Error, refuse_nul};
 use crate::engine::{Call, CallChange, CallClosed, CallId, CallPurpose, Instance};
 
 mod due;
+mod heard;
+mod kept;
 mod mark;
+mod overdue;
 mod row;
 mod show;
 
-pub use due::{Due, Overdue, Room, claim_due, claim_overdue, next_at, put_off};
-pub use mark::{Begun, Place, beat, find, mark_running, note_late, record, settled, tell_progress};
+pub use due::{Due, Room, claim_due, put_off};
+pub use heard::{beat, tell_progress};
+pub use kept::{keep_lapsed, note_late, record, settled};
+pub use mark::{Begun, Longest, Place, find, mark_running};
+pub use overdue::{Over, Overdue, claim_overdue, next_at};
 use row::Row;
 pub use show::{Filter, STATES, count_open, page, view};
-
-/// When a call whose target has taken it is given up.
-const WAITS_UNTIL: &str = "CASE WHEN timeout_ms IS NULL THEN until ELSE deadline END";
 
 /// One thing a commit does to calls.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +104,6 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
 async fn change(conn: &mut Connection, id: CallId, run: u32, change: &CallChange) -> Result<usize, Error> {
     let held = calls::table.find(id.0).filter(calls::ended_at.is_null().and(calls::run.eq(row::number(run))));
     let nothing = (
-        calls::token_hash.eq(None::<Vec<u8>>),
         calls::begun_at.eq(None::<Moment>),
         calls::deadline.eq(None::<Moment>),
         calls::settled_at.eq(None::<Moment>),
@@ -111,27 +112,21 @@ async fn change(conn: &mut Connection, id: CallId, run: u32, change: &CallChange
     );
     Ok(match change {
         CallChange::Again { attempt, run, due_at, until, purpose, failure } => {
+            // The token of the attempt that a probe asks about stays good until there is another attempt.
+            let proof = match purpose {
+                CallPurpose::Attempt => Some(calls::token_hash.eq(None::<Vec<u8>>)),
+                CallPurpose::Probe => None,
+            };
             let purpose = purpose_name(*purpose);
             let handed = (calls::attempt.eq(row::number(*attempt)), calls::run.eq(row::number(*run)));
             let when = (calls::next_at.eq(Some(Moment(*due_at))), calls::until.eq(until.map(Moment)));
             let why =
                 (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(row::json(failure)?)));
-            diesel::update(held).set((handed, when, why, nothing)).execute(conn).await?
+            diesel::update(held).set((handed, when, why, proof, nothing)).execute(conn).await?
         }
-        CallChange::Await { response } => {
-            let held = held.filter(calls::state.eq_any(["running", "settled"]));
-            let waits = (
-                calls::state.eq("waiting"),
-                calls::result.eq(Some(response)),
-                // Without a time limit of its own it waits for as long as it takes.
-                calls::deadline.eq(sql::<Nullable<Timestamptz>>(WAITS_UNTIL)),
-                calls::next_at.eq(sql::<Nullable<Timestamptz>>(WAITS_UNTIL)),
-                calls::settled_at.eq(None::<Moment>),
-                calls::outcome.eq(None::<Value>),
-            );
-            diesel::update(held).set(waits).execute(conn).await?
-        }
+        CallChange::Await { response } => kept::wait(conn, id, row::number(run), response).await?,
         CallChange::Unknown { run, failure } => {
+            // The token stays good: whoever has it may know what nobody here does.
             let unknown = (
                 calls::state.eq("unknown"),
                 calls::run.eq(row::number(*run)),

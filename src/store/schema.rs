@@ -51,6 +51,7 @@ pub(super) mod leveret {
             result -> Nullable<Jsonb>,
             error -> Nullable<Jsonb>,
             progress -> Nullable<Jsonb>,
+            late -> Nullable<Jsonb>,
         }
     }
 

@@ -96,7 +96,7 @@ impl Scenario {
     /// As for [`Scenario::settle`].
     pub fn respond(&mut self, status: u16, body: Value) -> Result<(), Error> {
         let headers = serde_json::Map::new();
-        self.settle(CallOutcome::Answered { status, headers, body, retry_after_ms: None })
+        self.settle(CallOutcome::Answered { status, headers, body, cut: None, retry_after_ms: None })
     }
 
     /// Tells what became of the open call.

@@ -1,7 +1,9 @@
 //! Work outside: sent, answered, lost and found again.
 
+mod callback;
 mod crash;
 mod http;
+mod late;
 mod work;
 
 use std::time::Duration;
@@ -57,4 +59,20 @@ async fn output(house: &House, key: &str) -> Value {
 
 fn busy() -> Play {
     Play::status(503)
+}
+
+/// A target that answers nobody before it is told to.
+async fn gated(answer: Play) -> (tokio::sync::watch::Sender<bool>, Target) {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let target = Target::playing(move |_| {
+        // The script is no future: its thread waits, and gives what else it had to do to others.
+        tokio::task::block_in_place(|| {
+            while !*gate.borrow() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        answer.clone()
+    })
+    .await;
+    (go, target)
 }

@@ -94,8 +94,11 @@ pub struct CallView {
     pub result: Option<Value>,
     /// Why the last attempt failed.
     pub error: Option<Value>,
-    /// What came while its instance was suspended, or after nobody waited for it any more.
+    /// What came while its instance was suspended.
     pub outcome: Option<Value>,
+    /// What was told of it last when nothing waited for that any more: `run`, the handing-out it belongs to, `at`, and the
+    /// `outcome`. Of an unknown call it is what nobody knew.
+    pub late: Option<Value>,
     /// How often its worker told of its progress, and what it said last.
     pub progress: Option<Value>,
 }

@@ -31,8 +31,13 @@ pub struct Http {
 impl Http {
     /// What happens when nobody knows whether it was carried out.
     pub fn on_unknown(&self) -> OnUnknown {
-        let idempotent = self.idempotent.unwrap_or(IDEMPOTENT.contains(&self.method));
+        let idempotent = self.idempotent.unwrap_or(self.is_harmless());
         self.on_unknown.unwrap_or(if idempotent { OnUnknown::Retry } else { OnUnknown::Suspend })
+    }
+
+    /// Whether its method can be repeated without harm, whatever key comes with it.
+    pub fn is_harmless(&self) -> bool {
+        IDEMPOTENT.contains(&self.method)
     }
 }
 

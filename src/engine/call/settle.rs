@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Http, OnUnknown, Statuses, Work};
+use crate::definition::{OnUnknown, Work};
 use crate::resilience::backoff::next_delay;
 
 use super::super::admit::{self, Stand};
@@ -13,10 +13,9 @@ use super::super::{
     Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Refusal, Status, Step, Wait, WaitOn,
     assign as values, scope,
 };
+use super::answer::{accepts, asked, is_taken, is_told, refused, response};
 use super::{CallChange, CallClosed, CallEnd, CallId, CallOutcome, CallPurpose};
 
-/// Of an answer that is an error, `error.data.body` keeps this many bytes.
-const ERROR_BODY_MAX: usize = 16 * 1024;
 /// Targets that want to be left alone for longer are asked again after this.
 const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 
@@ -49,10 +48,14 @@ pub(in crate::engine) fn settle_in(
     if known != run {
         return Err(Refusal::Gone(bookmark));
     }
-    admit::moving(&turn.instance)?;
     let held = Held { stand, bookmark, run, probing };
+    // That its target has taken it moves nothing: the callback is kept until the instance goes on.
+    if !is_taken(&held, &outcome) {
+        admit::moving(&turn.instance)?;
+    }
     match held.probing.clone() {
         None => turn.attempted(held, outcome),
+        Some(_) if is_told(&outcome) => turn.attempted(held, outcome),
         Some(probing) => turn.probed(held, probing, outcome),
     }
 }
@@ -75,12 +78,15 @@ pub(in crate::engine) fn progress(
 impl<'a> Turn<'a> {
     fn attempted(&mut self, held: Held<'a>, outcome: CallOutcome) -> Result<(), Refusal> {
         match outcome {
-            CallOutcome::Answered { status, headers, body, retry_after_ms } => {
+            CallOutcome::Answered { status, headers, body, cut, retry_after_ms } => {
                 let is_good = asked(held.stand).is_some_and(|http| accepts(&http.accept, status));
                 let callback = asked(held.stand).is_some_and(|http| http.callback);
-                let response = json!({ "status": status, "headers": headers, "body": body });
+                let response = response(status, headers, body, cut);
                 match (is_good, callback) {
-                    (true, false) => self.succeed(held, response),
+                    (true, false) => match cut {
+                        None => self.succeed(held, response),
+                        Some(cut) => self.succeed_without_body(held, response, cut),
+                    },
                     (true, true) => {
                         self.change(&held, CallChange::Await { response });
                         Ok(())
@@ -103,7 +109,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Another attempt if a policy allows it, else an error of the activity.
-    fn fail_call(&mut self, held: Held<'a>, failure: Failure, cause: Cause) -> Result<(), Refusal> {
+    pub(super) fn fail_call(&mut self, held: Held<'a>, failure: Failure, cause: Cause) -> Result<(), Refusal> {
         match self.next_attempt(held.stand, &failure, cause) {
             Some(due_at) => self.again(&held, failure, due_at),
             None => self.fail_for_good(held, failure),
@@ -138,7 +144,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Nobody knows whether an attempt was carried out.
-    fn lose(&mut self, held: Held<'a>, failure: Failure) -> Result<(), Refusal> {
+    pub(super) fn lose(&mut self, held: Held<'a>, failure: Failure) -> Result<(), Refusal> {
         let way = match &held.stand.activity.work {
             Work::Http(http) => http.on_unknown(),
             Work::Call(call) => call.on_unknown(),
@@ -152,10 +158,7 @@ impl<'a> Turn<'a> {
             | Work::End(_)
             | Work::Task(_) => return Err(Refusal::Missing),
         };
-        let mut details = values::brief(&failure);
-        details.insert("call".into(), json!(CallId::of(self.instance.id, held.bookmark)));
-        details.insert("attempt".into(), json!(self.branch(held.stand).attempt));
-        self.record(EntryKind::CallUnknown, held.stand, Value::Object(details));
+        self.record_unknown(&held, &failure);
         match way {
             OnUnknown::Retry => self.fail_call(held, failure, Cause::Unknown),
             OnUnknown::Fail => {
@@ -173,11 +176,18 @@ impl<'a> Turn<'a> {
         }
     }
 
+    pub(super) fn record_unknown(&mut self, held: &Held<'a>, failure: &Failure) {
+        let mut details = values::brief(failure);
+        details.insert("call".into(), json!(CallId::of(self.instance.id, held.bookmark)));
+        details.insert("attempt".into(), json!(self.branch(held.stand).attempt));
+        self.record(EntryKind::CallUnknown, held.stand, Value::Object(details));
+    }
+
     /// The target was asked whether an attempt was carried out.
     fn probed(&mut self, held: Held<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Refusal> {
         let probe = asked(held.stand).and_then(|http| http.probe.as_deref());
         let Some(probe) = probe else { return Err(Refusal::Missing) };
-        let CallOutcome::Answered { status, headers, body, .. } = outcome else {
+        let CallOutcome::Answered { status, headers, body, cut, .. } = outcome else {
             self.probe_again(held, probing);
             return Ok(());
         };
@@ -185,7 +195,7 @@ impl<'a> Turn<'a> {
             self.probe_again(held, probing);
             return Ok(());
         }
-        let response = json!({ "status": status, "headers": headers, "body": body });
+        let response = response(status, headers, body, cut);
         let told = self.sight(held.stand).result(&response).holds(&probe.done);
         match told {
             Ok(true) => self.succeed(held, response),
@@ -215,7 +225,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Leaves a call open until a person has found out what became of it.
-    fn leave_open(&mut self, held: Held<'a>, failure: Failure) {
+    pub(super) fn leave_open(&mut self, held: Held<'a>, failure: Failure) {
         let run = held.run.saturating_add(1);
         self.change(&held, CallChange::Unknown { run, failure: failure.clone() });
         let call = CallId::of(self.instance.id, held.bookmark);
@@ -239,7 +249,12 @@ impl<'a> Turn<'a> {
         self.push(Effect::ChangeCall { id, run: held.run, change });
     }
 
-    fn close(&mut self, held: &Held<'a>, end: CallEnd, (result, failure): (Option<&Value>, Option<&Failure>)) {
+    pub(super) fn close(
+        &mut self,
+        held: &Held<'a>,
+        end: CallEnd,
+        (result, failure): (Option<&Value>, Option<&Failure>),
+    ) {
         let id = CallId::of(self.instance.id, held.bookmark);
         let closed = CallClosed { end, result: result.cloned(), failure: failure.cloned() };
         self.push(Effect::CloseCall { id, closed });
@@ -248,35 +263,6 @@ impl<'a> Turn<'a> {
     fn hold_call(&mut self, held: &Held<'a>, on: WaitOn) {
         self.branch_mut(held.stand).phase = Phase::Waiting(vec![Wait { bookmark: held.bookmark, on }]);
     }
-}
-
-fn asked(stand: Stand<'_>) -> Option<&Http> {
-    match &stand.activity.work {
-        Work::Http(http) => Some(http),
-        Work::Set(_)
-        | Work::Switch(_)
-        | Work::Run { .. }
-        | Work::Emit { .. }
-        | Work::Wait(_)
-        | Work::Receive(_)
-        | Work::Raise { .. }
-        | Work::End(_)
-        | Work::Task(_)
-        | Work::Call(_) => None,
-    }
-}
-
-fn accepts(statuses: &[Statuses], status: u16) -> bool {
-    (200..300).contains(&status) || statuses.iter().any(|some| (some.from..=some.to).contains(&status))
-}
-
-/// The error of an answer that is no good one.
-fn refused(status: u16, mut response: Value) -> Failure {
-    let bytes = values::size(&response["body"]);
-    if bytes > ERROR_BODY_MAX {
-        response["body"] = json!({ "cut": bytes });
-    }
-    Failure { code: format!("http.{status}"), message: format!("the target answered {status}"), data: response }
 }
 
 /// When a target that wants to be left alone may be asked again.

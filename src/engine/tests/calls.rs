@@ -1,22 +1,22 @@
 //! Work outside: what is sent, which answers are good, attempts, unknown outcomes, and people who find out.
 
 use super::*;
-use crate::engine::{CallEnd, CallKind, CallOutcome, CallPurpose, Failure, Refusal, Resolution, Status};
+use crate::engine::{CallEnd, CallKind, CallOutcome, Failure, Refusal, Resolution, Status};
 use crate::testkit::Error;
 use expect_test::expect;
 
-const GET: &str = "
+pub(super) const GET: &str = "
 variables: { body: null }
 output: ${ body }
 activities:
   - { id: ask, http: { url: 'https://shop.example/a' }, output: { body: result.body } }
 ";
 
-fn unknown() -> CallOutcome {
+pub(super) fn unknown() -> CallOutcome {
     CallOutcome::Unknown { failure: Failure::new("timeout", "there was no whole response") }
 }
 
-fn posting(more: &str) -> String {
+pub(super) fn posting(more: &str) -> String {
     format!("activities: [{{ id: ask, http: {{ method: POST, url: 'https://a.example/x'{more} }} }}]")
 }
 
@@ -164,6 +164,7 @@ fn a_target_that_wants_to_be_left_alone_is() {
         status: 429,
         headers: serde_json::Map::new(),
         body: json!(null),
+        cut: None,
         retry_after_ms: Some(retry_after_ms),
     };
     scenario.settle(answer(90_000)).unwrap();
@@ -285,68 +286,6 @@ fn what_comes_back_too_late_changes_nothing() {
     let outcome = CallOutcome::Done { result: json!(1) };
     let late = scenario.apply(crate::engine::Command::Settle { bookmark, run: 1, outcome });
     assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
-}
-
-#[test]
-fn a_probe_tells_what_nobody_knows() {
-    let text = "
-variables: { got: null }
-output: ${ got }
-activities:
-  - id: pay
-    http:
-      method: POST
-      url: https://a.example/pay
-      on_unknown: probe
-      probe: { url: 'https://a.example/pay/${ instance.key }', accept: 404, done: result.status == 200 }
-    output: { got: result.body }
-";
-    let lost = || {
-        let mut scenario = scenario(text);
-        started(&mut scenario);
-        scenario.settle(unknown()).unwrap();
-        let known = scenario.open_call().unwrap();
-        assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Probe, 1, 2));
-        assert_eq!(known.call.probe, Some(json!({"method": "GET", "url": "https://a.example/pay/k-1"})));
-        scenario
-    };
-    let mut done = lost();
-    done.respond(200, json!("paid")).unwrap();
-    assert_eq!(done.output(), Some(&json!("paid")));
-    let mut not_done = lost();
-    not_done.respond(404, json!(null)).unwrap();
-    let known = not_done.open_call().unwrap();
-    assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Attempt, 2, 3));
-    let mut silent = lost();
-    for _ in 0..3 {
-        assert_eq!(silent.status(), Some(Status::Running));
-        silent.settle(unknown()).unwrap();
-    }
-    assert_eq!(silent.status(), Some(Status::Suspended), "after as many tries as an attempt would have, a person");
-}
-
-#[test]
-fn a_callback_ends_what_its_target_has_taken() {
-    let text = posting(", await: callback, body: { token: '${ activity.token }' }");
-    let mut scenario = scenario(&text);
-    started(&mut scenario);
-    scenario.respond(202, json!("later")).unwrap();
-    let known = scenario.open_call().unwrap();
-    assert!(known.accepted && known.call.callback);
-    scenario.settle(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
-    assert_eq!(scenario.status(), Some(Status::Completed));
-    assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().result, Some(json!({"ok": true})));
-}
-
-#[test]
-fn outcomes_of_a_suspended_instance_are_replayed_in_their_order() {
-    let mut scenario = scenario(GET);
-    started(&mut scenario);
-    scenario.suspend("maintenance").unwrap();
-    scenario.respond(200, json!("while you slept")).unwrap();
-    assert_eq!(scenario.status(), Some(Status::Suspended));
-    scenario.resume("done").unwrap();
-    assert_eq!(scenario.output(), Some(&json!("while you slept")));
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn outcome(what: u8) -> CallOutcome {
         status,
         headers: serde_json::Map::new(),
         body,
+        cut: None,
         retry_after_ms: (status == 429).then_some(3_000),
     };
     match what {

@@ -16,7 +16,7 @@ use crate::store::calls::{Begun, Due};
 use crate::store::{self};
 use crate::telemetry;
 
-/// For so long an outcome is tried to be recorded; after its deadline the attempt is unknown anyway.
+/// For so long at least an outcome is tried to be recorded, and until the deadline of its attempt: then it is unknown anyway.
 const RECORD_FOR: Duration = Duration::from_secs(60);
 /// The pause before the first try after a failed one, and before the last ones.
 const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -40,12 +40,18 @@ pub(super) async fn make(desk: &Desk, due: &Due, wanted: &Wanted) -> Result<(), 
     step::fail_point("caller::answered");
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
-    let Begun { id, instance, bookmark, run, .. } = begun;
+    let Begun { id, instance, bookmark, run, timeout, .. } = begun;
     let said = Outcome::of_call(&outcome);
-    record(desk, Attempt { id, instance, bookmark, run }, outcome).await;
+    let time = record_for(timeout, began.elapsed());
+    record(desk, Attempt { id, instance, bookmark, run }, outcome, time).await;
     step::fail_point("caller::recorded");
     desk.limits.observe(&due.target, said).await;
     Ok(())
+}
+
+/// How long an outcome is tried to be recorded.
+fn record_for(timeout: Option<Duration>, elapsed: Duration) -> Duration {
+    timeout.unwrap_or_default().saturating_sub(elapsed).max(RECORD_FOR)
 }
 
 fn word(outcome: &CallOutcome) -> &'static str {
@@ -79,21 +85,19 @@ fn request(desk: &Desk, begun: &Begun, token: &Token, carried: &mut Carried) -> 
     let app = &desk.app;
     let request = filled(&begun.request, &mut |marker| match marker {
         Marker::Secret(name) => carried.reveal(&app.secrets, name),
-        Marker::Token => Some(token.text()),
+        // A server that repeats what it was sent repeats this too.
+        Marker::Token => Some(carried.carry(token.text())),
     });
     let request = request.map_err(|missing| {
         let names = missing.join(", ");
         Failure::new("secrets", format!("these secrets are not allowed, or there is nothing in them: {names}"))
     })?;
-    // Waiting for a callback may take days, its request may not.
-    let longest = if begun.callback { Some(app.config.timeouts.http) } else { None };
-    let timeout = begun.timeout.into_iter().chain(longest).min();
-    wording::request(&request, begun, timeout, app.config.outgoing.response_max)
+    wording::request(&request, begun, app.config.outgoing.response_max)
 }
 
-/// Records an outcome and goes on, however often the database has to be asked.
-async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome) {
-    let until = Instant::now() + RECORD_FOR;
+/// Records an outcome and goes on, however often the database has to be asked in this time.
+async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome, time: Duration) {
+    let until = Instant::now() + time;
     let mut pause = RECORD_AFTER.0;
     loop {
         match step::calls::settle(&desk.app, attempt, outcome.clone()).await {
@@ -115,5 +119,20 @@ async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome) {
         }
         tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         pause = (pause * 2).min(RECORD_AFTER.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_tried_to_be_recorded_until_the_deadline_and_for_a_minute_at_least() {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        for (timeout, elapsed, expected) in
+            [(Some(minutes(30)), minutes(10), 20), (Some(minutes(5)), minutes(9), 1), (None, minutes(1), 1)]
+        {
+            assert_eq!(record_for(timeout, elapsed), minutes(expected));
+        }
     }
 }

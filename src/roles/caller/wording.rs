@@ -1,14 +1,13 @@
 //! Between a stored request and what is sent, between what comes back and an outcome. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use super::outgoing::{Request, Response};
 use crate::contract;
-use crate::engine::{CallOutcome, CallPurpose, Failure};
+use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
 use crate::secrets::Carried;
 use crate::store::calls::Begun;
 
@@ -19,12 +18,7 @@ const KEY: &str = "idempotency-key";
 ///
 /// # Errors
 /// If the stored form is none of this version.
-pub(super) fn request(
-    filled: &Value,
-    begun: &Begun,
-    timeout: Option<Duration>,
-    response_max: usize,
-) -> Result<Request, Failure> {
+pub(super) fn request(filled: &Value, begun: &Begun, response_max: usize) -> Result<Request, Failure> {
     let text =
         |name: &str| filled[name].as_str().ok_or_else(|| Failure::new("http.request", format!("there is no {name}")));
     let (body, kind) = body(&filled["body"])?;
@@ -53,7 +47,7 @@ pub(super) fn request(
         url: with_query(text("url")?, &filled["query"]),
         headers,
         body,
-        timeout,
+        timeout: begun.timeout,
         response_max,
     })
 }
@@ -114,24 +108,21 @@ pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
     if let Some(why) = halted {
         return definite(&format!("http.{status}"), format!("a redirect (status {status}) was not followed: {why}"));
     }
-    if cut {
-        let message = format!("the response (status {status}) has more bytes than `outgoing.response_max` allows");
-        return definite("limit.response", message);
-    }
-    let body = read(&headers, &body, carried);
-    let nul = contract::refuse_nul(&body).and_then(|()| contract::refuse_nul(&Value::Object(headers.clone())));
-    if nul.is_err() {
-        return definite(
-            "http.response",
-            format!("the response (status {status}) contains \\u0000, which cannot be kept"),
-        );
-    }
+    let (body, cut) = match cut {
+        true => (Value::Null, Some(Cut::Long)),
+        false => {
+            let body = read(&headers, &body, carried);
+            let kept = contract::refuse_nul(&body).is_ok();
+            if kept { (body, None) } else { (Value::Null, Some(Cut::Nul)) }
+        }
+    };
     let retry_after_ms = retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-    CallOutcome::Answered { status, headers, body, retry_after_ms }
+    CallOutcome::Answered { status, headers, body, cut, retry_after_ms }
 }
 
 fn shown(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String, Value> {
-    headers.iter().map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
+    let kept = headers.iter().filter(|(_, value)| !value.contains('\0'));
+    kept.map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
 }
 
 /// JSON if it is that, else text, else bytes.
@@ -155,6 +146,7 @@ fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits;
     use super::*;
     use crate::engine::{CallId, CallKind, InstanceId};
 
@@ -179,7 +171,7 @@ mod tests {
     }
 
     fn sent(filled: Value) -> Request {
-        request(&filled, &begun(), None, 10).unwrap_or_else(|failure| panic!("{failure:?}"))
+        request(&filled, &begun(), 10).unwrap_or_else(|failure| panic!("{failure:?}"))
     }
 
     fn header<'r>(request: &'r Request, name: &str) -> &'r str {
@@ -240,12 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_an_error_and_no_answer() {
-        for (body, cut, expected) in
-            [(b"\"a\\u0000\"".as_slice(), false, "http.response"), (b"1", true, "limit.response")]
-        {
-            let CallOutcome::Failed { failure } = answer("application/json", body, cut) else { panic!("{expected}") };
-            assert_eq!(failure.code, expected);
+    fn an_answer_whose_body_cannot_be_kept_is_an_answer_without_one() {
+        for (body, cut, expected) in [(b"\"a\\u0000\"".as_slice(), false, Cut::Nul), (b"1", true, Cut::Long)] {
+            let outcome = answer("application/json", body, cut);
+            assert_eq!(limits::Outcome::of_call(&outcome), limits::Outcome::Answered, "its target is well");
+            let CallOutcome::Answered { status, body, cut, .. } = outcome else { panic!("{expected:?}") };
+            assert_eq!((status, body, cut), (200, Value::Null, Some(expected)));
         }
     }
 }

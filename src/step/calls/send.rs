@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::contract::{self, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
 use crate::resilience::duration;
-use crate::store::calls::{self, Begun, Sent};
+use crate::store::calls::{self, Begun, Longest, Sent};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
 
@@ -165,7 +165,7 @@ pub async fn begin(
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<Box<(Begun, Token)>>, store::Error> {
     let token = Token::new(run);
-    let longest = app.config.outgoing.timeout_max;
+    let longest = longest(app);
     let begun = match at_once {
         None => calls::mark_running(&mut *app.store.duties().await?, id, run, &token.hash(), longest).await?,
         Some(at_once) => {
@@ -180,6 +180,10 @@ pub async fn begin(
         }
     };
     Ok(begun.map_or(Begin::Gone, |begun| Begin::Begun(Box::new((begun, token)))))
+}
+
+fn longest(app: &App) -> Longest {
+    Longest { request: app.config.outgoing.timeout_max, announced: app.config.timeouts.http }
 }
 
 async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<bool, store::Error> {
@@ -204,7 +208,7 @@ pub async fn hand_to_worker(
         transaction.rollback().await;
         return Ok(Begin::NoRoom);
     }
-    let longest = app.config.outgoing.timeout_max;
+    let longest = longest(app);
     let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
         transaction.rollback().await;
         return Ok(Begin::Gone);

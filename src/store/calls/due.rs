@@ -1,4 +1,4 @@
-//! Which calls are to be made next, and of which nothing was heard for too long.
+//! Which calls are to be made next.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
 use super::row;
-use crate::engine::{CallId, CallKind, InstanceId};
+use crate::engine::{CallId, CallKind};
 
 /// A claimed call is left to whoever claimed it for this long.
-const CLAIM_SECONDS: i32 = 15;
+pub(super) const CLAIM_SECONDS: i32 = 15;
 /// A call of a suspended instance is looked at again after this.
 const SUSPENDED_SECONDS: i32 = 5;
 
@@ -38,23 +38,6 @@ pub struct Due {
     pub due_at: Timestamp,
 }
 
-/// A call that runs and of which nothing was heard in time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overdue {
-    /// Which one.
-    pub id: CallId,
-    /// Its instance.
-    pub instance: InstanceId,
-    /// Its bookmark.
-    pub bookmark: i64,
-    /// The number it was handed out under.
-    pub run: u32,
-    /// How it is made.
-    pub kind: CallKind,
-    /// Whether its deadline has passed; else its worker missed a heartbeat.
-    pub expired: bool,
-}
-
 /// How many calls a turn takes.
 #[derive(Debug, Clone)]
 pub struct Room {
@@ -67,7 +50,7 @@ pub struct Room {
 }
 
 /// Takes calls that are due, target by target so that none starves another, for 15 seconds. Calls of suspended instances are
-/// put off, and not returned.
+/// put off, and not returned; those whose time is over are left to [`super::claim_overdue`].
 ///
 /// # Errors
 /// Those of the database.
@@ -103,7 +86,8 @@ impl Query for ClaimDue {
 
 impl QueryFragment<Pg> for ClaimDue {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // From target to target through the index, however many calls wait for each; then the oldest of each.
+        // From target to target through the index, however many calls wait for each; then the oldest of each. The time is asked
+        // for in a query of its own, which is made once: else it is no bound of an index, and all that is not due yet is read.
         out.push_sql(
             "WITH RECURSIVE targets AS (\
                (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target LIMIT 1) \
@@ -112,7 +96,8 @@ impl QueryFragment<Pg> for ClaimDue {
                         ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL), \
              due AS (SELECT found.id, found.next_at FROM targets AS t CROSS JOIN LATERAL (\
                SELECT c.id, c.next_at FROM leveret.calls AS c \
-                WHERE c.state = 'pending' AND c.target = t.target AND c.next_at <= clock_timestamp() ORDER BY c.next_at \
+                WHERE c.state = 'pending' AND c.target = t.target AND c.next_at <= (SELECT clock_timestamp()) \
+                  AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > clock_timestamp()) ORDER BY c.next_at \
                 LIMIT coalesce((SELECT narrow.room FROM unnest(",
         );
         out.push_bind_param::<Array<Text>, _>(&self.targets)?;
@@ -142,102 +127,19 @@ impl QueryFragment<Pg> for ClaimDue {
     }
 }
 
-/// Puts a call off that may not be made yet; it counts as no attempt. Nothing, if it is no longer to be made.
+/// Puts a call off that may not be made yet, but not beyond the end of its time; it counts as no attempt. Nothing, if it is no
+/// longer to be made.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn put_off(conn: &mut Connection, id: CallId, run: u32, until: Timestamp) -> Result<(), Error> {
-    diesel::sql_query("UPDATE leveret.calls SET next_at = $3 WHERE id = $1 AND run = $2 AND state = 'pending'")
+    let put_off = "UPDATE leveret.calls SET next_at = least($3, CASE WHEN purpose = 'attempt' THEN until END) \
+                   WHERE id = $1 AND run = $2 AND state = 'pending'";
+    diesel::sql_query(put_off)
         .bind::<SqlUuid, _>(id.0)
         .bind::<Integer, _>(row::number(run))
         .bind::<Timestamptz, _>(Moment(until))
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// Takes calls under way whose deadline or heartbeat has passed, for 15 seconds.
-///
-/// # Errors
-/// Those of the database.
-pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<Overdue>, Error> {
-    type Claimed = (Uuid, Uuid, i64, i32, String, bool);
-    let rows: Vec<Claimed> = ClaimOverdue(limit).get_results(conn).await?;
-    rows.into_iter()
-        .map(|(id, instance, bookmark, run, kind, expired)| {
-            let (id, instance, kind) = (CallId(id), InstanceId(instance), row::kind(&kind)?);
-            Ok(Overdue { id, instance, bookmark, run: row::count(run), kind, expired })
-        })
-        .collect()
-}
-
-struct ClaimOverdue(i64);
-
-// The limit is part of the text, so that the planner knows how few rows are wanted.
-impl QueryId for ClaimOverdue {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for ClaimOverdue {
-    type SqlType = (SqlUuid, SqlUuid, BigInt, Integer, Text, Bool);
-}
-
-impl QueryFragment<Pg> for ClaimOverdue {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "WITH due AS (SELECT id FROM leveret.calls WHERE state IN ('running', 'waiting') AND next_at IS NOT NULL \
-             AND next_at <= clock_timestamp() ORDER BY next_at LIMIT ",
-        );
-        out.push_sql(&self.0.to_string());
-        out.push_sql(
-            " FOR UPDATE SKIP LOCKED) UPDATE leveret.calls AS c \
-             SET next_at = clock_timestamp() + make_interval(secs => ",
-        );
-        out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
-        out.push_sql(
-            ") FROM due WHERE c.id = due.id RETURNING c.id, c.instance_id, c.bookmark, c.run, c.kind, \
-             coalesce(c.deadline <= clock_timestamp(), false)",
-        );
-        Ok(())
-    }
-}
-
-/// When the next call wants to be looked at, and the database's time; none when there is none.
-///
-/// # Errors
-/// Those of the database.
-pub async fn next_at(conn: &mut Connection) -> Result<(Option<Timestamp>, Timestamp), Error> {
-    let (next, now): (Option<Moment>, Moment) = NextAt.get_result(conn).await?;
-    Ok((next.map(Timestamp::from), now.0))
-}
-
-struct NextAt;
-
-impl QueryId for NextAt {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for NextAt {
-    type SqlType = (Nullable<Timestamptz>, Timestamptz);
-}
-
-impl QueryFragment<Pg> for NextAt {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Of each target the first; what is due already and could not be taken waits for room, not for a moment.
-        out.push_sql(
-            "WITH RECURSIVE targets AS (\
-               (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target LIMIT 1) \
-               UNION ALL \
-               SELECT (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target > t.target \
-                        ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL) \
-             SELECT least((SELECT min(first.next_at) FROM targets AS t CROSS JOIN LATERAL (\
-                       SELECT c.next_at FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = t.target \
-                          AND c.next_at > clock_timestamp() ORDER BY c.next_at LIMIT 1) AS first), \
-                    (SELECT c.next_at FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting') \
-                        AND c.next_at IS NOT NULL ORDER BY c.next_at LIMIT 1)), clock_timestamp()",
-        );
-        Ok(())
-    }
 }

@@ -1,4 +1,4 @@
-//! What is done to a call between two steps of its instance: it is begun, heard of, and its outcome kept for later.
+//! What is done to a call between two steps of its instance: it is begun, and looked at by whoever says something about it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::{Connection, Error};
 use super::row;
-use crate::engine::{CallId, CallKind, CallOutcome, CallPurpose, InstanceId, Settled};
+use crate::engine::{CallId, CallKind, CallPurpose, InstanceId};
 
 /// Whoever makes a request notices its timeout; this much later others conclude that it has died over it.
 const GRACE_MS: i64 = 5_000;
@@ -55,9 +55,19 @@ pub struct Begun {
     pub trace: Option<String>,
 }
 
-/// Marks an attempt as begun; none if the call is no longer to be made under that number.
+/// How long a request may take whatever its call says, so that the death of whoever makes it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Longest {
+    /// Any request.
+    pub request: Duration,
+    /// One that a callback answers: the call may wait for days, its request may not.
+    pub announced: Duration,
+}
+
+/// Marks an attempt as begun; none if the call is no longer to be made under that number, if its time is over, or while its
+/// instance is suspended.
 ///
-/// `timeout_max` bounds attempts that have no limit of their own and are watched by their maker.
+/// `longest` bounds attempts that are watched by their maker.
 ///
 /// # Errors
 /// Those of the database.
@@ -66,7 +76,7 @@ pub async fn mark_running(
     id: CallId,
     run: u32,
     token_hash: &[u8; 32],
-    timeout_max: Duration,
+    longest: Longest,
 ) -> Result<Option<Begun>, Error> {
     type Marked = (
         (Uuid, i64, String, i32, String, String, String),
@@ -76,7 +86,8 @@ pub async fn mark_running(
         id: id.0,
         run: row::number(run),
         token_hash: token_hash.as_slice(),
-        timeout_max: row::millis(timeout_max),
+        request_max: row::millis(longest.request),
+        announced_max: row::millis(longest.announced),
     };
     let marked: Option<Marked> = mark.get_result(conn).await.optional()?;
     let Some(((instance, bookmark, activity, attempt, kind, target, purpose), more)) = marked else { return Ok(None) };
@@ -109,7 +120,8 @@ struct MarkRunning<'a> {
     id: Uuid,
     run: i32,
     token_hash: &'a [u8],
-    timeout_max: i64,
+    request_max: i64,
+    announced_max: i64,
 }
 
 impl QueryId for MarkRunning<'_> {
@@ -126,29 +138,36 @@ impl Query for MarkRunning<'_> {
 
 impl QueryFragment<Pg> for MarkRunning<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // An attempt without a limit that nobody would miss has one all the same, or its maker's death would go unnoticed.
+        // While its target is probed the token of the lost attempt stays good: whoever has it may know.
+        // A request has a limit of its own, however long its call may wait, or its maker's death would go unnoticed for as long.
         out.push_sql(
             "UPDATE leveret.calls AS c SET state = 'running', begun_at = t.now, deadline = t.deadline, next_at = CASE \
                WHEN c.kind = 'work' THEN least(t.deadline, t.now + c.heartbeat_ms * interval '1 millisecond') \
                ELSE t.deadline + ",
         );
         out.push_bind_param::<BigInt, _>(&GRACE_MS)?;
-        out.push_sql(" * interval '1 millisecond' END, token_hash = ");
+        out.push_sql(
+            " * interval '1 millisecond' END, token_hash = CASE WHEN c.purpose = 'probe' THEN c.token_hash ELSE ",
+        );
         out.push_bind_param::<Binary, _>(&self.token_hash)?;
         out.push_sql(
-            " FROM (SELECT w.id, n.now, least(w.until, n.now + CASE WHEN w.timeout_ms IS NULL AND w.kind = 'work' \
-               THEN NULL ELSE coalesce(w.timeout_ms, ",
+            " END FROM (SELECT w.id, n.now, least(CASE WHEN w.purpose = 'attempt' THEN w.until END, \
+               n.now + interval '1 millisecond' * CASE WHEN w.kind = 'work' THEN w.timeout_ms ELSE least(w.timeout_ms, ",
         );
-        out.push_bind_param::<BigInt, _>(&self.timeout_max)?;
+        out.push_bind_param::<BigInt, _>(&self.request_max)?;
+        out.push_sql(", CASE WHEN w.callback THEN ");
+        out.push_bind_param::<BigInt, _>(&self.announced_max)?;
         out.push_sql(
-            ") END * interval '1 millisecond') AS deadline FROM leveret.calls AS w, \
-             (SELECT clock_timestamp() AS now) AS n WHERE w.id = ",
+            " END) END) AS deadline FROM leveret.calls AS w, (SELECT clock_timestamp() AS now) AS n WHERE w.id = ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.id)?;
         out.push_sql(") AS t WHERE c.id = t.id AND c.run = ");
         out.push_bind_param::<Integer, _>(&self.run)?;
+        // What comes to its turn too late is not sent at all: `claim_overdue` ends it.
         out.push_sql(
-            " AND c.state = 'pending' RETURNING c.instance_id, c.bookmark, c.activity, c.attempt, c.kind, c.target, \
+            " AND c.state = 'pending' AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now) \
+             AND NOT EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = c.instance_id AND i.status = 'suspended') \
+             RETURNING c.instance_id, c.bookmark, c.activity, c.attempt, c.kind, c.target, \
              c.purpose, c.request, c.probe, c.callback, c.heartbeat_ms, c.deadline, t.now, c.trace",
         );
         Ok(())
@@ -188,102 +207,4 @@ pub async fn find(conn: &mut Connection, id: CallId) -> Result<Option<Place>, Er
         state,
         token_hash,
     }))
-}
-
-/// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way.
-///
-/// # Errors
-/// Those of the database.
-pub async fn record(conn: &mut Connection, id: CallId, run: u32, outcome: &CallOutcome) -> Result<bool, Error> {
-    let changed = diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'settled', settled_at = clock_timestamp(), outcome = $3, next_at = NULL, \
-         token_hash = NULL WHERE id = $1 AND run = $2 AND state IN ('running', 'waiting')",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
-    .bind::<Jsonb, _>(row::json(outcome)?)
-    .execute(conn)
-    .await?;
-    Ok(changed == 1)
-}
-
-/// The kept outcomes of an instance's calls, in the order in which they came.
-///
-/// # Errors
-/// Those of the database.
-pub async fn settled(conn: &mut Connection, instance: InstanceId) -> Result<Vec<Settled>, Error> {
-    type Columns = (i64, i32, Option<Moment>, Option<Value>);
-    let rows: Vec<Columns> = calls::table
-        .filter(calls::instance_id.eq(instance.0).and(calls::state.eq("settled")))
-        .order((calls::settled_at, calls::bookmark))
-        .select((calls::bookmark, calls::run, calls::settled_at, calls::outcome))
-        .load(conn)
-        .await?;
-    let mut settled = Vec::with_capacity(rows.len());
-    for (bookmark, run, at, outcome) in rows {
-        let (Some(at), Some(outcome)) = (at, outcome) else { continue };
-        let outcome = serde_json::from_value(outcome)
-            .map_err(|error| Error::Bug(format!("the outcome of a call cannot be read: {error}")))?;
-        settled.push(Settled { bookmark, run: row::count(run), at: at.0, outcome });
-    }
-    Ok(settled)
-}
-
-/// Writes down what came back of a call nobody waits for any more, so that somebody can still tell.
-///
-/// # Errors
-/// Those of the database.
-pub async fn note_late(conn: &mut Connection, id: CallId, run: u32, outcome: &CallOutcome) -> Result<(), Error> {
-    diesel::sql_query(
-        "UPDATE leveret.calls SET outcome = $3, settled_at = clock_timestamp() \
-         WHERE id = $1 AND run = $2 AND state = 'cancelled' AND outcome IS NULL",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
-    .bind::<Jsonb, _>(row::json(outcome)?)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Writes down that a worker lives; whether the attempt is under way.
-///
-/// # Errors
-/// Those of the database.
-pub async fn beat(conn: &mut Connection, id: CallId, run: u32) -> Result<bool, Error> {
-    let changed = diesel::sql_query(
-        "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond') \
-         WHERE id = $1 AND run = $2 AND state = 'running'",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
-    .execute(conn)
-    .await?;
-    Ok(changed == 1)
-}
-
-/// Writes down how far a worker is, which is a heartbeat too; false if the attempt is not under way, or if it has told
-/// `times_max` times already.
-///
-/// # Errors
-/// Those of the database.
-pub async fn tell_progress(
-    conn: &mut Connection,
-    (id, run): (CallId, u32),
-    progress: &Value,
-    times_max: i64,
-) -> Result<bool, Error> {
-    let changed = diesel::sql_query(
-        "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond'), \
-         progress = jsonb_build_object('count', coalesce((progress->>'count')::bigint, 0) + 1, 'last', $3, \
-                                       'at', to_jsonb(clock_timestamp())) \
-         WHERE id = $1 AND run = $2 AND state = 'running' AND coalesce((progress->>'count')::bigint, 0) < $4",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
-    .bind::<Jsonb, _>(progress)
-    .bind::<BigInt, _>(times_max)
-    .execute(conn)
-    .await?;
-    Ok(changed == 1)
 }

@@ -74,6 +74,7 @@ pub(super) struct Row {
     pub(super) result: Option<Value>,
     pub(super) error: Option<Value>,
     pub(super) progress: Option<Value>,
+    pub(super) late: Option<Value>,
 }
 
 impl Row {
@@ -114,6 +115,7 @@ impl Row {
             result: None,
             error: None,
             progress: None,
+            late: None,
         })
     }
 }

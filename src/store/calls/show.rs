@@ -104,6 +104,7 @@ pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>,
         error: row.error,
         outcome: row.outcome,
         progress: row.progress,
+        late: row.late,
     }))
 }
 

@@ -114,3 +114,23 @@ async fn a_lost_answer_to_what_must_not_be_repeated_suspends_after_a_crash_as_we
     assert_eq!(target.asked().len(), 1, "not sent again");
     assert_eq!(scene.count("leveret.calls WHERE state = 'unknown'").await, 1);
 }
+
+#[tokio::test]
+async fn a_caller_that_dies_over_a_callbacks_request_is_missed_soon_though_the_callback_may_take_long() {
+    let scene = Scene::new().await;
+    let http = "method: POST, url: '${ url }', await: callback, on_unknown: fail";
+    scene.apply(&document(http).replace("timeout: 2s", "timeout: 2d")).await;
+    let target = Target::playing(|_| Play::status(202)).await;
+    scene.start("ask", "one", json!({ "url": target.url("/") })).await;
+    let limits = SETTINGS.iter().copied().chain([("LEVERET_TIMEOUTS__HTTP", "1s")]);
+    let settings: Vec<_> = limits.clone().chain([("FAILPOINTS", "caller::marked=1*return")]).collect();
+    let mut doomed = scene.serve_roles(ROLES, &settings);
+    doomed.dies_at("caller::marked", SOON).await;
+    let settings: Vec<_> = limits.collect();
+    let mut next = scene.serve_roles(ROLES, &settings);
+    eventually("the next one runs", SOON, async || next.address().is_some()).await;
+    scene.all_ended(1, Duration::from_secs(60)).await;
+    next.stops_in_order().await;
+    assert_eq!(scene.lines("SELECT output::text AS line FROM leveret.instances").await, ["\"timeout\""]);
+    assert!(target.asked().is_empty());
+}

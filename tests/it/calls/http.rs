@@ -144,17 +144,7 @@ activities:
 async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { url: '${ url }' }")).await;
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let target = Target::playing(move |_| {
-        // The script is no future: its thread waits, and gives what else it had to do to others.
-        tokio::task::block_in_place(|| {
-            while !*gate.borrow() {
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-        });
-        Play::ok("\"late\"")
-    })
-    .await;
+    let (go, target) = gated(Play::ok("\"late\"")).await;
     started(&house, &target, "asleep").await;
     house.becomes(1, "leveret.calls WHERE state = 'running'").await;
     let id = house.id("asleep").await.unwrap();

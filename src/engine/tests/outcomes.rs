@@ -1,0 +1,163 @@
+//! Outcomes of calls that come in another way than as an answer in time: probes, callbacks, suspensions, bodies that are missing.
+
+use super::calls::{GET, posting, unknown};
+use super::*;
+use crate::engine::{CallOutcome, CallPurpose, Cut, Failure, Status};
+
+#[test]
+fn a_probe_tells_what_nobody_knows() {
+    let text = "
+variables: { got: null }
+output: ${ got }
+activities:
+  - id: pay
+    http:
+      method: POST
+      url: https://a.example/pay
+      on_unknown: probe
+      probe: { url: 'https://a.example/pay/${ instance.key }', accept: 404, done: result.status == 200 }
+    output: { got: result.body }
+";
+    let lost = || {
+        let mut scenario = scenario(text);
+        started(&mut scenario);
+        scenario.settle(unknown()).unwrap();
+        let known = scenario.open_call().unwrap();
+        assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Probe, 1, 2));
+        assert_eq!(known.call.probe, Some(json!({"method": "GET", "url": "https://a.example/pay/k-1"})));
+        scenario
+    };
+    let mut done = lost();
+    done.respond(200, json!("paid")).unwrap();
+    assert_eq!(done.output(), Some(&json!("paid")));
+    let mut not_done = lost();
+    not_done.respond(404, json!(null)).unwrap();
+    let known = not_done.open_call().unwrap();
+    assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Attempt, 2, 3));
+    // Whoever was asked may tell it himself.
+    let mut told = lost();
+    told.settle(CallOutcome::Done { result: json!({"body": "told"}) }).unwrap();
+    assert_eq!(told.output(), Some(&json!("told")));
+    let mut declined = lost();
+    declined.settle(CallOutcome::Failed { failure: Failure::new("worker.declined", "no money") }).unwrap();
+    assert_eq!(declined.error().unwrap().code, "worker.declined");
+    let mut unreached = lost();
+    unreached.settle(CallOutcome::Failed { failure: Failure::new("http.connect", "nobody there") }).unwrap();
+    assert_eq!(unreached.open_call().unwrap().purpose, CallPurpose::Probe);
+    let mut silent = lost();
+    for _ in 0..3 {
+        assert_eq!(silent.status(), Some(Status::Running));
+        silent.settle(unknown()).unwrap();
+    }
+    assert_eq!(silent.status(), Some(Status::Suspended), "after as many tries as an attempt would have, a person");
+}
+
+#[test]
+fn a_callback_ends_what_its_target_has_taken() {
+    let text = posting(", await: callback, body: { token: '${ activity.token }' }");
+    let mut scenario = scenario(&text);
+    started(&mut scenario);
+    scenario.respond(202, json!("later")).unwrap();
+    let known = scenario.open_call().unwrap();
+    assert!(known.accepted && known.call.callback);
+    scenario.settle(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Completed));
+    assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().result, Some(json!({"ok": true})));
+}
+
+#[test]
+fn outcomes_of_a_suspended_instance_are_replayed_in_their_order() {
+    let mut scenario = scenario(GET);
+    started(&mut scenario);
+    scenario.suspend("maintenance").unwrap();
+    scenario.respond(200, json!("while you slept")).unwrap();
+    assert_eq!(scenario.status(), Some(Status::Suspended));
+    scenario.resume("done").unwrap();
+    assert_eq!(scenario.output(), Some(&json!("while you slept")));
+}
+
+#[test]
+fn a_suspended_instance_learns_that_its_target_will_call_back_and_keeps_the_callback() {
+    let waits = || {
+        let mut scenario = scenario(&posting(", await: callback"));
+        started(&mut scenario);
+        scenario.suspend("maintenance").unwrap();
+        scenario.respond(202, json!("later")).unwrap();
+        let known = scenario.open_call().unwrap();
+        assert!(known.accepted && known.settled.is_none(), "nothing is left to be replayed");
+        assert_eq!(scenario.status(), Some(Status::Suspended));
+        scenario
+    };
+    let done = || CallOutcome::Done { result: json!({"ok": true}) };
+    let mut asleep = waits();
+    asleep.settle(done()).unwrap();
+    assert_eq!(asleep.status(), Some(Status::Suspended));
+    asleep.resume("done").unwrap();
+    assert_eq!(asleep.status(), Some(Status::Completed));
+    let mut awake = waits();
+    awake.resume("done").unwrap();
+    assert_eq!(awake.status(), Some(Status::Running));
+    awake.settle(done()).unwrap();
+    assert_eq!(awake.status(), Some(Status::Completed));
+    // A refusal is no such answer: it is an error, which waits like any other.
+    let mut refused = scenario(&posting(", await: callback"));
+    started(&mut refused);
+    refused.suspend("maintenance").unwrap();
+    refused.respond(400, json!("no")).unwrap();
+    let known = refused.open_call().unwrap();
+    assert!(!known.accepted && known.settled.is_some());
+}
+
+fn cut(status: u16) -> CallOutcome {
+    let (headers, body, cut) = (serde_json::Map::new(), json!(null), Some(Cut::Long));
+    CallOutcome::Answered { status, headers, body, cut, retry_after_ms: None }
+}
+
+#[test]
+fn a_good_answer_whose_body_was_not_kept_is_one_where_nobody_needs_it() {
+    let after = |http: &str, output: &str, outcome: CallOutcome| {
+        let text = format!(
+            "variables: {{ got: null }}\noutput: '${{ got }}'\nactivities:\n  - id: ask\n    http: {{ url: 'https://a.example', {http} }}
+    output: {{ got: {output} }}\n    on_error: [{{ code: limit, output: {{ got: error.code }} }}]"
+        );
+        let mut scenario = scenario(&text);
+        started(&mut scenario);
+        scenario.settle(outcome).unwrap();
+        let open = scenario.open_call().map(|known| (known.run, known.purpose));
+        (scenario.status().unwrap(), scenario.output().cloned().unwrap_or_default(), open)
+    };
+    let done = |got: &str| (Status::Completed, json!(got), None);
+    assert_eq!(after("method: POST", "result.cut", cut(201)), done("limit.response"));
+    // What can be repeated is an error, and no more than that; what cannot stays the call it is, with its key.
+    assert_eq!(after("method: PUT", "result.body", cut(200)), done("limit.response"));
+    let asked = (Status::Suspended, json!(null), Some((2, CallPurpose::Attempt)));
+    assert_eq!(after("method: POST", "result.body", cut(200)), asked);
+    assert_eq!(after("method: POST, idempotent: true", "result.body", cut(200)), asked);
+    let probe = "method: POST, on_unknown: probe, probe: { url: 'https://a.example', done: 'true' }";
+    assert_eq!(after(probe, "result.body", cut(200)), (Status::Running, json!(null), Some((2, CallPurpose::Probe))));
+    // A refusal is one by its status, however long it is.
+    assert_eq!(
+        after("method: POST", "result.body", cut(503)),
+        (Status::Running, json!(null), Some((2, CallPurpose::Attempt)))
+    );
+}
+
+#[test]
+fn a_call_whose_time_was_over_before_it_began_is_not_tried_again() {
+    let mut scenario = scenario(
+        "
+variables: { got: null }
+output: ${ got }
+activities:
+  - id: ask
+    http: { url: 'https://a.example' }
+    retry: { attempts: 9, within: 1m }
+    on_error: [{ output: { got: error.code } }]
+",
+    );
+    started(&mut scenario);
+    scenario.pass(seconds(60)).unwrap();
+    let failure = Failure::new("timeout", "the time was over");
+    scenario.settle(CallOutcome::Failed { failure }).unwrap();
+    assert_eq!((scenario.status(), scenario.output()), (Some(Status::Completed), Some(&json!("timeout"))));
+}

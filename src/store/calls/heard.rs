@@ -1,0 +1,51 @@
+//! What a worker lets hear of itself while it works.
+
+use diesel::sql_types::{BigInt, Integer, Jsonb, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use super::super::{Connection, Error};
+use super::row;
+use crate::engine::CallId;
+
+/// Writes down that a worker lives; whether the attempt is under way.
+///
+/// # Errors
+/// Those of the database.
+pub async fn beat(conn: &mut Connection, id: CallId, run: u32) -> Result<bool, Error> {
+    let changed = diesel::sql_query(
+        "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond') \
+         WHERE id = $1 AND run = $2 AND state = 'running'",
+    )
+    .bind::<SqlUuid, _>(id.0)
+    .bind::<Integer, _>(row::number(run))
+    .execute(conn)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Writes down how far a worker is, which is a heartbeat too; false if the attempt is not under way, or if it has told
+/// `times_max` times already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn tell_progress(
+    conn: &mut Connection,
+    (id, run): (CallId, u32),
+    progress: &Value,
+    times_max: i64,
+) -> Result<bool, Error> {
+    let changed = diesel::sql_query(
+        "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond'), \
+         progress = jsonb_build_object('count', coalesce((progress->>'count')::bigint, 0) + 1, 'last', $3, \
+                                       'at', to_jsonb(clock_timestamp())) \
+         WHERE id = $1 AND run = $2 AND state = 'running' AND coalesce((progress->>'count')::bigint, 0) < $4",
+    )
+    .bind::<SqlUuid, _>(id.0)
+    .bind::<Integer, _>(row::number(run))
+    .bind::<Jsonb, _>(progress)
+    .bind::<BigInt, _>(times_max)
+    .execute(conn)
+    .await?;
+    Ok(changed == 1)
+}
