@@ -86,6 +86,9 @@ pub enum Error {
     /// The command is refused, for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),
+    /// It is about an attempt that has ended, or a call that has: there is nothing left to be told.
+    #[error("{0}")]
+    Late(String),
     /// What the command names does not exist.
     #[error("{0}")]
     NotFound(String),

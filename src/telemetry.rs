@@ -63,6 +63,8 @@ pub const TARGET_WAITING: &str = "leveret_target_waiting";
 pub const TARGET_RUNNING: &str = "leveret_target_running";
 /// Attempts at calls that have ended, by kind and outcome.
 pub const CALL_ATTEMPTS: &str = "leveret_call_attempts_total";
+/// Heartbeats and progress reports of attempts that had ended.
+pub const LATE_SIGNS: &str = "leveret_call_late_signs_total";
 /// Time of one attempt over HTTP.
 pub const CALL_SECONDS: &str = "leveret_call_duration_seconds";
 /// Open calls, by state; counted at the scrape.

@@ -208,8 +208,11 @@ where
 
 /// Waits for the outcome and says meanwhile that somebody is at it.
 async fn with_signs(job: &Job, every: Option<Duration>, outcome: Shared<BoxFuture<'static, Outcome>>) -> Outcome {
-    let every = every.unwrap_or(NO_SIGN);
-    let mut signs = interval_at(Instant::now() + every, every);
+    // The first at once: from then on silence counts.
+    let mut signs = match every {
+        Some(every) => interval_at(Instant::now(), every),
+        None => interval_at(Instant::now() + NO_SIGN, NO_SIGN),
+    };
     let beating = async {
         loop {
             signs.tick().await;

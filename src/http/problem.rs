@@ -118,7 +118,9 @@ impl From<step::Error> for Problem {
         let title = "The command is refused";
         match error {
             step::Error::Store(error) => error.into(),
-            step::Error::Refused(why) => Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why),
+            step::Error::Refused(why) | step::Error::Late(why) => {
+                Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
+            }
             step::Error::Invalid { why, faults } => {
                 let errors = faults.iter().map(|fault| pointed(fault)).collect();
                 let status = StatusCode::UNPROCESSABLE_ENTITY;

@@ -7,6 +7,7 @@ use crate::contract::Command;
 use crate::engine::CallId;
 use crate::step::calls::{self, Told};
 use crate::step::{Error, Origin};
+use crate::telemetry;
 
 /// Carries out `call.complete`, `call.heartbeat` or `call.progress`.
 pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, again: bool) -> Result<Held, Error> {
@@ -16,12 +17,14 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
             calls::complete(app, CallId(command.call), (&command.token, outcome), origin).await?
         }
         Command::CallHeartbeat(command) => {
-            calls::beat(app, CallId(command.call), &command.token).await?;
-            return Ok(Held::Done);
+            return unless_late(calls::beat(app, CallId(command.call), &command.token).await.map(|()| Held::Done));
         }
         Command::CallProgress(command) => {
             let progress = (command.token.as_str(), command.progress.clone());
-            calls::progress(app, CallId(command.call), progress, origin).await?
+            match calls::progress(app, CallId(command.call), progress, origin).await {
+                late @ Err(Error::Late(_)) => return unless_late(late.map(|_| Held::Done)),
+                told => told?,
+            }
         }
         Command::Start(_)
         | Command::Message(_)
@@ -41,5 +44,17 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
         Told::To(position) => stride::drive(app, *position).await,
         Told::Kept(_) | Told::Noted(_) => Ok(Held::Done),
         Told::Known(answer) => repeated(app, origin, answer, again).await,
+    }
+}
+
+/// A sign of life that comes too late is no reason for anybody to look: the worker's reply will be, if there is one.
+fn unless_late(heard: Result<Held, Error>) -> Result<Held, Error> {
+    match heard {
+        Err(Error::Late(why)) => {
+            tracing::debug!(why, "a sign of life came too late");
+            metrics::counter!(telemetry::LATE_SIGNS).increment(1);
+            Ok(Held::Done)
+        }
+        heard => heard,
     }
 }

@@ -170,10 +170,12 @@ fn verdict(error: Error) -> Verdict {
             tracing::error!(%error, "a command cannot be handled");
             Verdict::Never(error.to_string())
         }
-        error
-        @ (Error::Refused(_) | Error::Invalid { .. } | Error::NotFound(_) | Error::Reused(_) | Error::Task(_)) => {
-            Verdict::Never(error.to_string())
-        }
+        error @ (Error::Refused(_)
+        | Error::Late(_)
+        | Error::Invalid { .. }
+        | Error::NotFound(_)
+        | Error::Reused(_)
+        | Error::Task(_)) => Verdict::Never(error.to_string()),
     }
 }
 

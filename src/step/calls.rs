@@ -197,7 +197,7 @@ pub async fn beat(app: &App, id: CallId, token: &str) -> Result<(), Error> {
     let place = place(&mut conn, id, token).await?;
     match calls::beat(&mut conn, id, place.run).await? {
         true => Ok(()),
-        false => Err(Error::Refused("the attempt is no longer under way".into())),
+        false => Err(Error::Late("the attempt is no longer under way".into())),
     }
 }
 
@@ -216,9 +216,13 @@ pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), o
     // Its instance's row comes first in the order of locks.
     let loaded = instances::lock(&mut *transaction, place.instance).await?;
     if !calls::tell_progress(&mut transaction, (id, place.run), &progress, PROGRESS_MAX).await? {
+        let now = calls::find(&mut transaction, id).await?;
         transaction.rollback().await;
-        let why = format!("the attempt is no longer under way, or has told of its progress {PROGRESS_MAX} times");
-        return origin::meanwhile(app, origin, Error::Refused(why)).await.map(Told::Known);
+        let why = match now.is_some_and(|now| now.state == "running" && now.run == place.run) {
+            true => Error::Refused(format!("the attempt has told of its progress {PROGRESS_MAX} times")),
+            false => Error::Late("the attempt is no longer under way".into()),
+        };
+        return origin::meanwhile(app, origin, why).await.map(Told::Known);
     }
     let answer = Answer { call: Some(id), ..Answer::of("noted", Some(place.instance)) };
     let command = Command::Progress { bookmark: place.bookmark, run: place.run, progress };

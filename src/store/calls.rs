@@ -58,10 +58,9 @@ pub enum CallWrite {
 pub struct Sent {
     /// SHA-256 of the attempt's token.
     pub token_hash: [u8; 32],
-    /// From then on the attempt is unknown.
+    /// From then on the attempt is unknown. How long its worker may be silent counts from its first sign of life: until then the
+    /// request may lie in its queue.
     pub deadline: Option<Timestamp>,
-    /// When somebody looks at it.
-    pub next_at: Option<Timestamp>,
 }
 
 impl CallWrite {

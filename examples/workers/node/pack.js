@@ -156,6 +156,7 @@ class Worker {
     if (request.deadline && Date.parse(request.deadline) < Date.now()) return channel.ack(message); // nobody waits any more
     const reply = new Reply(channel, message, request);
     const sign = () => reply.send("call.heartbeat", {}).catch((error) => console.error(`a heartbeat was lost: ${error}`));
+    if (every) sign(); // the first at once: from then on silence counts
     const heartbeat = every && setInterval(sign, every);
     try {
       await reply.send("call.complete", await this.outcome(request, (progress) => reply.send("call.progress", { progress })));

@@ -144,7 +144,8 @@ class Worker:
         reply = Reply(channel, properties, request)
         told = queue.SimpleQueue()
         working = self.threads.submit(self.outcome, request, told.put)
-        next_heartbeat = time.monotonic() + (every or float("inf"))
+        # The first at once: from then on silence counts.
+        next_heartbeat = time.monotonic() if every else float("inf")
         while not working.done():
             connection.process_data_events(LOOK_EVERY)
             while not told.empty():

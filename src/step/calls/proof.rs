@@ -33,13 +33,15 @@ pub(super) async fn place(conn: &mut store::Connection, id: CallId, token: &str)
         return Ok(place);
     }
     let run = token.split_once('-').and_then(|(run, _)| run.parse::<u32>().ok());
-    let why = match (place.state.as_str(), run) {
-        ("succeeded" | "failed" | "cancelled", _) => format!("the call has ended as {}: it is too late", place.state),
-        ("settled" | "unknown", _) => "the attempt has ended: it is too late".to_owned(),
-        (_, Some(run)) if run < place.run => {
-            format!("the token is that of an earlier attempt: it is too late, attempt {} has the call", place.attempt)
+    Err(match (place.state.as_str(), run) {
+        ("succeeded" | "failed" | "cancelled", _) => {
+            Error::Late(format!("the call has ended as {}: it is too late", place.state))
         }
-        (_, _) => "the token is not that of the attempt that runs".to_owned(),
-    };
-    Err(Error::Refused(why))
+        ("settled" | "unknown", _) => Error::Late("the attempt has ended: it is too late".to_owned()),
+        (_, Some(run)) if run < place.run => Error::Late(format!(
+            "the token is that of an earlier attempt: it is too late, attempt {} has the call",
+            place.attempt
+        )),
+        (_, _) => Error::Refused("the token is not that of the attempt that runs".to_owned()),
+    })
 }

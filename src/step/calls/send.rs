@@ -36,7 +36,6 @@ pub(in crate::step) fn opened(
     let token = Token::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
     let deadline = [call.timeout.and_then(after), call.until].into_iter().flatten().min();
-    let next_at = [deadline, call.heartbeat.and_then(after)].into_iter().flatten().min();
     let begun = Begun {
         id: call.id,
         instance: instance.id,
@@ -54,7 +53,7 @@ pub(in crate::step) fn opened(
         deadline,
         trace: instance.trace.clone(),
     };
-    let sent = Sent { token_hash: token.hash(), deadline, next_at };
+    let sent = Sent { token_hash: token.hash(), deadline };
     Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
 }
 

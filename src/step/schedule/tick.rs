@@ -176,7 +176,11 @@ pub(super) async fn begin(
             | store::Error::Rejected { .. } => Err(error),
         },
         Err(
-            error @ (StepError::Invalid { .. } | StepError::NotFound(_) | StepError::Reused(_) | StepError::Task(_)),
+            error @ (StepError::Invalid { .. }
+            | StepError::Late(_)
+            | StepError::NotFound(_)
+            | StepError::Reused(_)
+            | StepError::Task(_)),
         ) => Ok(Begun::Failed(error.to_string())),
     }
 }

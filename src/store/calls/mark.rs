@@ -142,7 +142,7 @@ impl QueryFragment<Pg> for MarkRunning<'_> {
         // A request has a limit of its own, however long its call may wait, or its maker's death would go unnoticed for as long.
         out.push_sql(
             "UPDATE leveret.calls AS c SET state = 'running', begun_at = t.now, deadline = t.deadline, next_at = CASE \
-               WHEN c.kind = 'work' THEN least(t.deadline, t.now + c.heartbeat_ms * interval '1 millisecond') \
+               WHEN c.kind = 'work' THEN t.deadline \
                ELSE t.deadline + ",
         );
         out.push_bind_param::<BigInt, _>(&GRACE_MS)?;

@@ -106,7 +106,7 @@ impl Row {
             begun_at: begun.map(|_| Moment(call.opened_at)),
             deadline: begun.and_then(|sent| sent.deadline).map(Moment),
             next_at: match begun {
-                Some(sent) => sent.next_at.map(Moment),
+                Some(sent) => sent.deadline.map(Moment),
                 None => Some(Moment(call.opened_at)),
             },
             ended_at: None,

@@ -132,6 +132,9 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
     let house = house(|_| {}).await;
     house.apply(&PACKING.replace("name: pack, input", "name: pack, heartbeat: 2s, input")).await;
     asked(&house, "box").await;
+    house.stands("box", "running at pack").await;
+    // A backlog is no silence: nobody has begun.
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
     let mut worker = Worker::of(&house, "pack").await;
     let (first, _) = worker.next().await;
     assert_eq!(first.heartbeat_for.as_deref(), Some("2s"));
@@ -149,5 +152,18 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
     );
     says(&house, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
     house.stands("box", "completed").await;
+    // Of the attempt that has ended, and of the call.
+    for (n, token) in [&first.token, &second.token].into_iter().enumerate() {
+        let about = json!({ "call": first.call, "token": token, "progress": 1 });
+        says(&house, "call.heartbeat", &format!("late beat {n}"), about.clone()).await;
+        says(&house, "call.progress", &format!("late progress {n}"), about).await;
+    }
+    house.becomes(0, "leveret.outbox").await;
+    asked(&house, "another").await;
+    let (third, _) = worker.next().await;
+    says(&house, "call.complete", "done", json!({ "call": third.call, "token": third.token, "result": 3 })).await;
+    house.stands("another", "completed").await;
+    assert_eq!(house.letters().await, [""; 0], "a late sign of life is nothing to look at");
+    assert_eq!(house.count("leveret.history WHERE kind = 'CallProgressed'").await, 0);
     house.close().await;
 }
