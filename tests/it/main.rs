@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod contract;
 mod crash;
+mod depth;
 mod examples;
 mod faults;
 mod http;

@@ -60,6 +60,7 @@ fn bodies() -> Vec<Poison> {
         poison("half-a-pair", "start", r#"{"definition":"step","input":{"a":"\ud800"}}"#, &["not JSON", "hex escape"]),
         poison("huge", "start", large, &["1048", "262144 are allowed"]),
         poison("deep", "start", nested_body(10_000), &["recursion limit"]),
+        poison("deep-enough", "start", nested_body(65), &["deeper than 64 levels"]),
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),

@@ -1,0 +1,33 @@
+-- Bounds that the doors lacked: how deep a command from SQL may nest.
+
+CREATE OR REPLACE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- The bounds of commands that come over the broker.
+    name_max CONSTANT integer := 255;
+    body_max CONSTANT integer := 262144;
+    depth_max CONSTANT integer := 64;
+    id uuid := leveret.uuidv7();
+    content bytea := convert_to(body::text, 'UTF8');
+    sent_as text := coalesce(push_command.message_id, id::text);
+BEGIN
+    IF topic IS NULL OR topic = '' OR octet_length(kind || '.' || topic) > name_max THEN
+        RAISE EXCEPTION 'the name must have from 1 to % bytes', name_max - octet_length(kind) - 1
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF sent_as = '' OR octet_length(sent_as) > name_max THEN
+        RAISE EXCEPTION 'the message id must have from 1 to % bytes', name_max USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF octet_length(content) > body_max THEN
+        RAISE EXCEPTION 'the command has % bytes; at most % are allowed', octet_length(content), body_max
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- What nests deeper would be committed and never read again. Written out, for a path knows no variable in its braces.
+    IF body @? 'strict $.**{64} ? (@.type() == "object" || @.type() == "array")' THEN
+        RAISE EXCEPTION 'the command nests deeper than % levels of lists and maps', depth_max
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body)
+        VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content);
+    RETURN sent_as;
+END $$;
