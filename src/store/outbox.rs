@@ -49,6 +49,16 @@ pub struct OutboxRow {
     pub claimable: Claimable,
 }
 
+impl OutboxRow {
+    /// What a row takes in memory besides its body, roughly.
+    const ROW_BYTES: usize = 512;
+
+    /// Bytes it takes in memory, and on its way to the broker.
+    pub fn size(&self) -> usize {
+        self.body.len().saturating_add(Self::ROW_BYTES)
+    }
+}
+
 /// When others than the writer may publish a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimable {

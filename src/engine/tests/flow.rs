@@ -182,11 +182,27 @@ fn variables_that_grow_too_large_are_a_failure_and_stay_as_they_were() {
 }
 
 #[test]
+fn what_is_told_has_a_bound_and_more_is_a_failure_that_can_be_caught() {
+    let mut scenario = scenario(
+        "
+variables: { seen: '' }
+output: ${ seen }
+activities:
+  - { id: a, emit: { event: much, body: { t: '${ input.t + input.t }' } }, on_error: [{ code: limit.event, output: { seen: error.code } }] }
+  - { id: b, end: { output: '${ input.t + input.t }' }, on_error: [{ code: limit.output, output: { seen: seen + error.code }, to: exit }] }
+",
+    );
+    scenario.start(json!({ "t": "x".repeat(600 * 1024) })).unwrap();
+    assert_eq!(scenario.output(), Some(&json!("limit.eventlimit.output")));
+    assert!(!scenario.events().iter().any(|event| event.name == "much"));
+}
+
+#[test]
 fn a_value_that_nests_too_deep_is_a_failure_that_can_be_caught() {
     let mut scenario = scenario(
         "
 variables: { path: null, turns: 0 }
-output: turns
+output: ${ turns }
 activities:
   - id: a
     set: { path: '{\"prev\": path}', turns: turns + 1 }

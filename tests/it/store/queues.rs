@@ -7,13 +7,13 @@ use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::engine::{Effect, Phase, ROOT, Status};
 use leveret::store::bookmarks;
 use leveret::store::commit::{self, Guarded};
-use leveret::store::outbox::{self, Claimable};
+use leveret::store::outbox::{self, Claimable, OutboxRow};
 use leveret::store::stuck::{self, Why};
 use leveret::store::{Error, dead_letters, instances, messages};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::rows::{HORIZON, connect, now, number, row, started, timer, written};
+use super::rows::{BYTES_MAX, HORIZON, connect, now, number, row, started, timer, written};
 use crate::support::Fresh;
 
 #[tokio::test]
@@ -47,16 +47,31 @@ async fn a_kept_message_is_taken_once() {
 }
 
 #[tokio::test]
+async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    for bytes in [10, 10, 100, 10, 10] {
+        outbox::push(conn, &[OutboxRow { body: vec![0; bytes], ..row(Claimable::Now) }]).await.unwrap();
+    }
+    let mut claims = Vec::new();
+    for _ in 0..4 {
+        let mine = outbox::claim_unsent(conn, (500, 15), HORIZON).await.unwrap();
+        claims.push(mine.iter().map(|row| row.body.len()).sum::<usize>());
+    }
+    assert_eq!(claims, [20, 100, 20, 0]);
+}
+
+#[tokio::test]
 async fn the_outbox_gives_each_row_to_one() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let rows = [row(Claimable::Now), row(Claimable::HandedOver(HORIZON)), row(Claimable::Now)];
     outbox::push(conn, &rows).await.unwrap();
-    let mine = outbox::claim_unsent(conn, 500, HORIZON).await.unwrap();
+    let mine = outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap();
     let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
     ids.sort();
     assert_eq!(ids, [rows[0].id, rows[2].id]);
-    assert_eq!(outbox::claim_unsent(conn, 500, HORIZON).await.unwrap(), []);
+    assert_eq!(outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap(), []);
     let mut expected = rows[0].clone();
     expected.claimable = Claimable::HandedOver(HORIZON);
     assert!(mine.contains(&expected));
@@ -183,7 +198,7 @@ async fn the_sql_door_writes_one_command() {
     )
     .await
     .unwrap();
-    let rows = outbox::claim_unsent(conn, 10, HORIZON).await.unwrap();
+    let rows = outbox::claim_unsent(conn, (10, BYTES_MAX), HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
     assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
     assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
