@@ -1,3 +1,10 @@
+ALTER TABLE leveret.inbox ADD COLUMN branch integer;
+COMMENT ON COLUMN leveret.inbox.branch IS 'The branch the command moved: a repetition drives it on if it is ready';
+
+COMMENT ON COLUMN leveret.dead_letters.instance_id IS NULL;
+COMMENT ON COLUMN leveret.dead_letters.body IS NULL;
+ALTER TABLE leveret.dead_letters DROP COLUMN body_bytes;
+
 CREATE OR REPLACE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- Bounds that the doors lacked: how deep a command from SQL may nest.
+-- Bounds that were missing: how deep a command from SQL may nest, and how much of a dead letter is kept.
 
 CREATE OR REPLACE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -31,3 +31,13 @@ BEGIN
         VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content);
     RETURN sent_as;
 END $$;
+
+ALTER TABLE leveret.dead_letters ADD COLUMN body_bytes bigint;
+UPDATE leveret.dead_letters SET body_bytes = octet_length(body);
+ALTER TABLE leveret.dead_letters ALTER COLUMN body_bytes SET NOT NULL;
+COMMENT ON COLUMN leveret.dead_letters.body IS 'As it came; of more than 1 MiB only the beginning';
+COMMENT ON COLUMN leveret.dead_letters.body_bytes IS 'Bytes of the body as it came';
+COMMENT ON COLUMN leveret.dead_letters.instance_id IS 'The instance it names by its id, if it could be read that far';
+
+-- Never written: a repetition looks for whatever branch of its instance is ready.
+ALTER TABLE leveret.inbox DROP COLUMN branch;

@@ -15,7 +15,7 @@ use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, SENT_AT, Sent};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId, Refusal};
-use crate::step::{self, Answer, Delivered, Error, Moved, Origin, Started, Steer, Steered};
+use crate::step::{self, Answer, Delivered, Error, Letter, Moved, Origin, Started, Steer, Steered};
 use crate::store;
 use crate::telemetry;
 
@@ -85,7 +85,7 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
     telemetry::count_delivery(&delivery.queue.name(), delivery.redelivered);
     let received = match command::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
-        Err(reason) => return bury(app, delivery, &reason, None).await,
+        Err(reason) => return bury(app, delivery, &reason, (None, None)).await,
     };
     if let Command::Continue(_) = &received.command {
         telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
@@ -119,7 +119,8 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
                 }
                 Verdict::Never(reason) => {
                     give_up(app, &received.command).await;
-                    return bury(app, delivery, &reason, received.origin.as_ref()).await;
+                    let concerned = command::instance(&received.command);
+                    return bury(app, delivery, &reason, (received.origin.as_ref(), concerned)).await;
                 }
             },
         }
@@ -331,10 +332,16 @@ async fn requeue(delivery: Delivery) {
 }
 
 /// Files a delivery with its reason, however long the database is away, and acknowledges it.
-async fn bury(app: &App, delivery: Delivery, reason: &str, mut origin: Option<&Origin>) {
+async fn bury(
+    app: &App,
+    delivery: Delivery,
+    reason: &str,
+    (mut origin, instance): (Option<&Origin>, Option<InstanceId>),
+) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
     loop {
-        match step::bury(app, command::letter(&delivery), reason, origin).await {
+        let letter = Letter { instance, ..command::letter(&delivery) };
+        match step::bury(app, letter, reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // Not even its answer can be written: without it the letter can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {

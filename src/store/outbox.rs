@@ -20,7 +20,7 @@ use crate::engine::InstanceId;
 
 mod unsent;
 
-pub use unsent::{claim_unsent, mark_returned};
+pub use unsent::{claim_unsent, mark_returned, revive};
 
 /// A message to be published.
 #[derive(Debug, Clone, PartialEq)]

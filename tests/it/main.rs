@@ -12,6 +12,7 @@ mod depth;
 mod examples;
 mod faults;
 mod http;
+mod letters;
 mod outgoing;
 mod poison;
 mod races;

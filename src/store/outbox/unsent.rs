@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
 use crate::store::moment::Moment;
+use crate::store::schema::leveret::outbox;
 use crate::store::{Connection, Error};
 
 /// A row the broker returned rests this long at most before it is tried again, in seconds.
@@ -141,4 +142,21 @@ impl QueryFragment<Pg> for MarkReturned {
         out.push_sql(") RETURNING id, dead_at IS NOT NULL");
         Ok(())
     }
+}
+
+/// Lets rows that were given up be published again: that one, or the oldest `limit`. Returns how many there were.
+///
+/// # Errors
+/// Those of the database.
+pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Result<usize, Error> {
+    let mut dead = outbox::table.filter(outbox::dead_at.is_not_null()).select(outbox::id).into_boxed();
+    if let Some(id) = id {
+        dead = dead.filter(outbox::id.eq(id));
+    }
+    let ids: Vec<Uuid> = dead.order(outbox::id).limit(limit).load(conn).await?;
+    let revived = diesel::update(outbox::table.filter(outbox::id.eq_any(ids).and(outbox::dead_at.is_not_null())))
+        .set((outbox::dead_at.eq(None::<Moment>), outbox::attempts.eq(0), outbox::claimable_at.eq(diesel::dsl::now)))
+        .execute(conn)
+        .await?;
+    Ok(revived)
 }

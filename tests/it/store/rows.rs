@@ -116,7 +116,6 @@ pub(super) fn asked(write: &Write, message_id: &str) -> InboxRow {
         command: "start".into(),
         body_hash: [7; 32],
         instance_id: Some(write.instance.id),
-        branch: Some(ROOT),
         outcome: Outcome::Accepted,
         answer: json!({"instance": write.instance.id}),
     }
