@@ -1,6 +1,6 @@
 //! JSON on its way into `jsonb`: written without a copy, and refused where PostgreSQL would refuse it.
 
-use std::fmt;
+use std::{fmt, io};
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
@@ -8,6 +8,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::contract::{self, Unfit};
 
@@ -28,8 +29,21 @@ impl<T: Serialize> ToSql<Jsonb, Pg> for Json<'_, T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         use std::io::Write as _;
         out.write_all(&[JSONB_VERSION])?;
-        serde_json::to_writer(out, self.0)?;
+        self.0.serialize(&mut serde_json::Serializer::with_formatter(out, Doubles))?;
         Ok(IsNull::No)
+    }
+}
+
+/// From here on doubles have no fraction, and serde writes the large ones as `1e16`.
+const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
+
+/// JSON as serde writes it, but doubles keep a fraction: PostgreSQL keeps `1e16` as 10000000000000000, which would come back as an
+/// int, and `x / 3` would be another value after a reload than before. Hashes are of the canonical form, where both are the same.
+struct Doubles;
+
+impl Formatter for Doubles {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        if value.abs() < WHOLE_FROM { CompactFormatter.write_f64(writer, value) } else { write!(writer, "{value}.0") }
     }
 }
 
@@ -75,6 +89,37 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn written(value: &Value) -> String {
+        let mut bytes = Vec::new();
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Doubles)).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_double_keeps_its_fraction_and_is_the_same_again() {
+        let doubles =
+            json!([1e15, 1e16, -1e16, 1.2345678901234567e19, 9_007_199_254_740_992.0, f64::MAX, 1e-7, 0.1, -0.0]);
+        let text = written(&doubles);
+        assert!(
+            !text.contains("e16") && text.contains("[1000000000000000.0,10000000000000000.0,-10000000000000000.0,")
+        );
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, doubles);
+        assert!(read.as_array().unwrap().iter().all(Value::is_f64), "{text}");
+        assert_eq!(
+            written(&json!({"a": [1, u64::MAX, i64::MIN, "1e16", null]})),
+            r#"{"a":[1,18446744073709551615,-9223372036854775808,"1e16",null]}"#
+        );
+    }
+
+    #[test]
+    fn a_hash_is_of_a_form_in_which_an_int_and_its_double_are_the_same() {
+        let canonical = |value: Value| serde_json_canonicalizer::to_string(&value).unwrap();
+        assert_eq!(canonical(json!(1e16)), canonical(json!(10_000_000_000_000_000_u64)));
+        assert_eq!(canonical(json!(1.2345678901234567e19)), canonical(json!(12_345_678_901_234_567_000_u64)));
+        assert_eq!(canonical(json!(-4e18)), canonical(json!(-4_000_000_000_000_000_000_i64)));
+    }
 
     #[test]
     fn what_cannot_be_kept_is_told() {

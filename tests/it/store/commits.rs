@@ -272,6 +272,29 @@ async fn what_postgresql_cannot_keep_is_refused_before() {
     }
 }
 
+#[tokio::test]
+async fn a_double_is_a_double_again_and_the_history_that_tells_of_it_is_whole() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let before = started(conn, vec![]).await;
+    let doubles = json!([1e16, -1e16, 1.2345678901234567e18, 9_007_199_254_740_994.0, 1e300, 0.5, 3.0]);
+    let mut after = before.clone();
+    after.variables.insert("total".into(), doubles.clone());
+    let write = written(Some(&before), &after, vec![record(doubles.clone())]);
+    assert!(matches!(commit::whole(conn, &write, None).await.unwrap(), Guarded::Committed(_)));
+    let found = instances::find(conn, before.id).await.unwrap().unwrap().instance;
+    assert_eq!(found.variables["total"], doubles);
+    assert!(found.variables["total"].as_array().unwrap().iter().all(Value::is_f64));
+    history::verify(conn, before.id).await.unwrap();
+    // As rows were written before: the details come back as ints, and the digest is the same.
+    diesel::sql_query("SET session_replication_role = replica").execute(conn).await.unwrap();
+    let older = "UPDATE leveret.history SET details = '[1e16, -1e16, 1.2345678901234567e18, 9007199254740994, 1e300, 0.5, 3.0]' \
+        WHERE instance_id = $1 AND jsonb_typeof(details) = 'array'";
+    let changed = diesel::sql_query(older).bind::<diesel::sql_types::Uuid, _>(before.id.0).execute(conn).await.unwrap();
+    assert_eq!(changed, 1);
+    history::verify(conn, before.id).await.unwrap();
+}
+
 /// Who waits first, with the bookmark.
 async fn first_waiting(
     conn: &mut leveret::store::Connection,
