@@ -1,3 +1,5 @@
+DROP INDEX leveret.instances_by_key;
+
 ALTER TABLE leveret.inbox ADD COLUMN branch integer;
 COMMENT ON COLUMN leveret.inbox.branch IS 'The branch the command moved: a repetition drives it on if it is ready';
 

@@ -41,3 +41,6 @@ COMMENT ON COLUMN leveret.dead_letters.instance_id IS 'The instance it names by 
 
 -- Never written: a repetition looks for whatever branch of its instance is ready.
 ALTER TABLE leveret.inbox DROP COLUMN branch;
+
+-- For whoever looks for an order by its number, ended or not: instances_key holds live ones only.
+CREATE INDEX instances_by_key ON leveret.instances (key, id) WHERE key IS NOT NULL;
