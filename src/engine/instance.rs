@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+mod values;
+
 /// The format in which this binary writes `branches`; a newer one is left to newer workers.
 pub const STATE_FORMAT: i16 = 1;
 
@@ -175,13 +177,6 @@ pub struct State {
     pub suspension: Option<i64>,
 }
 
-impl State {
-    /// What came from outside or from expressions and is kept with the branches: results and the data of failures.
-    pub fn values(&self) -> impl Iterator<Item = &Value> {
-        self.branches.iter().flat_map(Branch::values)
-    }
-}
-
 /// The definition's own `timeout`, once an instance has started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deadline {
@@ -225,27 +220,6 @@ impl Branch {
             Phase::Ready | Phase::Concluded(_) => &[],
             Phase::Waiting(waits) => waits,
         }
-    }
-
-    fn values(&self) -> impl Iterator<Item = &Value> {
-        let concluded = match &self.phase {
-            Phase::Concluded(Concluded { result, failure, .. }) => (result.as_ref(), failure.as_ref()),
-            Phase::Ready | Phase::Waiting(_) => (None, None),
-        };
-        let waits = self.waits().iter().map(|wait| match &wait.on {
-            WaitOn::Intervention { failure, result } => (result.as_ref(), Some(failure)),
-            WaitOn::Call { probing, .. } => (None, probing.as_ref().map(|probing| &probing.failure)),
-            WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Message { .. }
-            | WaitOn::Task
-            | WaitOn::Due { .. }
-            | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. } => (None, None),
-        });
-        let kept = waits.chain([concluded]);
-        kept.flat_map(|(result, failure)| result.into_iter().chain(failure.map(|failure| &failure.data)))
     }
 }
 

@@ -134,7 +134,7 @@ async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
         for says in one.says {
             assert!(reason.contains(says), "the letter about {} does not say `{says}`: {reason}", one.name);
         }
-        let kept = house.lines("octet_length(body) || ' from ' || source", &about).await;
+        let kept = house.lines("body_bytes || ' from ' || source", &about).await;
         assert_eq!(kept, [format!("{} from commands", one.body.len())], "{}", one.name);
         assert_eq!(house.booked(one.name, "only").await, 1, "the innocent next to {}", one.name);
     }
