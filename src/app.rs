@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,7 +25,10 @@ use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
 
+mod handed_over;
 mod known;
+
+pub use handed_over::{Batch, HandedOver};
 
 /// Definitions kept parsed in memory; they never change, so none is ever stale.
 const DEFINITIONS_MAX: usize = 1_000;
@@ -69,7 +72,7 @@ pub struct Inner {
     connections: TaskTracker,
     env: Map<String, Value>,
     retry: Retry,
-    handed_over: Option<mpsc::Sender<OutboxRow>>,
+    handed_over: Option<handed_over::Sender>,
     /// Rung when a call may be due.
     calls: Arc<Notify>,
     makes_calls: AtomicBool,
@@ -84,9 +87,6 @@ impl Deref for App {
     }
 }
 
-/// Rows this process has committed and will publish itself.
-pub type HandedOver = mpsc::Receiver<OutboxRow>;
-
 impl App {
     /// Connects to nothing yet, but holds what does. The receiver is for the relay; without one (`None` in
     /// [`App::without_publisher`]) rows are left to other processes' sweeps.
@@ -94,7 +94,7 @@ impl App {
     /// # Errors
     /// If a URL cannot be read.
     pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, HandedOver), store::Error> {
-        let (sender, receiver) = mpsc::channel(config.outbox.handed_over_max);
+        let (sender, receiver) = handed_over::queue(config.outbox.handed_over_max);
         Ok((Self::build(config, handlers, name, Some(sender), Topology::Declared)?, receiver))
     }
 
@@ -103,7 +103,7 @@ impl App {
     /// # Errors
     /// If a URL cannot be read.
     pub fn visiting(config: Config, name: &str) -> Result<Self, store::Error> {
-        let (sender, _) = mpsc::channel(1);
+        let (sender, _) = handed_over::queue(1);
         Self::build(config, Handlers::new(), name, Some(sender), Topology::Found)
     }
 
@@ -119,7 +119,7 @@ impl App {
         config: Config,
         handlers: Handlers,
         name: &str,
-        handed_over: Option<mpsc::Sender<OutboxRow>>,
+        handed_over: Option<handed_over::Sender>,
         topology: Topology,
     ) -> Result<Self, store::Error> {
         let store = Store::connect(&config.database, name)?;
@@ -237,7 +237,7 @@ impl App {
     pub fn hand_over(&self, rows: Vec<OutboxRow>) {
         let Some(sender) = &self.handed_over else { return };
         for row in rows {
-            if sender.try_send(row).is_err() {
+            if !sender.push(row) {
                 metrics::counter!(crate::telemetry::OUTBOX_NOT_HANDED_OVER).increment(1);
             }
         }

@@ -187,8 +187,9 @@ async fn ended(app: &App) -> Result<BTreeMap<String, String>> {
 
 async fn letters(app: &App) -> Result<Vec<String>> {
     let mut conn = app.store.duties().await?;
-    let letters = views::dead_letters(&mut conn, 1_000).await?;
+    let letters = views::dead_letters(&mut conn, None, 1_000).await?;
     Ok(letters
+        .items
         .into_iter()
         .filter(|letter| letter.app_id.as_deref() == Some("shop"))
         .map(|letter| letter.reason)

@@ -33,7 +33,7 @@ pub use error::Error;
 pub use link::without_password;
 use link::{Link, Purpose};
 pub use message::{Exchange, Outgoing, Queue, SENT_AT, Sent};
-pub use publisher::BATCH_MAX;
+pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{JOBS_MAX, Job};
 
 /// Confirm channels of one process.

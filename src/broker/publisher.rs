@@ -22,8 +22,12 @@ use super::message::{Outgoing, Queue, Sent};
 pub const BATCH_MAX: usize = 500;
 /// Batches that wait for one publisher.
 pub(super) const JOBS_MAX: usize = 64;
+/// Bytes of one call of `publish`, unless one message has more: what a slow network carries well within the time for confirms.
+pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A group is not made longer once it has this many messages.
 const GROUP_MAX: usize = 500;
+/// Nor once it has this many bytes: all of it is confirmed in time, or all of it is sent again.
+const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX;
 /// An abandoned channel is closed within this time, or left to the connection's end.
 const CLOSE_FOR: Duration = Duration::from_secs(2);
 
@@ -33,6 +37,12 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Vec<Sent>, Error>>,
     /// Nobody waits any more after this.
     pub(super) until: Instant,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.batch.iter().map(|message| message.body.len()).sum()
+    }
 }
 
 /// What became of a message, unless it came back.
@@ -95,11 +105,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
 
 /// The first job and what waits behind it.
 fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-    let mut size = first.batch.len();
+    let (mut size, mut bytes) = (first.batch.len(), first.bytes());
     let mut group = vec![first];
-    while size < GROUP_MAX {
+    while size < GROUP_MAX && bytes < GROUP_BYTES_MAX {
         let Ok(next) = jobs.try_recv() else { break };
         size += next.batch.len();
+        bytes = bytes.saturating_add(next.bytes());
         group.push(next);
     }
     group
@@ -270,6 +281,24 @@ mod tests {
             correlation_id: None,
             message_id: None,
         }
+    }
+
+    fn job(bytes: usize) -> Job {
+        let batch = vec![Outgoing { body: vec![0; bytes], ..message(1) }];
+        Job { batch, answer: oneshot::channel().0, until: Instant::now() }
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_bytes_and_has_one_batch_in_any_case() {
+        let (sender, mut jobs) = mpsc::channel(9);
+        for bytes in [BATCH_BYTES_MAX - 1, 9, 5 * BATCH_BYTES_MAX, 1, 1] {
+            sender.try_send(job(bytes)).unwrap();
+        }
+        let mut sizes = Vec::new();
+        while let Ok(first) = jobs.try_recv() {
+            sizes.push(gather(first, &mut jobs).len());
+        }
+        assert_eq!(sizes, [2, 1, 2]);
     }
 
     #[test]

@@ -1,51 +1,81 @@
-//! `leveret dead-letter list|show`
+//! `leveret dead-letter list|show|redrive`
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::contract::api::{DeadLetterView, Page};
+use crate::step;
 use crate::store::views;
 
-/// Letters of a list, newest first.
-const LIST_MAX: i64 = 200;
+/// Letters of a list, at most.
+const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// List them, newest first, each with its reason.
-    List,
+    List {
+        /// Only those before this number: `next` of the page before.
+        #[arg(long)]
+        cursor: Option<i64>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
     /// Show one with its body.
     Show {
+        /// Its number.
+        id: i64,
+    },
+    /// Send one once more, as a new message, to where it was sent: after its cause is gone.
+    Redrive {
         /// Its number.
         id: i64,
     },
 }
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
-    let mut conn = app.store.duties().await?;
     match verb {
         Verb::Show { id } => {
+            let mut conn = app.store.duties().await?;
             let letter = views::dead_letter(&mut conn, id).await?;
             output::json(&letter.with_context(|| format!("there is no dead letter {id}"))?)?;
         }
-        Verb::List => {
-            let letters = views::dead_letters(&mut conn, LIST_MAX).await?;
+        Verb::List { cursor, limit } => {
+            let mut conn = app.store.duties().await?;
+            list(views::dead_letters(&mut conn, cursor, limit.clamp(1, LIST_MAX)).await?, output)?;
+        }
+        Verb::Redrive { id } => {
+            let message_id = step::redrive(app, id).await?;
             match output {
-                Output::Json => output::json(&letters)?,
-                Output::Table if letters.is_empty() => output::line("no dead letters"),
-                Output::Table => {
-                    let rows = letters.into_iter().map(|one| {
-                        let sender =
-                            format!("{} {}", one.app_id.unwrap_or_default(), one.message_id.unwrap_or_default());
-                        let kind = one.kind.unwrap_or_default();
-                        vec![one.id.to_string(), output::moment(one.received_at), kind, sender, one.reason]
-                    });
-                    output::table(&["id", "received", "type", "sender and id", "reason"], rows.collect());
-                }
+                Output::Json => output::json(&json!({ "id": id, "message_id": message_id }))?,
+                Output::Table => output::line(format!("sent once more as message {message_id}")),
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list(page: Page<DeadLetterView>, output: Output) -> Result<()> {
+    match output {
+        Output::Json => return output::json(&page),
+        Output::Table if page.items.is_empty() => output::line("no dead letters"),
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let sender = format!("{} {}", one.app_id.unwrap_or_default(), one.message_id.unwrap_or_default());
+                let kind = one.kind.unwrap_or_default();
+                let redriven = one.redriven_at.map(output::moment).unwrap_or_default();
+                vec![one.id.to_string(), output::moment(one.received_at), kind, sender, redriven, one.reason]
+            });
+            output::table(&["id", "received", "type", "sender and id", "sent again", "reason"], rows.collect());
+            if let Some(next) = page.next {
+                output::line(format!("there are more: --cursor {next}"));
+            }
+        }
+    }
+    Ok(())
 }

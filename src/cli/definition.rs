@@ -12,6 +12,9 @@ use crate::app::App;
 use crate::definition::{Definition, Parsed, Problem, Severity, render};
 use crate::store::{definitions, views};
 
+/// Definitions of a list, at most.
+const LIST_MAX: i64 = 1_000;
+
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Report every problem of these documents, with place and hint; exit code 1 if one cannot be used.
@@ -26,8 +29,15 @@ pub(super) enum Verb {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// List definitions, each with its newest version.
-    List,
+    /// List definitions by name, each with its newest version.
+    List {
+        /// Only those after this name: `next` of the page before.
+        #[arg(long)]
+        cursor: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
     /// Show the newest or one version of a definition.
     Show {
         /// Its name.
@@ -91,7 +101,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     match verb {
         Verb::Check { files } => return check(&files, output),
         Verb::Apply { files } => apply(app, &files, output).await?,
-        Verb::List => list(app, output).await?,
+        Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit.clamp(1, LIST_MAX), output).await?,
         Verb::Show { name, version } => show(app, &name, version, output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -128,23 +138,24 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
     }
 }
 
-async fn list(app: &App, output: Output) -> Result<()> {
+async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Result<()> {
     let mut conn = app.store.duties().await?;
-    let all = views::definitions(&mut conn).await?;
+    let page = views::definitions(&mut conn, cursor, limit).await?;
     match output {
-        Output::Json => output::json(&all)?,
-        Output::Table if all.is_empty() => {
+        Output::Json => output::json(&page)?,
+        Output::Table if page.items.is_empty() && cursor.is_none() => {
             output::line("no definitions yet: `leveret definition apply FILE` stores one");
         }
-        Output::Table => output::table(
-            &["name", "version", "status", "applied", "hash"],
-            all.into_iter()
-                .map(|one| {
-                    let hash = one.hash.chars().take(12).collect();
-                    vec![one.name, one.version.to_string(), one.status, output::moment(one.created_at), hash]
-                })
-                .collect(),
-        ),
+        Output::Table => {
+            let rows = page.items.into_iter().map(|one| {
+                let hash = one.hash.chars().take(12).collect();
+                vec![one.name, one.version.to_string(), one.status, output::moment(one.created_at), hash]
+            });
+            output::table(&["name", "version", "status", "applied", "hash"], rows.collect());
+            if let Some(next) = page.next {
+                output::line(format!("there are more: --cursor {next}"));
+            }
+        }
     }
     Ok(())
 }

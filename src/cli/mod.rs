@@ -9,6 +9,7 @@ mod doctor;
 mod instance;
 mod message;
 mod migrate;
+mod outbox;
 mod output;
 mod schedule;
 mod serve;
@@ -76,9 +77,12 @@ enum Noun {
     /// See what waits for a person after a failure, or because one asked for it.
     #[command(subcommand)]
     Incident(timer::IncidentVerb),
-    /// Look at messages that could not be handled.
+    /// Look at messages that could not be handled, and send them once more.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
+    /// Revive what was given up publishing.
+    #[command(subcommand)]
+    Outbox(outbox::Verb),
     /// Start a definition again and again, by a cron expression.
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -150,6 +154,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
         Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Target(verb) => target::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),

@@ -1,6 +1,7 @@
 //! Bodies of the HTTP API; `-o json` of the command line prints the same.
 
 mod calls;
+mod letters;
 mod targets;
 mod tasks;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::OnConflict;
 
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
+pub use letters::DeadLetterView;
 pub use targets::{RateView, TargetView};
 pub use tasks::{
     HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
@@ -273,28 +275,4 @@ impl<T> Page<T> {
         let next = rows.last().filter(|_| full).map(cursor);
         Self { items: rows.into_iter().map(view).collect(), next }
     }
-}
-
-/// One dead letter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeadLetterView {
-    /// Its number.
-    pub id: i64,
-    /// When it was filed.
-    pub received_at: Timestamp,
-    /// Why it could not be handled.
-    pub reason: String,
-    /// The queue it came from.
-    pub source: String,
-    /// Its routing key.
-    pub routing_key: String,
-    /// AMQP property `type`.
-    pub kind: Option<String>,
-    /// AMQP property `app_id`.
-    pub app_id: Option<String>,
-    /// AMQP property `message_id`.
-    pub message_id: Option<String>,
-    /// The body as text, cut at 4 KiB, where one letter is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
 }

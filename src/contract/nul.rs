@@ -1,37 +1,93 @@
-//! The one character that PostgreSQL cannot keep.
+//! What a value must be to be kept: without the one character that PostgreSQL cannot keep, and no deeper than can be read again.
 
 use serde_json::Value;
 
-/// Refuses what PostgreSQL's `jsonb` refuses, at the door instead of at every commit: `\u0000` in a text or a name.
+/// Lists and maps within each other, in what comes from outside and in what expressions and handlers make. JSON is read
+/// to 127 levels, and what is kept is wrapped: a value in a failure in a wait in a branch, and again in an event.
+pub const DEPTH_MAX: usize = 64;
+
+/// Why a value cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// A text or a name holds `\u0000`.
+    Nul,
+    /// It nests deeper than it may.
+    Deep,
+}
+
+/// Refuses what could not be kept, at the door instead of at every commit: `\u0000` in a text or a name, and more than
+/// [`DEPTH_MAX`] levels.
 ///
 /// # Errors
-/// A sentence naming the place as a JSON pointer.
+/// A sentence, which names the place of a `\u0000` as a JSON pointer.
 pub fn refuse_nul(value: &Value) -> Result<(), String> {
-    // The depth is bounded by the reader (128 levels), so the recursion is.
-    fn walk(value: &Value, path: &mut String) -> bool {
-        let length = path.len();
-        let found = match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(items) => items.iter().enumerate().any(|(at, item)| {
-                path.truncate(length);
-                path.push_str(&format!("/{at}"));
-                walk(item, path)
-            }),
-            Value::Object(members) => members.iter().any(|(name, member)| {
-                path.truncate(length);
-                path.push_str(&format!("/{}", name.replace('\0', "\\u0000")));
-                name.contains('\0') || walk(member, path)
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        };
-        if !found {
-            path.truncate(length);
+    match find_unfit(value, DEPTH_MAX) {
+        None => Ok(()),
+        Some((Unfit::Nul, place)) => {
+            Err(format!("the text at `{place}` contains \\u0000, which PostgreSQL cannot keep"))
         }
-        found
+        Some((Unfit::Deep, _)) => Err(too_deep()),
     }
-    let mut path = String::new();
-    if walk(value, &mut path) {
-        return Err(format!("the text at `{path}` contains \\u0000, which PostgreSQL cannot keep"));
+}
+
+/// The sentence about a value that nests too deep.
+pub fn too_deep() -> String {
+    format!("it nests deeper than {DEPTH_MAX} levels of lists and maps")
+}
+
+/// Whether a value nests deeper than [`DEPTH_MAX`].
+pub fn is_too_deep(value: &Value) -> bool {
+    fn walk(value: &Value, room: usize) -> bool {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            Value::Array(items) => room == 0 || items.iter().any(|item| walk(item, room - 1)),
+            Value::Object(members) => room == 0 || members.values().any(|member| walk(member, room - 1)),
+        }
     }
-    Ok(())
+    walk(value, DEPTH_MAX)
+}
+
+/// The first place that cannot be kept, as a JSON pointer. Goes down `depth_max` levels, so the recursion is bounded.
+pub fn find_unfit(value: &Value, depth_max: usize) -> Option<(Unfit, String)> {
+    let deeper = |name: &dyn Fn() -> String, value: &Value| {
+        find_unfit(value, depth_max - 1).map(|(unfit, rest)| (unfit, format!("/{}{rest}", name())))
+    };
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::String(text) => text.contains('\0').then(|| (Unfit::Nul, String::new())),
+        Value::Array(_) | Value::Object(_) if depth_max == 0 => Some((Unfit::Deep, String::new())),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| deeper(&|| at.to_string(), item)),
+        Value::Object(members) => members.iter().find_map(|(name, member)| match name.contains('\0') {
+            true => Some((Unfit::Nul, format!("/{}", name.replace('\0', "\\u0000")))),
+            false => deeper(&|| name.clone(), member),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (1..levels).fold(json!([]), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({ "a": inner }) })
+    }
+
+    #[test]
+    fn as_many_levels_as_may_be_pass_and_one_more_does_not() {
+        assert_eq!(refuse_nul(&nested(DEPTH_MAX)), Ok(()));
+        assert!(!is_too_deep(&nested(DEPTH_MAX)));
+        assert!(refuse_nul(&nested(DEPTH_MAX + 1)).unwrap_err().contains("deeper than 64 levels"));
+        assert!(is_too_deep(&nested(DEPTH_MAX + 1)));
+    }
+
+    #[test]
+    fn the_nul_character_is_found_wherever_it_hides() {
+        let at = |value| find_unfit(&value, DEPTH_MAX);
+        assert_eq!(at(json!({"a": ["x", "\u{0}"]})), Some((Unfit::Nul, "/a/1".into())));
+        assert_eq!(at(json!({"a\u{0}": 1})), Some((Unfit::Nul, "/a\\u0000".into())));
+        assert_eq!(at(json!("\u{0}")), Some((Unfit::Nul, String::new())));
+        assert_eq!(at(json!({"a": [1.5, null, true, "\u{1}\u{ffff}\\u0000"]})), None);
+    }
 }

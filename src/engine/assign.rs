@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::turn::Turn;
 use super::{Failure, Instance};
 
+/// Bytes of what an event says, and of what an instance ends with, as JSON: each is a row, a message and a place in memory.
+const TOLD_MAX: usize = 1024 * 1024;
 /// A value in the history is cut above this many bytes of JSON: the row is for reading, the instance for keeping.
 const DETAIL_MAX: usize = 2 * 1024;
 /// A message in the history is cut above this many bytes.
@@ -64,6 +66,16 @@ pub(super) fn within(variables: &Map<String, Value>, variables_max: usize) -> Re
     }
     let message = format!("the variables would take {bytes} bytes, more than the allowed {variables_max}");
     Err(Failure::new("limit.variables", message))
+}
+
+/// The value if others may be told it, or a failure of that code.
+pub(super) fn told(code: &str, what: &str, value: Value) -> Result<Value, Failure> {
+    match size(&value) {
+        bytes if bytes > TOLD_MAX => {
+            Err(Failure::new(code, format!("{what} would take {bytes} bytes, more than the allowed {TOLD_MAX}")))
+        }
+        _ => Ok(value),
+    }
 }
 
 /// The value as the history keeps it: whole, or only how large it was.

@@ -7,9 +7,9 @@ use crate::definition::{End, Runs, Work};
 
 use super::admit::Stand;
 use super::fault::Stop;
-use super::flow::{Ending, Way};
+use super::flow::{Ending, Way, ends_with};
 use super::turn::Turn;
-use super::{Facts, Failure, needs};
+use super::{Facts, Failure, assign, needs};
 
 impl<'a> Turn<'a> {
     /// Does the work of the activity a branch stands at, and goes on, waits or ends.
@@ -35,7 +35,7 @@ impl<'a> Turn<'a> {
                 self.complete(stand, result, None)
             }
             Work::Emit { event, body } => {
-                let data = self.sight(stand).value(body)?;
+                let data = assign::told("limit.event", "the event", self.sight(stand).value(body)?)?;
                 self.publish(event, data);
                 self.complete(stand, Value::Null, None)
             }
@@ -95,7 +95,7 @@ impl<'a> Turn<'a> {
 
     fn finish(&mut self, stand: Stand<'a>, end: &'a End) -> Result<(), Stop> {
         let ending = match end {
-            End::Completed(Some(output)) => Ending::Completed(self.sight(stand).value(output)?),
+            End::Completed(Some(output)) => Ending::Completed(ends_with(self.sight(stand).value(output)?)?),
             End::Completed(None) => Ending::Completed(self.output()?),
             End::Failed { code, message, data } => {
                 Ending::Failed(self.error(stand, (code, message.as_ref(), data.as_ref()))?)

@@ -129,7 +129,7 @@ impl<'a> Turn<'a> {
     /// The definition's own output.
     pub(super) fn output(&self) -> Result<Value, Failure> {
         let sight = super::scope::Sight::whole(&self.instance, self.context);
-        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| sight.value(output))
+        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| ends_with(sight.value(output)?))
     }
 
     /// Puts a branch before its next activity, or ends the instance.
@@ -238,6 +238,11 @@ fn named_by(stand: Stand<'_>) -> &'static str {
         | Work::Http(_)
         | Work::Call(_) => "name",
     }
+}
+
+/// The output of an instance, within its bound.
+pub(super) fn ends_with(output: Value) -> Result<Value, Failure> {
+    assign::told("limit.output", "the output", output)
 }
 
 fn lost(message: String) -> Failure {

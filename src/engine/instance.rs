@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+mod values;
+
 /// The format in which this binary writes `branches`; a newer one is left to newer workers.
 pub const STATE_FORMAT: i16 = 1;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::contract;
 use crate::definition::Assignment;
 use crate::definition::cron::Cron;
 use crate::definition::expression::{Data, Error, Expression, Scope, Template, Use};
@@ -57,13 +58,13 @@ impl<'a> Sight<'a> {
     /// What a template gives; alone in it, an expression gives its own value.
     pub(super) fn template(&self, template: &Template) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
-        template.evaluate(&scope).map_err(failed)
+        shallow(template.evaluate(&scope).map_err(failed)?)
     }
 
     /// The value of data, with open places for secrets.
     pub(super) fn marked(&self, data: &Data) -> Result<Value, Failure> {
         let scope = self.scope(|see| read(data, see));
-        data.marked(&scope).map_err(failed)
+        shallow(data.marked(&scope).map_err(failed)?)
     }
 
     /// A text with open places for secrets.
@@ -77,7 +78,7 @@ impl<'a> Sight<'a> {
             return Ok(value.clone());
         }
         let scope = self.scope(|see| read(data, see));
-        data.evaluate(&scope).map_err(failed)
+        shallow(data.evaluate(&scope).map_err(failed)?)
     }
 
     /// The new values of a list of assignments, all from the values before.
@@ -86,8 +87,11 @@ impl<'a> Sight<'a> {
             return Ok(Vec::new());
         }
         let scope = self.scope(|see| assignments.iter().for_each(|assignment| read(&assignment.value, see)));
-        let value = |assignment: &'d Assignment| Ok((assignment.name.as_str(), assignment.value.evaluate(&scope)?));
-        assignments.iter().map(value).collect::<Result<_, Error>>().map_err(failed)
+        let value = |assignment: &'d Assignment| {
+            let value = shallow(assignment.value.evaluate(&scope).map_err(failed)?)?;
+            Ok((assignment.name.as_str(), value))
+        };
+        assignments.iter().map(value).collect()
     }
 
     pub(super) fn holds(&self, expression: &Expression) -> Result<bool, Failure> {
@@ -219,6 +223,14 @@ fn describe(instance: &Instance) -> Value {
         "started_at": instance.started_at,
         "started_by": instance.started_by,
     })
+}
+
+/// A value that can be read again wherever it is kept, or `limit.depth`.
+fn shallow(value: Value) -> Result<Value, Failure> {
+    if contract::is_too_deep(&value) {
+        return Err(Failure::new("limit.depth", format!("the value of an expression: {}", contract::too_deep())));
+    }
+    Ok(value)
 }
 
 fn failed(error: Error) -> Failure {

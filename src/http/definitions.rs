@@ -1,14 +1,16 @@
 //! Apply, check and show definitions.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
-use super::request::{Body, Path};
-use crate::contract::api::DefinitionView;
+use super::request::{self, Body, Path};
+use crate::contract::api::{DefinitionView, Page};
 use crate::definition::{self, Definition, Parsed};
 use crate::store::{definitions, views};
 
@@ -55,9 +57,21 @@ pub(super) async fn apply(
     Ok((code, Json(body)))
 }
 
-pub(super) async fn list(State(door): State<Door>) -> Result<Json<Value>, Problem> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<DefinitionView>>, Problem> {
+    let Query(query) = query?;
+    let limit = request::page(query.limit)?;
     let mut conn = door.app.store.duties().await?;
-    Ok(Json(json!({ "items": views::definitions(&mut conn).await? })))
+    Ok(Json(views::definitions(&mut conn, query.cursor.as_deref(), limit).await?))
 }
 
 pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<DefinitionView>, Problem> {

@@ -55,6 +55,8 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/calls/{id}/complete", post(calls::complete))
         .route("/calls/{id}/resolve", post(calls::resolve))
         .route("/dead-letters", get(operations::dead_letters))
+        .route("/dead-letters/{id}", get(operations::dead_letter))
+        .route("/dead-letters/{id}/redrive", post(operations::redrive))
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
         .route("/schedules/{name}/pause", post(schedules::pause))

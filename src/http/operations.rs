@@ -1,17 +1,45 @@
-//! What operators look at.
+//! What operators look at: messages that could not be handled, and sending them once more.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Door;
 use super::problem::Problem;
+use super::request::{self, Path};
+use crate::contract::api::{DeadLetterView, Page};
+use crate::step;
 use crate::store::views;
 
-/// Letters of one answer, newest first.
-const LETTERS_MAX: i64 = 200;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    cursor: Option<i64>,
+    limit: Option<i64>,
+}
 
-pub(super) async fn dead_letters(State(door): State<Door>) -> Result<Json<Value>, Problem> {
+pub(super) async fn dead_letters(
+    State(door): State<Door>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<DeadLetterView>>, Problem> {
+    let Query(query) = query?;
+    let limit = request::page(query.limit)?;
     let mut conn = door.app.store.duties().await?;
-    Ok(Json(json!({ "items": views::dead_letters(&mut conn, LETTERS_MAX).await? })))
+    Ok(Json(views::dead_letters(&mut conn, query.cursor, limit).await?))
+}
+
+pub(super) async fn dead_letter(
+    State(door): State<Door>,
+    Path(id): Path<i64>,
+) -> Result<Json<DeadLetterView>, Problem> {
+    let mut conn = door.app.store.duties().await?;
+    let letter = views::dead_letter(&mut conn, id).await?;
+    letter.map(Json).ok_or_else(|| Problem::not_found(format!("there is no dead letter {id}")))
+}
+
+pub(super) async fn redrive(State(door): State<Door>, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
+    let message_id = step::redrive(&door.app, id).await?;
+    Ok(Json(json!({ "id": id, "message_id": message_id })))
 }

@@ -160,6 +160,10 @@ impl From<store::Error> for Problem {
                 let detail = "the database does not answer; nothing is known to have been written";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", away, detail)
             }
+            slow if slow.is_slow() => {
+                let detail = "the database took longer over this than a statement may, and nothing came of it";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:slow", away, detail)
+            }
             store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. } => {
                 let detail = "somebody else is moving this; nothing was written";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
@@ -203,4 +207,17 @@ pub(crate) async fn no_route(uri: Uri) -> Problem {
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("`{}` does not take {method}; the header `Allow` says what it takes", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "urn:leveret:method", "The path does not take this method", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_takes_too_long_is_not_taken_for_somebody_in_the_way() {
+        let said = |why: &str| Problem::from(store::Error::Busy(why.into()));
+        let slow = said("canceling statement due to statement timeout");
+        assert_eq!((slow.status, slow.kind), (503, "urn:leveret:slow"));
+        assert_eq!(said("canceling statement due to lock timeout").kind, "urn:leveret:busy");
+    }
 }

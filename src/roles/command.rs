@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::broker::Delivery;
 use crate::contract::{self, Command, NAME_MAX};
+use crate::engine::InstanceId;
 use crate::step::{Follow, Letter, Origin};
 
 /// A command, and who sent it if it came from outside.
@@ -150,5 +151,29 @@ pub(super) fn letter(delivery: &Delivery) -> Letter {
         message_id: delivery.message_id.as_deref().map(clean),
         headers: delivery.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
         body: delivery.body.clone(),
+        instance: None,
     }
+}
+
+/// The instance a command names by its id.
+pub(super) fn instance(command: &Command) -> Option<InstanceId> {
+    let id = match command {
+        Command::Cancel(target)
+        | Command::Retry(target)
+        | Command::Suspend(target)
+        | Command::Resume(target)
+        | Command::Reschedule(contract::Reschedule { target, .. }) => target.instance,
+        Command::Continue(contract::Continue { instance, .. })
+        | Command::Fire(contract::Fire { instance, .. })
+        | Command::Deliver(contract::Deliver { instance, .. }) => Some(*instance),
+        Command::Start(_)
+        | Command::Message(_)
+        | Command::TaskComplete(_)
+        | Command::TaskClaim(_)
+        | Command::TaskRelease(_)
+        | Command::CallComplete(_)
+        | Command::CallHeartbeat(_)
+        | Command::CallProgress(_) => None,
+    };
+    id.map(InstanceId)
 }

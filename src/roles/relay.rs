@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use crate::app::{App, HandedOver, rest};
-use crate::broker::{Exchange, Outgoing, Sent};
+use crate::broker::{BATCH_BYTES_MAX, Exchange, Outgoing, Sent};
 use crate::step;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self};
@@ -26,6 +26,8 @@ const DELETE_AFTER: Duration = Duration::from_millis(20);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Rows of one sweep, so that a backlog never holds a transaction open for long.
 const SWEEP_MAX: i64 = 500;
+/// Bytes of one sweep, unless one row has more: published well within the time they are claimed for.
+const SWEEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// For this long a row claimed by a sweep is left to the sweeper.
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
@@ -47,20 +49,20 @@ async fn run_handed_over(
     confirmed: mpsc::Sender<Uuid>,
 ) -> Result<(), store::Error> {
     loop {
-        let mut batch = Vec::new();
-        {
+        let batch = {
             let mut rows = rows.lock().await;
             tokio::select! {
                 biased;
-                received = rows.recv_many(&mut batch, HANDED_OVER_MAX) => if received == 0 { return Ok(()) },
+                batch = rows.next_batch(HANDED_OVER_MAX, BATCH_BYTES_MAX) => batch,
                 // Reached only when nothing is waiting.
                 () = app.closing.cancelled() => return Ok(()),
             }
-        }
+        };
+        let Some(batch) = batch else { return Ok(()) };
         // Away: the rows wait in the table, and so does this batch in memory, to be the first to go when it is back.
         // A sweep may have sent them by then; receivers drop the repetition.
         let sent = loop {
-            match publish(&app, &batch).await {
+            match publish(&app, &batch.rows).await {
                 Ok(sent) => break sent,
                 Err(error) => tracing::debug!(%error, "the broker is away; the rows wait"),
             }
@@ -70,6 +72,8 @@ async fn run_handed_over(
             }
             tokio::time::sleep(RETRY_AFTER).await;
         };
+        // Its room in memory is free again before others wait for the delete.
+        drop(batch);
         for id in sent {
             // Full or closed: the row stays, is published once more by a sweep, and deleted then.
             if confirmed.send(id).await.is_err() {
@@ -113,7 +117,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
             () = app.broker.connected() => {}
             () = app.stop.cancelled() => return Ok(()),
         }
-        let full = run_once(app).await? >= SWEEP_MAX as usize;
+        let full = sweep(app).await?.is_full;
         if !full {
             // Spread over the processes: they need not all look at the same moment.
             rest(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
@@ -122,32 +126,63 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Publishes one batch of rows that are due to be published; says how many there were, or 0 if none could be sent.
+/// Publishes the rows of one sweep that are due to be published; says how many there were, or 0 if none could be sent.
 ///
 /// # Errors
 /// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    Ok(sweep(app).await?.count)
+}
+
+/// What a sweep has found.
+#[derive(Default)]
+struct Swept {
+    /// So many rows; none if they could not be sent.
+    count: usize,
+    /// There may be more at once.
+    is_full: bool,
+}
+
+async fn sweep(app: &App) -> Result<Swept, store::Error> {
     let rows = {
         let mut conn = app.store.duties().await?;
-        outbox::claim_unsent(&mut conn, SWEEP_MAX, CLAIM_FOR).await?
+        outbox::claim_unsent(&mut conn, (SWEEP_MAX, SWEEP_BYTES_MAX as i64), CLAIM_FOR).await?
     };
     if rows.is_empty() {
-        return Ok(0);
+        return Ok(Swept::default());
     }
     step::fail_point("relay::claimed");
     metrics::counter!(telemetry::OUTBOX_SWEPT).increment(rows.len() as u64);
-    match publish(app, &rows).await {
-        Ok(confirmed) => {
-            let mut conn = app.store.duties().await?;
-            outbox::delete(&mut conn, &confirmed).await?;
-            step::fail_point("relay::deleted");
-        }
-        Err(error) => {
-            tracing::debug!(%error, "the broker is away; the rows wait");
-            return Ok(0);
+    for batch in batches(&rows) {
+        match publish(app, batch).await {
+            Ok(confirmed) => {
+                let mut conn = app.store.duties().await?;
+                outbox::delete(&mut conn, &confirmed).await?;
+                step::fail_point("relay::deleted");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the broker is away; the rows wait");
+                return Ok(Swept::default());
+            }
         }
     }
-    Ok(rows.len())
+    let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
+    Ok(Swept { count: rows.len(), is_full: rows.len() >= SWEEP_MAX as usize || bytes >= SWEEP_BYTES_MAX })
+}
+
+/// The rows in parts that are confirmed one after the other: each as many as a batch has bytes for, and one in any case.
+fn batches(rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
+    let mut parts = Vec::new();
+    let (mut begin, mut bytes) = (0, 0_usize);
+    for (at, row) in rows.iter().enumerate() {
+        bytes = bytes.saturating_add(row.size());
+        if at > begin && bytes > BATCH_BYTES_MAX {
+            parts.push(&rows[begin..at]);
+            (begin, bytes) = (at, row.size());
+        }
+    }
+    parts.extend((begin < rows.len()).then(|| &rows[begin..]));
+    parts
 }
 
 /// Publishes; gives what was confirmed and can be deleted.
@@ -195,5 +230,40 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
         headers,
         body: row.body.clone(),
         due_at: row.due_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::outbox::Claimable;
+
+    fn row(bytes: usize) -> OutboxRow {
+        OutboxRow {
+            id: Uuid::nil(),
+            exchange: "events".into(),
+            routing_key: "order.shipped".into(),
+            kind: "order.shipped".into(),
+            app_id: None,
+            message_id: None,
+            headers: Default::default(),
+            body: vec![0; bytes],
+            due_at: None,
+            instance_id: None,
+            claimable: Claimable::Now,
+        }
+    }
+
+    #[test]
+    fn a_sweep_is_published_in_batches_of_so_many_bytes_and_no_row_is_left_out() {
+        let of = |sizes: &[usize]| {
+            let rows: Vec<OutboxRow> = sizes.iter().map(|bytes| row(*bytes)).collect();
+            batches(&rows).iter().map(|batch| batch.len()).collect::<Vec<_>>()
+        };
+        let half = BATCH_BYTES_MAX / 2;
+        assert_eq!(of(&[]), [0; 0]);
+        assert_eq!(of(&[1, 1, 1]), [3]);
+        assert_eq!(of(&[half, half, half]), [1, 1, 1], "their frames count as well");
+        assert_eq!(of(&[1, 5 * half, 1, half]), [1, 1, 2]);
     }
 }

@@ -42,9 +42,9 @@ async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
     let reason =
         filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // An internal command that cannot be delivered must not be revived by the sweep for ever: its branch becomes an incident.
-    if let Ok(received) = command::read(letter, app.config.limits.message_max)
-        && let Command::Continue(at) = received.command
-    {
+    let received = command::read(letter, app.config.limits.message_max).ok();
+    filed.instance = received.as_ref().and_then(|received| command::instance(&received.command));
+    if let Some(Command::Continue(at)) = received.map(|received| received.command) {
         match step::give_up(app, InstanceId(at.instance), (BranchId(at.branch), at.sequence), reason.clone()).await {
             Err(step::Error::Store(error @ store::Error::Bug(_))) => {
                 // Never will: the letter must not keep those behind it from being filed.

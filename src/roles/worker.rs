@@ -85,7 +85,7 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
     telemetry::count_delivery(&delivery.queue.name(), delivery.redelivered);
     let received = match command::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
-        Err(reason) => return bury(app, delivery, &reason, None).await,
+        Err(reason) => return bury(app, delivery, &reason, (None, None)).await,
     };
     if let Command::Continue(_) = &received.command {
         telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
@@ -119,7 +119,8 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
                 }
                 Verdict::Never(reason) => {
                     give_up(app, &received.command, &reason).await;
-                    return bury(app, delivery, &reason, received.origin.as_ref()).await;
+                    let concerned = command::instance(&received.command);
+                    return bury(app, delivery, &reason, (received.origin.as_ref(), concerned)).await;
                 }
             },
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Error, Follow, Moved, Position, fail_point, statement, write_guarded};
 use crate::app::App;
 use crate::config::HANDLER_FOR_MAX;
-use crate::contract;
+use crate::contract::{self, Unfit};
 use crate::definition::Runs;
 use crate::engine::{self, Command, Facts, Failure, HandlerCall, InstanceId, Refusal};
 use crate::handlers::Call;
@@ -110,9 +110,14 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
     };
     Ok(match outcome {
-        Ok(value) if contract::refuse_nul(&value).is_err() => {
+        Ok(value) if let Some((unfit, _)) = contract::find_unfit(&value, contract::DEPTH_MAX) => {
             transaction.undo_to_savepoint().await?;
-            let failure = Failure::new("handler.result", "the result holds \\u0000, which PostgreSQL cannot keep");
+            let failure = match unfit {
+                Unfit::Nul => Failure::new("handler.result", "the result holds \\u0000, which PostgreSQL cannot keep"),
+                Unfit::Deep => {
+                    Failure::new("limit.depth", format!("the result of the {what}: {}", contract::too_deep()))
+                }
+            };
             Ran::Usable(Box::new(transaction), Err(failure))
         }
         Ok(value) => match transaction.release().await {

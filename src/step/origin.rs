@@ -82,7 +82,6 @@ impl Origin {
             command: command.into(),
             body_hash: self.body_hash,
             instance_id: answer.instance,
-            branch: None,
             outcome: if refused { Outcome::Refused } else { Outcome::Accepted },
             answer: json!(answer),
         }
@@ -154,6 +153,8 @@ pub struct Letter {
     pub headers: BTreeMap<String, String>,
     /// Its body, whatever it is.
     pub body: Vec<u8>,
+    /// The instance it names.
+    pub instance: Option<InstanceId>,
 }
 
 /// Files a delivery as a dead letter with its reason; if it is known by an id, a repetition is told the same.
@@ -188,7 +189,7 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
             message_id: letter.message_id,
             headers: letter.headers,
             body: letter.body,
-            instance_id: None,
+            instance_id: letter.instance,
         },
     )
     .await?;

@@ -13,6 +13,9 @@ use super::schema::leveret::dead_letters;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
+/// Bytes of a body that are kept: whoever sends gigabytes of nonsense fills no table, and what is of use is smaller.
+const BODY_KEPT_MAX: usize = 1024 * 1024;
+
 /// A message that could not be handled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
@@ -32,7 +35,7 @@ pub struct DeadLetter {
     pub message_id: Option<String>,
     /// AMQP headers.
     pub headers: BTreeMap<String, String>,
-    /// The body as it came.
+    /// The body as it came; of what is kept at most [`BODY_KEPT_MAX`], and nothing in a list.
     pub body: Vec<u8>,
     /// The instance it was about.
     pub instance_id: Option<InstanceId>,
@@ -47,6 +50,8 @@ pub struct Kept {
     pub received_at: Timestamp,
     /// When it was sent once more.
     pub redriven_at: Option<Timestamp>,
+    /// Bytes of the body as it came.
+    pub body_bytes: i64,
     /// The message.
     pub letter: DeadLetter,
 }
@@ -56,7 +61,7 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Puts a message away; returns its number.
+/// Puts a message away, of a large body only the beginning; returns its number.
 ///
 /// # Errors
 /// Those of the database.
@@ -74,7 +79,8 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
             dead_letters::app_id.eq(letter.app_id.as_deref().map(without_nul)),
             dead_letters::message_id.eq(letter.message_id.as_deref().map(without_nul)),
             dead_letters::headers.eq(headers),
-            dead_letters::body.eq(&letter.body),
+            dead_letters::body.eq(&letter.body[..letter.body.len().min(BODY_KEPT_MAX)]),
+            dead_letters::body_bytes.eq(i64::try_from(letter.body.len()).unwrap_or(i64::MAX)),
             dead_letters::instance_id.eq(letter.instance_id.map(|id| id.0)),
         ))
         .returning(dead_letters::id)
@@ -83,32 +89,33 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
 }
 
 type Columns = (
-    (i64, Moment, Option<Moment>),
+    (i64, Moment, Option<Moment>, i64),
     (String, String, String, String),
     (Option<String>, Option<String>, Option<String>),
-    (Value, Vec<u8>, Option<Uuid>),
+    (Value, Option<Uuid>),
 );
 
 type Selected = (
-    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at),
+    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
     (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
-    (dead_letters::headers, dead_letters::body, dead_letters::instance_id),
+    (dead_letters::headers, dead_letters::instance_id),
 );
 
+/// Everything but the body.
 const SELECTED: Selected = (
-    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at),
+    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
     (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
-    (dead_letters::headers, dead_letters::body, dead_letters::instance_id),
+    (dead_letters::headers, dead_letters::instance_id),
 );
 
-fn kept(columns: Columns) -> Kept {
+fn kept(columns: Columns, body: Vec<u8>) -> Kept {
     let (
-        (id, received_at, redriven_at),
+        (id, received_at, redriven_at, body_bytes),
         (reason, source, exchange, routing_key),
         (kind, app_id, message_id),
-        (headers, body, instance),
+        (headers, instance),
     ) = columns;
     let headers = serde_json::from_value(headers).unwrap_or_default();
     let instance_id = instance.map(InstanceId);
@@ -116,6 +123,7 @@ fn kept(columns: Columns) -> Kept {
         id,
         received_at: received_at.0,
         redriven_at: redriven_at.map(Timestamp::from),
+        body_bytes,
         letter: DeadLetter {
             reason,
             source,
@@ -131,7 +139,7 @@ fn kept(columns: Columns) -> Kept {
     }
 }
 
-/// Dead letters, newest first: at most `limit` with numbers below `before`.
+/// Dead letters without their bodies, newest first: at most `limit` with numbers below `before`.
 ///
 /// # Errors
 /// Those of the database.
@@ -143,7 +151,7 @@ pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Res
         .select(SELECTED)
         .load(conn)
         .await?;
-    Ok(rows.into_iter().map(kept).collect())
+    Ok(rows.into_iter().map(|row| kept(row, Vec::new())).collect())
 }
 
 /// The dead letter of that number.
@@ -151,8 +159,24 @@ pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Res
 /// # Errors
 /// Those of the database.
 pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
-    let row: Option<Columns> = dead_letters::table.find(id).select(SELECTED).first(conn).await.optional()?;
-    Ok(row.map(kept))
+    let row: Option<(Columns, Vec<u8>)> =
+        dead_letters::table.find(id).select((SELECTED, dead_letters::body)).first(conn).await.optional()?;
+    Ok(row.map(|(columns, body)| kept(columns, body)))
+}
+
+/// The same, kept from everybody else until the transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+    let row: Option<(Columns, Vec<u8>)> = dead_letters::table
+        .find(id)
+        .for_no_key_update()
+        .select((SELECTED, dead_letters::body))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(columns, body)| kept(columns, body)))
 }
 
 /// Notes that a dead letter was sent once more; false if it is not there.

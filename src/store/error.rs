@@ -61,6 +61,13 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the database took longer over a statement than it may.
+    pub fn is_slow(&self) -> bool {
+        matches!(self, Error::Busy(message) if message.contains("statement timeout"))
+    }
+}
+
 /// What a failed commit means. What the server refused has not happened; of a lost answer nobody can tell.
 pub(super) fn at_commit(error: Driver) -> Error {
     let (kind, message) = describe(&error);
@@ -188,6 +195,12 @@ mod tests {
         ] {
             assert!(matches!(by_message(message), Error::Bug(_)), "{message}");
         }
+    }
+
+    #[test]
+    fn a_slow_statement_is_known_by_its_words() {
+        assert!(by_message("canceling statement due to statement timeout").is_slow());
+        assert!(!by_message("canceling statement due to lock timeout").is_slow());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::json::Json;
 use super::schema::leveret::inbox;
 use super::{Connection, Error};
-use crate::engine::{BranchId, InstanceId};
+use crate::engine::InstanceId;
 
 /// A command that was handled.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +26,6 @@ pub struct InboxRow {
     pub body_hash: [u8; 32],
     /// The instance it went to.
     pub instance_id: Option<InstanceId>,
-    /// The branch it moved.
-    pub branch: Option<BranchId>,
     /// What became of it.
     pub outcome: Outcome,
     /// What was answered.
@@ -58,7 +56,7 @@ impl Outcome {
 /// # Errors
 /// Those of the database.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
-    type Columns = (String, String, String, Vec<u8>, Option<Uuid>, Option<i32>, String, Value);
+    type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Value);
     let row: Option<Columns> = inbox::table
         .find((app_id, message_id))
         .select((
@@ -67,18 +65,16 @@ pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Resu
             inbox::command,
             inbox::body_hash,
             inbox::instance_id,
-            inbox::branch,
             inbox::outcome,
             inbox::answer,
         ))
         .first(conn)
         .await
         .optional()?;
-    row.map(|(app_id, message_id, command, body_hash, instance, branch, outcome, answer)| {
+    row.map(|(app_id, message_id, command, body_hash, instance, outcome, answer)| {
         Ok(InboxRow {
             body_hash: body_hash.try_into().map_err(|_| Error::Bug("a body hash must have 32 bytes".into()))?,
             instance_id: instance.map(InstanceId),
-            branch: branch.map(BranchId),
             outcome: if outcome == Outcome::Accepted.name() { Outcome::Accepted } else { Outcome::Refused },
             app_id,
             message_id,
@@ -122,7 +118,6 @@ pub(super) struct Columns<'a> {
     answer: Json<'a, Value>,
     outcome: &'static str,
     instance: Option<Uuid>,
-    branch: Option<i32>,
     /// Nothing is inserted unless this is the newest active version of that definition.
     newest: Option<(&'a str, i32)>,
 }
@@ -134,7 +129,6 @@ impl<'a> Columns<'a> {
             answer: Json(&row.answer),
             outcome: row.outcome.name(),
             instance: row.instance_id.map(|id| id.0),
-            branch: row.branch.map(|branch| branch.0),
             newest: None,
         }
     }
@@ -148,7 +142,7 @@ impl<'a> Columns<'a> {
     /// `INSERT … ON CONFLICT DO NOTHING`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, branch, outcome, answer) \
+            "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, outcome, answer) \
              SELECT ",
         );
         out.push_bind_param::<Text, _>(&self.row.app_id)?;
@@ -160,8 +154,6 @@ impl<'a> Columns<'a> {
         out.push_bind_param::<Binary, _>(&self.row.body_hash)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<SqlUuid>, _>(&self.instance)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Integer>, _>(&self.branch)?;
         out.push_sql(", ");
         out.push_bind_param::<Text, _>(&self.outcome)?;
         out.push_sql(", ");

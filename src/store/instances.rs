@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::json::Legible;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::instances;
@@ -58,11 +59,11 @@ struct Row {
     lane: String,
     priority: i16,
     state_format: i16,
-    branches: Value,
-    variables: Value,
-    input: Value,
-    output: Option<Value>,
-    error: Option<Value>,
+    branches: Legible,
+    variables: Legible,
+    input: Legible,
+    output: Option<Legible>,
+    error: Option<Legible>,
     #[diesel(deserialize_as = Moment)]
     started_at: Timestamp,
     started_by: Option<String>,
@@ -76,13 +77,14 @@ impl Row {
     fn loaded(self, now: Timestamp) -> Result<Loaded, Error> {
         let id = InstanceId(self.id);
         let wrong = |what: &str| Error::Bug(format!("instance {id} holds {what} this binary cannot read"));
+        let legible = |json: Legible| json.0.ok_or_else(|| wrong("JSON"));
         let state = if self.state_format > STATE_FORMAT {
             State::default()
         } else {
-            serde_json::from_value(self.branches).map_err(|_| wrong("branches"))?
+            serde_json::from_value(legible(self.branches)?).map_err(|_| wrong("branches"))?
         };
-        let object = |value: Value| -> Result<Map<String, Value>, Error> {
-            if let Value::Object(fields) = value { Ok(fields) } else { Err(wrong("data")) }
+        let object = |value: Legible| -> Result<Map<String, Value>, Error> {
+            if let Value::Object(fields) = legible(value)? { Ok(fields) } else { Err(wrong("data")) }
         };
         let instance = Instance {
             id,
@@ -95,8 +97,8 @@ impl Row {
             priority: self.priority,
             input: object(self.input)?,
             variables: object(self.variables)?,
-            output: self.output,
-            error: self.error.map(failure).transpose().map_err(|_| wrong("an error"))?,
+            output: self.output.map(legible).transpose()?,
+            error: self.error.map(legible).transpose()?.map(failure).transpose().map_err(|_| wrong("an error"))?,
             state,
             history_count: self.history_count,
             history_hash: self.history_hash.try_into().map_err(|_| wrong("a hash"))?,
@@ -123,10 +125,10 @@ pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
     row.map(|(row, now)| row.loaded(now.0)).transpose()
 }
 
-/// Reads several instances at once, in any order.
+/// Reads several instances at once, in any order. One that cannot be read is not among them: the others must not wait for it.
 ///
 /// # Errors
-/// As [`find`].
+/// Those of the database.
 pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Loaded>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(Row, Moment)> = instances::table
@@ -134,7 +136,11 @@ pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<
         .select((Row::as_select(), clock_timestamp()))
         .load(conn)
         .await?;
-    rows.into_iter().map(|(row, now)| row.loaded(now.0)).collect()
+    let loaded = rows.into_iter().filter_map(|(row, now)| {
+        let read = row.loaded(now.0);
+        read.inspect_err(|error| tracing::error!(%error, "an instance is passed over that cannot be read")).ok()
+    });
+    Ok(loaded.collect())
 }
 
 /// The lanes of several instances.
@@ -277,8 +283,8 @@ struct SummaryRow {
     ready: bool,
     key: Option<String>,
     lane: String,
-    branches: Value,
-    error: Option<Value>,
+    branches: Legible,
+    error: Option<Legible>,
     started_at: Moment,
     moved_at: Moment,
     ended_at: Option<Moment>,
@@ -289,8 +295,9 @@ impl SummaryRow {
         let id = InstanceId(self.id);
         let status =
             Status::parse(&self.status).ok_or_else(|| Error::Bug(format!("instance {id} has an unknown status")))?;
-        // A list shows also what only newer binaries can read, as far as that goes.
-        let state: State = serde_json::from_value(self.branches).unwrap_or_default();
+        // A list shows also what only newer binaries can read, or nobody, as far as that goes.
+        let state =
+            self.branches.0.and_then(|branches| serde_json::from_value::<State>(branches).ok()).unwrap_or_default();
         Ok(Summary {
             id,
             definition: self.definition,
@@ -301,7 +308,7 @@ impl SummaryRow {
             key: self.key,
             lane: self.lane,
             activities: state.branches.into_iter().map(|branch| branch.activity).collect(),
-            error: self.error.and_then(|error| failure(error).ok()),
+            error: self.error.and_then(|error| failure(error.0?).ok()),
             started_at: self.started_at.0,
             moved_at: self.moved_at.0,
             ended_at: self.ended_at.map(Timestamp::from),

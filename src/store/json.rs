@@ -1,12 +1,16 @@
 //! JSON on its way into `jsonb`: written without a copy, and refused where PostgreSQL would refuse it.
 
-use std::fmt;
+use std::{fmt, io};
 
-use diesel::pg::Pg;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use crate::contract::{self, Unfit};
 
 /// The first byte of `jsonb` on the wire.
 const JSONB_VERSION: u8 = 1;
@@ -25,20 +29,39 @@ impl<T: Serialize> ToSql<Jsonb, Pg> for Json<'_, T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         use std::io::Write as _;
         out.write_all(&[JSONB_VERSION])?;
-        serde_json::to_writer(out, self.0)?;
+        self.0.serialize(&mut serde_json::Serializer::with_formatter(out, Doubles))?;
         Ok(IsNull::No)
     }
 }
 
-/// Says where a value holds the character `\u0000`, which PostgreSQL keeps neither in `jsonb` nor in `text`.
+/// From here on doubles have no fraction, and serde writes the large ones as `1e16`.
+const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
+
+/// JSON as serde writes it, but doubles keep a fraction: PostgreSQL keeps `1e16` as 10000000000000000, which would come back as an
+/// int, and `x / 3` would be another value after a reload than before. Hashes are of the canonical form, where both are the same.
+struct Doubles;
+
+impl Formatter for Doubles {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        if value.abs() < WHOLE_FROM { CompactFormatter.write_f64(writer, value) } else { write!(writer, "{value}.0") }
+    }
+}
+
+/// Levels of one value at most. What makes values keeps to [`contract::DEPTH_MAX`]; this is the last wall before a row that
+/// nobody could read again: JSON is read to 127 levels, and a column wraps a value in a few more.
+const DEPTH_MAX: usize = 100;
+
+/// Says where a value holds what cannot be kept: the character `\u0000`, which PostgreSQL takes neither in `jsonb` nor in
+/// `text`, or more levels than could be read again.
 ///
 /// # Errors
 /// A sentence with the JSON pointer of the text or name that holds it.
 pub fn refuse_nul(value: &Value) -> Result<(), String> {
-    match find_nul(value) {
+    match contract::find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
-        Some(pointer) if pointer.is_empty() => Err("the text holds the character \\u0000".into()),
-        Some(pointer) => Err(format!("`{pointer}` holds the character \\u0000")),
+        Some((Unfit::Deep, _)) => Err(format!("it nests deeper than {DEPTH_MAX} levels")),
+        Some((Unfit::Nul, pointer)) if pointer.is_empty() => Err("the text holds the character \\u0000".into()),
+        Some((Unfit::Nul, pointer)) => Err(format!("`{pointer}` holds the character \\u0000")),
     }
 }
 
@@ -50,20 +73,14 @@ pub fn refuse_nul_in(what: &str, text: &str) -> Result<(), String> {
     if text.contains('\0') { Err(format!("{what} holds the character \\u0000")) } else { Ok(()) }
 }
 
-// Depth is bounded by serde_json, which reads nothing deeper than 128.
-fn find_nul(value: &Value) -> Option<String> {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
-        Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| find_nul(item).map(|rest| format!("/{at}{rest}")))
-        }
-        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
-            if name.contains('\0') {
-                return Some(format!("/{}", name.replace('\0', "\\u0000")));
-            }
-            find_nul(field).map(|rest| format!("/{name}{rest}"))
-        }),
+/// JSON of a row among others: what cannot be read must not hide the rows next to it.
+#[derive(Debug, Clone, PartialEq, FromSqlRow)]
+#[diesel(sql_type = Jsonb)]
+pub(super) struct Legible(pub(super) Option<Value>);
+
+impl FromSql<Jsonb, Pg> for Legible {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Legible(FromSql::<Jsonb, Pg>::from_sql(bytes).ok()))
     }
 }
 
@@ -73,16 +90,44 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_nul_character_is_found_wherever_it_hides() {
-        assert_eq!(refuse_nul(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` holds the character \\u0000".into()));
-        assert!(refuse_nul(&json!({"a\u{0}": 1})).is_err());
-        assert!(refuse_nul(&json!("\u{0}")).is_err());
-        assert!(refuse_nul_in("the key", "a\u{0}").is_err());
+    fn written(value: &Value) -> String {
+        let mut bytes = Vec::new();
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Doubles)).unwrap();
+        String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn everything_else_passes() {
-        assert_eq!(refuse_nul(&json!({"a": [1.5, null, true, "\u{1}\u{ffff}\\u0000"]})), Ok(()));
+    fn a_double_keeps_its_fraction_and_is_the_same_again() {
+        let doubles =
+            json!([1e15, 1e16, -1e16, 1.2345678901234567e19, 9_007_199_254_740_992.0, f64::MAX, 1e-7, 0.1, -0.0]);
+        let text = written(&doubles);
+        assert!(
+            !text.contains("e16") && text.contains("[1000000000000000.0,10000000000000000.0,-10000000000000000.0,")
+        );
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, doubles);
+        assert!(read.as_array().unwrap().iter().all(Value::is_f64), "{text}");
+        assert_eq!(
+            written(&json!({"a": [1, u64::MAX, i64::MIN, "1e16", null]})),
+            r#"{"a":[1,18446744073709551615,-9223372036854775808,"1e16",null]}"#
+        );
+    }
+
+    #[test]
+    fn a_hash_is_of_a_form_in_which_an_int_and_its_double_are_the_same() {
+        let canonical = |value: Value| serde_json_canonicalizer::to_string(&value).unwrap();
+        assert_eq!(canonical(json!(1e16)), canonical(json!(10_000_000_000_000_000_u64)));
+        assert_eq!(canonical(json!(1.2345678901234567e19)), canonical(json!(12_345_678_901_234_567_000_u64)));
+        assert_eq!(canonical(json!(-4e18)), canonical(json!(-4_000_000_000_000_000_000_i64)));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_told() {
+        assert_eq!(refuse_nul(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` holds the character \\u0000".into()));
+        assert_eq!(refuse_nul(&json!("\u{0}")), Err("the text holds the character \\u0000".into()));
+        let nested = |levels| (1..levels).fold(json!([]), |inner, _| json!([inner]));
+        assert_eq!(refuse_nul(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(refuse_nul(&nested(DEPTH_MAX + 1)), Err("it nests deeper than 100 levels".into()));
+        assert!(refuse_nul_in("the key", "a\u{0}").is_err());
     }
 }

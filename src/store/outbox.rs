@@ -21,7 +21,7 @@ use crate::engine::InstanceId;
 
 mod unsent;
 
-pub use unsent::{claim_unsent, mark_returned};
+pub use unsent::{claim_unsent, mark_returned, revive};
 
 /// A message to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,16 @@ pub struct OutboxRow {
     pub instance_id: Option<InstanceId>,
     /// When the sweep may take it. Of rows that were claimed this says nothing.
     pub claimable: Claimable,
+}
+
+impl OutboxRow {
+    /// What a row takes in memory besides its body, roughly.
+    const ROW_BYTES: usize = 512;
+
+    /// Bytes it takes in memory, and on its way to the broker.
+    pub fn size(&self) -> usize {
+        self.body.len().saturating_add(Self::ROW_BYTES)
+    }
 }
 
 /// When others than the writer may publish a row.

@@ -68,6 +68,7 @@ pub(super) mod leveret {
             message_id -> Nullable<Text>,
             headers -> Jsonb,
             body -> Bytea,
+            body_bytes -> Int8,
             instance_id -> Nullable<Uuid>,
             redriven_at -> Nullable<Timestamptz>,
         }
@@ -107,7 +108,6 @@ pub(super) mod leveret {
             command -> Text,
             body_hash -> Bytea,
             instance_id -> Nullable<Uuid>,
-            branch -> Nullable<Int4>,
             outcome -> Text,
             answer -> Jsonb,
         }

@@ -7,8 +7,6 @@ use crate::contract::api::{
 };
 use crate::engine::{BookmarkKind, CallId, InstanceId, TaskId};
 
-/// Definitions of one answer.
-const DEFINITIONS_MAX: i64 = 1_000;
 /// Bytes of a dead letter's body that are shown.
 const BODY_SHOWN_MAX: usize = 4_096;
 
@@ -109,23 +107,25 @@ pub async fn history(conn: &mut Connection, id: InstanceId, after: i64, limit: i
         .collect())
 }
 
-/// The newest version of every definition.
+/// A page of definitions by name, each with its newest version.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn definitions(conn: &mut Connection) -> Result<Vec<DefinitionView>, Error> {
-    let rows = definitions::list(conn, None, DEFINITIONS_MAX).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| DefinitionView {
-            name: row.name,
-            version: row.version,
-            status: row.status.name().to_owned(),
-            hash: hex::encode(row.content_hash),
-            created_at: row.created_at,
-            content: None,
-        })
-        .collect())
+pub async fn definitions(
+    conn: &mut Connection,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Page<DefinitionView>, Error> {
+    let rows = definitions::list(conn, after, limit).await?;
+    let view = |row: definitions::Summary| DefinitionView {
+        name: row.name,
+        version: row.version,
+        status: row.status.name().to_owned(),
+        hash: hex::encode(row.content_hash),
+        created_at: row.created_at,
+        content: None,
+    };
+    Ok(Page::of(rows, limit, |last| last.name.clone(), view))
 }
 
 /// One version of a definition with its document; the newest active one when none is named.
@@ -168,13 +168,18 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
     Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
 }
 
-/// Dead letters, newest first, without their bodies.
+/// A page of dead letters without their bodies, newest first.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn dead_letters(conn: &mut Connection, limit: i64) -> Result<Vec<DeadLetterView>, Error> {
-    let rows = dead_letters::list(conn, None, limit).await?;
-    Ok(rows.into_iter().map(|row| DeadLetterView { body: None, ..letter(row) }).collect())
+pub async fn dead_letters(
+    conn: &mut Connection,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Page<DeadLetterView>, Error> {
+    let rows = dead_letters::list(conn, before, limit).await?;
+    let view = |row| DeadLetterView { body: None, ..letter(row) };
+    Ok(Page::of(rows, limit, |last| last.id.to_string(), view))
 }
 
 /// One dead letter with its body.
@@ -196,6 +201,9 @@ fn letter(row: dead_letters::Kept) -> DeadLetterView {
         kind: row.letter.kind,
         app_id: row.letter.app_id,
         message_id: row.letter.message_id,
+        instance: row.letter.instance_id.map(|id| id.0),
+        redriven_at: row.redriven_at,
+        body_bytes: row.body_bytes,
         body: Some(String::from_utf8_lossy(shown).into_owned()),
     }
 }

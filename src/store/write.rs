@@ -129,7 +129,7 @@ impl Write {
         Ok(())
     }
 
-    // Doors refuse it in what comes from outside; expressions and handlers can still make it.
+    // Doors, expressions and handlers refuse it; this is for what they let through, or what was wrapped too often.
     fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |what: &str, value: &Value| {
             refuse_nul(value).map_err(|problem| Error::Bug(format!("{what} cannot be kept: {problem}")))
@@ -140,7 +140,12 @@ impl Write {
                 refuse("a variable", &Value::String(name.clone()))?;
             }
         }
+        if self.expected.is_none() {
+            self.instance.input.values().try_for_each(|value| refuse("the input", value))?;
+        }
         self.instance.output.iter().try_for_each(|output| refuse("the output", output))?;
+        self.instance.error.iter().try_for_each(|error| refuse("the error", &error.data))?;
+        self.instance.state.values().try_for_each(|value| refuse("what a branch holds", value))?;
         self.history.iter().filter_map(|row| row.details.as_ref()).try_for_each(|value| refuse("history", value))?;
         self.tasks.iter().try_for_each(TaskWrite::refuse_what_cannot_be_kept)?;
         self.calls.iter().try_for_each(CallWrite::refuse_what_cannot_be_kept)?;

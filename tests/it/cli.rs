@@ -99,7 +99,7 @@ async fn definitions_are_applied_listed_and_shown() {
     assert!(leveret.say("definition show waiting").await.good().starts_with("waiting version 2 (active), hash "));
     let said = leveret.say("definition show nobody").await.failed();
     assert!(said.contains("error: there is no definition `nobody`"), "{said}");
-    assert_eq!(leveret.json("definition list").await[0]["name"], "waiting");
+    assert_eq!(leveret.json("definition list").await["items"][0]["name"], "waiting");
     assert!(leveret.say("definition list").await.good().contains("waiting"));
 }
 
@@ -205,11 +205,11 @@ async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
     let start = Start { definition: "odrer".into(), key: Some("\u{1b}[31mred".into()), ..Start::default() };
     client.start("one", &start).await.unwrap();
     client.close().await;
-    let filed = async || leveret.json("dead-letter list").await != json!([]);
+    let filed = async || leveret.json("dead-letter list").await["items"] != json!([]);
     eventually("it is filed", SOON, filed).await;
     let said = leveret.say("dead-letter list").await.good();
     assert!(said.contains("shop one") && said.contains("`odrer`"), "{said}");
-    let letters = leveret.json("dead-letter list").await;
+    let letters = leveret.json("dead-letter list").await["items"].clone();
     let shown = leveret.json(&format!("dead-letter show {}", letters[0]["id"])).await;
     assert!(shown["body"].as_str().unwrap().contains("odrer") && letters[0].get("body").is_none(), "{shown}");
     server.stop().await;

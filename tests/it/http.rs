@@ -178,6 +178,8 @@ async fn definitions_are_applied_checked_and_shown_by_version() {
         (1, &json!(2)),
         "the newest of each"
     );
+    assert_eq!(leveret.get("/definitions?limit=1").await.ok(200)["next"], "waiting");
+    assert_eq!(leveret.get("/definitions?limit=1&cursor=waiting").await.ok(200), json!({ "items": [] }));
     assert!(
         all["items"].as_array().unwrap().iter().all(|one| one["name"] == "waiting" && one.get("content").is_none())
     );

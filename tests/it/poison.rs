@@ -65,6 +65,7 @@ fn bodies() -> Vec<Poison> {
         poison("half-a-pair", "start", r#"{"definition":"step","input":{"a":"\ud800"}}"#, &["not JSON", "hex escape"]),
         poison("huge", "start", large, &["1048", "262144 are allowed"]),
         poison("deep", "start", nested_body(10_000), &["recursion limit"]),
+        poison("deep-enough", "start", nested_body(65), &["deeper than 64 levels"]),
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
@@ -150,7 +151,7 @@ async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
         for says in one.says {
             assert!(reason.contains(says), "the letter about {} does not say `{says}`: {reason}", one.name);
         }
-        let kept = house.lines("octet_length(body) || ' from ' || source", &about).await;
+        let kept = house.lines("body_bytes || ' from ' || source", &about).await;
         assert_eq!(kept, [format!("{} from commands", one.body.len())], "{}", one.name);
         assert_eq!(house.booked(one.name, "only").await, 1, "the innocent next to {}", one.name);
     }

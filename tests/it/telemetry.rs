@@ -108,7 +108,7 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
     leveret.run(["instance", "start", "order", "--key", "B", "--watch", "--input", input]).await.good();
     let ended = async || {
         let items = leveret.json("instance list --status completed").await["items"].as_array().unwrap().len();
-        items == ASKED + 2 && leveret.json("dead-letter list").await != json!([])
+        items == ASKED + 2 && leveret.json("dead-letter list").await["items"] != json!([])
     };
     eventually("orders and calls have ended, the odd one is filed", SOON, ended).await;
 }

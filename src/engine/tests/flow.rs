@@ -182,6 +182,40 @@ fn variables_that_grow_too_large_are_a_failure_and_stay_as_they_were() {
 }
 
 #[test]
+fn what_is_told_has_a_bound_and_more_is_a_failure_that_can_be_caught() {
+    let mut scenario = scenario(
+        "
+variables: { seen: '' }
+output: ${ seen }
+activities:
+  - { id: a, emit: { event: much, body: { t: '${ input.t + input.t }' } }, on_error: [{ code: limit.event, output: { seen: error.code } }] }
+  - { id: b, end: { output: '${ input.t + input.t }' }, on_error: [{ code: limit.output, output: { seen: seen + error.code }, to: exit }] }
+",
+    );
+    scenario.start(json!({ "t": "x".repeat(600 * 1024) })).unwrap();
+    assert_eq!(scenario.output(), Some(&json!("limit.eventlimit.output")));
+    assert!(!scenario.events().iter().any(|event| event.name == "much"));
+}
+
+#[test]
+fn a_value_that_nests_too_deep_is_a_failure_that_can_be_caught() {
+    let mut scenario = scenario(
+        "
+variables: { path: null, turns: 0 }
+output: ${ turns }
+activities:
+  - id: a
+    set: { path: '{\"prev\": path}', turns: turns + 1 }
+    on_error: [{ code: limit.depth, to: exit }]
+    next: a
+",
+    );
+    started(&mut scenario);
+    assert_eq!(scenario.output(), Some(&json!(64)));
+    assert!(!crate::contract::is_too_deep(&variable(&scenario, "path")));
+}
+
+#[test]
 fn a_large_value_is_cut_in_the_history_and_whole_in_the_instance() {
     let mut scenario =
         scenario("input: { type: object }\nvariables: { t: null }\nactivities: [{ id: a, set: { t: input } }]");

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::app::{App, rest};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
+use crate::engine::InstanceId;
 use crate::roles::command;
-use crate::step::{self, Error, Origin};
+use crate::step::{self, Error, Letter, Origin};
 use crate::store;
 
 /// The pause before a delivery goes back that could not be sent down the ladder.
@@ -72,10 +73,16 @@ async fn requeue(delivery: Delivery) {
 }
 
 /// Files a delivery with its reason, however long the database is away, and acknowledges it.
-pub(super) async fn bury(app: &App, delivery: Delivery, reason: &str, mut origin: Option<&Origin>) {
+pub(super) async fn bury(
+    app: &App,
+    delivery: Delivery,
+    reason: &str,
+    (mut origin, instance): (Option<&Origin>, Option<InstanceId>),
+) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
     loop {
-        match step::bury(app, command::letter(&delivery), reason, origin).await {
+        let letter = Letter { instance, ..command::letter(&delivery) };
+        match step::bury(app, letter, reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // Not even its answer can be written: without it the letter can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {

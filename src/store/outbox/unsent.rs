@@ -14,19 +14,25 @@ use uuid::Uuid;
 use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
 use crate::store::moment::Moment;
+use crate::store::schema::leveret::outbox;
 use crate::store::{Connection, Error};
 
 /// A row the broker returned rests this long at most before it is tried again, in seconds.
 const REST_MAX: i32 = 60;
 
-/// Takes at most `limit` rows that nobody has published yet, the longest waiting first, `hold_for` this long.
+/// Takes at most `limit` rows that nobody has published yet, the longest waiting first, `hold_for` this long; fewer where
+/// their bodies come to `bytes_max`, and one in any case.
 ///
 /// # Errors
 /// Those of the database; `Bug` for headers that are no texts.
-pub async fn claim_unsent(conn: &mut Connection, limit: i64, hold_for: Duration) -> Result<Vec<OutboxRow>, Error> {
+pub async fn claim_unsent(
+    conn: &mut Connection,
+    (limit, bytes_max): (i64, i64),
+    hold_for: Duration,
+) -> Result<Vec<OutboxRow>, Error> {
     type Claimed =
         (Uuid, String, String, String, Option<String>, Option<String>, Value, Vec<u8>, Option<Moment>, Option<Uuid>);
-    let claim = ClaimUnsent { limit, hold_for: millis(hold_for) };
+    let claim = ClaimUnsent { limit, bytes_max, hold_for: millis(hold_for) };
     let rows: Vec<Claimed> = claim.get_results(conn).await?;
     rows.into_iter()
         .map(|(id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance)| {
@@ -50,6 +56,7 @@ pub async fn claim_unsent(conn: &mut Connection, limit: i64, hold_for: Duration)
 
 struct ClaimUnsent {
     limit: i64,
+    bytes_max: i64,
     hold_for: i64,
 }
 
@@ -77,14 +84,20 @@ impl Query for ClaimUnsent {
 impl QueryFragment<Pg> for ClaimUnsent {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "WITH unsent AS (SELECT id FROM leveret.outbox WHERE dead_at IS NULL AND claimable_at <= now() \
+            "WITH unsent AS (SELECT id, claimable_at, octet_length(body) AS bytes FROM leveret.outbox WHERE dead_at IS NULL AND claimable_at <= now() \
              ORDER BY claimable_at LIMIT ",
         );
         out.push_sql(&self.limit.to_string());
-        out.push_sql(" FOR UPDATE SKIP LOCKED) UPDATE leveret.outbox AS o SET claimable_at = now() + ");
+        // The length of a body is known without reading it. What is locked and not taken is free again with this statement.
+        out.push_sql(
+            " FOR UPDATE SKIP LOCKED), fitting AS (SELECT id FROM (SELECT id, \
+             sum(bytes) OVER (ORDER BY claimable_at, id) - bytes AS before FROM unsent) AS summed WHERE before < ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.bytes_max)?;
+        out.push_sql(") UPDATE leveret.outbox AS o SET claimable_at = now() + ");
         out.push_bind_param::<BigInt, _>(&self.hold_for)?;
         out.push_sql(
-            " * interval '1 millisecond' FROM unsent WHERE o.id = unsent.id RETURNING o.id, o.exchange, \
+            " * interval '1 millisecond' FROM fitting WHERE o.id = fitting.id RETURNING o.id, o.exchange, \
              o.routing_key, o.kind, o.app_id, o.message_id, o.headers, o.body, o.due_at, o.instance_id",
         );
         Ok(())
@@ -129,4 +142,21 @@ impl QueryFragment<Pg> for MarkReturned {
         out.push_sql(") RETURNING id, dead_at IS NOT NULL");
         Ok(())
     }
+}
+
+/// Lets rows that were given up be published again: that one, or the oldest `limit`. Returns how many there were.
+///
+/// # Errors
+/// Those of the database.
+pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Result<usize, Error> {
+    let mut dead = outbox::table.filter(outbox::dead_at.is_not_null()).select(outbox::id).into_boxed();
+    if let Some(id) = id {
+        dead = dead.filter(outbox::id.eq(id));
+    }
+    let ids: Vec<Uuid> = dead.order(outbox::id).limit(limit).load(conn).await?;
+    let revived = diesel::update(outbox::table.filter(outbox::id.eq_any(ids).and(outbox::dead_at.is_not_null())))
+        .set((outbox::dead_at.eq(None::<Moment>), outbox::attempts.eq(0), outbox::claimable_at.eq(diesel::dsl::now)))
+        .execute(conn)
+        .await?;
+    Ok(revived)
 }

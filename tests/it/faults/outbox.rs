@@ -51,3 +51,21 @@ async fn an_event_that_nobody_hears_is_no_failure() {
     house.becomes(0, "leveret.outbox").await;
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_larger_than_a_batch_are_all_sent() {
+    let house = House::open().await;
+    let large = || OutboxRow { exchange: "events".into(), body: vec![b'0'; 3 << 20], ..request() };
+    let rows: Vec<OutboxRow> = (0..6).map(|_| large()).collect();
+    outbox::push(&mut *house.conn().await, &rows).await.unwrap();
+    house.becomes(0, "leveret.outbox").await;
+    // What this process has committed itself goes the same way from memory, and there is room again for what comes after.
+    for _ in 0..5 {
+        let rows: Vec<OutboxRow> =
+            (0..6).map(|_| OutboxRow { claimable: house.app().claimable(), ..large() }).collect();
+        outbox::push(&mut *house.conn().await, &rows).await.unwrap();
+        house.app().hand_over(rows);
+        house.becomes(0, "leveret.outbox").await;
+    }
+    house.close().await;
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use jiff::Timestamp;
-use leveret::engine::{BookmarkKind, Effect, Phase, Status, Wait, WaitOn};
+use leveret::engine::{BookmarkKind, Effect, Failure, Phase, Status, Wait, WaitOn};
 use leveret::store::bookmarks;
 use leveret::store::commit::{self, Asked, Guarded, Started, Undone};
 use leveret::store::inbox::{self};
@@ -15,7 +15,7 @@ use leveret::store::{Error, history, instances, messages};
 use serde_json::{Value, json};
 
 use super::rows::{
-    HORIZON, asked, connect, instance, message_wait, now, number, record, row, started, step, timer, written,
+    BYTES_MAX, HORIZON, asked, connect, instance, message_wait, now, number, record, row, started, step, timer, written,
 };
 use crate::support::Fresh;
 
@@ -180,7 +180,7 @@ async fn hot_statements_are_prepared_once() {
         let done = commit::whole(conn, &write, Some(&asked(&write, &turn.to_string()))).await.unwrap();
         assert!(matches!(done, Guarded::Committed(_)));
         before = write.instance;
-        for row in outbox::claim_unsent(conn, 500, HORIZON).await.unwrap() {
+        for row in outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap() {
             outbox::delete(conn, &[row.id]).await.unwrap();
         }
         outbox::push(conn, &[row(Claimable::Now)]).await.unwrap();
@@ -259,6 +259,40 @@ async fn what_postgresql_cannot_keep_is_refused_before() {
     let before = started(conn, vec![]).await;
     let bad = Write::from_step(Some(&before), step(&before, vec![record(json!("\0"))]), now(), HORIZON);
     assert!(matches!(bad, Err(Error::Bug(_))));
+    let deep = (0..101).fold(json!(null), |inner, _| json!([inner]));
+    let failure = Failure { data: deep.clone(), ..Failure::new("a", "b") };
+    let incident = WaitOn::Intervention { failure, result: None };
+    let mut waiting = before.clone();
+    waiting.state.branches[0].phase = Phase::Waiting(vec![Wait { bookmark: 1, on: incident }]);
+    let mut valued = before.clone();
+    valued.variables.insert("total".into(), deep.clone());
+    for (after, effects) in [(&before, vec![record(deep)]), (&waiting, vec![]), (&valued, vec![])] {
+        let bad = Write::from_step(Some(&before), step(after, effects), now(), HORIZON).unwrap_err();
+        assert!(bad.to_string().contains("deeper than 100 levels"), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_double_is_a_double_again_and_the_history_that_tells_of_it_is_whole() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let before = started(conn, vec![]).await;
+    let doubles = json!([1e16, -1e16, 1.2345678901234567e18, 9_007_199_254_740_994.0, 1e300, 0.5, 3.0]);
+    let mut after = before.clone();
+    after.variables.insert("total".into(), doubles.clone());
+    let write = written(Some(&before), &after, vec![record(doubles.clone())]);
+    assert!(matches!(commit::whole(conn, &write, None).await.unwrap(), Guarded::Committed(_)));
+    let found = instances::find(conn, before.id).await.unwrap().unwrap().instance;
+    assert_eq!(found.variables["total"], doubles);
+    assert!(found.variables["total"].as_array().unwrap().iter().all(Value::is_f64));
+    history::verify(conn, before.id).await.unwrap();
+    // As rows were written before: the details come back as ints, and the digest is the same.
+    diesel::sql_query("SET session_replication_role = replica").execute(conn).await.unwrap();
+    let older = "UPDATE leveret.history SET details = '[1e16, -1e16, 1.2345678901234567e18, 9007199254740994, 1e300, 0.5, 3.0]' \
+        WHERE instance_id = $1 AND jsonb_typeof(details) = 'array'";
+    let changed = diesel::sql_query(older).bind::<diesel::sql_types::Uuid, _>(before.id.0).execute(conn).await.unwrap();
+    assert_eq!(changed, 1);
+    history::verify(conn, before.id).await.unwrap();
 }
 
 /// Who waits first, with the bookmark.

@@ -13,7 +13,7 @@ use leveret::store::{Error, dead_letters, instances, messages};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::rows::{HORIZON, connect, now, number, row, started, timer, written};
+use super::rows::{BYTES_MAX, HORIZON, connect, now, number, row, started, timer, written};
 use crate::support::Fresh;
 
 #[tokio::test]
@@ -47,16 +47,31 @@ async fn a_kept_message_is_taken_once() {
 }
 
 #[tokio::test]
+async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    for bytes in [10, 10, 100, 10, 10] {
+        outbox::push(conn, &[OutboxRow { body: vec![0; bytes], ..row(Claimable::Now) }]).await.unwrap();
+    }
+    let mut claims = Vec::new();
+    for _ in 0..4 {
+        let mine = outbox::claim_unsent(conn, (500, 15), HORIZON).await.unwrap();
+        claims.push(mine.iter().map(|row| row.body.len()).sum::<usize>());
+    }
+    assert_eq!(claims, [20, 100, 20, 0]);
+}
+
+#[tokio::test]
 async fn the_outbox_gives_each_row_to_one() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let rows = [row(Claimable::Now), row(Claimable::HandedOver(HORIZON)), row(Claimable::Now)];
     outbox::push(conn, &rows).await.unwrap();
-    let mine = outbox::claim_unsent(conn, 500, HORIZON).await.unwrap();
+    let mine = outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap();
     let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
     ids.sort();
     assert_eq!(ids, [rows[0].id, rows[2].id]);
-    assert_eq!(outbox::claim_unsent(conn, 500, HORIZON).await.unwrap(), []);
+    assert_eq!(outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap(), []);
     let mut expected = rows[0].clone();
     expected.claimable = Claimable::HandedOver(HORIZON);
     assert!(mine.contains(&expected));
@@ -183,7 +198,7 @@ async fn the_sql_door_writes_one_command() {
     )
     .await
     .unwrap();
-    let rows = outbox::claim_unsent(conn, 10, HORIZON).await.unwrap();
+    let rows = outbox::claim_unsent(conn, (10, BYTES_MAX), HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
     assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
     assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
@@ -225,10 +240,16 @@ async fn dead_letters_are_kept_whatever_they_hold() {
     };
     let id = dead_letters::insert(conn, &letter).await.unwrap();
     let kept = dead_letters::list(conn, None, 10).await.unwrap();
-    assert_eq!((kept.len(), kept[0].id, &kept[0].letter.body), (1, id, &vec![0, 255]));
+    assert_eq!((kept.len(), kept[0].id, kept[0].body_bytes), (1, id, 2));
+    assert!(kept[0].letter.body.is_empty(), "a list has no use for it");
+    assert_eq!(dead_letters::find(conn, id).await.unwrap().unwrap().letter.body, [0, 255]);
     assert!(dead_letters::mark_redriven(conn, id).await.unwrap());
     assert!(dead_letters::find(conn, id).await.unwrap().unwrap().redriven_at.is_some());
     assert_eq!(dead_letters::list(conn, Some(id), 10).await.unwrap(), []);
+    let large = dead_letters::DeadLetter { body: vec![1; 3 << 20], ..letter };
+    let id = dead_letters::insert(conn, &large).await.unwrap();
+    let kept = dead_letters::find(conn, id).await.unwrap().unwrap();
+    assert_eq!((kept.letter.body.len(), kept.body_bytes), (1 << 20, 3 << 20));
 }
 
 /// Few are written one by one, many as arrays: the text of the statement differs, the rows must not.
@@ -246,7 +267,7 @@ async fn any_number_of_rows_is_written_whole() {
         outbox::push(conn, &rows).await.unwrap();
         all.extend(rows);
     }
-    let mut claimed = outbox::claim_unsent(conn, 100, Duration::from_secs(30)).await.unwrap();
+    let mut claimed = outbox::claim_unsent(conn, (100, i64::MAX), Duration::from_secs(30)).await.unwrap();
     claimed.sort_by_key(|row| row.id);
     all.sort_by_key(|row| row.id);
     assert_eq!(claimed.len(), 53);

@@ -21,6 +21,9 @@ use crate::support::Fresh;
 /// `timers.broker_horizon`, and any other time that is long enough.
 pub(super) const HORIZON: Duration = Duration::from_secs(900);
 
+/// Bytes of claimed rows: more than any test has.
+pub(super) const BYTES_MAX: i64 = 1 << 30;
+
 /// A connection as no pool would lend it.
 pub(super) async fn connect(fresh: &Fresh) -> Connection {
     Connection::establish(&fresh.database_url).await.unwrap()
@@ -113,7 +116,6 @@ pub(super) fn asked(write: &Write, message_id: &str) -> InboxRow {
         command: "start".into(),
         body_hash: [7; 32],
         instance_id: Some(write.instance.id),
-        branch: Some(ROOT),
         outcome: Outcome::Accepted,
         answer: json!({"instance": write.instance.id}),
     }
