@@ -168,8 +168,8 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standin
     if changed == 1 { Ok(()) } else { Err(Error::Bug("a target's row went while it was locked".into())) }
 }
 
-/// Whether another attempt may begin beside those that are under way, for a target or a key of it. Whoever asks begins it in
-/// the same transaction: until that ends nobody else is answered.
+/// Whether another attempt may begin beside those that are under way, for a target or a key of it; the limit is written down for
+/// people to see. Whoever asks begins it in the same transaction: until that ends nobody else is answered.
 ///
 /// # Errors
 /// `Busy` when the lock timeout passes.
@@ -182,28 +182,34 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
     let length = target.len().to_be_bytes();
     let number = lock_number(&[b"target", &length, target.as_bytes(), key.unwrap_or_default().as_bytes()]);
     lock_all(conn, vec![number]).await?;
-    // A later statement than the lock, so that it sees what whoever had the lock has begun.
+    // A later statement than the lock, so that it sees what whoever had the lock has begun. What is written there already is
+    // not written again for every attempt.
     let count: Count = diesel::sql_query(
-        "SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
+        "WITH said AS (INSERT INTO leveret.targets (target, key, concurrency) SELECT $1, coalesce($2, ''), $4 \
+            WHERE NOT EXISTS (SELECT FROM leveret.targets AS t WHERE t.target = $1 AND t.key = coalesce($2, '') \
+                               AND t.concurrency = $4 AND t.used_at > clock_timestamp() - interval '1 minute') \
+           ON CONFLICT (target, key) DO UPDATE SET concurrency = $4, used_at = clock_timestamp()) \
+         SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
           WHERE c.target = $1 AND c.state IN ('running', 'waiting') AND ($2::text IS NULL OR c.limits->>'key' = $2) \
           LIMIT $3) AS under_way",
     )
     .bind::<Text, _>(target)
     .bind::<Nullable<Text>, _>(key)
     .bind::<BigInt, _>(i64::from(limit))
+    .bind::<Integer, _>(i32::try_from(limit).unwrap_or(i32::MAX))
     .get_result(conn)
     .await?;
     Ok(concurrency::has_room(limit, count.running.unsigned_abs()))
 }
 
-/// Deletes rows of targets that nobody has asked for a long time; says how many.
+/// Deletes rows of targets that nobody has asked for a long time, except where a breaker is to stay open for longer; says how many.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn delete_unused_before(conn: &mut Connection, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let deleted = diesel::sql_query(
         "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets \
-          WHERE used_at < $1 AND breaker = 'closed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
+          WHERE used_at < $1 AND (until IS NULL OR until < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(Moment(before))
     .bind::<BigInt, _>(limit)

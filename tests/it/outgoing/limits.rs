@@ -187,8 +187,11 @@ async fn what_runs_is_counted_for_the_target_and_for_a_key() {
             .await;
         assert_eq!(found.unwrap(), room, "{key:?} {limit}");
     }
+    // Whoever asks is seen to have asked, with the limit it named last, and the queue of its key.
     let page = targets::list(conn, None, 10).await.unwrap();
-    assert_eq!((page.items.len(), page.items[0].waiting, page.items[0].running), (1, 1, 2));
+    let seen = |one: &leveret::contract::api::TargetView| (one.key.clone(), one.concurrency, one.waiting, one.running);
+    let expected = [(None, Some(3), 1, 2), (Some("eu".into()), Some(2), 1, 1), (Some("x".into()), Some(1), 0, 0)];
+    assert_eq!(page.items.iter().map(seen).collect::<Vec<_>>(), expected);
     assert_eq!(page.items[0].breaker, "closed");
 }
 
@@ -226,5 +229,13 @@ async fn rows_of_targets_nobody_asks_any_more_are_deleted() {
     let conn = &mut connect(&fresh).await;
     let far: jiff::Timestamp = "2100-01-01T00:00:00Z".parse().unwrap();
     assert_eq!(targets::delete_unused_before(conn, "2000-01-01T00:00:00Z".parse().unwrap(), 10).await.unwrap(), 0);
+    for _ in 0..5 {
+        one.observe("https://away.test:443", failed()).await;
+    }
+    // An open breaker that nobody has looked at for so long says nothing any more, one that is to stay open does.
+    let later = "UPDATE leveret.targets SET until = '2200-01-01' WHERE breaker = 'open'";
+    assert_eq!(diesel::sql_query(later).execute(conn).await.unwrap(), 1);
+    assert_eq!(targets::delete_unused_before(conn, far, 10).await.unwrap(), 1);
+    assert_eq!(diesel::sql_query("UPDATE leveret.targets SET until = now()").execute(conn).await.unwrap(), 1);
     assert_eq!(targets::delete_unused_before(conn, far, 10).await.unwrap(), 1);
 }
