@@ -20,7 +20,7 @@ mod mark;
 mod row;
 mod show;
 
-pub use due::{Due, Overdue, Room, claim_due, claim_overdue, next_at, put_off};
+pub use due::{CLAIMED_MAX, Due, Overdue, Room, claim_due, claim_overdue, next_at, put_off};
 pub use mark::{Begun, Place, beat, find, mark_running, note_late, record, settled, tell_progress};
 use row::Row;
 pub use show::{Filter, STATES, count_open, page, view};
