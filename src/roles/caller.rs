@@ -97,6 +97,10 @@ async fn begin(desk: &Desk, due: Due) -> Result<(), store::Error> {
         Admitted::Go(pass) => pass,
         Admitted::NotBefore(until, reason) => return desk.put_off(&due, until, reason).await,
     };
+    // What waited in its queue was not claimed meanwhile: it is counted when its wait is over.
+    if let Some((_, reason)) = pass.opened.filter(|(at, _)| due.due_at < *at) {
+        crate::telemetry::count_put_off(reason.name());
+    }
     let Some(place) = place else {
         return hand_over(desk, &due, &pass).await;
     };

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::resilience::concurrency::Bulkhead;
 use crate::store::calls::{self, Due, Room};
 use crate::store::{self};
+use crate::telemetry;
 
 /// Queues that open one after the other are looked at together: many keys make no hot loop.
 const OPENS_APART: Duration = Duration::from_millis(50);
@@ -122,7 +123,10 @@ impl Desk {
     /// opens, and then the oldest goes first.
     pub(super) async fn put_off(&self, due: &Due, until: Timestamp, reason: Reason) -> Result<(), store::Error> {
         match reason {
-            Reason::Breaker => self.put_off_until(due, until).await,
+            Reason::Breaker => {
+                telemetry::count_put_off(reason.name());
+                self.put_off_until(due, until).await
+            }
             Reason::Rate | Reason::Concurrency => self.put_back(due).await,
         }
     }

@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::resilience::breaker::{Policy, State, Verdict};
 use crate::store::targets::{self, Standing};
 use crate::store::{self};
-use crate::telemetry;
 use known::{Asked, Known, Seen};
 use queues::{Queues, Token};
 
@@ -74,9 +73,13 @@ impl Limits {
         let refused = match self.pass_breaker(target).await? {
             Some(until) => (until, Reason::Breaker),
             None => {
-                let pass = Pass { target: target.to_owned(), wanted: wanted.clone(), began_at: self.now() };
+                let pass =
+                    Pass { target: target.to_owned(), wanted: wanted.clone(), began_at: self.now(), opened: None };
                 match self.pass_queue(&pass).await {
-                    Ok(None) => return Ok(Admitted::Go(pass)),
+                    Ok(None) => {
+                        let opened = self.with_queues(|queues| queues.opened(target, wanted));
+                        return Ok(Admitted::Go(Pass { opened, ..pass }));
+                    }
                     Ok(Some(refused)) => {
                         self.look_again(&pass, Outcome::Nothing).await;
                         refused
@@ -88,7 +91,6 @@ impl Limits {
                 }
             }
         };
-        telemetry::count_put_off(refused.1.name());
         Ok(Admitted::NotBefore(refused.0, refused.1))
     }
 
@@ -96,7 +98,6 @@ impl Limits {
     pub async fn refused(&self, pass: &Pass) {
         let now = self.now();
         self.with_queues(|queues| queues.refused(&pass.target, &pass.wanted, now));
-        telemetry::count_put_off(Reason::Concurrency.name());
         self.look_again(pass, Outcome::Nothing).await;
     }
 
@@ -133,7 +134,8 @@ impl Limits {
 
     /// Takes in how an attempt went. Others hear of it within a second; of what changes a breaker, at once.
     pub async fn observe(&self, pass: &Pass, outcome: Outcome) {
-        self.with_queues(|queues| queues.left(&pass.target, pass.wanted.key.as_deref()));
+        let now = self.now();
+        self.with_queues(|queues| queues.left(&pass.target, pass.wanted.key.as_deref(), now));
         self.look_again(pass, outcome).await;
     }
 
@@ -209,7 +211,7 @@ impl Limits {
 
     /// When to come back, and why; `None` if there may be room, and was a token.
     async fn pass_queue(&self, pass: &Pass) -> Result<Option<(Timestamp, Reason)>, store::Error> {
-        let Pass { target, wanted, began_at: now } = pass;
+        let Pass { target, wanted, began_at: now, .. } = pass;
         if let Some(until) = self.with_queues(|queues| queues.enter(target, wanted, *now)) {
             return Ok(Some((until, Reason::Concurrency)));
         }

@@ -38,7 +38,8 @@ async fn goes(limits: &Limits, target: &str, wanted: &Wanted) -> bool {
 
 /// An attempt that was let through last of all ends like that.
 async fn ends(limits: &Limits, target: &str, outcome: Outcome) {
-    let pass = Pass { target: target.into(), wanted: Wanted::default(), began_at: jiff::Timestamp::MAX };
+    let began_at = jiff::Timestamp::MAX;
+    let pass = Pass { target: target.into(), wanted: Wanted::default(), began_at, opened: None };
     limits.observe(&pass, outcome).await;
 }
 
@@ -96,7 +97,8 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     // What was sent long before and ends now, in whatever process, decides nothing.
     for (process, outcome) in [(&one, failed()), (&two, Outcome::Answered), (&third, Outcome::Nothing)] {
         let began_at = jiff::Timestamp::UNIX_EPOCH;
-        process.observe(&Pass { target: TARGET.into(), wanted: Wanted::default(), began_at }, outcome).await;
+        let pass = Pass { target: TARGET.into(), wanted: Wanted::default(), began_at, opened: None };
+        process.observe(&pass, outcome).await;
         assert_eq!(state(&fresh).await, ("half_open".into(), 1));
     }
     ends(&one, TARGET, failed()).await;

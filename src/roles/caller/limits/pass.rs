@@ -22,6 +22,8 @@ pub struct Pass {
     pub wanted: Wanted,
     /// When it was let through.
     pub began_at: Timestamp,
+    /// When its queue opened last, and why it was closed: if it was due before, it has waited for that.
+    pub opened: Option<(Timestamp, Reason)>,
 }
 
 /// Why an attempt may not begin yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{FRESH_FOR, REMEMBERED_MAX, UNUSED_FOR, Wanted, later};
+use super::{FRESH_FOR, REMEMBERED_MAX, Reason, UNUSED_FOR, Wanted, later};
 use crate::resilience::rate::Rate;
 
 /// No queue waits for longer before somebody looks at its rate again.
@@ -20,6 +20,8 @@ pub(super) struct Queues(HashMap<(String, Wanted), Queue>);
 struct Queue {
     lease: Option<Lease>,
     gate: Option<Gate>,
+    /// When it last opened after it had been closed, and why it was: what was due before has waited.
+    opened: Option<(Timestamp, Reason)>,
     used_at: Timestamp,
 }
 
@@ -72,16 +74,20 @@ impl Queues {
     }
 
     pub(super) fn token(&mut self, target: &str, wanted: &Wanted, rate: &Rate, now: Timestamp) -> Token {
-        let Some(lease) = &mut self.queue(target, wanted, now).lease else { return Token::Lease(1) };
+        let queue = self.queue(target, wanted, now);
+        let Some(lease) = &mut queue.lease else { return Token::Lease(1) };
         lease.demand = lease.demand.saturating_add(1);
         if lease.tokens > 0 && lease.is_fresh(now) {
             lease.tokens -= 1;
             return Token::Taken;
         }
-        match now >= lease.next_at {
-            true => Token::Lease(lease.demand.clamp(1, at_once(rate))),
-            false => Token::NotBefore(lease.next_at),
+        if now < lease.next_at {
+            return Token::NotBefore(lease.next_at);
         }
+        if lease.tokens == 0 {
+            queue.opened = Some((lease.next_at, Reason::Rate));
+        }
+        Token::Lease(lease.demand.clamp(1, at_once(rate)))
     }
 
     /// `next_at`: when there is a token again, if nobody takes it.
@@ -94,11 +100,14 @@ impl Queues {
     /// Takes up room, as far as is known; when to come back if there is none.
     pub(super) fn enter(&mut self, target: &str, wanted: &Wanted, now: Timestamp) -> Option<Timestamp> {
         let others = wanted.concurrency?.saturating_sub(1);
-        let gate = &mut self.queue(target, wanted, now).gate;
+        let Queue { gate, opened, .. } = self.queue(target, wanted, now);
         match gate {
             Some(Gate { room: 0, until, .. }) if now < *until => return Some(*until),
             Some(Gate { room, until, .. }) if now < *until => *room -= 1,
-            Some(Gate { room: 0, .. }) => *gate = Some(Gate { room: 0, until: soon(now), asking: true }),
+            Some(Gate { room: 0, until, .. }) => {
+                *opened = Some((*until, Reason::Concurrency));
+                *gate = Some(Gate { room: 0, until: soon(now), asking: true });
+            }
             // There is room: nobody took what was left for all that time.
             Some(Gate { .. }) | None => *gate = Some(Gate { room: others, until: soon(now), asking: false }),
         }
@@ -136,13 +145,21 @@ impl Queues {
     }
 
     /// An attempt with this key has ended: there is room for one that is counted with it.
-    pub(super) fn left(&mut self, target: &str, key: Option<&str>) {
+    pub(super) fn left(&mut self, target: &str, key: Option<&str>, now: Timestamp) {
         for ((of, wanted), queue) in &mut self.0 {
             let Some(gate) = &mut queue.gate else { continue };
             if of == target && (wanted.key.is_none() || wanted.key.as_deref() == key) {
+                if gate.room == 0 {
+                    queue.opened = Some((now, Reason::Concurrency));
+                }
                 gate.room = gate.room.saturating_add(1).min(wanted.concurrency.unwrap_or(1));
             }
         }
+    }
+
+    /// When a queue last opened, and why it was closed before.
+    pub(super) fn opened(&mut self, target: &str, wanted: &Wanted) -> Option<(Timestamp, Reason)> {
+        self.known(target, wanted)?.opened
     }
 
     /// Of queues that are not open to all: target, queue, and how many may be claimed.

@@ -70,7 +70,7 @@ fn who_finds_no_room_gives_back_the_token_it_took_and_no_other() {
     }
     queues.refused("a", &both, at(2));
     assert_eq!(room(&queues, 3), [(10, 0), (10, 0)]);
-    queues.left("a", None);
+    queues.left("a", None, at(3));
     assert_eq!(queues.enter("a", &both, at(3)), None);
     assert_eq!(queues.token("a", &both, &TEN, at(3)), Token::Taken);
     // It has no rate, so that it has taken nothing.
@@ -87,7 +87,7 @@ fn no_more_are_tried_than_may_be_under_way_and_as_many_as_have_ended() {
     let asked: Vec<_> = (0..3).map(|_| enter(&mut queues, 0)).collect();
     assert_eq!(asked, [None, None, Some(at(1_000))]);
     assert_eq!((room(&queues, 1), queues.next_at(at(1))), (vec![(2, 0)], Some(at(1_000))));
-    queues.left("a", Some("eu"));
+    queues.left("a", Some("eu"), at(1));
     assert_eq!((room(&queues, 1), queues.next_at(at(1))), (vec![(2, 1)], None));
     assert_eq!((enter(&mut queues, 2), enter(&mut queues, 2)), (None, Some(at(1_000))));
     queues.begun("a", &wanted);
@@ -120,10 +120,10 @@ fn a_key_that_is_full_is_opened_by_its_own() {
     let keyed = two_at_once(Some("eu"));
     queues.refused("a", &keyed, at(0));
     for (target, key) in [("a", Some("us")), ("a", None), ("b", Some("eu"))] {
-        queues.left(target, key);
+        queues.left(target, key, at(1));
         assert_eq!(room(&queues, 1), [(2, 0)], "{target} {key:?}");
     }
-    (0..5).for_each(|_| queues.left("a", Some("eu")));
+    (0..5).for_each(|_| queues.left("a", Some("eu"), at(1)));
     assert_eq!(room(&queues, 1), [(2, 2)]);
 }
 
@@ -135,6 +135,29 @@ fn who_gets_no_token_leaves_its_room_to_another() {
     assert_eq!(queues.enter("a", &wanted, at(1_000)), None);
     queues.leave("a", &wanted);
     assert_eq!(room(&queues, 1_001), [(2, 1)]);
+}
+
+#[test]
+fn a_queue_knows_when_it_opened_and_what_for() {
+    let mut queues = Queues::default();
+    let (tens, two) = (ten(), two_at_once(None));
+    assert_eq!((queues.token("a", &tens, &TEN, at(0)), queues.opened("a", &tens)), (Token::Lease(1), None));
+    queues.leased("a", &tens, 1, at(0), at(0));
+    assert_eq!(queues.token("a", &tens, &TEN, at(0)), Token::Taken);
+    assert_eq!(
+        (queues.token("a", &tens, &TEN, at(1_500)), queues.opened("a", &tens)),
+        (Token::Lease(2), Some((at(1_000), Reason::Rate)))
+    );
+    (0..2).for_each(|_| assert_eq!(queues.enter("a", &two, at(0)), None));
+    assert_eq!(queues.opened("a", &two), None);
+    queues.left("a", None, at(700));
+    queues.left("a", None, at(800));
+    assert_eq!(queues.opened("a", &two), Some((at(700), Reason::Concurrency)));
+    (0..2).for_each(|_| assert_eq!(queues.enter("a", &two, at(900)), None));
+    assert_eq!(
+        (queues.enter("a", &two, at(1_200)), queues.opened("a", &two)),
+        (None, Some((at(1_000), Reason::Concurrency)))
+    );
 }
 
 #[test]
