@@ -32,6 +32,9 @@ pub struct Breaker {
     pub seen: u32,
     /// How often it has opened without having been closed in between.
     pub opened: u32,
+    /// When one was let through last to ask. What was begun before says nothing any more: whoever is late with a failure was
+    /// sent to the target as it was then.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// How a breaker stands.
@@ -90,24 +93,33 @@ impl Breaker {
         let free = self.ask(now) == Verdict::Probe;
         if free {
             self.state = State::HalfOpen { until: after(now, policy.open_for) };
+            self.asked_at = Some(now);
         }
         free
     }
 
-    /// Gives the place back unused.
-    pub fn release(&mut self, now: Timestamp) {
-        if let State::HalfOpen { .. } = self.state {
+    /// Gives the place back unused: whoever was let through at `began_at` asks nothing.
+    pub fn release(&mut self, began_at: Timestamp, now: Timestamp) {
+        if matches!(self.state, State::HalfOpen { .. }) && !self.is_late(began_at, now) {
             self.state = State::Open { until: now };
         }
     }
 
-    /// Takes an outcome in.
-    pub fn observe(&mut self, failed: bool, policy: &Policy, now: Timestamp) {
+    fn is_late(&self, began_at: Timestamp, now: Timestamp) -> bool {
+        // A moment that is still to come is that of a clock which was set back since.
+        self.asked_at.is_some_and(|asked_at| began_at < asked_at && asked_at <= now)
+    }
+
+    /// Takes in an outcome of what was begun at `began_at`.
+    pub fn observe(&mut self, failed: bool, began_at: Timestamp, policy: &Policy, now: Timestamp) {
+        if self.is_late(began_at, now) {
+            return;
+        }
         match (self.state, failed) {
             // What began before it opened says nothing new: among many attempts some succeed at a target that is failing.
             (State::Open { .. }, _) => {}
             (State::HalfOpen { .. }, true) => self.open(policy, now),
-            (State::HalfOpen { .. }, false) => *self = Self::default(),
+            (State::HalfOpen { .. }, false) => *self = Self { asked_at: self.asked_at, ..Self::default() },
             (State::Closed, _) => {
                 let of = policy.of.clamp(1, OF_MAX);
                 let kept = u64::MAX >> (OF_MAX - of);
@@ -122,7 +134,8 @@ impl Breaker {
 
     fn open(&mut self, policy: &Policy, now: Timestamp) {
         let opened = self.opened.saturating_add(1);
-        *self = Self { state: State::Open { until: after(now, policy.open_for) }, opened, ..Self::default() };
+        let state = State::Open { until: after(now, policy.open_for) };
+        *self = Self { state, opened, asked_at: self.asked_at, ..Self::default() };
     }
 
     /// When to come back after a refusal: not all at the same moment, and the later the longer the target has been away.
@@ -151,7 +164,7 @@ mod tests {
 
     fn after_outcomes(outcomes: &str) -> Breaker {
         let mut breaker = Breaker::default();
-        outcomes.chars().for_each(|outcome| breaker.observe(outcome == 'x', &POLICY, at(0)));
+        outcomes.chars().for_each(|outcome| breaker.observe(outcome == 'x', at(0), &POLICY, at(0)));
         breaker
     }
 
@@ -180,10 +193,10 @@ mod tests {
         assert!(breaker.probe(&POLICY, at(31)) && !breaker.probe(&POLICY, at(31)));
         assert_eq!(breaker.ask(at(32)), Verdict::NotBefore(at(61)));
         let mut failing = breaker;
-        failing.observe(true, &POLICY, at(33));
+        failing.observe(true, at(32), &POLICY, at(33));
         assert_eq!((failing.ask(at(34)), failing.opened), (Verdict::NotBefore(at(63)), 2));
-        breaker.observe(false, &POLICY, at(33));
-        assert_eq!(breaker, Breaker::default());
+        breaker.observe(false, at(32), &POLICY, at(33));
+        assert_eq!(breaker, Breaker { asked_at: Some(at(31)), ..Breaker::default() });
     }
 
     #[test]
@@ -192,17 +205,36 @@ mod tests {
         assert!(breaker.probe(&POLICY, at(30)));
         assert_eq!(breaker.ask(at(60)), Verdict::Probe);
         assert!(breaker.probe(&POLICY, at(60)));
-        breaker.release(at(61));
+        breaker.release(at(60), at(61));
         assert_eq!(breaker.ask(at(61)), Verdict::Probe);
     }
 
     #[test]
     fn late_outcomes_neither_prolong_a_pause_nor_end_it() {
         let mut breaker = after_outcomes("xxxxx");
-        breaker.observe(true, &POLICY, at(20));
+        breaker.observe(true, at(0), &POLICY, at(20));
         assert_eq!(breaker.ask(at(20)), Verdict::NotBefore(at(30)));
-        breaker.observe(false, &POLICY, at(21));
+        breaker.observe(false, at(0), &POLICY, at(21));
         assert_eq!(breaker.ask(at(21)), Verdict::NotBefore(at(30)));
+    }
+
+    #[test]
+    fn only_what_was_begun_since_somebody_asks_decides() {
+        let mut breaker = after_outcomes("xxxxx");
+        assert!(breaker.probe(&POLICY, at(30)));
+        // Sent while it was closed, and heard of only now: neither is about how the target is.
+        let asking = breaker;
+        breaker.observe(true, at(1), &POLICY, at(31));
+        breaker.observe(false, at(1), &POLICY, at(31));
+        breaker.release(at(1), at(31));
+        assert_eq!(breaker, asking);
+        breaker.observe(false, at(30), &POLICY, at(32));
+        assert_eq!(breaker.state, State::Closed);
+        // More of them do not open it again.
+        (0..5).for_each(|_| breaker.observe(true, at(29), &POLICY, at(33)));
+        assert_eq!((breaker.state, breaker.seen), (State::Closed, 0));
+        (0..5).for_each(|_| breaker.observe(true, at(31), &POLICY, at(33)));
+        assert_eq!(breaker.state, State::Open { until: at(63) });
     }
 
     #[test]
@@ -222,9 +254,9 @@ mod tests {
             for (event, later) in events {
                 now += later;
                 match event {
-                    0 => breaker.observe(true, &POLICY, at(now)),
-                    1 => breaker.observe(false, &POLICY, at(now)),
-                    2 => breaker.release(at(now)),
+                    0 => breaker.observe(true, at(now), &POLICY, at(now)),
+                    1 => breaker.observe(false, at(now), &POLICY, at(now)),
+                    2 => breaker.release(at(now), at(now)),
                     _ => {
                         let closed = breaker.state == State::Closed;
                         if breaker.probe(&POLICY, at(now)) {

@@ -3,30 +3,26 @@
 // Whoever dies in between leaves an attempt marked as running. After its deadline it is unknown, and its definition decides.
 
 mod attempt;
+mod desk;
 pub mod limits;
 pub mod outgoing;
 mod wording;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::app::{App, rest};
 use crate::broker::Queue;
 use crate::engine::CallKind;
-use crate::resilience::concurrency::Bulkhead;
 use crate::step::calls::Begin;
 use crate::step::{self, Error, Moved};
-use crate::store::calls::{self, Due, Room};
+use crate::store::calls::{self, Due};
 use crate::store::{self};
-use limits::{Admitted, Limits, Wanted};
-use outgoing::Client;
+use desk::{Desk, Places};
+use limits::{Admitted, Pass, Wanted};
 
-/// Calls claimed in one turn, so that the last of them is not claimed again before its turn has come.
-const BATCH_MAX: usize = 64;
 /// Attempts given up in one turn.
 const OVERDUE_MAX: i64 = 100;
 /// Hints in hand at once.
@@ -34,112 +30,21 @@ const HINTS_MAX: u16 = 64;
 /// The shortest rest, so that a call that is due but locked elsewhere makes no hot loop.
 const REST_MIN: Duration = Duration::from_millis(5);
 
-/// What the attempts of a process share.
-#[derive(Clone)]
-struct Desk {
-    app: App,
-    client: Client,
-    /// One bound for all targets: attempts at once.
-    places: Arc<Semaphore>,
-    /// One bound for each of them.
-    bulkhead: Arc<Mutex<Bulkhead>>,
-    /// What all processes together may do.
-    limits: Limits,
-    /// Rung when a call may be due, or a place is free again.
-    bell: Arc<Notify>,
-}
-
-/// A place an attempt takes up; free again when it goes.
-struct Place {
-    desk: Desk,
-    target: String,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.desk.with_bulkhead(|bulkhead| bulkhead.leave(&self.target));
-        self.desk.bell.notify_one();
-    }
-}
-
-impl Desk {
-    fn with_bulkhead<T>(&self, act: impl FnOnce(&mut Bulkhead) -> T) -> T {
-        act(&mut self.bulkhead.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A place for one more attempt at a target, if there is room.
-    fn place(&self, target: &str) -> Option<Place> {
-        let permit = self.places.clone().try_acquire_owned().ok()?;
-        self.with_bulkhead(|bulkhead| bulkhead.enter(target)).then(|| Place {
-            desk: self.clone(),
-            target: target.to_owned(),
-            _permit: permit,
-        })
-    }
-
-    /// How many calls may be claimed.
-    fn room(&self) -> Room {
-        let per_target = self.app.config.calls.per_target;
-        let total = self.places.available_permits().min(BATCH_MAX);
-        let mut narrow: HashMap<String, u32> = self.limits.narrow().into_iter().collect();
-        self.with_bulkhead(|bulkhead| {
-            for (target, room) in &mut narrow {
-                *room = bulkhead.room(target).min(*room);
-            }
-            for target in bulkhead.busy() {
-                narrow.entry(target.to_owned()).or_insert_with(|| bulkhead.room(target));
-            }
-        });
-        let narrow =
-            narrow.into_iter().map(|(target, room)| (target, i32::try_from(room).unwrap_or(i32::MAX))).collect();
-        Room {
-            total: i64::try_from(total).unwrap_or_default(),
-            per_target: i32::try_from(per_target).unwrap_or(i32::MAX),
-            narrow,
-        }
-    }
-
-    async fn put_off(&self, due: &Due, until: Timestamp) -> Result<(), store::Error> {
-        let mut conn = self.app.store.duties().await?;
-        calls::put_off(&mut conn, due.id, due.run, until).await
-    }
-
-    async fn put_off_without_room(&self, due: &Due, wanted: &Wanted) -> Result<(), store::Error> {
-        let until = self.limits.refused(&due.target, wanted).await;
-        self.put_off(due, until).await
-    }
-
-    /// How long until a target is open to more.
-    fn until_open(&self) -> Duration {
-        let until = |at: Timestamp| Duration::try_from(at.duration_since(self.app.clock.now())).unwrap_or_default();
-        self.limits.next_at().map_or(Duration::MAX, until).max(REST_MIN)
-    }
-}
-
 /// Starts the loops of the role.
 pub fn start(app: &App) {
     let bell = app.take_calls();
     let heard = bell.clone();
-    app.supervise("caller", move |app| run(app, bell.clone()));
+    let places = Places::new(app, bell);
+    app.supervise("caller", move |app| run(app, places.clone()));
     app.supervise("caller's ear", move |app| listen(app, heard.clone()));
     app.supervise("caller's watch", |app| async move { watch(&app).await });
 }
 
 /// Makes what is due, and rests until somebody rings or the next call is due.
-async fn run(app: App, bell: Arc<Notify>) -> Result<(), store::Error> {
-    let client = Client::new(&app.config.outgoing, app.clock.clone()).map_err(store::Error::Bug)?;
-    let per_target = u32::try_from(app.config.calls.per_target).unwrap_or(u32::MAX);
-    let desk = Desk {
-        client,
-        places: Arc::new(Semaphore::new(app.config.calls.concurrency)),
-        bulkhead: Arc::new(Mutex::new(Bulkhead::new(per_target))),
-        limits: Limits::new(&app),
-        bell,
-        app,
-    };
+async fn run(app: App, places: Places) -> Result<(), store::Error> {
+    let desk = Desk::new(app, places)?;
     while !desk.app.stop.is_cancelled() {
-        let asked = desk.bell.notified();
+        let asked = desk.bell().notified();
         if make_due(&desk).await? {
             continue;
         }
@@ -156,9 +61,6 @@ async fn run(app: App, bell: Arc<Notify>) -> Result<(), store::Error> {
 /// One turn: begins what is due and has room. Says whether there may be more.
 async fn make_due(desk: &Desk) -> Result<bool, store::Error> {
     let room = desk.room();
-    if room.total == 0 {
-        return Ok(false);
-    }
     let due = {
         let mut conn = desk.app.store.duties().await?;
         calls::claim_due(&mut conn, &room).await?
@@ -166,11 +68,18 @@ async fn make_due(desk: &Desk) -> Result<bool, store::Error> {
     if !due.is_empty() {
         step::fail_point("caller::claimed");
     }
-    let full = i64::try_from(due.len()).is_ok_and(|count| count >= room.total);
+    let count = |kind| i64::try_from(due.iter().filter(|one| one.kind == kind).count()).unwrap_or(i64::MAX);
+    let full = (count(CallKind::Http) >= room.http, count(CallKind::Work) >= room.work);
     for one in due {
-        begin(desk, one).await?;
+        let id = one.id;
+        match begin(desk, one).await {
+            Ok(()) => {}
+            Err(error @ store::Error::Unavailable(_)) => return Err(error),
+            // What is wrong with one call is nobody else's matter. It stays claimed, and is looked at again after that.
+            Err(error) => tracing::error!(%error, call = %id, "a call could not be begun; it is looked at again"),
+        }
     }
-    Ok(full)
+    Ok(full.1 || (full.0 && desk.has_places()))
 }
 
 async fn begin(desk: &Desk, due: Due) -> Result<(), store::Error> {
@@ -179,28 +88,46 @@ async fn begin(desk: &Desk, due: Due) -> Result<(), store::Error> {
         CallKind::Http => match desk.place(&due.target) {
             Some(place) => Some(place),
             // Somebody took the room meanwhile: whoever has a free place next takes it.
-            None => return desk.put_off(&due, due.due_at).await,
+            None => return desk.put_back(&due).await,
         },
     };
-    let wanted = Wanted::read(due.limits.as_ref());
+    let wanted = Wanted::read(due.limits.as_ref(), due.queue);
     // One after the other: two that ask at once would both look at the row.
-    if let Admitted::NotBefore(until, _) = desk.limits.admit(&due.target, &wanted).await? {
-        return desk.put_off(&due, until).await;
+    let pass = match desk.limits.admit(&due.target, &wanted).await? {
+        Admitted::Go(pass) => pass,
+        Admitted::NotBefore(until, reason) => return desk.put_off(&due, until, reason).await,
+    };
+    // What waited in its queue was not claimed meanwhile: it is counted when its wait is over.
+    if let Some((_, reason)) = pass.opened.filter(|(at, _)| due.due_at < *at) {
+        crate::telemetry::count_put_off(reason.name());
     }
     let Some(place) = place else {
-        return match step::calls::hand_to_worker(&desk.app, due.id, due.run, wanted.at_once(&due.target)).await? {
-            Begin::NoRoom => desk.put_off_without_room(&due, &wanted).await,
-            Begin::Begun(()) | Begin::Gone => Ok(()),
-        };
+        return hand_over(desk, &due, &pass).await;
     };
     let desk = desk.clone();
     let tasks = desk.app.tasks.clone();
     tasks.spawn(async move {
-        if let Err(error) = Box::pin(attempt::make(&desk, &due, &wanted)).await {
+        if let Err(error) = Box::pin(attempt::make(&desk, &due, &pass)).await {
+            desk.limits.unused(&pass).await;
             tracing::warn!(%error, call = %due.id, "an attempt could not be begun; it is tried again");
         }
         drop(place);
     });
+    Ok(())
+}
+
+/// Sends a request to a worker.
+async fn hand_over(desk: &Desk, due: &Due, pass: &Pass) -> Result<(), store::Error> {
+    let at_once = pass.wanted.at_once(&due.target);
+    match step::calls::hand_to_worker(&desk.app, due.id, due.run, at_once).await {
+        Ok(Begin::NoRoom) => return desk.put_back_without_room(due, pass).await,
+        Ok(Begin::Begun(())) => desk.limits.begun(pass),
+        Ok(Begin::Gone) => desk.limits.unused(pass).await,
+        Err(error) => {
+            desk.limits.unused(pass).await;
+            return Err(error);
+        }
+    }
     Ok(())
 }
 

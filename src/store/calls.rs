@@ -22,7 +22,7 @@ mod overdue;
 mod row;
 mod show;
 
-pub use due::{Due, Room, claim_due, put_off};
+pub use due::{CLAIMED_MAX, Due, Room, claim_due, put_off};
 pub use heard::{beat, tell_progress};
 pub use kept::{keep_lapsed, note_late, record, settled};
 pub use mark::{Begun, Longest, Place, find, mark_running};

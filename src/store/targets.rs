@@ -3,22 +3,25 @@
 //! Nobody waits in here: whoever changes a row takes its lock for one short transaction, at most once a second for each target
 //! and process while all is well.
 
+mod buckets;
 mod show;
 
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::locks::{lock_all, lock_number};
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::resilience::breaker::{Breaker, State};
 use crate::resilience::concurrency;
-use crate::resilience::rate::{Bucket, Rate};
+use crate::resilience::rate::Rate;
 
+pub use buckets::Buckets;
 pub use show::{Cursor, list};
 
 /// Rows of targets nobody has asked for so long are deleted.
@@ -33,8 +36,8 @@ pub struct Standing {
     pub last_failure: Option<String>,
     /// When that was.
     pub failed_at: Option<Timestamp>,
-    /// Attempts that may begin, if there was ever a rate.
-    pub bucket: Option<Bucket>,
+    /// Attempts that may begin, by their rate.
+    pub buckets: Buckets,
     /// The rate said last.
     pub rate: Option<Rate>,
     /// The bound of attempts at once said last.
@@ -53,14 +56,14 @@ struct Row {
     seen: i32,
     #[diesel(sql_type = Integer)]
     opened: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    asked_at: Option<Moment>,
     #[diesel(sql_type = Nullable<Text>)]
     last_failure: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     failed_at: Option<Moment>,
-    #[diesel(sql_type = Nullable<Double>)]
-    tokens: Option<f64>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    filled_at: Option<Moment>,
+    #[diesel(sql_type = Jsonb)]
+    buckets: Value,
     #[diesel(sql_type = Nullable<Integer>)]
     rate_count: Option<i32>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -81,16 +84,22 @@ impl Row {
             (other, _) => return Err(Error::Bug(format!("a breaker is `{other}`, which this binary does not know"))),
         };
         let window = u64::from_ne_bytes(self.failed.to_ne_bytes());
-        let bucket = self.tokens.zip(self.filled_at).map(|(tokens, at)| Bucket { tokens, filled_at: at.0 });
         let rate = self
             .rate_count
             .zip(self.rate_per_ms)
             .map(|(count, per)| Rate { count: count.unsigned_abs(), per: Duration::from_millis(per.unsigned_abs()) });
+        let breaker = Breaker {
+            state,
+            window,
+            seen: self.seen.unsigned_abs(),
+            opened: self.opened.unsigned_abs(),
+            asked_at: self.asked_at.map(Timestamp::from),
+        };
         Ok(Standing {
-            breaker: Breaker { state, window, seen: self.seen.unsigned_abs(), opened: self.opened.unsigned_abs() },
+            breaker,
             last_failure: self.last_failure,
             failed_at: self.failed_at.map(Timestamp::from),
-            bucket,
+            buckets: Buckets::read(self.buckets)?,
             rate,
             concurrency: self.concurrency.map(i32::unsigned_abs),
         })
@@ -126,7 +135,7 @@ async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Err
     let row = diesel::sql_query(
         "INSERT INTO leveret.targets AS t (target, key) VALUES ($1, $2) \
          ON CONFLICT (target, key) DO UPDATE SET used_at = clock_timestamp() \
-         RETURNING t.breaker, t.until, t.failed, t.seen, t.opened, t.last_failure, t.failed_at, t.tokens, t.filled_at, \
+         RETURNING t.breaker, t.until, t.failed, t.seen, t.opened, t.asked_at, t.last_failure, t.failed_at, t.buckets, \
                    t.rate_count, t.rate_per_ms, t.concurrency, clock_timestamp() AS now",
     )
     .bind::<Text, _>(target)
@@ -146,7 +155,7 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standin
     let per_ms = |rate: Rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX);
     let changed = diesel::sql_query(
         "UPDATE leveret.targets SET breaker = $3, until = $4, failed = $5, seen = $6, opened = $7, last_failure = $8, \
-         failed_at = $9, tokens = $10, filled_at = $11, rate_count = $12, rate_per_ms = $13, concurrency = $14 \
+         failed_at = $9, buckets = $10, rate_count = $11, rate_per_ms = $12, concurrency = $13, asked_at = $14 \
          WHERE target = $1 AND key = $2",
     )
     .bind::<Text, _>(target)
@@ -158,18 +167,18 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standin
     .bind::<Integer, _>(whole(breaker.opened))
     .bind::<Nullable<Text>, _>(&standing.last_failure)
     .bind::<Nullable<Timestamptz>, _>(standing.failed_at.map(Moment))
-    .bind::<Nullable<Double>, _>(standing.bucket.map(|bucket| bucket.tokens))
-    .bind::<Nullable<Timestamptz>, _>(standing.bucket.map(|bucket| Moment(bucket.filled_at)))
+    .bind::<Jsonb, _>(standing.buckets.write()?)
     .bind::<Nullable<Integer>, _>(standing.rate.map(|rate| whole(rate.count)))
     .bind::<Nullable<BigInt>, _>(standing.rate.map(per_ms))
     .bind::<Nullable<Integer>, _>(standing.concurrency.map(whole))
+    .bind::<Nullable<Timestamptz>, _>(breaker.asked_at.map(Moment))
     .execute(conn)
     .await?;
     if changed == 1 { Ok(()) } else { Err(Error::Bug("a target's row went while it was locked".into())) }
 }
 
-/// Whether another attempt may begin beside those that are under way, for a target or a key of it. Whoever asks begins it in
-/// the same transaction: until that ends nobody else is answered.
+/// Whether another attempt may begin beside those that are under way, for a target or a key of it; the limit is written down for
+/// people to see. Whoever asks begins it in the same transaction: until that ends nobody else is answered.
 ///
 /// # Errors
 /// `Busy` when the lock timeout passes.
@@ -182,28 +191,34 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
     let length = target.len().to_be_bytes();
     let number = lock_number(&[b"target", &length, target.as_bytes(), key.unwrap_or_default().as_bytes()]);
     lock_all(conn, vec![number]).await?;
-    // A later statement than the lock, so that it sees what whoever had the lock has begun.
+    // A later statement than the lock, so that it sees what whoever had the lock has begun. What is written there already is
+    // not written again for every attempt.
     let count: Count = diesel::sql_query(
-        "SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
+        "WITH said AS (INSERT INTO leveret.targets (target, key, concurrency) SELECT $1, coalesce($2, ''), $4 \
+            WHERE NOT EXISTS (SELECT FROM leveret.targets AS t WHERE t.target = $1 AND t.key = coalesce($2, '') \
+                               AND t.concurrency = $4 AND t.used_at > clock_timestamp() - interval '1 minute') \
+           ON CONFLICT (target, key) DO UPDATE SET concurrency = $4, used_at = clock_timestamp()) \
+         SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
           WHERE c.target = $1 AND c.state IN ('running', 'waiting') AND ($2::text IS NULL OR c.limits->>'key' = $2) \
           LIMIT $3) AS under_way",
     )
     .bind::<Text, _>(target)
     .bind::<Nullable<Text>, _>(key)
     .bind::<BigInt, _>(i64::from(limit))
+    .bind::<Integer, _>(i32::try_from(limit).unwrap_or(i32::MAX))
     .get_result(conn)
     .await?;
     Ok(concurrency::has_room(limit, count.running.unsigned_abs()))
 }
 
-/// Deletes rows of targets that nobody has asked for a long time; says how many.
+/// Deletes rows of targets that nobody has asked for a long time, except where a breaker is to stay open for longer; says how many.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn delete_unused_before(conn: &mut Connection, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let deleted = diesel::sql_query(
         "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets \
-          WHERE used_at < $1 AND breaker = 'closed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
+          WHERE used_at < $1 AND (until IS NULL OR until < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(Moment(before))
     .bind::<BigInt, _>(limit)

@@ -5,6 +5,7 @@ mod bulkhead;
 mod canary;
 mod limits;
 mod places;
+mod queues;
 mod security;
 mod supplier;
 

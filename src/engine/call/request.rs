@@ -2,11 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
+use url::Url;
+
+use crate::contract::NAME_MAX;
 use crate::definition::expression::{Data, Template, Use};
 use crate::definition::{Body, Http, Limits, Probe};
 
 use super::super::Failure;
 use super::super::scope::Sight;
+
+/// Bytes of the name of a target: a host has at most 253. It stands in keys of the database, which have bounds of their own.
+const TARGET_MAX: usize = 300;
 
 impl Sight<'_> {
     /// The request of an `http`, with open places for secrets.
@@ -45,7 +51,13 @@ impl Sight<'_> {
             written.insert("concurrency".into(), json!(concurrency));
         }
         if let Some(key) = &limits.key {
-            written.insert("key".into(), json!(self.key(key)?));
+            let key = self.key(key)?;
+            // It may be made of data, and the database keeps it in an index.
+            if key.len() > NAME_MAX || key.contains('\0') {
+                let message = format!("the `key` of `limits` has at most {NAME_MAX} bytes, and no NUL");
+                return Err(Failure::new("expression", message));
+            }
+            written.insert("key".into(), json!(key));
         }
         Ok(Value::Object(written))
     }
@@ -107,6 +119,14 @@ fn is_text(parts: &Value) -> bool {
 
 /// Whose limits and breaker a request falls under: scheme, host and port of its URL. A host that is a secret is named by it.
 pub(super) fn target(url: &Value) -> Result<String, Failure> {
+    let target = place(url)?;
+    match target.len() > TARGET_MAX {
+        true => Err(Failure::new("expression", format!("`url` names a server with more than {TARGET_MAX} bytes"))),
+        false => Ok(target),
+    }
+}
+
+fn place(url: &Value) -> Result<String, Failure> {
     let wrong =
         || Failure::new("expression", "`url` gives no URL: it begins with https:// or http://, and names a host");
     let begins = match url {
@@ -127,21 +147,20 @@ pub(super) fn target(url: &Value) -> Result<String, Failure> {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(wrong()),
     };
+    // Only what names the server is read: what follows may have open places.
     let (scheme, rest) = begins.split_once("://").ok_or_else(wrong)?;
-    let scheme = scheme.to_ascii_lowercase();
-    let port = match scheme.as_str() {
-        "https" => 443,
-        "http" => 80,
-        _ => return Err(wrong()),
-    };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
-    let named = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).is_some();
-    match host.is_empty() || host.starts_with(':') || host.contains(char::is_whitespace) {
-        true => Err(wrong()),
-        false if named => Ok(format!("{scheme}://{host}")),
-        false => Ok(format!("{scheme}://{host}:{port}")),
+    if authority.is_empty() || authority.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(wrong());
     }
+    // The same reader as that of requests, so that however a server is written, it has one name.
+    let server = Url::parse(&format!("{scheme}://{authority}/")).map_err(|_| wrong())?;
+    let (Some(host), Some(port), "http" | "https") =
+        (server.host_str(), server.port_or_known_default(), server.scheme())
+    else {
+        return Err(wrong());
+    };
+    Ok(format!("{}://{host}:{port}", server.scheme()))
 }
 
 #[cfg(test)]
@@ -161,8 +180,37 @@ mod tests {
         ] {
             assert_eq!(target(&url).as_deref(), Ok(expected), "{url}");
         }
-        for wrong in ["", "shop.example", "ftp://a", "https://", "https://:80/", "https://a b/"] {
+        for wrong in ["", "shop.example", "ftp://a", "https://", "https://:80/", "https://a b/", "https://a:99999/"] {
             assert!(target(&json!(wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_server_has_one_name_however_it_is_written() {
+        for (urls, expected) in [
+            (["http://127.0.0.1/", "HTTP://0x7f.1:80", "http://2130706433/x"], "http://127.0.0.1:80"),
+            (
+                ["https://päckchen.example/", "https://PÄCKCHEN.example", "https://xn--pckchen-5wa.example/"],
+                "https://xn--pckchen-5wa.example:443",
+            ),
+            (
+                ["https://Shop.Example", "https://shop%2Eexample:443/", "https://shop.example:0443/"],
+                "https://shop.example:443",
+            ),
+            (["http://[::1]:81", "http://[0:0::1]:81/", "http://[0:0:0:0:0:0:0:1]:81?x"], "http://[::1]:81"),
+        ] {
+            for url in urls {
+                assert_eq!(target(&json!(url)).as_deref(), Ok(expected), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_longer_than_any_is_refused() {
+        let host = |bytes: usize| json!(format!("https://{}/", "a".repeat(bytes)));
+        assert!(target(&host(253)).is_ok());
+        assert_eq!(target(&host(3_000)).unwrap_err().code, "expression");
+        let secret = json!({"$parts": [{"secret": "S".repeat(3_000)}, {"text": "/x"}]});
+        assert_eq!(target(&secret).unwrap_err().code, "expression");
     }
 }

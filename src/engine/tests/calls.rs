@@ -74,6 +74,29 @@ activities:
 }
 
 #[test]
+fn a_key_of_limits_that_no_index_can_hold_is_an_error_to_be_caught() {
+    let text = r#"
+variables: { tenant: eu, caught: null }
+output: ${ caught }
+activities:
+  - id: ask
+    http: { url: "https://shop.example/a" }
+    limits: { rate: 100/m, key: "KEY" }
+    on_error: [{ code: expression, output: { caught: error.message } }]
+"#;
+    let open = |key: &str| {
+        let mut scenario = scenario(&text.replace("KEY", key));
+        started(&mut scenario);
+        scenario
+    };
+    assert!(open(&"k".repeat(255)).open_call().is_some());
+    let caught = json!("the `key` of `limits` has at most 255 bytes, and no NUL");
+    let long = open(&format!("${{ tenant }}{}", "k".repeat(254)));
+    assert!(long.open_call().is_none());
+    assert_eq!(long.output(), Some(&caught));
+}
+
+#[test]
 fn a_good_answer_is_the_result() {
     check(
         GET,

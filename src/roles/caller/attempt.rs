@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::{Outcome, Wanted};
+use super::limits::{Outcome, Pass};
 use super::outgoing::{Failure as NoAnswer, Request};
 use super::{Desk, wording};
 use crate::definition::expression::{Marker, filled};
@@ -25,15 +25,16 @@ const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration:
 ///
 /// # Errors
 /// If it could not be begun.
-pub(super) async fn make(desk: &Desk, due: &Due, wanted: &Wanted) -> Result<(), store::Error> {
-    let (begun, token) = match step::calls::begin(&desk.app, due.id, due.run, wanted.at_once(&due.target)).await? {
+pub(super) async fn make(desk: &Desk, due: &Due, pass: &Pass) -> Result<(), store::Error> {
+    let (begun, token) = match step::calls::begin(&desk.app, due.id, due.run, pass.wanted.at_once(&due.target)).await? {
         Begin::Begun(begun) => *begun,
-        Begin::NoRoom => return desk.put_off_without_room(due, wanted).await,
+        Begin::NoRoom => return desk.put_back_without_room(due, pass).await,
         Begin::Gone => {
-            desk.limits.observe(&due.target, Outcome::Nothing).await;
+            desk.limits.unused(pass).await;
             return Ok(());
         }
     };
+    desk.limits.begun(pass);
     step::fail_point("caller::marked");
     let began = Instant::now();
     let outcome = outcome(desk, &begun, &token).await;
@@ -45,7 +46,7 @@ pub(super) async fn make(desk: &Desk, due: &Due, wanted: &Wanted) -> Result<(), 
     let time = record_for(timeout, began.elapsed());
     record(desk, Attempt { id, instance, bookmark, run }, outcome, time).await;
     step::fail_point("caller::recorded");
-    desk.limits.observe(&due.target, said).await;
+    desk.limits.observe(pass, said).await;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,6 +18,9 @@ use crate::engine::{CallId, CallKind};
 pub(super) const CLAIM_SECONDS: i32 = 15;
 /// A call of a suspended instance is looked at again after this.
 const SUSPENDED_SECONDS: i32 = 5;
+
+/// Calls of either kind that are claimed at once.
+pub const CLAIMED_MAX: i64 = 64;
 
 const SUSPENDED: &str = "suspended";
 
@@ -34,45 +37,81 @@ pub struct Due {
     pub target: String,
     /// How much of the target it may take.
     pub limits: Option<Value>,
+    /// The queue of those of its target that may take the same; 0 if there are no limits.
+    pub queue: i64,
     /// Since when it has been due.
     pub due_at: Timestamp,
 }
 
 /// How many calls a turn takes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Room {
-    /// In all.
-    pub total: i64,
-    /// Of any one target.
+    /// Over HTTP in all.
+    pub http: i64,
+    /// For workers in all, and of any one of them: they take up no place here.
+    pub work: i64,
+    /// Over HTTP, of any one target.
     pub per_target: i32,
     /// Of targets that have less room left than that.
     pub narrow: Vec<(String, i32)>,
+    /// Of queues at a target that have less.
+    pub queues: Vec<(String, i64, i32)>,
 }
 
-/// Takes calls that are due, target by target so that none starves another, for 15 seconds. Calls of suspended instances are
-/// put off, and not returned; those whose time is over are left to [`super::claim_overdue`].
+/// Takes calls that are due, target by target so that none starves another, and queue by queue so that what waits for a limit is
+/// in nobody's way, for 15 seconds. Calls of suspended instances are put off, and not returned; those whose time is over are left
+/// to [`super::claim_overdue`].
 ///
 /// # Errors
 /// Those of the database.
 pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, Error> {
-    type Claimed = (Uuid, i32, String, String, Option<Value>, Moment, bool);
-    let (targets, rooms) = room.narrow.iter().cloned().unzip();
-    let claim = ClaimDue { total: room.total, per_target: room.per_target, targets, rooms };
-    let rows: Vec<Claimed> = claim.get_results(conn).await?;
+    type Claimed = (Uuid, i32, String, String, Option<Value>, i64, Moment, bool);
+    let mut rows: Vec<Claimed> = ClaimDue::of(room).get_results(conn).await?;
+    // An update returns its rows in any order; the oldest goes first.
+    rows.sort_by_key(|(.., due_at, _)| due_at.0);
     rows.into_iter()
         .filter(|(.., suspended)| !suspended)
-        .map(|(id, run, kind, target, limits, due_at, _)| {
+        .map(|(id, run, kind, target, limits, queue, due_at, _)| {
             let kind = row::kind(&kind)?;
-            Ok(Due { id: CallId(id), run: row::count(run), kind, target, limits, due_at: due_at.0 })
+            Ok(Due { id: CallId(id), run: row::count(run), kind, target, limits, queue, due_at: due_at.0 })
         })
         .collect()
 }
 
+/// From queue to queue through the index, however many calls wait in each.
+pub(super) const QUEUES: &str = "WITH RECURSIVE queues AS (\
+       (SELECT c.target, c.queue FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target, c.queue LIMIT 1) \
+       UNION ALL \
+       SELECT next.target, next.queue FROM queues AS q CROSS JOIN LATERAL (\
+         SELECT c.target, c.queue FROM leveret.calls AS c WHERE c.state = 'pending' \
+            AND (c.target, c.queue) > (q.target, q.queue) ORDER BY c.target, c.queue LIMIT 1) AS next)";
+
 struct ClaimDue {
-    total: i64,
+    http: i64,
+    work: i64,
     per_target: i32,
-    targets: Vec<String>,
-    rooms: Vec<i32>,
+    /// By target.
+    narrow: Value,
+    /// By target and queue.
+    queues: Value,
+}
+
+impl ClaimDue {
+    fn of(room: &Room) -> Self {
+        let queues = room.queues.iter().map(|(target, queue, room)| (format!("{target} {queue}"), *room));
+        Self {
+            http: room.http.min(CLAIMED_MAX),
+            work: room.work.min(CLAIMED_MAX),
+            per_target: room.per_target,
+            narrow: rooms(room.narrow.iter().cloned()),
+            queues: rooms(queues),
+        }
+    }
+}
+
+/// As an object: looking one up costs the same whatever plan is made for how many.
+fn rooms(rooms: impl Iterator<Item = (String, i32)>) -> Value {
+    Value::Object(rooms.map(|(name, room)| (name, Value::from(room))).collect())
 }
 
 impl QueryId for ClaimDue {
@@ -81,47 +120,54 @@ impl QueryId for ClaimDue {
 }
 
 impl Query for ClaimDue {
-    type SqlType = (SqlUuid, Integer, Text, Text, Nullable<Jsonb>, Timestamptz, Bool);
+    type SqlType = (SqlUuid, Integer, Text, Text, Nullable<Jsonb>, BigInt, Timestamptz, Bool);
 }
 
 impl QueryFragment<Pg> for ClaimDue {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // From target to target through the index, however many calls wait for each; then the oldest of each. The time is asked
-        // for in a query of its own, which is made once: else it is no bound of an index, and all that is not due yet is read.
-        out.push_sql(
-            "WITH RECURSIVE targets AS (\
-               (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target LIMIT 1) \
-               UNION ALL \
-               SELECT (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target > t.target \
-                        ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL), \
-             due AS (SELECT found.id, found.next_at FROM targets AS t CROSS JOIN LATERAL (\
-               SELECT c.id, c.next_at FROM leveret.calls AS c \
-                WHERE c.state = 'pending' AND c.target = t.target AND c.next_at <= (SELECT clock_timestamp()) \
-                  AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > clock_timestamp()) ORDER BY c.next_at \
-                LIMIT coalesce((SELECT narrow.room FROM unnest(",
-        );
-        out.push_bind_param::<Array<Text>, _>(&self.targets)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(&self.rooms)?;
-        out.push_sql(") AS narrow (target, room) WHERE narrow.target = t.target), ");
+        // The oldest of each queue, then of each target, then of all.
+        out.push_sql(QUEUES);
+        out.push_sql(", room AS (SELECT q.target, q.queue, least((");
+        out.push_bind_param::<Jsonb, _>(&self.narrow)?;
+        out.push_sql("->>q.target)::int, CASE WHEN starts_with(q.target, 'work:') THEN ");
+        out.push_bind_param::<BigInt, _>(&self.work)?;
+        out.push_sql(" ELSE least(");
         out.push_bind_param::<Integer, _>(&self.per_target)?;
-        out.push_sql(") FOR UPDATE SKIP LOCKED) AS found WHERE t.target IS NOT NULL ORDER BY found.next_at LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.total)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.http)?;
+        out.push_sql(") END) AS of_target, (");
+        out.push_bind_param::<Jsonb, _>(&self.queues)?;
         out.push_sql(
-            "), judged AS (SELECT due.id, due.next_at, coalesce((SELECT i.status FROM leveret.instances AS i \
+            "->>(q.target || ' ' || q.queue))::int AS of_queue FROM queues AS q), \
+             found AS (SELECT first.id, first.kind, first.next_at, r.of_target, \
+                 row_number() OVER (PARTITION BY r.target ORDER BY first.next_at, first.id) AS at_target \
+               FROM room AS r CROSS JOIN LATERAL (\
+                 SELECT c.id, c.kind, c.next_at FROM leveret.calls AS c \
+                  WHERE c.state = 'pending' AND c.target = r.target AND c.queue = r.queue \
+                    AND c.next_at <= statement_timestamp() ORDER BY c.next_at \
+                  LIMIT least(r.of_target, r.of_queue) FOR UPDATE SKIP LOCKED) AS first), \
+             fair AS (SELECT f.id, f.kind, f.next_at, row_number() OVER (PARTITION BY f.kind ORDER BY f.next_at, f.id) AS of_kind \
+               FROM found AS f WHERE f.at_target <= f.of_target), \
+             judged AS (SELECT due.id, due.next_at, coalesce((SELECT i.status FROM leveret.instances AS i \
                JOIN leveret.calls AS c ON c.instance_id = i.id WHERE c.id = due.id) = ",
         );
         out.push_bind_param::<Text, _>(&SUSPENDED)?;
+        out.push_sql(", false) AS suspended FROM fair AS due WHERE due.of_kind <= CASE due.kind WHEN 'work' THEN ");
+        out.push_bind_param::<BigInt, _>(&self.work)?;
+        out.push_sql(" ELSE ");
+        out.push_bind_param::<BigInt, _>(&self.http)?;
+        // The bound is part of the text, so that the planner knows how few rows are wanted.
+        out.push_sql(" END LIMIT ");
+        out.push_sql(&(2 * CLAIMED_MAX).to_string());
         out.push_sql(
-            ", false) AS suspended FROM due) \
-             UPDATE leveret.calls AS c SET next_at = clock_timestamp() + make_interval(secs => CASE WHEN judged.suspended THEN ",
+            ") UPDATE leveret.calls AS c SET next_at = clock_timestamp() + make_interval(secs => CASE WHEN judged.suspended THEN ",
         );
         out.push_bind_param::<Integer, _>(&SUSPENDED_SECONDS)?;
         out.push_sql(" ELSE ");
         out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
         out.push_sql(
             " END) FROM judged WHERE c.id = judged.id AND c.state = 'pending' \
-             RETURNING c.id, c.run, c.kind, c.target, c.limits, judged.next_at, judged.suspended",
+             RETURNING c.id, c.run, c.kind, c.target, c.limits, c.queue, judged.next_at, judged.suspended",
         );
         Ok(())
     }

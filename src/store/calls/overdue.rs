@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
-use super::due::CLAIM_SECONDS;
+use super::due::{CLAIM_SECONDS, QUEUES};
 use super::row;
 use crate::engine::{CallId, CallKind, InstanceId};
 
@@ -125,16 +125,12 @@ impl Query for NextAt {
 
 impl QueryFragment<Pg> for NextAt {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Of each target the first; what is due already and could not be taken waits for room, not for a moment.
+        // Of each queue the first; what is due already and could not be taken waits for room, not for a moment.
+        out.push_sql(QUEUES);
         out.push_sql(
-            "WITH RECURSIVE targets AS (\
-               (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target LIMIT 1) \
-               UNION ALL \
-               SELECT (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target > t.target \
-                        ORDER BY c.target LIMIT 1) FROM targets AS t WHERE t.target IS NOT NULL) \
-             SELECT least((SELECT min(first.next_at) FROM targets AS t CROSS JOIN LATERAL (\
-                       SELECT c.next_at FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = t.target \
-                          AND c.next_at > (SELECT clock_timestamp()) ORDER BY c.next_at LIMIT 1) AS first), \
+            " SELECT least((SELECT min(first.next_at) FROM queues AS q CROSS JOIN LATERAL (\
+                       SELECT c.next_at FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = q.target \
+                          AND c.queue = q.queue AND c.next_at > statement_timestamp() ORDER BY c.next_at LIMIT 1) AS first), \
                     (SELECT c.next_at FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting') \
                         AND c.next_at IS NOT NULL ORDER BY c.next_at LIMIT 1), \
                     (SELECT greatest(c.until, c.next_at) FROM leveret.calls AS c WHERE c.state = 'pending' \

@@ -7,7 +7,7 @@ use leveret::app::App;
 use leveret::config::Config;
 use leveret::handlers::Handlers;
 use leveret::resilience::rate::Rate;
-use leveret::roles::caller::limits::{Admitted, Limits, Outcome, Reason, Wanted};
+use leveret::roles::caller::limits::{Admitted, Limits, Outcome, Pass, Reason, Wanted};
 use leveret::store::targets;
 use tokio::time::Instant;
 
@@ -29,7 +29,18 @@ async fn connect(fresh: &Fresh) -> AsyncPgConnection {
 }
 
 async fn may_go(limits: &Limits) -> bool {
-    limits.admit(TARGET, &Wanted::default()).await.unwrap() == Admitted::Go
+    goes(limits, TARGET, &Wanted::default()).await
+}
+
+async fn goes(limits: &Limits, target: &str, wanted: &Wanted) -> bool {
+    matches!(limits.admit(target, wanted).await.unwrap(), Admitted::Go(_))
+}
+
+/// An attempt that was let through last of all ends like that.
+async fn ends(limits: &Limits, target: &str, outcome: Outcome) {
+    let began_at = jiff::Timestamp::MAX;
+    let pass = Pass { target: target.into(), wanted: Wanted::default(), began_at, opened: None };
+    limits.observe(&pass, outcome).await;
 }
 
 fn failed() -> Outcome {
@@ -47,7 +58,7 @@ async fn what_one_process_sees_fail_the_other_leaves_alone_within_a_second() {
     let (one, two) = (process(&fresh, Duration::from_secs(600)), process(&fresh, Duration::from_secs(600)));
     assert!(may_go(&one).await && may_go(&two).await);
     for _ in 0..5 {
-        one.observe(TARGET, failed()).await;
+        ends(&one, TARGET, failed()).await;
     }
     assert!(!may_go(&one).await);
     assert_eq!(state(&fresh).await, ("open".into(), 1));
@@ -65,7 +76,7 @@ async fn failures_are_counted_across_processes() {
     let processes: Vec<Limits> = (0..5).map(|_| process(&fresh, Duration::from_secs(600))).collect();
     // Nobody has learned anything yet, so that each tells what it sees at once.
     for process in &processes {
-        process.observe(TARGET, failed()).await;
+        ends(process, TARGET, failed()).await;
     }
     assert_eq!(state(&fresh).await, ("open".into(), 1));
     assert!(!may_go(&processes[4]).await && !may_go(&process(&fresh, Duration::from_secs(600))).await);
@@ -77,16 +88,23 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     let pause = Duration::from_secs(3);
     let (one, two) = (process(&fresh, pause), process(&fresh, pause));
     for _ in 0..5 {
-        one.observe(TARGET, failed()).await;
+        ends(&one, TARGET, failed()).await;
     }
     eventually("one is let through", PATIENCE, async || may_go(&one).await).await;
     // Not the other, not a second one, not somebody new.
     let third = process(&fresh, pause);
     assert!(!may_go(&one).await && !may_go(&two).await && !may_go(&third).await);
-    one.observe(TARGET, failed()).await;
+    // What was sent long before and ends now, in whatever process, decides nothing.
+    for (process, outcome) in [(&one, failed()), (&two, Outcome::Answered), (&third, Outcome::Nothing)] {
+        let began_at = jiff::Timestamp::UNIX_EPOCH;
+        let pass = Pass { target: TARGET.into(), wanted: Wanted::default(), began_at, opened: None };
+        process.observe(&pass, outcome).await;
+        assert_eq!(state(&fresh).await, ("half_open".into(), 1));
+    }
+    ends(&one, TARGET, failed()).await;
     assert_eq!(state(&fresh).await, ("open".into(), 2));
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
-    two.observe(TARGET, Outcome::Answered).await;
+    ends(&two, TARGET, Outcome::Answered).await;
     assert_eq!(state(&fresh).await, ("closed".into(), 0));
     assert!(may_go(&two).await);
     eventually("everybody is let through", PATIENCE, async || may_go(&one).await && may_go(&third).await).await;
@@ -97,12 +115,12 @@ async fn who_is_let_through_and_asks_nothing_leaves_its_place_to_another() {
     let fresh = Fresh::database().await;
     let (one, two) = (process(&fresh, Duration::from_secs(5)), process(&fresh, Duration::from_secs(5)));
     for _ in 0..5 {
-        one.observe(TARGET, failed()).await;
+        ends(&one, TARGET, failed()).await;
     }
     eventually("one is let through", PATIENCE, async || may_go(&one).await).await;
     assert!(!may_go(&two).await);
     let began = Instant::now();
-    one.observe(TARGET, Outcome::Nothing).await;
+    ends(&one, TARGET, Outcome::Nothing).await;
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
     assert!(began.elapsed() < Duration::from_millis(4_900), "only what was let through before ended");
 }
@@ -112,9 +130,9 @@ async fn a_worker_has_no_breaker() {
     let fresh = Fresh::database().await;
     let one = process(&fresh, Duration::from_secs(600));
     for _ in 0..20 {
-        one.observe("work:pack", failed()).await;
+        ends(&one, "work:pack", failed()).await;
     }
-    assert_eq!(one.admit("work:pack", &Wanted::default()).await.unwrap(), Admitted::Go);
+    assert!(goes(&one, "work:pack", &Wanted::default()).await);
 }
 
 #[tokio::test]
@@ -128,7 +146,7 @@ async fn two_processes_together_keep_a_rate() {
     while began.elapsed() < Duration::from_secs(3) {
         for (process, begun) in processes.iter().zip(&mut begun) {
             match process.admit(TARGET, &wanted).await.unwrap() {
-                Admitted::Go => *begun += 1,
+                Admitted::Go(_) => *begun += 1,
                 Admitted::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
             }
         }
@@ -146,8 +164,8 @@ async fn a_key_has_a_rate_of_its_own() {
     let one = process(&fresh, Duration::from_secs(1));
     let rate = Rate { count: 1, per: Duration::from_secs(3_600) };
     for key in [Some("eu"), Some("us"), None] {
-        let wanted = Wanted { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned) };
-        assert_eq!(one.admit(TARGET, &wanted).await.unwrap(), Admitted::Go);
+        let wanted = Wanted { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned), queue: 1 };
+        assert!(goes(&one, TARGET, &wanted).await);
         let again = one.admit(TARGET, &wanted).await.unwrap();
         assert!(matches!(again, Admitted::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
     }
@@ -187,8 +205,11 @@ async fn what_runs_is_counted_for_the_target_and_for_a_key() {
             .await;
         assert_eq!(found.unwrap(), room, "{key:?} {limit}");
     }
+    // Whoever asks is seen to have asked, with the limit it named last, and the queue of its key.
     let page = targets::list(conn, None, 10).await.unwrap();
-    assert_eq!((page.items.len(), page.items[0].waiting, page.items[0].running), (1, 1, 2));
+    let seen = |one: &leveret::contract::api::TargetView| (one.key.clone(), one.concurrency, one.waiting, one.running);
+    let expected = [(None, Some(3), 1, 2), (Some("eu".into()), Some(2), 1, 1), (Some("x".into()), Some(1), 0, 0)];
+    assert_eq!(page.items.iter().map(seen).collect::<Vec<_>>(), expected);
     assert_eq!(page.items[0].breaker, "closed");
 }
 
@@ -226,5 +247,13 @@ async fn rows_of_targets_nobody_asks_any_more_are_deleted() {
     let conn = &mut connect(&fresh).await;
     let far: jiff::Timestamp = "2100-01-01T00:00:00Z".parse().unwrap();
     assert_eq!(targets::delete_unused_before(conn, "2000-01-01T00:00:00Z".parse().unwrap(), 10).await.unwrap(), 0);
+    for _ in 0..5 {
+        ends(&one, "https://away.test:443", failed()).await;
+    }
+    // An open breaker that nobody has looked at for so long says nothing any more, one that is to stay open does.
+    let later = "UPDATE leveret.targets SET until = '2200-01-01' WHERE breaker = 'open'";
+    assert_eq!(diesel::sql_query(later).execute(conn).await.unwrap(), 1);
+    assert_eq!(targets::delete_unused_before(conn, far, 10).await.unwrap(), 1);
+    assert_eq!(diesel::sql_query("UPDATE leveret.targets SET until = now()").execute(conn).await.unwrap(), 1);
     assert_eq!(targets::delete_unused_before(conn, far, 10).await.unwrap(), 1);
 }

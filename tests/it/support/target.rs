@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Play {
     /// Answers, and keeps the connection.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Answers with this body after so long, and keeps the connection.
+    Late(Duration, &'static str),
     /// Writes these bytes, and closes.
     Raw(Vec<u8>),
     /// Writes these bytes, then some others again and again with such pauses, until nobody listens.
@@ -73,11 +75,26 @@ impl Asked {
 
 type Script = Arc<dyn Fn(&Asked) -> Play + Send + Sync>;
 
+/// Requests that were read and not answered yet: now, and at most.
+#[derive(Default)]
+struct Busy(AtomicUsize, AtomicUsize);
+
+impl Busy {
+    fn enter(&self) {
+        self.1.fetch_max(self.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A server that plays a script. It ends with this value.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     connections: Arc<AtomicUsize>,
+    busy: Arc<Busy>,
     _accepting: JoinSet<()>,
 }
 
@@ -98,18 +115,19 @@ impl Target {
         let connections = Arc::new(AtomicUsize::new(0));
         let script: Script = Arc::new(script);
         let mut accepting = JoinSet::new();
-        let (kept, count) = (asked.clone(), connections.clone());
+        let busy = Arc::new(Busy::default());
+        let (kept, count, at_work) = (asked.clone(), connections.clone(), busy.clone());
         accepting.spawn(async move {
             let mut serving = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 let connection = count.fetch_add(1, Ordering::SeqCst) + 1;
-                let (kept, script, tls) = (kept.clone(), script.clone(), tls.clone());
+                let (kept, script, tls, busy) = (kept.clone(), script.clone(), tls.clone(), at_work.clone());
                 serving.spawn(async move {
                     match tls {
-                        None => serve(socket, connection, &kept, &script).await,
+                        None => serve(socket, connection, (&kept, &busy), &script).await,
                         Some(tls) => {
                             let Ok(socket) = tls.accept(socket).await else { return };
-                            serve(socket, connection, &kept, &script).await;
+                            serve(socket, connection, (&kept, &busy), &script).await;
                         }
                     }
                 });
@@ -117,7 +135,7 @@ impl Target {
                 while serving.try_join_next().is_some() {}
             }
         });
-        Self { address, asked, connections, _accepting: accepting }
+        Self { address, asked, connections, busy, _accepting: accepting }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -131,6 +149,11 @@ impl Target {
     /// How often it was asked.
     pub(crate) fn times(&self) -> usize {
         self.asked.lock().unwrap().len()
+    }
+
+    /// How many requests it had to answer at once, at most.
+    pub(crate) fn busiest(&self) -> usize {
+        self.busy.1.load(Ordering::SeqCst)
     }
 
     /// How many connections were accepted.
@@ -156,7 +179,7 @@ impl Link for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-async fn serve(mut link: impl Link, connection: usize, kept: &Mutex<Vec<Asked>>, script: &Script) {
+async fn serve(mut link: impl Link, connection: usize, (kept, busy): (&Mutex<Vec<Asked>>, &Busy), script: &Script) {
     let mut read = Vec::new();
     while let Some((line, headers, body)) = request(&mut link, &mut read).await {
         let asked = {
@@ -172,6 +195,17 @@ async fn serve(mut link: impl Link, connection: usize, kept: &Mutex<Vec<Asked>>,
                 text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
                 let answer = [text.as_bytes(), &body].concat();
                 if link.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+            Play::Late(pause, body) => {
+                busy.enter();
+                tokio::time::sleep(pause).await;
+                // Before the answer: whoever has it may ask again at once.
+                busy.leave();
+                let head =
+                    format!("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+                if link.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.is_err() {
                     return;
                 }
             }

@@ -1,0 +1,179 @@
+//! Calls of several activities at one target, whole: what waits for a limit waits in a queue of its own, and in nobody's way.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::target::{Play, Target};
+use crate::support::{Fresh, House, eventually};
+
+/// Sooner than a claim that nobody used comes back.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn house(change: impl FnOnce(&mut leveret::config::Config)) -> House {
+    House::on(Fresh::new().await, |config| {
+        config.outgoing.allow_addresses = vec!["127.0.0.1".parse().unwrap()];
+        change(config);
+    })
+    .await
+}
+
+/// A definition of one activity at the target, which names its instance's key there.
+async fn asks(house: &House, name: &str, target: &Target, limits: &str) {
+    let url = target.url(&format!("/{name}/${{ instance.key }}"));
+    house
+        .apply(&format!(
+            "name: {name}\nactivities:\n  - id: ask\n    http: {{ method: GET, url: \"{url}\" }}\n    timeout: 60s\n    {limits}\n"
+        ))
+        .await;
+}
+
+async fn start(house: &House, definition: &str, count: usize) {
+    for number in 0..count {
+        house.start(definition, &format!("{definition}-{number}")).await;
+    }
+}
+
+async fn completed(house: &House, definition: &str, count: i64) {
+    let ended = format!("leveret.instances WHERE definition = '{definition}' AND status = 'completed'");
+    let what = format!("{count} of `{definition}` have ended");
+    eventually(&what, SOON, async || house.count(&ended).await == count).await;
+}
+
+async fn waiting(house: &House, definition: &str, count: i64) {
+    house.becomes(count, &format!("leveret.calls WHERE definition = '{definition}' AND state = 'pending'")).await;
+}
+
+/// The rows of the list, by target and key.
+async fn listed(house: &House, target: &str, key: Option<&str>) -> Value {
+    let listed = house.process.get("/targets").await.ok(200);
+    let items = listed["items"].as_array().unwrap();
+    let found = items.iter().find(|one| one["target"] == target && one["key"].as_str() == key);
+    found.cloned().unwrap_or_else(|| panic!("{target} {key:?} is not among {items:?}"))
+}
+
+#[tokio::test]
+async fn what_waits_for_a_rate_of_one_activity_holds_up_no_other_at_that_target() {
+    let target = Target::playing(|_| Play::ok("{}")).await;
+    let house = house(|_| {}).await;
+    asks(&house, "hourly", &target, "limits: { rate: 1/h }").await;
+    asks(&house, "free", &target, "").await;
+    asks(&house, "quick", &target, "limits: { rate: 50/s }").await;
+    asks(&house, "keyed", &target, "limits: { rate: 1/h, key: '${ instance.key }' }").await;
+    start(&house, "hourly", 4).await;
+    completed(&house, "hourly", 1).await;
+    waiting(&house, "hourly", 3).await;
+    for other in ["free", "keyed", "quick"] {
+        start(&house, other, 4).await;
+        completed(&house, other, 4).await;
+    }
+    waiting(&house, "hourly", 3).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_others_to_end_holds_up_no_other_at_that_target() {
+    let target = Target::playing(|asked| match asked.line.contains("/held/") {
+        true => Play::Silent,
+        false => Play::ok("{}"),
+    })
+    .await;
+    let house = house(|_| {}).await;
+    asks(&house, "held", &target, "limits: { concurrency: 2 }").await;
+    asks(&house, "free", &target, "").await;
+    start(&house, "held", 6).await;
+    waiting(&house, "held", 4).await;
+    start(&house, "free", 20).await;
+    completed(&house, "free", 20).await;
+    assert_eq!(target.asked().iter().filter(|asked| asked.line.contains("/held/")).count(), 2);
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_than_are_allowed_and_the_list_says_how_many() {
+    let target = Target::playing(|_| Play::Late(Duration::from_millis(100), "{}")).await;
+    let house = house(|_| {}).await;
+    asks(&house, "two", &target, "limits: { concurrency: 2 }").await;
+    start(&house, "two", 20).await;
+    completed(&house, "two", 20).await;
+    assert_eq!((target.busiest(), target.times()), (2, 20));
+    let name = format!("http://{}", target.address);
+    assert_eq!(listed(&house, &name, None).await["concurrency"], 2);
+    asks(&house, "eu", &target, "limits: { concurrency: 1, key: eu }").await;
+    start(&house, "eu", 3).await;
+    completed(&house, "eu", 3).await;
+    let row = listed(&house, &name, Some("eu")).await;
+    assert_eq!((&row["concurrency"], &row["running"], &row["waiting"]), (&json!(1), &json!(0), &json!(0)));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_longest_is_next() {
+    let target = Target::playing(|_| Play::Late(Duration::from_millis(150), "{}")).await;
+    let house = house(|_| {}).await;
+    asks(&house, "one", &target, "limits: { concurrency: 1 }").await;
+    for number in 0..12 {
+        house.start("one", &format!("one-{number}")).await;
+        house.becomes(number + 1, "leveret.calls").await;
+    }
+    completed(&house, "one", 12).await;
+    let asked: Vec<i64> = target.asked().iter().map(|asked| number(&asked.line)).collect();
+    // One that finds out whether there is room is claimed for that moment, and the next may overtake it.
+    let near = (0i64..).zip(&asked).all(|(place, number)| place.abs_diff(*number) <= 2);
+    assert!(near && asked.len() == 12, "{asked:?}");
+}
+
+/// The number at the end of the path.
+fn number(line: &str) -> i64 {
+    line.split(' ').nth(1).and_then(|path| path.rsplit('-').next()).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn limits_of_a_worker_hold_although_every_place_for_requests_is_taken() {
+    let target = Target::playing(|_| Play::Silent).await;
+    let house = house(|config| config.calls.concurrency = 1).await;
+    asks(&house, "silent", &target, "").await;
+    start(&house, "silent", 3).await;
+    eventually("the only place is taken", SOON, async || target.times() == 1).await;
+    house
+        .apply("name: packing\nactivities:\n  - id: pack\n    call: { name: pack, input: null }\n    limits: { concurrency: 2 }\n")
+        .await;
+    start(&house, "packing", 5).await;
+    let running = "leveret.calls WHERE kind = 'work' AND state = 'running'";
+    house.becomes(2, running).await;
+    waiting(&house, "packing", 3).await;
+    let row = listed(&house, "work:pack", None).await;
+    assert_eq!((&row["concurrency"], &row["running"], &row["waiting"]), (&json!(2), &json!(2), &json!(3)));
+    // Whoever ends makes room for one, whoever begins takes it.
+    for ended in 1..=3 {
+        let id = house.lines("id", &format!("{running} ORDER BY begun_at LIMIT 1")).await.remove(0);
+        let told = json!({ "outcome": "succeeded", "result": null, "reason": "seen" });
+        house.process.post(&format!("/calls/{id}/resolve"), &told).await.ok(200);
+        completed(&house, "packing", ended).await;
+        let begun = "leveret.calls WHERE kind = 'work' AND begun_at IS NOT NULL";
+        house.becomes(2 + ended, begun).await;
+        assert_eq!(house.count(running).await, 2);
+    }
+    assert_eq!(target.times(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_begun_is_in_nobodys_way() {
+    let target = Target::playing(|_| Play::ok("{}")).await;
+    let house = house(|_| {}).await;
+    asks(&house, "hourly", &target, "limits: { rate: 1/h }").await;
+    start(&house, "hourly", 6).await;
+    completed(&house, "hourly", 1).await;
+    waiting(&house, "hourly", 5).await;
+    // A key that no index can hold, as only an older version would have written it, first of all that is due.
+    let long = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 300) AS n)";
+    house
+        .execute(&format!(
+            "WITH bad AS (SELECT id FROM leveret.calls WHERE state = 'pending' ORDER BY id LIMIT 1) \
+             UPDATE leveret.calls AS c SET \
+               limits = CASE WHEN c.id = bad.id THEN c.limits || jsonb_build_object('key', {long}) END, \
+               next_at = CASE WHEN c.id = bad.id THEN now() - interval '1 minute' ELSE now() END \
+             FROM bad WHERE c.state = 'pending'"
+        ))
+        .await;
+    completed(&house, "hourly", 5).await;
+    waiting(&house, "hourly", 1).await;
+}
