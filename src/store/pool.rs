@@ -24,6 +24,10 @@ const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
 /// How often the server looks, during a statement, whether its client is still there: what a killed process or a timed-out
 /// handler was about to do ends, and gives its locks back, long before `statement_timeout`.
 const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
+/// Duties look for few rows by index, whatever the size of a table. A plan that was made and kept while the table was almost empty would
+/// read all of it ever after: the outbox, above all, whose rows live for milliseconds and leave their remains until the next vacuum. Where
+/// there is no index the table is read all the same, at a price that must not set off the compiler.
+const BY_INDEX: &str = " -c enable_seqscan=off -c jit=off";
 /// Seconds after which a connection whose packets nobody answers is given up.
 const SILENCE_MAX: u32 = 10;
 
@@ -32,6 +36,8 @@ const SILENCE_MAX: u32 = 10;
 pub struct Store {
     steps: Pool<Connection>,
     duties: Pool<Connection>,
+    /// Host, port and database, for people.
+    place: String,
 }
 
 /// How much of a pool is in use.
@@ -51,8 +57,9 @@ impl Store {
     /// # Errors
     /// `Bug` if the URL is none.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
-        let url = session_url(database, application_name)?;
-        Ok(Store { steps: pool(&url, database.pool_max)?, duties: pool(&url, database.duties_pool_max)? })
+        let url = |more| session_url(database, application_name, more);
+        let (steps, duties) = (pool(&url("")?, database.pool_max)?, pool(&url(BY_INDEX)?, database.duties_pool_max)?);
+        Ok(Store { steps, duties, place: place(&database.url) })
     }
 
     /// A connection for a step.
@@ -60,7 +67,7 @@ impl Store {
     /// # Errors
     /// `Busy` when none became free in time, `Unavailable` when the database is away.
     pub async fn steps(&self) -> Result<Lease, Error> {
-        Ok(Lease(Some(self.steps.get().await?)))
+        self.lease(&self.steps).await
     }
 
     /// A connection for relay, timekeeper, HTTP and whatever else is not a step.
@@ -68,7 +75,16 @@ impl Store {
     /// # Errors
     /// As [`Store::steps`].
     pub async fn duties(&self) -> Result<Lease, Error> {
-        Ok(Lease(Some(self.duties.get().await?)))
+        self.lease(&self.duties).await
+    }
+
+    async fn lease(&self, pool: &Pool<Connection>) -> Result<Lease, Error> {
+        pool.get().await.map(|object| Lease(Some(object))).map_err(|error| match Error::from(error) {
+            Error::Unavailable(why) => {
+                Error::Unavailable(format!("the database at {} does not answer: {why}", self.place))
+            }
+            other => other,
+        })
     }
 
     /// Asks the database for its time: the cheapest sign of life.
@@ -112,7 +128,7 @@ fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
 }
 
 /// The URL with the settings of our sessions; what its owner wrote into `options` comes last and wins.
-fn session_url(database: &config::Database, application_name: &str) -> Result<String, Error> {
+fn session_url(database: &config::Database, application_name: &str, more: &str) -> Result<String, Error> {
     let url = database.url.as_str();
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(Error::Bug("database.url must begin with postgres:// or postgresql://".into()));
@@ -122,7 +138,7 @@ fn session_url(database: &config::Database, application_name: &str) -> Result<St
         query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("options="));
     let mut options = encoded(&format!(
         "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
-         -c client_connection_check_interval={}",
+         -c client_connection_check_interval={}{more}",
         database.statement_timeout.as_millis(),
         database.lock_timeout.as_millis(),
         IDLE_IN_TRANSACTION_MAX.as_millis(),
@@ -140,6 +156,13 @@ fn session_url(database: &config::Database, application_name: &str) -> Result<St
         ours.push_str(part);
     }
     Ok(ours)
+}
+
+/// What of a URL may be shown: no login, and no parameters.
+fn place(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
+    address.rsplit_once('@').map_or(address, |(_, place)| place).to_owned()
 }
 
 fn encoded(text: &str) -> String {
@@ -187,7 +210,7 @@ mod tests {
     use super::*;
 
     fn url_of(url: &str) -> String {
-        session_url(&config::Database { url: url.into(), ..config::Database::default() }, "leveret worker").unwrap()
+        session_url(&config::Database { url: url.into(), ..config::Database::default() }, "leveret worker", "").unwrap()
     }
 
     #[test]
@@ -199,10 +222,26 @@ mod tests {
     }
 
     #[test]
+    fn duties_go_by_index_and_the_owner_of_the_url_may_say_otherwise() {
+        let of = |url: &str| {
+            let database = config::Database { url: url.into(), ..config::Database::default() };
+            session_url(&database, "test", BY_INDEX).unwrap()
+        };
+        assert!(of("postgres://db/shop").contains("%20-c%20enable_seqscan%3Doff"));
+        assert!(of("postgres://db/shop?options=-c%20jit%3Don").ends_with("%20-c%20jit%3Doff%20-c%20jit%3Don"));
+    }
+
+    #[test]
     fn what_the_owner_of_the_url_wrote_is_kept_and_wins() {
         let url = url_of("postgres://me@localhost/db?sslmode=prefer&options=-c%20lock_timeout%3D1");
         assert!(url.ends_with("%20-c%20lock_timeout%3D1&sslmode=prefer"), "{url}");
         assert_eq!(url.matches("options=").count(), 1);
+    }
+
+    #[test]
+    fn a_place_betrays_no_password() {
+        assert_eq!(place("postgres://me:a@b@db:5432/shop?password=x@y"), "db:5432/shop");
+        assert_eq!(place("postgresql://db/shop"), "db/shop");
     }
 
     #[test]
