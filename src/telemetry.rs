@@ -118,7 +118,7 @@ pub fn count_step(kind: &'static str, instance: &Instance) {
     } else if instance.status == Status::Suspended {
         tracing::warn!(
             instance = %instance.id, definition = %instance.definition, key = instance.key.as_deref(),
-            "an instance is suspended: `leveret instance show` tells why, `instance retry` moves it again"
+            "an instance is suspended: `leveret instance show` tells why, `instance watch` what to do"
         );
     } else {
         tracing::debug!(instance = %instance.id, kind, revision = instance.revision, "a step was committed");

@@ -38,7 +38,7 @@ pub(super) enum Verb {
         #[arg(long)]
         cursor: Option<String>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
     /// Show one call: what was sent, what came back, what is unknown.

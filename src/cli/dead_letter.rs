@@ -23,7 +23,7 @@ pub(super) enum Verb {
         #[arg(long)]
         cursor: Option<i64>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
     /// Show one with its body.

@@ -35,7 +35,7 @@ pub(super) enum Verb {
         #[arg(long)]
         cursor: Option<String>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
     /// Show the newest or one version of a definition.

@@ -78,16 +78,29 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
         true => "nothing is stuck".into(),
         false => stuck.iter().map(|one| format!("{}: {}", one.instance, one.why.name())).collect::<Vec<_>>().join("; "),
     };
+    let untaken = stuck::untaken(&mut conn, STUCK_MAX).await?;
     let backlog = outbox::find_backlog(&mut conn).await?;
     let age = backlog.oldest_age.unwrap_or_default();
     let aged = format!("{} rows wait, the oldest for {}", backlog.unsent, duration::format(age));
     let dead = format!("{} rows were given up because nobody is bound to their routing key", backlog.dead);
     Ok(vec![
         Finding { what: "instances", good: stuck.is_empty(), says },
+        Finding { what: "workers", good: untaken.is_empty(), says: taken(&untaken) },
         Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
         planned(&mut conn).await?,
     ])
+}
+
+fn taken(untaken: &[stuck::Untaken]) -> String {
+    if untaken.is_empty() {
+        return "take what is ready".into();
+    }
+    let each = untaken.iter().map(|one| format!("{} before `{}` in lane `{}`", one.count, one.activity, one.lane));
+    let each = each.collect::<Vec<_>>().join(", ");
+    format!(
+        "have not taken for two minutes: {each}. Does one run that serves the lane and has the handlers, and is it fast enough?"
+    )
 }
 
 /// Whether somebody looks at schedules, and whether what they start can be started.

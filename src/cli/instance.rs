@@ -56,12 +56,13 @@ pub(super) enum Verb {
 #[derive(Args)]
 pub(super) struct Start {
     /// The definition's name.
+    #[arg(value_parser = output::named)]
     definition: String,
     /// The input as JSON.
     #[arg(long, default_value = "{}")]
     input: String,
     /// Business key, unique among live instances of the definition.
-    #[arg(long)]
+    #[arg(long, value_parser = output::named)]
     key: Option<String>,
     /// One version instead of the newest active one.
     #[arg(long)]
@@ -83,7 +84,7 @@ pub(super) struct List {
     #[arg(long)]
     key: Option<String>,
     /// At most this many.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
     limit: i64,
 }
 

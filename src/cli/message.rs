@@ -22,8 +22,10 @@ pub(super) enum Verb {
     /// Send a message; it is kept for its time to live if nobody waits yet.
     Send {
         /// Its name.
+        #[arg(value_parser = output::named)]
         name: String,
         /// Its key.
+        #[arg(value_parser = output::named)]
         key: String,
         /// What it says, as JSON.
         #[arg(long, default_value = "null")]
@@ -44,7 +46,7 @@ pub(super) enum Verb {
         #[arg(long)]
         key: Option<String>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
 }

@@ -1,10 +1,14 @@
 //! The only place that prints: tables for people, JSON for programs, errors with a next step.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line is for")]
+#![expect(clippy::print_stderr, reason = "this is what a command line is for")]
+
+use std::io::Write as _;
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::contract::NAME_MAX;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -15,29 +19,55 @@ pub(super) enum Output {
     Json,
 }
 
+/// What `--limit` may be, as over HTTP.
+pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
+
+/// A name or key of a command, bounded as at every other door.
+pub(super) fn named(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
+        true => Err(format!("it must have from 1 to {NAME_MAX} bytes")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Prints one line.
 pub(super) fn line(text: impl AsRef<str>) {
-    println!("{}", escape(text.as_ref()));
+    say(&escape(text.as_ref()));
+}
+
+/// Whoever reads may have heard enough (`| head`): then there is nobody left to talk to, which is no error.
+fn say(text: &str) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
 }
 
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
 /// Prints a table.
 pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) {
-    println!("{}", draw(header, rows));
+    say(&draw(header, rows));
 }
 
 /// A table as text.
 pub(super) fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
+    if header.iter().any(|name| !name.is_empty()) {
+        table.set_header(header.to_vec());
+    }
     for row in rows {
         table.add_row(row.iter().map(|cell| escape(cell)).collect::<Vec<_>>());
+    }
+    // What is copied from a table must stand on one line.
+    for (at, _) in header.iter().enumerate().filter(|(_, name)| matches!(**name, "id" | "instance" | "call")) {
+        if let Some(column) = table.column_mut(at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table.to_string()
 }

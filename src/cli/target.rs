@@ -18,7 +18,7 @@ pub(super) enum Verb {
     /// List targets by name, with their breakers, their limits and what waits for them.
     List {
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
 }

@@ -96,7 +96,7 @@ pub(super) enum Verb {
 #[derive(Args)]
 pub(super) struct Who {
     /// Who acts.
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(long = "as", value_name = "USER", value_parser = output::named)]
     user: String,
     /// The groups they belong to, with commas between them.
     #[arg(long, value_delimiter = ',')]
@@ -139,7 +139,7 @@ pub(super) struct List {
     #[arg(long)]
     cursor: Option<String>,
     /// At most this many.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
     limit: i64,
 }
 
@@ -244,13 +244,13 @@ fn lease(app: &App, asked: Option<&str>) -> Result<Duration> {
 async fn act(app: &App, id: Uuid, (who, seen): (Who, Option<i64>), act: Act, output: Output) -> Result<()> {
     let outcome = act.outcome();
     step::task(app, TaskId(id), (who.person(), seen), act, &origin(app)).await?;
+    let task = tasks::view(&mut *app.store.duties().await?, TaskId(id)).await?;
     match output {
-        Output::Json => {
-            let mut conn = app.store.duties().await?;
-            output::json(&tasks::view(&mut conn, TaskId(id)).await?)
-        }
+        Output::Json => output::json(&task),
         Output::Table => {
-            output::line(format!("{id} is {outcome}"));
+            // A vote that is not the last one leaves the task open.
+            let counted = outcome == "completed" && task.is_some_and(|task| task.summary.closed_at.is_none());
+            output::line(if counted { format!("the vote on {id} is counted") } else { format!("{id} is {outcome}") });
             Ok(())
         }
     }

@@ -26,7 +26,7 @@ pub(super) enum Verb {
         #[arg(long)]
         instance: Option<Uuid>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
     /// Let an open timer be due at another moment; it gets another number.
@@ -58,7 +58,7 @@ pub(super) enum IncidentVerb {
         #[arg(long)]
         definition: Option<String>,
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
 }

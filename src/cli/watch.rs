@@ -9,7 +9,7 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::contract::api::{HistoryView, InstanceView};
 use crate::engine::InstanceId;
-use crate::store::views;
+use crate::store::{calls, views};
 
 /// Rows read at once.
 const PAGE: i64 = 500;
@@ -66,11 +66,24 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
             return Ok(if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         if view.summary.status == "suspended" {
-            output::progress(&suspended(&view));
+            let filter =
+                calls::Filter { instance: Some(id.0), state: Some("unknown".into()), limit: 1, ..Default::default() };
+            let unknown = calls::page(&mut *app.store.duties().await?, &filter).await?;
+            let says =
+                unknown.items.first().map_or_else(|| suspended(&view), |call| unknown_call(&call.id.to_string()));
+            output::progress(&says);
             return Ok(ExitCode::FAILURE);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// What to do about a call of which nobody knows whether it was carried out: to try again blindly may be to do it twice.
+fn unknown_call(call: &str) -> String {
+    format!(
+        "what became of call {call} is unknown: find out (`leveret call show {call}`), then tell it with \
+         `leveret call resolve {call} --as succeeded|failed|retry`"
+    )
 }
 
 /// What to do about an instance that will not move by itself.

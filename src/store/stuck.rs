@@ -100,6 +100,37 @@ pub async fn list(conn: &mut Connection, limit: i64) -> Result<Vec<Stuck>, Error
         .collect()
 }
 
+/// Instances of a lane that could move and that no worker has taken for a while.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct Untaken {
+    /// The lane.
+    #[diesel(sql_type = Text)]
+    pub lane: String,
+    /// The activity they stand before.
+    #[diesel(sql_type = Text)]
+    pub activity: String,
+    /// How many.
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+}
+
+/// What is ready and has not been moved for two minutes, by lane and activity, the most first: nobody serves the lane, nobody has
+/// the handler, or there is a backlog. However often the timekeeper has published their commands again.
+///
+/// # Errors
+/// Those of the database.
+pub async fn untaken(conn: &mut Connection, limit: i64) -> Result<Vec<Untaken>, Error> {
+    Ok(diesel::sql_query(
+        "SELECT i.lane, coalesce(b->>'activity', '?') AS activity, count(*) AS count FROM leveret.instances AS i, \
+           jsonb_array_elements(i.branches->'branches') AS b \
+          WHERE i.ready AND i.status <> 'suspended' AND i.moved_at < now() - interval '2 minutes' \
+          GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1",
+    )
+    .bind::<BigInt, _>(limit)
+    .get_results(conn)
+    .await?)
+}
+
 /// How many instances look stuck, by indexes only: ready and untouched for longer than twice `recovery.after`, or with a
 /// timer more than a minute overdue. For a metric that is read often.
 ///
