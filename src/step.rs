@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 pub use broadcast::deliver;
 pub use correlate::{Delivered, message};
-pub use origin::{Answer, Letter, Origin, answer_again, bury};
+pub use origin::{Answer, Letter, Origin, ReplyTo, answer_again, bury};
 pub use redrive::redrive;
 pub(crate) use rows::step_command;
 pub use start::{Started, start};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::broker::Delivery;
 use crate::contract::{self, Command, NAME_MAX};
 use crate::engine::InstanceId;
-use crate::step::{Follow, Letter, Origin};
+use crate::step::{Follow, Letter, Origin, ReplyTo};
 
 /// A command, and who sent it if it came from outside.
 #[derive(Debug)]
@@ -152,7 +152,16 @@ pub(super) fn letter(delivery: &Delivery) -> Letter {
         headers: delivery.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
         body: delivery.body.clone(),
         instance: None,
+        reply_to: reply_to(delivery),
     }
+}
+
+/// Where a sender wants an answer, if that can be read: also whoever sends what cannot is told so.
+fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
+    let queue = delivery.reply_to.as_ref().filter(|queue| !queue.is_empty())?;
+    let texts = [("reply_to", Some(queue)), ("correlation_id", delivery.correlation_id.as_ref())];
+    let is_fit = texts.into_iter().all(|(name, text)| text.is_none_or(|text| bounded(name, text).is_ok()));
+    (is_fit && delivery.unreadable.is_none()).then(|| (queue.clone(), delivery.correlation_id.clone()))
 }
 
 /// The instance a command names by its id.

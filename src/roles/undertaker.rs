@@ -5,7 +5,7 @@ use crate::broker::{Delivery, Queue};
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
 use crate::roles::command;
-use crate::step;
+use crate::step::{self, Letter};
 use crate::store;
 
 /// Letters filed at once.
@@ -38,7 +38,8 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
-    let mut filed = command::letter(letter);
+    // What names a place for replies here may be a request to a worker: Leveret would answer itself.
+    let mut filed = Letter { reply_to: None, ..command::letter(letter) };
     let reason =
         filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // An internal command that cannot be delivered must not be revived by the sweep for ever: its branch becomes an incident.

@@ -28,8 +28,11 @@ pub struct Origin {
     /// W3C trace context of the message.
     pub trace: Option<String>,
     /// Queue and correlation id for the answer, if one is wanted.
-    pub reply_to: Option<(String, Option<String>)>,
+    pub reply_to: Option<ReplyTo>,
 }
+
+/// Where an answer is wanted: a queue, and the correlation id to be sent along.
+pub type ReplyTo = (String, Option<String>);
 
 /// What the sender is told, now and whenever the same message comes again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,24 +101,28 @@ impl Origin {
 
     /// The answer as a row for the sender's reply queue.
     pub(super) fn reply(&self, app: &App, answer: &Answer) -> Option<OutboxRow> {
-        let (queue, correlation) = self.reply_to.as_ref()?;
-        let mut headers = BTreeMap::new();
-        if let Some(correlation) = correlation {
-            headers.insert("correlation_id".into(), correlation.clone());
-        }
-        Some(OutboxRow {
-            id: app.new_id(),
-            exchange: "reply".into(),
-            routing_key: queue.clone(),
-            kind: "answer".into(),
-            app_id: Some("leveret".into()),
-            message_id: None,
-            headers,
-            body: json!(answer).to_string().into_bytes(),
-            due_at: None,
-            instance_id: None,
-            claimable: app.claimable(),
-        })
+        Some(reply(app, self.reply_to.as_ref()?, answer))
+    }
+}
+
+/// An answer as a row, to a queue and with the correlation id that its sender knows it by.
+fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
+    let mut headers = BTreeMap::new();
+    if let Some(correlation) = correlation {
+        headers.insert("correlation_id".into(), correlation.clone());
+    }
+    OutboxRow {
+        id: app.new_id(),
+        exchange: "reply".into(),
+        routing_key: queue.clone(),
+        kind: "answer".into(),
+        app_id: Some("leveret".into()),
+        message_id: None,
+        headers,
+        body: json!(answer).to_string().into_bytes(),
+        due_at: None,
+        instance_id: None,
+        claimable: app.claimable(),
     }
 }
 
@@ -155,6 +162,8 @@ pub struct Letter {
     pub body: Vec<u8>,
     /// The instance it names.
     pub instance: Option<InstanceId>,
+    /// Where its sender wants an answer, though the rest could not be read.
+    pub reply_to: Option<ReplyTo>,
 }
 
 /// Files a delivery as a dead letter with its reason; if it is known by an id, a repetition is told the same.
@@ -175,7 +184,9 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
             }
         }
     }
-    let replies: Vec<OutboxRow> = origin.and_then(|origin| origin.reply(app, &answer)).into_iter().collect();
+    let stranger = letter.reply_to.as_ref().filter(|_| origin.is_none());
+    let to = origin.and_then(|origin| origin.reply_to.as_ref()).or(stranger);
+    let replies: Vec<OutboxRow> = to.map(|to| reply(app, to, &answer)).into_iter().collect();
     outbox::push(&mut transaction, &replies).await?;
     dead_letters::insert(
         &mut transaction,

@@ -159,6 +159,34 @@ async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
     house.close().await;
 }
 
+/// Whoever can be told is told, whatever was wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
+    let house = House::open().await;
+    let all = [
+        ("not-json", "start", "{ definition: step }".to_owned(), "not JSON"),
+        ("unknown-type", "explode", "{}".to_owned(), "`explode` is no command"),
+        ("no-field", "start", "{}".to_owned(), "definition"),
+        ("too-deep", "start", nested_body(100), "deeper than 64 levels"),
+    ];
+    for (name, kind, body, _) in &all {
+        let properties = house.sender.asking(Sender::properties(kind, name), name);
+        house.sender.send("commands", "poison.test", properties, body.as_bytes()).await;
+    }
+    let nameless = house.sender.asking(BasicProperties::default().with_type("start".into()), "nameless");
+    house.sender.send("commands", "start.step", nameless, &start()).await;
+    let answers = house.sender.answers(all.len() + 1).await;
+    for (name, _, _, says) in &all {
+        let (_, answer) = answers.iter().find(|(about, _)| about == &format!("about {name}")).expect(name);
+        assert_eq!(answer["outcome"], "refused", "{name}: {answer}");
+        assert!(answer["reason"].as_str().unwrap().contains(says), "{name}: {answer}");
+    }
+    let (_, answer) = answers.iter().find(|(about, _)| about == "about nameless").unwrap();
+    assert!(answer["reason"].as_str().unwrap().contains("`app_id` is missing"), "{answer}");
+    house.becomes(5, "leveret.dead_letters").await;
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_headers_do_not_stop_a_command_that_is_in_order() {
     let house = House::open().await;

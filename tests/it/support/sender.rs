@@ -47,10 +47,13 @@ impl Sender {
 
     /// The same, and asks for an answer.
     pub(crate) async fn ask(&self, kind: &str, message_id: &str, body: &Value) {
-        let asking = Self::properties(kind, message_id)
-            .with_reply_to(self.answers.as_str().into())
-            .with_correlation_id(format!("about {message_id}").into());
+        let asking = self.asking(Self::properties(kind, message_id), message_id);
         self.send("commands", &format!("{kind}.test"), asking, body.to_string().as_bytes()).await;
+    }
+
+    /// Properties that ask for an answer as well.
+    pub(crate) fn asking(&self, properties: BasicProperties, about: &str) -> BasicProperties {
+        properties.with_reply_to(self.answers.as_str().into()).with_correlation_id(format!("about {about}").into())
     }
 
     /// An answer, if one has come: what it is about, and what it says.
