@@ -278,6 +278,9 @@ async fn told(app: &App, moved: Moved, origin: &Origin) -> Result<Told, Error> {
 
 /// The outcome a worker or a callback tells of.
 pub fn outcome(result: Value, error: Option<CallError>) -> Result<CallOutcome, String> {
+    if error.is_some() && !result.is_null() {
+        return Err("it has a `result` and an `error`: which of them is it?".into());
+    }
     match error {
         None => Ok(CallOutcome::Done { result }),
         Some(CallError { code, message, data }) => {
