@@ -69,15 +69,10 @@ pub fn step(
             Ok(turn.done())
         }
         Command::Crash { branch, sequence, crash_max } => {
-            let stand = admit::ready(definition, instance, branch, sequence)?;
-            Ok(crash(turn("crash"), stand, crash_max))
+            Ok(crash(turn("crash"), admit::ready(definition, instance, branch, sequence)?, crash_max))
         }
         Command::Abandon { branch, sequence, why } => {
-            let stand = admit::ready(definition, instance, branch, sequence)?;
-            let mut turn = turn("abandon");
-            turn.advance(stand);
-            turn.incident(stand, Fault::from(Failure::new("worker.gave_up", why)));
-            Ok(turn.done())
+            Ok(abandon(turn("abandon"), admit::ready(definition, instance, branch, sequence)?, why))
         }
         Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
         Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
@@ -237,6 +232,12 @@ fn crash<'a>(mut turn: Turn<'a>, stand: Stand<'a>, crash_max: u32) -> Step {
         let message = format!("{crashes} workers died over `{}`", stand.activity.id);
         turn.incident(stand, Fault::from(Failure::new("worker.crashed", message)));
     }
+    turn.done()
+}
+
+fn abandon<'a>(mut turn: Turn<'a>, stand: Stand<'a>, why: String) -> Step {
+    turn.advance(stand);
+    turn.incident(stand, Fault::from(Failure::new("worker.gave_up", why)));
     turn.done()
 }
 
