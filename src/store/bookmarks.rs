@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::json::Json;
 use super::moment::Moment;
-use super::rows::push_rows;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
 use super::{Connection, Error};
@@ -276,30 +275,30 @@ pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, T
     Ok(row.and_then(|(next, now)| Some((next?.0, now.0))))
 }
 
-/// Bookmarks, column by column.
+/// Bookmarks as arrays, so that any number of them is one prepared statement.
 pub(super) struct Columns<'a> {
-    number: Vec<i64>,
-    branch: Vec<Option<i32>>,
-    activity: Vec<Option<&'a str>>,
-    kind: Vec<&'static str>,
-    message_name: Vec<Option<&'a str>>,
-    message_key: Vec<Option<&'a str>>,
-    due_at: Vec<Option<Moment>>,
-    next_check_at: Vec<Option<Moment>>,
+    numbers: Vec<i64>,
+    branches: Vec<Option<i32>>,
+    activities: Vec<Option<&'a str>>,
+    kinds: Vec<&'static str>,
+    names: Vec<Option<&'a str>>,
+    keys: Vec<Option<&'a str>>,
+    due: Vec<Option<Moment>>,
+    checks: Vec<Option<Moment>>,
     details: Vec<Json<'a, Value>>,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn new(rows: &'a [BookmarkRow]) -> Self {
         Columns {
-            number: rows.iter().map(|row| row.number).collect(),
-            branch: rows.iter().map(|row| row.branch.map(|branch| branch.0)).collect(),
-            activity: rows.iter().map(|row| row.activity.as_deref()).collect(),
-            kind: rows.iter().map(|row| row.kind.name()).collect(),
-            message_name: rows.iter().map(|row| row.message.as_ref().map(|message| message.0.as_str())).collect(),
-            message_key: rows.iter().map(|row| row.message.as_ref().map(|message| message.1.as_str())).collect(),
-            due_at: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
-            next_check_at: rows.iter().map(|row| row.next_check_at.map(Moment)).collect(),
+            numbers: rows.iter().map(|row| row.number).collect(),
+            branches: rows.iter().map(|row| row.branch.map(|branch| branch.0)).collect(),
+            activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
+            kinds: rows.iter().map(|row| row.kind.name()).collect(),
+            names: rows.iter().map(|row| row.message.as_ref().map(|message| message.0.as_str())).collect(),
+            keys: rows.iter().map(|row| row.message.as_ref().map(|message| message.1.as_str())).collect(),
+            due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
+            checks: rows.iter().map(|row| row.next_check_at.map(Moment)).collect(),
             details: rows.iter().map(|row| Json(&row.details)).collect(),
         }
     }
@@ -308,12 +307,26 @@ impl<'a> Columns<'a> {
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind, message_name, \
-             message_key, due_at, next_check_at, details) SELECT moved.id, now(), row.* FROM moved, ",
+             message_key, due_at, next_check_at, details) SELECT moved.id, now(), row.* FROM moved, unnest(",
         );
-        push_rows!(out, self, self.number.len(), {
-            number: BigInt, branch: Nullable<Integer>, activity: Nullable<Text>, kind: Text, message_name: Nullable<Text>,
-            message_key: Nullable<Text>, due_at: Nullable<Timestamptz>, next_check_at: Nullable<Timestamptz>, details: Jsonb,
-        });
+        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Jsonb>, _>(&self.details)?;
+        out.push_sql(") AS row");
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::AstPass;
-use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::json::{Json, Legible};
 use super::moment::Moment;
-use super::rows::push_rows;
 use super::schema::leveret::{history, instances};
 use super::{Connection, Error};
 use crate::engine::{Entry, InstanceId};
@@ -209,31 +208,31 @@ pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<
     Ok(usize::try_from(made).unwrap_or(0))
 }
 
-/// History rows, column by column.
+/// History rows as arrays, so that any number of them is one prepared statement.
 pub(super) struct Columns<'a> {
-    number: Vec<i64>,
+    numbers: Vec<i64>,
     at: Vec<Moment>,
-    kind: Vec<&'a str>,
-    activity: Vec<Option<&'a str>>,
-    branch: Vec<Option<i32>>,
+    kinds: Vec<&'a str>,
+    activities: Vec<Option<&'a str>>,
+    branches: Vec<Option<i32>>,
     details: Vec<Option<Json<'a, Value>>>,
-    salt: Vec<Option<&'a [u8]>>,
-    digest: Vec<&'a [u8]>,
-    previous_hash: Vec<&'a [u8]>,
+    salts: Vec<Option<&'a [u8]>>,
+    digests: Vec<&'a [u8]>,
+    previous: Vec<&'a [u8]>,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn new(rows: &'a [HistoryRow]) -> Self {
         Columns {
-            number: rows.iter().map(|row| row.number).collect(),
+            numbers: rows.iter().map(|row| row.number).collect(),
             at: rows.iter().map(|row| Moment(row.at)).collect(),
-            kind: rows.iter().map(|row| row.kind.as_str()).collect(),
-            activity: rows.iter().map(|row| row.activity.as_deref()).collect(),
-            branch: rows.iter().map(|row| row.branch).collect(),
+            kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
+            activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
+            branches: rows.iter().map(|row| row.branch).collect(),
             details: rows.iter().map(|row| row.details.as_ref().map(Json)).collect(),
-            salt: rows.iter().map(|row| row.salt.as_deref()).collect(),
-            digest: rows.iter().map(|row| row.digest.as_slice()).collect(),
-            previous_hash: rows.iter().map(|row| row.previous_hash.as_slice()).collect(),
+            salts: rows.iter().map(|row| row.salt.as_deref()).collect(),
+            digests: rows.iter().map(|row| row.digest.as_slice()).collect(),
+            previous: rows.iter().map(|row| row.previous_hash.as_slice()).collect(),
         }
     }
 
@@ -241,12 +240,26 @@ impl<'a> Columns<'a> {
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, \
-             previous_hash) SELECT moved.id, row.* FROM moved, ",
+             previous_hash) SELECT moved.id, row.* FROM moved, unnest(",
         );
-        push_rows!(out, self, self.number.len(), {
-            number: BigInt, at: Timestamptz, kind: Text, activity: Nullable<Text>, branch: Nullable<Integer>,
-            details: Nullable<Jsonb>, salt: Nullable<Binary>, digest: Binary, previous_hash: Binary,
-        });
+        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.details)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Binary>>, _>(&self.salts)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.previous)?;
+        out.push_sql(") AS row");
         Ok(())
     }
 }

@@ -17,7 +17,6 @@ pub mod migrate;
 mod moment;
 pub mod outbox;
 mod pool;
-mod rows;
 pub mod schedules;
 mod schema;
 mod statement;

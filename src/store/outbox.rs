@@ -6,14 +6,13 @@ use std::time::Duration;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Binary, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::json::Json;
 use super::moment::Moment;
-use super::rows::push_rows;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
 use super::{Connection, Error};
@@ -94,10 +93,9 @@ pub async fn push(conn: &mut Connection, rows: &[OutboxRow]) -> Result<(), Error
 
 struct Push<'a>(Columns<'a>);
 
-// The text depends on how many rows there are, so it is the text that names the prepared statement.
 impl QueryId for Push<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+    type QueryId = Push<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
 impl QueryFragment<Pg> for Push<'_> {
@@ -133,34 +131,34 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Outbox rows, column by column.
+/// Outbox rows as arrays, so that any number of them is one prepared statement.
 pub(super) struct Columns<'a> {
-    id: Vec<Uuid>,
-    exchange: Vec<&'a str>,
-    routing_key: Vec<&'a str>,
-    kind: Vec<&'a str>,
-    app_id: Vec<Option<&'a str>>,
-    message_id: Vec<Option<&'a str>>,
+    ids: Vec<Uuid>,
+    exchanges: Vec<&'a str>,
+    routing_keys: Vec<&'a str>,
+    kinds: Vec<&'a str>,
+    app_ids: Vec<Option<&'a str>>,
+    message_ids: Vec<Option<&'a str>>,
     headers: Vec<Json<'a, BTreeMap<String, String>>>,
-    body: Vec<&'a [u8]>,
-    due_at: Vec<Option<Moment>>,
-    instance_id: Vec<Option<Uuid>>,
+    bodies: Vec<&'a [u8]>,
+    due: Vec<Option<Moment>>,
+    instances: Vec<Option<Uuid>>,
     claimable_in: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
         Columns {
-            id: rows.iter().map(|row| row.id).collect(),
-            exchange: rows.iter().map(|row| row.exchange.as_str()).collect(),
-            routing_key: rows.iter().map(|row| row.routing_key.as_str()).collect(),
-            kind: rows.iter().map(|row| row.kind.as_str()).collect(),
-            app_id: rows.iter().map(|row| row.app_id.as_deref()).collect(),
-            message_id: rows.iter().map(|row| row.message_id.as_deref()).collect(),
+            ids: rows.iter().map(|row| row.id).collect(),
+            exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
+            routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
+            kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
+            app_ids: rows.iter().map(|row| row.app_id.as_deref()).collect(),
+            message_ids: rows.iter().map(|row| row.message_id.as_deref()).collect(),
             headers: rows.iter().map(|row| Json(&row.headers)).collect(),
-            body: rows.iter().map(|row| row.body.as_slice()).collect(),
-            due_at: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
-            instance_id: rows.iter().map(|row| row.instance_id.map(|id| id.0)).collect(),
+            bodies: rows.iter().map(|row| row.body.as_slice()).collect(),
+            due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
+            instances: rows.iter().map(|row| row.instance_id.map(|id| id.0)).collect(),
             claimable_in: rows
                 .iter()
                 .map(|row| match row.claimable {
@@ -180,10 +178,32 @@ impl<'a> Columns<'a> {
              now() + row.claimable_in * interval '1 millisecond' FROM ",
         );
         out.push_sql(from);
-        push_rows!(out, self, self.id.len(), {
-            id: SqlUuid, exchange: Text, routing_key: Text, kind: Text, app_id: Nullable<Text>, message_id: Nullable<Text>,
-            headers: Jsonb, body: Binary, due_at: Nullable<Timestamptz>, instance_id: Nullable<SqlUuid>, claimable_in: BigInt,
-        });
+        out.push_sql("unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.exchanges)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.routing_keys)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.app_ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.message_ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Jsonb>, _>(&self.headers)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.claimable_in)?;
+        out.push_sql(
+            ") AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, \
+             claimable_in)",
+        );
         Ok(())
     }
 }
