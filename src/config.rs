@@ -223,5 +223,6 @@ mod tests {
             assert!(error.contains(&format!("{section}.{name}")), "{error}");
         }
         assert!(load("[limits]\nsteps_max = 0").unwrap_err().contains("steps_max"));
+        assert!(load("[outgoing]\nretry_after_max = \"2h\"").unwrap_err().contains("at most 1h"));
     }
 }

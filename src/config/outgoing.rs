@@ -8,6 +8,9 @@ use super::{Error, Network};
 use crate::resilience::breaker::{OF_MAX, Policy};
 use crate::resilience::duration::serde_text;
 
+/// The engine waits no longer, whatever a server says.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 section! {
     /// Requests to other servers.
     Outgoing {
@@ -23,7 +26,7 @@ section! {
         #[serde(with = "serde_text")] timeout_max: Duration = Duration::from_secs(3_600),
         /// Bytes of a request's body.
         request_max: usize = 1024 * 1024,
-        /// Bytes of a response's body, unpacked; the rest is cut off, and marked.
+        /// Bytes of a response's body, unpacked; an answer with a longer one is kept without its body, and says so.
         response_max: usize = 1024 * 1024,
         /// A server that asks to be left alone for longer is asked again after this.
         #[serde(with = "serde_text")] retry_after_max: Duration = Duration::from_secs(15 * 60),
@@ -97,6 +100,11 @@ impl Outgoing {
         let wrong = |what: &str| Err(Error(what.to_owned()));
         if self.connect_timeout.is_zero() || self.timeout_max.is_zero() {
             return wrong("`outgoing.connect_timeout` and `outgoing.timeout_max` must be longer than nothing");
+        }
+        if self.retry_after_max > RETRY_AFTER_MAX {
+            return wrong(
+                "`outgoing.retry_after_max` must be at most 1h: no call is put off for longer by who answers it",
+            );
         }
         if self.redirects_max > 20 {
             return wrong("`outgoing.redirects_max` must be at most 20");
