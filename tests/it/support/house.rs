@@ -81,7 +81,7 @@ impl House {
         let Self { sender, process } = self;
         let queues = super::Queues::connect(&process.fresh.amqp_url, &process.fresh.prefix).await;
         let fresh = process.stop().await;
-        eventually("commands, steps and letters are gone", ENDS_WITHIN, async || queues.work().await.is_empty()).await;
+        queues.are_worked_off(ENDS_WITHIN).await;
         drop((sender, fresh));
     }
 }

@@ -1,6 +1,7 @@
 //! The broker as an outsider sees it: how deep queues are, which events came, and messages nobody should have sent.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
@@ -68,6 +69,26 @@ impl Queues {
     pub(crate) async fn work(&self) -> Vec<(String, u32)> {
         let ladder = format!("{}.delay.", self.prefix);
         self.not_empty().await.into_iter().filter(|(name, _)| !name.starts_with(&ladder)).collect()
+    }
+
+    /// Waits until nobody's work is left; what is left then is told, whole.
+    pub(crate) async fn are_worked_off(&self, within: Duration) {
+        let begun = Instant::now();
+        while !self.work().await.is_empty() {
+            if begun.elapsed() >= within {
+                let mut left = Vec::new();
+                for (name, _) in self.work().await {
+                    let got = self.channel.basic_get(name.as_str().into(), BasicGetOptions { no_ack: true }).await;
+                    left.extend(got.unwrap().map(|got| {
+                        let (again, body) =
+                            (got.delivery.redelivered, String::from_utf8_lossy(&got.delivery.data).into_owned());
+                        format!("{name}: redelivered {again}, {:?} {body}", got.delivery.properties)
+                    }));
+                }
+                panic!("commands, steps and letters are not gone within {within:?}: {left:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.
