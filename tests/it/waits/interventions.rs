@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{House, Leveret, Sender, eventually};
+use crate::support::{ENDS_WITHIN, House, Leveret, Sender, eventually};
 
 /// Rounds of a race whose winner nobody can foretell.
 const ROUNDS: i64 = 20;
@@ -132,6 +132,11 @@ async fn what_is_suspended_between_two_steps_goes_on_where_it_stood() {
     assert_eq!(steer(&house, "resume", "loop", "A").await["outcome"], "resumed");
     house.stands("A", "completed").await;
     assert_eq!(house.lines("output", "leveret.instances").await, ["4000"]);
+    // Whoever lost its step to the suspension may have looked again only when the resume was driving: then its command went down the ladder.
+    eventually("what was sent down the ladder has come back", ENDS_WITHIN, async || {
+        queues.not_empty().await.is_empty()
+    })
+    .await;
     house.close().await;
 }
 
