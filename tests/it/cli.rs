@@ -12,7 +12,7 @@ use leveret::sandbox::{Profile, Sandbox};
 use leveret::store::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Fresh, InProcess, Leveret, Program, eventually, listens, shared};
+use crate::support::{Fresh, InProcess, Leveret, Program, eventually, finish, listens, shared};
 
 const SOON: Duration = Duration::from_secs(30);
 /// The grace period of a clean stop and a little more.
@@ -426,4 +426,38 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
         assert_eq!(status.code(), Some(0), "{role}: {}", process.output());
         assert!(!process.output().contains('\u{1b}'), "colours in a file: {}", process.output());
     }
+}
+
+/// The command line is a door like the others.
+#[tokio::test]
+async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_end() {
+    let leveret = Leveret::nowhere();
+    let long = "k".repeat(256);
+    for words in [
+        vec!["instance", "start", "x", "--key", ""],
+        vec!["instance", "start", "x", "--key", &long],
+        vec!["message", "send", "", "key"],
+        vec!["message", "send", "paid", &long],
+        vec!["task", "claim", "2d726b8a-e1d9-5e9a-8afe-8ad6ae145452", "--as", ""],
+        vec!["instance", "list", "--limit", "0"],
+        vec!["task", "list", "--limit", "501"],
+    ] {
+        assert_eq!(leveret.run(words.clone()).await.code, 2, "{words:?}");
+    }
+    let program = env!("CARGO_BIN_EXE_leveret");
+    let heard = finish(tokio::process::Command::new("sh").arg("-c").arg(format!("{program} asyncapi | head -1"))).await;
+    assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no complaint");
+}
+
+/// Whoever has no worker is told, however often the timekeeper asks again.
+#[tokio::test]
+async fn the_doctor_names_what_no_worker_takes() {
+    let server = InProcess::start().await;
+    server.apply("name: nobodys\nlane: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
+    server.post("/instances", &json!({ "definition": "nobodys" })).await.ok(201);
+    let conn = &mut *server.app().store.duties().await.unwrap();
+    let old = "UPDATE leveret.instances SET moved_at = now() - interval '3 minutes', rechecked_at = now()";
+    conn.batch_execute(old).await.unwrap();
+    let said = Leveret::on(&server.fresh).say("doctor").await.failed();
+    assert!(said.contains("1 before `only` in lane") && said.contains("`nobodys`"), "{said}");
 }

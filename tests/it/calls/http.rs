@@ -131,6 +131,9 @@ activities:
     let forged =
         house.process.post(&path, &json!({"token": "1-0000", "result": {"ok": 0}})).await.problem(409, "refused");
     assert!(forged.contains("not that of the attempt"), "{forged}");
+    let both = json!({ "token": token, "result": 1, "error": { "code": "no" } });
+    let why = house.process.post(&path, &both).await.problem(400, "invalid");
+    assert!(why.contains("a `result` and an `error`"), "{why}");
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
     let second = house.process.post(&path, &told).await.problem(409, "refused");
