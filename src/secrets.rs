@@ -32,7 +32,11 @@ pub struct Secrets {
 
 /// Secrets that one request carries.
 #[derive(Default)]
-pub struct Carried(Vec<SecretString>);
+pub struct Carried {
+    count: usize,
+    /// What is combed for: every spelling of each that is long enough, made once.
+    spellings: Vec<SecretString>,
+}
 
 impl Secrets {
     /// Those that the settings allow.
@@ -75,23 +79,24 @@ impl Carried {
     /// Finds a secret, and remembers that it is carried.
     pub fn reveal(&mut self, secrets: &Secrets, name: &str) -> Option<String> {
         let secret = secrets.find(name)?;
-        let text = secret.expose_secret().to_owned();
-        self.0.push(secret);
-        Some(text)
+        Some(self.carry(secret.expose_secret().to_owned()))
     }
 
     /// Remembers that a text is carried that nobody is to read in what comes back, such as the token of an attempt.
     pub fn carry(&mut self, text: String) -> String {
-        self.0.push(SecretString::from(text.clone()));
+        self.count += 1;
+        if text.len() >= COMBED_MIN {
+            self.spellings.extend(spelling::all(&text).into_iter().map(SecretString::from));
+        }
         text
     }
 
     /// The text without them, in every spelling of [`spelling::all`].
     pub fn hide(&self, text: &str) -> String {
         let mut combed = text.to_owned();
-        for spelling in self.combed().flat_map(spelling::all) {
-            if combed.contains(&spelling) {
-                combed = combed.replace(&spelling, HIDDEN);
+        for spelling in self.spellings.iter().map(ExposeSecret::expose_secret) {
+            if combed.contains(spelling) {
+                combed = combed.replace(spelling, HIDDEN);
             }
         }
         combed
@@ -113,8 +118,7 @@ impl Carried {
     /// The bytes without them, in every spelling of [`spelling::all`].
     pub fn hide_in_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut combed = bytes.to_vec();
-        for spelling in self.combed().flat_map(spelling::all) {
-            let spelling = spelling.as_bytes();
+        for spelling in self.spellings.iter().map(|spelling| spelling.expose_secret().as_bytes()) {
             let mut from = 0;
             while let Some(at) = combed[from..].windows(spelling.len()).position(|window| window == spelling) {
                 combed.splice(from + at..from + at + spelling.len(), HIDDEN.bytes());
@@ -123,15 +127,11 @@ impl Carried {
         }
         combed
     }
-
-    fn combed(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= COMBED_MIN)
-    }
 }
 
 impl fmt::Debug for Carried {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Carried({})", self.0.len())
+        write!(out, "Carried({})", self.count)
     }
 }
 
