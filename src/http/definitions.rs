@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Door;
@@ -57,21 +56,13 @@ pub(super) async fn apply(
     Ok((code, Json(body)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    cursor: Option<String>,
-    limit: Option<i64>,
-}
-
 pub(super) async fn list(
     State(door): State<Door>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<DefinitionView>>, Problem> {
-    let Query(query) = query?;
-    let limit = request::page(query.limit)?;
+    let (cursor, limit) = query?.0.read()?;
     let mut conn = door.app.store.duties().await?;
-    Ok(Json(views::definitions(&mut conn, query.cursor.as_deref(), limit).await?))
+    Ok(Json(views::definitions(&mut conn, cursor.as_deref(), limit).await?))
 }
 
 pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<DefinitionView>, Problem> {

@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;
-    contract::refuse_nul(&value).map_err(Problem::invalid)?;
+    contract::refuse_unfit(&value).map_err(Problem::invalid)?;
     serde_path_to_error::deserialize(value)
         .map_err(|error| Problem::invalid(format!("the body does not fit at `{}`: {}", error.path(), error.inner())))
 }
@@ -40,6 +41,23 @@ pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Or
     let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
     origin.trace = trace.filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
     Ok(origin)
+}
+
+/// Which page of a list that goes by name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AfterName {
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+impl AfterName {
+    /// The name the page begins after, and how many rows it has at most.
+    pub(super) fn read(self) -> Result<(Option<String>, i64), Problem> {
+        let limit = page(self.limit)?;
+        self.cursor.as_deref().map_or(Ok(()), |cursor| bounded("cursor", cursor))?;
+        Ok((self.cursor, limit))
+    }
 }
 
 /// A name in a command must be short and without `\u0000`.

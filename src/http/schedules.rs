@@ -19,22 +19,13 @@ use crate::store::schedules;
 /// Moments that are shown: when nothing is said, and at most.
 const NEXT: (usize, usize) = (10, 1_000);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    cursor: Option<String>,
-    limit: Option<i64>,
-}
-
 pub(super) async fn list(
     State(door): State<Door>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
-    let Query(query) = query?;
-    let limit = request::page(query.limit)?;
-    query.cursor.as_deref().map_or(Ok(()), |cursor| request::bounded("cursor", cursor))?;
+    let (cursor, limit) = query?.0.read()?;
     let mut conn = door.app.store.duties().await?;
-    let items = schedules::list(&mut conn, query.cursor.as_deref(), limit).await?;
+    let items = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
     Ok(Json(Page::of(items, limit, |last| last.name.clone(), |item| item)))
 }
 
