@@ -5,7 +5,7 @@ pub mod api;
 pub mod asyncapi;
 mod calls;
 pub mod events;
-mod nul;
+mod fit;
 pub mod schedule;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
-pub use nul::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_nul, too_deep};
+pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
 
 /// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
 pub const SCHEMA: i64 = 1;

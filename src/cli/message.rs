@@ -55,7 +55,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     match verb {
         Verb::Send { name, key, data, ttl, broadcast } => {
             let data: Value = serde_json::from_str(&data).context("--data is not JSON")?;
-            contract::refuse_nul(&data).map_err(anyhow::Error::msg)?;
+            contract::refuse_unfit(&data).map_err(anyhow::Error::msg)?;
             send(app, Message { name, key, data, ttl, broadcast }, output).await?;
         }
         Verb::List { name, key, limit } => {

@@ -122,7 +122,7 @@ impl Parts {
     fn put_into(self, said: &mut ScheduleRequest) -> Result<()> {
         if let Some(text) = self.input {
             let input: Value = serde_json::from_str(&text).context("--input is not JSON")?;
-            contract::refuse_nul(&input).map_err(anyhow::Error::msg)?;
+            contract::refuse_unfit(&input).map_err(anyhow::Error::msg)?;
             said.input = input;
         }
         said.version = self.version.or(said.version);

@@ -232,7 +232,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 
 fn read(form: &str) -> Result<Value> {
     let form: Value = serde_json::from_str(form).context("--form is not JSON")?;
-    contract::refuse_nul(&form).map_err(anyhow::Error::msg)?;
+    contract::refuse_unfit(&form).map_err(anyhow::Error::msg)?;
     Ok(form)
 }
 

@@ -20,7 +20,7 @@ pub enum Unfit {
 ///
 /// # Errors
 /// A sentence, which names the place of a `\u0000` as a JSON pointer.
-pub fn refuse_nul(value: &Value) -> Result<(), String> {
+pub fn refuse_unfit(value: &Value) -> Result<(), String> {
     match find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
         Some((Unfit::Nul, place)) => {
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn as_many_levels_as_may_be_pass_and_one_more_does_not() {
-        assert_eq!(refuse_nul(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(refuse_unfit(&nested(DEPTH_MAX)), Ok(()));
         assert!(!is_too_deep(&nested(DEPTH_MAX)));
-        assert!(refuse_nul(&nested(DEPTH_MAX + 1)).unwrap_err().contains("deeper than 64 levels"));
+        assert!(refuse_unfit(&nested(DEPTH_MAX + 1)).unwrap_err().contains("deeper than 64 levels"));
         assert!(is_too_deep(&nested(DEPTH_MAX + 1)));
     }
 

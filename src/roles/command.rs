@@ -65,7 +65,7 @@ fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     if !value.is_object() {
         return Err("the body is not a JSON object".into());
     }
-    contract::refuse_nul(&value)?;
+    contract::refuse_unfit(&value)?;
     serde_path_to_error::deserialize(value)
         .map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
 }

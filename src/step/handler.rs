@@ -162,7 +162,7 @@ fn storable(mut failure: Failure) -> Failure {
     for text in [&mut failure.code, &mut failure.message] {
         *text = text.replace('\0', "\u{fffd}");
     }
-    if contract::refuse_nul(&failure.data).is_err() {
+    if contract::refuse_unfit(&failure.data).is_err() {
         failure.data = Value::Null;
     }
     failure

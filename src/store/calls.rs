@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::moment::Moment;
 use super::schema::leveret::calls;
-use super::{Connection, Error, refuse_nul};
+use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Call, CallChange, CallClosed, CallId, CallPurpose, Instance};
 
 mod due;
@@ -67,7 +67,7 @@ impl CallWrite {
     /// Says whether it holds what PostgreSQL cannot keep.
     pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |value: &Value| {
-            refuse_nul(value).map_err(|problem| Error::Bug(format!("a call cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a call cannot be kept: {problem}")))
         };
         match self {
             CallWrite::Open { call, .. } => [&call.request].into_iter().chain(&call.probe).try_for_each(refuse),

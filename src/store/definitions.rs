@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::definitions;
-use super::{Connection, Error, locks, refuse_nul};
+use super::{Connection, Error, locks, refuse_unfit};
 use crate::definition::Parsed;
 
 /// One version of a document.
@@ -105,7 +105,7 @@ pub async fn find_startable(
 /// # Errors
 /// Those of the database; `Bug` when the document holds what PostgreSQL cannot keep.
 pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Error> {
-    refuse_nul(&parsed.content).map_err(Error::Bug)?;
+    refuse_unfit(&parsed.content).map_err(Error::Bug)?;
     let name = parsed.definition.name.as_str();
     conn.transaction::<Applied, Error, _>(async |conn| {
         // Two who apply at once get two versions, one after the other.

@@ -56,7 +56,7 @@ const DEPTH_MAX: usize = 100;
 ///
 /// # Errors
 /// A sentence with the JSON pointer of the text or name that holds it.
-pub fn refuse_nul(value: &Value) -> Result<(), String> {
+pub fn refuse_unfit(value: &Value) -> Result<(), String> {
     match contract::find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
         Some((Unfit::Deep, _)) => Err(format!("it nests deeper than {DEPTH_MAX} levels")),
@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_kept_is_told() {
-        assert_eq!(refuse_nul(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` holds the character \\u0000".into()));
-        assert_eq!(refuse_nul(&json!("\u{0}")), Err("the text holds the character \\u0000".into()));
+        assert_eq!(refuse_unfit(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` holds the character \\u0000".into()));
+        assert_eq!(refuse_unfit(&json!("\u{0}")), Err("the text holds the character \\u0000".into()));
         let nested = |levels| (1..levels).fold(json!([]), |inner, _| json!([inner]));
-        assert_eq!(refuse_nul(&nested(DEPTH_MAX)), Ok(()));
-        assert_eq!(refuse_nul(&nested(DEPTH_MAX + 1)), Err("it nests deeper than 100 levels".into()));
+        assert_eq!(refuse_unfit(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(refuse_unfit(&nested(DEPTH_MAX + 1)), Err("it nests deeper than 100 levels".into()));
         assert!(refuse_nul_in("the key", "a\u{0}").is_err());
     }
 }

@@ -30,7 +30,7 @@ pub mod waits;
 pub mod write;
 
 pub use error::{Error, describe};
-pub use json::{refuse_nul, refuse_nul_in};
+pub use json::{refuse_nul_in, refuse_unfit};
 pub use pool::{Lease, PoolUse, Store};
 pub use transaction::Transaction;
 

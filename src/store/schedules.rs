@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::schedules;
-use super::{Connection, Error, refuse_nul};
+use super::{Connection, Error, refuse_unfit};
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 
 pub use ticks::{
@@ -120,7 +120,7 @@ pub async fn put(
     next_at: Option<Timestamp>,
     expect: Expect,
 ) -> Result<Put, Error> {
-    refuse_nul(&said.input).map_err(Error::Bug)?;
+    refuse_unfit(&said.input).map_err(Error::Bug)?;
     let values = (
         schedules::definition.eq(&said.definition),
         schedules::version.eq(said.version),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::{task_candidates, tasks};
-use super::{Connection, Error, refuse_nul};
+use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Closed, Instance, InstanceId, Task, TaskId};
 
 mod choose;
@@ -50,7 +50,7 @@ impl TaskWrite {
     /// Says whether it holds what PostgreSQL cannot keep.
     pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |value: &Value| {
-            refuse_nul(value).map_err(|problem| Error::Bug(format!("a task cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a task cannot be kept: {problem}")))
         };
         match self {
             TaskWrite::Open(task) | TaskWrite::Change(task) | TaskWrite::Offer(task) => {

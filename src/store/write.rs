@@ -11,7 +11,7 @@ use super::history::HistoryRow;
 use super::moment::whole_micros;
 use super::outbox::OutboxRow;
 use super::tasks::TaskWrite;
-use super::{Error, refuse_nul};
+use super::{Error, refuse_unfit};
 use crate::engine::{BookmarkKind, CallId, Effect, Instance, Step};
 
 /// Everything one commit writes.
@@ -132,7 +132,7 @@ impl Write {
     // Doors, expressions and handlers refuse it; this is for what they let through, or what was wrapped too often.
     fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |what: &str, value: &Value| {
-            refuse_nul(value).map_err(|problem| Error::Bug(format!("{what} cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("{what} cannot be kept: {problem}")))
         };
         if self.variables_changed {
             for (name, value) in &self.instance.variables {

@@ -126,7 +126,7 @@ impl One {
         };
         let text = text.ok_or_else(|| told(value).to_owned())?;
         // Of JSON it is an escape sequence, which `jsonb` refuses likewise.
-        match text.contains('\0') || (self == One::Json && crate::contract::refuse_nul(value).is_err()) {
+        match text.contains('\0') || (self == One::Json && crate::contract::refuse_unfit(value).is_err()) {
             true => Err("a text with \\u0000, which PostgreSQL cannot keep".into()),
             false => Ok(text),
         }

@@ -112,7 +112,7 @@ pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
         true => (Value::Null, Some(Cut::Long)),
         false => {
             let body = read(&headers, &body, carried);
-            let kept = contract::refuse_nul(&body).is_ok();
+            let kept = contract::refuse_unfit(&body).is_ok();
             if kept { (body, None) } else { (Value::Null, Some(Cut::Nul)) }
         }
     };
