@@ -20,15 +20,15 @@ use crate::config::statement::Statements;
 use crate::definition::{Definition, Retry};
 use crate::engine::Context;
 use crate::handlers::Handlers;
-use crate::resilience::clock::Clock;
 use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store, definitions};
+use crate::time::clock::Clock;
 
-mod handed_over;
 mod known;
+mod publish_queue;
 
-pub use handed_over::{Batch, HandedOver};
+pub use publish_queue::{Batch, PublishQueue};
 
 /// Definitions kept parsed in memory; they never change, so none is ever stale.
 const DEFINITIONS_MAX: usize = 1_000;
@@ -72,8 +72,8 @@ pub struct Inner {
     connections: TaskTracker,
     env: Map<String, Value>,
     retry: Retry,
-    handed_over: Option<handed_over::Sender>,
-    /// Rung when a call may be due.
+    publish_queue: Option<publish_queue::Sender>,
+    /// Level when a call may be due.
     calls: Arc<Notify>,
     makes_calls: AtomicBool,
     definitions: RwLock<HashMap<(String, i32), Arc<Definition>>>,
@@ -93,8 +93,8 @@ impl App {
     ///
     /// # Errors
     /// If a URL cannot be read.
-    pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, HandedOver), store::Error> {
-        let (sender, receiver) = handed_over::queue(config.outbox.handed_over_max);
+    pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, PublishQueue), store::Error> {
+        let (sender, receiver) = publish_queue::queue(config.outbox.publish_queue_max);
         Ok((Self::build(config, handlers, name, Some(sender), Topology::Declared)?, receiver))
     }
 
@@ -103,7 +103,7 @@ impl App {
     /// # Errors
     /// If a URL cannot be read.
     pub fn visiting(config: Config, name: &str) -> Result<Self, store::Error> {
-        let (sender, _) = handed_over::queue(1);
+        let (sender, _) = publish_queue::queue(1);
         Self::build(config, Handlers::new(), name, Some(sender), Topology::Found)
     }
 
@@ -119,7 +119,7 @@ impl App {
         config: Config,
         handlers: Handlers,
         name: &str,
-        handed_over: Option<handed_over::Sender>,
+        publish_queue: Option<publish_queue::Sender>,
         topology: Topology,
     ) -> Result<Self, store::Error> {
         let store = Store::connect(&config.database, name)?;
@@ -139,7 +139,7 @@ impl App {
         let connections = TaskTracker::new();
         let (broker, supervisor) = Broker::start(options, clock.clone(), closed.clone());
         // A short-lived process publishes nothing and consumes nothing: it never connects.
-        if handed_over.is_some() {
+        if publish_queue.is_some() {
             connections.spawn(supervisor);
         }
         let retry = Retry {
@@ -167,7 +167,7 @@ impl App {
             closed,
             connections,
             retry,
-            handed_over,
+            publish_queue,
             calls: Arc::default(),
             makes_calls: AtomicBool::new(false),
             definitions: RwLock::default(),
@@ -227,23 +227,23 @@ impl App {
 
     /// How the rows of a commit of this process are claimed.
     pub fn claimable(&self) -> Claimable {
-        match self.handed_over {
-            Some(_) => Claimable::HandedOver(self.config.outbox.handed_over_for),
+        match self.publish_queue {
+            Some(_) => Claimable::After(self.config.outbox.publish_queue_for),
             None => Claimable::Now,
         }
     }
 
     /// Hands committed rows to this process' own publisher. What does not fit is found by the sweep.
-    pub fn hand_over(&self, rows: Vec<OutboxRow>) {
-        let Some(sender) = &self.handed_over else { return };
+    pub fn publish(&self, rows: Vec<OutboxRow>) {
+        let Some(sender) = &self.publish_queue else { return };
         for row in rows {
             if !sender.push(row) {
-                metrics::counter!(crate::telemetry::OUTBOX_NOT_HANDED_OVER).increment(1);
+                metrics::counter!(crate::telemetry::PUBLISH_QUEUE_FULL).increment(1);
             }
         }
     }
 
-    /// What this process is told by when a call that it has opened is to be made: from now on it writes no hints of them, for
+    /// What this process is told by when a call that it has opened is to be made: from now on it writes no wake-ups of them, for
     /// others would find nothing left to do.
     pub fn take_calls(&self) -> Arc<Notify> {
         self.makes_calls.store(true, Ordering::Relaxed);
@@ -256,7 +256,7 @@ impl App {
     }
 
     /// Says that a call may be due.
-    pub fn ring_for_calls(&self) {
+    pub fn wake_callers(&self) {
         self.calls.notify_one();
     }
 
@@ -301,7 +301,7 @@ impl App {
             return Ok(known);
         }
         // Not of the steps' pool: callers may hold one of those, and all of them waiting for another would wait for ever.
-        let mut conn = self.store.duties().await?;
+        let mut conn = self.store.background().await?;
         let stored = definitions::find(&mut conn, name, Some(version)).await?;
         drop(conn);
         let stored = stored.ok_or_else(|| store::Error::NotFound(format!("definition `{name}` version {version}")))?;
@@ -342,7 +342,7 @@ where
 }
 
 /// Rests, but not beyond the moment the process is asked to stop.
-pub async fn rest(app: &App, time: Duration) {
+pub async fn sleep_or_stop(app: &App, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = app.stop.cancelled() => {}

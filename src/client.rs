@@ -1,4 +1,4 @@
-//! For upstream services in Rust: start and steer instances by messages, confirmed by the broker; or start them and send messages
+//! For upstream services in Rust: start and control instances by messages, confirmed by the broker; or start them and send messages
 //! inside a database transaction of the service's own, see `client::sql` (the feature `client-diesel`).
 //!
 //! ```no_run
@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
 use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete};
-use crate::resilience::clock::Clock;
+use crate::time::clock::Clock;
 
 /// The broker must answer within this.
 const CONNECT_FOR: Duration = Duration::from_secs(10);

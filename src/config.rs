@@ -106,7 +106,7 @@ impl Config {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
-            .with_list_parse_key("worker.lanes")
+            .with_list_parse_key("worker.queues")
             .with_list_parse_key("expressions.env")
             .with_list_parse_key("outgoing.allow_hosts")
             .with_list_parse_key("outgoing.allow_addresses")
@@ -139,9 +139,23 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A deserialization error with the nearest known name, if a name was unknown.
+/// Settings that were renamed: the old name and the new one.
+const RENAMED: [(&str, &str); 6] = [
+    ("worker.lanes", "worker.queues"),
+    ("worker.stride_max", "worker.steps_per_delivery_max"),
+    ("worker.stride_for", "worker.hold_delivery_for"),
+    ("database.duties_pool_max", "database.background_pool_max"),
+    ("outbox.handed_over_max", "outbox.publish_queue_max"),
+    ("outbox.handed_over_for", "outbox.publish_queue_for"),
+];
+
+/// A deserialization error; for an unknown name with the name that took its place, or the nearest known one.
 fn explain(error: &serde_path_to_error::Error<config::ConfigError>) -> String {
     let text = error.inner().to_string();
+    let path = error.path().to_string();
+    if let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == path) {
+        return format!("the setting `{old}` is now called `{new}`");
+    }
     let mut quoted = text.split('`').skip(1).step_by(2);
     let hint = match (text.contains("unknown field"), quoted.next()) {
         (true, Some(unknown)) => quoted
@@ -151,7 +165,7 @@ fn explain(error: &serde_path_to_error::Error<config::ConfigError>) -> String {
             .unwrap_or_default(),
         (true, None) | (false, _) => String::new(),
     };
-    format!("the setting `{}` cannot be used: {text}{hint}", error.path())
+    format!("the setting `{path}` cannot be used: {text}{hint}")
 }
 
 /// Addresses of servers that somebody else runs; where one is missing, a private server takes its place.
@@ -193,16 +207,28 @@ mod tests {
 
     #[test]
     fn what_is_not_written_has_its_default() {
-        let config = load("[worker]\nstride_max = 1\n[recovery]\nafter = \"5s\"").unwrap();
-        assert_eq!(config.worker.stride_max, 1);
+        let config = load("[worker]\nsteps_per_delivery_max = 1\n[recovery]\nafter = \"5s\"").unwrap();
+        assert_eq!(config.worker.steps_per_delivery_max, 1);
         assert_eq!(config.recovery.after, Duration::from_secs(5));
         assert_eq!(config.worker.crash_max, 5);
     }
 
     #[test]
     fn an_unknown_setting_is_an_error_with_a_suggestion() {
-        let error = load("[worker]\nstride_mx = 1").unwrap_err();
-        assert!(error.contains("stride_mx") && error.contains("did you mean `stride_max`?"), "{error}");
+        let error = load("[worker]\nsteps_per_delivery_mx = 1").unwrap_err();
+        assert!(
+            error.contains("steps_per_delivery_mx") && error.contains("did you mean `steps_per_delivery_max`?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_old_name_is_an_error_that_names_the_new_one() {
+        for (old, new) in RENAMED {
+            let (section, name) = old.split_once('.').unwrap();
+            let error = load(&format!("[{section}]\n{name} = 1")).unwrap_err();
+            assert_eq!(error, format!("the setting `{old}` is now called `{new}`"));
+        }
     }
 
     #[test]

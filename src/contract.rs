@@ -141,7 +141,7 @@ pub struct Message {
     pub broadcast: bool,
 }
 
-/// Steer one instance: by id, or by definition and key.
+/// Control one instance: by id, or by definition and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Target {

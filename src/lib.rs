@@ -1,6 +1,6 @@
 //! Durable workflows on PostgreSQL and RabbitMQ.
 //!
-//! A workflow is a document. Its instances are started and steered by commands, over RabbitMQ, HTTP or SQL. Workers consume step
+//! A workflow is a document. Its instances are started and controlled by commands, over RabbitMQ, HTTP or SQL. Workers consume step
 //! commands and take one step per database transaction; what a step wants done outside is a row of the outbox, which a relay
 //! publishes. RabbitMQ may lose, repeat or reorder anything: nothing committed is lost, and no step takes effect twice.
 //!
@@ -21,7 +21,7 @@
 //!
 //! | Floor | Rooms |
 //! |---|---|
-//! | 0 | [`contract`] what outsiders see; [`resilience`] the arithmetic of patience; [`config`] settings; [`definition`] what an author writes; [`telemetry`] logs and metrics |
+//! | 0 | [`contract`] what outsiders see; [`time`] durations and the clock; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`definition`] what an author writes; [`telemetry`] logs and metrics |
 //! | 1 | [`engine`] decides and touches nothing; [`testkit`] runs it in memory |
 //! | 2 | [`broker`] is RabbitMQ, [`store`] is PostgreSQL; they do not know each other; [`secrets`] what requests carry and nobody sees |
 //! | 3 | [`step`] the one door to an instance; [`handlers`] users' code; [`app`] what everybody above shares; [`client`] for other services |
@@ -36,7 +36,8 @@
 //! [`roles::relay`] publishes the outbox rows.
 
 pub mod contract;
-pub mod resilience;
+pub mod limits;
+pub mod time;
 
 #[cfg(feature = "server")]
 pub mod config;

@@ -2,6 +2,7 @@
 
 mod broadcast;
 pub mod calls;
+mod control;
 mod correlate;
 mod handler;
 mod origin;
@@ -10,18 +11,17 @@ mod rows;
 pub mod schedule;
 mod start;
 mod statement;
-mod steer;
 mod tasks;
 
 use jiff::Timestamp;
 
 pub use broadcast::deliver;
+pub use control::{Control, Controlled, control, crash, fail_undeliverable, fire, reschedule};
 pub use correlate::{Delivered, message};
-pub use origin::{Answer, Letter, Origin, ReplyTo, answer_again, bury};
+pub use origin::{Answer, Origin, ReplyTo, Undelivered, answer_again, dead_letter};
 pub use redrive::redrive;
 pub(crate) use rows::step_command;
 pub use start::{Started, start};
-pub use steer::{Steer, Steered, crash, fire, give_up, reschedule, steer};
 pub use tasks::{Tasked, task, task_next};
 
 use crate::app::App;
@@ -228,7 +228,7 @@ async fn decide(
         Need::Task(id) => Facts { task: store::tasks::lock(&mut transaction, id).await?, ..Facts::default() },
         Need::Nothing | Need::Handler(_) | Need::Messages(_) | Need::Standing(_) => Facts::default(),
     };
-    if steer::looks_back(&command) {
+    if control::looks_back(&command) {
         facts.missed = correlate::missed(&mut transaction, id).await?;
         facts.settled = store::calls::settled(&mut transaction, id).await?;
     }
@@ -289,9 +289,9 @@ async fn finish(
 fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
     app.clock.observe(now);
     telemetry::count_step(kind, &write.instance);
-    app.hand_over(write.outbox);
+    app.publish(write.outbox);
     if !write.calls.is_empty() {
-        app.ring_for_calls();
+        app.wake_callers();
     }
     Position { instance: write.instance, now, kind, followed }
 }
@@ -299,12 +299,12 @@ fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'stati
 /// Whether this process can take the next step of an instance itself.
 fn can_go_on(app: &App, instance: &Instance, definition: &crate::definition::Definition) -> bool {
     let Some(branch) = instance.ready_branch() else { return false };
-    let lane_is_served = app.config.worker.lanes.contains(&instance.lane);
+    let queue_is_served = app.config.worker.queues.contains(&instance.queue);
     let work_is_known = match definition.activity(&branch.activity).map(|activity| &activity.work) {
         Some(Work::Run { runs, .. }) => app.knows(runs),
         Some(_) | None => true,
     };
-    lane_is_served && work_is_known
+    queue_is_served && work_is_known
 }
 
 /// Whether this process has what the ready branch of an instance asks for.
@@ -339,11 +339,11 @@ pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
 /// As for any statement.
 pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error> {
     let Some(continuation) = continuation(instance) else { return Ok(()) };
-    let rows = vec![step_command(app, &instance.lane, "continue", &continuation, None)?];
+    let rows = vec![step_command(app, &instance.queue, "continue", &continuation, None)?];
     let mut conn = app.store.steps().await?;
     outbox::push(&mut conn, &rows).await?;
     drop(conn);
-    app.hand_over(rows);
+    app.publish(rows);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub const STEP_SECONDS: &str = "leveret_step_duration_seconds";
 /// Time a step command waited between publisher and worker; delayed ones apart.
 pub const QUEUE_WAIT: &str = "leveret_queue_wait_seconds";
 /// Steps of one stride.
-pub const STRIDE_STEPS: &str = "leveret_stride_steps";
+pub const STEPS_PER_DELIVERY: &str = "leveret_steps_per_delivery";
 /// Instances that ended, by status.
 pub const INSTANCES_ENDED: &str = "leveret_instances_ended_total";
 /// Live instances, by status; counted at the scrape.
@@ -32,7 +32,7 @@ pub const DEAD_LETTERS: &str = "leveret_dead_letters_total";
 /// Rows published, by outcome.
 pub const PUBLISHED: &str = "leveret_relay_published_total";
 /// Rows that did not fit into memory and were left to the sweep.
-pub const OUTBOX_NOT_HANDED_OVER: &str = "leveret_outbox_not_handed_over_total";
+pub const PUBLISH_QUEUE_FULL: &str = "leveret_publish_queue_full_total";
 /// Rows a sweep found.
 pub const OUTBOX_SWEPT: &str = "leveret_outbox_swept_total";
 /// Rows waiting to be published.
@@ -46,7 +46,7 @@ pub const SCHEDULE_TICKS: &str = "leveret_schedule_ticks_total";
 /// How late a schedule's instance was started.
 pub const SCHEDULE_LATENESS: &str = "leveret_schedule_lateness_seconds";
 /// Branches woken because they had been silent.
-pub const BRANCHES_WOKEN: &str = "leveret_branches_woken_total";
+pub const BRANCHES_RECOVERED: &str = "leveret_branches_recovered_total";
 /// Live instances that nothing will move.
 pub const STUCK: &str = "leveret_stuck_instances";
 /// Connections in use, by pool.
@@ -75,7 +75,7 @@ pub const BUILD_INFO: &str = "leveret_build_info";
 /// Buckets of durations, in seconds: from a fast statement to a slow handler.
 const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 /// Buckets of strides, in steps.
-const STEPS_OF_A_STRIDE: [f64; 7] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+const STEP_BUCKETS: [f64; 7] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn start_logs(log: &Log) {
@@ -99,7 +99,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, String> {
     let wrong = |error: metrics_exporter_prometheus::BuildError| error.to_string();
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(STRIDE_STEPS.into()), &STEPS_OF_A_STRIDE))
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(STEPS_PER_DELIVERY.into()), &STEP_BUCKETS))
         .and_then(|builder| builder.install_recorder())
         .map_err(wrong)?;
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -197,8 +197,8 @@ pub fn measure_target(target: &TargetView) {
 }
 
 /// Records the length of a stride.
-pub fn observe_stride(steps: u32) {
-    metrics::histogram!(STRIDE_STEPS).record(f64::from(steps));
+pub fn observe_delivery_steps(steps: u32) {
+    metrics::histogram!(STEPS_PER_DELIVERY).record(f64::from(steps));
 }
 
 /// Arms the fail points that the environment names in `FAILPOINTS`; nothing without the feature `failpoints`.

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
-const FLOORS: [(&str, u8); 20] = [
-    ("resilience", 0),
+const FLOORS: [(&str, u8); 21] = [
+    ("time", 0),
+    ("limits", 0),
     ("contract", 0),
     ("config", 0),
     ("telemetry", 0),
@@ -30,11 +31,15 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
-const PEERS: [(&str, &str); 11] = [
-    ("definition", "resilience"),
-    ("config", "resilience"),
+const PEERS: [(&str, &str); 15] = [
+    ("definition", "time"),
+    ("definition", "limits"),
+    ("config", "time"),
+    ("config", "limits"),
+    ("limits", "time"),
     ("config", "contract"),
-    ("contract", "resilience"),
+    ("contract", "time"),
+    ("contract", "limits"),
     ("telemetry", "config"),
     ("telemetry", "contract"),
     ("testkit", "engine"),

@@ -87,7 +87,7 @@ async fn one(app: &App) -> Result<()> {
 async fn found(app: &App, key: &str) -> Result<leveret::engine::InstanceId> {
     let filter = Filter { definition: Some("order".into()), key: Some(key.into()), limit: 1, ..Filter::default() };
     for _ in 0..200 {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         if let Some(one) = views::instances(&mut conn, &filter).await?.items.first() {
             return Ok(leveret::engine::InstanceId(one.id));
         }
@@ -170,7 +170,7 @@ async fn ended(app: &App) -> Result<BTreeMap<String, String>> {
     let mut filter = Filter { definition: Some("order".into()), limit: PAGE, ..Filter::default() };
     let mut all = BTreeMap::new();
     loop {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         let page = views::instances(&mut conn, &filter).await?;
         for one in page.items.iter().filter(|one| one.ended_at.is_some()) {
             let Some(key) = one.key.clone().filter(|key| key.starts_with("order-")) else { continue };
@@ -186,7 +186,7 @@ async fn ended(app: &App) -> Result<BTreeMap<String, String>> {
 }
 
 async fn letters(app: &App) -> Result<Vec<String>> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let letters = views::dead_letters(&mut conn, None, 1_000).await?;
     Ok(letters
         .items

@@ -23,7 +23,7 @@ CREATE TABLE leveret.instances (
     revision      bigint      NOT NULL,
     ready         boolean     NOT NULL,
     key           text,
-    lane          text        NOT NULL,
+    queue          text        NOT NULL,
     priority      smallint    NOT NULL,
     state_format  smallint    NOT NULL,
     branches      jsonb       NOT NULL,
@@ -53,15 +53,15 @@ COMMENT ON COLUMN leveret.instances.branches IS 'Lines of control and counters, 
 COMMENT ON COLUMN leveret.instances.search IS 'Typed attributes to search by';
 COMMENT ON COLUMN leveret.instances.due_at IS 'When the instance should have ended; for people, nothing fires by it';
 COMMENT ON COLUMN leveret.instances.moved_at IS 'The newest commit';
-COMMENT ON COLUMN leveret.instances.rechecked_at IS 'When the timekeeper last published its step commands again';
-COMMENT ON COLUMN leveret.instances.recheck_for IS 'Milliseconds until the timekeeper may do so once more; doubled each time';
+COMMENT ON COLUMN leveret.instances.rechecked_at IS 'When the timers role last published its step commands again';
+COMMENT ON COLUMN leveret.instances.recheck_for IS 'Milliseconds until the timers role may do so once more; doubled each time';
 COMMENT ON COLUMN leveret.instances.history_count IS 'Number of the newest history row';
 COMMENT ON COLUMN leveret.instances.history_hash IS 'SHA-256 of the newest history row';
 COMMENT ON COLUMN leveret.instances.trace IS 'W3C trace context of the start';
 COMMENT ON COLUMN leveret.instances.parent IS 'The instance that waits for this one';
 
 CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE key IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX instances_ready ON leveret.instances (lane, id) WHERE ready;
+CREATE INDEX instances_ready ON leveret.instances (queue, id) WHERE ready;
 CREATE INDEX instances_live ON leveret.instances (status, id) WHERE ended_at IS NULL;
 CREATE INDEX instances_failed ON leveret.instances (status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX instances_definition ON leveret.instances (definition, id);
@@ -88,7 +88,7 @@ COMMENT ON TABLE leveret.bookmarks IS 'One row per wait of an instance, open unt
 COMMENT ON COLUMN leveret.bookmarks.number IS 'Counted from 1 inside the instance';
 COMMENT ON COLUMN leveret.bookmarks.branch IS 'The branch that waits; null for the time limit of the whole instance';
 COMMENT ON COLUMN leveret.bookmarks.due_at IS 'The truth about a timer, compared with the clock of this database';
-COMMENT ON COLUMN leveret.bookmarks.next_check_at IS 'When the timekeeper looks at it; later than due_at where a hint is on its way';
+COMMENT ON COLUMN leveret.bookmarks.next_check_at IS 'When the timers role looks at it; later than due_at where a wake-up is on its way';
 COMMENT ON COLUMN leveret.bookmarks.consumed_at IS 'When it was taken, or closed because nobody waits any more';
 
 CREATE INDEX bookmarks_due ON leveret.bookmarks (next_check_at) WHERE consumed_at IS NULL AND next_check_at IS NOT NULL;

@@ -11,4 +11,4 @@ ALTER TABLE leveret.targets DROP COLUMN asked_at;
 
 DROP INDEX leveret.calls_pending;
 CREATE INDEX calls_pending ON leveret.calls (target, next_at) WHERE state = 'pending';
-ALTER TABLE leveret.calls DROP COLUMN queue;
+ALTER TABLE leveret.calls DROP COLUMN limit_group;

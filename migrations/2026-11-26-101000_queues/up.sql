@@ -1,9 +1,9 @@
--- Calls of one target with the same limits wait for the same thing: each of these queues is claimed by itself. Zero has no limits.
-ALTER TABLE leveret.calls ADD COLUMN queue bigint NOT NULL
+-- Calls of one target with the same limits wait for the same thing: each of these groups is claimed by itself. Zero has no limits.
+ALTER TABLE leveret.calls ADD COLUMN limit_group bigint NOT NULL
     GENERATED ALWAYS AS (coalesce(jsonb_hash_extended(limits, 0), 0)) STORED;
-COMMENT ON COLUMN leveret.calls.queue IS 'The same for calls with the same limits; 0 if there are none';
+COMMENT ON COLUMN leveret.calls.limit_group IS 'The same for calls with the same limits; 0 if there are none';
 DROP INDEX leveret.calls_pending;
-CREATE INDEX calls_pending ON leveret.calls (target, queue, next_at) WHERE state = 'pending';
+CREATE INDEX calls_pending ON leveret.calls (target, limit_group, next_at) WHERE state = 'pending';
 
 ALTER TABLE leveret.targets ADD COLUMN asked_at timestamptz;
 COMMENT ON COLUMN leveret.targets.asked_at IS 'When an attempt was last let through to ask; outcomes of those begun before do not count';

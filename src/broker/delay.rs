@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const SLACK: Duration = Duration::from_millis(20);
 
 /// The waits the broker offers, shortest first, each with the end of its queue's name.
-pub const RUNGS: [(Duration, &str); 12] = [
+pub const LEVELS: [(Duration, &str); 12] = [
     (Duration::from_millis(100), "100ms"),
     (Duration::from_millis(250), "250ms"),
     (Duration::from_millis(500), "500ms"),
@@ -23,29 +23,29 @@ pub const RUNGS: [(Duration, &str); 12] = [
 
 /// One wait of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rung {
+pub struct Level {
     /// How long its queue holds a message.
     pub ttl: Duration,
     /// The end of its queue's name.
     pub label: &'static str,
 }
 
-impl Rung {
+impl Level {
     /// The name of its exchange, and of its queue.
     pub fn name(&self, prefix: &str) -> String {
         format!("{prefix}.delay.{}", self.label)
     }
 }
 
-/// The ladder from its lowest rung to its highest.
-pub fn ladder() -> impl Iterator<Item = Rung> {
-    RUNGS.iter().map(|&(ttl, label)| Rung { ttl, label })
+/// The ladder from its lowest level to its highest.
+pub fn levels() -> impl Iterator<Item = Level> {
+    LEVELS.iter().map(|&(ttl, label)| Level { ttl, label })
 }
 
-/// The highest rung not above what remains and [`SLACK`]; none below the lowest, where the receiver sleeps the rest.
-pub fn rung(remaining: Duration) -> Option<Rung> {
+/// The highest level not above what remains and [`SLACK`]; none below the lowest, where the receiver sleeps the rest.
+pub fn level(remaining: Duration) -> Option<Level> {
     let reach = remaining.saturating_add(SLACK);
-    ladder().filter(|rung| rung.ttl <= reach).last()
+    levels().filter(|level| level.ttl <= reach).last()
 }
 
 #[cfg(test)]
@@ -71,23 +71,23 @@ mod tests {
             (86_400_000, Some("15m")),
         ];
         for (remaining, label) in cases {
-            assert_eq!(rung(Duration::from_millis(remaining)).map(|rung| rung.label), label, "{remaining} ms");
+            assert_eq!(level(Duration::from_millis(remaining)).map(|level| level.label), label, "{remaining} ms");
         }
-        assert_eq!(rung(Duration::MAX).map(|rung| rung.label), Some("15m"));
+        assert_eq!(level(Duration::MAX).map(|level| level.label), Some("15m"));
     }
 
     #[test]
     fn every_rung_is_one_hop_from_its_own_wait() {
-        for step in ladder() {
-            assert_eq!(rung(step.ttl), Some(step));
+        for step in levels() {
+            assert_eq!(level(step.ttl), Some(step));
         }
     }
 
     #[test]
     fn rungs_rise_and_are_named_as_people_write_them() {
-        assert!(RUNGS.is_sorted_by(|lower, higher| lower.0 < higher.0));
-        for step in ladder() {
-            assert_eq!(crate::resilience::duration::parse(step.label), Ok(step.ttl));
+        assert!(LEVELS.is_sorted_by(|lower, higher| lower.0 < higher.0));
+        for step in levels() {
+            assert_eq!(crate::time::duration::parse(step.label), Ok(step.ttl));
         }
     }
 }

@@ -47,8 +47,8 @@ pub(super) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) -> Result<E
 /// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
 fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
     let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
-    match (remaining.and_then(delay::rung), message.queue()) {
-        (Some(rung), Some(queue)) => (rung.name(prefix), queue.physical(prefix)),
+    match (remaining.and_then(delay::level), message.queue()) {
+        (Some(level), Some(queue)) => (level.name(prefix), queue.physical(prefix)),
         (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
     }
 }

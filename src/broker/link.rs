@@ -32,8 +32,8 @@ const CLOSE_FOR: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What could not be declared is tried again after this time.
 pub(super) const REPAIR_AFTER: Duration = Duration::from_secs(30);
-/// Lanes remembered as declared; beyond this all are declared again.
-const LANES_MAX: usize = 1_024;
+/// Queues remembered as declared; beyond this all are declared again.
+const DECLARED_MAX: usize = 1_024;
 
 /// What a client says first.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -62,8 +62,8 @@ pub(super) struct Link {
     /// Asks for everything to be declared again.
     pub(super) repair: Notify,
     blocked: AtomicBool,
-    /// Queues of lanes and of workers outside declared on this connection, and when to try again those that could not be.
-    lanes: Mutex<HashMap<String, Option<Instant>>>,
+    /// Queues of queues and of workers outside declared on this connection, and when to try again those that could not be.
+    declared: Mutex<HashMap<String, Option<Instant>>>,
 }
 
 impl Link {
@@ -83,7 +83,7 @@ impl Link {
             lost: CancellationToken::new(),
             repair: Notify::new(),
             blocked: AtomicBool::new(false),
-            lanes: Mutex::default(),
+            declared: Mutex::default(),
         }))
     }
 
@@ -111,10 +111,10 @@ impl Link {
         }
     }
 
-    /// Declares the queue of a lane or of a worker outside, once per connection.
+    /// Declares the queue of a queue or of a worker outside, once per connection.
     pub(super) async fn ensure(&self, prefix: &str, queue: &Queue) -> Result<(), Error> {
         let name = queue.name();
-        let known = self.with_lanes(|lanes| match lanes.get(&name) {
+        let known = self.with_declared(|declared| match declared.get(&name) {
             Some(None) => true,
             Some(Some(again_at)) => Instant::now() < *again_at,
             None => false,
@@ -127,23 +127,23 @@ impl Link {
             tracing::error!(queue = name, "a queue cannot be declared: {complaint}");
         }
         let again_at = (!complaints.is_empty()).then(|| Instant::now() + REPAIR_AFTER);
-        self.with_lanes(|lanes| {
-            if lanes.len() >= LANES_MAX {
-                lanes.clear();
+        self.with_declared(|declared| {
+            if declared.len() >= DECLARED_MAX {
+                declared.clear();
             }
-            lanes.insert(name, again_at);
+            declared.insert(name, again_at);
         });
         Ok(())
     }
 
     /// Something was missing: declare everything again before it is used next.
     pub(super) fn forget_declared(&self) {
-        self.with_lanes(HashMap::clear);
+        self.with_declared(HashMap::clear);
         self.repair.notify_one();
     }
 
-    fn with_lanes<T>(&self, look: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
-        look(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_declared<T>(&self, look: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
+        look(&mut self.declared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Resolves when the connection is gone. Called once: the library gives each event to one listener only.

@@ -13,7 +13,7 @@ pub const SENT_AT: &str = "sent_at";
 pub enum Exchange {
     /// Commands from upstream services and outside workers.
     Commands,
-    /// Step commands; the routing key is the lane.
+    /// Step commands; the routing key is the queue.
     Steps,
     /// What instances did; nobody has to listen.
     Events,
@@ -64,13 +64,13 @@ impl Exchange {
 pub enum Queue {
     /// Commands from outside.
     Commands,
-    /// The step commands of a lane.
+    /// The step commands of a queue.
     Steps(String),
     /// What could not be handled.
     Dead,
     /// A listener's own queue of all events; it goes when nobody has listened for ten minutes.
     Events(String),
-    /// Hints that a call is to be made.
+    /// Wake-ups that a call is to be made.
     Calls,
     /// Requests to workers outside, by the name of the work.
     Work(String),
@@ -81,7 +81,7 @@ impl Queue {
     pub fn name(&self) -> String {
         match self {
             Queue::Commands => "commands".into(),
-            Queue::Steps(lane) => format!("steps.{lane}"),
+            Queue::Steps(queue) => format!("steps.{queue}"),
             Queue::Dead => "dead".into(),
             Queue::Events(listener) => format!("events.{listener}"),
             Queue::Calls => "calls".into(),
@@ -93,7 +93,7 @@ impl Queue {
     pub fn physical(&self, prefix: &str) -> String {
         match self {
             Queue::Commands => format!("{prefix}.commands"),
-            Queue::Steps(lane) => format!("{prefix}.steps.{lane}"),
+            Queue::Steps(queue) => format!("{prefix}.steps.{queue}"),
             Queue::Dead => format!("{prefix}.dead"),
             Queue::Events(listener) => format!("{prefix}.events.{listener}"),
             Queue::Calls => format!("{prefix}.calls"),
@@ -109,7 +109,7 @@ pub struct Outgoing {
     pub id: Uuid,
     /// Where to.
     pub exchange: Exchange,
-    /// The routing key; for [`Exchange::Steps`] the lane, for [`Exchange::Work`] the name of the work.
+    /// The routing key; for [`Exchange::Steps`] the queue, for [`Exchange::Work`] the name of the work.
     pub routing_key: String,
     /// The AMQP `type`.
     pub kind: String,

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::resilience::clock::Clock;
+use crate::time::clock::Clock;
 
 mod consumer;
 mod declare;
@@ -246,17 +246,17 @@ impl Broker {
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
-    /// Compares what is on the broker with what has to be, the queues of these lanes included: a sentence for each thing that is missing or different.
+    /// Compares what is on the broker with what has to be, the queues of these queues included: a sentence for each thing that is missing or different.
     /// Creates nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn verify(&self, lanes: &[String]) -> Result<Vec<String>, Error> {
+    pub async fn verify(&self, queues: &[String]) -> Result<Vec<String>, Error> {
         let link = self.shared.publishing_link()?;
         let prefix = &self.shared.options.prefix;
         let mut all = topology::base(prefix);
-        for lane in lanes {
-            let new = topology::queue(prefix, &Queue::Steps(lane.clone()));
+        for queue in queues {
+            let new = topology::queue(prefix, &Queue::Steps(queue.clone()));
             all.extend(
                 new.into_iter().filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. })),
             );

@@ -211,7 +211,7 @@ fn share(
     results.collect()
 }
 
-/// The queues of lanes and of workers outside that the batches are for: they are made when they are first needed.
+/// The queues of queues and of workers outside that the batches are for: they are made when they are first needed.
 fn named_queues(batches: &[Vec<Outgoing>]) -> BTreeSet<Queue> {
     let queues = batches.iter().flatten().filter_map(Outgoing::queue);
     queues.filter(|queue| matches!(queue, Queue::Steps(_) | Queue::Work(_))).collect()

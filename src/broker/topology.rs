@@ -1,6 +1,6 @@
 //! What has to exist on the broker, as data. Names and arguments are frozen: another argument needs another name.
 
-use super::delay::{self, Rung};
+use super::delay::{self, Level};
 use super::message::{Exchange, Queue};
 
 /// Milliseconds after which the queue of a listener that has gone goes too.
@@ -9,10 +9,10 @@ const LISTENER_MS: i64 = 600_000;
 pub const DELIVERY_LIMIT: i64 = 50;
 /// The dead letters themselves may come back as often as it takes; RabbitMQ 4 would drop them after twenty returns.
 pub const DEAD_DELIVERY_LIMIT: i64 = 1_000_000;
-/// Parked hints kept for a person to look at; the oldest go first.
+/// Parked wake-ups kept for a person to look at; the oldest go first.
 pub const PARKED_MAX: i64 = 10_000;
 
-/// The routing key of hints that a call is to be made.
+/// The routing key of wake-ups that a call is to be made.
 pub const CALLS_KEY: &str = "call";
 
 /// How an exchange chooses.
@@ -68,7 +68,7 @@ pub enum Declaration {
     },
 }
 
-/// Everything but the lanes and the queues of workers outside.
+/// Everything but the queues and the queues of workers outside.
 pub fn base(prefix: &str) -> Vec<Declaration> {
     let mut all: Vec<Declaration> =
         Exchange::DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
@@ -76,7 +76,7 @@ pub fn base(prefix: &str) -> Vec<Declaration> {
     all.extend(own(prefix, &Queue::Dead));
     all.extend(own(prefix, &Queue::Commands));
     all.extend(own(prefix, &Queue::Calls));
-    all.extend(delay::ladder().flat_map(|step| rung(prefix, &step)));
+    all.extend(delay::levels().flat_map(|step| level(prefix, &step)));
     all
 }
 
@@ -127,7 +127,7 @@ fn own(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     };
     match queue {
         Queue::Commands => work(Exchange::Commands, "#"),
-        Queue::Steps(lane) => work(Exchange::Steps, lane),
+        Queue::Steps(queue) => work(Exchange::Steps, queue),
         Queue::Calls => work(Exchange::Calls, CALLS_KEY),
         Queue::Work(name) => work(Exchange::Work, name),
         Queue::Events(_) => {
@@ -171,8 +171,8 @@ fn parking(prefix: &str) -> Vec<Declaration> {
     ]
 }
 
-/// One rung. A classic queue is enough: what it loses is a hint, and the sweep finds the timer.
-fn rung(prefix: &str, step: &Rung) -> Vec<Declaration> {
+/// One level. A classic queue is enough: what it loses is a wake-up, and the sweep finds the timer.
+fn level(prefix: &str, step: &Level) -> Vec<Declaration> {
     let name = step.name(prefix);
     let ttl = i64::try_from(step.ttl.as_millis()).unwrap_or(i64::MAX);
     let arguments = vec![
@@ -236,8 +236,8 @@ mod tests {
             ("x-delivery-limit", Value::Number(DELIVERY_LIMIT)),
         ];
         assert_eq!(arguments_of(&base("leveret"), "leveret.commands"), expected);
-        let lane = queue("leveret", &Queue::Steps("slow".into()));
-        assert_eq!(arguments_of(&lane, "leveret.steps.slow"), expected);
+        let queue = queue("leveret", &Queue::Steps("slow".into()));
+        assert_eq!(arguments_of(&queue, "leveret.steps.slow"), expected);
     }
 
     #[test]
@@ -250,8 +250,8 @@ mod tests {
 
     #[test]
     fn the_ladder_ends_at_the_queue_its_routing_key_names() {
-        let lane = queue("leveret", &Queue::Steps("slow".into()));
-        assert!(lane.contains(&binding("leveret.steps.slow", "leveret.delayed", "leveret.steps.slow")));
+        let queue = queue("leveret", &Queue::Steps("slow".into()));
+        assert!(queue.contains(&binding("leveret.steps.slow", "leveret.delayed", "leveret.steps.slow")));
         assert!(base("leveret").contains(&binding("leveret.commands", "leveret.delayed", "leveret.commands")));
     }
 }

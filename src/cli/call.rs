@@ -88,7 +88,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 async fn list(app: &App, filter: Filter, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = calls::page(&mut conn, &filter).await?;
     match output {
         Output::Json => return output::json(&page),
@@ -119,7 +119,7 @@ fn line(call: &CallSummary) -> Vec<String> {
 }
 
 async fn show(app: &App, id: CallId, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let view = calls::view(&mut conn, id).await?.with_context(|| format!("there is no call {id}"))?;
     match output {
         Output::Json => output::json(&view),

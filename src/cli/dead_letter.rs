@@ -41,12 +41,12 @@ pub(super) enum Verb {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::Show { id } => {
-            let mut conn = app.store.duties().await?;
+            let mut conn = app.store.background().await?;
             let letter = views::dead_letter(&mut conn, id).await?;
             output::json(&letter.with_context(|| format!("there is no dead letter {id}"))?)?;
         }
         Verb::List { cursor, limit } => {
-            let mut conn = app.store.duties().await?;
+            let mut conn = app.store.background().await?;
             list(views::dead_letters(&mut conn, cursor, limit.clamp(1, LIST_MAX)).await?, output)?;
         }
         Verb::Redrive { id } => {

@@ -111,7 +111,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
     let mut done = Vec::new();
     for file in files {
         let parsed = parse(file)?;
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
         let hints = app.misses(&parsed.definition);
         done.push((parsed.definition.name, applied, hints));
@@ -139,7 +139,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
 }
 
 async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = views::definitions(&mut conn, cursor, limit).await?;
     match output {
         Output::Json => output::json(&page)?,
@@ -161,7 +161,7 @@ async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Re
 }
 
 async fn show(app: &App, name: &str, version: Option<i32>, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let Some(view) = views::definition(&mut conn, name, version).await? else {
         bail!("there is no definition `{name}`{}", version.map(|v| format!(" version {v}")).unwrap_or_default());
     };

@@ -112,7 +112,7 @@ fn shown(named: &str, used: &str) -> String {
 pub async fn apply_folder(app: &App, folder: &Path) -> Result<()> {
     for file in documents(folder)? {
         let parsed = definition::parse(&file)?;
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
         let what = if applied.changed { "applied" } else { "known" };
         output::line(format!("{what:>9}  {} version {}", parsed.definition.name, applied.version));

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::config::Config;
-use crate::resilience::duration;
 use crate::store::{self, instances, migrate, outbox, schedules, statements, stuck};
+use crate::time::duration;
 
 /// The broker must answer within this.
 const BROKER_FOR: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
 }
 
 async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let stuck = stuck::list(&mut conn, STUCK_MAX).await?;
     let says = match stuck.is_empty() {
         true => "nothing is stuck".into(),
@@ -96,10 +96,10 @@ fn taken(untaken: &[stuck::Untaken]) -> String {
     if untaken.is_empty() {
         return "take what is ready".into();
     }
-    let each = untaken.iter().map(|one| format!("{} before `{}` in lane `{}`", one.count, one.activity, one.lane));
+    let each = untaken.iter().map(|one| format!("{} before `{}` in queue `{}`", one.count, one.activity, one.queue));
     let each = each.collect::<Vec<_>>().join(", ");
     format!(
-        "have not taken for two minutes: {each}. Does one run that serves the lane and has the handlers, and is it fast enough?"
+        "have not taken for two minutes: {each}. Does one run that serves the queue and has the handlers, and is it fast enough?"
     )
 }
 
@@ -114,7 +114,9 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
         .filter_map(|schedule| Some(format!("{}: {}", schedule.name, schedule.last_error.as_ref()?)))
         .collect();
     let says = match (late > SCHEDULE_MAX, failing.is_empty()) {
-        (true, _) => format!("one is due since {}: is a timekeeper running?", duration::format(late)),
+        (true, _) => {
+            format!("one is due since {}: is a process with the role `timers` running?", duration::format(late))
+        }
         (false, false) => failing.join("; "),
         (false, true) => format!("{} of them, and each can be started", found.len()),
     };
@@ -123,7 +125,7 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
 
 /// Whether PostgreSQL understands the registered statements.
 async fn registered(app: &App) -> Result<Finding, store::Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let mut wrong = Vec::new();
     for (name, statement) in &app.statements {
         match statements::check(&mut conn, statement).await {
@@ -139,8 +141,8 @@ async fn registered(app: &App) -> Result<Finding, store::Error> {
     Ok(Finding { what: "statements", good: wrong.is_empty(), says })
 }
 
-async fn ready_lanes(app: &App) -> Result<Vec<String>, store::Error> {
-    instances::ready_lanes(&mut *app.store.duties().await?).await
+async fn ready_queues(app: &App) -> Result<Vec<String>, store::Error> {
+    instances::ready_queues(&mut *app.store.background().await?).await
 }
 
 async fn broker(app: &App) -> Vec<Finding> {
@@ -150,10 +152,10 @@ async fn broker(app: &App) -> Vec<Finding> {
     }
     let mut findings = vec![Finding { what: "broker", good: true, says: "connected".into() }];
     // Those of this configuration, and those others may have been told to serve.
-    let mut lanes: BTreeSet<String> = app.config.worker.lanes.iter().cloned().collect();
-    lanes.extend(ready_lanes(app).await.unwrap_or_default());
-    let lanes: Vec<String> = lanes.into_iter().collect();
-    findings.push(match app.broker.verify(&lanes).await {
+    let mut queues: BTreeSet<String> = app.config.worker.queues.iter().cloned().collect();
+    queues.extend(ready_queues(app).await.unwrap_or_default());
+    let queues: Vec<String> = queues.into_iter().collect();
+    findings.push(match app.broker.verify(&queues).await {
         Ok(differences) if differences.is_empty() => {
             Finding { what: "queues", good: true, says: "are as declared".into() }
         }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::contract::api::InstanceView;
 use crate::contract::{self, OnConflict, Target};
 use crate::engine::{InstanceId, Status};
-use crate::step::{self, Follow, Origin, Started, Steer, Steered};
+use crate::step::{self, Control, Controlled, Follow, Origin, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 
@@ -44,13 +44,13 @@ pub(super) enum Verb {
         id: Uuid,
     },
     /// Call an instance off.
-    Cancel(Steering),
+    Cancel(ControlArguments),
     /// Try again what failed for good.
-    Retry(Steering),
+    Retry(ControlArguments),
     /// Let an instance stand still: nothing fires, and what comes is told when it goes on.
-    Suspend(Steering),
+    Suspend(ControlArguments),
     /// Let an instance go on that was suspended by hand.
-    Resume(Steering),
+    Resume(ControlArguments),
 }
 
 #[derive(Args)]
@@ -89,7 +89,7 @@ pub(super) struct List {
 }
 
 #[derive(Args)]
-pub(super) struct Steering {
+pub(super) struct ControlArguments {
     /// Its id.
     id: Uuid,
     /// Why; kept in the history.
@@ -104,10 +104,10 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Show { id } => show(app, id, output).await?,
         Verb::History { id } => watch::history(app, InstanceId(id), output).await?,
         Verb::Watch { id } => return watch::follow(app, InstanceId(id), output).await,
-        Verb::Cancel(steering) => steer(app, Steer::Cancel, steering, output).await?,
-        Verb::Retry(steering) => steer(app, Steer::Retry, steering, output).await?,
-        Verb::Suspend(steering) => steer(app, Steer::Suspend, steering, output).await?,
-        Verb::Resume(steering) => steer(app, Steer::Resume, steering, output).await?,
+        Verb::Cancel(about) => control(app, Control::Cancel, about, output).await?,
+        Verb::Retry(about) => control(app, Control::Retry, about, output).await?,
+        Verb::Suspend(about) => control(app, Control::Suspend, about, output).await?,
+        Verb::Resume(about) => control(app, Control::Resume, about, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,7 +151,7 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
     };
     let limit = list.limit.clamp(1, LIST_MAX);
     let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = views::instances(&mut conn, &filter).await?;
     match output {
         Output::Json => output::json(&page),
@@ -178,7 +178,7 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
 }
 
 async fn show(app: &App, id: Uuid, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let Some(view) = views::instance(&mut conn, InstanceId(id)).await? else { bail!("there is no instance {id}") };
     match output {
         Output::Json => output::json(&view),
@@ -226,16 +226,16 @@ fn describe(view: &InstanceView) {
     output::table(&["", ""], rows);
 }
 
-async fn steer(app: &App, what: Steer, steering: Steering, output: Output) -> Result<()> {
-    let target = Target { instance: Some(steering.id), reason: steering.reason, ..Target::default() };
-    let status = match step::steer(app, what, &target, &origin(app)).await? {
-        Steered::To(position) => position.instance.status.name().to_owned(),
-        Steered::Known(answer) => answer.outcome,
+async fn control(app: &App, what: Control, arguments: ControlArguments, output: Output) -> Result<()> {
+    let target = Target { instance: Some(arguments.id), reason: arguments.reason, ..Target::default() };
+    let status = match step::control(app, what, &target, &origin(app)).await? {
+        Controlled::To(position) => position.instance.status.name().to_owned(),
+        Controlled::Known(answer) => answer.outcome,
     };
     match output {
-        Output::Json => output::json(&json!({ "id": steering.id, "status": status })),
+        Output::Json => output::json(&json!({ "id": arguments.id, "status": status })),
         Output::Table => {
-            output::line(format!("{} is {status}", steering.id));
+            output::line(format!("{} is {status}", arguments.id));
             Ok(())
         }
     }

@@ -88,7 +88,7 @@ async fn send(app: &App, message: Message, output: Output) -> Result<()> {
 }
 
 async fn list(app: &App, filter: &Filter, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = views::messages(&mut conn, filter).await?;
     match output {
         Output::Json => output::json(&page),

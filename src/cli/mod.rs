@@ -59,7 +59,7 @@ enum Noun {
     /// Check, apply and show workflow documents.
     #[command(subcommand)]
     Definition(definition::Verb),
-    /// Start, watch and steer instances.
+    /// Start, watch and control instances.
     #[command(subcommand)]
     Instance(instance::Verb),
     /// Send messages to waiting instances, and see what is kept.
@@ -178,6 +178,6 @@ fn short_lived(mut config: Config, handlers: Handlers) -> Result<App> {
     }
     // One command needs one connection, and never waits for the other's.
     config.database.pool_max = 2;
-    config.database.duties_pool_max = 2;
+    config.database.background_pool_max = 2;
     App::without_publisher(config, handlers, "leveret cli").context("the database cannot be used")
 }

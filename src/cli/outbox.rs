@@ -26,7 +26,7 @@ pub(super) enum Verb {
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     let Verb::Revive { id } = verb;
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let revived = outbox::revive(&mut conn, id, REVIVE_MAX).await?;
     match output {
         Output::Json => output::json(&json!({ "revived": revived }))?,

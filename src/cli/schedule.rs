@@ -11,9 +11,9 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::contract;
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
-use crate::resilience::duration;
 use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
+use crate::time::duration;
 
 /// Rows of a list, at most.
 const LIST_MAX: i64 = 1_000;
@@ -201,7 +201,7 @@ fn say(view: &ScheduleView, done: &str, output: Output) -> Result<()> {
 }
 
 async fn list(app: &App, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let found = schedules::list(&mut conn, None, LIST_MAX).await?;
     match output {
         Output::Json => output::json(&json!({ "items": found }))?,

@@ -17,14 +17,9 @@ use crate::{http, store, telemetry};
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Roles to play: worker, relay, timekeeper, api, caller. All of them when left out.
-    #[arg(long, value_delimiter = ',', value_parser = role)]
+    /// Roles to play: worker, relay, timers, caller, cleaner, dead_letters, api. All of them when left out.
+    #[arg(long, value_delimiter = ',', value_parser = Role::parse)]
     roles: Vec<Role>,
-}
-
-fn role(name: &str) -> Result<Role, String> {
-    Role::parse(name)
-        .ok_or_else(|| format!("there is no role `{name}`; there are {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 /// A process that plays its roles.
@@ -46,13 +41,13 @@ impl Running {
         }
         store::migrate::fits(&config.database.url).await.context("the database cannot be used")?;
         let name = format!("leveret {}", std::process::id());
-        let (app, handed_over) = App::new(config, handlers, &name)?;
+        let (app, publish_queue) = App::new(config, handlers, &name)?;
         app.store.probe().await.map(|now| app.clock.observe(now)).context("the database does not answer")?;
         if roles.contains(&Role::Worker) {
             let mut conn = app.store.steps().await?;
             app.handlers.start(&mut conn).await.context("the handlers' own preparation failed")?;
         }
-        roles::start(&app, roles, handed_over);
+        roles::start(&app, roles, publish_queue);
         let address = match roles.contains(&Role::Api) {
             true => {
                 let listen = app.config.http.listen.clone();

@@ -26,7 +26,7 @@ pub(super) enum Verb {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     let Verb::List { limit } = verb;
     let limit = limit.clamp(1, LIST_MAX);
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = targets::list(&mut conn, None, limit).await?;
     match output {
         Output::Json => output::json(&page)?,

@@ -15,9 +15,9 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
-use crate::resilience::duration;
 use crate::step::{self, Tasked};
 use crate::store::tasks::{self, After, Filter, Order};
+use crate::time::duration;
 
 /// Rows of a list, at most.
 const LIST_MAX: i64 = 1_000;
@@ -244,7 +244,7 @@ fn lease(app: &App, asked: Option<&str>) -> Result<Duration> {
 async fn act(app: &App, id: Uuid, (who, seen): (Who, Option<i64>), act: Act, output: Output) -> Result<()> {
     let outcome = act.outcome();
     step::task(app, TaskId(id), (who.person(), seen), act, &origin(app)).await?;
-    let task = tasks::view(&mut *app.store.duties().await?, TaskId(id)).await?;
+    let task = tasks::view(&mut *app.store.background().await?, TaskId(id)).await?;
     match output {
         Output::Json => output::json(&task),
         Output::Table => {

@@ -12,7 +12,7 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::contract::{Reschedule, Target};
-use crate::step::{self, Steered};
+use crate::step::{self, Controlled};
 use crate::store::waits;
 
 /// Rows of a list, at most.
@@ -72,7 +72,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = waits::timers(&mut conn, instance, None, limit).await?;
     match output {
         Output::Json => return output::json(&page),
@@ -94,8 +94,8 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
 async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()> {
     let target = Target { instance: Some(what.instance), reason: what.reason, ..Target::default() };
     let command = Reschedule { target, bookmark: what.bookmark, due_at: what.at, after: what.after };
-    let steered = step::reschedule(app, &command, &origin(app)).await?;
-    let Steered::To(position) = steered else { return Ok(()) };
+    let controlled = step::reschedule(app, &command, &origin(app)).await?;
+    let Controlled::To(position) = controlled else { return Ok(()) };
     let (bookmark, due_at) = step::newest_timer(&position.instance).context("the timer has gone")?;
     match output {
         Output::Json => output::json(&json!({ "instance": what.instance, "bookmark": bookmark, "due_at": due_at })),
@@ -109,7 +109,7 @@ async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()>
 pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> Result<ExitCode> {
     let IncidentVerb::List { definition, limit } = verb;
     let limit = limit.clamp(1, LIST_MAX);
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = waits::incidents(&mut conn, definition.as_deref(), None, limit).await?;
     match output {
         Output::Json => output::json(&page)?,

@@ -23,7 +23,7 @@ pub(super) async fn history(app: &App, id: InstanceId, output: Output) -> Result
     let mut all = Vec::new();
     loop {
         let after = all.last().map_or(0, |last: &HistoryView| last.number);
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         let page = views::history(&mut conn, id, after, PAGE).await?;
         let full = page.len() as i64 == PAGE;
         all.extend(page);
@@ -46,7 +46,7 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
     let mut after = 0;
     loop {
         // The status first: what is read afterwards holds everything up to it.
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         let Some(view) = views::instance(&mut conn, id).await? else { bail!("there is no instance {id}") };
         let rows = views::history(&mut conn, id, after, PAGE).await?;
         drop(conn);
@@ -68,7 +68,7 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
         if view.summary.status == "suspended" {
             let filter =
                 calls::Filter { instance: Some(id.0), state: Some("unknown".into()), limit: 1, ..Default::default() };
-            let unknown = calls::page(&mut *app.store.duties().await?, &filter).await?;
+            let unknown = calls::page(&mut *app.store.background().await?, &filter).await?;
             let says =
                 unknown.items.first().map_or_else(|| suspended(&view), |call| unknown_call(&call.id.to_string()));
             output::progress(&says);

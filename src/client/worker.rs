@@ -34,7 +34,7 @@ use uuid::Uuid;
 use super::{Client, Error};
 use crate::broker::{Delivery, Queue};
 use crate::contract::{CallComplete, CallError, CallHeartbeat, CallProgress, SCHEMA, WorkRequest};
-use crate::resilience::duration;
+use crate::time::duration;
 
 /// A sign of life is sent this often within the time after which silence means death.
 const SIGNS: u32 = 3;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Network};
-use crate::resilience::breaker::{OF_MAX, Policy};
-use crate::resilience::duration::serde_text;
+use crate::limits::breaker::{OF_MAX, Policy};
+use crate::time::duration::serde_text;
 
 /// The engine waits no longer, whatever a server says.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resilience::duration::serde_text;
+use crate::time::duration::serde_text;
 
 section! {
     /// PostgreSQL.
@@ -13,8 +13,8 @@ section! {
         url: String = String::new(),
         /// Connections for steps: one per stride that is in a transaction.
         pool_max: usize = 16,
-        /// Connections for relay, timekeeper and HTTP, which steps cannot starve.
-        duties_pool_max: usize = 6,
+        /// Connections for relay, timers and HTTP, which steps cannot starve.
+        background_pool_max: usize = 6,
         /// No statement may take longer.
         #[serde(with = "serde_text")] statement_timeout: Duration = Duration::from_secs(15),
         /// No lock is waited for longer; the command is tried again later.
@@ -42,13 +42,13 @@ section! {
         /// Strides at once; also the prefetch of each queue.
         concurrency: usize = 16,
         /// Steps of a stride: after these the branch goes back to the queue, so that others get a turn.
-        stride_max: u32 = 32,
+        steps_per_delivery_max: u32 = 32,
         /// Time of a stride, for the same reason.
-        #[serde(with = "serde_text")] stride_for: Duration = Duration::from_millis(500),
+        #[serde(with = "serde_text")] hold_delivery_for: Duration = Duration::from_millis(500),
         /// A branch that killed more workers than this becomes an incident.
         crash_max: u32 = 5,
-        /// The lanes served here.
-        lanes: Vec<String> = vec!["default".into()],
+        /// The queues served here.
+        queues: Vec<String> = vec!["default".into()],
     }
 }
 
@@ -60,14 +60,14 @@ section! {
         /// How often rows nobody handed over are looked for.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
         /// Rows handed over in memory and not yet published; more are left to the sweep.
-        handed_over_max: usize = 10_000,
+        publish_queue_max: usize = 10_000,
         /// For this long a row that was handed over is left to the process that has it.
-        #[serde(with = "serde_text")] handed_over_for: Duration = Duration::from_secs(15),
+        #[serde(with = "serde_text")] publish_queue_for: Duration = Duration::from_secs(15),
     }
 }
 
 section! {
-    /// The timekeeper role.
+    /// The timers role role.
     Timers {
         /// The longest rest between two looks for due timers.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),

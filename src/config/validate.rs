@@ -8,8 +8,8 @@ use super::{Config, Error, HANDLER_FOR_MAX};
 
 /// No loop rests for less, and no limit that PostgreSQL is told is rounded to none at all.
 const TIME_MIN: Duration = Duration::from_millis(1);
-/// The longest name a definition can give its lane.
-const LANE_MAX: usize = 127;
+/// The longest name a definition can give its queue.
+const QUEUE_MAX: usize = 127;
 
 impl Config {
     pub(super) fn validate(&self) -> Result<(), Error> {
@@ -29,17 +29,19 @@ impl Config {
         if self.worker.concurrency == 0 || self.worker.concurrency > 1_000 {
             return wrong("`worker.concurrency` must be from 1 to 1000");
         }
-        if self.worker.stride_max == 0 {
-            return wrong("`worker.stride_max` must be at least 1; 1 means one step per delivery");
+        if self.worker.steps_per_delivery_max == 0 {
+            return wrong("`worker.steps_per_delivery_max` must be at least 1; 1 means one step per delivery");
         }
-        if self.database.pool_max == 0 || self.database.duties_pool_max < 2 {
-            return wrong("`database.pool_max` must be at least 1 and `database.duties_pool_max` at least 2");
+        if self.database.pool_max == 0 || self.database.background_pool_max < 2 {
+            return wrong("`database.pool_max` must be at least 1 and `database.background_pool_max` at least 2");
         }
         if self.calls.concurrency == 0 || self.calls.per_target == 0 {
             return wrong("`calls.concurrency` and `calls.per_target` must be at least 1");
         }
-        if self.broker.publishers == 0 || self.outbox.handed_over_max == 0 || self.outbox.attempts_max < 1 {
-            return wrong("`broker.publishers`, `outbox.handed_over_max` and `outbox.attempts_max` must be at least 1");
+        if self.broker.publishers == 0 || self.outbox.publish_queue_max == 0 || self.outbox.attempts_max < 1 {
+            return wrong(
+                "`broker.publishers`, `outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1",
+            );
         }
         if self.limits.steps_max == 0 || self.retry.attempts == 0 {
             return wrong("`limits.steps_max` and `retry.attempts` must be at least 1");
@@ -56,9 +58,9 @@ impl Config {
             ("database.statement_timeout", self.database.statement_timeout),
             ("database.lock_timeout", self.database.lock_timeout),
             ("broker.confirm_timeout", self.broker.confirm_timeout),
-            ("worker.stride_for", self.worker.stride_for),
+            ("worker.hold_delivery_for", self.worker.hold_delivery_for),
             ("outbox.sweep_every", self.outbox.sweep_every),
-            ("outbox.handed_over_for", self.outbox.handed_over_for),
+            ("outbox.publish_queue_for", self.outbox.publish_queue_for),
             ("timers.sweep_every", self.timers.sweep_every),
             ("recovery.after", self.recovery.after),
             ("recovery.after_max", self.recovery.after_max),
@@ -81,11 +83,11 @@ impl Config {
     }
 
     fn check_names(&self) -> Result<(), Error> {
-        if self.worker.lanes.is_empty() {
-            return wrong("`worker.lanes` must name at least one lane");
+        if self.worker.queues.is_empty() {
+            return wrong("`worker.queues` must name at least one queue");
         }
-        if let Some(lane) = self.worker.lanes.iter().find(|lane| lane.is_empty() || lane.len() > LANE_MAX) {
-            return wrong(&format!("`worker.lanes`: `{lane}` must have from 1 to {LANE_MAX} bytes"));
+        if let Some(queue) = self.worker.queues.iter().find(|queue| queue.is_empty() || queue.len() > QUEUE_MAX) {
+            return wrong(&format!("`worker.queues`: `{queue}` must have from 1 to {QUEUE_MAX} bytes"));
         }
         let prefix = &self.broker.prefix;
         if prefix.is_empty()

@@ -1,7 +1,7 @@
 //! Bodies of the HTTP API; `-o json` of the command line prints the same.
 
 mod calls;
-mod letters;
+mod dead_letters;
 mod targets;
 mod tasks;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::OnConflict;
 
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
-pub use letters::DeadLetterView;
+pub use dead_letters::DeadLetterView;
 pub use targets::{RateView, TargetView};
 pub use tasks::{
     HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
@@ -59,7 +59,7 @@ pub struct MessageRequest {
 /// `POST /api/v1/instances/{id}/cancel`, `/retry`, `/suspend` and `/resume`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SteerRequest {
+pub struct ControlRequest {
     /// Why; kept in the history. `note` means the same.
     #[serde(alias = "note")]
     pub reason: Option<String>,
@@ -106,8 +106,8 @@ pub struct InstanceView {
     pub summary: InstanceSummary,
     /// Raised by every change.
     pub revision: i64,
-    /// Its lane.
-    pub lane: String,
+    /// Its queue.
+    pub queue: String,
     /// Who started it.
     pub started_by: Option<String>,
     /// What it was started with.

@@ -26,7 +26,7 @@ pub fn document(prefix: &str) -> Value {
         "info": {
             "title": "Leveret",
             "version": format!("{SCHEMA}.0.0"),
-            "description": "Commands that start and steer workflows, events that tell how they fare, and the requests and replies of \
+            "description": "Commands that start and control workflows, events that tell how they fare, and the requests and replies of \
                 workers in any language. Messages come at least once and in no certain order. Unknown fields are ignored.",
             "license": { "name": "Apache-2.0" },
         },
@@ -87,9 +87,9 @@ impl Messages {
         self.event::<events::Started>("started", "An instance was started");
         self.event::<events::Completed>("completed", "An instance has completed");
         self.event::<events::Failed>("failed", "An instance has failed");
-        self.event::<events::Steered>("cancelled", "An instance was called off");
+        self.event::<events::Controlled>("cancelled", "An instance was called off");
         self.event::<events::Suspended>("suspended", "An instance stands still, after a failure or by hand");
-        self.event::<events::Steered>("resumed", "An instance may go on");
+        self.event::<events::Controlled>("resumed", "An instance may go on");
         self.event::<events::ActivityCompleted>("activity_completed", "An activity has completed");
         self.event::<events::Task>("task_opened", "A task is there to be done");
         self.event::<events::TaskAssigned>("task_assigned", "A task belongs to somebody else now");

@@ -58,7 +58,7 @@ pub struct CallProgress {
     pub progress: Value,
 }
 
-/// A call is to be made: a hint, written by Leveret itself. AMQP property `type`: `make`.
+/// A call is to be made: a wake-up, written by Leveret itself. AMQP property `type`: `make`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Make {
     /// The call.

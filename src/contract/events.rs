@@ -55,7 +55,7 @@ pub struct Failed {
 /// An instance was called off, or may go on after it was suspended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct Steered {
+pub struct Controlled {
     /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,

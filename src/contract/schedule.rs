@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::empty_object;
-use crate::resilience::duration::serde_text;
+use crate::time::duration::serde_text;
 
 /// `PUT /api/v1/schedules/{name}`: what a person says of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::model::{Call, Limits, OnUnknown, Work};
 use super::names::Sees;
 use super::node::Tree;
-use crate::resilience::rate::Rate;
+use crate::limits::rate::Rate;
 
 const CALL: Keys =
     Keys { of: "a `call`", known: &["name", "input", "heartbeat", "idempotent", "on_unknown"], later: &[] };

@@ -22,6 +22,9 @@ pub(super) struct Keys {
     pub(super) later: &'static [&'static str],
 }
 
+/// Keys that were renamed: what the map is, the old name, the new one.
+const RENAMED: [(&str, &str, &str); 1] = [("a definition", "lane", "queue")];
+
 impl Keys {
     /// Whether a key belongs to the language.
     pub(super) fn has(&self, key: &str) -> bool {
@@ -119,6 +122,8 @@ impl Problems {
             let key = entry.key.as_str();
             if keys.later.contains(&key) {
                 self.later(at.key_place(entry), key);
+            } else if let Some((_, _, new)) = RENAMED.iter().find(|(of, old, _)| (*of, *old) == (keys.of, key)) {
+                self.error(at.key_place(entry), format!("`{key}` is now called `{new}`"), None);
             } else if !keys.known.contains(&key) {
                 let hint = self.did_you_mean(key, keys.known.iter().chain(keys.later).copied());
                 let hint = hint.unwrap_or_else(|| format!("its keys are {}", listed(keys.known)));
@@ -189,7 +194,7 @@ impl Problems {
     }
 }
 
-/// Longest name, in bytes: two of them and a dot make the routing key of an event, of which AMQP allows 255 bytes. A lane and the
+/// Longest name, in bytes: two of them and a dot make the routing key of an event, of which AMQP allows 255 bytes. A queue and the
 /// name of a worker outside are part of a queue's name.
 pub(super) const NAME_MAX: usize = 127;
 

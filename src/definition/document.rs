@@ -14,8 +14,8 @@ use super::schema::Schema;
 
 /// Most activities a definition may have.
 pub(super) const ACTIVITIES_MAX: usize = 1_000;
-/// The lane of definitions that name none.
-pub const DEFAULT_LANE: &str = "default";
+/// The queue of definitions that name none.
+pub const DEFAULT_QUEUE: &str = "default";
 
 const DOCUMENT: Keys = Keys {
     of: "a definition",
@@ -32,7 +32,7 @@ const DOCUMENT: Keys = Keys {
         "on_failure",
         "events",
         "search",
-        "lane",
+        "queue",
         "priority",
         "labels",
         "activities",
@@ -69,7 +69,7 @@ impl Draft {
             on_error: self.on_errors(&at, sees),
             on_failure: self.on_failure(at.get("on_failure")),
             events: self.events(at.get("events")),
-            lane: self.lane(at.get("lane")),
+            queue: self.queue(at.get("queue")),
             priority: self.priority(at.get("priority")),
             labels: at.get("labels").map(|labels| self.labels(&labels)).unwrap_or_default().into_iter().collect(),
             search: at.get("search").map(|search| self.search(&search)).unwrap_or_default(),
@@ -194,8 +194,8 @@ impl Draft {
         }
     }
 
-    fn lane(&mut self, at: Option<At<'_>>) -> String {
-        at.and_then(|at| self.problems.expect_name(&at).map(str::to_owned)).unwrap_or_else(|| DEFAULT_LANE.into())
+    fn queue(&mut self, at: Option<At<'_>>) -> String {
+        at.and_then(|at| self.problems.expect_name(&at).map(str::to_owned)).unwrap_or_else(|| DEFAULT_QUEUE.into())
     }
 
     fn priority(&mut self, at: Option<At<'_>>) -> i16 {

@@ -12,7 +12,7 @@ use super::model::Assignment;
 use super::names::{Names, Sees};
 use super::node::Tree;
 use super::problems::Problems;
-use crate::resilience::duration;
+use crate::time::duration;
 
 /// Longest expression, in bytes.
 pub(super) const EXPRESSION_MAX: usize = 4 * 1024;

@@ -32,7 +32,7 @@ mod work;
 pub mod zone;
 
 pub use check::STEPS_MAX;
-pub use document::DEFAULT_LANE;
+pub use document::DEFAULT_QUEUE;
 pub use model::*;
 pub use render::render;
 

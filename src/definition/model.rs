@@ -38,7 +38,7 @@ pub struct Definition {
     /// Which events are published.
     pub events: Events,
     /// The queue of step commands instances of this definition go through.
-    pub lane: String,
+    pub queue: String,
     /// Higher goes first where there is a choice.
     pub priority: i16,
     /// Free text for filters.

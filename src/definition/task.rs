@@ -7,7 +7,7 @@ use super::model::{Assign, AssignBy, Candidates, Escalation, Remind, Task, Work}
 use super::names::Sees;
 use super::node::Tree;
 use super::schema::Schema;
-use crate::resilience::duration;
+use crate::time::duration;
 
 const TASK: Keys = Keys {
     of: "a `task`",

@@ -81,7 +81,7 @@ fn minimal(rest: Value) -> Value {
 #[test]
 fn what_is_left_out_has_its_default() {
     let definition = Definition::from_content(&minimal(json!({}))).unwrap();
-    assert_eq!(definition.lane, "default");
+    assert_eq!(definition.queue, "default");
     assert_eq!(definition.on_failure, OnFailure::Suspend);
     assert_eq!(definition.events, Events { instance: true, activity: false, task: true });
     assert_eq!(definition.priority, 0);

@@ -74,7 +74,7 @@ pub enum Command {
         crash_max: u32,
     },
     /// A worker cannot carry out this branch's step, and nobody else could: a person has to look.
-    Abandon {
+    Undeliverable {
         /// Which branch.
         branch: BranchId,
         /// The sequence of the step command.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::definition::{OnError, OnFailure, Retries, Work, codes};
-use crate::resilience::backoff::next_delay;
+use crate::limits::backoff::next_delay;
 
 use super::admit::Stand;
 use super::call::left_alone_until;

@@ -110,8 +110,8 @@ pub struct Instance {
     pub revision: i64,
     /// The business key, unique among live instances of the definition.
     pub key: Option<String>,
-    /// The lane of its step commands.
-    pub lane: String,
+    /// The queue of its step commands.
+    pub queue: String,
     /// Higher goes first where there is a choice.
     pub priority: i16,
     /// What it was started with, defaults filled in.

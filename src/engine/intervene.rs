@@ -82,7 +82,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Closes a timer and opens it anew for another moment. Its number changes, so that hints of the old one are void.
+    /// Closes a timer and opens it anew for another moment. Its number changes, so that wake-ups of the old one are void.
     fn reschedule(
         &mut self,
         bookmark: i64,

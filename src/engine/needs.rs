@@ -23,7 +23,7 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
         | Command::Retry { .. }
         | Command::Cancel { .. }
         | Command::Crash { .. }
-        | Command::Abandon { .. }
+        | Command::Undeliverable { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
         | Command::Reschedule { .. }

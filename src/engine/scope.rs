@@ -10,7 +10,7 @@ use crate::definition::Assignment;
 use crate::definition::cron::Cron;
 use crate::definition::expression::{Data, Error, Expression, Scope, Template, Use};
 use crate::definition::zone::Zone;
-use crate::resilience::duration;
+use crate::time::duration;
 
 use super::{Branch, Context, Failure, Instance};
 

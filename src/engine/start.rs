@@ -28,7 +28,7 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         status: Status::Running,
         revision: 0,
         key: start.key,
-        lane: definition.lane.clone(),
+        queue: definition.queue.clone(),
         priority: definition.priority,
         input,
         variables,

@@ -71,7 +71,7 @@ pub fn step(
         Command::Crash { branch, sequence, crash_max } => {
             Ok(crash(turn("crash"), admit::ready(definition, instance, branch, sequence)?, crash_max))
         }
-        Command::Abandon { branch, sequence, why } => {
+        Command::Undeliverable { branch, sequence, why } => {
             Ok(abandon(turn("abandon"), admit::ready(definition, instance, branch, sequence)?, why))
         }
         Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),

@@ -51,7 +51,7 @@ pub(super) async fn list(
         before,
         limit: request::page(query.limit)?,
     };
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(calls::page(&mut conn, &filter).await?))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Json<Cal
 }
 
 async fn view(door: &Door, id: CallId) -> Result<CallView, Problem> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     calls::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no call {id}")))
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn apply(
         let said = &parsed.definition.name;
         return Err(Problem::invalid(format!("the document's name is `{said}`, the path says `{name}`")));
     }
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let applied = definitions::apply(&mut conn, &parsed).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
@@ -61,7 +61,7 @@ pub(super) async fn list(
     query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<DefinitionView>>, Problem> {
     let (cursor, limit) = query?.0.read()?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(views::definitions(&mut conn, cursor.as_deref(), limit).await?))
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn get_version(
 }
 
 async fn show(door: &Door, name: &str, version: Option<i32>) -> Result<Json<DefinitionView>, Problem> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let view = views::definition(&mut conn, name, version).await?;
     view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no definition `{name}`")))
 }

@@ -54,7 +54,7 @@ pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoRespons
 
 /// Figures that only the database knows, read when they are asked for.
 async fn measure(door: &Door) -> Result<(), store::Error> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let counts = store::instances::count_by_status(&mut conn).await?;
     // Every status each time: one that nobody has any more would keep its last figure.
     for status in Status::ALL.into_iter().filter(|status| !status.has_ended()) {
@@ -74,7 +74,7 @@ async fn measure(door: &Door) -> Result<(), store::Error> {
     // Whole targets only, and not all there may ever be: each is a label.
     let targets = store::targets::list(&mut conn, None, TARGETS_MAX).await?;
     targets.items.iter().filter(|target| target.key.is_none()).for_each(telemetry::measure_target);
-    for (pool, used) in ["steps", "duties"].into_iter().zip(door.app.store.in_use()) {
+    for (pool, used) in ["steps", "background"].into_iter().zip(door.app.store.in_use()) {
         metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(used.lent as f64);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Start, list, show and steer instances.
+//! Start, list, show and control instances.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::Door;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
-use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest, SteerRequest};
+use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
 use crate::contract::{Start, Target};
 use crate::engine::{InstanceId, Status};
-use crate::resilience::duration;
-use crate::step::{self, Started, Steer, Steered};
+use crate::step::{self, Control, Controlled, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
+use crate::time::duration;
 
 /// The longest `?wait=`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -89,7 +89,7 @@ async fn ended(door: &Door, id: InstanceId, wait: Duration) -> Result<Option<Ins
 }
 
 async fn view(door: &Door, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(views::instance(&mut conn, id).await?)
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn list(
         limit,
         ..Filter::default()
     };
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(views::instances(&mut conn, &filter).await?))
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn history(
 ) -> Result<Json<Page<HistoryView>>, Problem> {
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(HISTORY_MAX).clamp(1, HISTORY_MAX);
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;
     if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {
         return Err(Problem::not_found(format!("there is no instance {id}")));
@@ -154,28 +154,28 @@ pub(super) async fn history(
 }
 
 pub(super) async fn cancel(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    steer(door, Steer::Cancel, about).await
+    control(door, Control::Cancel, about).await
 }
 
 pub(super) async fn retry(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    steer(door, Steer::Retry, about).await
+    control(door, Control::Retry, about).await
 }
 
 pub(super) async fn suspend(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    steer(door, Steer::Suspend, about).await
+    control(door, Control::Suspend, about).await
 }
 
 pub(super) async fn resume(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    steer(door, Steer::Resume, about).await
+    control(door, Control::Resume, about).await
 }
 
-async fn steer(State(door): State<Door>, what: Steer, about: About) -> Result<Json<Value>, Problem> {
-    let request: SteerRequest = about.body()?;
+async fn control(State(door): State<Door>, what: Control, about: About) -> Result<Json<Value>, Problem> {
+    let request: ControlRequest = about.body()?;
     let origin = about.origin(&door, what.name())?;
     let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
-    match step::steer(&door.app, what, &target, &origin).await? {
-        Steered::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),
-        Steered::Known(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
+    match step::control(&door.app, what, &target, &origin).await? {
+        Controlled::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),
+        Controlled::Known(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
     }
 }

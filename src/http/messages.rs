@@ -55,6 +55,6 @@ pub(super) async fn list(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let filter = Filter { name: query.name, key: query.key, before: query.cursor, limit };
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(views::messages(&mut conn, &filter).await?))
 }

@@ -26,7 +26,7 @@ pub(super) async fn dead_letters(
 ) -> Result<Json<Page<DeadLetterView>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(views::dead_letters(&mut conn, query.cursor, limit).await?))
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn dead_letter(
     State(door): State<Door>,
     Path(id): Path<i64>,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let letter = views::dead_letter(&mut conn, id).await?;
     letter.map(Json).ok_or_else(|| Problem::not_found(format!("there is no dead letter {id}")))
 }

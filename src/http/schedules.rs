@@ -24,7 +24,7 @@ pub(super) async fn list(
     query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
     let (cursor, limit) = query?.0.read()?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     let items = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
     Ok(Json(Page::of(items, limit, |last| last.name.clone(), |item| item)))
 }

@@ -25,6 +25,6 @@ pub(super) async fn list(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let after: Option<Cursor> = query.cursor.as_deref().map(str::parse).transpose().map_err(Problem::invalid)?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(targets::list(&mut conn, after.as_ref(), limit).await?))
 }

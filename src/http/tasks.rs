@@ -20,9 +20,9 @@ use crate::contract::api::{
     TaskReleaseRequest, TaskSummary, TaskView,
 };
 use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
-use crate::resilience::duration;
 use crate::step::{self, Tasked};
 use crate::store::tasks::{self, After, Filter, Order};
+use crate::time::duration;
 
 /// Rows of a page: when nothing is said, and at most.
 const PAGE: (i64, i64) = (50, 500);
@@ -96,7 +96,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<TaskSummary>>, Problem> {
     let Query(query) = query?;
     let filter = query.filter()?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(tasks::page(&mut conn, &filter).await?))
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn count(
 ) -> Result<Json<TaskCount>, Problem> {
     let Query(query) = query?;
     let filter = query.filter()?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(tasks::count(&mut conn, &filter).await?))
 }
 
@@ -119,7 +119,7 @@ fn tagged(view: TaskView) -> Response {
 }
 
 async fn view(door: &Door, id: TaskId) -> Result<TaskView, Problem> {
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     tasks::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))
 }
 

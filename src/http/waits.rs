@@ -13,9 +13,9 @@ use super::problem::Problem;
 use super::request::{self, Body, Path};
 use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
 use crate::contract::{Reschedule, Target};
-use crate::resilience::duration;
-use crate::step::{self, Steered};
+use crate::step::{self, Controlled};
 use crate::store::waits::{self, Cursor};
+use crate::time::duration;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +32,7 @@ pub(super) async fn timers(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let after = cursor(query.cursor.as_deref())?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(waits::timers(&mut conn, query.instance, after, limit).await?))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn incidents(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let before = cursor(query.cursor.as_deref())?;
-    let mut conn = door.app.store.duties().await?;
+    let mut conn = door.app.store.background().await?;
     Ok(Json(waits::incidents(&mut conn, query.definition.as_deref(), before, limit).await?))
 }
 
@@ -76,11 +76,11 @@ pub(super) async fn reschedule(
     let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
     let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
     match step::reschedule(&door.app, &command, &origin).await? {
-        Steered::To(position) => {
+        Controlled::To(position) => {
             let timer = step::newest_timer(&position.instance);
             let (bookmark, due_at) = timer.unzip();
             Ok(Json(json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })))
         }
-        Steered::Known(answer) => Ok(Json(json!({ "instance": instance, "outcome": answer.outcome }))),
+        Controlled::Known(answer) => Ok(Json(json!({ "instance": instance, "outcome": answer.outcome }))),
     }
 }

@@ -3,9 +3,9 @@
 // Whoever dies in between leaves an attempt marked as running. After its deadline it is unknown, and its definition decides.
 
 mod attempt;
-mod desk;
 pub mod limits;
 pub mod outgoing;
+mod slots;
 mod wording;
 
 use std::sync::Arc;
@@ -13,56 +13,56 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::app::{App, rest};
+use crate::app::{App, sleep_or_stop};
 use crate::broker::Queue;
 use crate::engine::CallKind;
 use crate::step::calls::Begin;
 use crate::step::{self, Error, Moved};
 use crate::store::calls::{self, Due};
 use crate::store::{self};
-use desk::{Desk, Places};
-use limits::{Admitted, Pass, Wanted};
+use limits::{Admitted, LimitKey, Permit};
+use slots::{Caller, Slots};
 
 /// Attempts given up in one turn.
 const OVERDUE_MAX: i64 = 100;
-/// Hints in hand at once.
-const HINTS_MAX: u16 = 64;
+/// Wake-ups in hand at once.
+const WAKE_UPS_MAX: u16 = 64;
 /// The shortest rest, so that a call that is due but locked elsewhere makes no hot loop.
 const REST_MIN: Duration = Duration::from_millis(5);
 
 /// Starts the loops of the role.
 pub fn start(app: &App) {
-    let bell = app.take_calls();
-    let heard = bell.clone();
-    let places = Places::new(app, bell);
-    app.supervise("caller", move |app| run(app, places.clone()));
-    app.supervise("caller's ear", move |app| listen(app, heard.clone()));
-    app.supervise("caller's watch", |app| async move { watch(&app).await });
+    let wake_up = app.take_calls();
+    let heard = wake_up.clone();
+    let slots = Slots::new(app, wake_up);
+    app.supervise("caller", move |app| run(app, slots.clone()));
+    app.supervise("wake-up listener", move |app| listen(app, heard.clone()));
+    app.supervise("deadline watcher", |app| async move { watch(&app).await });
 }
 
 /// Makes what is due, and rests until somebody rings or the next call is due.
-async fn run(app: App, places: Places) -> Result<(), store::Error> {
-    let desk = Desk::new(app, places)?;
-    while !desk.app.stop.is_cancelled() {
-        let asked = desk.bell().notified();
-        if make_due(&desk).await? {
+async fn run(app: App, slots: Slots) -> Result<(), store::Error> {
+    let caller = Caller::new(app, slots)?;
+    while !caller.app.stop.is_cancelled() {
+        let asked = caller.wake_up().notified();
+        if make_due(&caller).await? {
             continue;
         }
-        let sleep = until_next(&desk.app).await?.min(desk.until_open());
+        let sleep = until_next(&caller.app).await?.min(caller.until_open());
         tokio::select! {
             () = asked => {}
             () = tokio::time::sleep(sleep) => {}
-            () = desk.app.stop.cancelled() => {}
+            () = caller.app.stop.cancelled() => {}
         }
     }
     Ok(())
 }
 
 /// One turn: begins what is due and has room. Says whether there may be more.
-async fn make_due(desk: &Desk) -> Result<bool, store::Error> {
-    let room = desk.room();
+async fn make_due(caller: &Caller) -> Result<bool, store::Error> {
+    let room = caller.room();
     let due = {
-        let mut conn = desk.app.store.duties().await?;
+        let mut conn = caller.app.store.background().await?;
         calls::claim_due(&mut conn, &room).await?
     };
     if !due.is_empty() {
@@ -72,90 +72,90 @@ async fn make_due(desk: &Desk) -> Result<bool, store::Error> {
     let full = (count(CallKind::Http) >= room.http, count(CallKind::Work) >= room.work);
     for one in due {
         let id = one.id;
-        match begin(desk, one).await {
+        match begin(caller, one).await {
             Ok(()) => {}
             Err(error @ store::Error::Unavailable(_)) => return Err(error),
             // What is wrong with one call is nobody else's matter. It stays claimed, and is looked at again after that.
             Err(error) => tracing::error!(%error, call = %id, "a call could not be begun; it is looked at again"),
         }
     }
-    Ok(full.1 || (full.0 && desk.has_places()))
+    Ok(full.1 || (full.0 && caller.has_free_slots()))
 }
 
-async fn begin(desk: &Desk, due: Due) -> Result<(), store::Error> {
-    let place = match due.kind {
+async fn begin(caller: &Caller, due: Due) -> Result<(), store::Error> {
+    let slot = match due.kind {
         CallKind::Work => None,
-        CallKind::Http => match desk.place(&due.target) {
-            Some(place) => Some(place),
-            // Somebody took the room meanwhile: whoever has a free place next takes it.
-            None => return desk.put_back(&due).await,
+        CallKind::Http => match caller.slot(&due.target) {
+            Some(slot) => Some(slot),
+            // Somebody took the room meanwhile: whoever has a free slot next takes it.
+            None => return caller.put_back(&due).await,
         },
     };
-    let wanted = Wanted::read(due.limits.as_ref(), due.queue);
+    let limit_key = LimitKey::read(due.limits.as_ref(), due.limit_group);
     // One after the other: two that ask at once would both look at the row.
-    let pass = match desk.limits.admit(&due.target, &wanted).await? {
-        Admitted::Go(pass) => pass,
-        Admitted::NotBefore(until, reason) => return desk.put_off(&due, until, reason).await,
+    let permit = match caller.limits.admit(&due.target, &limit_key).await? {
+        Admitted::Go(permit) => permit,
+        Admitted::NotBefore(until, reason) => return caller.put_off(&due, until, reason).await,
     };
-    // What waited in its queue was not claimed meanwhile: it is counted when its wait is over.
-    if let Some((_, reason)) = pass.opened.filter(|(at, _)| due.due_at < *at) {
+    // What waited in its limit group was not claimed meanwhile: it is counted when its wait is over.
+    if let Some((_, reason)) = permit.opened.filter(|(at, _)| due.due_at < *at) {
         crate::telemetry::count_put_off(reason.name());
     }
-    let Some(place) = place else {
-        return hand_over(desk, &due, &pass).await;
+    let Some(slot) = slot else {
+        return send_to_external_worker(caller, &due, &permit).await;
     };
-    let desk = desk.clone();
-    let tasks = desk.app.tasks.clone();
+    let caller = caller.clone();
+    let tasks = caller.app.tasks.clone();
     tasks.spawn(async move {
-        if let Err(error) = Box::pin(attempt::make(&desk, &due, &pass)).await {
-            desk.limits.unused(&pass).await;
+        if let Err(error) = Box::pin(attempt::make(&caller, &due, &permit)).await {
+            caller.limits.unused(&permit).await;
             tracing::warn!(%error, call = %due.id, "an attempt could not be begun; it is tried again");
         }
-        drop(place);
+        drop(slot);
     });
     Ok(())
 }
 
 /// Sends a request to a worker.
-async fn hand_over(desk: &Desk, due: &Due, pass: &Pass) -> Result<(), store::Error> {
-    let at_once = pass.wanted.at_once(&due.target);
-    match step::calls::hand_to_worker(&desk.app, due.id, due.run, at_once).await {
-        Ok(Begin::NoRoom) => return desk.put_back_without_room(due, pass).await,
-        Ok(Begin::Begun(())) => desk.limits.begun(pass),
-        Ok(Begin::Gone) => desk.limits.unused(pass).await,
+async fn send_to_external_worker(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+    let at_once = permit.limit_key.at_once(&due.target);
+    match step::calls::send_to_external_worker(&caller.app, due.id, due.run, at_once).await {
+        Ok(Begin::NoRoom) => return caller.put_back_without_room(due, permit).await,
+        Ok(Begin::Begun(())) => caller.limits.begun(permit),
+        Ok(Begin::Gone) => caller.limits.unused(permit).await,
         Err(error) => {
-            desk.limits.unused(pass).await;
+            caller.limits.unused(permit).await;
             return Err(error);
         }
     }
     Ok(())
 }
 
-/// Hears hints that a call is to be made. What they say is looked up, so that they are acknowledged at once.
-async fn listen(app: App, bell: Arc<Notify>) -> Result<(), store::Error> {
-    let mut hints = app.broker.consume(Queue::Calls, HINTS_MAX);
+/// Receives wake-ups that say a call is to be made. What they say is looked up, so that they are acknowledged at once.
+async fn listen(app: App, due: Arc<Notify>) -> Result<(), store::Error> {
+    let mut wake_ups = app.broker.consume(Queue::Calls, WAKE_UPS_MAX);
     loop {
         tokio::select! {
-            hint = hints.next() => {
-                let Some(hint) = hint else { return Ok(()) };
-                bell.notify_one();
-                if let Err(error) = hint.ack().await {
-                    tracing::debug!(%error, "an acknowledgement was lost; the hint comes again");
+            wake_up = wake_ups.next() => {
+                let Some(wake_up) = wake_up else { return Ok(()) };
+                due.notify_one();
+                if let Err(error) = wake_up.ack().await {
+                    tracing::debug!(%error, "an acknowledgement was lost; the wake-up comes again");
                 }
             }
             () = app.stop.cancelled() => break,
         }
     }
-    hints.cancel().await;
+    wake_ups.cancel().await;
     Ok(())
 }
 
 /// Gives up attempts of which nothing was heard in time.
 async fn watch(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
-        if give_up_overdue(app).await? < OVERDUE_MAX as usize {
+        if expire_overdue(app).await? < OVERDUE_MAX as usize {
             // Spread over the processes: they need not all look at the same moment.
-            rest(app, until_next(app).await?.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+            sleep_or_stop(app, until_next(app).await?.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
     }
     Ok(())
@@ -165,9 +165,9 @@ async fn watch(app: &App) -> Result<(), store::Error> {
 ///
 /// # Errors
 /// As for any query.
-pub async fn give_up_overdue(app: &App) -> Result<usize, store::Error> {
+pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
     let overdue = {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         calls::claim_overdue(&mut conn, OVERDUE_MAX).await?
     };
     let count = overdue.len();
@@ -190,7 +190,7 @@ pub async fn give_up_overdue(app: &App) -> Result<usize, store::Error> {
 /// How long until the next call wants to be looked at, but never longer than `calls.sweep_every`.
 async fn until_next(app: &App) -> Result<Duration, store::Error> {
     let (next, now) = {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         calls::next_at(&mut conn).await?
     };
     app.clock.observe(now);

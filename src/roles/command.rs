@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::broker::Delivery;
 use crate::contract::{self, Command, NAME_MAX};
 use crate::engine::InstanceId;
-use crate::step::{Follow, Letter, Origin, ReplyTo};
+use crate::step::{Follow, Origin, ReplyTo, Undelivered};
 
 /// A command, and who sent it if it came from outside.
 #[derive(Debug)]
@@ -140,9 +140,9 @@ fn shorten(text: &str) -> String {
 }
 
 /// What of a delivery is filed with its reason.
-pub(super) fn letter(delivery: &Delivery) -> Letter {
+pub(super) fn letter(delivery: &Delivery) -> Undelivered {
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    Letter {
+    Undelivered {
         source: delivery.queue.name(),
         exchange: clean(&delivery.exchange),
         routing_key: clean(&delivery.routing_key),

@@ -1,78 +1,85 @@
 //! The loops a process can play. Each is `run` around one turn, can run on every node at once, and learns what changed only
 //! from the database or the queue it serves.
 
-mod bounce;
 pub mod caller;
-mod calls;
+pub mod cleaner;
 mod command;
+pub mod dead_letters;
 pub mod relay;
-pub mod scheduler;
-pub mod stride;
-mod tasks;
-pub mod timekeeper;
-pub mod undertaker;
+pub mod timers;
 pub mod worker;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::app::{App, HandedOver};
+use crate::app::{App, PublishQueue};
 
 /// A loop a process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Takes steps.
+    /// Carries out commands and takes steps.
     Worker,
-    /// Publishes committed rows.
+    /// Publishes outbox rows that their writer has not published.
     Relay,
-    /// Wakes what is due and what was forgotten, and starts what is scheduled.
-    Timekeeper,
-    /// Answers over HTTP.
-    Api,
+    /// Fires due timers, starts what is scheduled, and recovers silent branches.
+    Timers,
     /// Makes calls.
     Caller,
+    /// Deletes what has expired and creates partitions.
+    Cleaner,
+    /// Stores what the broker could not deliver in the table `dead_letters`.
+    DeadLetters,
+    /// Serves the HTTP API.
+    Api,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 5] = [Role::Worker, Role::Relay, Role::Timekeeper, Role::Api, Role::Caller];
+    pub const ALL: [Role; 7] =
+        [Role::Worker, Role::Relay, Role::Timers, Role::Caller, Role::Cleaner, Role::DeadLetters, Role::Api];
 
     /// The word used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Role::Worker => "worker",
             Role::Relay => "relay",
-            Role::Timekeeper => "timekeeper",
-            Role::Api => "api",
+            Role::Timers => "timers",
             Role::Caller => "caller",
+            Role::Cleaner => "cleaner",
+            Role::DeadLetters => "dead_letters",
+            Role::Api => "api",
         }
     }
 
     /// The role of that name.
-    pub fn parse(name: &str) -> Option<Role> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
+    ///
+    /// # Errors
+    /// A sentence that lists the roles, or names those that took the place of an old one.
+    pub fn parse(name: &str) -> Result<Role, String> {
+        if name == "timekeeper" {
+            return Err("the role `timekeeper` is now two: `timers` and `cleaner`".into());
+        }
+        let known = || Self::ALL.map(Role::name).join(", ");
+        let found = Self::ALL.into_iter().find(|role| role.name() == name);
+        found.ok_or_else(|| format!("`{name}` is not a role; the roles are {}", known()))
     }
 }
 
 /// Starts the loops of these roles; `api` is started by whoever owns the listener.
 ///
-/// Every process that writes rows publishes its own (`handed_over`), whatever its roles.
-pub fn start(app: &App, roles: &[Role], handed_over: HandedOver) {
-    relay::start_handed_over(app, handed_over);
+/// Every process that writes rows publishes its own (`publish_queue`), whatever its roles.
+pub fn start(app: &App, roles: &[Role], publish_queue: PublishQueue) {
+    relay::start_publishers(app, publish_queue);
     for role in roles {
         match role {
-            Role::Worker => {
-                worker::start(app);
-                app.supervise("undertaker", |app| async move { undertaker::run(&app).await });
-            }
+            Role::Worker => worker::start(app),
             Role::Relay => app.supervise("relay", |app| async move { relay::run(&app).await }),
-            Role::Timekeeper => {
-                app.supervise("timekeeper", |app| async move { timekeeper::run(&app).await });
-                app.supervise("scheduler", |app| async move { scheduler::run(&app).await });
-            }
-            Role::Api => {}
+            Role::Timers => timers::start(app),
             Role::Caller => caller::start(app),
+            Role::Cleaner => app.supervise("cleaner", |app| async move { cleaner::run(&app).await }),
+            Role::DeadLetters => app.supervise("dead_letters", |app| async move { dead_letters::run(&app).await }),
+            Role::Api => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
-use crate::app::{App, HandedOver, rest};
+use crate::app::{App, PublishQueue, sleep_or_stop};
 use crate::broker::{BATCH_BYTES_MAX, Exchange, Outgoing, Sent};
 use crate::step;
 use crate::store::outbox::{self, OutboxRow};
@@ -15,7 +15,7 @@ use crate::store::{self};
 use crate::telemetry;
 
 /// Rows of one batch from memory: what a confirm channel takes at once.
-const HANDED_OVER_MAX: usize = 256;
+const PUBLISH_BATCH_MAX: usize = 256;
 /// Batches from memory on their way at once, so that one round trip of confirms does not hold up the next.
 const BATCHES_MAX: usize = 3;
 /// Confirmed rows of one delete, and of the queue before it.
@@ -32,20 +32,20 @@ const SWEEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
 /// Starts the loops that publish what this process has committed.
-pub fn start_handed_over(app: &App, rows: HandedOver) {
+pub fn start_publishers(app: &App, rows: PublishQueue) {
     let rows = Arc::new(Mutex::new(rows));
     let (confirmed, deleted) = mpsc::channel(CONFIRMED_MAX);
     for _ in 0..BATCHES_MAX {
         let (rows, confirmed) = (rows.clone(), confirmed.clone());
-        app.supervise_publisher("publisher", move |app| run_handed_over(app, rows.clone(), confirmed.clone()));
+        app.supervise_publisher("publisher", move |app| publish_unpublished(app, rows.clone(), confirmed.clone()));
     }
     let deleted = Arc::new(Mutex::new(deleted));
     app.supervise_publisher("publisher", move |app| delete_confirmed(app, deleted.clone()));
 }
 
-async fn run_handed_over(
+async fn publish_unpublished(
     app: App,
-    rows: Arc<Mutex<HandedOver>>,
+    rows: Arc<Mutex<PublishQueue>>,
     confirmed: mpsc::Sender<Uuid>,
 ) -> Result<(), store::Error> {
     loop {
@@ -53,7 +53,7 @@ async fn run_handed_over(
             let mut rows = rows.lock().await;
             tokio::select! {
                 biased;
-                batch = rows.next_batch(HANDED_OVER_MAX, BATCH_BYTES_MAX) => batch,
+                batch = rows.next_batch(PUBLISH_BATCH_MAX, BATCH_BYTES_MAX) => batch,
                 // Reached only when nothing is waiting.
                 () = app.closing.cancelled() => return Ok(()),
             }
@@ -96,7 +96,7 @@ async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>)
         {
             ids.push(id);
         }
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         outbox::delete(&mut conn, &ids).await?;
         step::fail_point("relay::deleted");
         ids.clear();
@@ -120,7 +120,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
         let full = sweep(app).await?.is_full;
         if !full {
             // Spread over the processes: they need not all look at the same moment.
-            rest(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+            sleep_or_stop(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
     }
     Ok(())
@@ -145,7 +145,7 @@ struct Swept {
 
 async fn sweep(app: &App) -> Result<Swept, store::Error> {
     let rows = {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         outbox::claim_unsent(&mut conn, (SWEEP_MAX, SWEEP_BYTES_MAX as i64), CLAIM_FOR).await?
     };
     if rows.is_empty() {
@@ -156,7 +156,7 @@ async fn sweep(app: &App) -> Result<Swept, store::Error> {
     for batch in batches(&rows) {
         match publish(app, batch).await {
             Ok(confirmed) => {
-                let mut conn = app.store.duties().await?;
+                let mut conn = app.store.background().await?;
                 outbox::delete(&mut conn, &confirmed).await?;
                 step::fail_point("relay::deleted");
             }
@@ -209,7 +209,7 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
     }
     telemetry::count_published(confirmed.len(), returned.len());
     if !returned.is_empty() {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         outbox::mark_returned(&mut conn, &returned, app.config.outbox.attempts_max).await?;
     }
     Ok(confirmed)

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 
-use super::bounce;
 use super::command;
-use super::stride::Held;
-use crate::app::{App, rest};
+use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Queue, SENT_AT};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId};
@@ -17,38 +15,42 @@ use crate::store;
 use crate::telemetry;
 
 mod answer;
+mod bounce;
+mod calls;
 mod decide;
+mod drive;
+mod tasks;
 
-use answer::{acknowledge, bury, database_is_back, later};
+use answer::{acknowledge, database_is_back, dead_letter, later};
 use decide::carry_out;
-pub(super) use decide::repeated;
+use drive::DeliveryFate;
 
 /// Tries of one delivery while the database is busy; then it goes down the ladder.
 const TRIES_MAX: u32 = 5;
-/// Step commands in hand for each stride at once: hints that are early wait in memory, and must not keep others from coming.
+/// Step commands in hand for each stride at once: wake-ups that are early wait in memory, and must not keep others from coming.
 /// Commands from outside get one each: a flood of them must not stand between a timer and its stride.
-const PREFETCH_PER_STRIDE: usize = 8;
+const PREFETCH_PER_SLOT: usize = 8;
 /// The pause before another try: this times the number of tries, and up to this more.
 const BUSY_FOR_MS: u64 = 25;
-/// A timer hint this early is waited for in memory; one earlier goes down the ladder again.
+/// A timer wake-up this early is waited for in memory; one earlier goes down the ladder again.
 const EARLY_MAX: Duration = Duration::from_millis(120);
 
 /// What all consumers of a process share.
 #[derive(Clone)]
 struct Gates {
-    /// One bound for all queues: strides at once.
-    strides: Arc<Semaphore>,
-    /// Held while a command is carried out that came again. One of them may have killed its worker: alone, it cannot take
+    /// One bound for all queues: slots at once.
+    slots: Arc<Semaphore>,
+    /// DeliveryFate while a command is carried out that came again. One of them may have killed its worker: alone, it cannot take
     /// innocent neighbours with it, whose deliveries would then look as guilty as its own.
-    suspects: Arc<Mutex<()>>,
+    redelivered: Arc<Mutex<()>>,
 }
 
-/// Starts a consumer for the commands and one for each lane.
+/// Starts a consumer for the commands and one for each queue.
 pub fn start(app: &App) {
-    let strides = Arc::new(Semaphore::new(app.config.worker.concurrency));
-    let gates = Gates { strides, suspects: Arc::default() };
+    let slots = Arc::new(Semaphore::new(app.config.worker.concurrency));
+    let gates = Gates { slots, redelivered: Arc::default() };
     let mut queues = vec![Queue::Commands];
-    queues.extend(app.config.worker.lanes.iter().cloned().map(Queue::Steps));
+    queues.extend(app.config.worker.queues.iter().cloned().map(Queue::Steps));
     for queue in queues {
         let gates = gates.clone();
         app.supervise("worker", move |app| run(app, queue.clone(), gates.clone()));
@@ -56,11 +58,11 @@ pub fn start(app: &App) {
 }
 
 async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
-    let per_stride = match &queue {
-        Queue::Steps(_) => PREFETCH_PER_STRIDE,
+    let per_slot = match &queue {
+        Queue::Steps(_) => PREFETCH_PER_SLOT,
         Queue::Commands | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => 1,
     };
-    let prefetch = u16::try_from(app.config.worker.concurrency * per_stride).unwrap_or(u16::MAX);
+    let prefetch = u16::try_from(app.config.worker.concurrency * per_slot).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
     let begin = |delivery: Delivery| {
         let (app, gates) = (app.clone(), gates.clone());
@@ -85,7 +87,7 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
     telemetry::count_delivery(&delivery.queue.name(), delivery.redelivered);
     let received = match command::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
-        Err(reason) => return bury(app, delivery, &reason, (None, None)).await,
+        Err(reason) => return dead_letter(app, delivery, &reason, (None, None)).await,
     };
     if let Command::Continue(_) = &received.command {
         telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
@@ -97,17 +99,19 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
         }
     }
     let _alone = match delivery.redelivered {
-        true => Some(gates.suspects.lock().await),
+        true => Some(gates.redelivered.lock().await),
         false => None,
     };
     // Closed never; were it, one stride too many would be the lesser evil.
-    let _stride = gates.strides.acquire().await;
+    let _slot = gates.slots.acquire().await;
     for attempt in 1..=TRIES_MAX {
         match carry_out(app, &received, &delivery).await {
-            Ok(Held::Done) => return acknowledge(delivery).await,
-            Ok(Held::Elsewhere) => return bounce(app, delivery, &received.command).await,
-            // The database has just said so: its clock may have been set back, and the hint must not run in circles meanwhile.
-            Ok(Held::Early(due_at)) => return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX)).await,
+            Ok(DeliveryFate::Done) => return acknowledge(delivery).await,
+            Ok(DeliveryFate::Elsewhere) => return bounce(app, delivery, &received.command).await,
+            // The database has just said so: its clock may have been set back, and the wake-up must not run in circles meanwhile.
+            Ok(DeliveryFate::Early(due_at)) => {
+                return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX)).await;
+            }
             Err(error) => match verdict(error) {
                 Verdict::Away(error) => {
                     tracing::warn!(%error, "the database is away; holding what was delivered until it answers");
@@ -120,7 +124,7 @@ async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
                 Verdict::Never(reason) => {
                     give_up(app, &received.command, &reason).await;
                     let concerned = command::instance(&received.command);
-                    return bury(app, delivery, &reason, (received.origin.as_ref(), concerned)).await;
+                    return dead_letter(app, delivery, &reason, (received.origin.as_ref(), concerned)).await;
                 }
             },
         }
@@ -137,19 +141,19 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
             later(app, delivery, app.clock.now() + pause).await;
         }
         None => {
-            tracing::warn!(queue = %delivery.queue.name(), "nobody could carry out this command; the timekeeper will ask again");
+            tracing::warn!(queue = %delivery.queue.name(), "nobody could carry out this command; the timers role will ask again");
             acknowledge(delivery).await;
         }
     }
 }
 
-/// A step command that can never be carried out becomes an incident: the timekeeper would revive it again and again.
+/// A step command that can never be carried out becomes an incident: the timers role would revive it again and again.
 async fn give_up(app: &App, command: &Command, reason: &str) {
     if let Command::Continue(at) = command
         && let at_branch = (BranchId(at.branch), at.sequence)
-        && let Err(error) = step::give_up(app, InstanceId(at.instance), at_branch, reason.to_owned()).await
+        && let Err(error) = step::fail_undeliverable(app, InstanceId(at.instance), at_branch, reason.to_owned()).await
     {
-        tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the timekeeper will try again");
+        tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the timers role will try again");
     }
 }
 
@@ -191,7 +195,7 @@ async fn wait_until_due(app: &App, fire: &Fire) -> Due {
     match Duration::try_from(early) {
         Ok(early) if early > EARLY_MAX => Due::Later,
         Ok(early) => {
-            rest(app, early).await;
+            sleep_or_stop(app, early).await;
             if app.stop.is_cancelled() { Due::Later } else { Due::Now }
         }
         // Negative: it is due.

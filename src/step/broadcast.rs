@@ -44,8 +44,8 @@ pub(super) async fn spread(
     transaction.commit().await?;
     super::fail_point("step::after_commit");
     let receivers = rows.len();
-    app.hand_over(rows);
-    app.hand_over(replies);
+    app.publish(rows);
+    app.publish(replies);
     Ok(Delivered::Spread(receivers))
 }
 
@@ -58,9 +58,9 @@ async fn copies(
     loop {
         let page = bookmarks::waiting(transaction, (&command.name, &command.key), last, PAGE).await?;
         let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
-        let lanes = instances::lanes(transaction, &ids).await?;
+        let queues = instances::queues(transaction, &ids).await?;
         for waiting in &page {
-            let Some(lane) = lanes.get(&waiting.instance) else { continue };
+            let Some(queue) = queues.get(&waiting.instance) else { continue };
             let body = contract::Deliver {
                 instance: waiting.instance.0,
                 bookmark: waiting.number,
@@ -69,7 +69,7 @@ async fn copies(
                 data: command.data.clone(),
             };
             let row =
-                OutboxRow { instance_id: Some(waiting.instance), ..step_command(app, lane, "deliver", &body, None)? };
+                OutboxRow { instance_id: Some(waiting.instance), ..step_command(app, queue, "deliver", &body, None)? };
             bytes += row.body.len();
             rows.push(row);
             if rows.len() > RECEIVERS_MAX || bytes > BYTES_MAX {

@@ -8,7 +8,7 @@ mod send;
 use serde_json::Value;
 
 use super::origin::{self, Answer, Origin};
-use super::{Decided, Error, Moved, Outside, Position, decide, fail_point, steer, write_locked};
+use super::{Decided, Error, Moved, Outside, Position, control, decide, fail_point, write_locked};
 use crate::app::App;
 use crate::contract::CallError;
 use crate::definition::Definition;
@@ -23,7 +23,7 @@ use crate::telemetry;
 pub use overdue::expire;
 use proof::{place, with_place};
 pub(super) use send::opened;
-pub use send::{AtOnce, Begin, Token, begin, hand_to_worker};
+pub use send::{AtOnce, Begin, Token, begin, send_to_external_worker};
 
 /// How often a worker may tell of its progress in one attempt: each time is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;
@@ -87,7 +87,7 @@ pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result
 /// Takes the steps that an outcome leads to and that need nothing but the instance in the same transaction: of several calls in
 /// a row, each is opened by the commit that closes the one before.
 pub(super) fn go_on(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
-    for _ in 1..app.config.worker.stride_max {
+    for _ in 1..app.config.worker.steps_per_delivery_max {
         let Some(branch) = step.instance.ready_branch() else { break };
         let command = Command::Continue { branch: branch.id, sequence: branch.sequence };
         if engine::needs(definition, &step.instance, &command, context) != Need::Nothing {
@@ -184,7 +184,7 @@ async fn put_down(
     fail_point("step::before_commit");
     transaction.commit().await?;
     fail_point("step::after_commit");
-    app.hand_over(replies);
+    app.publish(replies);
     Ok(told)
 }
 
@@ -193,7 +193,7 @@ async fn put_down(
 /// # Errors
 /// As for [`complete`].
 pub async fn beat(app: &App, id: CallId, token: &str) -> Result<(), Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let place = place(&mut conn, id, token).await?;
     match calls::beat(&mut conn, id, place.run).await? {
         true => Ok(()),
@@ -256,7 +256,7 @@ pub async fn resolve(
     bookmarks::lock_correlation(&mut transaction, &awaited).await?;
     let by = Some(origin.app_id.clone());
     let command = Command::Resolve { bookmark: place.bookmark, resolution, by, reason };
-    debug_assert!(steer::looks_back(&command), "what was missed is replayed");
+    debug_assert!(control::looks_back(&command), "what was missed is replayed");
     let answer = Answer { call: Some(id), ..Answer::of("resolved", Some(place.instance)) };
     let inbox = origin.inbox("call.resolve", &answer);
     let outside: Outside<'_> = Some((inbox, origin, &answer));

@@ -188,6 +188,6 @@ async fn keep(
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
     outbox::push(&mut transaction, &replies).await?;
     transaction.commit().await?;
-    app.hand_over(replies);
+    app.publish(replies);
     Ok(Delivered::Kept)
 }

@@ -174,6 +174,6 @@ fn closed(transaction: Transaction, failure: Failure) -> Ran {
 }
 
 fn timed_out(what: &str, limit: Duration) -> Failure {
-    let limit = crate::resilience::duration::format(limit);
+    let limit = crate::time::duration::format(limit);
     Failure::new("timeout", format!("the {what} did not return within {limit}"))
 }

@@ -137,13 +137,13 @@ pub async fn answer_again(app: &App, origin: &Origin, answer: &Answer) -> Result
     let mut conn = app.store.steps().await?;
     outbox::push(&mut conn, &replies).await?;
     drop(conn);
-    app.hand_over(replies);
+    app.publish(replies);
     Ok(())
 }
 
 /// What is known of a delivery that could not be handled.
 #[derive(Debug, Clone, Default)]
-pub struct Letter {
+pub struct Undelivered {
     /// The queue it came from.
     pub source: String,
     /// The exchange it was published to.
@@ -170,7 +170,7 @@ pub struct Letter {
 ///
 /// # Errors
 /// As for any statement.
-pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
+pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
     let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     if let Some(origin) = origin {
@@ -205,7 +205,7 @@ pub async fn bury(app: &App, letter: Letter, reason: &str, origin: Option<&Origi
     )
     .await?;
     transaction.commit().await?;
-    app.hand_over(replies);
+    app.publish(replies);
     metrics::counter!(crate::telemetry::DEAD_LETTERS).increment(1);
     Ok(())
 }

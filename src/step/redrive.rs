@@ -36,7 +36,7 @@ pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
         return Err(store::Error::Conflict.into());
     }
     transaction.commit().await?;
-    app.hand_over(rows);
+    app.publish(rows);
     Ok(sent_as)
 }
 
@@ -77,7 +77,7 @@ fn place(queue: &str, routing_key: String) -> Option<(Exchange, String)> {
     if queue == Queue::Commands.name() {
         return Some((Exchange::Commands, routing_key));
     }
-    queue.strip_prefix("steps.").map(|lane| (Exchange::Steps, lane.to_owned()))
+    queue.strip_prefix("steps.").map(|queue| (Exchange::Steps, queue.to_owned()))
 }
 
 #[cfg(test)]

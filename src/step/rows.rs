@@ -1,4 +1,4 @@
-//! From a decision to the rows it asks for: history, bookmarks, events, timer hints, and the follow-up command.
+//! From a decision to the rows it asks for: history, bookmarks, events, timer wake-ups, and the follow-up command.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub(super) fn write(
                 Follow::IfNeeded => !self::can_be_taken_here(app, &write.instance),
             };
             if needed {
-                write.outbox.push(step_command(app, &write.instance.lane, "continue", &continuation, None)?);
+                write.outbox.push(step_command(app, &write.instance.queue, "continue", &continuation, None)?);
             }
             needed
         }
@@ -85,7 +85,7 @@ fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
 /// A step command as a row: `continue` or `fire`.
 pub(crate) fn step_command(
     app: &App,
-    lane: &str,
+    queue: &str,
     kind: &str,
     body: &impl Serialize,
     due_at: Option<Timestamp>,
@@ -93,7 +93,7 @@ pub(crate) fn step_command(
     Ok(OutboxRow {
         id: app.new_id(),
         exchange: "steps".into(),
-        routing_key: lane.to_owned(),
+        routing_key: queue.to_owned(),
         kind: kind.to_owned(),
         app_id: None,
         message_id: None,
@@ -108,7 +108,7 @@ pub(crate) fn step_command(
 /// The command that a timer may be due.
 fn fire(app: &App, instance: &Instance, bookmark: i64, due_at: Timestamp) -> Result<OutboxRow, store::Error> {
     let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
-    let mut row = step_command(app, &instance.lane, "fire", &body, Some(due_at))?;
+    let mut row = step_command(app, &instance.queue, "fire", &body, Some(due_at))?;
     row.instance_id = Some(instance.id);
     Ok(row)
 }

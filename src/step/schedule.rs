@@ -74,7 +74,7 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
         faults.push(Fault::at("/name", "this is no name of a schedule", Some(hint)));
     }
     let plan = Plan::parse(&said).map_err(|more| faults.extend(more)).ok();
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let found = definitions::find_startable(&mut conn, &said.definition, said.version).await?;
     drop(conn);
     let next_at = match (found, &plan) {
@@ -95,7 +95,7 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
     if !faults.is_empty() {
         return Err(Error::Faults(faults));
     }
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     match schedules::put(&mut conn, name, &said, next_at, expect).await? {
         Put::Created(view) => Ok((*view, true)),
         Put::Changed(view) => Ok((*view, false)),
@@ -147,7 +147,7 @@ pub async fn get(app: &App, name: &str) -> Result<ScheduleView, Error> {
 }
 
 async fn find(app: &App, name: &str) -> Result<(ScheduleView, Timestamp), Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let found = schedules::find(&mut conn, name).await?;
     found.inspect(|(_, now)| app.clock.observe(*now)).ok_or_else(|| Error::NotFound(name.into()))
 }
@@ -166,7 +166,7 @@ pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickVie
 /// # Errors
 /// `NotFound`, and those of the database.
 pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     schedules::mark_paused(&mut conn, name).await?;
     drop(conn);
     get(app, name).await
@@ -179,7 +179,7 @@ pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
 pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
     let (view, now) = find(app, name).await?;
     let next_at = Plan::parse(&view.said).map_err(Error::Faults)?.next(now);
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     schedules::mark_resumed(&mut conn, name, next_at).await?;
     drop(conn);
     get(app, name).await
@@ -190,7 +190,7 @@ pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
 /// # Errors
 /// `NotFound`, and those of the database.
 pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     if schedules::delete(&mut conn, name).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
 }
 
@@ -203,7 +203,7 @@ pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Erro
     let plan = Plan::parse(&view.said).map_err(Error::Faults)?;
     match begin(app, &view, &plan, (now, now), &format!("run {id}")).await? {
         Begun::Started(instance) => {
-            let mut conn = app.store.duties().await?;
+            let mut conn = app.store.background().await?;
             schedules::mark_run(&mut conn, name, instance).await?;
             Ok(instance)
         }

@@ -1,4 +1,4 @@
-//! The birth of an instance: one statement, fed from the inbox row.
+//! The planned of an instance: one statement, fed from the inbox row.
 
 use jiff::Timestamp;
 
@@ -27,7 +27,7 @@ pub enum Started {
 }
 
 /// What a start comes to once the definition has been asked.
-struct Birth {
+struct PlannedStart {
     write: Write,
     followed: bool,
     answer: Answer,
@@ -50,28 +50,28 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
                 Found::Known(answer) => return Ok(Started::Known(answer)),
             },
         };
-        let birth = match conceive(app, &command, origin, version, now).await {
+        let planned = match plan_start(app, &command, origin, version, now).await {
             // A newer version may take the input that the remembered one refuses.
             Err(Error::Invalid { .. }) if remembered.is_some() => {
                 app.forget_newest(&command.definition);
                 continue;
             }
-            birth => birth?,
+            planned => planned?,
         };
         fail_point("step::before_commit");
         let mut conn = app.store.steps().await?;
-        let started = commit::start(&mut conn, &birth.write, &birth.inbox, asked).await?;
+        let started = commit::start(&mut conn, &planned.write, &planned.inbox, asked).await?;
         drop(conn);
         fail_point("step::after_commit");
         return match started {
             commit::Started::Committed(now) => {
-                Ok(Started::New(Box::new(settle(app, birth.write, now, birth.followed, "start"))))
+                Ok(Started::New(Box::new(settle(app, planned.write, now, planned.followed, "start"))))
             }
             commit::Started::Duplicate(row) => origin.again(row).map(Started::Known),
             commit::Started::KeyTaken => match command.on_conflict {
                 OnConflict::Reject => Err(Error::Refused(taken(&command))),
                 OnConflict::Return => existing(app, &command, origin).await,
-                OnConflict::Replace => replace(app, &command, origin, birth).await,
+                OnConflict::Replace => replace(app, &command, origin, planned).await,
             },
             commit::Started::Outdated => {
                 app.forget_newest(&command.definition);
@@ -108,13 +108,13 @@ async fn look_up(app: &App, command: &contract::Start, origin: &Origin) -> Resul
     }))
 }
 
-async fn conceive(
+async fn plan_start(
     app: &App,
     command: &contract::Start,
     origin: &Origin,
     version: i32,
     now: Timestamp,
-) -> Result<Birth, Error> {
+) -> Result<PlannedStart, Error> {
     let definition = app.definition(&command.definition, version).await?;
     let start = engine::Start {
         id: InstanceId(app.new_id()),
@@ -129,7 +129,7 @@ async fn conceive(
     let (mut write, followed) = rows::write(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
-    Ok(Birth { write, followed, answer, inbox })
+    Ok(PlannedStart { write, followed, answer, inbox })
 }
 
 fn invalid(refusal: Refusal) -> Error {
@@ -166,12 +166,17 @@ async fn existing(app: &App, command: &contract::Start, origin: &Origin) -> Resu
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
     outbox::push(&mut transaction, &replies).await?;
     transaction.commit().await?;
-    app.hand_over(replies);
+    app.publish(replies);
     Ok(Started::Existing(id))
 }
 
 /// Cancels the live instance that has the key and starts the new one, in one transaction.
-async fn replace(app: &App, command: &contract::Start, origin: &Origin, birth: Birth) -> Result<Started, Error> {
+async fn replace(
+    app: &App,
+    command: &contract::Start,
+    origin: &Origin,
+    planned: PlannedStart,
+) -> Result<Started, Error> {
     let key = command.key.as_deref().unwrap_or_default();
     let busy = |what: &str| Error::from(store::Error::Busy(what.into()));
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
@@ -184,7 +189,7 @@ async fn replace(app: &App, command: &contract::Start, origin: &Origin, birth: B
         return Err(busy("the instance that had the key has just gone"));
     };
     let old = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
-    let reason = format!("replaced by {}", birth.write.instance.id);
+    let reason = format!("replaced by {}", planned.write.instance.id);
     let cancel = Command::Cancel { by: Some(origin.app_id.clone()), reason: Some(reason) };
     let Ok(step) = engine::step(&old, &loaded.instance, cancel, Facts::default(), &app.context(loaded.now)) else {
         transaction.rollback().await;
@@ -198,12 +203,12 @@ async fn replace(app: &App, command: &contract::Start, origin: &Origin, birth: B
             return Err(busy("the instance that had the key has just moved"));
         }
     }
-    match commit::guarded(&mut transaction, &birth.write, Some(&birth.inbox)).await {
+    match commit::guarded(&mut transaction, &planned.write, Some(&planned.inbox)).await {
         Ok(Guarded::Committed(now)) => {
             transaction.commit().await?;
-            app.hand_over(cancelled.outbox);
-            tracing::debug!(replaced = %id, by = ?birth.answer.instance, "an instance was replaced");
-            Ok(Started::New(Box::new(settle(app, birth.write, now, birth.followed, "start"))))
+            app.publish(cancelled.outbox);
+            tracing::debug!(replaced = %id, by = ?planned.answer.instance, "an instance was replaced");
+            Ok(Started::New(Box::new(settle(app, planned.write, now, planned.followed, "start"))))
         }
         Ok(Guarded::Duplicate(row)) => {
             transaction.rollback().await;

@@ -110,7 +110,7 @@ pub async fn settle(conn: &mut Connection) -> Result<Timestamp, Error> {
 const COPIES_MAX: i64 = 10_000;
 
 /// Copies of an instance that waits at its first timer, each with a timer of its own: the first is due at `from`, the last
-/// `over` later. `hinted` ones have hints on their way, as near timers have; others are left to the timekeeper, as far ones are.
+/// `over` later. `with_wake_ups` ones have wake-ups on their way, as near timers have; others are left to the timers role, as far ones are.
 #[derive(Debug, Clone, Copy)]
 pub struct Copies {
     /// The instance to be copied. Its history is not.
@@ -121,8 +121,8 @@ pub struct Copies {
     pub from: Timestamp,
     /// From the first to the last.
     pub over: Duration,
-    /// Whether hints are written for them.
-    pub hinted: bool,
+    /// Whether wake-ups are written for them.
+    pub with_wake_ups: bool,
 }
 
 /// Makes them, batch by batch.
@@ -140,7 +140,7 @@ pub async fn copy_waiting(conn: &mut Connection, copies: Copies) -> Result<(), E
             .bind::<BigInt, _>(made)
             .bind::<BigInt, _>(batch)
             .bind::<BigInt, _>(apart)
-            .bind::<Bool, _>(copies.hinted)
+            .bind::<Bool, _>(copies.with_wake_ups)
             .execute(conn)
             .await?;
         made += batch;
@@ -152,9 +152,9 @@ const COPY: &str = r#"
 WITH due AS MATERIALIZED (
     SELECT leveret.uuidv7() AS id, $2 + ($3 + n - 1) * $5 * interval '1 microsecond' AS at FROM generate_series(1, $4) AS n
 ), born AS (
-    INSERT INTO leveret.instances (id, definition, version, status, revision, ready, lane, priority, state_format, branches,
+    INSERT INTO leveret.instances (id, definition, version, status, revision, ready, queue, priority, state_format, branches,
                                    variables, input, started_at, moved_at, history_count, history_hash)
-    SELECT due.id, i.definition, i.version, i.status, i.revision, i.ready, i.lane, i.priority, i.state_format,
+    SELECT due.id, i.definition, i.version, i.status, i.revision, i.ready, i.queue, i.priority, i.state_format,
            jsonb_set(i.branches, '{branches,0,phase,waiting,0,on,timer,due_at}',
                      to_jsonb(to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
            i.variables, i.input, now(), now(), 0, decode(repeat('00', 32), 'hex')
@@ -166,7 +166,7 @@ WITH due AS MATERIALIZED (
       FROM leveret.bookmarks AS b, due WHERE b.instance_id = $1 AND b.kind = 'timer'
 )
 INSERT INTO leveret.outbox (id, exchange, routing_key, kind, body, due_at, instance_id)
-SELECT leveret.uuidv7(), 'steps', i.lane, 'fire',
+SELECT leveret.uuidv7(), 'steps', i.queue, 'fire',
        convert_to(jsonb_build_object('instance', due.id, 'bookmark', b.number, 'due_at',
                   to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text, 'UTF8'), due.at, due.id
   FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id, due

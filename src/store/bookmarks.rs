@@ -20,11 +20,11 @@ use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
 pub use super::locks::lock_correlation;
 
-/// A near timer is left to its hint for this long before the timekeeper looks.
-const HINT_FOR: Duration = Duration::from_secs(5);
+/// A near timer is left to its wake-up for this long before the timers role looks.
+const WAKE_UP_FOR: Duration = Duration::from_secs(5);
 /// A claimed timer is left to whoever claimed it for this long.
 const CLAIM_SECONDS: i32 = 30;
-/// A timer that may have a command under way is left to it for so long while its lane is busy.
+/// A timer that may have a command under way is left to it for so long while its queue is busy.
 const PATIENCE: &str = "interval '2 minutes'";
 
 /// A wait that begins, or is open.
@@ -42,18 +42,18 @@ pub struct BookmarkRow {
     pub message: Option<(String, String)>,
     /// When it is due, for timers.
     pub due_at: Option<Timestamp>,
-    /// When the timekeeper looks at it, for timers.
+    /// When the timers role looks at it, for timers.
     pub next_check_at: Option<Timestamp>,
     /// The failure, for interventions; for those by hand, who asked and why.
     pub details: Value,
 }
 
 impl BookmarkRow {
-    /// A far timer is looked at when it is due; a near one a little later, so that its hint has the first shot.
+    /// A far timer is looked at when it is due; a near one a little later, so that its wake-up has the first shot.
     pub(super) fn open(bookmark: &Bookmark, now: Timestamp, horizon: Duration) -> BookmarkRow {
         let next_check_at = bookmark.due_at.map(|due_at| {
             let is_far = now.checked_add(horizon).is_ok_and(|until| due_at > until);
-            if is_far { due_at } else { due_at.checked_add(HINT_FOR).unwrap_or(due_at) }
+            if is_far { due_at } else { due_at.checked_add(WAKE_UP_FOR).unwrap_or(due_at) }
         });
         BookmarkRow {
             number: bookmark.number,
@@ -77,8 +77,8 @@ pub struct DueTimer {
     pub number: i64,
     /// When it was due.
     pub due_at: Timestamp,
-    /// The instance's lane.
-    pub lane: String,
+    /// The instance's queue.
+    pub queue: String,
 }
 
 /// An open wait for a message.
@@ -201,8 +201,8 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 }
 
 /// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
-/// but not returned: nothing fires there. In a lane of `busy` those are left alone that may have a `fire` under way, or a
-/// backlog would breed: whoever came due with a hint, or was claimed before.
+/// but not returned: nothing fires there. In a queue of `busy` those are left alone that may have a `fire` under way, or a
+/// backlog would breed: whoever came due with a wake-up, or was claimed before.
 ///
 /// # Errors
 /// Those of the database.
@@ -212,8 +212,8 @@ pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Re
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
-        .filter_map(|(instance, number, due_at, lane, _)| {
-            Some(DueTimer { instance: InstanceId(instance), number, due_at: due_at?.0, lane: lane? })
+        .filter_map(|(instance, number, due_at, queue, _)| {
+            Some(DueTimer { instance: InstanceId(instance), number, due_at: due_at?.0, queue: queue? })
         })
         .collect())
 }
@@ -239,7 +239,7 @@ impl QueryFragment<Pg> for ClaimDue<'_> {
         if !self.1.is_empty() {
             out.push_sql(" AND (next_check_at = due_at OR due_at < now() - ");
             out.push_sql(PATIENCE);
-            out.push_sql(" OR (SELECT i.lane FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL(");
+            out.push_sql(" OR (SELECT i.queue FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL(");
             out.push_bind_param::<Array<Text>, _>(&self.1)?;
             out.push_sql("))");
         }
@@ -253,7 +253,7 @@ impl QueryFragment<Pg> for ClaimDue<'_> {
         out.push_sql(
             ") FROM due WHERE b.instance_id = due.instance_id AND b.number = due.number \
              RETURNING b.instance_id, b.number, b.due_at, \
-             (SELECT i.lane FROM leveret.instances AS i WHERE i.id = b.instance_id), \
+             (SELECT i.queue FROM leveret.instances AS i WHERE i.id = b.instance_id), \
              (SELECT i.status FROM leveret.instances AS i WHERE i.id = b.instance_id)",
         );
         Ok(())

@@ -21,7 +21,7 @@ use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
 mod silent;
 
 pub use super::locks::lock_branch_try;
-pub use silent::{Silent, claim_silent, ready_lanes};
+pub use silent::{Silent, claim_silent, ready_queues};
 
 /// An instance as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ struct Row {
     status: String,
     revision: i64,
     key: Option<String>,
-    lane: String,
+    queue: String,
     priority: i16,
     state_format: i16,
     branches: Legible,
@@ -93,7 +93,7 @@ impl Row {
             status: Status::parse(&self.status).ok_or_else(|| wrong("a status"))?,
             revision: self.revision,
             key: self.key,
-            lane: self.lane,
+            queue: self.queue,
             priority: self.priority,
             input: object(self.input)?,
             variables: object(self.variables)?,
@@ -143,15 +143,15 @@ pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<
     Ok(loaded.collect())
 }
 
-/// The lanes of several instances.
+/// The queues of several instances.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lanes(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
+pub async fn queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(Uuid, String)> =
-        instances::table.filter(instances::id.eq_any(ids)).select((instances::id, instances::lane)).load(conn).await?;
-    Ok(rows.into_iter().map(|(id, lane)| (InstanceId(id), lane)).collect())
+        instances::table.filter(instances::id.eq_any(ids)).select((instances::id, instances::queue)).load(conn).await?;
+    Ok(rows.into_iter().map(|(id, queue)| (InstanceId(id), queue)).collect())
 }
 
 /// Reads an instance and keeps everybody else from writing it until the transaction ends.
@@ -204,8 +204,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// With this business key.
     pub key: Option<String>,
-    /// Of this lane.
-    pub lane: Option<String>,
+    /// Of this queue.
+    pub queue: Option<String>,
     /// Older than this one: the last of the page before.
     pub before: Option<InstanceId>,
     /// At most so many.
@@ -229,8 +229,8 @@ pub struct Summary {
     pub ready: bool,
     /// The business key.
     pub key: Option<String>,
-    /// The lane of its step commands.
-    pub lane: String,
+    /// The queue of its step commands.
+    pub queue: String,
     /// Where its branches stand.
     pub activities: Vec<String>,
     /// Why it failed.
@@ -255,8 +255,8 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Summary>
     if let Some(key) = &filter.key {
         query = query.filter(instances::key.eq(key));
     }
-    if let Some(lane) = &filter.lane {
-        query = query.filter(instances::lane.eq(lane));
+    if let Some(queue) = &filter.queue {
+        query = query.filter(instances::queue.eq(queue));
     }
     if let Some(before) = filter.before {
         query = query.filter(instances::id.lt(before.0));
@@ -282,7 +282,7 @@ struct SummaryRow {
     revision: i64,
     ready: bool,
     key: Option<String>,
-    lane: String,
+    queue: String,
     branches: Legible,
     error: Option<Legible>,
     started_at: Moment,
@@ -306,7 +306,7 @@ impl SummaryRow {
             revision: self.revision,
             ready: self.ready,
             key: self.key,
-            lane: self.lane,
+            queue: self.queue,
             activities: state.branches.into_iter().map(|branch| branch.activity).collect(),
             error: self.error.and_then(|error| failure(error.0?).ok()),
             started_at: self.started_at.0,

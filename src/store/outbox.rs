@@ -64,8 +64,8 @@ impl OutboxRow {
 pub enum Claimable {
     /// At once.
     Now,
-    /// The writer hands it to its own publisher, and has this long for it: `outbox.handed_over_for`.
-    HandedOver(Duration),
+    /// The writer hands it to its own publisher, and has this long for it: `outbox.publish_queue_for`.
+    After(Duration),
 }
 
 /// What waits in the outbox.
@@ -163,7 +163,7 @@ impl<'a> Columns<'a> {
                 .iter()
                 .map(|row| match row.claimable {
                     Claimable::Now => 0,
-                    Claimable::HandedOver(hold_for) => millis(hold_for),
+                    Claimable::After(hold_for) => millis(hold_for),
                 })
                 .collect(),
         }

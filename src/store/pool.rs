@@ -1,4 +1,4 @@
-//! Connections: two pools, so that steps cannot starve the duties, and a lease that never leaves a transaction open.
+//! Connections: two pools, so that steps cannot starve the background, and a lease that never leaves a transaction open.
 
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
@@ -35,7 +35,7 @@ const SILENCE_MAX: u32 = 10;
 #[derive(Clone)]
 pub struct Store {
     steps: Pool<Connection>,
-    duties: Pool<Connection>,
+    background: Pool<Connection>,
     /// Host, port and database, for people.
     place: String,
 }
@@ -58,8 +58,9 @@ impl Store {
     /// `Bug` if the URL is none.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
         let url = |more| session_url(database, application_name, more);
-        let (steps, duties) = (pool(&url("")?, database.pool_max)?, pool(&url(BY_INDEX)?, database.duties_pool_max)?);
-        Ok(Store { steps, duties, place: place(&database.url) })
+        let (steps, background) =
+            (pool(&url("")?, database.pool_max)?, pool(&url(BY_INDEX)?, database.background_pool_max)?);
+        Ok(Store { steps, background, place: place(&database.url) })
     }
 
     /// A connection for a step.
@@ -70,12 +71,12 @@ impl Store {
         self.lease(&self.steps).await
     }
 
-    /// A connection for relay, timekeeper, HTTP and whatever else is not a step.
+    /// A connection for relay, timers, HTTP and whatever else is not a step.
     ///
     /// # Errors
     /// As [`Store::steps`].
-    pub async fn duties(&self) -> Result<Lease, Error> {
-        self.lease(&self.duties).await
+    pub async fn background(&self) -> Result<Lease, Error> {
+        self.lease(&self.background).await
     }
 
     async fn lease(&self, pool: &Pool<Connection>) -> Result<Lease, Error> {
@@ -92,13 +93,13 @@ impl Store {
     /// # Errors
     /// As [`Store::steps`].
     pub async fn probe(&self) -> Result<jiff::Timestamp, Error> {
-        let mut conn = self.duties().await?;
+        let mut conn = self.background().await?;
         super::moment::now(&mut conn).await
     }
 
-    /// How much of the pools is in use: steps, then duties.
+    /// How much of the pools is in use: steps, then background.
     pub fn in_use(&self) -> [PoolUse; 2] {
-        [&self.steps, &self.duties].map(|pool| {
+        [&self.steps, &self.background].map(|pool| {
             let status = pool.status();
             let lent = status.size.saturating_sub(status.available);
             PoolUse { lent, max: status.max_size, waiting: status.waiting }
@@ -108,7 +109,7 @@ impl Store {
     /// Closes both pools; leases that are out are closed when they come back.
     pub fn close(&self) {
         self.steps.close();
-        self.duties.close();
+        self.background.close();
     }
 }
 

@@ -122,7 +122,7 @@ pub(super) mod leveret {
             revision -> Int8,
             ready -> Bool,
             key -> Nullable<Text>,
-            lane -> Text,
+            queue -> Text,
             priority -> Int2,
             state_format -> Int2,
             branches -> Jsonb,

@@ -153,7 +153,7 @@ impl Columns<'_> {
 
     fn insert<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, is_asked: bool) -> QueryResult<()> {
         out.push_sql(
-            "INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, lane, \
+            "INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, \
              priority, state_format, branches, variables, input, output, error, started_at, started_by, ended_at, \
              history_count, history_hash, trace) SELECT now(), ",
         );
@@ -172,7 +172,7 @@ impl Columns<'_> {
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&instance.key)?;
         out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&instance.lane)?;
+        out.push_bind_param::<Text, _>(&instance.queue)?;
         out.push_sql(", ");
         out.push_bind_param::<SmallInt, _>(&instance.priority)?;
         out.push_sql(", ");

@@ -24,7 +24,7 @@ pub struct Stuck {
 pub enum Why {
     /// It is live, and neither ready nor waiting, and nothing about it is in the outbox.
     Forgotten,
-    /// It could move, and neither a worker nor the timekeeper has touched it for too long.
+    /// It could move, and neither a worker nor the timers role has touched it for too long.
     Silent,
     /// A timer, or the deadline of a call, is overdue.
     Overdue,
@@ -100,12 +100,12 @@ pub async fn list(conn: &mut Connection, limit: i64) -> Result<Vec<Stuck>, Error
         .collect()
 }
 
-/// Instances of a lane that could move and that no worker has taken for a while.
+/// Instances of a queue that could move and that no worker has taken for a while.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Untaken {
-    /// The lane.
+    /// The queue.
     #[diesel(sql_type = Text)]
-    pub lane: String,
+    pub queue: String,
     /// The activity they stand before.
     #[diesel(sql_type = Text)]
     pub activity: String,
@@ -114,14 +114,14 @@ pub struct Untaken {
     pub count: i64,
 }
 
-/// What is ready and has not been moved for two minutes, by lane and activity, the most first: nobody serves the lane, nobody has
-/// the handler, or there is a backlog. However often the timekeeper has published their commands again.
+/// What is ready and has not been moved for two minutes, by queue and activity, the most first: nobody serves the queue, nobody has
+/// the handler, or there is a backlog. However often the timers role has published their commands again.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn untaken(conn: &mut Connection, limit: i64) -> Result<Vec<Untaken>, Error> {
     Ok(diesel::sql_query(
-        "SELECT i.lane, coalesce(b->>'activity', '?') AS activity, count(*) AS count FROM leveret.instances AS i, \
+        "SELECT i.queue, coalesce(b->>'activity', '?') AS activity, count(*) AS count FROM leveret.instances AS i, \
            jsonb_array_elements(i.branches->'branches') AS b \
           WHERE i.ready AND i.status <> 'suspended' AND i.moved_at < now() - interval '2 minutes' \
           GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1",

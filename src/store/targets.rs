@@ -17,9 +17,9 @@ use serde_json::Value;
 use super::locks::{lock_all, lock_number};
 use super::moment::Moment;
 use super::{Connection, Error};
-use crate::resilience::breaker::{Breaker, State};
-use crate::resilience::concurrency;
-use crate::resilience::rate::Rate;
+use crate::limits::breaker::{Breaker, State};
+use crate::limits::bulkhead;
+use crate::limits::rate::Rate;
 
 pub use buckets::Buckets;
 pub use show::{Cursor, list};
@@ -208,7 +208,7 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
     .bind::<Integer, _>(i32::try_from(limit).unwrap_or(i32::MAX))
     .get_result(conn)
     .await?;
-    Ok(concurrency::has_room(limit, count.running.unsigned_abs()))
+    Ok(bulkhead::has_room(limit, count.running.unsigned_abs()))
 }
 
 /// Deletes rows of targets that nobody has asked for a long time, except where a breaker is to stay open for longer; says how many.

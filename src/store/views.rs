@@ -78,7 +78,7 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
             ended_at: instance.ended_at,
         },
         revision: instance.revision,
-        lane: instance.lane,
+        queue: instance.queue,
         started_by: instance.started_by,
         input: instance.input.into(),
         variables: instance.variables.into(),

@@ -72,7 +72,7 @@ struct Timer {
     branches: Value,
 }
 
-/// Open timers in the order in which the timekeeper looks at them: by due time, near ones five seconds after it. Of all
+/// Open timers in the order in which the timers role looks at them: by due time, near ones five seconds after it. Of all
 /// instances, or of one.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub struct Write {
     pub tasks: Vec<TaskWrite>,
     /// What is done to calls; each must be as it was loaded.
     pub calls: Vec<CallWrite>,
-    /// What is to be published: the caller adds events, hints and follow-ups.
+    /// What is to be published: the caller adds events, wake-ups and follow-ups.
     pub outbox: Vec<OutboxRow>,
 }
 

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use leveret::broker::{Exchange, Outgoing, Queue, Sent};
 use uuid::Uuid;
 
-use crate::support::rig::{depth_becomes, lane, next, publish, raw, rig, rig_with, step};
+use crate::support::rig::{depth_becomes, next, publish, queue, raw, rig, rig_with, step};
 use crate::support::shared;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,8 +12,8 @@ async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
     let mut rig = rig(&shared().amqp_url).await;
     let message = Outgoing { app_id: Some("shop".into()), ..step("a", "{}") };
     assert_eq!(rig.broker.publish(vec![message.clone()]).await, Ok(vec![Sent::Confirmed]));
-    assert_eq!(rig.broker.depth(&lane("a")).await, Ok(1));
-    let mut deliveries = rig.broker.consume(lane("a"), 10);
+    assert_eq!(rig.broker.depth(&queue("a")).await, Ok(1));
+    let mut deliveries = rig.broker.consume(queue("a"), 10);
     let delivery = next(&mut deliveries).await;
     assert_eq!(delivery.body, b"{}");
     assert_eq!(delivery.kind.as_deref(), Some("continue"));
@@ -24,7 +24,7 @@ async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
     assert!(!delivery.redelivered);
     assert_eq!(delivery.ack().await, Ok(true));
     deliveries.cancel().await;
-    assert_eq!(rig.broker.depth(&lane("a")).await, Ok(0));
+    assert_eq!(rig.broker.depth(&queue("a")).await, Ok(0));
     assert_eq!(rig.broker.verify(&[]).await, Ok(vec![]));
     rig.broker.close().await;
     rig.supervisor.join_next().await.expect("a supervisor").expect("a clean end");
@@ -33,13 +33,13 @@ async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_consumer_gives_back_what_was_not_taken() {
     let rig = rig(&shared().amqp_url).await;
-    let mut deliveries = rig.broker.consume(lane("a"), 10);
+    let mut deliveries = rig.broker.consume(queue("a"), 10);
     publish(&rig.broker, step("a", "0")).await;
     let taken = next(&mut deliveries).await;
     rig.broker.publish((1..=5).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
     deliveries.cancel().await;
     assert!(deliveries.next().await.is_none());
-    depth_becomes(&rig.broker, &lane("a"), 5).await;
+    depth_becomes(&rig.broker, &queue("a"), 5).await;
     assert_eq!(taken.ack().await, Ok(true), "what was taken before stays good");
     rig.broker.close().await;
 }
@@ -48,7 +48,7 @@ async fn a_cancelled_consumer_gives_back_what_was_not_taken() {
 async fn a_delivery_that_is_dropped_or_requeued_comes_again() {
     let rig = rig(&shared().amqp_url).await;
     publish(&rig.broker, step("a", "0")).await;
-    let mut deliveries = rig.broker.consume(lane("a"), 1);
+    let mut deliveries = rig.broker.consume(queue("a"), 1);
     drop(next(&mut deliveries).await);
     let second = next(&mut deliveries).await;
     assert!(second.redelivered);
@@ -60,7 +60,7 @@ async fn a_delivery_that_is_dropped_or_requeued_comes_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delayed_message_is_punctual_on_every_short_rung() {
     let rig = rig(&shared().amqp_url).await;
-    let mut deliveries = rig.broker.consume(lane("a"), 10);
+    let mut deliveries = rig.broker.consume(queue("a"), 10);
     publish(&rig.broker, step("a", "warm")).await;
     next(&mut deliveries).await.ack().await.expect("acknowledged");
     for millis in [100, 250, 500, 1_000, 2_000] {
@@ -115,12 +115,12 @@ async fn a_consumer_survives_its_queue() {
     let url = &shared().amqp_url;
     let rig = rig(url).await;
     let raw = raw(url).await;
-    let mut deliveries = rig.broker.consume(lane("a"), 10);
+    let mut deliveries = rig.broker.consume(queue("a"), 10);
     // Declared again at once by the publisher, RabbitMQ 3.10 forgets the consumer without a word.
     for round in 0..3 {
         publish(&rig.broker, step("a", "before")).await;
         next(&mut deliveries).await.ack().await.expect("acknowledged");
-        let name = lane("a").physical(&rig.prefix);
+        let name = queue("a").physical(&rig.prefix);
         raw.queue_delete(name.as_str().into(), Default::default()).await.expect("deleted");
         publish(&rig.broker, step("a", "after")).await;
         assert_eq!(next(&mut deliveries).await.ack().await, Ok(true), "{round}");
@@ -147,12 +147,12 @@ async fn what_was_deleted_is_reported_and_declared_again() {
 async fn one_wrong_queue_is_named_and_does_not_stop_the_others() {
     let url = &shared().amqp_url;
     let prefix = format!("t{}", Uuid::now_v7().simple());
-    let wrong = lane("wrong").physical(&prefix);
+    let wrong = queue("wrong").physical(&prefix);
     let durable = lapin::options::QueueDeclareOptions::durable();
     raw(url).await.queue_declare(wrong.as_str().into(), durable, Default::default()).await.expect("declared");
     let rig = rig_with(url, prefix).await;
-    let mut bad = rig.broker.consume(lane("wrong"), 1);
-    let mut good = rig.broker.consume(lane("good"), 1);
+    let mut bad = rig.broker.consume(queue("wrong"), 1);
+    let mut good = rig.broker.consume(queue("good"), 1);
     publish(&rig.broker, step("good", "{}")).await;
     tokio::select! {
         delivery = next(&mut good) => assert_eq!(delivery.ack().await, Ok(true)),

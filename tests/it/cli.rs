@@ -170,7 +170,7 @@ async fn what_cannot_be_done_is_told_with_the_next_step() {
     let said = nowhere.say("serve").await.failed();
     assert!(said.contains("DATABASE_URL and AMQP_URL"), "{said}");
     let ran = nowhere.say("serve --roles worker,cook").await;
-    assert!(ran.code == 2 && ran.err.contains("there are worker, relay, timekeeper, api"), "{ran:?}");
+    assert!(ran.code == 2 && ran.err.contains("there are worker, relay, timers, api"), "{ran:?}");
 
     let fresh = Fresh::new().await;
     let leveret = Leveret::on(&fresh);
@@ -275,8 +275,8 @@ async fn the_doctor_says_what_is_well_and_what_is_not() {
         let said = Leveret::on(fresh).with("LEVERET_BROKER__PREFIX", &elsewhere).say("doctor").await.failed();
         assert!(said.contains('✗') && said.contains(&format!("{elsewhere}.commands")), "{said}");
     }
-    // The queue of a lane it is told to serve, and that nobody has served yet.
-    let said = Leveret::on(fresh).with("LEVERET_WORKER__LANES", "default,slow").say("doctor").await.failed();
+    // The queue of a queue it is told to serve, and that nobody has served yet.
+    let said = Leveret::on(fresh).with("LEVERET_WORKER__QUEUES", "default,slow").say("doctor").await.failed();
     assert!(said.contains(&format!("{}.steps.slow", fresh.prefix)) && !said.contains("steps.default"), "{said}");
     server.stop().await;
 
@@ -303,11 +303,11 @@ async fn settings_are_shown_without_passwords_and_a_wrong_one_is_named() {
     let leveret = Leveret::nowhere()
         .with("DATABASE_URL", "postgres://me:hunter2@db/x")
         .with("LEVERET_BROKER__URL", "amqp://me:hunter2@mq:5672/%2f")
-        .with("LEVERET_WORKER__LANES", "default,slow");
+        .with("LEVERET_WORKER__QUEUES", "default,slow");
     file(&leveret, "leveret.toml", "[worker]\nconcurrency = 3\n[recovery]\nafter = \"5s\"\n");
     let shown = leveret.json("config show").await;
     assert_eq!((&shown["worker"]["concurrency"], &shown["recovery"]["after"]), (&json!(3), &json!("5s")));
-    assert_eq!(shown["worker"]["lanes"], json!(["default", "slow"]));
+    assert_eq!(shown["worker"]["queues"], json!(["default", "slow"]));
     let text = shown.to_string();
     assert!(text.contains("@db/x") && text.contains("@mq:5672") && !text.contains("hunter2"), "{text}");
 
@@ -317,7 +317,7 @@ async fn settings_are_shown_without_passwords_and_a_wrong_one_is_named() {
         assert!(said.contains("concurency") && said.contains("did you mean `concurrency`?"), "{said}");
     }
     let wrong = [
-        ("LEVERET_WORKER__STRIDE_MX", "4", "did you mean `stride_max`?"),
+        ("LEVERET_WORKER__STRIDE_MX", "4", "did you mean `steps_per_delivery_max`?"),
         ("LEVERET_TIMEOUTS__DATABASE", "51s", "`timeouts.database` must be at most 50s"),
         ("LEVERET_HTTP__LISTEN", "0.0.0.0:80", "loopback"),
         ("LEVERET_RECOVERY__AFTER", "soon", "recovery.after"),
@@ -391,7 +391,7 @@ async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_eve
 #[tokio::test]
 async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_order() {
     let fresh = Fresh::new().await;
-    let roles = ["worker", "relay", "timekeeper", "api"];
+    let roles = ["worker", "relay", "timers", "api"];
     let mut processes: Vec<Program> =
         roles.iter().map(|role| Program::start(&fresh, &["serve", "--roles", role], &[])).collect();
     let orders = Leveret::orders_on(&fresh);
@@ -414,7 +414,7 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     orders.run(["message", "send", "paid", "A-17", "--data", r#"{"amount": 4900}"#]).await.good();
     orders.say(&format!("instance watch {id}")).await.good();
     assert_eq!(orders.json(&format!("instance show {id}")).await["output"]["outcome"], "shipped");
-    // Only a timekeeper notices that nobody pays.
+    // Only a process with the role `timers` notices that nobody pays.
     let order = r#"{"order_id":"A-18","article":"rug","quantity":1,"amount":1,"patience":"300ms"}"#;
     orders.run(["instance", "start", "order", "--key", "A-18", "--watch", "--input", order]).await.good();
 
@@ -449,15 +449,15 @@ async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_e
     assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no complaint");
 }
 
-/// Whoever has no worker is told, however often the timekeeper asks again.
+/// Whoever has no worker is told, however often the timers role asks again.
 #[tokio::test]
 async fn the_doctor_names_what_no_worker_takes() {
     let server = InProcess::start().await;
     server.apply("name: nobodys\nlane: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
     server.post("/instances", &json!({ "definition": "nobodys" })).await.ok(201);
-    let conn = &mut *server.app().store.duties().await.unwrap();
+    let conn = &mut *server.app().store.background().await.unwrap();
     let old = "UPDATE leveret.instances SET moved_at = now() - interval '3 minutes', rechecked_at = now()";
     conn.batch_execute(old).await.unwrap();
     let said = Leveret::on(&server.fresh).say("doctor").await.failed();
-    assert!(said.contains("1 before `only` in lane") && said.contains("`nobodys`"), "{said}");
+    assert!(said.contains("1 before `only` in queue") && said.contains("`nobodys`"), "{said}");
 }

@@ -122,7 +122,7 @@ async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
     let of = |definition: &str, key: &str| json!({ "definition": definition, "key": key, "reason": "because" });
 
     // From SQL, from Rust, and from anybody.
-    let mut conn = leveret.app().store.duties().await.unwrap();
+    let mut conn = leveret.app().store.background().await.unwrap();
     conn.batch_execute("SELECT leveret.start('talks', '{}', key => 't')").await.unwrap();
     drop(conn);
     tap.event("started", "t").await;

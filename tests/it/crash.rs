@@ -5,7 +5,7 @@ mod duplicates;
 mod handlers;
 mod relay;
 mod signals;
-mod timekeeper;
+mod timers;
 mod worker;
 
 use std::time::Duration;

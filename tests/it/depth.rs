@@ -122,7 +122,7 @@ async fn what_cannot_be_read_hides_nothing_else() {
 async fn a_command_from_sql_that_nests_too_deep_ends_the_transaction_it_is_sent_in() {
     use diesel_async::SimpleAsyncConnection;
     let leveret = InProcess::start().await;
-    let mut conn = leveret.app().store.duties().await.unwrap();
+    let mut conn = leveret.app().store.background().await.unwrap();
     let message = |levels| format!("SELECT leveret.message('paid', 'C', '{}')", nested(levels));
     let why = conn.batch_execute(&message(DATA_MAX + 1)).await.unwrap_err().to_string();
     assert!(why.contains("deeper than 64 levels"), "{why}");

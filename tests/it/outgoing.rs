@@ -12,8 +12,8 @@ mod supplier;
 use std::time::Duration;
 
 use leveret::config::Outgoing;
-use leveret::resilience::clock::Clock;
 use leveret::roles::caller::outgoing::{Client, Failure, Request, Response};
+use leveret::time::clock::Clock;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,9 +1,9 @@
 //! What may happen in any order, in every order: before, at the same moment, after, twice and too late.
 
+mod control;
 mod http;
 mod messages;
 mod starts;
-mod steering;
 mod timers;
 
 /// Rounds of a race whose winner nobody can foretell.

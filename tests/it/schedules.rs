@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use leveret::app::App;
 use leveret::contract::schedule::{ScheduleRequest, ScheduleView};
 use leveret::handlers::Handlers;
-use leveret::roles::{Role, scheduler};
+use leveret::roles::Role;
+use leveret::roles::timers;
 use leveret::step::schedule::{self, Expect};
 use serde_json::{Value, json};
 
@@ -84,7 +85,7 @@ impl Desk {
 
     /// Takes turns until nothing is due.
     async fn turn(&self) -> usize {
-        scheduler::run_once(self.app()).await.unwrap()
+        timers::schedule::run_once(self.app()).await.unwrap()
     }
 
     /// The same, after whatever waits has come to be looked at.
@@ -94,15 +95,15 @@ impl Desk {
     }
 
     async fn execute(&self, statement: &str) {
-        self.app().store.duties().await.unwrap().batch_execute(statement).await.unwrap();
+        self.app().store.background().await.unwrap().batch_execute(statement).await.unwrap();
     }
 
     async fn count(&self, from: &str) -> i64 {
-        count(&mut self.app().store.duties().await.unwrap(), from).await
+        count(&mut self.app().store.background().await.unwrap(), from).await
     }
 
     async fn lines(&self, column: &str, from: &str) -> Vec<String> {
-        lines(&mut self.app().store.duties().await.unwrap(), column, from).await
+        lines(&mut self.app().store.background().await.unwrap(), column, from).await
     }
 
     /// Key and status of every instance, the oldest first.
@@ -126,7 +127,7 @@ impl Desk {
 
     async fn close(self) {
         self.settled().await;
-        assert_at_rest(&mut self.app().store.duties().await.unwrap()).await;
+        assert_at_rest(&mut self.app().store.background().await.unwrap()).await;
         self.process.stop().await;
     }
 }

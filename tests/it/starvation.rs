@@ -33,11 +33,11 @@ activities:
 ";
 
 async fn execute(app: &App, statement: &str) {
-    sql_query(statement).execute(&mut app.store.duties().await.unwrap()).await.unwrap();
+    sql_query(statement).execute(&mut app.store.background().await.unwrap()).await.unwrap();
 }
 
 async fn count(app: &App, what: &str) -> i64 {
-    support::count(&mut app.store.duties().await.unwrap(), what).await
+    support::count(&mut app.store.background().await.unwrap(), what).await
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
 #[tokio::test]
 async fn timers_fire_where_the_house_cannot_be_kept() {
     let scene = Scene::new().await;
-    let mut conn = scene.store.duties().await.unwrap();
+    let mut conn = scene.store.background().await.unwrap();
     // As for a role without the right to create tables.
     let refusal = "CREATE OR REPLACE FUNCTION leveret.ensure_history_partitions(moment timestamptz) RETURNS integer \
                    LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for schema leveret'; END $$";

@@ -77,11 +77,11 @@ async fn start() -> InProcess {
 }
 
 async fn execute(leveret: &InProcess, sql: &str) {
-    leveret.app().store.duties().await.unwrap().batch_execute(sql).await.unwrap();
+    leveret.app().store.background().await.unwrap().batch_execute(sql).await.unwrap();
 }
 
 async fn count(leveret: &InProcess, what: &str) -> i64 {
-    support::count(&mut leveret.app().store.duties().await.unwrap(), what).await
+    support::count(&mut leveret.app().store.background().await.unwrap(), what).await
 }
 
 /// Runs one statement in an instance of its own, and gives what it yielded, or the code and message it failed with.

@@ -125,22 +125,22 @@ impl Office {
     }
 
     async fn count(&self, from: &str) -> i64 {
-        count(&mut self.leveret.app().store.duties().await.unwrap(), from).await
+        count(&mut self.leveret.app().store.background().await.unwrap(), from).await
     }
 
     async fn lines(&self, column: &str, from: &str) -> Vec<String> {
-        lines(&mut self.leveret.app().store.duties().await.unwrap(), column, from).await
+        lines(&mut self.leveret.app().store.background().await.unwrap(), column, from).await
     }
 
     async fn execute(&self, statement: &str) {
         use diesel_async::SimpleAsyncConnection;
-        self.leveret.app().store.duties().await.unwrap().batch_execute(statement).await.unwrap();
+        self.leveret.app().store.background().await.unwrap().batch_execute(statement).await.unwrap();
     }
 
     /// Nothing is stuck, nothing unsent, and every task is open exactly while its bookmark is.
     async fn close(self) {
         eventually("the outbox is empty", SOON, async || self.count("leveret.outbox").await == 0).await;
-        assert_eq!(stuck::list(&mut self.leveret.app().store.duties().await.unwrap(), 10).await.unwrap(), []);
+        assert_eq!(stuck::list(&mut self.leveret.app().store.background().await.unwrap(), 10).await.unwrap(), []);
         let torn = "leveret.tasks AS t FULL JOIN (SELECT * FROM leveret.bookmarks WHERE kind = 'task') AS b \
             ON b.instance_id = t.instance_id AND b.number = t.bookmark \
             WHERE t.id IS NULL OR b.number IS NULL OR t.open <> (b.consumed_at IS NULL)";

@@ -16,8 +16,8 @@ const STOPS_WITHIN: Duration = Duration::from_secs(35);
 /// late signs of life.
 const UNMOVED: [&str; 6] = [
     "leveret_call_late_signs_total",
-    "leveret_outbox_not_handed_over_total",
-    "leveret_branches_woken_total",
+    "leveret_publish_queue_full_total",
+    "leveret_branches_recovered_total",
     "leveret_broker_reconnects_total",
     "leveret_schedule_ticks_total",
     "leveret_schedule_lateness_seconds",

@@ -50,7 +50,7 @@ async fn mumble(_conn: &mut store::Connection, _call: Call) -> Outcome {
 }
 
 async fn count(app: &App, what: &str) -> i64 {
-    support::count(&mut app.store.duties().await.unwrap(), what).await
+    support::count(&mut app.store.background().await.unwrap(), what).await
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() 
     eventually("it waits", SOON, waits).await;
 
     // Both have looked for a repetition, found none, and wait for the instance.
-    let mut holder = app.store.duties().await.unwrap();
+    let mut holder = app.store.background().await.unwrap();
     holder.batch_execute(&format!("BEGIN; SELECT FROM leveret.instances WHERE id = '{id}' FOR UPDATE")).await.unwrap();
     let release = async {
         let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -119,7 +119,7 @@ async fn what_only_newer_workers_can_move_is_left_to_them() {
     let app = leveret.app();
     let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
     eventually("it waits", SOON, waits).await;
-    let mut conn = app.store.duties().await.unwrap();
+    let mut conn = app.store.background().await.unwrap();
     conn.batch_execute(
         "ALTER TABLE leveret.instances ADD older jsonb; \
          UPDATE leveret.instances SET older = branches, branches = '{\"lines\": []}', state_format = 99",
@@ -136,10 +136,10 @@ async fn what_only_newer_workers_can_move_is_left_to_them() {
     leveret.stop().await;
 }
 
-/// Nobody here serves its lane.
+/// Nobody here serves its queue.
 const ABROAD: &str = "
 name: abroad
-lane: abroad
+queue: abroad
 activities: [{ id: a, set: {} }]
 ";
 

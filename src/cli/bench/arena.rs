@@ -63,7 +63,7 @@ impl Arena {
         let mut config = self.config(&database, &url);
         adjust(&mut config);
         let running = Running::start(config, handlers(), &Role::ALL).await?;
-        let mut conn = running.app.store.duties().await?;
+        let mut conn = running.app.store.background().await?;
         for document in documents {
             let parsed = Definition::parse(document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
             definitions::apply(&mut conn, &parsed).await?;

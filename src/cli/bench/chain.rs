@@ -34,7 +34,7 @@ pub(super) async fn run(arena: &Arena, workload: &'static str, seconds: u64) -> 
     let ring = arena
         .ring(&[sets(), handlers()], |config| {
             if workload == "one-hop" {
-                config.worker.stride_max = 1;
+                config.worker.steps_per_delivery_max = 1;
             }
         })
         .await?;

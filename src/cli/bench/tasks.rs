@@ -30,7 +30,7 @@ activities:
 
 pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
     let ring = arena.ring(&[ASK.into()], |_| {}).await?;
-    let mut conn = ring.running.app.store.duties().await?;
+    let mut conn = ring.running.app.store.background().await?;
     bench::offer_tasks(&mut conn, OTHERS).await?;
     bench::settle(&mut conn).await?;
     drop(conn);
@@ -77,7 +77,7 @@ async fn start(ring: &Ring, count: usize) -> Result<()> {
 }
 
 async fn all_open(ring: &Ring, began: Instant) -> Result<()> {
-    let mut conn = ring.running.app.store.duties().await?;
+    let mut conn = ring.running.app.store.background().await?;
     while bench::open_tasks(&mut conn, "ask").await? < COUNT {
         if began.elapsed() > OPEN_WITHIN {
             bail!("not all tasks were open within {OPEN_WITHIN:?}");

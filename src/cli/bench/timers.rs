@@ -54,7 +54,7 @@ async fn start(load: &Load, definition: &str, inputs: Vec<Value>) -> Result<()> 
 }
 
 async fn lateness(ring: &Ring, workload: &'static str, definition: &str, count: usize) -> Result<Row> {
-    let mut conn = ring.running.app.store.duties().await?;
+    let mut conn = ring.running.app.store.background().await?;
     let late = bench::lateness(&mut conn, definition).await?;
     ensure!(late.len() == count, "{} of {count} timers of {definition} fired", late.len());
     ensure!(late.iter().all(|late| *late >= 0.0), "a timer fired early");

@@ -1,4 +1,4 @@
-//! A hundred thousand timers due within one second on one process, with and without hints, beside a million that are not due; and a
+//! A hundred thousand timers due within one second on one process, with and without wake-ups, beside a million that are not due; and a
 //! restart in between. None may fire early, none twice.
 
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ use crate::store::bench::{self, Copies};
 const DUE: i64 = 100_000;
 /// Not due for a year.
 const PENDING: i64 = 1_000_000;
-/// From the making of the timers to the first that is due: enough to publish their hints.
+/// From the making of the timers to the first that is due: enough to publish their wake-ups.
 const DUE_AFTER: SignedDuration = SignedDuration::from_secs(45);
 /// All must have fired after this.
 const FIRED_WITHIN: Duration = Duration::from_secs(300);
 /// The pause between two counts.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-const DEFINITIONS: [&str; 2] = ["mass-hinted", "mass-swept"];
+const DEFINITIONS: [&str; 2] = ["mass-with_wake_ups", "mass-swept"];
 
 fn document(name: &str) -> String {
     format!(
@@ -48,7 +48,7 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
             count: PENDING,
             from: year,
             over: Duration::from_secs(3_600),
-            hinted: false,
+            with_wake_ups: false,
         },
     )
     .await?;
@@ -70,14 +70,14 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
 /// One mass of timers: made, left over a restart, fired.
 async fn mass(arena: &Arena, ring: Ring, name: &'static str) -> Result<(Row, Ring)> {
     let from = ring.running.app.clock.now().checked_add(DUE_AFTER)?;
-    let hinted = name == "mass-hinted";
+    let with_wake_ups = name == "mass-with_wake_ups";
     let over = Duration::from_secs(1);
-    let copies = Copies { of: InstanceId(uuid::Uuid::nil()), count: DUE, from, over, hinted };
+    let copies = Copies { of: InstanceId(uuid::Uuid::nil()), count: DUE, from, over, with_wake_ups };
     copy(&ring, name, copies).await?;
     let ring = arena.restart(ring).await?;
     let since = from.checked_sub(SignedDuration::from_hours(1))?;
     let fired_for = fired(&ring, name, since, from).await?;
-    let mut conn = ring.running.app.store.duties().await?;
+    let mut conn = ring.running.app.store.background().await?;
     let late = bench::lateness(&mut conn, name).await?;
     drop(conn);
     ensure!(late.iter().all(|late| *late >= 0.0), "a timer fired early");
@@ -97,7 +97,7 @@ async fn copy(ring: &Ring, definition: &str, copies: Copies) -> Result<()> {
         ensure!(Instant::now() < until, "the first instance does not wait");
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     bench::copy_waiting(&mut conn, Copies { of, ..copies }).await?;
     bench::settle(&mut conn).await?;
     Ok(())
@@ -107,7 +107,7 @@ async fn copy(ring: &Ring, definition: &str, copies: Copies) -> Result<()> {
 async fn fired(ring: &Ring, name: &str, since: Timestamp, from: Timestamp) -> Result<Duration> {
     let until = Instant::now() + FIRED_WITHIN;
     loop {
-        let mut conn = ring.running.app.store.duties().await?;
+        let mut conn = ring.running.app.store.background().await?;
         let (fired, twice, open) = bench::count_fired(&mut conn, name, since).await?;
         drop(conn);
         ensure!(twice == 0, "{twice} timers of {name} fired twice");

@@ -10,7 +10,7 @@ use crate::engine::TaskId;
 use crate::store::tasks::{self, Filter};
 
 pub(super) async fn list(app: &App, filter: Filter, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let page = tasks::page(&mut conn, &filter).await?;
     match output {
         Output::Json => output::json(&page),
@@ -43,7 +43,7 @@ fn line(task: &TaskSummary) -> Vec<String> {
 }
 
 pub(super) async fn count(app: &App, filter: &Filter, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let total = tasks::count(&mut conn, filter).await?;
     match output {
         Output::Json => output::json(&total),
@@ -55,7 +55,7 @@ pub(super) async fn count(app: &App, filter: &Filter, output: Output) -> Result<
 }
 
 pub(super) async fn show(app: &App, id: TaskId, output: Output) -> Result<()> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let Some(view) = tasks::view(&mut conn, id).await? else { bail!("there is no task {id}") };
     match output {
         Output::Json => output::json(&view),

@@ -9,7 +9,7 @@ use serde_json::{Map as JsonMap, Number, Value};
 
 use super::bounds::{Budget, Fail};
 use super::collections::{Entries, Key, List, Map};
-use crate::resilience::duration;
+use crate::time::duration;
 
 /// A value while it is computed with.
 #[derive(Debug, Clone)]

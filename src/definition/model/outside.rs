@@ -1,7 +1,7 @@
 //! Work outside the database, as a definition describes it: requests over HTTP, and workers over RabbitMQ.
 
 use super::super::expression::{Data, Expression, Template};
-use crate::resilience::rate::Rate;
+use crate::limits::rate::Rate;
 
 /// A request over HTTP.
 #[derive(Debug, Clone)]

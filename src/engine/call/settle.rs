@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::definition::{OnUnknown, Work};
-use crate::resilience::backoff::next_delay;
+use crate::limits::backoff::next_delay;
 
 use super::super::admit::{self, Stand};
 use super::super::fault::{Cause, Fault};

@@ -67,7 +67,7 @@ fn a_step_that_nobody_can_carry_out_waits_for_a_person_and_says_why() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
     assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
-    let abandon = || Command::Abandon { branch: ROOT, sequence: 0, why: "it is too much".into() };
+    let abandon = || Command::Undeliverable { branch: ROOT, sequence: 0, why: "it is too much".into() };
     scenario.apply(abandon()).unwrap();
     assert!(matches!(scenario.apply(abandon()), Err(Error::Refused(Refusal::Stale))));
     scenario.apply(Command::Retry { by: None, reason: None }).unwrap();

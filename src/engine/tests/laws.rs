@@ -221,7 +221,7 @@ fn once(command: &Command) -> bool {
         Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
         Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
-        Command::Retry { .. } | Command::Crash { .. } | Command::Abandon { .. } | Command::Act { .. } => false,
+        Command::Retry { .. } | Command::Crash { .. } | Command::Undeliverable { .. } | Command::Act { .. } => false,
         Command::Settle { .. } | Command::Progress { .. } | Command::Resolve { .. } => false,
     }
 }

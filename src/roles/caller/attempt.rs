@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::{Outcome, Pass};
+use super::limits::{Outcome, Permit};
 use super::outgoing::{Failure as NoAnswer, Request};
-use super::{Desk, wording};
+use super::{Caller, wording};
 use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::secrets::Carried;
@@ -25,28 +25,29 @@ const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration:
 ///
 /// # Errors
 /// If it could not be begun.
-pub(super) async fn make(desk: &Desk, due: &Due, pass: &Pass) -> Result<(), store::Error> {
-    let (begun, token) = match step::calls::begin(&desk.app, due.id, due.run, pass.wanted.at_once(&due.target)).await? {
-        Begin::Begun(begun) => *begun,
-        Begin::NoRoom => return desk.put_back_without_room(due, pass).await,
-        Begin::Gone => {
-            desk.limits.unused(pass).await;
-            return Ok(());
-        }
-    };
-    desk.limits.begun(pass);
+pub(super) async fn make(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+    let (begun, token) =
+        match step::calls::begin(&caller.app, due.id, due.run, permit.limit_key.at_once(&due.target)).await? {
+            Begin::Begun(begun) => *begun,
+            Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
+            Begin::Gone => {
+                caller.limits.unused(permit).await;
+                return Ok(());
+            }
+        };
+    caller.limits.begun(permit);
     step::fail_point("caller::marked");
     let began = Instant::now();
-    let outcome = outcome(desk, &begun, &token).await;
+    let outcome = outcome(caller, &begun, &token).await;
     step::fail_point("caller::answered");
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
     let Begun { id, instance, bookmark, run, timeout, .. } = begun;
     let said = Outcome::of_call(&outcome);
     let time = record_for(timeout, began.elapsed());
-    record(desk, Attempt { id, instance, bookmark, run }, outcome, time).await;
+    record(caller, Attempt { id, instance, bookmark, run }, outcome, time).await;
     step::fail_point("caller::recorded");
-    desk.limits.observe(pass, said).await;
+    caller.limits.observe(permit, said).await;
     Ok(())
 }
 
@@ -65,13 +66,13 @@ fn word(outcome: &CallOutcome) -> &'static str {
 }
 
 /// Sends the request and reads what comes back.
-async fn outcome(desk: &Desk, begun: &Begun, token: &Token) -> CallOutcome {
+async fn outcome(caller: &Caller, begun: &Begun, token: &Token) -> CallOutcome {
     let mut carried = Carried::default();
-    let request = match request(desk, begun, token, &mut carried) {
+    let request = match request(caller, begun, token, &mut carried) {
         Ok(request) => request,
         Err(failure) => return CallOutcome::Failed { failure },
     };
-    match desk.client.send(request).await {
+    match caller.client.send(request).await {
         Ok(response) => wording::answered(response, &carried),
         Err(NoAnswer::NotSent { code, message }) => {
             CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
@@ -82,8 +83,8 @@ async fn outcome(desk: &Desk, begun: &Begun, token: &Token) -> CallOutcome {
     }
 }
 
-fn request(desk: &Desk, begun: &Begun, token: &Token, carried: &mut Carried) -> Result<Request, Failure> {
-    let app = &desk.app;
+fn request(caller: &Caller, begun: &Begun, token: &Token, carried: &mut Carried) -> Result<Request, Failure> {
+    let app = &caller.app;
     let request = filled(&begun.request, &mut |marker| match marker {
         Marker::Secret(name) => carried.reveal(&app.secrets, name),
         // A server that repeats what it was sent repeats this too.
@@ -97,11 +98,11 @@ fn request(desk: &Desk, begun: &Begun, token: &Token, carried: &mut Carried) -> 
 }
 
 /// Records an outcome and goes on, however often the database has to be asked in this time.
-async fn record(desk: &Desk, attempt: Attempt, outcome: CallOutcome, time: Duration) {
+async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: Duration) {
     let until = Instant::now() + time;
     let mut pause = RECORD_AFTER.0;
     loop {
-        match step::calls::settle(&desk.app, attempt, outcome.clone()).await {
+        match step::calls::settle(&caller.app, attempt, outcome.clone()).await {
             Ok(Moved::To(_)) => return,
             Ok(Moved::Refused(Refusal::Suspended)) => return,
             Ok(Moved::Refused(refusal)) => {

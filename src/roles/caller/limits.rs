@@ -3,10 +3,10 @@
 //! What was learned in the last second is known here without asking; once a second, and whenever a breaker may change, the
 //! row of the target is looked at. So nothing waits in memory, and no row is written for every attempt.
 
+mod groups;
 mod known;
-mod pass;
-mod queues;
-mod wanted;
+mod limit_key;
+mod permit;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,22 +14,22 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::App;
-use crate::resilience::breaker::{Policy, State, Verdict};
+use crate::limits::breaker::{Policy, State, Verdict};
 use crate::store::targets::{self, Standing};
 use crate::store::{self};
+use groups::{Groups, Token};
 use known::{Asked, Known, Seen};
-use queues::{Queues, Token};
 
-pub use pass::{Admitted, Pass, Reason};
-pub use wanted::{Outcome, Wanted};
+pub use limit_key::{LimitKey, Outcome};
+pub use permit::{Admitted, Permit, Reason};
 
 /// What was learned counts for this long; also how often one process leases tokens of one rate.
 const FRESH_FOR: SignedDuration = SignedDuration::from_secs(1);
-/// Targets, and queues, remembered; those that were not used lately are forgotten first.
+/// Targets, and groups, remembered; those that were not used lately are forgotten first.
 const REMEMBERED_MAX: usize = 10_000;
 /// Lately.
 const UNUSED_FOR: SignedDuration = SignedDuration::from_secs(60);
-/// What the targets of workers begin with: a worker that is away leaves its queue alone by itself.
+/// What the targets of workers begin with: a worker that is away leaves its group alone by itself.
 const WORK: &str = "work:";
 
 /// The limits as this process knows them. Clones share that.
@@ -40,23 +40,23 @@ struct Inner {
     app: App,
     policy: Policy,
     known: Mutex<Known>,
-    queues: Mutex<Queues>,
+    groups: Mutex<Groups>,
 }
 
 impl Limits {
     /// Knows nothing yet.
     pub fn new(app: &App) -> Self {
         let policy = app.config.breaker.policy();
-        let (known, queues) = (Mutex::new(Known::new(policy)), Mutex::default());
-        Self(Arc::new(Inner { app: app.clone(), policy, known, queues }))
+        let (known, groups) = (Mutex::new(Known::new(policy)), Mutex::default());
+        Self(Arc::new(Inner { app: app.clone(), policy, known, groups }))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
         act(&mut self.0.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn with_queues<T>(&self, act: impl FnOnce(&mut Queues) -> T) -> T {
-        act(&mut self.0.queues.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_queues<T>(&self, act: impl FnOnce(&mut Groups) -> T) -> T {
+        act(&mut self.0.groups.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> Timestamp {
@@ -69,23 +69,27 @@ impl Limits {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn admit(&self, target: &str, wanted: &Wanted) -> Result<Admitted, store::Error> {
+    pub async fn admit(&self, target: &str, limit_key: &LimitKey) -> Result<Admitted, store::Error> {
         let refused = match self.pass_breaker(target).await? {
             Some(until) => (until, Reason::Breaker),
             None => {
-                let pass =
-                    Pass { target: target.to_owned(), wanted: wanted.clone(), began_at: self.now(), opened: None };
-                match self.pass_queue(&pass).await {
+                let permit = Permit {
+                    target: target.to_owned(),
+                    limit_key: limit_key.clone(),
+                    began_at: self.now(),
+                    opened: None,
+                };
+                match self.pass_queue(&permit).await {
                     Ok(None) => {
-                        let opened = self.with_queues(|queues| queues.opened(target, wanted));
-                        return Ok(Admitted::Go(Pass { opened, ..pass }));
+                        let opened = self.with_queues(|groups| groups.opened(target, limit_key));
+                        return Ok(Admitted::Go(Permit { opened, ..permit }));
                     }
                     Ok(Some(refused)) => {
-                        self.look_again(&pass, Outcome::Nothing).await;
+                        self.look_again(&permit, Outcome::Nothing).await;
                         refused
                     }
                     Err(error) => {
-                        self.look_again(&pass, Outcome::Nothing).await;
+                        self.look_again(&permit, Outcome::Nothing).await;
                         return Err(error);
                     }
                 }
@@ -94,22 +98,22 @@ impl Limits {
         Ok(Admitted::NotBefore(refused.0, refused.1))
     }
 
-    /// An attempt that was let through found no room. Its token goes to the next, and nobody of its queue tries for a while.
-    pub async fn refused(&self, pass: &Pass) {
+    /// An attempt that was let through found no room. Its token goes to the next, and nobody of its group tries for a while.
+    pub async fn refused(&self, permit: &Permit) {
         let now = self.now();
-        self.with_queues(|queues| queues.refused(&pass.target, &pass.wanted, now));
-        self.look_again(pass, Outcome::Nothing).await;
+        self.with_queues(|groups| groups.refused(&permit.target, &permit.limit_key, now));
+        self.look_again(permit, Outcome::Nothing).await;
     }
 
     /// An attempt that was let through is no longer to be made.
-    pub async fn unused(&self, pass: &Pass) {
-        self.with_queues(|queues| queues.unused(&pass.target, &pass.wanted));
-        self.look_again(pass, Outcome::Nothing).await;
+    pub async fn unused(&self, permit: &Permit) {
+        self.with_queues(|groups| groups.unused(&permit.target, &permit.limit_key));
+        self.look_again(permit, Outcome::Nothing).await;
     }
 
     /// An attempt that was let through found room.
-    pub fn begun(&self, pass: &Pass) {
-        self.with_queues(|queues| queues.begun(&pass.target, &pass.wanted));
+    pub fn begun(&self, permit: &Permit) {
+        self.with_queues(|groups| groups.begun(&permit.target, &permit.limit_key));
     }
 
     /// How many calls may be claimed of targets that are not open to all: none of one whose breaker is open, one to ask
@@ -119,33 +123,33 @@ impl Limits {
         self.with(|known| known.narrow(now))
     }
 
-    /// How many calls may be claimed of queues that wait for tokens, or for others to end: target, queue, and so many.
+    /// How many calls may be claimed of groups that wait for tokens, or for others to end: target, group, and so many.
     pub fn rooms(&self) -> Vec<(String, i64, u32)> {
         let now = self.now();
-        self.with_queues(|queues| queues.rooms(now))
+        self.with_queues(|groups| groups.rooms(now))
     }
 
     /// When one of those opens.
     pub fn next_at(&self) -> Option<Timestamp> {
         let now = self.now();
         let breaker = self.with(|known| known.next_at(now));
-        breaker.into_iter().chain(self.with_queues(|queues| queues.next_at(now))).min()
+        breaker.into_iter().chain(self.with_queues(|groups| groups.next_at(now))).min()
     }
 
     /// Takes in how an attempt went. Others hear of it within a second; of what changes a breaker, at once.
-    pub async fn observe(&self, pass: &Pass, outcome: Outcome) {
+    pub async fn observe(&self, permit: &Permit, outcome: Outcome) {
         let now = self.now();
-        self.with_queues(|queues| queues.left(&pass.target, pass.wanted.key.as_deref(), now));
-        self.look_again(pass, outcome).await;
+        self.with_queues(|groups| groups.left(&permit.target, permit.limit_key.key.as_deref(), now));
+        self.look_again(permit, outcome).await;
     }
 
-    async fn look_again(&self, pass: &Pass, outcome: Outcome) {
+    async fn look_again(&self, permit: &Permit, outcome: Outcome) {
         let now = self.now();
-        let seen = Seen { outcome, began_at: pass.began_at };
-        if pass.target.starts_with(WORK) || !self.with(|known| known.observe(&pass.target, seen, now)) {
+        let seen = Seen { outcome, began_at: permit.began_at };
+        if permit.target.starts_with(WORK) || !self.with(|known| known.observe(&permit.target, seen, now)) {
             return;
         }
-        if let Err(error) = self.look(&pass.target, |_, _| ()).await {
+        if let Err(error) = self.look(&permit.target, |_, _| ()).await {
             // It is kept, and told with the next.
             tracing::debug!(%error, "what became of an attempt could not be told to other processes");
         }
@@ -185,7 +189,7 @@ impl Limits {
         let policy = self.0.policy;
         let unsent = self.with(|known| known.take_unsent(target));
         let told = async {
-            let mut conn = self.0.app.store.duties().await?;
+            let mut conn = self.0.app.store.background().await?;
             targets::change(&mut conn, (target, ""), |standing, now| {
                 let before = standing.breaker.state;
                 unsent.iter().for_each(|seen| take_in(standing, seen, &policy, now));
@@ -210,41 +214,41 @@ impl Limits {
     }
 
     /// When to come back, and why; `None` if there may be room, and was a token.
-    async fn pass_queue(&self, pass: &Pass) -> Result<Option<(Timestamp, Reason)>, store::Error> {
-        let Pass { target, wanted, began_at: now, .. } = pass;
-        if let Some(until) = self.with_queues(|queues| queues.enter(target, wanted, *now)) {
+    async fn pass_queue(&self, permit: &Permit) -> Result<Option<(Timestamp, Reason)>, store::Error> {
+        let Permit { target, limit_key, began_at: now, .. } = permit;
+        if let Some(until) = self.with_queues(|groups| groups.enter(target, limit_key, *now)) {
             return Ok(Some((until, Reason::Concurrency)));
         }
-        let passed = self.pass_rate(target, wanted).await;
+        let passed = self.pass_rate(target, limit_key).await;
         if !matches!(passed, Ok(None)) {
-            self.with_queues(|queues| queues.leave(target, wanted));
+            self.with_queues(|groups| groups.leave(target, limit_key));
         }
         Ok(passed?.map(|until| (until, Reason::Rate)))
     }
 
     /// When to come back; `None` if there was a token.
-    async fn pass_rate(&self, target: &str, wanted: &Wanted) -> Result<Option<Timestamp>, store::Error> {
-        let key = wanted.key.as_deref().unwrap_or_default();
-        let Some(rate) = wanted.rate else { return Ok(None) };
-        let ask = |now| self.with_queues(|queues| queues.token(target, wanted, &rate, now));
+    async fn pass_rate(&self, target: &str, limit_key: &LimitKey) -> Result<Option<Timestamp>, store::Error> {
+        let key = limit_key.key.as_deref().unwrap_or_default();
+        let Some(rate) = limit_key.rate else { return Ok(None) };
+        let ask = |now| self.with_queues(|groups| groups.token(target, limit_key, &rate, now));
         let lease = match ask(self.now()) {
             Token::Taken => return Ok(None),
             Token::NotBefore(at) => return Ok(Some(at)),
-            Token::Lease(wanted) => wanted,
+            Token::Lease(limit_key) => limit_key,
         };
-        let concurrency = wanted.concurrency;
+        let concurrency = limit_key.concurrency;
         let take = move |standing: &mut Standing, now: Timestamp| {
             standing.rate = Some(rate);
             standing.concurrency = concurrency;
             let bucket = standing.buckets.of(&rate, now);
             (bucket.take(&rate, lease, now), bucket.next_at(&rate))
         };
-        let mut conn = self.0.app.store.duties().await?;
+        let mut conn = self.0.app.store.background().await?;
         let ((taken, next_at), _, now) = targets::change(&mut conn, (target, key), take).await?;
         drop(conn);
-        Ok(self.with_queues(|queues| {
-            queues.leased(target, wanted, taken, next_at, now);
-            match queues.token(target, wanted, &rate, now) {
+        Ok(self.with_queues(|groups| {
+            groups.leased(target, limit_key, taken, next_at, now);
+            match groups.token(target, limit_key, &rate, now) {
                 Token::Taken => None,
                 Token::NotBefore(at) => Some(at),
                 // None of the tokens was left, and this is not asked again at once.

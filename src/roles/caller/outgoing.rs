@@ -25,8 +25,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
 use crate::config;
-use crate::resilience::clock::Clock;
-use crate::resilience::retry_after;
+use crate::limits::retry_after;
+use crate::time::clock::Clock;
 use connect::{Connector, Unreached};
 use guard::Guard;
 use redirect::Next;
@@ -170,7 +170,7 @@ impl Client {
         let limit = request.timeout.unwrap_or(longest).min(longest);
         let mut progress = Progress::default();
         let followed = tokio::time::timeout(limit, Box::pin(self.follow(request, &mut progress))).await;
-        let in_time = crate::resilience::duration::format(limit);
+        let in_time = crate::time::duration::format(limit);
         match followed {
             Ok(done) => done,
             Err(_) if progress.may_be_sent() => {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::app::{App, rest};
+use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
 use crate::engine::InstanceId;
 use crate::roles::command;
-use crate::step::{self, Error, Letter, Origin};
+use crate::step::{self, Error, Origin, Undelivered};
 use crate::store;
 
 /// The pause before a delivery goes back that could not be sent down the ladder.
@@ -28,7 +28,7 @@ pub(super) async fn acknowledge(delivery: Delivery) {
 pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
-        Queue::Steps(lane) => (Exchange::Steps, lane.clone()),
+        Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
         Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     };
     let outgoing = Outgoing {
@@ -53,7 +53,7 @@ pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     };
     // Not confirmed: the delivery is kept, and goes back once the broker is there again, but not in a hot loop.
     tracing::debug!(failure, "a command could not be sent down the ladder; the delivery will come again");
-    rest(app, LATER).await;
+    sleep_or_stop(app, LATER).await;
     tokio::select! {
         () = app.broker.connected() => {}
         () = app.stop.cancelled() => {}
@@ -73,7 +73,7 @@ async fn requeue(delivery: Delivery) {
 }
 
 /// Files a delivery with its reason, however long the database is away, and acknowledges it.
-pub(super) async fn bury(
+pub(super) async fn dead_letter(
     app: &App,
     delivery: Delivery,
     reason: &str,
@@ -81,8 +81,8 @@ pub(super) async fn bury(
 ) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
     loop {
-        let letter = Letter { instance, ..command::letter(&delivery) };
-        match step::bury(app, letter, reason, origin).await {
+        let letter = Undelivered { instance, ..command::letter(&delivery) };
+        match step::dead_letter(app, letter, reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // Not even its answer can be written: without it the letter can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {
@@ -103,7 +103,7 @@ pub(super) async fn bury(
 /// Returns when a query succeeds, or when the process is asked to stop.
 pub(super) async fn database_is_back(app: &App) {
     while !app.stop.is_cancelled() {
-        rest(app, PROBE_EVERY).await;
+        sleep_or_stop(app, PROBE_EVERY).await;
         if app.store.probe().await.is_ok() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Calls on their way out: hints, requests to workers, attempts that begin, and the tokens that prove them.
+//! Calls on their way out: wake-ups, requests to workers, attempts that begin, and the tokens that prove them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::super::rows::encode;
 use crate::app::App;
 use crate::contract::{self, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
-use crate::resilience::duration;
 use crate::store::calls::{self, Begun, Longest, Sent};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
+use crate::time::duration;
 
 /// What goes out with a call that is opened, and of which call the attempt begins with that.
 pub(in crate::step) type Opened = (Option<OutboxRow>, Option<(CallId, Sent)>);
@@ -30,8 +30,8 @@ pub(in crate::step) fn opened(
     // What is limited goes the way on which limits are looked at.
     if call.kind == CallKind::Http || call.limits.is_some() {
         // A process that makes calls itself is told in memory, and any other looks every now and then.
-        let hint = if app.makes_calls() { None } else { Some(hint(app, call.id, 1)?) };
-        return Ok((hint, None));
+        let wake_up = if app.makes_calls() { None } else { Some(wake_up(app, call.id, 1)?) };
+        return Ok((wake_up, None));
     }
     let token = Token::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
@@ -57,7 +57,7 @@ pub(in crate::step) fn opened(
     Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
 }
 
-fn hint(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
+fn wake_up(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
     let body = encode(&contract::Make { call: id.0, run })?;
     Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
 }
@@ -166,9 +166,9 @@ pub async fn begin(
     let token = Token::new(run);
     let longest = longest(app);
     let begun = match at_once {
-        None => calls::mark_running(&mut *app.store.duties().await?, id, run, &token.hash(), longest).await?,
+        None => calls::mark_running(&mut *app.store.background().await?, id, run, &token.hash(), longest).await?,
         Some(at_once) => {
-            let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+            let mut transaction = Transaction::begin(app.store.background().await?).await?;
             if !has_room(&mut transaction, at_once).await? {
                 transaction.rollback().await;
                 return Ok(Begin::NoRoom);
@@ -193,14 +193,14 @@ async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<
 ///
 /// # Errors
 /// As for any statement.
-pub async fn hand_to_worker(
+pub async fn send_to_external_worker(
     app: &App,
     id: CallId,
     run: u32,
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<()>, store::Error> {
     let token = Token::new(run);
-    let mut transaction = Transaction::begin(app.store.duties().await?).await?;
+    let mut transaction = Transaction::begin(app.store.background().await?).await?;
     if let Some(at_once) = at_once
         && !has_room(&mut transaction, at_once).await?
     {
@@ -215,7 +215,7 @@ pub async fn hand_to_worker(
     let rows = vec![work_request(app, &begun, &token)?];
     outbox::push(&mut transaction, &rows).await?;
     transaction.commit().await?;
-    app.hand_over(rows);
+    app.publish(rows);
     Ok(Begin::Begun(()))
 }
 

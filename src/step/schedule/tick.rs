@@ -29,14 +29,14 @@ const UNREADABLE_FOR: Duration = Duration::from_secs(300);
 /// # Errors
 /// As for any query. The tick is due still, and a start that was committed is known by its message id.
 pub async fn tick(app: &App) -> Result<bool, store::Error> {
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let claimed = schedules::claim_due(&mut conn).await?;
     drop(conn);
     let Some(claimed) = claimed else { return Ok(false) };
     app.clock.observe(claimed.now);
     let handled = handle(app, &claimed).await;
     fail_point("schedule::started");
-    let mut conn = app.store.duties().await?;
+    let mut conn = app.store.background().await?;
     let handled = match handled {
         Ok(handled) => handled,
         Err(error) => {

@@ -37,8 +37,8 @@ pub struct Due {
     pub target: String,
     /// How much of the target it may take.
     pub limits: Option<Value>,
-    /// The queue of those of its target that may take the same; 0 if there are no limits.
-    pub queue: i64,
+    /// The limit group of those of its target that may take the same; 0 if there are no limits.
+    pub limit_group: i64,
     /// Since when it has been due.
     pub due_at: Timestamp,
 }
@@ -54,11 +54,11 @@ pub struct Room {
     pub per_target: i32,
     /// Of targets that have less room left than that.
     pub narrow: Vec<(String, i32)>,
-    /// Of queues at a target that have less.
-    pub queues: Vec<(String, i64, i32)>,
+    /// Of limit groups at a target that have less.
+    pub groups: Vec<(String, i64, i32)>,
 }
 
-/// Takes calls that are due, target by target so that none starves another, and queue by queue so that what waits for a limit is
+/// Takes calls that are due, target by target so that none starves another, and limit group by limit group so that what waits for a limit is
 /// in nobody's way, for 15 seconds. Calls of suspended instances are put off, and not returned; those whose time is over are left
 /// to [`super::claim_overdue`].
 ///
@@ -71,20 +71,20 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, E
     rows.sort_by_key(|(.., due_at, _)| due_at.0);
     rows.into_iter()
         .filter(|(.., suspended)| !suspended)
-        .map(|(id, run, kind, target, limits, queue, due_at, _)| {
+        .map(|(id, run, kind, target, limits, limit_group, due_at, _)| {
             let kind = row::kind(&kind)?;
-            Ok(Due { id: CallId(id), run: row::count(run), kind, target, limits, queue, due_at: due_at.0 })
+            Ok(Due { id: CallId(id), run: row::count(run), kind, target, limits, limit_group, due_at: due_at.0 })
         })
         .collect()
 }
 
-/// From queue to queue through the index, however many calls wait in each.
-pub(super) const QUEUES: &str = "WITH RECURSIVE queues AS (\
-       (SELECT c.target, c.queue FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target, c.queue LIMIT 1) \
+/// From limit group to limit group through the index, however many calls wait in each.
+pub(super) const LIMIT_GROUPS: &str = "WITH RECURSIVE limit_groups AS (\
+       (SELECT c.target, c.limit_group FROM leveret.calls AS c WHERE c.state = 'pending' ORDER BY c.target, c.limit_group LIMIT 1) \
        UNION ALL \
-       SELECT next.target, next.queue FROM queues AS q CROSS JOIN LATERAL (\
-         SELECT c.target, c.queue FROM leveret.calls AS c WHERE c.state = 'pending' \
-            AND (c.target, c.queue) > (q.target, q.queue) ORDER BY c.target, c.queue LIMIT 1) AS next)";
+       SELECT next.target, next.limit_group FROM limit_groups AS q CROSS JOIN LATERAL (\
+         SELECT c.target, c.limit_group FROM leveret.calls AS c WHERE c.state = 'pending' \
+            AND (c.target, c.limit_group) > (q.target, q.limit_group) ORDER BY c.target, c.limit_group LIMIT 1) AS next)";
 
 struct ClaimDue {
     http: i64,
@@ -92,19 +92,19 @@ struct ClaimDue {
     per_target: i32,
     /// By target.
     narrow: Value,
-    /// By target and queue.
-    queues: Value,
+    /// By target and limit group.
+    groups: Value,
 }
 
 impl ClaimDue {
     fn of(room: &Room) -> Self {
-        let queues = room.queues.iter().map(|(target, queue, room)| (format!("{target} {queue}"), *room));
+        let groups = room.groups.iter().map(|(target, queue, room)| (format!("{target} {queue}"), *room));
         Self {
             http: room.http.min(CLAIMED_MAX),
             work: room.work.min(CLAIMED_MAX),
             per_target: room.per_target,
             narrow: rooms(room.narrow.iter().cloned()),
-            queues: rooms(queues),
+            groups: rooms(groups),
         }
     }
 }
@@ -125,9 +125,9 @@ impl Query for ClaimDue {
 
 impl QueryFragment<Pg> for ClaimDue {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // The oldest of each queue, then of each target, then of all.
-        out.push_sql(QUEUES);
-        out.push_sql(", room AS (SELECT q.target, q.queue, least((");
+        // The oldest of each limit group, then of each target, then of all.
+        out.push_sql(LIMIT_GROUPS);
+        out.push_sql(", room AS (SELECT q.target, q.limit_group, least((");
         out.push_bind_param::<Jsonb, _>(&self.narrow)?;
         out.push_sql("->>q.target)::int, CASE WHEN starts_with(q.target, 'work:') THEN ");
         out.push_bind_param::<BigInt, _>(&self.work)?;
@@ -136,16 +136,16 @@ impl QueryFragment<Pg> for ClaimDue {
         out.push_sql(", ");
         out.push_bind_param::<BigInt, _>(&self.http)?;
         out.push_sql(") END) AS of_target, (");
-        out.push_bind_param::<Jsonb, _>(&self.queues)?;
+        out.push_bind_param::<Jsonb, _>(&self.groups)?;
         out.push_sql(
-            "->>(q.target || ' ' || q.queue))::int AS of_queue FROM queues AS q), \
+            "->>(q.target || ' ' || q.limit_group))::int AS of_group FROM limit_groups AS q), \
              found AS (SELECT first.id, first.kind, first.next_at, r.of_target, \
                  row_number() OVER (PARTITION BY r.target ORDER BY first.next_at, first.id) AS at_target \
                FROM room AS r CROSS JOIN LATERAL (\
                  SELECT c.id, c.kind, c.next_at FROM leveret.calls AS c \
-                  WHERE c.state = 'pending' AND c.target = r.target AND c.queue = r.queue \
+                  WHERE c.state = 'pending' AND c.target = r.target AND c.limit_group = r.limit_group \
                     AND c.next_at <= statement_timestamp() ORDER BY c.next_at \
-                  LIMIT least(r.of_target, r.of_queue) FOR UPDATE SKIP LOCKED) AS first), \
+                  LIMIT least(r.of_target, r.of_group) FOR UPDATE SKIP LOCKED) AS first), \
              fair AS (SELECT f.id, f.kind, f.next_at, row_number() OVER (PARTITION BY f.kind ORDER BY f.next_at, f.id) AS of_kind \
                FROM found AS f WHERE f.at_target <= f.of_target), \
              judged AS (SELECT due.id, due.next_at, coalesce((SELECT i.status FROM leveret.instances AS i \
@@ -167,7 +167,7 @@ impl QueryFragment<Pg> for ClaimDue {
         out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
         out.push_sql(
             " END) FROM judged WHERE c.id = judged.id AND c.state = 'pending' \
-             RETURNING c.id, c.run, c.kind, c.target, c.limits, c.queue, judged.next_at, judged.suspended",
+             RETURNING c.id, c.run, c.kind, c.target, c.limits, c.limit_group, judged.next_at, judged.suspended",
         );
         Ok(())
     }

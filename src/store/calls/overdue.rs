@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
-use super::due::{CLAIM_SECONDS, QUEUES};
+use super::due::{CLAIM_SECONDS, LIMIT_GROUPS};
 use super::row;
 use crate::engine::{CallId, CallKind, InstanceId};
 
@@ -125,12 +125,12 @@ impl Query for NextAt {
 
 impl QueryFragment<Pg> for NextAt {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Of each queue the first; what is due already and could not be taken waits for room, not for a moment.
-        out.push_sql(QUEUES);
+        // Of each limit group the first; what is due already and could not be taken waits for room, not for a moment.
+        out.push_sql(LIMIT_GROUPS);
         out.push_sql(
-            " SELECT least((SELECT min(first.next_at) FROM queues AS q CROSS JOIN LATERAL (\
+            " SELECT least((SELECT min(first.next_at) FROM limit_groups AS q CROSS JOIN LATERAL (\
                        SELECT c.next_at FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = q.target \
-                          AND c.queue = q.queue AND c.next_at > statement_timestamp() ORDER BY c.next_at LIMIT 1) AS first), \
+                          AND c.limit_group = q.limit_group AND c.next_at > statement_timestamp() ORDER BY c.next_at LIMIT 1) AS first), \
                     (SELECT c.next_at FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting') \
                         AND c.next_at IS NOT NULL ORDER BY c.next_at LIMIT 1), \
                     (SELECT greatest(c.until, c.next_at) FROM leveret.calls AS c WHERE c.state = 'pending' \

@@ -13,11 +13,11 @@ use uuid::Uuid;
 use crate::engine::{BranchId, InstanceId, Phase, State};
 use crate::store::{Connection, Error};
 
-/// An instance that could move and has not: itself, its ready branches with their sequences, its lane.
+/// An instance that could move and has not: itself, its ready branches with their sequences, its queue.
 pub type Silent = (InstanceId, Vec<(BranchId, i64)>, String);
 
 /// Takes at most `limit` instances that are ready and have not moved for `after`, or for their own recheck time if that
-/// is longer; the recheck time is doubled, up to `after_max`. Suspended instances and `lanes_excluded` are left alone.
+/// is longer; the recheck time is doubled, up to `after_max`. Suspended instances and `queues_excluded` are left alone.
 ///
 /// # Errors
 /// Those of the database.
@@ -25,12 +25,12 @@ pub async fn claim_silent(
     conn: &mut Connection,
     after: Duration,
     after_max: Duration,
-    lanes_excluded: &[String],
+    queues_excluded: &[String],
     limit: i64,
 ) -> Result<Vec<Silent>, Error> {
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let claim = ClaimSilent {
-        lanes_excluded: lanes_excluded.to_vec(),
+        queues_excluded: queues_excluded.to_vec(),
         after: millis(after),
         after_max: millis(after_max),
         limit,
@@ -38,17 +38,17 @@ pub async fn claim_silent(
     let rows: Vec<(Uuid, String, Value)> = claim.get_results(conn).await?;
     Ok(rows
         .into_iter()
-        .map(|(id, lane, branches)| {
+        .map(|(id, queue, branches)| {
             // What only newer binaries can read is left to them: no branch is named.
             let state: State = serde_json::from_value(branches).unwrap_or_default();
             let ready = state.branches.iter().filter(|branch| branch.phase == Phase::Ready);
-            (InstanceId(id), ready.map(|branch| (branch.id, branch.sequence)).collect(), lane)
+            (InstanceId(id), ready.map(|branch| (branch.id, branch.sequence)).collect(), queue)
         })
         .collect())
 }
 
 struct ClaimSilent {
-    lanes_excluded: Vec<String>,
+    queues_excluded: Vec<String>,
     after: i64,
     after_max: i64,
     limit: i64,
@@ -67,9 +67,9 @@ impl Query for ClaimSilent {
 impl QueryFragment<Pg> for ClaimSilent {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "WITH silent AS (SELECT id FROM leveret.instances WHERE ready AND status <> 'suspended' AND lane <> ALL(",
+            "WITH silent AS (SELECT id FROM leveret.instances WHERE ready AND status <> 'suspended' AND queue <> ALL(",
         );
-        out.push_bind_param::<Array<Text>, _>(&self.lanes_excluded)?;
+        out.push_bind_param::<Array<Text>, _>(&self.queues_excluded)?;
         out.push_sql(") AND coalesce(rechecked_at, moved_at) < now() - greatest(recheck_for, ");
         out.push_bind_param::<BigInt, _>(&self.after)?;
         out.push_sql(") * interval '1 millisecond' LIMIT ");
@@ -81,16 +81,16 @@ impl QueryFragment<Pg> for ClaimSilent {
         out.push_bind_param::<BigInt, _>(&self.after)?;
         out.push_sql(") * 2, ");
         out.push_bind_param::<BigInt, _>(&self.after_max)?;
-        out.push_sql(") FROM silent WHERE i.id = silent.id RETURNING i.id, i.lane, i.branches");
+        out.push_sql(") FROM silent WHERE i.id = silent.id RETURNING i.id, i.queue, i.branches");
         Ok(())
     }
 }
 
-/// The lanes that have instances which could move.
+/// The queues that have instances which could move.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn ready_lanes(conn: &mut Connection) -> Result<Vec<String>, Error> {
+pub async fn ready_queues(conn: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(ReadyLanes.get_results(conn).await?)
 }
 
@@ -101,13 +101,13 @@ impl Query for ReadyLanes {
     type SqlType = Text;
 }
 
-// From lane to lane through the index: a backlog in one lane is not read.
+// From queue to queue through the index: a backlog in one queue is not read.
 impl QueryFragment<Pg> for ReadyLanes {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "WITH RECURSIVE lanes AS (SELECT min(lane) AS lane FROM leveret.instances WHERE ready UNION ALL \
-             SELECT (SELECT min(i.lane) FROM leveret.instances AS i WHERE i.ready AND i.lane > lanes.lane) \
-             FROM lanes WHERE lanes.lane IS NOT NULL) SELECT lane FROM lanes WHERE lane IS NOT NULL",
+            "WITH RECURSIVE queues AS (SELECT min(queue) AS queue FROM leveret.instances WHERE ready UNION ALL \
+             SELECT (SELECT min(i.queue) FROM leveret.instances AS i WHERE i.ready AND i.queue > queues.queue) \
+             FROM queues WHERE queues.queue IS NOT NULL) SELECT queue FROM queues WHERE queue IS NOT NULL",
         );
         Ok(())
     }

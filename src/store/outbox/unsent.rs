@@ -48,7 +48,7 @@ pub async fn claim_unsent(
                 body,
                 due_at: due_at.map(Timestamp::from),
                 instance_id: instance.map(InstanceId),
-                claimable: Claimable::HandedOver(hold_for),
+                claimable: Claimable::After(hold_for),
             })
         })
         .collect()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::Error;
-use crate::resilience::rate::{Bucket, Rate};
+use crate::limits::rate::{Bucket, Rate};
 
 /// Rates that are kept of one key; more are those of definitions nobody uses any more.
 const RATES_MAX: usize = 8;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
 use crate::contract::api::{Page, RateView, TargetView};
-use crate::resilience::duration;
+use crate::time::duration;
 
 /// Calls that are counted of one target; more are not told apart.
 const COUNT_MAX: i64 = 10_000;

@@ -33,7 +33,7 @@ async fn asked(target: &Target) -> Asked {
     target.asked().remove(0)
 }
 
-async fn steer(house: &House, key: &str, what: &str) {
+async fn control(house: &House, key: &str, what: &str) {
     let id = house.id(key).await.unwrap();
     house.process.post(&format!("/instances/{id}/{what}"), &json!({})).await.ok(200);
 }
@@ -46,7 +46,7 @@ async fn a_callback_to_a_suspended_instance_is_taken_before_and_after_it_goes_on
         let (go, target) = gated(Play::status(202)).await;
         started(&house, &target, key).await;
         let (token, path) = door(&asked(&target).await);
-        steer(&house, key, "suspend").await;
+        control(&house, key, "suspend").await;
         go.send(true).unwrap();
         house.becomes(1, &format!("leveret.calls WHERE state = 'waiting' AND instance_key = '{key}'")).await;
         assert_eq!(house.standing(key).await, "suspended at ask");
@@ -54,9 +54,9 @@ async fn a_callback_to_a_suspended_instance_is_taken_before_and_after_it_goes_on
         if first == "callback" {
             assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
             house.process.post(&path, &told).await.problem(409, "refused");
-            steer(&house, key, "resume").await;
+            control(&house, key, "resume").await;
         } else {
-            steer(&house, key, "resume").await;
+            control(&house, key, "resume").await;
             assert_eq!(house.standing(key).await, "running at ask");
             assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
         }
@@ -74,7 +74,7 @@ async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
     let (go, target) = gated(Play::status(202)).await;
     started(&house, &target, "quick").await;
     let (token, path) = door(&asked(&target).await);
-    steer(&house, "quick", "suspend").await;
+    control(&house, "quick", "suspend").await;
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
     let revision = house.lines("revision", "leveret.instances").await;
@@ -82,7 +82,7 @@ async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
     let answered = async || house.lines("revision", "leveret.instances").await != revision;
     eventually("the answer is in", SOON, answered).await;
     assert_eq!(house.lines("state", "leveret.calls").await, ["settled"]);
-    steer(&house, "quick", "resume").await;
+    control(&house, "quick", "resume").await;
     house.stands("quick", "completed").await;
     assert_eq!(output(&house, "quick").await, json!(1));
     house.close().await;
@@ -95,14 +95,14 @@ async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended
     let target = Target::playing(|_| Play::status(202)).await;
     started(&house, &target, "slow").await;
     house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
-    steer(&house, "slow", "suspend").await;
+    control(&house, "slow", "suspend").await;
     house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
     house.becomes(1, "leveret.calls WHERE state = 'settled' AND outcome->>'outcome' = 'unknown'").await;
     let (token, path) = door(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
     house.process.post(&path, &told).await.problem(409, "refused");
-    steer(&house, "slow", "resume").await;
+    control(&house, "slow", "resume").await;
     house.stands("slow", "completed").await;
     assert_eq!(output(&house, "slow").await, json!(1));
     house.close().await;
@@ -202,18 +202,18 @@ activities:
     started(&house, &target, "both").await;
     house.stands("both", "running at allow").await;
     let id = house.id("both").await.unwrap();
-    steer(&house, "both", "suspend").await;
+    control(&house, "both", "suspend").await;
     let task = house.process.get(&format!("/tasks?instance={id}")).await.ok(200)["items"][0]["id"].clone();
     let path = format!("/tasks/{}/complete", task.as_str().unwrap());
     house.process.post(&path, &json!({ "user": "ann" })).await.ok(200);
     assert_eq!(house.standing("both").await, "suspended after allow");
     assert_eq!(target.times(), 0, "nothing is begun");
-    steer(&house, "both", "resume").await;
+    control(&house, "both", "resume").await;
     asked(&target).await;
-    steer(&house, "both", "suspend").await;
+    control(&house, "both", "suspend").await;
     go.send(true).unwrap();
     house.becomes(1, "leveret.calls WHERE state = 'settled'").await;
-    steer(&house, "both", "resume").await;
+    control(&house, "both", "resume").await;
     house.stands("both", "completed").await;
     assert_eq!(output(&house, "both").await, json!({"who": "ann", "body": "yes"}));
     for activity in ["allow", "ask"] {

@@ -7,7 +7,7 @@ use super::*;
 use crate::support::{Scene, eventually};
 
 /// Roles of the process that dies, and of the one that goes on.
-const ROLES: &str = "worker,relay,timekeeper,caller,api";
+const ROLES: &str = "worker,relay,timers,caller,api";
 
 const SETTINGS: [(&str, &str); 3] = [
     ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.0/8"),

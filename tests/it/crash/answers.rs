@@ -19,7 +19,7 @@ impl Severed {
         let scene = Scene::new().await;
         let (wire, url) = Proxy::before(&scene.fresh.database_url).await;
         let worker = scene.serve_roles("worker", &[("DATABASE_URL", &url)]);
-        let others = scene.serve_roles("relay,timekeeper", &[]);
+        let others = scene.serve_roles("relay,timers", &[]);
         Self { scene, wire, worker, others }
     }
 

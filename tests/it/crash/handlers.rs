@@ -88,7 +88,7 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     config.broker.prefix = scene.fresh.prefix.clone();
     config.timeouts.database = Duration::from_millis(300);
     let handlers = Handlers::new().register("fragile", fragile);
-    let roles = [Role::Worker, Role::Relay, Role::Timekeeper];
+    let roles = [Role::Worker, Role::Relay, Role::Timers];
     let running = Running::start(config, handlers, &roles).await.unwrap();
     scene.start("fragile", "vase", json!({ "how": how })).await;
 

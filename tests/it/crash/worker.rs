@@ -4,7 +4,7 @@ use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
 use crate::support::{Program, Scene, eventually};
 use serde_json::json;
 
-/// Sooner than the timekeeper looks for silent branches (30 s); about 5 s on a machine with nothing else to do.
+/// Sooner than the timers role looks for silent branches (30 s); about 5 s on a machine with nothing else to do.
 const REDELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// What is left when the process dies at a commit: where the order stands, and how many rows the shop has.

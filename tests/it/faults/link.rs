@@ -6,14 +6,14 @@ use leveret::broker::Error;
 use tokio::time::timeout;
 
 use crate::support::Private;
-use crate::support::rig::{PATIENCE, lane, next, publish, rig, step};
+use crate::support::rig::{PATIENCE, next, publish, queue, rig, step};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_goes_on_after_the_broker_was_killed_and_wiped() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let rig = rig(&servers.amqp_url).await;
-    let mut deliveries = rig.broker.consume(lane("a"), 10);
+    let mut deliveries = rig.broker.consume(queue("a"), 10);
     publish(&rig.broker, step("a", "before")).await;
     let lost = next(&mut deliveries).await;
     node.stop_immediate().unwrap();
@@ -53,7 +53,7 @@ async fn a_blocked_broker_takes_acknowledgements_but_no_messages() {
     let node = servers.rabbitmq().unwrap();
     let rig = rig(&servers.amqp_url).await;
     rig.broker.publish((0..10).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
-    let mut deliveries = rig.broker.consume(lane("a"), 1);
+    let mut deliveries = rig.broker.consume(queue("a"), 1);
     next(&mut deliveries).await.ack().await.expect("acknowledged");
     node.control(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
     let refused = async { while rig.broker.publish(vec![step("a", "x")]).await.is_ok() {} };

@@ -25,14 +25,14 @@ const NAPS: i64 = 4;
 pub(super) struct Load {
     pub(super) house: House,
     client: Client,
-    /// A second process, for the lane that the first does not serve.
+    /// A second process, for the queue that the first does not serve.
     slow: Option<Running>,
 }
 
 impl Load {
     /// Every step goes through the broker, so that an outage meets as many messages as possible.
     pub(super) async fn on(servers: &Sandbox) -> Self {
-        let house = House::on(Fresh::on(servers).await, |config| config.worker.stride_max = 1).await;
+        let house = House::on(Fresh::on(servers).await, |config| config.worker.steps_per_delivery_max = 1).await;
         house.apply(&journey("journey", "default")).await;
         house.apply(&journey("slow-journey", "slow")).await;
         let fresh = &house.process.fresh;
@@ -45,7 +45,7 @@ impl Load {
         self.start_each("journey", numbers).await;
     }
 
-    /// The same on a lane that nobody serves yet: every step command lies in its queue, and nowhere else.
+    /// The same on a queue that nobody serves yet: every step command lies in its queue, and nowhere else.
     pub(super) async fn start_slow(&self, numbers: Range<i64>) {
         let count = numbers.end - numbers.start;
         self.start_each("slow-journey", numbers).await;
@@ -54,10 +54,10 @@ impl Load {
         eventually("every step command is in the queue", ENDS_WITHIN, queued).await;
     }
 
-    /// Serves that lane.
+    /// Serves that queue.
     pub(super) async fn serve_slow(&mut self) {
         let mut config = self.house.app().config.clone();
-        config.worker.lanes = vec!["slow".into()];
+        config.worker.queues = vec!["slow".into()];
         self.slow = Some(Running::start(config, ledger::handlers(), &[Role::Worker]).await.unwrap());
     }
 
@@ -115,9 +115,9 @@ impl Load {
     }
 }
 
-fn journey(name: &str, lane: &str) -> String {
+fn journey(name: &str, queue: &str) -> String {
     let input = "input: { type: object, properties: { pause: { type: string } } }";
-    let mut text = format!("name: {name}\nlane: {lane}\n{input}\nactivities:\n");
+    let mut text = format!("name: {name}\nlane: {queue}\n{input}\nactivities:\n");
     for leg in 0..2 * LEGS {
         if leg == LEGS {
             text.push_str("  - { id: nap, wait: { for: '${ pause }' } }\n");

@@ -64,7 +64,7 @@ async fn rows_that_are_larger_than_a_batch_are_all_sent() {
         let rows: Vec<OutboxRow> =
             (0..6).map(|_| OutboxRow { claimable: house.app().claimable(), ..large() }).collect();
         outbox::push(&mut *house.conn().await, &rows).await.unwrap();
-        house.app().hand_over(rows);
+        house.app().publish(rows);
         house.becomes(0, "leveret.outbox").await;
     }
     house.close().await;

@@ -97,7 +97,7 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         ("FAILPOINTS", "caller::answered=1*panic"),
         ("RUST_BACKTRACE", "full"),
     ];
-    let mut program = scene.serve_roles("worker,relay,timekeeper,caller,api", &settings);
+    let mut program = scene.serve_roles("worker,relay,timers,caller,api", &settings);
     scene.apply(&definition(&target)).await;
     scene.start("canaries", "one", serde_json::json!({})).await;
     scene.all_ended(1, WITHIN).await;

@@ -6,8 +6,8 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncC
 use leveret::app::App;
 use leveret::config::Config;
 use leveret::handlers::Handlers;
-use leveret::resilience::rate::Rate;
-use leveret::roles::caller::limits::{Admitted, Limits, Outcome, Pass, Reason, Wanted};
+use leveret::limits::rate::Rate;
+use leveret::roles::caller::limits::{Admitted, LimitKey, Limits, Outcome, Permit, Reason};
 use leveret::store::targets;
 use tokio::time::Instant;
 
@@ -29,18 +29,18 @@ async fn connect(fresh: &Fresh) -> AsyncPgConnection {
 }
 
 async fn may_go(limits: &Limits) -> bool {
-    goes(limits, TARGET, &Wanted::default()).await
+    goes(limits, TARGET, &LimitKey::default()).await
 }
 
-async fn goes(limits: &Limits, target: &str, wanted: &Wanted) -> bool {
-    matches!(limits.admit(target, wanted).await.unwrap(), Admitted::Go(_))
+async fn goes(limits: &Limits, target: &str, limit_key: &LimitKey) -> bool {
+    matches!(limits.admit(target, limit_key).await.unwrap(), Admitted::Go(_))
 }
 
 /// An attempt that was let through last of all ends like that.
 async fn ends(limits: &Limits, target: &str, outcome: Outcome) {
     let began_at = jiff::Timestamp::MAX;
-    let pass = Pass { target: target.into(), wanted: Wanted::default(), began_at, opened: None };
-    limits.observe(&pass, outcome).await;
+    let permit = Permit { target: target.into(), limit_key: LimitKey::default(), began_at, opened: None };
+    limits.observe(&permit, outcome).await;
 }
 
 fn failed() -> Outcome {
@@ -97,8 +97,8 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     // What was sent long before and ends now, in whatever process, decides nothing.
     for (process, outcome) in [(&one, failed()), (&two, Outcome::Answered), (&third, Outcome::Nothing)] {
         let began_at = jiff::Timestamp::UNIX_EPOCH;
-        let pass = Pass { target: TARGET.into(), wanted: Wanted::default(), began_at, opened: None };
-        process.observe(&pass, outcome).await;
+        let permit = Permit { target: TARGET.into(), limit_key: LimitKey::default(), began_at, opened: None };
+        process.observe(&permit, outcome).await;
         assert_eq!(state(&fresh).await, ("half_open".into(), 1));
     }
     ends(&one, TARGET, failed()).await;
@@ -132,7 +132,7 @@ async fn a_worker_has_no_breaker() {
     for _ in 0..20 {
         ends(&one, "work:pack", failed()).await;
     }
-    assert!(goes(&one, "work:pack", &Wanted::default()).await);
+    assert!(goes(&one, "work:pack", &LimitKey::default()).await);
 }
 
 #[tokio::test]
@@ -140,12 +140,12 @@ async fn two_processes_together_keep_a_rate() {
     let fresh = Fresh::database().await;
     let processes = [process(&fresh, Duration::from_secs(1)), process(&fresh, Duration::from_secs(1))];
     let rate = Rate { count: 20, per: Duration::from_secs(1) };
-    let wanted = Wanted { rate: Some(rate), ..Wanted::default() };
+    let limit_key = LimitKey { rate: Some(rate), ..LimitKey::default() };
     let began = Instant::now();
     let mut begun = [0u32; 2];
     while began.elapsed() < Duration::from_secs(3) {
         for (process, begun) in processes.iter().zip(&mut begun) {
-            match process.admit(TARGET, &wanted).await.unwrap() {
+            match process.admit(TARGET, &limit_key).await.unwrap() {
                 Admitted::Go(_) => *begun += 1,
                 Admitted::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
             }
@@ -164,9 +164,9 @@ async fn a_key_has_a_rate_of_its_own() {
     let one = process(&fresh, Duration::from_secs(1));
     let rate = Rate { count: 1, per: Duration::from_secs(3_600) };
     for key in [Some("eu"), Some("us"), None] {
-        let wanted = Wanted { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned), queue: 1 };
-        assert!(goes(&one, TARGET, &wanted).await);
-        let again = one.admit(TARGET, &wanted).await.unwrap();
+        let limit_key = LimitKey { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned), group: 1 };
+        assert!(goes(&one, TARGET, &limit_key).await);
+        let again = one.admit(TARGET, &limit_key).await.unwrap();
         assert!(matches!(again, Admitted::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
     }
     let page = targets::list(&mut connect(&fresh).await, None, 2).await.unwrap();

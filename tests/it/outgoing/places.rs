@@ -157,13 +157,13 @@ fn a_file_of_certificates_that_cannot_be_used_is_an_error_at_the_start() {
     for file in ["/nowhere/ca.pem".to_owned(), none.path()] {
         let client = leveret::roles::caller::outgoing::Client::new(
             &Outgoing { ca_file: file, ..settings() },
-            leveret::resilience::clock::Clock::default(),
+            leveret::time::clock::Clock::default(),
         );
         assert!(client.is_err_and(|why| why.contains("outgoing.ca_file")));
     }
     let wrong = leveret::roles::caller::outgoing::Client::new(
         &Outgoing { proxy: "socks5://u:CANARY@h:1".into(), ..settings() },
-        leveret::resilience::clock::Clock::default(),
+        leveret::time::clock::Clock::default(),
     );
     assert!(wrong.is_err_and(|why| why.contains("outgoing.proxy") && !why.contains("CANARY")));
 }

@@ -71,13 +71,13 @@ async fn waits(leveret: &InProcess, id: Uuid, activity: &str) -> Value {
 }
 
 async fn count(leveret: &InProcess, what: &str) -> i64 {
-    support::count(&mut leveret.app().store.duties().await.unwrap(), what).await
+    support::count(&mut leveret.app().store.background().await.unwrap(), what).await
 }
 
 /// Nothing is stuck and nothing is left to be sent.
 async fn at_rest(leveret: InProcess) {
     eventually("the outbox is empty", SOON, async || count(&leveret, "leveret.outbox").await == 0).await;
-    assert_eq!(stuck::list(&mut leveret.app().store.duties().await.unwrap(), 10).await.unwrap(), []);
+    assert_eq!(stuck::list(&mut leveret.app().store.background().await.unwrap(), 10).await.unwrap(), []);
     leveret.stop().await;
 }
 

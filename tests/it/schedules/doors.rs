@@ -181,7 +181,10 @@ async fn the_doctor_tells_of_schedules_that_nobody_looks_at_and_of_starts_that_a
     assert_eq!(says(&leveret.say("doctor -o json").await.good()), "1 of them, and each can be started");
     desk.missed("monthly", "2 hours").await;
     let late = says(&leveret.say("doctor -o json").await.failed());
-    assert!(late.starts_with("one is due since ") && late.ends_with(": is a timekeeper running?"), "{late}");
+    assert!(
+        late.starts_with("one is due since ") && late.ends_with(": is a process with the role `timers` running?"),
+        "{late}"
+    );
     desk.execute("UPDATE leveret.definitions SET status = 'retired'").await;
     desk.missed("monthly", "0").await;
     desk.turn().await;

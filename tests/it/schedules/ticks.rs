@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use leveret::handlers::Handlers;
-use leveret::roles::{Role, scheduler};
+use leveret::roles::Role;
+use leveret::roles::timers;
 use leveret::step::schedule;
 use serde_json::json;
 
@@ -48,7 +49,7 @@ async fn each_tick_starts_one_instance_however_many_processes_run() {
         .await;
     assert!(due.len() >= 3 * 24, "{due:?}");
     let (second, third) = (desk.another(), desk.another());
-    let busy = async |app| while scheduler::run_once(app).await.unwrap() > 0 {};
+    let busy = async |app| while timers::schedule::run_once(app).await.unwrap() > 0 {};
     tokio::join!(busy(desk.app()), busy(&second), busy(&third));
     // A tick of a moment ago may have come while they were busy.
     desk.turn().await;
@@ -72,8 +73,8 @@ async fn whoever_dies_after_the_start_leaves_a_tick_that_is_not_started_again() 
     let tick = desk.missed("hourly", "0").await;
     let mut doomed = Program::start(
         &desk.process.fresh,
-        &["serve", "--roles", "timekeeper"],
-        &[("FAILPOINTS", "schedule::started=1*return"), ("LEVERET_OUTBOX__HANDED_OVER_FOR", "1s")],
+        &["serve", "--roles", "timers"],
+        &[("FAILPOINTS", "schedule::started=1*return"), ("LEVERET_OUTBOX__PUBLISH_QUEUE_FOR", "1s")],
     );
     doomed.dies_at("schedule::started", SOON).await;
     let seen = desk.see("hourly").await;
@@ -93,7 +94,7 @@ async fn the_role_wakes_for_a_tick_by_itself_and_two_processes_start_it_once() {
     config.timers.sweep_every = Duration::from_millis(200);
     let process = InProcess::on(fresh, config, Handlers::new(), &Role::ALL).await;
     process.apply(REPORT).await;
-    let mut other = Program::start(&process.fresh, &["serve", "--roles", "worker,timekeeper,relay"], &[]);
+    let mut other = Program::start(&process.fresh, &["serve", "--roles", "worker,timers,relay"], &[]);
     let desk = Desk { process };
     desk.plan("hourly", json!({})).await;
     let said = async || other.output().contains("leveret runs");
@@ -283,9 +284,9 @@ async fn a_process_whose_clock_is_an_hour_wrong_changes_nothing() {
     behind.clock.observe(now - hour);
 
     desk.waits_for("hourly", "clock_timestamp() + interval '30 minutes'").await;
-    assert_eq!(scheduler::run_once(&ahead).await.unwrap(), 0, "half an hour too early");
+    assert_eq!(timers::schedule::run_once(&ahead).await.unwrap(), 0, "half an hour too early");
     let tick = desk.waits_for("hourly", "clock_timestamp()").await;
-    assert_eq!(scheduler::run_once(&behind).await.unwrap(), 1, "it is time");
+    assert_eq!(timers::schedule::run_once(&behind).await.unwrap(), 1, "it is time");
     let seen = desk.see("hourly").await;
     assert_eq!((seen.started, seen.last_tick_at), (1, Some(tick)));
     let late =
@@ -303,7 +304,7 @@ async fn a_schedule_that_is_deleted_leaves_what_it_has_started() {
     schedule::delete(desk.app(), "hourly").await.unwrap();
     assert_eq!(desk.count("leveret.schedules").await, 0);
     assert_eq!(desk.instances().await, ["hourly running"]);
-    let mut conn = desk.app().store.duties().await.unwrap();
+    let mut conn = desk.app().store.background().await.unwrap();
     assert_eq!(count(&mut conn, "leveret.dead_letters").await, 0);
     assert_eq!(lines(&mut conn, "name", "leveret.schedules").await, [""; 0]);
     drop(conn);

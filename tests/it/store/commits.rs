@@ -173,7 +173,7 @@ async fn hot_statements_are_prepared_once() {
         before = write.instance.clone();
         write = written(Some(&before), &before, vec![timer(turn + 1, now())]);
         write.outbox.push(row(Claimable::Now));
-        write.outbox.push(row(Claimable::HandedOver(HORIZON)));
+        write.outbox.push(row(Claimable::After(HORIZON)));
         commit::plain(conn, &write).await.unwrap().unwrap();
         before = write.instance.clone();
         write = written(Some(&before), &before, vec![Effect::Consume(turn + 1)]);

@@ -24,7 +24,7 @@ async fn lists_go_from_page_to_page() {
     let mut filter = instances::Filter {
         definition: Some("order".into()),
         status: Some(Status::Running),
-        lane: Some("default".into()),
+        queue: Some("default".into()),
         limit: 2,
         ..Default::default()
     };
@@ -54,7 +54,7 @@ async fn a_document_is_stored_once() {
             on_error: vec![],
             on_failure: leveret::definition::OnFailure::Suspend,
             events: leveret::definition::Events { instance: true, activity: false, task: true },
-            lane: "default".into(),
+            queue: "default".into(),
             priority: 0,
             labels: BTreeMap::new(),
             search: vec![],

@@ -65,7 +65,7 @@ async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
 async fn the_outbox_gives_each_row_to_one() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
-    let rows = [row(Claimable::Now), row(Claimable::HandedOver(HORIZON)), row(Claimable::Now)];
+    let rows = [row(Claimable::Now), row(Claimable::After(HORIZON)), row(Claimable::Now)];
     outbox::push(conn, &rows).await.unwrap();
     let mine = outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap();
     let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
@@ -73,7 +73,7 @@ async fn the_outbox_gives_each_row_to_one() {
     assert_eq!(ids, [rows[0].id, rows[2].id]);
     assert_eq!(outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap(), []);
     let mut expected = rows[0].clone();
-    expected.claimable = Claimable::HandedOver(HORIZON);
+    expected.claimable = Claimable::After(HORIZON);
     assert!(mine.contains(&expected));
     assert_eq!(outbox::find_backlog(conn).await.unwrap().unsent, 3);
     assert_eq!(outbox::delete(conn, &[rows[0].id, rows[1].id]).await.unwrap(), 2);
@@ -98,18 +98,18 @@ async fn due_timers_are_claimed_but_not_of_suspended_instances() {
     assert!(next < db_now);
     let due = bookmarks::claim_due(conn, 10, &[]).await.unwrap();
     assert_eq!(due.iter().map(|timer| (timer.instance, timer.number)).collect::<Vec<_>>(), [(before.id, 1)]);
-    assert_eq!(due[0].lane, "default");
+    assert_eq!(due[0].queue, "default");
     assert_eq!(bookmarks::claim_due(conn, 10, &[]).await.unwrap(), []);
     let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
     assert!(next > db_now);
 }
 
 #[tokio::test]
-async fn a_timer_in_a_busy_lane_is_left_to_the_command_under_way_but_not_for_ever() {
+async fn a_timer_in_a_busy_queue_is_left_to_the_command_under_way_but_not_for_ever() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let ago = |seconds| now() - Duration::from_secs(seconds);
-    let hinted = started(conn, vec![timer(1, ago(60))]).await;
+    let with_wake_ups = started(conn, vec![timer(1, ago(60))]).await;
     conn.batch_execute("UPDATE leveret.bookmarks SET next_check_at = due_at + interval '5 s'").await.unwrap();
     // A far timer never had a hint: its first check is the moment itself.
     let far = started(conn, vec![timer(1, ago(50))]).await;
@@ -121,7 +121,7 @@ async fn a_timer_in_a_busy_lane_is_left_to_the_command_under_way_but_not_for_eve
         bookmarks::claim_due(conn, 10, busy).await.unwrap().into_iter().map(|due| due.instance).collect()
     };
     assert_eq!(claimed(conn, &busy).await, BTreeSet::from([far.id, forgotten.id]));
-    assert_eq!(claimed(conn, &busy[1..]).await, BTreeSet::from([hinted.id]));
+    assert_eq!(claimed(conn, &busy[1..]).await, BTreeSet::from([with_wake_ups.id]));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn silent_instances_are_claimed_ever_less_often() {
         waits.push(number(conn, "SELECT recheck_for FROM leveret.instances").await);
     }
     assert_eq!(waits, [60_000, 100_000, 100_000]);
-    assert_eq!(instances::ready_lanes(conn).await.unwrap(), ["default"]);
+    assert_eq!(instances::ready_queues(conn).await.unwrap(), ["default"]);
     let write = written(Some(&before), &before, vec![]);
     commit::plain(conn, &write).await.unwrap().unwrap();
     assert_eq!(number(conn, "SELECT recheck_for FROM leveret.instances WHERE rechecked_at IS NULL").await, 0);

@@ -56,7 +56,7 @@ pub(super) fn instance(key: Option<&str>) -> Instance {
         status: Status::Running,
         revision: 0,
         key: key.map(str::to_owned),
-        lane: "default".into(),
+        queue: "default".into(),
         priority: 0,
         input: Map::new(),
         variables: json!({"total": 1}).as_object().cloned().unwrap(),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use leveret::broker::{self, Broker};
-use leveret::resilience::clock::Clock;
 use leveret::sandbox::Sandbox;
+use leveret::time::clock::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

@@ -48,7 +48,7 @@ impl House {
     /// The same with other settings, or on other servers. What a dead process left is found sooner than by default.
     pub(crate) async fn on(fresh: Fresh, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = InProcess::config(&fresh);
-        config.outbox.handed_over_for = Duration::from_secs(5);
+        config.outbox.publish_queue_for = Duration::from_secs(5);
         config.recovery.after = Duration::from_secs(5);
         change(&mut config);
         // What it says is shown if the test fails.
@@ -66,7 +66,7 @@ impl House {
     }
 
     pub(crate) async fn conn(&self) -> Lease {
-        self.app().store.duties().await.unwrap()
+        self.app().store.background().await.unwrap()
     }
 
     /// Stores a document.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leveret::broker::{Broker, Deliveries, Delivery, Error, Exchange, Options, Outgoing, Queue, Sent, Topology};
-use leveret::resilience::clock::Clock;
+use leveret::time::clock::Clock;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -41,11 +41,11 @@ pub(crate) async fn rig_with(url: &str, prefix: String) -> Rig {
     Rig { broker, clock, prefix, supervisor: supervisors }
 }
 
-pub(crate) fn step(lane: &str, body: &str) -> Outgoing {
+pub(crate) fn step(queue: &str, body: &str) -> Outgoing {
     Outgoing {
         id: Uuid::now_v7(),
         exchange: Exchange::Steps,
-        routing_key: lane.into(),
+        routing_key: queue.into(),
         kind: "continue".into(),
         app_id: None,
         headers: BTreeMap::from([("traceparent".into(), "00-1".into())]),
@@ -57,7 +57,7 @@ pub(crate) fn step(lane: &str, body: &str) -> Outgoing {
     }
 }
 
-pub(crate) fn lane(name: &str) -> Queue {
+pub(crate) fn queue(name: &str) -> Queue {
     Queue::Steps(name.into())
 }
 

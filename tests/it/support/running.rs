@@ -77,7 +77,7 @@ impl InProcess {
     /// Stores a document.
     pub(crate) async fn apply(&self, document: &str) {
         let parsed = Definition::parse(document).unwrap();
-        definitions::apply(&mut self.app().store.duties().await.unwrap(), &parsed).await.unwrap();
+        definitions::apply(&mut self.app().store.background().await.unwrap(), &parsed).await.unwrap();
     }
 
     /// Stores one of the examples.

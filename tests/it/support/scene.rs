@@ -17,7 +17,7 @@ use super::{Fresh, Program, Queues, eventually, rest};
 /// Settings under which what was committed and not published is found after a second, not after fifteen. Silent branches
 /// are still looked for every 30 s only: what is to be proven is that redelivery suffices.
 const QUICK: [(&str, &str); 3] = [
-    ("LEVERET_OUTBOX__HANDED_OVER_FOR", "1s"),
+    ("LEVERET_OUTBOX__PUBLISH_QUEUE_FOR", "1s"),
     ("LEVERET_OUTBOX__SWEEP_EVERY", "200ms"),
     ("LEVERET_TIMERS__SWEEP_EVERY", "200ms"),
 ];
@@ -60,12 +60,12 @@ impl Scene {
     /// Stores a document.
     pub(crate) async fn apply(&self, document: &str) {
         let parsed = Definition::parse(document).unwrap();
-        definitions::apply(&mut self.store.duties().await.unwrap(), &parsed).await.unwrap();
+        definitions::apply(&mut self.store.background().await.unwrap(), &parsed).await.unwrap();
     }
 
     /// The program, with settings that find what was left behind soon.
     pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Program {
-        self.serve_roles("worker,relay,timekeeper,api", settings)
+        self.serve_roles("worker,relay,timers,cleaner,dead_letters,api", settings)
     }
 
     /// The same with these roles only.
@@ -104,12 +104,12 @@ impl Scene {
 impl Scene {
     /// One number from the database.
     pub(crate) async fn count(&self, what: &str) -> i64 {
-        rest::count(&mut self.store.duties().await.unwrap(), what).await
+        rest::count(&mut self.store.background().await.unwrap(), what).await
     }
 
     /// One column of texts from the database.
     pub(crate) async fn lines(&self, query: &str) -> Vec<String> {
-        rest::asked(&mut self.store.duties().await.unwrap(), query).await
+        rest::asked(&mut self.store.background().await.unwrap(), query).await
     }
 
     /// Where the live instance with this key stands; none if there is none.
@@ -175,7 +175,7 @@ impl Scene {
             self.lines("SELECT id || ' ' || status AS line FROM leveret.instances WHERE ended_at IS NULL").await;
         assert_eq!(alive, [""; 0], "still alive");
         assert_eq!(self.count("leveret.instances").await, started, "one instance for each start");
-        let stuck = stuck::list(&mut self.store.duties().await.unwrap(), 100).await.unwrap();
+        let stuck = stuck::list(&mut self.store.background().await.unwrap(), 100).await.unwrap();
         assert_eq!(stuck, []);
         let open = "leveret.bookmarks b JOIN leveret.instances i ON i.id = b.instance_id \
                     WHERE b.consumed_at IS NULL AND i.ended_at IS NOT NULL";
@@ -217,7 +217,7 @@ impl Scene {
         assert_eq!(i64::try_from(ids.len()).unwrap(), started);
         for id in ids {
             let id = InstanceId(id.parse::<Uuid>().unwrap());
-            history::verify(&mut self.store.duties().await.unwrap(), id)
+            history::verify(&mut self.store.background().await.unwrap(), id)
                 .await
                 .unwrap_or_else(|error| panic!("{id}: {error}"));
         }

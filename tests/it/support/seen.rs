@@ -54,7 +54,7 @@ impl Queues {
     pub(crate) async fn not_empty(&self) -> Vec<(String, u32)> {
         let work =
             [Queue::Commands, Queue::Steps("default".into()), Queue::Dead].map(|queue| queue.physical(&self.prefix));
-        let ladder = delay::ladder().map(|rung| rung.name(&self.prefix));
+        let ladder = delay::levels().map(|rung| rung.name(&self.prefix));
         let mut found = Vec::new();
         for name in ladder.chain(work).chain([format!("{}.parked", self.prefix)]) {
             let depth = self.depth(&name).await;

@@ -36,7 +36,7 @@ fn person(user: &str, groups: &[&str]) -> Person {
 async fn a_page_of_an_inbox_is_found_by_indexes_however_many_tasks_there_are() {
     let office = Office::open().await;
     office.execute(&generated(MANY)).await;
-    let mut conn = office.leveret.app().store.duties().await.unwrap();
+    let mut conn = office.leveret.app().store.background().await.unwrap();
     let somebody = Filter { person: person("clerk8", &["clerks", "others"]), limit: 50, ..Filter::default() };
     let middle = tasks::place(&somebody, &tasks::list(&mut conn, &somebody).await.unwrap()[40]);
     let soon = office.leveret.app().clock.now() + Duration::from_secs(60);
@@ -84,7 +84,7 @@ async fn a_million_tasks_do_not_make_an_inbox_slow() {
     }
     office.execute("VACUUM ANALYZE leveret.tasks").await;
     office.execute("VACUUM ANALYZE leveret.task_candidates").await;
-    let mut conn = office.leveret.app().store.duties().await.unwrap();
+    let mut conn = office.leveret.app().store.background().await.unwrap();
     let clerk = Filter { person: person("clerk8", &["clerks"]), limit: 50, ..Filter::default() };
     let mut middle = clerk.clone();
     for _ in 0..200 {

@@ -62,24 +62,24 @@ async fn people_work_on_while_the_instance_stands_still_and_what_they_did_counts
     office.leveret.apply(SLOW).await;
     let instance = office.start("slow", "still", json!({})).await;
     let task = office.task(instance).await;
-    let steer =
+    let control =
         async |what: &str| office.leveret.post(&format!("/instances/{instance}/{what}"), &json!({})).await.ok(200);
-    steer("suspend").await;
+    control("suspend").await;
     let passed = "leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL AND due_at < now() - interval '3 s'";
-    // Past what a hint may be late, so that the timekeeper has looked, and has put the timers off.
+    // Past what a hint may be late, so that the timers role has looked, and has put the timers off.
     eventually("its timers are due", SOON, async || office.count(passed).await == 3).await;
     assert_eq!(office.told(instance).await, ["Opened"], "nothing fires");
     let resumed = std::time::Instant::now();
-    steer("resume").await;
+    control("resume").await;
     eventually("they fire", SOON, async || office.told(instance).await.len() == 5).await;
     assert!(resumed.elapsed() < Duration::from_secs(5), "{:?}", resumed.elapsed());
-    steer("suspend").await;
+    control("suspend").await;
     office.act(&task, "claim", json!({ "user": "zoe", "groups": ["heads"] })).await.ok(200);
     office.act(&task, "complete", json!({ "user": "zoe", "groups": ["heads"] })).await.ok(200);
     let again = json!({ "user": "zoe", "groups": ["heads"] });
     office.act(&task, "complete", again).await.problem(409, "task-closed");
     assert_eq!(office.instance(instance).await["status"], "suspended");
-    steer("resume").await;
+    control("resume").await;
     assert_eq!(office.ended(instance).await["status"], "completed");
     office.close().await;
 }

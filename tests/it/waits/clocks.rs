@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use leveret::resilience::clock::Clock;
+use leveret::time::clock::Clock;
 use serde_json::json;
 
 use crate::support::{Program, Scene, eventually};

@@ -37,7 +37,7 @@ fn target(definition: &str, key: &str) -> Value {
     json!({ "definition": definition, "key": key, "note": "the test" })
 }
 
-async fn steer(house: &House, what: &str, definition: &str, key: &str) -> Value {
+async fn control(house: &House, what: &str, definition: &str, key: &str) -> Value {
     let id = format!("{what} {key} {:08x}", fastrand::u32(..));
     house.sender.ask(what, &id, &target(definition, key)).await;
     house.sender.answers(1).await.pop().unwrap().1
@@ -80,7 +80,7 @@ async fn a_timer_that_passed_meanwhile_fires_with_the_resume() {
     for key in ["slept", "cancelled"] {
         house.start("nap", key).await;
         house.stands(key, "running at nap").await;
-        assert_eq!(steer(&house, "suspend", "nap", key).await["outcome"], "suspended");
+        assert_eq!(control(&house, "suspend", "nap", key).await["outcome"], "suspended");
     }
     house
         .becomes(
@@ -89,9 +89,9 @@ async fn a_timer_that_passed_meanwhile_fires_with_the_resume() {
         )
         .await;
     assert_eq!(house.count("leveret.history WHERE kind = 'TimerFired'").await, 0);
-    assert_eq!(steer(&house, "cancel", "nap", "cancelled").await["outcome"], "cancelled");
+    assert_eq!(control(&house, "cancel", "nap", "cancelled").await["outcome"], "cancelled");
     let resumed = Instant::now();
-    assert_eq!(steer(&house, "resume", "nap", "slept").await["outcome"], "resumed");
+    assert_eq!(control(&house, "resume", "nap", "slept").await["outcome"], "resumed");
     house.stands("slept", "completed").await;
     assert!(resumed.elapsed() < AT_ONCE, "{:?}", resumed.elapsed());
     assert_eq!(house.count("ledger").await, 1);
@@ -106,7 +106,7 @@ async fn a_deadline_that_passed_meanwhile_fires_with_the_retry() {
     house.stands("A", "suspended at door").await;
     house.becomes(1, "leveret.bookmarks WHERE kind = 'timer' AND due_at < now() - interval '6 s'").await;
     let retried = Instant::now();
-    assert_eq!(steer(&house, "retry", "deadline", "A").await["outcome"], "retried");
+    assert_eq!(control(&house, "retry", "deadline", "A").await["outcome"], "retried");
     house.stands("A", "completed").await;
     assert!(retried.elapsed() < AT_ONCE, "{:?}", retried.elapsed());
     assert_eq!(house.lines("output", "leveret.instances").await, ["\"late\""]);
@@ -119,17 +119,17 @@ async fn what_is_suspended_between_two_steps_goes_on_where_it_stood() {
     house.apply(LOOP).await;
     house.start("loop", "A").await;
     house.becomes(1, "leveret.instances WHERE (variables->>'n')::int > 50").await;
-    assert_eq!(steer(&house, "suspend", "loop", "A").await["outcome"], "suspended");
+    assert_eq!(control(&house, "suspend", "loop", "A").await["outcome"], "suspended");
     let before = house.lines("variables->>'n'", "leveret.instances").await;
     // Its step command is acknowledged, and nobody bounces it: nothing is on its way.
     let fresh = &house.process.fresh;
     let queues = crate::support::Queues::connect(&fresh.amqp_url, &fresh.prefix).await;
     eventually("nothing is on its way", AT_ONCE, async || queues.not_empty().await.is_empty()).await;
-    leveret::roles::timekeeper::run_once(house.app()).await.unwrap();
+    leveret::roles::timers::run_once(house.app()).await.unwrap();
     assert_eq!(leveret::store::stuck::list(&mut *house.conn().await, 10).await.unwrap(), []);
     assert_eq!(house.lines("variables->>'n'", "leveret.instances").await, before);
     assert_eq!(house.standing("A").await, "suspended before count");
-    assert_eq!(steer(&house, "resume", "loop", "A").await["outcome"], "resumed");
+    assert_eq!(control(&house, "resume", "loop", "A").await["outcome"], "resumed");
     house.stands("A", "completed").await;
     assert_eq!(house.lines("output", "leveret.instances").await, ["4000"]);
     // Whoever lost its step to the suspension may have looked again only when the resume was driving: then its command went down the ladder.
@@ -156,7 +156,7 @@ async fn a_message_at_the_moment_of_a_suspension_or_a_resume_is_never_missed() {
             let (suspend, body_of) = (format!("suspend {key}"), target("paid", &key));
             tokio::join!(house.sender.command("suspend", &suspend, &body_of), other.command("message", &id, &body));
         } else {
-            assert_eq!(steer(&house, "suspend", "paid", &key).await["outcome"], "suspended");
+            assert_eq!(control(&house, "suspend", "paid", &key).await["outcome"], "suspended");
             let (resume, body_of) = (format!("resume {key}"), target("paid", &key));
             tokio::join!(house.sender.command("resume", &resume, &body_of), other.command("message", &id, &body));
         }
@@ -166,7 +166,7 @@ async fn a_message_at_the_moment_of_a_suspension_or_a_resume_is_never_missed() {
         house.becomes(ROUNDS / 2, &format!("leveret.inbox WHERE message_id LIKE '{what} __'")).await;
     }
     for key in house.lines("key", "leveret.instances WHERE status = 'suspended'").await {
-        assert_eq!(steer(&house, "resume", "paid", &key).await["outcome"], "resumed");
+        assert_eq!(control(&house, "resume", "paid", &key).await["outcome"], "resumed");
     }
     house.becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     assert_eq!(

@@ -159,7 +159,7 @@ async fn what_nobody_waited_for_in_time_is_gone() {
     house.execute("UPDATE leveret.messages SET expires_at = now() - interval '1 second'").await;
     house.start("paid", "late").await;
     house.stands("late", "running at payment").await;
-    leveret::roles::timekeeper::run_once(house.app()).await.unwrap();
+    leveret::roles::cleaner::run_once(house.app()).await.unwrap();
     assert_eq!(house.count("leveret.messages").await, 0);
     house.close().await;
 }
@@ -180,7 +180,7 @@ async fn time_to_live_does_not_run_out_while_who_waits_is_suspended() {
     house
         .execute("UPDATE leveret.bookmarks SET opened_at = now() - interval '1 hour' WHERE kind = 'intervention'")
         .await;
-    leveret::roles::timekeeper::run_once(house.app()).await.unwrap();
+    leveret::roles::cleaner::run_once(house.app()).await.unwrap();
     assert_eq!(house.count("leveret.messages").await, 1);
     house.sender.ask("resume", "resume", &target).await;
     house.stands("A", "completed").await;

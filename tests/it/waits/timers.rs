@@ -21,7 +21,7 @@ name: until
 input: { type: object, required: [at], properties: { at: { type: string } } }
 activities: [{ id: until, wait: { until: '${ at }' } }]
 ";
-/// What the timekeeper leaves to hints, and a generous rest.
+/// What the timers role leaves to hints, and a generous rest.
 const SWEPT_WITHIN: Duration = Duration::from_secs(20);
 /// Due within one second.
 const MANY: i64 = 5_000;
@@ -90,7 +90,7 @@ async fn thousands_due_within_a_second_fire_once_and_never_early() {
     house.stands("first", "running at until").await;
     let of = house.id("first").await.unwrap();
     let from = house.app().clock.now().checked_add(SignedDuration::from_secs(8)).unwrap();
-    let copies = Copies { of, count: MANY, from, over: Duration::from_secs(1), hinted: true };
+    let copies = Copies { of, count: MANY, from, over: Duration::from_secs(1), with_wake_ups: true };
     bench::copy_waiting(&mut *house.conn().await, copies).await.unwrap();
     let ended = "leveret.instances WHERE status = 'completed'";
     eventually("all have fired", ALL_WITHIN, async || house.count(ended).await == MANY).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{FRESH_FOR, Outcome, REMEMBERED_MAX, UNUSED_FOR};
-use crate::resilience::breaker::{Breaker, Policy, State, Verdict};
+use crate::limits::breaker::{Breaker, Policy, State, Verdict};
 
 /// Outcomes kept while the database is away; older ones say nothing any more.
 const UNSENT_MAX: usize = 64;

@@ -178,7 +178,7 @@ impl tower_service::Service<Uri> for Connector {
         let inner = self.0.clone();
         Box::pin(async move {
             let late =
-                || Unreached::Connection(format!("none within {}", crate::resilience::duration::format(inner.timeout)));
+                || Unreached::Connection(format!("none within {}", crate::time::duration::format(inner.timeout)));
             tokio::time::timeout(inner.timeout, inner.connect(&server)).await.unwrap_or_else(|_| Err(late()))
         })
     }

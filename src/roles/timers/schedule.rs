@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::app::{App, rest};
+use crate::app::{App, sleep_or_stop};
 use crate::step::schedule;
 use crate::store::{self, schedules};
 
-/// Ticks handled in one turn by each lane, so that the process can be asked to stop in between.
+/// Ticks handled in one turn by each queue, so that the process can be asked to stop in between.
 const BATCH_MAX: usize = 100;
 /// Ticks handled at once: on the first of the month many come together, and each is a few round trips.
-const LANES: usize = 4;
+const AT_ONCE: usize = 4;
 /// The shortest rest, so that a schedule that is due but claimed elsewhere makes no hot loop.
 const REST_MIN: Duration = Duration::from_millis(20);
 
@@ -22,7 +22,7 @@ const REST_MIN: Duration = Duration::from_millis(20);
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         run_once(app).await?;
-        rest(app, until_next(app).await?).await;
+        sleep_or_stop(app, until_next(app).await?).await;
     }
     Ok(())
 }
@@ -32,11 +32,11 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 /// # Errors
 /// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    let counts = join_all((0..LANES).map(|_| Box::pin(lane(app)))).await;
+    let counts = join_all((0..AT_ONCE).map(|_| Box::pin(work(app)))).await;
     counts.into_iter().sum()
 }
 
-async fn lane(app: &App) -> Result<usize, store::Error> {
+async fn work(app: &App) -> Result<usize, store::Error> {
     let mut count = 0;
     while count < BATCH_MAX && !app.stop.is_cancelled() && schedule::tick(app).await? {
         count += 1;
@@ -47,8 +47,8 @@ async fn lane(app: &App) -> Result<usize, store::Error> {
 /// The time until the next one, but never longer than `timers.sweep_every`: a schedule may be made meanwhile.
 async fn until_next(app: &App) -> Result<Duration, store::Error> {
     let next = {
-        let mut conn = app.store.duties().await?;
+        let mut conn = app.store.background().await?;
         schedules::next_wake_at(&mut conn).await?
     };
-    Ok(super::until_next(next, REST_MIN, app.config.timers.sweep_every))
+    Ok(crate::roles::until_next(next, REST_MIN, app.config.timers.sweep_every))
 }

@@ -1,4 +1,4 @@
-//! A timekeeper killed with due timers claimed; and two of everything at once.
+//! A timers killed with due timers claimed; and two of everything at once.
 
 use serde_json::json;
 
@@ -15,11 +15,10 @@ async fn killed_with_due_timers_claimed_they_fire_once() {
     for number in 0..5 {
         scene.start("countdown", &format!("countdown-{number}"), json!({ "from": 3, "pause": "100ms" })).await;
     }
-    let mut doomed =
-        scene.serve_roles("timekeeper", &[NO_HINTS, ("FAILPOINTS", "timekeeper::claimed=1*off->1*return")]);
-    doomed.dies_at("timekeeper::claimed", DIES_WITHIN).await;
-    assert!(scene.ended().await < 5, "timers were fired without a timekeeper");
-    let mut next = scene.serve_roles("timekeeper", &[NO_HINTS]);
+    let mut doomed = scene.serve_roles("timers", &[NO_HINTS, ("FAILPOINTS", "timers::claimed=1*off->1*return")]);
+    doomed.dies_at("timers::claimed", DIES_WITHIN).await;
+    assert!(scene.ended().await < 5, "timers were fired without a process with the role `timers`");
+    let mut next = scene.serve_roles("timers", &[NO_HINTS]);
     scene.all_ended(5, ENDS_WITHIN).await;
     scene.is_at_rest(5).await;
     next.stops_in_order().await;

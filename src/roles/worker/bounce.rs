@@ -9,7 +9,7 @@ pub(super) const HEADER: &str = "leveret-bounces";
 /// The rest after each bounce, in seconds; the last one is repeated. Somebody else may well take it the next time, but a
 /// handler that nobody knows must not keep the fleet busy.
 const PAUSES: [u64; 5] = [1, 2, 5, 10, 30];
-/// A command of our own is given up after so many bounces, a quarter of an hour: the timekeeper writes it again, and what it
+/// A command of our own is given up after so many bounces, a quarter of an hour: the timers role writes it again, and what it
 /// writes must not add up.
 const BOUNCES_MAX: usize = 34;
 

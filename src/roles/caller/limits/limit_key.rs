@@ -5,25 +5,25 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::engine::CallOutcome;
-use crate::resilience::rate::Rate;
+use crate::limits::rate::Rate;
 use crate::step::calls::AtOnce;
 
 /// How much of a target an activity may take.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Wanted {
+pub struct LimitKey {
     /// Attempts that may begin in a time.
     pub rate: Option<Rate>,
     /// Attempts that may be under way.
     pub concurrency: Option<u32>,
     /// What both are counted for; for the target as a whole when there is none.
     pub key: Option<String>,
-    /// The number of the queue of those that want the same, as the table knows it.
-    pub queue: i64,
+    /// The number of the group of those that want the same, as the table knows it.
+    pub group: i64,
 }
 
-impl Wanted {
+impl LimitKey {
     /// Reads what is stored with a call: `rate` (`count`, `per_ms`), `concurrency`, `key`.
-    pub fn read(stored: Option<&Value>, queue: i64) -> Self {
+    pub fn read(stored: Option<&Value>, group: i64) -> Self {
         let Some(stored) = stored else { return Self::default() };
         let whole = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let rate = || {
@@ -37,7 +37,7 @@ impl Wanted {
             Some(other) => Some(other.to_string()),
         };
         let concurrency = stored.get("concurrency").and_then(whole);
-        Self { rate: rate(), concurrency, key, queue }
+        Self { rate: rate(), concurrency, key, group }
     }
 
     /// The bound of attempts at a target that may be under way.
@@ -94,11 +94,11 @@ mod tests {
     fn stored_limits_are_read() {
         let stored = json!({ "rate": { "count": 5, "per_ms": 60_000 }, "concurrency": 2, "key": "eu" });
         let rate = Rate { count: 5, per: Duration::from_secs(60) };
-        let read = Wanted { rate: Some(rate), concurrency: Some(2), key: Some("eu".into()), queue: 7 };
-        assert_eq!(Wanted::read(Some(&stored), 7), read);
-        assert_eq!(Wanted::read(Some(&json!({ "key": 7 })), 0).key.as_deref(), Some("7"));
-        assert_eq!(Wanted::read(Some(&json!({ "key": null, "rate": { "count": 1 } })), 0), Wanted::default());
-        assert_eq!(Wanted::read(None, 0), Wanted::default());
+        let read = LimitKey { rate: Some(rate), concurrency: Some(2), key: Some("eu".into()), group: 7 };
+        assert_eq!(LimitKey::read(Some(&stored), 7), read);
+        assert_eq!(LimitKey::read(Some(&json!({ "key": 7 })), 0).key.as_deref(), Some("7"));
+        assert_eq!(LimitKey::read(Some(&json!({ "key": null, "rate": { "count": 1 } })), 0), LimitKey::default());
+        assert_eq!(LimitKey::read(None, 0), LimitKey::default());
     }
 
     #[test]

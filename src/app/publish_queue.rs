@@ -18,7 +18,7 @@ pub(super) struct Sender {
 }
 
 /// Rows this process has committed and will publish itself.
-pub struct HandedOver {
+pub struct PublishQueue {
     rows: mpsc::Receiver<Held>,
     /// The first of the next batch, which did not fit into the last one.
     ahead: Option<Held>,
@@ -46,9 +46,9 @@ impl Batch {
 }
 
 /// A queue of at most so many rows.
-pub(super) fn queue(rows_max: usize) -> (Sender, HandedOver) {
+pub(super) fn queue(rows_max: usize) -> (Sender, PublishQueue) {
     let (sender, rows) = mpsc::channel(rows_max);
-    (Sender { rows: sender, room: Arc::new(Semaphore::new(BYTES_MAX)) }, HandedOver { rows, ahead: None })
+    (Sender { rows: sender, room: Arc::new(Semaphore::new(BYTES_MAX)) }, PublishQueue { rows, ahead: None })
 }
 
 impl Sender {
@@ -60,7 +60,7 @@ impl Sender {
     }
 }
 
-impl HandedOver {
+impl PublishQueue {
     /// The next rows, at most so many of them and so many bytes, but one in any case; none when there will be no more.
     /// Nothing is lost if it is not waited for.
     pub async fn next_batch(&mut self, rows_max: usize, bytes_max: usize) -> Option<Batch> {
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    fn batch(rows: &mut HandedOver) -> Option<Batch> {
+    fn batch(rows: &mut PublishQueue) -> Option<Batch> {
         rows.next_batch(3, 2 * MIB).now_or_never().flatten()
     }
 

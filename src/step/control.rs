@@ -5,13 +5,13 @@ use super::{Error, Moved, Position, lock_and_write, write_locked};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{BranchId, Command, Due, InstanceId, Refusal};
-use crate::resilience::duration;
 use crate::store::{Transaction, bookmarks, instances};
 use crate::telemetry;
+use crate::time::duration;
 
-/// How steering an instance ended.
+/// How control an instance ended.
 #[derive(Debug)]
-pub enum Steered {
+pub enum Controlled {
     /// It was done.
     To(Box<Position>),
     /// The same command was handled before.
@@ -20,7 +20,7 @@ pub enum Steered {
 
 /// What an instance can be told to do from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Steer {
+pub enum Control {
     /// Call it off.
     Cancel,
     /// Try again what failed for good.
@@ -31,23 +31,23 @@ pub enum Steer {
     Resume,
 }
 
-impl Steer {
+impl Control {
     /// The command's name.
     pub fn name(self) -> &'static str {
         match self {
-            Steer::Cancel => "cancel",
-            Steer::Retry => "retry",
-            Steer::Suspend => "suspend",
-            Steer::Resume => "resume",
+            Control::Cancel => "cancel",
+            Control::Retry => "retry",
+            Control::Suspend => "suspend",
+            Control::Resume => "resume",
         }
     }
 
     fn outcome(self) -> &'static str {
         match self {
-            Steer::Cancel => "cancelled",
-            Steer::Retry => "retried",
-            Steer::Suspend => "suspended",
-            Steer::Resume => "resumed",
+            Control::Cancel => "cancelled",
+            Control::Retry => "retried",
+            Control::Suspend => "suspended",
+            Control::Resume => "resumed",
         }
     }
 }
@@ -56,14 +56,19 @@ impl Steer {
 ///
 /// # Errors
 /// `NotFound` if nothing has that id or key, `Refused` with the engine's reason.
-pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &Origin) -> Result<Steered, Error> {
+pub async fn control(
+    app: &App,
+    what: Control,
+    target: &contract::Target,
+    origin: &Origin,
+) -> Result<Controlled, Error> {
     let by = Some(origin.app_id.clone());
     let reason = target.reason.clone();
     let command = match what {
-        Steer::Cancel => Command::Cancel { by, reason },
-        Steer::Retry => Command::Retry { by, reason },
-        Steer::Suspend => Command::Suspend { by, reason },
-        Steer::Resume => Command::Resume { by, reason },
+        Control::Cancel => Command::Cancel { by, reason },
+        Control::Retry => Command::Retry { by, reason },
+        Control::Suspend => Command::Suspend { by, reason },
+        Control::Resume => Command::Resume { by, reason },
     };
     carry_out(app, target, command, (what.name(), what.outcome()), origin).await
 }
@@ -71,8 +76,8 @@ pub async fn steer(app: &App, what: Steer, target: &contract::Target, origin: &O
 /// Lets an open timer be due at another moment. It gets another number.
 ///
 /// # Errors
-/// As for [`steer`].
-pub async fn reschedule(app: &App, command: &contract::Reschedule, origin: &Origin) -> Result<Steered, Error> {
+/// As for [`control`].
+pub async fn reschedule(app: &App, command: &contract::Reschedule, origin: &Origin) -> Result<Controlled, Error> {
     let due = match (command.due_at, &command.after) {
         (Some(moment), None) => Due::At(moment),
         (None, Some(text)) => Due::After(duration::parse(text).map_err(Error::Refused)?),
@@ -91,16 +96,16 @@ async fn carry_out(
     command: Command,
     (name, outcome): (&str, &str),
     origin: &Origin,
-) -> Result<Steered, Error> {
+) -> Result<Controlled, Error> {
     if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Steered::Known(answer));
+        return Ok(Controlled::Known(answer));
     }
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
     let id = match resolve(&mut transaction, target).await {
         Ok(id) => id,
         Err(error) => {
             transaction.rollback().await;
-            return origin::meanwhile(app, origin, error).await.map(Steered::Known);
+            return origin::meanwhile(app, origin, error).await.map(Controlled::Known);
         }
     };
     if looks_back(&command) {
@@ -113,7 +118,7 @@ async fn carry_out(
     let moved = write_locked(app, transaction, id, command, Some((inbox, origin, &answer))).await?;
     let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
     let known = origin::moved(app, origin, moved, (refused, "the instance is being moved elsewhere")).await?;
-    Ok(known.map_or_else(Steered::Known, Steered::To))
+    Ok(known.map_or_else(Controlled::Known, Controlled::To))
 }
 
 /// Whether a command asks what came while its instance was suspended.
@@ -138,7 +143,7 @@ async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Re
 pub async fn fire(app: &App, fire: contract::Fire) -> Result<Moved, Error> {
     let command = Command::Fire { bookmark: fire.bookmark };
     match lock_and_write(app, InstanceId(fire.instance), command).await {
-        // Deleted by retention since the hint was written: there is nothing left to do.
+        // Deleted by retention since the wake-up was written: there is nothing left to do.
         Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(fire.bookmark))),
         Ok(Moved::To(position)) => {
             telemetry::observe_lateness(fire.due_at, position.now);
@@ -161,8 +166,13 @@ pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -
 ///
 /// # Errors
 /// As for any query.
-pub async fn give_up(app: &App, id: InstanceId, (branch, sequence): (BranchId, i64), why: String) -> Result<(), Error> {
-    match lock_and_write(app, id, Command::Abandon { branch, sequence, why }).await {
+pub async fn fail_undeliverable(
+    app: &App,
+    id: InstanceId,
+    (branch, sequence): (BranchId, i64),
+    why: String,
+) -> Result<(), Error> {
+    match lock_and_write(app, id, Command::Undeliverable { branch, sequence, why }).await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }

@@ -5,7 +5,7 @@ use crate::broker::{Delivery, Queue};
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
 use crate::roles::command;
-use crate::step::{self, Letter};
+use crate::step::{self, Undelivered};
 use crate::store;
 
 /// Letters filed at once.
@@ -39,14 +39,16 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 
 async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
     // What names a place for replies here may be a request to a worker: Leveret would answer itself.
-    let mut filed = Letter { reply_to: None, ..command::letter(letter) };
+    let mut filed = Undelivered { reply_to: None, ..command::letter(letter) };
     let reason =
         filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // An internal command that cannot be delivered must not be revived by the sweep for ever: its branch becomes an incident.
     let received = command::read(letter, app.config.limits.message_max).ok();
     filed.instance = received.as_ref().and_then(|received| command::instance(&received.command));
     if let Some(Command::Continue(at)) = received.map(|received| received.command) {
-        match step::give_up(app, InstanceId(at.instance), (BranchId(at.branch), at.sequence), reason.clone()).await {
+        match step::fail_undeliverable(app, InstanceId(at.instance), (BranchId(at.branch), at.sequence), reason.clone())
+            .await
+        {
             Err(step::Error::Store(error @ store::Error::Bug(_))) => {
                 // Never will: the letter must not keep those behind it from being filed.
                 tracing::error!(%error, instance = %at.instance, "the incident of a dead step command cannot be opened");
@@ -54,5 +56,5 @@ async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
             other => other?,
         }
     }
-    step::bury(app, filed, &reason, None).await
+    step::dead_letter(app, filed, &reason, None).await
 }

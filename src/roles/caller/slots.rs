@@ -1,4 +1,4 @@
-//! What the attempts of a process share: places, and what is known of limits.
+//! What the attempts of a process share: slots, and what is known of limits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::limits::{Limits, Pass, Reason};
+use super::limits::{Limits, Permit, Reason};
 use super::outgoing::Client;
 use crate::app::App;
-use crate::resilience::concurrency::Bulkhead;
+use crate::limits::bulkhead::Bulkhead;
 use crate::store::calls::{self, Due, Room};
 use crate::store::{self};
 use crate::telemetry;
@@ -18,27 +18,27 @@ use crate::telemetry;
 /// Queues that open one after the other are looked at together: many keys make no hot loop.
 const OPENS_APART: Duration = Duration::from_millis(50);
 
-/// What outlives a role that failed and begins again: attempts that still run keep their places.
+/// What outlives a role that failed and begins again: attempts that still run keep their slots.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct Slots {
     /// One bound for all targets: attempts at once.
     all: Arc<Semaphore>,
     /// One bound for each of them.
     bulkhead: Arc<Mutex<Bulkhead>>,
     /// What all processes together may do.
     limits: Limits,
-    /// Rung when a call may be due, or a place is free again.
-    bell: Arc<Notify>,
+    /// Level when a call may be due, or a slot is free again.
+    wake_up: Arc<Notify>,
 }
 
-impl Places {
-    pub(super) fn new(app: &App, bell: Arc<Notify>) -> Self {
+impl Slots {
+    pub(super) fn new(app: &App, wake_up: Arc<Notify>) -> Self {
         let per_target = u32::try_from(app.config.calls.per_target).unwrap_or(u32::MAX);
         Self {
             all: Arc::new(Semaphore::new(app.config.calls.concurrency)),
             bulkhead: Arc::new(Mutex::new(Bulkhead::new(per_target))),
             limits: Limits::new(app),
-            bell,
+            wake_up,
         }
     }
 
@@ -46,62 +46,62 @@ impl Places {
         act(&mut self.bulkhead.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A place for one more attempt at a target, if there is room.
-    fn take(&self, target: &str) -> Option<Place> {
+    /// A slot for one more attempt at a target, if there is room.
+    fn take(&self, target: &str) -> Option<Slot> {
         let permit = self.all.clone().try_acquire_owned().ok()?;
         let entered = self.with_bulkhead(|bulkhead| bulkhead.enter(target));
-        entered.then(|| Place { places: self.clone(), target: target.to_owned(), _permit: permit })
+        entered.then(|| Slot { slots: self.clone(), target: target.to_owned(), _permit: permit })
     }
 }
 
-/// A place an attempt takes up; free again when it goes.
-pub(super) struct Place {
-    places: Places,
+/// A slot an attempt takes up; free again when it goes.
+pub(super) struct Slot {
+    slots: Slots,
     target: String,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.places.with_bulkhead(|bulkhead| bulkhead.leave(&self.target));
-        self.places.bell.notify_one();
+        self.slots.with_bulkhead(|bulkhead| bulkhead.leave(&self.target));
+        self.slots.wake_up.notify_one();
     }
 }
 
 /// What an attempt is made with.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct Caller {
     pub(super) app: App,
     pub(super) client: Client,
     pub(super) limits: Limits,
-    places: Places,
+    slots: Slots,
 }
 
-impl Desk {
-    pub(super) fn new(app: App, places: Places) -> Result<Self, store::Error> {
+impl Caller {
+    pub(super) fn new(app: App, slots: Slots) -> Result<Self, store::Error> {
         let client = Client::new(&app.config.outgoing, app.clock.clone()).map_err(store::Error::Bug)?;
-        Ok(Self { app, client, limits: places.limits.clone(), places })
+        Ok(Self { app, client, limits: slots.limits.clone(), slots })
     }
 
-    pub(super) fn bell(&self) -> &Notify {
-        &self.places.bell
+    pub(super) fn wake_up(&self) -> &Notify {
+        &self.slots.wake_up
     }
 
-    /// A place for one more attempt at a target, if there is room.
-    pub(super) fn place(&self, target: &str) -> Option<Place> {
-        self.places.take(target)
+    /// A slot for one more attempt at a target, if there is room.
+    pub(super) fn slot(&self, target: &str) -> Option<Slot> {
+        self.slots.take(target)
     }
 
-    /// Whether there is a place for an attempt at any target.
-    pub(super) fn has_places(&self) -> bool {
-        self.places.all.available_permits() > 0
+    /// Whether there is a slot for an attempt at any target.
+    pub(super) fn has_free_slots(&self) -> bool {
+        self.slots.all.available_permits() > 0
     }
 
-    /// How many calls may be claimed. Those for workers take up no place.
+    /// How many calls may be claimed. Those for workers take up no slot.
     pub(super) fn room(&self) -> Room {
         let whole = |room: u32| i32::try_from(room).unwrap_or(i32::MAX);
         let mut narrow: HashMap<String, u32> = self.limits.narrow().into_iter().collect();
-        self.places.with_bulkhead(|bulkhead| {
+        self.slots.with_bulkhead(|bulkhead| {
             for (target, room) in &mut narrow {
                 *room = bulkhead.room(target).min(*room);
             }
@@ -111,15 +111,15 @@ impl Desk {
         });
         Room {
             // Few enough that the last of them is not claimed again before its turn has come.
-            http: i64::try_from(self.places.all.available_permits()).unwrap_or(i64::MAX).min(calls::CLAIMED_MAX),
+            http: i64::try_from(self.slots.all.available_permits()).unwrap_or(i64::MAX).min(calls::CLAIMED_MAX),
             work: calls::CLAIMED_MAX,
             per_target: i32::try_from(self.app.config.calls.per_target).unwrap_or(i32::MAX),
             narrow: narrow.into_iter().map(|(target, room)| (target, whole(room))).collect(),
-            queues: self.limits.rooms().into_iter().map(|(target, queue, room)| (target, queue, whole(room))).collect(),
+            groups: self.limits.rooms().into_iter().map(|(target, group, room)| (target, group, whole(room))).collect(),
         }
     }
 
-    /// Puts a call off that may not begin. What waits for its queue keeps its place in it: nobody claims it before the queue
+    /// Puts a call off that may not begin. What waits for its group keeps its slot in it: nobody claims it before the group
     /// opens, and then the oldest goes first.
     pub(super) async fn put_off(&self, due: &Due, until: Timestamp, reason: Reason) -> Result<(), store::Error> {
         match reason {
@@ -137,17 +137,17 @@ impl Desk {
     }
 
     /// Gives a call back that was let through and found no room.
-    pub(super) async fn put_back_without_room(&self, due: &Due, pass: &Pass) -> Result<(), store::Error> {
-        self.limits.refused(pass).await;
+    pub(super) async fn put_back_without_room(&self, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+        self.limits.refused(permit).await;
         self.put_back(due).await
     }
 
     async fn put_off_until(&self, due: &Due, until: Timestamp) -> Result<(), store::Error> {
-        let mut conn = self.app.store.duties().await?;
+        let mut conn = self.app.store.background().await?;
         calls::put_off(&mut conn, due.id, due.run, until).await
     }
 
-    /// How long until a target, or a queue, is open to more.
+    /// How long until a target, or a group, is open to more.
     pub(super) fn until_open(&self) -> Duration {
         let until = |at: Timestamp| Duration::try_from(at.duration_since(self.app.clock.now())).unwrap_or_default();
         self.limits.next_at().map_or(Duration::MAX, until).max(OPENS_APART)
@@ -165,17 +165,17 @@ mod tests {
         let mut config = Config::default();
         config.database.url = "postgres://nobody@127.0.0.1:1/none".into();
         (config.calls.concurrency, config.calls.per_target) = (2, 1);
-        let app = App::without_publisher(config, Handlers::new(), "desk").unwrap();
-        let places = Places::new(&app, Arc::default());
-        let before = Desk::new(app.clone(), places.clone()).unwrap();
-        let held = before.place("https://a.test:443").unwrap();
+        let app = App::without_publisher(config, Handlers::new(), "caller").unwrap();
+        let slots = Slots::new(&app, Arc::default());
+        let before = Caller::new(app.clone(), slots.clone()).unwrap();
+        let held = before.slot("https://a.test:443").unwrap();
         drop(before);
-        let after = Desk::new(app, places).unwrap();
-        assert!(after.place("https://a.test:443").is_none());
+        let after = Caller::new(app, slots).unwrap();
+        assert!(after.slot("https://a.test:443").is_none());
         assert_eq!((after.room().http, after.room().narrow), (1, vec![("https://a.test:443".to_owned(), 0)]));
         // Requests to workers take up none.
-        let other = after.place("https://b.test:443").unwrap();
-        assert_eq!((after.has_places(), after.room().http, after.room().work), (false, 0, 64));
+        let other = after.slot("https://b.test:443").unwrap();
+        assert_eq!((after.has_free_slots(), after.room().http, after.room().work), (false, 0, 64));
         drop((held, other));
         assert_eq!((after.room().http, after.room().narrow), (2, vec![]));
     }

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::stride::{self, Held};
-use super::worker::repeated;
+use super::drive::{self, DeliveryFate};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::{Act, Person, TaskId};
 use crate::step::{self, Error, Origin, Tasked};
 
 /// Decides a command about a task and drives what it leaves ready.
-pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, again: bool) -> Result<Held, Error> {
+pub(super) async fn carry_out(
+    app: &App,
+    command: &Command,
+    origin: &Origin,
+    again: bool,
+) -> Result<DeliveryFate, Error> {
     let (task, person, seen, act) = match command {
         Command::TaskComplete(task) => {
             let (decision, form, comment) = (task.decision.clone(), task.form.clone(), task.comment.clone());
@@ -38,9 +42,9 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
         | Command::CallProgress(_) => return Err(Error::Refused("the command is about no task".into())),
     };
     match step::task(app, TaskId(task), (person, seen), act, origin).await? {
-        Tasked::To(position, _) => stride::drive(app, *position).await,
-        Tasked::Known(answer) => repeated(app, origin, answer, again).await,
-        Tasked::None => Ok(Held::Done),
+        Tasked::To(position, _) => drive::steps(app, *position).await,
+        Tasked::Known(answer) => drive::repeated(app, origin, answer, again).await,
+        Tasked::None => Ok(DeliveryFate::Done),
     }
 }
 

@@ -2,27 +2,27 @@
 
 use jiff::Timestamp;
 
-use super::Wanted;
+use super::LimitKey;
 
 /// What an attempt is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
     /// It may begin.
-    Go(Pass),
+    Go(Permit),
     /// Not before, and why.
     NotBefore(Timestamp, Reason),
 }
 
 /// An attempt that was let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pass {
+pub struct Permit {
     /// Whom it asks.
     pub target: String,
     /// How much of it it may take.
-    pub wanted: Wanted,
+    pub limit_key: LimitKey,
     /// When it was let through.
     pub began_at: Timestamp,
-    /// When its queue opened last, and why it was closed: if it was due before, it has waited for that.
+    /// When its group opened last, and why it was closed: if it was due before, it has waited for that.
     pub opened: Option<(Timestamp, Reason)>,
 }
 

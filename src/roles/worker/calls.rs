@@ -1,7 +1,6 @@
 //! What workers outside say about their calls, by message.
 
-use super::stride::{self, Held};
-use super::worker::repeated;
+use super::drive::{self, DeliveryFate};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::CallId;
@@ -10,19 +9,26 @@ use crate::step::{Error, Origin};
 use crate::telemetry;
 
 /// Carries out `call.complete`, `call.heartbeat` or `call.progress`.
-pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, again: bool) -> Result<Held, Error> {
+pub(super) async fn carry_out(
+    app: &App,
+    command: &Command,
+    origin: &Origin,
+    again: bool,
+) -> Result<DeliveryFate, Error> {
     let told = match command {
         Command::CallComplete(command) => {
             let outcome = calls::outcome(command.result.clone(), command.error.clone()).map_err(Error::Refused)?;
             calls::complete(app, CallId(command.call), (&command.token, outcome), origin).await?
         }
         Command::CallHeartbeat(command) => {
-            return unless_late(calls::beat(app, CallId(command.call), &command.token).await.map(|()| Held::Done));
+            return unless_late(
+                calls::beat(app, CallId(command.call), &command.token).await.map(|()| DeliveryFate::Done),
+            );
         }
         Command::CallProgress(command) => {
             let progress = (command.token.as_str(), command.progress.clone());
             match calls::progress(app, CallId(command.call), progress, origin).await {
-                late @ Err(Error::Late(_)) => return unless_late(late.map(|_| Held::Done)),
+                late @ Err(Error::Late(_)) => return unless_late(late.map(|_| DeliveryFate::Done)),
                 told => told?,
             }
         }
@@ -41,19 +47,19 @@ pub(super) async fn carry_out(app: &App, command: &Command, origin: &Origin, aga
         | Command::Deliver(_) => return Err(Error::Refused("this is no command about a call".into())),
     };
     match told {
-        Told::To(position) => stride::drive(app, *position).await,
-        Told::Kept(_) | Told::Noted(_) => Ok(Held::Done),
-        Told::Known(answer) => repeated(app, origin, answer, again).await,
+        Told::To(position) => drive::steps(app, *position).await,
+        Told::Kept(_) | Told::Noted(_) => Ok(DeliveryFate::Done),
+        Told::Known(answer) => drive::repeated(app, origin, answer, again).await,
     }
 }
 
 /// A sign of life that comes too late is no reason for anybody to look: the worker's reply will be, if there is one.
-fn unless_late(heard: Result<Held, Error>) -> Result<Held, Error> {
+fn unless_late(heard: Result<DeliveryFate, Error>) -> Result<DeliveryFate, Error> {
     match heard {
         Err(Error::Late(why)) => {
             tracing::debug!(why, "a sign of life came too late");
             metrics::counter!(telemetry::LATE_SIGNS).increment(1);
-            Ok(Held::Done)
+            Ok(DeliveryFate::Done)
         }
         heard => heard,
     }

@@ -1,0 +1,55 @@
+//! The role `cleaner`: deletes messages that have expired and targets that are no longer used, and creates the partitions of the
+//! coming months.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::app::{App, sleep_or_stop};
+use crate::store::{self, history, messages, targets};
+
+/// Rows of one delete.
+const BATCH_MAX: i64 = 500;
+/// The pause between two deletes of expired messages. Expired messages are not delivered meanwhile.
+const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+/// The pause after a full batch.
+const PAUSE_FULL: Duration = Duration::from_millis(5);
+/// How often partitions are created and unused targets deleted.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Cleans until the process stops.
+///
+/// # Errors
+/// As for any query.
+pub async fn run(app: &App) -> Result<(), store::Error> {
+    let mut maintenance_at = Instant::now();
+    while !app.stop.is_cancelled() {
+        if Instant::now() >= maintenance_at {
+            if let Err(error) = maintain(app).await {
+                tracing::warn!(%error, "maintenance failed; retrying in an hour");
+            }
+            maintenance_at = Instant::now() + MAINTENANCE_EVERY;
+        }
+        let full = run_once(app).await? >= BATCH_MAX as usize;
+        sleep_or_stop(app, if full { PAUSE_FULL } else { EXPIRY_EVERY }).await;
+    }
+    Ok(())
+}
+
+/// Deletes one batch of messages that have expired; returns their number.
+///
+/// # Errors
+/// As for any query.
+pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    let mut conn = app.store.background().await?;
+    messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await
+}
+
+async fn maintain(app: &App) -> Result<(), store::Error> {
+    let mut conn = app.store.background().await?;
+    history::ensure_partitions(&mut conn, app.clock.now()).await?;
+    if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
+        targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The role `timers`: fires due timers, starts what is scheduled, and recovers branches that have been silent for too long. It works
+//! from PostgreSQL alone: if RabbitMQ loses every message, everything still moves.
+
+pub mod fire;
+pub mod recover;
+pub mod schedule;
+
+use crate::app::App;
+use crate::broker::Queue;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self, Transaction};
+
+/// Timers or branches of one transaction.
+const BATCH_MAX: i64 = 500;
+
+/// Starts the loops of the role.
+pub fn start(app: &App) {
+    app.supervise("timers", |app| async move { fire::run(&app).await });
+    app.supervise("recovery", |app| async move { recover::run(&app).await });
+    app.supervise("schedules", |app| async move { schedule::run(&app).await });
+}
+
+/// One pass over due timers and one over silent branches; returns the number of step commands written.
+///
+/// # Errors
+/// As for any query.
+pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    Ok(fire::run_once(app).await? + recover::run_once(app).await?)
+}
+
+/// Those of the queues that hold undelivered messages: a sweep must not add to a backlog.
+async fn busy_queues(app: &App, queues: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut busy = Vec::new();
+    for queue in queues {
+        // Without an answer from the broker nothing could be published anyway, so the queue counts as busy.
+        if app.broker.depth(&Queue::Steps(queue.clone())).await.map_or(true, |depth| depth > 0) {
+            busy.push(queue);
+        }
+    }
+    busy
+}
+
+/// Commits a sweep and publishes its rows; returns the number of rows.
+async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -> Result<usize, store::Error> {
+    // Also without a row: timers of suspended instances were claimed and put off, and would otherwise be claimed again at once,
+    // before all others.
+    outbox::push(&mut transaction, &rows).await?;
+    transaction.commit().await?;
+    let count = rows.len();
+    app.publish(rows);
+    Ok(count)
+}

@@ -1,0 +1,82 @@
+//! Publishes a `fire` command for each timer that is due by the database's clock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{BATCH_MAX, busy_queues, commit};
+use crate::app::{App, sleep_or_stop};
+use crate::contract;
+use crate::roles::until_next;
+use crate::step::{self, step_command};
+use crate::store::outbox::OutboxRow;
+use crate::store::{self, Transaction, bookmarks};
+
+/// The shortest pause, so that a timer that is due but locked elsewhere does not make a hot loop.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The shortest pause while a queue is busy, whose timers are read and left alone.
+const PAUSE_BUSY_MIN: Duration = Duration::from_millis(200);
+/// While a queue is busy the pause is at least this many times as long as the read.
+const PAUSE_BUSY_FACTOR: u32 = 4;
+/// Queues whose depth is read before each batch of timers.
+const QUEUES_MAX: usize = 100;
+
+/// Fires due timers until the process stops.
+///
+/// # Errors
+/// As for any query.
+pub async fn run(app: &App) -> Result<(), store::Error> {
+    let mut queues = BTreeSet::new();
+    while !app.stop.is_cancelled() {
+        let (fired, pause_min) = fire_due(app, &mut queues).await?;
+        if fired < BATCH_MAX as usize {
+            sleep_until_next(app, pause_min).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Fires one batch of due timers; returns its size.
+///
+/// # Errors
+/// As for any query.
+pub async fn run_once(app: &App) -> Result<usize, store::Error> {
+    Ok(fire_due(app, &mut BTreeSet::new()).await?.0)
+}
+
+/// Writes a `fire` command for each timer of one batch. Returns their number, and the shortest pause if those were all.
+/// `queues` are those that earlier batches had timers for.
+async fn fire_due(app: &App, queues: &mut BTreeSet<String>) -> Result<(usize, Duration), store::Error> {
+    let busy = busy_queues(app, queues.iter().cloned()).await;
+    let began = Instant::now();
+    let mut transaction = Transaction::begin(app.store.background().await?).await?;
+    let due = bookmarks::claim_due(&mut transaction, BATCH_MAX, &busy).await?;
+    let pause_min = if busy.is_empty() { PAUSE_MIN } else { PAUSE_BUSY_MIN.max(began.elapsed() * PAUSE_BUSY_FACTOR) };
+    if queues.len() > QUEUES_MAX {
+        queues.clear();
+    }
+    queues.extend(due.iter().map(|timer| timer.queue.clone()));
+    let rows: Vec<OutboxRow> = due
+        .iter()
+        .map(|timer| {
+            let body = contract::Fire { instance: timer.instance.0, bookmark: timer.number, due_at: timer.due_at };
+            step_command(app, &timer.queue, "fire", &body, None)
+        })
+        .collect::<Result<_, _>>()?;
+    if !rows.is_empty() {
+        step::fail_point("timers::claimed");
+    }
+    Ok((commit(app, transaction, rows).await?, pause_min))
+}
+
+/// Sleeps until the next timer is due, but never longer than `timers.sweep_every`: one may be opened meanwhile.
+async fn sleep_until_next(app: &App, pause_min: Duration) -> Result<(), store::Error> {
+    let next = {
+        let mut conn = app.store.background().await?;
+        bookmarks::next_check_at(&mut conn).await?
+    };
+    next.iter().for_each(|(_, now)| app.clock.observe(*now));
+    sleep_or_stop(app, until_next(next, pause_min, app.config.timers.sweep_every)).await;
+    Ok(())
+}
