@@ -154,7 +154,7 @@ async fn write_plain(app: &App, before: &Instance, step: Step, now: Timestamp, f
     drop(conn);
     fail_point("step::after_commit");
     Ok(match committed {
-        Some(now) => Moved::To(Box::new(settle(app, write, now, followed, kind))),
+        Some(now) => Moved::To(Box::new(publish_committed(app, write, now, followed, kind))),
         None => Moved::Elsewhere,
     })
 }
@@ -230,9 +230,9 @@ async fn decide(
     };
     if control::looks_back(&command) {
         facts.missed = correlate::missed(&mut transaction, id).await?;
-        facts.settled = store::calls::settled(&mut transaction, id).await?;
+        facts.reported = store::calls::reported(&mut transaction, id).await?;
     }
-    let settles = matches!(command, Command::Settle { .. });
+    let settles = matches!(command, Command::CompleteCall { .. });
     let step = match engine::step(&definition, &loaded.instance, command, facts, &context) {
         Ok(step) if settles => calls::go_on(app, &definition, step, &context),
         Ok(step) => step,
@@ -282,11 +282,11 @@ async fn finish(
     fail_point("step::before_commit");
     transaction.commit().await?;
     fail_point("step::after_commit");
-    Ok(Moved::To(Box::new(settle(app, write, now, followed, kind))))
+    Ok(Moved::To(Box::new(publish_committed(app, write, now, followed, kind))))
 }
 
 /// What follows a commit, in memory: hand the rows to the publisher, count.
-fn settle(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
+fn publish_committed(app: &App, write: Write, now: Timestamp, followed: bool, kind: &'static str) -> Position {
     app.clock.observe(now);
     telemetry::count_step(kind, &write.instance);
     app.publish(write.outbox);

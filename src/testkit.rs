@@ -321,7 +321,7 @@ impl Scenario {
         let mut facts = self.answer(need)?;
         if matches!(command, Command::Resume { .. } | Command::Retry { .. } | Command::Resolve { .. }) {
             facts.missed = self.memory.missed();
-            facts.settled = self.memory.settled();
+            facts.reported = self.memory.reported();
         }
         let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
         self.memory.absorb(step)

@@ -14,9 +14,9 @@ CREATE TABLE leveret.calls (
     kind         text        NOT NULL CHECK (kind IN ('http', 'work')),
     target       text        NOT NULL,
     state        text        NOT NULL CHECK (state IN
-                     ('pending', 'running', 'waiting', 'settled', 'unknown', 'succeeded', 'failed', 'cancelled')),
+                     ('pending', 'running', 'waiting', 'reported', 'unknown', 'succeeded', 'failed', 'cancelled')),
     attempt      integer     NOT NULL,
-    run          integer     NOT NULL,
+    dispatch          integer     NOT NULL,
     purpose      text        NOT NULL CHECK (purpose IN ('attempt', 'probe')),
     request      jsonb       NOT NULL,
     probe        jsonb,
@@ -32,12 +32,12 @@ CREATE TABLE leveret.calls (
     deadline     timestamptz,
     next_at      timestamptz,
     ended_at     timestamptz,
-    settled_at   timestamptz,
+    reported_at   timestamptz,
     outcome      jsonb,
     result       jsonb,
     error        jsonb,
     progress     jsonb,
-    CHECK ((ended_at IS NULL) = (state IN ('pending', 'running', 'waiting', 'settled', 'unknown')))
+    CHECK ((ended_at IS NULL) = (state IN ('pending', 'running', 'waiting', 'reported', 'unknown')))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE leveret.calls IS 'One row per call: work outside the database, over HTTP or by a worker';
 COMMENT ON COLUMN leveret.calls.id IS 'Follows from instance and bookmark; also the idempotency key of every attempt';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN leveret.calls.target IS 'Whose limits and breaker it falls und
 COMMENT ON COLUMN leveret.calls.state IS
     'pending: to be made. running: being made. waiting: taken by its target, which will call back. settled: its outcome came while the instance was suspended. unknown: a person has to find out';
 COMMENT ON COLUMN leveret.calls.attempt IS 'The attempt that runs, or runs next, from 1';
-COMMENT ON COLUMN leveret.calls.run IS 'The number of the last handing-out, probes included; what comes back under another one is too late';
+COMMENT ON COLUMN leveret.calls.dispatch IS 'The number of the last handing-out, probes included; what comes back under another one is too late';
 COMMENT ON COLUMN leveret.calls.request IS 'What is sent, with open places for secrets';
 COMMENT ON COLUMN leveret.calls.until IS 'No attempt goes on for longer';
 COMMENT ON COLUMN leveret.calls.token_hash IS 'SHA-256 of the token of the attempt that runs';

@@ -46,18 +46,18 @@ impl Job {
 }
 
 /// What became of a message, unless it came back.
-type Settled = Result<Sent, Error>;
+type Settlement = Result<Sent, Error>;
 
 /// What the broker said to one message.
 struct Outcome {
-    settled: Settled,
+    settled: Settlement,
     /// A message that came back, by its id, and why: not always the same message, because the library hangs it on
     /// whatever confirm comes next.
     returned: Option<(String, String)>,
 }
 
 impl Outcome {
-    fn without_answer(settled: Settled) -> Self {
+    fn without_answer(settled: Settlement) -> Self {
         Self { settled, returned: None }
     }
 
@@ -199,11 +199,11 @@ async fn publish(
 /// The part of one batch in what became of the group.
 fn share(
     batch: &[Outgoing],
-    settled: &mut impl Iterator<Item = Settled>,
+    settled: &mut impl Iterator<Item = Settlement>,
     returned: &HashMap<String, String>,
 ) -> Result<Vec<Sent>, Error> {
     // All of the batch's part has to be taken, also behind an error.
-    let part: Vec<Settled> = settled.take(batch.len()).collect();
+    let part: Vec<Settlement> = settled.take(batch.len()).collect();
     let results = part.into_iter().zip(batch).map(|(result, message)| {
         let returned = returned.get(&message.message_id()).cloned().map(Sent::Returned);
         result.map(|sent| returned.unwrap_or(sent))

@@ -22,7 +22,7 @@ const LIST_MAX: i64 = 1_000;
 pub(super) enum Verb {
     /// List calls, newest first.
     List {
-        /// Only in this state: open, pending, running, waiting, settled, unknown, succeeded, failed, cancelled.
+        /// Only in this state: open, pending, running, waiting, reported, unknown, succeeded, failed, cancelled.
         #[arg(long)]
         state: Option<String>,
         /// Only of this definition.

@@ -64,7 +64,7 @@ pub struct Make {
     /// The call.
     pub call: Uuid,
     /// The number it is handed out under.
-    pub run: u32,
+    pub dispatch: u32,
 }
 
 /// What a worker outside receives. AMQP property `type`: `call`.

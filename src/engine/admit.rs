@@ -115,7 +115,9 @@ pub(super) fn called<'a>(
 ) -> Result<(Stand<'a>, u32, Option<Probing>), Refusal> {
     alive(instance)?;
     match waiting(instance, bookmark) {
-        Some((at, WaitOn::Call { run, probing })) => Ok((stand(definition, instance, at)?, *run, probing.clone())),
+        Some((at, WaitOn::Call { dispatch, probing })) => {
+            Ok((stand(definition, instance, at)?, *dispatch, probing.clone()))
+        }
         Some(_) | None => Err(Refusal::Gone(bookmark)),
     }
 }

@@ -5,10 +5,10 @@
 //! again and when, and what happens if nobody knows whether it was carried out.
 
 mod answer;
+mod complete;
 mod open;
 mod request;
 mod resolve;
-mod settle;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::instance::{Failure, InstanceId};
 
+pub(super) use complete::{complete, complete_in, left_alone_until, progress};
 pub(super) use resolve::{again_by_hand, resolve};
-pub(super) use settle::{left_alone_until, progress, settle, settle_in};
 
 /// The largest request, in bytes of JSON.
 pub const REQUEST_MAX: usize = 1024 * 1024;
@@ -107,7 +107,7 @@ pub enum CallChange {
         /// The attempt, from 1. A probe is none: it keeps the number.
         attempt: u32,
         /// The number of this handing-out: what comes back under an older one is too late.
-        run: u32,
+        dispatch: u32,
         /// Not before.
         due_at: Timestamp,
         /// No attempt goes on for longer.
@@ -125,7 +125,7 @@ pub enum CallChange {
     /// Nobody knows whether it was carried out, and a person has to find out.
     Unknown {
         /// As above: whatever still comes back is too late.
-        run: u32,
+        dispatch: u32,
         /// What is known.
         failure: Failure,
     },
@@ -239,11 +239,11 @@ impl Cut {
 
 /// An outcome that came while its instance was suspended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
+pub struct ReportedOutcome {
     /// The call's bookmark.
     pub bookmark: i64,
     /// The handing-out it belongs to.
-    pub run: u32,
+    pub dispatch: u32,
     /// When it came.
     pub at: Timestamp,
     /// That.

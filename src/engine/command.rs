@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::definition::Runs;
 
-use super::call::{CallOutcome, Resolution, Settled};
+use super::call::{CallOutcome, ReportedOutcome, Resolution};
 use super::instance::{BranchId, Failure, InstanceId};
 use super::task::{Act, Assignment, Person, Task, TaskId, TaskRefusal};
 
@@ -119,11 +119,11 @@ pub enum Command {
         reason: Option<String>,
     },
     /// An attempt at a call has ended.
-    Settle {
+    CompleteCall {
         /// The call's bookmark.
         bookmark: i64,
         /// The number it was handed out under.
-        run: u32,
+        dispatch: u32,
         /// How.
         outcome: CallOutcome,
     },
@@ -132,7 +132,7 @@ pub enum Command {
         /// The call's bookmark.
         bookmark: i64,
         /// The number it was handed out under.
-        run: u32,
+        dispatch: u32,
         /// That.
         progress: Value,
     },
@@ -240,7 +240,7 @@ pub struct Facts {
     /// Kept messages that open waits of a suspended instance would have had, oldest first.
     pub missed: Vec<Missed>,
     /// Outcomes of calls that came while the instance was suspended.
-    pub settled: Vec<Settled>,
+    pub reported: Vec<ReportedOutcome>,
 }
 
 /// A message that came for an open wait while its instance was suspended.

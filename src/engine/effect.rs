@@ -60,7 +60,7 @@ pub enum Effect {
         /// Which one.
         id: CallId,
         /// The number of the last handing-out.
-        run: u32,
+        dispatch: u32,
         /// What is done next with it.
         change: CallChange,
     },

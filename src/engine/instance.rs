@@ -301,7 +301,7 @@ pub enum WaitOn {
     /// A call, handed out for the so-manieth time.
     Call {
         /// What comes back under another number is too late.
-        run: u32,
+        dispatch: u32,
         /// The target is asked whether it was carried out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probing: Option<Probing>,

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::admit::{self, Timer};
-use super::call::settle_in;
+use super::call::complete_in;
 use super::fault::on_behalf;
 use super::step::{deliver, expire, fire};
 use super::turn::Turn;
 use super::{
-    Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, Settled, Status,
-    Step, WaitOn, assign, scope,
+    Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, ReportedOutcome,
+    Status, Step, WaitOn, assign, scope,
 };
 
 /// Suspends an instance that moves.
@@ -187,15 +187,15 @@ enum Overdue {
 /// Does what was missed, in the order of its moments. Whatever is done ends a wait and opens none but an incident's, after which
 /// nothing is done any more.
 pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
-    let Facts { mut missed, mut settled, .. } = facts;
+    let Facts { mut missed, mut reported, .. } = facts;
     while turn.instance.status == Status::Running
-        && let Some(overdue) = earliest(turn, &missed, &settled)?
+        && let Some(overdue) = earliest(turn, &missed, &reported)?
     {
         match overdue {
             Overdue::Concluded(at) => {
                 let stand = admit::stand(turn.definition, &turn.instance, at)?;
-                if let Phase::Concluded(settled) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
-                    turn.conclude(stand, settled.outcome())?;
+                if let Phase::Concluded(reported) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
+                    turn.conclude(stand, reported.outcome())?;
                 }
             }
             Overdue::Timer(bookmark) => {
@@ -212,8 +212,8 @@ pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
                 deliver(turn, stand, bookmark, message)?;
             }
             Overdue::Call(at) => {
-                let Settled { bookmark, run, outcome, .. } = settled.remove(at);
-                settle_in(turn, (bookmark, run), outcome)?;
+                let ReportedOutcome { bookmark, dispatch, outcome, .. } = reported.remove(at);
+                complete_in(turn, (bookmark, dispatch), outcome)?;
             }
         }
     }
@@ -224,7 +224,7 @@ pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
 }
 
 /// What comes first of what is still missed; of the same moment the message.
-fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<Option<Overdue>, Refusal> {
+fn earliest(turn: &Turn<'_>, missed: &[Missed], reported: &[ReportedOutcome]) -> Result<Option<Overdue>, Refusal> {
     let mut first: Option<(Timestamp, Overdue)> = None;
     let mut consider = |at: Timestamp, overdue: Overdue| {
         if first.as_ref().is_none_or(|(known, _)| at < *known) {
@@ -239,9 +239,9 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<O
             Err(refusal) => return Err(refusal),
         }
     }
-    for (place, one) in settled.iter().enumerate() {
+    for (place, one) in reported.iter().enumerate() {
         match admit::called(turn.definition, &turn.instance, one.bookmark) {
-            Ok((_, run, _)) if run == one.run => consider(one.at, Overdue::Call(place)),
+            Ok((_, dispatch, _)) if dispatch == one.dispatch => consider(one.at, Overdue::Call(place)),
             Ok(_) | Err(Refusal::Gone(_)) => {}
             Err(refusal) => return Err(refusal),
         }
@@ -256,8 +256,8 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed], settled: &[Settled]) -> Result<O
         WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
     for (at, branch) in turn.instance.state.branches.iter().enumerate() {
-        if let Phase::Concluded(settled) = &branch.phase {
-            consider(settled.at, Overdue::Concluded(at));
+        if let Phase::Concluded(reported) = &branch.phase {
+            consider(reported.at, Overdue::Concluded(at));
         }
     }
     for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {

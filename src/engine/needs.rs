@@ -27,7 +27,7 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
         | Command::Suspend { .. }
         | Command::Resume { .. }
         | Command::Reschedule { .. }
-        | Command::Settle { .. }
+        | Command::CompleteCall { .. }
         | Command::Progress { .. }
         | Command::Resolve { .. } => return Need::Nothing,
     };

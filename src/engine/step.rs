@@ -80,8 +80,12 @@ pub fn step(
         Command::Reschedule { bookmark, due, by, reason } => {
             intervene::reschedule(turn("reschedule"), bookmark, due, (by, reason))
         }
-        Command::Settle { bookmark, run, outcome } => call::settle(turn("call"), (bookmark, run), outcome),
-        Command::Progress { bookmark, run, progress } => call::progress(turn("call"), (bookmark, run), &progress),
+        Command::CompleteCall { bookmark, dispatch, outcome } => {
+            call::complete(turn("call"), (bookmark, dispatch), outcome)
+        }
+        Command::Progress { bookmark, dispatch, progress } => {
+            call::progress(turn("call"), (bookmark, dispatch), &progress)
+        }
         Command::Resolve { bookmark, resolution, by, reason } => {
             call::resolve(turn("resolve"), bookmark, resolution, (by, reason), facts)
         }

@@ -73,7 +73,7 @@ pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<J
     let outcome = (request.token.as_str(), outcome);
     let told = step::calls::complete(&door.app, CallId(about.id), outcome, &origin).await?;
     let word = match told {
-        Told::To(_) => "settled".to_owned(),
+        Told::To(_) => "completed".to_owned(),
         Told::Kept(_) => "kept".to_owned(),
         Told::Noted(_) => "noted".to_owned(),
         Told::Known(answer) => answer.outcome,

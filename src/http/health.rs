@@ -62,7 +62,7 @@ async fn measure(door: &Door) -> Result<(), store::Error> {
         metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
     }
     let calls = store::calls::count_open(&mut conn).await?;
-    for state in ["pending", "running", "waiting", "settled", "unknown"] {
+    for state in ["pending", "running", "waiting", "reported", "unknown"] {
         let count = calls.iter().find(|(found, _)| found == state).map_or(0, |(_, count)| *count);
         metrics::gauge!(telemetry::CALLS, "state" => state).set(count as f64);
     }

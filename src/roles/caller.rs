@@ -119,7 +119,7 @@ async fn begin(caller: &Caller, due: Due) -> Result<(), store::Error> {
 /// Sends a request to a worker.
 async fn send_to_external_worker(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
     let at_once = permit.limit_key.at_once(&due.target);
-    match step::calls::send_to_external_worker(&caller.app, due.id, due.run, at_once).await {
+    match step::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
         Ok(Begin::NoRoom) => return caller.put_back_without_room(due, permit).await,
         Ok(Begin::Begun(())) => caller.limits.begun(permit),
         Ok(Begin::Gone) => caller.limits.unused(permit).await,

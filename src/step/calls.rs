@@ -54,23 +54,23 @@ pub struct Attempt {
     /// Its bookmark.
     pub bookmark: i64,
     /// The number it was handed out under.
-    pub run: u32,
+    pub dispatch: u32,
 }
 
 /// Goes on with the outcome of an attempt that was made here, or that was given up.
 ///
 /// # Errors
 /// As for any statement; nothing was recorded then.
-pub async fn settle(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Moved, Error> {
-    let Attempt { id, instance, bookmark, run } = attempt;
+pub async fn complete_attempt(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Moved, Error> {
+    let Attempt { id, instance, bookmark, dispatch } = attempt;
     let (transaction, loaded) = Transaction::begin_locked(app.store.steps().await?, instance).await?;
-    let command = Command::Settle { bookmark, run, outcome: outcome.clone() };
+    let command = Command::CompleteCall { bookmark, dispatch, outcome: outcome.clone() };
     match decide(app, transaction, (instance, loaded), command, None).await {
         Ok(Decided::Moved(moved)) => Ok(moved),
         Ok(Decided::Refused(mut transaction, refusal)) => {
             let kept = match refusal {
-                Refusal::Suspended => calls::record(&mut transaction, id, run, &outcome).await,
-                _ => calls::note_late(&mut transaction, id, run, &outcome).await,
+                Refusal::Suspended => calls::record(&mut transaction, id, dispatch, &outcome).await,
+                _ => calls::note_late(&mut transaction, id, dispatch, &outcome).await,
             };
             match kept {
                 Ok(_) => transaction.commit().await?,
@@ -121,9 +121,9 @@ pub async fn complete(
     if place.state == UNKNOWN {
         return note(app, transaction, (id, place), outcome, origin).await;
     }
-    let (instance, run) = (place.instance, place.run);
-    let answer = Answer { call: Some(id), ..Answer::of("settled", Some(instance)) };
-    let command = Command::Settle { bookmark: place.bookmark, run, outcome: outcome.clone() };
+    let (instance, dispatch) = (place.instance, place.dispatch);
+    let answer = Answer { call: Some(id), ..Answer::of("completed", Some(instance)) };
+    let command = Command::CompleteCall { bookmark: place.bookmark, dispatch, outcome: outcome.clone() };
     let inbox = origin.inbox("call.complete", &answer);
     let loaded = instances::lock(&mut *transaction, instance).await?;
     match decide(app, transaction, (instance, loaded), command, Some((inbox, origin, &answer))).await? {
@@ -145,7 +145,7 @@ async fn keep(
 ) -> Result<Told, Error> {
     let answer = Answer { call: Some(id), ..Answer::of("kept", Some(place.instance)) };
     let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
-    let kept = is_new && calls::record(&mut transaction, id, place.run, &outcome).await?;
+    let kept = is_new && calls::record(&mut transaction, id, place.dispatch, &outcome).await?;
     put_down(app, transaction, kept, (origin, &answer), Told::Kept(place.instance)).await
 }
 
@@ -161,7 +161,7 @@ async fn note(
     let answer = Answer { call: Some(id), reason, ..Answer::of("noted", Some(place.instance)) };
     let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
     // It was given a number of its own when it was given up.
-    let lost = place.run.saturating_sub(1);
+    let lost = place.dispatch.saturating_sub(1);
     let kept = is_new && calls::note_late(&mut transaction, id, lost, &outcome).await?;
     put_down(app, transaction, kept, (origin, &answer), Told::Noted(place.instance)).await
 }
@@ -195,7 +195,7 @@ async fn put_down(
 pub async fn beat(app: &App, id: CallId, token: &str) -> Result<(), Error> {
     let mut conn = app.store.background().await?;
     let place = place(&mut conn, id, token).await?;
-    match calls::beat(&mut conn, id, place.run).await? {
+    match calls::beat(&mut conn, id, place.dispatch).await? {
         true => Ok(()),
         false => Err(Error::Late("the attempt is no longer under way".into())),
     }
@@ -215,17 +215,17 @@ pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), o
     };
     // Its instance's row comes first in the order of locks.
     let loaded = instances::lock(&mut *transaction, place.instance).await?;
-    if !calls::tell_progress(&mut transaction, (id, place.run), &progress, PROGRESS_MAX).await? {
+    if !calls::tell_progress(&mut transaction, (id, place.dispatch), &progress, PROGRESS_MAX).await? {
         let now = calls::find(&mut transaction, id).await?;
         transaction.rollback().await;
-        let why = match now.is_some_and(|now| now.state == "running" && now.run == place.run) {
+        let why = match now.is_some_and(|now| now.state == "running" && now.dispatch == place.dispatch) {
             true => Error::Refused(format!("the attempt has told of its progress {PROGRESS_MAX} times")),
             false => Error::Late("the attempt is no longer under way".into()),
         };
         return origin::meanwhile(app, origin, why).await.map(Told::Known);
     }
     let answer = Answer { call: Some(id), ..Answer::of("noted", Some(place.instance)) };
-    let command = Command::Progress { bookmark: place.bookmark, run: place.run, progress };
+    let command = Command::Progress { bookmark: place.bookmark, dispatch: place.dispatch, progress };
     let inbox = origin.inbox("call.progress", &answer);
     let outside: Outside<'_> = Some((inbox, origin, &answer));
     let moved = decide(app, transaction, (place.instance, loaded), command, outside).await?.end().await;

@@ -41,7 +41,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
-    /// `refused`; of calls `settled`, `kept`, `noted`, `resolved`.
+    /// `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
     pub outcome: String,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

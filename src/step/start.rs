@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::origin::{self, Answer, Origin};
-use super::{Error, Follow, Position, fail_point, rows, settle};
+use super::{Error, Follow, Position, fail_point, publish_committed, rows};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
 use crate::engine::{self, Command, Facts, InstanceId, Refusal};
@@ -65,7 +65,7 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
         fail_point("step::after_commit");
         return match started {
             commit::Started::Committed(now) => {
-                Ok(Started::New(Box::new(settle(app, planned.write, now, planned.followed, "start"))))
+                Ok(Started::New(Box::new(publish_committed(app, planned.write, now, planned.followed, "start"))))
             }
             commit::Started::Duplicate(row) => origin.again(row).map(Started::Known),
             commit::Started::KeyTaken => match command.on_conflict {
@@ -208,7 +208,7 @@ async fn replace(
             transaction.commit().await?;
             app.publish(cancelled.outbox);
             tracing::debug!(replaced = %id, by = ?planned.answer.instance, "an instance was replaced");
-            Ok(Started::New(Box::new(settle(app, planned.write, now, planned.followed, "start"))))
+            Ok(Started::New(Box::new(publish_committed(app, planned.write, now, planned.followed, "start"))))
         }
         Ok(Guarded::Duplicate(row)) => {
             transaction.rollback().await;

@@ -24,7 +24,7 @@ mod show;
 
 pub use due::{CLAIMED_MAX, Due, Room, claim_due, put_off};
 pub use heard::{beat, tell_progress};
-pub use kept::{keep_lapsed, note_late, record, settled};
+pub use kept::{keep_lapsed, note_late, record, reported};
 pub use mark::{Begun, Longest, Place, find, mark_running};
 pub use overdue::{Over, Overdue, claim_overdue, next_at};
 use row::Row;
@@ -45,7 +45,7 @@ pub enum CallWrite {
         /// Which one.
         id: CallId,
         /// That number.
-        run: u32,
+        dispatch: u32,
         /// How.
         change: Box<CallChange>,
     },
@@ -90,7 +90,7 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
                 let row = Row::of(instance, call, *begun)?;
                 diesel::insert_into(calls::table).values(row).execute(conn).await?
             }
-            CallWrite::Change { id, run, change } => self::change(conn, *id, *run, change).await?,
+            CallWrite::Change { id, dispatch, change } => self::change(conn, *id, *dispatch, change).await?,
             CallWrite::Close(id, closed) => Close::of(*id, closed)?.execute(conn).await?,
         };
         if changed != 1 {
@@ -100,35 +100,35 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
     Ok(true)
 }
 
-async fn change(conn: &mut Connection, id: CallId, run: u32, change: &CallChange) -> Result<usize, Error> {
-    let held = calls::table.find(id.0).filter(calls::ended_at.is_null().and(calls::run.eq(row::number(run))));
+async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallChange) -> Result<usize, Error> {
+    let held = calls::table.find(id.0).filter(calls::ended_at.is_null().and(calls::dispatch.eq(row::number(dispatch))));
     let nothing = (
         calls::begun_at.eq(None::<Moment>),
         calls::deadline.eq(None::<Moment>),
-        calls::settled_at.eq(None::<Moment>),
+        calls::reported_at.eq(None::<Moment>),
         calls::outcome.eq(None::<Value>),
         calls::progress.eq(None::<Value>),
     );
     Ok(match change {
-        CallChange::Again { attempt, run, due_at, until, purpose, failure } => {
+        CallChange::Again { attempt, dispatch, due_at, until, purpose, failure } => {
             // The token of the attempt that a probe asks about stays good until there is another attempt.
             let proof = match purpose {
                 CallPurpose::Attempt => Some(calls::token_hash.eq(None::<Vec<u8>>)),
                 CallPurpose::Probe => None,
             };
             let purpose = purpose_name(*purpose);
-            let handed = (calls::attempt.eq(row::number(*attempt)), calls::run.eq(row::number(*run)));
+            let handed = (calls::attempt.eq(row::number(*attempt)), calls::dispatch.eq(row::number(*dispatch)));
             let when = (calls::next_at.eq(Some(Moment(*due_at))), calls::until.eq(until.map(Moment)));
             let why =
                 (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(row::json(failure)?)));
             diesel::update(held).set((handed, when, why, proof, nothing)).execute(conn).await?
         }
-        CallChange::Await { response } => kept::wait(conn, id, row::number(run), response).await?,
-        CallChange::Unknown { run, failure } => {
+        CallChange::Await { response } => kept::wait(conn, id, row::number(dispatch), response).await?,
+        CallChange::Unknown { dispatch, failure } => {
             // The token stays good: whoever has it may know what nobody here does.
             let unknown = (
                 calls::state.eq("unknown"),
-                calls::run.eq(row::number(*run)),
+                calls::dispatch.eq(row::number(*dispatch)),
                 calls::next_at.eq(None::<Moment>),
                 calls::error.eq(Some(row::json(failure)?)),
             );

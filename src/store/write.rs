@@ -119,8 +119,8 @@ impl Write {
                 self.tasks.push(TaskWrite::Turn { activity: activity.clone(), user: user.clone() });
             }
             Effect::OpenCall(call) => self.calls.push(CallWrite::Open { call: call.clone(), begun: None }),
-            Effect::ChangeCall { id, run, change } => {
-                self.calls.push(CallWrite::Change { id: *id, run: *run, change: Box::new(change.clone()) });
+            Effect::ChangeCall { id, dispatch, change } => {
+                self.calls.push(CallWrite::Change { id: *id, dispatch: *dispatch, change: Box::new(change.clone()) });
             }
             Effect::CloseCall { id, closed } => self.calls.push(CallWrite::Close(*id, Box::new(closed.clone()))),
             // What is published is worded by the caller, who knows exchanges and routing keys.

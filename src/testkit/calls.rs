@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::memory::Memory;
 use super::{Error, Scenario};
-use crate::engine::{Call, CallChange, CallClosed, CallOutcome, CallPurpose, Command, Refusal, Resolution, Settled};
+use crate::engine::{
+    Call, CallChange, CallClosed, CallOutcome, CallPurpose, Command, Refusal, ReportedOutcome, Resolution,
+};
 
 /// A call as its row would tell of it.
 #[derive(Debug, Clone)]
@@ -15,7 +17,7 @@ pub struct Known {
     /// The attempt that runs, or runs next.
     pub attempt: u32,
     /// The number it was handed out under last.
-    pub run: u32,
+    pub dispatch: u32,
     /// Not to be made before.
     pub due_at: Timestamp,
     /// What for.
@@ -25,37 +27,37 @@ pub struct Known {
     /// How it ended.
     pub closed: Option<CallClosed>,
     /// What came while the instance was suspended.
-    pub settled: Option<(Timestamp, CallOutcome)>,
+    pub reported: Option<(Timestamp, CallOutcome)>,
 }
 
 impl Known {
     pub(super) fn new(call: Call) -> Self {
         let due_at = call.opened_at;
         let purpose = CallPurpose::Attempt;
-        Self { call, attempt: 1, run: 1, due_at, purpose, accepted: false, closed: None, settled: None }
+        Self { call, attempt: 1, dispatch: 1, due_at, purpose, accepted: false, closed: None, reported: None }
     }
 
     pub(super) fn change(&mut self, change: &CallChange) {
         match change {
-            CallChange::Again { attempt, run, due_at, purpose, .. } => {
-                (self.attempt, self.run, self.due_at, self.purpose) = (*attempt, *run, *due_at, *purpose);
-                (self.accepted, self.settled) = (false, None);
+            CallChange::Again { attempt, dispatch, due_at, purpose, .. } => {
+                (self.attempt, self.dispatch, self.due_at, self.purpose) = (*attempt, *dispatch, *due_at, *purpose);
+                (self.accepted, self.reported) = (false, None);
             }
             CallChange::Await { .. } => self.accepted = true,
-            CallChange::Unknown { run, .. } => self.run = *run,
+            CallChange::Unknown { dispatch, .. } => self.dispatch = *dispatch,
         }
     }
 }
 
 impl Memory {
     /// Outcomes that came while the instance was suspended.
-    pub(super) fn settled(&self) -> Vec<Settled> {
+    pub(super) fn reported(&self) -> Vec<ReportedOutcome> {
         let open = self.calls.values().filter(|known| known.closed.is_none());
-        let settled = open.filter_map(|known| {
-            let (at, outcome) = known.settled.clone()?;
-            Some(Settled { bookmark: known.call.bookmark, run: known.run, at, outcome })
+        let reported = open.filter_map(|known| {
+            let (at, outcome) = known.reported.clone()?;
+            Some(ReportedOutcome { bookmark: known.call.bookmark, dispatch: known.dispatch, at, outcome })
         });
-        settled.collect()
+        reported.collect()
     }
 }
 
@@ -76,14 +78,14 @@ impl Scenario {
     ///
     /// # Errors
     /// [`Error::NotStarted`] if no call is open; and what [`Scenario::apply`] says.
-    pub fn settle(&mut self, outcome: CallOutcome) -> Result<(), Error> {
+    pub fn complete_call(&mut self, outcome: CallOutcome) -> Result<(), Error> {
         let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
-        let (id, bookmark, run, due_at) = (known.call.id, known.call.bookmark, known.run, known.due_at);
+        let (id, bookmark, dispatch, due_at) = (known.call.id, known.call.bookmark, known.dispatch, known.due_at);
         self.now = self.now.max(due_at);
-        match self.apply(Command::Settle { bookmark, run, outcome: outcome.clone() }) {
+        match self.apply(Command::CompleteCall { bookmark, dispatch, outcome: outcome.clone() }) {
             Err(Error::Refused(Refusal::Suspended)) => {
                 let now = self.now;
-                self.memory.calls.entry(id).and_modify(|known| known.settled = Some((now, outcome)));
+                self.memory.calls.entry(id).and_modify(|known| known.reported = Some((now, outcome)));
                 Ok(())
             }
             other => other.and_then(|()| self.drive()),
@@ -93,16 +95,16 @@ impl Scenario {
     /// Lets the target of the open call answer with a status and a body.
     ///
     /// # Errors
-    /// As for [`Scenario::settle`].
+    /// As for [`Scenario::complete_call`].
     pub fn respond(&mut self, status: u16, body: Value) -> Result<(), Error> {
         let headers = serde_json::Map::new();
-        self.settle(CallOutcome::Answered { status, headers, body, cut: None, retry_after_ms: None })
+        self.complete_call(CallOutcome::Answered { status, headers, body, cut: None, retry_after_ms: None })
     }
 
     /// Tells what became of the open call.
     ///
     /// # Errors
-    /// As for [`Scenario::settle`].
+    /// As for [`Scenario::complete_call`].
     pub fn resolve(&mut self, resolution: Resolution) -> Result<(), Error> {
         let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
         let bookmark = known.call.bookmark;

@@ -90,9 +90,10 @@ impl Memory {
                     let number = call.bookmark;
                     guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;
                 }
-                Effect::ChangeCall { id, run, change } => {
-                    let known = self.calls.get_mut(&id).filter(|known| known.closed.is_none() && known.run == run);
-                    guard(known.is_some(), "a call that is not open under that number is changed", run.into())?;
+                Effect::ChangeCall { id, dispatch, change } => {
+                    let known =
+                        self.calls.get_mut(&id).filter(|known| known.closed.is_none() && known.dispatch == dispatch);
+                    guard(known.is_some(), "a call that is not open under that number is changed", dispatch.into())?;
                     known.into_iter().for_each(|known| known.change(&change));
                 }
                 Effect::CloseCall { id, closed } => {

@@ -51,7 +51,7 @@ pub struct CallSummary {
     pub kind: String,
     /// Whose limits and breaker it falls under.
     pub target: String,
-    /// `pending`, `running`, `waiting`, `settled`, `unknown`, `succeeded`, `failed` or `cancelled`.
+    /// `pending`, `running`, `waiting`, `reported`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
     /// The attempt that runs, or runs next.
     pub attempt: u32,

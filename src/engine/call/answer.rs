@@ -8,7 +8,7 @@ use super::super::admit::Stand;
 use super::super::fault::{Cause, Stop};
 use super::super::turn::Turn;
 use super::super::{Failure, Refusal, assign as values};
-use super::settle::Held;
+use super::complete::Held;
 use super::{CallEnd, CallOutcome, Cut};
 
 /// Of an answer that is an error, `error.data.body` keeps this many bytes.

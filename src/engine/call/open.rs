@@ -77,7 +77,7 @@ impl<'a> Turn<'a> {
         let until = self.until(stand);
         let details = json!({ "target": asked.target });
         let bookmark = Bookmark { details, ..self.bookmark(stand, BookmarkKind::Call) };
-        let wait = self.open_wait(bookmark, WaitOn::Call { run: 1, probing: None });
+        let wait = self.open_wait(bookmark, WaitOn::Call { dispatch: 1, probing: None });
         let id = CallId::of(self.instance.id, wait.bookmark);
         let mut details = Map::from_iter([("call".to_owned(), json!(id)), ("target".to_owned(), json!(asked.target))]);
         details.extend(until.map(|until| ("until".to_owned(), json!(until))));

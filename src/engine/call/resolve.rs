@@ -7,7 +7,7 @@ use super::super::admit::{self, Stand};
 use super::super::fault::on_behalf;
 use super::super::turn::Turn;
 use super::super::{Effect, EntryKind, Failure, Phase, Refusal, Status, Step, WaitOn, intervene};
-use super::settle::Held;
+use super::complete::Held;
 use super::{CallId, Resolution};
 
 /// Goes on with what a person found out about an open call.
@@ -18,7 +18,7 @@ pub(in crate::engine) fn resolve(
     (by, reason): (Option<String>, Option<String>),
     facts: Facts,
 ) -> Result<Step, Refusal> {
-    let (stand, run, _) = admit::called(turn.definition, &turn.instance, bookmark)?;
+    let (stand, dispatch, _) = admit::called(turn.definition, &turn.instance, bookmark)?;
     let incident = incident(&turn, stand);
     if incident.is_none() {
         admit::moving(&turn.instance)?;
@@ -36,7 +36,7 @@ pub(in crate::engine) fn resolve(
         turn.instance.status = Status::Running;
         turn.announce("resumed", told);
     }
-    let held = Held { stand, bookmark, run, probing: None };
+    let held = Held { stand, bookmark, dispatch, probing: None };
     match resolution {
         Resolution::Done { result } => turn.succeed(held, result)?,
         Resolution::Failed { failure } => turn.fail_for_good(held, failure),
@@ -54,7 +54,7 @@ pub(in crate::engine) fn resolve(
 /// Has an unknown call tried again, if the branch waits for one; says whether it did.
 pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, intervention: i64) -> bool {
     let call = turn.branch(stand).waits().iter().find_map(|wait| match wait.on {
-        WaitOn::Call { run, .. } => Some((wait.bookmark, run)),
+        WaitOn::Call { dispatch, .. } => Some((wait.bookmark, dispatch)),
         WaitOn::Timer { .. }
         | WaitOn::Timeout { .. }
         | WaitOn::Retry { .. }
@@ -65,10 +65,10 @@ pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>
         | WaitOn::Remind { .. }
         | WaitOn::Escalate { .. } => None,
     });
-    let Some((bookmark, run)) = call else { return false };
+    let Some((bookmark, dispatch)) = call else { return false };
     let failure = incident(turn, stand).map(|(_, failure)| failure);
     turn.forget_incident(stand, intervention);
-    turn.begin_anew(Held { stand, bookmark, run, probing: None }, failure);
+    turn.begin_anew(Held { stand, bookmark, dispatch, probing: None }, failure);
     true
 }
 

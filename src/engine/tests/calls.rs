@@ -121,7 +121,7 @@ fn transient_errors_are_tried_again_with_the_same_key_and_the_last_one_counts() 
     let id = scenario.open_call().unwrap().call.id;
     for (attempt, due_in) in [(1, 0), (2, 2), (3, 4)] {
         let known = scenario.open_call().unwrap();
-        assert_eq!((known.call.id, known.attempt, known.run), (id, attempt, attempt));
+        assert_eq!((known.call.id, known.attempt, known.dispatch), (id, attempt, attempt));
         assert_eq!(known.due_at, scenario.now() + seconds(due_in));
         scenario.respond(503, json!("busy")).unwrap();
     }
@@ -190,10 +190,10 @@ fn a_target_that_wants_to_be_left_alone_is() {
         cut: None,
         retry_after_ms: Some(retry_after_ms),
     };
-    scenario.settle(answer(90_000)).unwrap();
+    scenario.complete_call(answer(90_000)).unwrap();
     assert_eq!(scenario.open_call().unwrap().due_at, scenario.now() + seconds(90));
     // No longer than an hour, whatever it says.
-    scenario.settle(answer(u64::MAX)).unwrap();
+    scenario.complete_call(answer(u64::MAX)).unwrap();
     assert_eq!(scenario.open_call().unwrap().due_at, scenario.now() + seconds(3_600));
 }
 
@@ -223,7 +223,7 @@ fn what_may_be_repeated_is_after_an_unknown_outcome_and_nothing_else() {
     let after_one = |text: &str| {
         let mut scenario = scenario(text);
         started(&mut scenario);
-        scenario.settle(unknown()).unwrap();
+        scenario.complete_call(unknown()).unwrap();
         let attempt = scenario.open_call().map(|known| known.attempt);
         (scenario.status().unwrap(), attempt)
     };
@@ -244,7 +244,7 @@ fn unknown_outcomes_are_attempts_like_others() {
     let mut scenario = scenario(GET);
     started(&mut scenario);
     for _ in 0..3 {
-        scenario.settle(unknown()).unwrap();
+        scenario.complete_call(unknown()).unwrap();
     }
     assert!(scenario.open_call().is_none());
     assert_eq!(scenario.calls()[0].attempt, 3);
@@ -264,7 +264,7 @@ activities:
     let lost = || {
         let mut scenario = scenario(text);
         started(&mut scenario);
-        scenario.settle(unknown()).unwrap();
+        scenario.complete_call(unknown()).unwrap();
         assert_eq!(scenario.status(), Some(Status::Suspended));
         scenario
     };
@@ -307,7 +307,7 @@ fn what_comes_back_too_late_changes_nothing() {
     scenario.respond(503, json!(null)).unwrap();
     let bookmark = scenario.open_call().unwrap().call.bookmark;
     let outcome = CallOutcome::Done { result: json!(1) };
-    let late = scenario.apply(crate::engine::Command::Settle { bookmark, run: 1, outcome });
+    let late = scenario.apply(crate::engine::Command::CompleteCall { bookmark, dispatch: 1, outcome });
     assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
 }
 

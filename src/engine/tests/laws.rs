@@ -125,8 +125,8 @@ enum Happens {
     Suspend,
     Resume,
     Reschedule { bookmark: i64, by: i64 },
-    Settle { what: u8 },
-    Late { bookmark: i64, run: u32, what: u8 },
+    CompleteCall { what: u8 },
+    Late { bookmark: i64, dispatch: u32, what: u8 },
     Resolve { what: u8 },
 }
 
@@ -145,8 +145,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Suspend),
         3 => Just(Happens::Resume),
         2 => (0i64..12, -5i64..20).prop_map(|(bookmark, by)| Happens::Reschedule { bookmark, by }),
-        8 => (0u8..7).prop_map(|what| Happens::Settle { what }),
-        2 => (0i64..12, 0u32..5, 0u8..7).prop_map(|(bookmark, run, what)| Happens::Late { bookmark, run, what }),
+        8 => (0u8..7).prop_map(|what| Happens::CompleteCall { what }),
+        2 => (0i64..12, 0u32..5, 0u8..7).prop_map(|(bookmark, dispatch, what)| Happens::Late { bookmark, dispatch, what }),
         2 => (0u8..3).prop_map(|what| Happens::Resolve { what }),
     ]
 }
@@ -170,9 +170,11 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
             let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
             Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
         }
-        Happens::Late { bookmark, run, what } => Command::Settle { bookmark, run, outcome: outcome(what) },
+        Happens::Late { bookmark, dispatch, what } => {
+            Command::CompleteCall { bookmark, dispatch, outcome: outcome(what) }
+        }
         Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
-        Happens::Settle { .. } | Happens::Resolve { .. } => return None,
+        Happens::CompleteCall { .. } | Happens::Resolve { .. } => return None,
     })
 }
 
@@ -222,7 +224,7 @@ fn once(command: &Command) -> bool {
         Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Retry { .. } | Command::Crash { .. } | Command::Undeliverable { .. } | Command::Act { .. } => false,
-        Command::Settle { .. } | Command::Progress { .. } | Command::Resolve { .. } => false,
+        Command::CompleteCall { .. } | Command::Progress { .. } | Command::Resolve { .. } => false,
     }
 }
 
@@ -279,7 +281,7 @@ proptest! {
                     Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
                     Err(other) => prop_assert!(false, "{}", other),
                 },
-                (Happens::Settle { what }, _) => match scenario.settle(outcome(*what)) {
+                (Happens::CompleteCall { what }, _) => match scenario.complete_call(outcome(*what)) {
                     Ok(()) | Err(Error::NotStarted) => {}
                     Err(Error::Refused(_)) => prop_assert_eq!(scenario.instance().unwrap(), &before),
                     Err(other) => prop_assert!(false, "{}", other),

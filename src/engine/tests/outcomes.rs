@@ -21,9 +21,9 @@ activities:
     let lost = || {
         let mut scenario = scenario(text);
         started(&mut scenario);
-        scenario.settle(unknown()).unwrap();
+        scenario.complete_call(unknown()).unwrap();
         let known = scenario.open_call().unwrap();
-        assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Probe, 1, 2));
+        assert_eq!((known.purpose, known.attempt, known.dispatch), (CallPurpose::Probe, 1, 2));
         assert_eq!(known.call.probe, Some(json!({"method": "GET", "url": "https://a.example/pay/k-1"})));
         scenario
     };
@@ -33,21 +33,21 @@ activities:
     let mut not_done = lost();
     not_done.respond(404, json!(null)).unwrap();
     let known = not_done.open_call().unwrap();
-    assert_eq!((known.purpose, known.attempt, known.run), (CallPurpose::Attempt, 2, 3));
+    assert_eq!((known.purpose, known.attempt, known.dispatch), (CallPurpose::Attempt, 2, 3));
     // Whoever was asked may tell it himself.
     let mut told = lost();
-    told.settle(CallOutcome::Done { result: json!({"body": "told"}) }).unwrap();
+    told.complete_call(CallOutcome::Done { result: json!({"body": "told"}) }).unwrap();
     assert_eq!(told.output(), Some(&json!("told")));
     let mut declined = lost();
-    declined.settle(CallOutcome::Failed { failure: Failure::new("worker.declined", "no money") }).unwrap();
+    declined.complete_call(CallOutcome::Failed { failure: Failure::new("worker.declined", "no money") }).unwrap();
     assert_eq!(declined.error().unwrap().code, "worker.declined");
     let mut unreached = lost();
-    unreached.settle(CallOutcome::Failed { failure: Failure::new("http.connect", "nobody there") }).unwrap();
+    unreached.complete_call(CallOutcome::Failed { failure: Failure::new("http.connect", "nobody there") }).unwrap();
     assert_eq!(unreached.open_call().unwrap().purpose, CallPurpose::Probe);
     let mut silent = lost();
     for _ in 0..3 {
         assert_eq!(silent.status(), Some(Status::Running));
-        silent.settle(unknown()).unwrap();
+        silent.complete_call(unknown()).unwrap();
     }
     assert_eq!(silent.status(), Some(Status::Suspended), "after as many tries as an attempt would have, a person");
 }
@@ -60,7 +60,7 @@ fn a_callback_ends_what_its_target_has_taken() {
     scenario.respond(202, json!("later")).unwrap();
     let known = scenario.open_call().unwrap();
     assert!(known.accepted && known.call.callback);
-    scenario.settle(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
+    scenario.complete_call(CallOutcome::Done { result: json!({"ok": true}) }).unwrap();
     assert_eq!(scenario.status(), Some(Status::Completed));
     assert_eq!(scenario.calls()[0].closed.as_ref().unwrap().result, Some(json!({"ok": true})));
 }
@@ -84,20 +84,20 @@ fn a_suspended_instance_learns_that_its_target_will_call_back_and_keeps_the_call
         scenario.suspend("maintenance").unwrap();
         scenario.respond(202, json!("later")).unwrap();
         let known = scenario.open_call().unwrap();
-        assert!(known.accepted && known.settled.is_none(), "nothing is left to be replayed");
+        assert!(known.accepted && known.reported.is_none(), "nothing is left to be replayed");
         assert_eq!(scenario.status(), Some(Status::Suspended));
         scenario
     };
     let done = || CallOutcome::Done { result: json!({"ok": true}) };
     let mut asleep = waits();
-    asleep.settle(done()).unwrap();
+    asleep.complete_call(done()).unwrap();
     assert_eq!(asleep.status(), Some(Status::Suspended));
     asleep.resume("done").unwrap();
     assert_eq!(asleep.status(), Some(Status::Completed));
     let mut awake = waits();
     awake.resume("done").unwrap();
     assert_eq!(awake.status(), Some(Status::Running));
-    awake.settle(done()).unwrap();
+    awake.complete_call(done()).unwrap();
     assert_eq!(awake.status(), Some(Status::Completed));
     // A refusal is no such answer: it is an error, which waits like any other.
     let mut refused = scenario(&posting(", await: callback"));
@@ -105,7 +105,7 @@ fn a_suspended_instance_learns_that_its_target_will_call_back_and_keeps_the_call
     refused.suspend("maintenance").unwrap();
     refused.respond(400, json!("no")).unwrap();
     let known = refused.open_call().unwrap();
-    assert!(!known.accepted && known.settled.is_some());
+    assert!(!known.accepted && known.reported.is_some());
 }
 
 fn cut(status: u16) -> CallOutcome {
@@ -122,8 +122,8 @@ fn a_good_answer_whose_body_was_not_kept_is_one_where_nobody_needs_it() {
         );
         let mut scenario = scenario(&text);
         started(&mut scenario);
-        scenario.settle(outcome).unwrap();
-        let open = scenario.open_call().map(|known| (known.run, known.purpose));
+        scenario.complete_call(outcome).unwrap();
+        let open = scenario.open_call().map(|known| (known.dispatch, known.purpose));
         (scenario.status().unwrap(), scenario.output().cloned().unwrap_or_default(), open)
     };
     let done = |got: &str| (Status::Completed, json!(got), None);
@@ -158,6 +158,6 @@ activities:
     started(&mut scenario);
     scenario.pass(seconds(60)).unwrap();
     let failure = Failure::new("timeout", "the time was over");
-    scenario.settle(CallOutcome::Failed { failure }).unwrap();
+    scenario.complete_call(CallOutcome::Failed { failure }).unwrap();
     assert_eq!((scenario.status(), scenario.output()), (Some(Status::Completed), Some(&json!("timeout"))));
 }

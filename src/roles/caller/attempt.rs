@@ -27,7 +27,7 @@ const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration:
 /// If it could not be begun.
 pub(super) async fn make(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
     let (begun, token) =
-        match step::calls::begin(&caller.app, due.id, due.run, permit.limit_key.at_once(&due.target)).await? {
+        match step::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
             Begin::Begun(begun) => *begun,
             Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
             Begin::Gone => {
@@ -42,10 +42,10 @@ pub(super) async fn make(caller: &Caller, due: &Due, permit: &Permit) -> Result<
     step::fail_point("caller::answered");
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
-    let Begun { id, instance, bookmark, run, timeout, .. } = begun;
+    let Begun { id, instance, bookmark, dispatch, timeout, .. } = begun;
     let said = Outcome::of_call(&outcome);
     let time = record_for(timeout, began.elapsed());
-    record(caller, Attempt { id, instance, bookmark, run }, outcome, time).await;
+    record(caller, Attempt { id, instance, bookmark, dispatch }, outcome, time).await;
     step::fail_point("caller::recorded");
     caller.limits.observe(permit, said).await;
     Ok(())
@@ -102,7 +102,7 @@ async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: D
     let until = Instant::now() + time;
     let mut pause = RECORD_AFTER.0;
     loop {
-        match step::calls::settle(&caller.app, attempt, outcome.clone()).await {
+        match step::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
             Ok(Moved::To(_)) => return,
             Ok(Moved::Refused(Refusal::Suspended)) => return,
             Ok(Moved::Refused(refusal)) => {

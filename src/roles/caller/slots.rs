@@ -144,7 +144,7 @@ impl Caller {
 
     async fn put_off_until(&self, due: &Due, until: Timestamp) -> Result<(), store::Error> {
         let mut conn = self.app.store.background().await?;
-        calls::put_off(&mut conn, due.id, due.run, until).await
+        calls::put_off(&mut conn, due.id, due.dispatch, until).await
     }
 
     /// How long until a target, or a group, is open to more.

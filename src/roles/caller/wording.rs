@@ -156,7 +156,7 @@ mod tests {
             instance: InstanceId(uuid::Uuid::from_u128(1)),
             bookmark: 1,
             activity: "a".into(),
-            run: 3,
+            dispatch: 3,
             attempt: 2,
             kind: CallKind::Http,
             target: "https://a:443".into(),

@@ -32,13 +32,13 @@ pub(super) async fn place(conn: &mut store::Connection, id: CallId, token: &str)
     if place.token_hash.as_deref() == Some(send::hash(token).as_slice()) {
         return Ok(place);
     }
-    let run = token.split_once('-').and_then(|(run, _)| run.parse::<u32>().ok());
-    Err(match (place.state.as_str(), run) {
+    let dispatch = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());
+    Err(match (place.state.as_str(), dispatch) {
         ("succeeded" | "failed" | "cancelled", _) => {
             Error::Late(format!("the call has ended as {}: it is too late", place.state))
         }
-        ("settled" | "unknown", _) => Error::Late("the attempt has ended: it is too late".to_owned()),
-        (_, Some(run)) if run < place.run => Error::Late(format!(
+        ("reported" | "unknown", _) => Error::Late("the attempt has ended: it is too late".to_owned()),
+        (_, Some(dispatch)) if dispatch < place.dispatch => Error::Late(format!(
             "the token is that of an earlier attempt: it is too late, attempt {} has the call",
             place.attempt
         )),

@@ -41,7 +41,7 @@ pub(in crate::step) fn opened(
         instance: instance.id,
         bookmark: call.bookmark,
         activity: call.activity.clone(),
-        run: 1,
+        dispatch: 1,
         attempt: 1,
         kind: call.kind,
         target: call.target.clone(),
@@ -57,8 +57,8 @@ pub(in crate::step) fn opened(
     Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
 }
 
-fn wake_up(app: &App, id: CallId, run: u32) -> Result<OutboxRow, store::Error> {
-    let body = encode(&contract::Make { call: id.0, run })?;
+fn wake_up(app: &App, id: CallId, dispatch: u32) -> Result<OutboxRow, store::Error> {
+    let body = encode(&contract::Make { call: id.0, dispatch })?;
     Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
 }
 
@@ -116,9 +116,9 @@ fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, st
 pub struct Token(String);
 
 impl Token {
-    fn new(run: u32) -> Self {
+    fn new(dispatch: u32) -> Self {
         // Each is 122 bits of the operating system's chance.
-        Self(format!("{run}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+        Self(format!("{dispatch}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
     /// The text that is handed out.
@@ -160,20 +160,20 @@ pub struct AtOnce<'a> {
 pub async fn begin(
     app: &App,
     id: CallId,
-    run: u32,
+    dispatch: u32,
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<Box<(Begun, Token)>>, store::Error> {
-    let token = Token::new(run);
+    let token = Token::new(dispatch);
     let longest = longest(app);
     let begun = match at_once {
-        None => calls::mark_running(&mut *app.store.background().await?, id, run, &token.hash(), longest).await?,
+        None => calls::mark_running(&mut *app.store.background().await?, id, dispatch, &token.hash(), longest).await?,
         Some(at_once) => {
             let mut transaction = Transaction::begin(app.store.background().await?).await?;
             if !has_room(&mut transaction, at_once).await? {
                 transaction.rollback().await;
                 return Ok(Begin::NoRoom);
             }
-            let begun = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await?;
+            let begun = calls::mark_running(&mut transaction, id, dispatch, &token.hash(), longest).await?;
             transaction.commit().await?;
             begun
         }
@@ -196,10 +196,10 @@ async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<
 pub async fn send_to_external_worker(
     app: &App,
     id: CallId,
-    run: u32,
+    dispatch: u32,
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<()>, store::Error> {
-    let token = Token::new(run);
+    let token = Token::new(dispatch);
     let mut transaction = Transaction::begin(app.store.background().await?).await?;
     if let Some(at_once) = at_once
         && !has_room(&mut transaction, at_once).await?
@@ -208,7 +208,7 @@ pub async fn send_to_external_worker(
         return Ok(Begin::NoRoom);
     }
     let longest = longest(app);
-    let Some(begun) = calls::mark_running(&mut transaction, id, run, &token.hash(), longest).await? else {
+    let Some(begun) = calls::mark_running(&mut transaction, id, dispatch, &token.hash(), longest).await? else {
         transaction.rollback().await;
         return Ok(Begin::Gone);
     };

@@ -30,7 +30,7 @@ pub struct Due {
     /// Which one.
     pub id: CallId,
     /// The number it is handed out under.
-    pub run: u32,
+    pub dispatch: u32,
     /// How it is made.
     pub kind: CallKind,
     /// Whose limits and breaker it falls under.
@@ -71,9 +71,17 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, E
     rows.sort_by_key(|(.., due_at, _)| due_at.0);
     rows.into_iter()
         .filter(|(.., suspended)| !suspended)
-        .map(|(id, run, kind, target, limits, limit_group, due_at, _)| {
+        .map(|(id, dispatch, kind, target, limits, limit_group, due_at, _)| {
             let kind = row::kind(&kind)?;
-            Ok(Due { id: CallId(id), run: row::count(run), kind, target, limits, limit_group, due_at: due_at.0 })
+            Ok(Due {
+                id: CallId(id),
+                dispatch: row::count(dispatch),
+                kind,
+                target,
+                limits,
+                limit_group,
+                due_at: due_at.0,
+            })
         })
         .collect()
 }
@@ -167,7 +175,7 @@ impl QueryFragment<Pg> for ClaimDue {
         out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
         out.push_sql(
             " END) FROM judged WHERE c.id = judged.id AND c.state = 'pending' \
-             RETURNING c.id, c.run, c.kind, c.target, c.limits, c.limit_group, judged.next_at, judged.suspended",
+             RETURNING c.id, c.dispatch, c.kind, c.target, c.limits, c.limit_group, judged.next_at, judged.suspended",
         );
         Ok(())
     }
@@ -178,12 +186,12 @@ impl QueryFragment<Pg> for ClaimDue {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn put_off(conn: &mut Connection, id: CallId, run: u32, until: Timestamp) -> Result<(), Error> {
+pub async fn put_off(conn: &mut Connection, id: CallId, dispatch: u32, until: Timestamp) -> Result<(), Error> {
     let put_off = "UPDATE leveret.calls SET next_at = least($3, CASE WHEN purpose = 'attempt' THEN until END) \
-                   WHERE id = $1 AND run = $2 AND state = 'pending'";
+                   WHERE id = $1 AND dispatch = $2 AND state = 'pending'";
     diesel::sql_query(put_off)
         .bind::<SqlUuid, _>(id.0)
-        .bind::<Integer, _>(row::number(run))
+        .bind::<Integer, _>(row::number(dispatch))
         .bind::<Timestamptz, _>(Moment(until))
         .execute(conn)
         .await?;

@@ -12,13 +12,13 @@ use crate::engine::CallId;
 ///
 /// # Errors
 /// Those of the database.
-pub async fn beat(conn: &mut Connection, id: CallId, run: u32) -> Result<bool, Error> {
+pub async fn beat(conn: &mut Connection, id: CallId, dispatch: u32) -> Result<bool, Error> {
     let changed = diesel::sql_query(
         "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond') \
-         WHERE id = $1 AND run = $2 AND state = 'running'",
+         WHERE id = $1 AND dispatch = $2 AND state = 'running'",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
+    .bind::<Integer, _>(row::number(dispatch))
     .execute(conn)
     .await?;
     Ok(changed == 1)
@@ -31,7 +31,7 @@ pub async fn beat(conn: &mut Connection, id: CallId, run: u32) -> Result<bool, E
 /// Those of the database.
 pub async fn tell_progress(
     conn: &mut Connection,
-    (id, run): (CallId, u32),
+    (id, dispatch): (CallId, u32),
     progress: &Value,
     times_max: i64,
 ) -> Result<bool, Error> {
@@ -39,10 +39,10 @@ pub async fn tell_progress(
         "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond'), \
          progress = jsonb_build_object('count', coalesce((progress->>'count')::bigint, 0) + 1, 'last', $3, \
                                        'at', to_jsonb(clock_timestamp())) \
-         WHERE id = $1 AND run = $2 AND state = 'running' AND coalesce((progress->>'count')::bigint, 0) < $4",
+         WHERE id = $1 AND dispatch = $2 AND state = 'running' AND coalesce((progress->>'count')::bigint, 0) < $4",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
+    .bind::<Integer, _>(row::number(dispatch))
     .bind::<Jsonb, _>(progress)
     .bind::<BigInt, _>(times_max)
     .execute(conn)

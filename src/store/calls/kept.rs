@@ -9,7 +9,7 @@ use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::{Connection, Error};
 use super::row;
-use crate::engine::{CallId, CallOutcome, InstanceId, Settled};
+use crate::engine::{CallId, CallOutcome, InstanceId, ReportedOutcome};
 
 /// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way, or being asked
 /// about. One that nobody
@@ -17,15 +17,15 @@ use crate::engine::{CallId, CallOutcome, InstanceId, Settled};
 ///
 /// # Errors
 /// Those of the database.
-pub async fn record(conn: &mut Connection, id: CallId, run: u32, outcome: &CallOutcome) -> Result<bool, Error> {
+pub async fn record(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
     let changed = diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'settled', settled_at = clock_timestamp(), outcome = $3, next_at = NULL, \
+        "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL, \
          token_hash = CASE WHEN $3->>'outcome' = 'unknown' THEN token_hash END \
-         WHERE id = $1 AND run = $2 AND (state IN ('running', 'waiting') \
-            OR (state = 'pending' AND purpose = 'probe') OR (state = 'settled' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))",
+         WHERE id = $1 AND dispatch = $2 AND (state IN ('running', 'waiting') \
+            OR (state = 'pending' AND purpose = 'probe') OR (state = 'reported' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
+    .bind::<Integer, _>(row::number(dispatch))
     .bind::<Jsonb, _>(row::json(outcome)?)
     .execute(conn)
     .await?;
@@ -34,24 +34,24 @@ pub async fn record(conn: &mut Connection, id: CallId, run: u32, outcome: &CallO
 
 /// Has a call wait for its callback; how many calls that was. What was told already stays, for the callback may come before
 /// the answer that announces it.
-pub(super) async fn wait(conn: &mut Connection, id: CallId, run: i32, response: &Value) -> Result<usize, Error> {
+pub(super) async fn wait(conn: &mut Connection, id: CallId, dispatch: i32, response: &Value) -> Result<usize, Error> {
     // Its own time limit counts from when the attempt began; without one it waits for as long as the whole call may take.
     let waits = diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'waiting', result = $3, settled_at = NULL, outcome = NULL, \
+        "UPDATE leveret.calls SET state = 'waiting', result = $3, reported_at = NULL, outcome = NULL, \
          deadline = least(until, begun_at + timeout_ms * interval '1 millisecond'), \
          next_at = least(until, begun_at + timeout_ms * interval '1 millisecond') \
-         WHERE id = $1 AND run = $2 AND ended_at IS NULL \
-           AND (state = 'running' OR (state = 'settled' AND outcome->>'outcome' IN ('answered', 'unknown')))",
+         WHERE id = $1 AND dispatch = $2 AND ended_at IS NULL \
+           AND (state = 'running' OR (state = 'reported' AND outcome->>'outcome' IN ('answered', 'unknown')))",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(run)
+    .bind::<Integer, _>(dispatch)
     .bind::<Jsonb, _>(response)
     .execute(conn)
     .await?;
     if waits > 0 {
         return Ok(waits);
     }
-    let told = calls::table.find(id.0).filter(calls::state.eq("settled").and(calls::run.eq(run)));
+    let told = calls::table.find(id.0).filter(calls::state.eq("reported").and(calls::dispatch.eq(dispatch)));
     let told: i64 = told.count().get_result(conn).await?;
     Ok(usize::try_from(told).unwrap_or_default())
 }
@@ -60,35 +60,35 @@ pub(super) async fn wait(conn: &mut Connection, id: CallId, run: i32, response: 
 ///
 /// # Errors
 /// Those of the database.
-pub async fn settled(conn: &mut Connection, instance: InstanceId) -> Result<Vec<Settled>, Error> {
+pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec<ReportedOutcome>, Error> {
     type Columns = (i64, i32, Option<Moment>, Option<Value>);
     let rows: Vec<Columns> = calls::table
-        .filter(calls::instance_id.eq(instance.0).and(calls::state.eq("settled")))
-        .order((calls::settled_at, calls::bookmark))
-        .select((calls::bookmark, calls::run, calls::settled_at, calls::outcome))
+        .filter(calls::instance_id.eq(instance.0).and(calls::state.eq("reported")))
+        .order((calls::reported_at, calls::bookmark))
+        .select((calls::bookmark, calls::dispatch, calls::reported_at, calls::outcome))
         .load(conn)
         .await?;
-    let mut settled = Vec::with_capacity(rows.len());
-    for (bookmark, run, at, outcome) in rows {
+    let mut reported = Vec::with_capacity(rows.len());
+    for (bookmark, dispatch, at, outcome) in rows {
         let (Some(at), Some(outcome)) = (at, outcome) else { continue };
         let outcome = serde_json::from_value(outcome)
             .map_err(|error| Error::Bug(format!("the outcome of a call cannot be read: {error}")))?;
-        settled.push(Settled { bookmark, run: row::count(run), at: at.0, outcome });
+        reported.push(ReportedOutcome { bookmark, dispatch: row::count(dispatch), at: at.0, outcome });
     }
-    Ok(settled)
+    Ok(reported)
 }
 
 /// Keeps that the time of a call was over before it was begun, until its instance moves again.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn keep_lapsed(conn: &mut Connection, id: CallId, run: u32, outcome: &CallOutcome) -> Result<(), Error> {
+pub async fn keep_lapsed(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<(), Error> {
     diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'settled', settled_at = clock_timestamp(), outcome = $3, next_at = NULL \
-         WHERE id = $1 AND run = $2 AND state = 'pending'",
+        "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL \
+         WHERE id = $1 AND dispatch = $2 AND state = 'pending'",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
+    .bind::<Integer, _>(row::number(dispatch))
     .bind::<Jsonb, _>(row::json(outcome)?)
     .execute(conn)
     .await?;
@@ -100,18 +100,18 @@ pub async fn keep_lapsed(conn: &mut Connection, id: CallId, run: u32, outcome: &
 ///
 /// # Errors
 /// Those of the database.
-pub async fn note_late(conn: &mut Connection, id: CallId, run: u32, outcome: &CallOutcome) -> Result<bool, Error> {
+pub async fn note_late(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
     match outcome {
         CallOutcome::Unknown { .. } => return Ok(false),
         CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Failed { .. } => {}
     }
     let changed = diesel::sql_query(
         "UPDATE leveret.calls \
-            SET late = jsonb_build_object('run', $2, 'at', to_jsonb(clock_timestamp()), 'outcome', $3) \
-          WHERE id = $1 AND state <> 'succeeded' AND (run > $2 OR (run = $2 AND state IN ('failed', 'cancelled')))",
+            SET late = jsonb_build_object('dispatch', $2, 'at', to_jsonb(clock_timestamp()), 'outcome', $3) \
+          WHERE id = $1 AND state <> 'succeeded' AND (dispatch > $2 OR (dispatch = $2 AND state IN ('failed', 'cancelled')))",
     )
     .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(run))
+    .bind::<Integer, _>(row::number(dispatch))
     .bind::<Jsonb, _>(row::json(outcome)?)
     .execute(conn)
     .await?;

@@ -32,7 +32,7 @@ pub struct Begun {
     /// The activity it is for.
     pub activity: String,
     /// The number it was handed out under.
-    pub run: u32,
+    pub dispatch: u32,
     /// The attempt, from 1.
     pub attempt: u32,
     /// How it is made.
@@ -74,7 +74,7 @@ pub struct Longest {
 pub async fn mark_running(
     conn: &mut Connection,
     id: CallId,
-    run: u32,
+    dispatch: u32,
     token_hash: &[u8; 32],
     longest: Longest,
 ) -> Result<Option<Begun>, Error> {
@@ -84,7 +84,7 @@ pub async fn mark_running(
     );
     let mark = MarkRunning {
         id: id.0,
-        run: row::number(run),
+        dispatch: row::number(dispatch),
         token_hash: token_hash.as_slice(),
         request_max: row::millis(longest.request),
         announced_max: row::millis(longest.announced),
@@ -99,7 +99,7 @@ pub async fn mark_running(
         instance: InstanceId(instance),
         bookmark,
         activity,
-        run,
+        dispatch,
         attempt: row::count(attempt),
         kind: row::kind(&kind)?,
         target,
@@ -118,7 +118,7 @@ pub async fn mark_running(
 
 struct MarkRunning<'a> {
     id: Uuid,
-    run: i32,
+    dispatch: i32,
     token_hash: &'a [u8],
     request_max: i64,
     announced_max: i64,
@@ -161,8 +161,8 @@ impl QueryFragment<Pg> for MarkRunning<'_> {
             " END) END) AS deadline FROM leveret.calls AS w, (SELECT clock_timestamp() AS now) AS n WHERE w.id = ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.id)?;
-        out.push_sql(") AS t WHERE c.id = t.id AND c.run = ");
-        out.push_bind_param::<Integer, _>(&self.run)?;
+        out.push_sql(") AS t WHERE c.id = t.id AND c.dispatch = ");
+        out.push_bind_param::<Integer, _>(&self.dispatch)?;
         // What comes to its turn too late is not sent at all: `claim_overdue` ends it.
         out.push_sql(
             " AND c.state = 'pending' AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now) \
@@ -182,7 +182,7 @@ pub struct Place {
     /// Its bookmark.
     pub bookmark: i64,
     /// The number it was handed out under last.
-    pub run: u32,
+    pub dispatch: u32,
     /// The attempt.
     pub attempt: u32,
     /// The word for how it stands.
@@ -197,12 +197,13 @@ pub struct Place {
 /// Those of the database.
 pub async fn find(conn: &mut Connection, id: CallId) -> Result<Option<Place>, Error> {
     type Columns = (Uuid, i64, i32, i32, String, Option<Vec<u8>>);
-    let columns = (calls::instance_id, calls::bookmark, calls::run, calls::attempt, calls::state, calls::token_hash);
+    let columns =
+        (calls::instance_id, calls::bookmark, calls::dispatch, calls::attempt, calls::state, calls::token_hash);
     let found: Option<Columns> = calls::table.find(id.0).select(columns).first(conn).await.optional()?;
-    Ok(found.map(|(instance, bookmark, run, attempt, state, token_hash)| Place {
+    Ok(found.map(|(instance, bookmark, dispatch, attempt, state, token_hash)| Place {
         instance: InstanceId(instance),
         bookmark,
-        run: row::count(run),
+        dispatch: row::count(dispatch),
         attempt: row::count(attempt),
         state,
         token_hash,

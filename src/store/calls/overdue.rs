@@ -24,7 +24,7 @@ pub struct Overdue {
     /// Its bookmark.
     pub bookmark: i64,
     /// The number it was handed out under.
-    pub run: u32,
+    pub dispatch: u32,
     /// How it is made.
     pub kind: CallKind,
     /// Which time.
@@ -50,14 +50,14 @@ pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<Over
     type Claimed = (Uuid, Uuid, i64, i32, String, bool, bool);
     let rows: Vec<Claimed> = ClaimOverdue(limit).get_results(conn).await?;
     rows.into_iter()
-        .map(|(id, instance, bookmark, run, kind, lapsed, expired)| {
+        .map(|(id, instance, bookmark, dispatch, kind, lapsed, expired)| {
             let (id, instance, kind) = (CallId(id), InstanceId(instance), row::kind(&kind)?);
             let over = match (lapsed, expired) {
                 (true, _) => Over::Whole,
                 (false, true) => Over::Attempt,
                 (false, false) => Over::Heartbeat,
             };
-            Ok(Overdue { id, instance, bookmark, run: row::count(run), kind, over })
+            Ok(Overdue { id, instance, bookmark, dispatch: row::count(dispatch), kind, over })
         })
         .collect()
 }
@@ -96,7 +96,7 @@ impl QueryFragment<Pg> for ClaimOverdue {
         );
         out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
         out.push_sql(
-            ") FROM due WHERE c.id = due.id RETURNING c.id, c.instance_id, c.bookmark, c.run, c.kind, due.lapsed, \
+            ") FROM due WHERE c.id = due.id RETURNING c.id, c.instance_id, c.bookmark, c.dispatch, c.kind, due.lapsed, \
              coalesce(c.deadline <= clock_timestamp(), false)",
         );
         Ok(())

@@ -15,7 +15,7 @@ use crate::engine::CallId;
 
 /// How a call can stand.
 pub const STATES: [&str; 8] =
-    ["pending", "running", "waiting", "settled", "unknown", "succeeded", "failed", "cancelled"];
+    ["pending", "running", "waiting", "reported", "unknown", "succeeded", "failed", "cancelled"];
 
 /// Which calls to list, newest first. What is left out filters nothing.
 #[derive(Debug, Clone, Default)]

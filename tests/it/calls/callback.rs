@@ -58,7 +58,7 @@ async fn a_callback_to_a_suspended_instance_is_taken_before_and_after_it_goes_on
         } else {
             control(&house, key, "resume").await;
             assert_eq!(house.standing(key).await, "running at ask");
-            assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
+            assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
         }
         house.stands(key, "completed").await;
         assert_eq!(output(&house, key).await, json!(key));
@@ -81,7 +81,7 @@ async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
     go.send(true).unwrap();
     let answered = async || house.lines("revision", "leveret.instances").await != revision;
     eventually("the answer is in", SOON, answered).await;
-    assert_eq!(house.lines("state", "leveret.calls").await, ["settled"]);
+    assert_eq!(house.lines("state", "leveret.calls").await, ["reported"]);
     control(&house, "quick", "resume").await;
     house.stands("quick", "completed").await;
     assert_eq!(output(&house, "quick").await, json!(1));
@@ -97,7 +97,7 @@ async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended
     house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
     control(&house, "slow", "suspend").await;
     house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
-    house.becomes(1, "leveret.calls WHERE state = 'settled' AND outcome->>'outcome' = 'unknown'").await;
+    house.becomes(1, "leveret.calls WHERE state = 'reported' AND outcome->>'outcome' = 'unknown'").await;
     let (token, path) = door(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
@@ -155,7 +155,7 @@ async fn a_callback_to_a_call_nobody_knows_of_is_kept_for_whoever_finds_out() {
     assert_eq!(house.process.post_as("once", &path, &told).await.ok(200), said, "a repetition is told the same");
     let id = asked.header("idempotency-key").unwrap();
     let shown = house.process.get(&format!("/calls/{id}")).await.ok(200);
-    assert_eq!((&shown["state"], &shown["late"]["run"]), (&json!("unknown"), &json!(1)));
+    assert_eq!((&shown["state"], &shown["late"]["dispatch"]), (&json!("unknown"), &json!(1)));
     assert_eq!(shown["late"]["outcome"], json!({"outcome": "done", "result": {"ok": 7}}));
     let forged = json!({ "token": "1-0000", "result": 1 });
     house.process.post(&path, &forged).await.problem(409, "refused");
@@ -176,7 +176,7 @@ async fn a_callback_settles_a_call_whose_target_is_being_probed() {
     house.becomes(1, "leveret.calls WHERE state = 'pending' AND purpose = 'probe'").await;
     let (token, path) = door(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 7 } });
-    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
+    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
     house.stands("lost", "completed").await;
     assert_eq!((output(&house, "lost").await, target.times()), (json!(7), 1));
     house.close().await;
@@ -212,7 +212,7 @@ activities:
     asked(&target).await;
     control(&house, "both", "suspend").await;
     go.send(true).unwrap();
-    house.becomes(1, "leveret.calls WHERE state = 'settled'").await;
+    house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
     control(&house, "both", "resume").await;
     house.stands("both", "completed").await;
     assert_eq!(output(&house, "both").await, json!({"who": "ann", "body": "yes"}));

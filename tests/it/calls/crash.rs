@@ -37,7 +37,7 @@ async fn killed_at(point: &str, http: &str) -> (Scene, Vec<Asked>) {
     (scene, target.asked())
 }
 
-async fn assert_settled_once(scene: &Scene, asked: &[Asked], requests: usize) {
+async fn assert_completed_once(scene: &Scene, asked: &[Asked], requests: usize) {
     assert_eq!(asked.len(), requests);
     let id = scene.lines("SELECT id::text AS line FROM leveret.calls").await;
     assert_eq!(id.len(), 1);
@@ -55,14 +55,14 @@ const POST: &str = "method: POST, url: '${ url }', idempotent: true";
 #[tokio::test]
 async fn a_caller_that_dies_before_it_has_marked_an_attempt_leaves_it_to_the_next() {
     let (scene, asked) = killed_at("caller::claimed", GET).await;
-    assert_settled_once(&scene, &asked, 1).await;
+    assert_completed_once(&scene, &asked, 1).await;
     assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "nothing was sent, and all know it");
 }
 
 #[tokio::test]
 async fn a_caller_that_dies_between_mark_and_request_leaves_an_unknown_attempt() {
     let (scene, asked) = killed_at("caller::marked", POST).await;
-    assert_settled_once(&scene, &asked, 1).await;
+    assert_completed_once(&scene, &asked, 1).await;
     assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 1);
     assert_eq!(asked[0].header("leveret-attempt"), Some("2"));
 }
@@ -70,13 +70,13 @@ async fn a_caller_that_dies_between_mark_and_request_leaves_an_unknown_attempt()
 #[tokio::test]
 async fn a_caller_that_dies_with_the_answer_in_hand_asks_again_with_the_same_key() {
     let (scene, asked) = killed_at("caller::answered", POST).await;
-    assert_settled_once(&scene, &asked, 2).await;
+    assert_completed_once(&scene, &asked, 2).await;
 }
 
 #[tokio::test]
 async fn a_caller_that_dies_after_it_has_recorded_an_outcome_asks_nobody_again() {
     let (scene, asked) = killed_at("caller::recorded", POST).await;
-    assert_settled_once(&scene, &asked, 1).await;
+    assert_completed_once(&scene, &asked, 1).await;
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ activities:
     let why = house.process.post(&path, &both).await.problem(400, "invalid");
     assert!(why.contains("a `result` and an `error`"), "{why}");
     let told = json!({ "token": token, "result": { "ok": 1 } });
-    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "settled"}));
+    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
     let second = house.process.post(&path, &told).await.problem(409, "refused");
     assert!(second.contains("ended as succeeded"), "{second}");
     house.stands("back", "completed").await;
@@ -153,7 +153,7 @@ async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
     let id = house.id("asleep").await.unwrap();
     house.process.post(&format!("/instances/{id}/suspend"), &json!({})).await.ok(200);
     go.send(true).unwrap();
-    house.becomes(1, "leveret.calls WHERE state = 'settled'").await;
+    house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(house.standing("asleep").await, "suspended at ask");
     house.process.post(&format!("/instances/{id}/resume"), &json!({})).await.ok(200);
     house.stands("asleep", "completed").await;

@@ -79,7 +79,7 @@ async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_ti
     let call = house.lines("id", "leveret.calls WHERE state = 'pending'").await.remove(0);
     let begun = calls::begin(house.app(), CallId(call.parse().unwrap()), 1, None).await.unwrap();
     assert!(matches!(begun, Begin::Gone), "somebody had claimed it before");
-    house.becomes(1, "leveret.calls WHERE state = 'settled'").await;
+    house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(house.standing("second").await, "suspended at ask");
     house.process.post(&format!("/instances/{id}/resume"), &json!({})).await.ok(200);
     house.stands("second", "completed").await;
@@ -113,7 +113,7 @@ async fn a_probe_is_sent_instead_of_the_request_whenever_it_is_and_its_answer_se
     let lines: Vec<&str> = asked.iter().map(|asked| asked.line.as_str()).collect();
     assert_eq!(lines, ["POST /pay HTTP/1.1", "GET /paid HTTP/1.1"], "after `within` it is still asked for");
     assert_eq!((asked[1].header("idempotency-key"), asked[1].body.len()), (None, 0));
-    assert_eq!(house.lines("state || ' ' || attempt || ' ' || run", "leveret.calls").await, ["succeeded 1 2"]);
+    assert_eq!(house.lines("state || ' ' || attempt || ' ' || dispatch", "leveret.calls").await, ["succeeded 1 2"]);
     house.close().await;
 }
 

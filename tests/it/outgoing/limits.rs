@@ -183,7 +183,7 @@ async fn calls(conn: &mut AsyncPgConnection, rows: &[(&str, Option<&str>)]) {
     for (state, key) in rows {
         let limits = key.map_or("NULL".to_owned(), |key| format!("jsonb_build_object('key', '{key}')"));
         conn.batch_execute(&format!(
-            "INSERT INTO leveret.calls (id, instance_id, bookmark, definition, activity, kind, target, state, attempt, run, \
+            "INSERT INTO leveret.calls (id, instance_id, bookmark, definition, activity, kind, target, state, attempt, dispatch, \
              purpose, request, callback, limits, opened_at, next_at) VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'd', \
              'a', 'http', '{TARGET}', '{state}', 1, 1, 'attempt', '{{}}', false, {limits}, now(), now())"
         ))

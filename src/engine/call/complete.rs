@@ -24,31 +24,31 @@ const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 pub(super) struct Held<'a> {
     pub(super) stand: Stand<'a>,
     pub(super) bookmark: i64,
-    pub(super) run: u32,
+    pub(super) dispatch: u32,
     pub(super) probing: Option<Probing>,
 }
 
 /// Goes on with the outcome of an attempt.
-pub(in crate::engine) fn settle(
+pub(in crate::engine) fn complete(
     mut turn: Turn<'_>,
-    (bookmark, run): (i64, u32),
+    (bookmark, dispatch): (i64, u32),
     outcome: CallOutcome,
 ) -> Result<Step, Refusal> {
-    settle_in(&mut turn, (bookmark, run), outcome)?;
+    complete_in(&mut turn, (bookmark, dispatch), outcome)?;
     Ok(turn.done())
 }
 
 /// The same, inside a decision.
-pub(in crate::engine) fn settle_in(
+pub(in crate::engine) fn complete_in(
     turn: &mut Turn<'_>,
-    (bookmark, run): (i64, u32),
+    (bookmark, dispatch): (i64, u32),
     outcome: CallOutcome,
 ) -> Result<(), Refusal> {
     let (stand, known, probing) = admit::called(turn.definition, &turn.instance, bookmark)?;
-    if known != run {
+    if known != dispatch {
         return Err(Refusal::Gone(bookmark));
     }
-    let held = Held { stand, bookmark, run, probing };
+    let held = Held { stand, bookmark, dispatch, probing };
     // That its target has taken it moves nothing: the callback is kept until the instance goes on.
     if !is_taken(&held, &outcome) {
         admit::moving(&turn.instance)?;
@@ -63,11 +63,11 @@ pub(in crate::engine) fn settle_in(
 /// Writes down what a worker says of its progress.
 pub(in crate::engine) fn progress(
     mut turn: Turn<'_>,
-    (bookmark, run): (i64, u32),
+    (bookmark, dispatch): (i64, u32),
     progress: &Value,
 ) -> Result<Step, Refusal> {
     let (stand, known, _) = admit::called(turn.definition, &turn.instance, bookmark)?;
-    if known != run {
+    if known != dispatch {
         return Err(Refusal::Gone(bookmark));
     }
     let call = CallId::of(turn.instance.id, bookmark);
@@ -136,11 +136,14 @@ impl<'a> Turn<'a> {
         details.insert("attempt".into(), json!(attempt));
         details.insert("due_at".into(), json!(due_at));
         self.record(EntryKind::ActivityRetryScheduled, held.stand, Value::Object(details));
-        let run = held.run.saturating_add(1);
+        let dispatch = held.dispatch.saturating_add(1);
         let attempt = attempt.saturating_add(1);
         let until = self.until(held.stand);
-        self.change(held, CallChange::Again { attempt, run, due_at, until, purpose: CallPurpose::Attempt, failure });
-        self.hold_call(held, WaitOn::Call { run, probing: None });
+        self.change(
+            held,
+            CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Attempt, failure },
+        );
+        self.hold_call(held, WaitOn::Call { dispatch, probing: None });
     }
 
     /// Nobody knows whether an attempt was carried out.
@@ -216,18 +219,21 @@ impl<'a> Turn<'a> {
         let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, tries, self.context.chance);
         let due_at = scope::later(self.context.now, delay).filter(|_| tries <= policy.attempts);
         let Some(due_at) = due_at else { return self.leave_open(held, probing.failure) };
-        let run = held.run.saturating_add(1);
+        let dispatch = held.dispatch.saturating_add(1);
         let attempt = self.branch(held.stand).attempt;
         let failure = probing.failure.clone();
         let until = self.until(held.stand);
-        self.change(&held, CallChange::Again { attempt, run, due_at, until, purpose: CallPurpose::Probe, failure });
-        self.hold_call(&held, WaitOn::Call { run, probing: Some(Probing { tries, ..probing }) });
+        self.change(
+            &held,
+            CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Probe, failure },
+        );
+        self.hold_call(&held, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
     }
 
     /// Leaves a call open until a person has found out what became of it.
     pub(super) fn leave_open(&mut self, held: Held<'a>, failure: Failure) {
-        let run = held.run.saturating_add(1);
-        self.change(&held, CallChange::Unknown { run, failure: failure.clone() });
+        let dispatch = held.dispatch.saturating_add(1);
+        self.change(&held, CallChange::Unknown { dispatch, failure: failure.clone() });
         let call = CallId::of(self.instance.id, held.bookmark);
         let mut error = values::brief(&failure);
         error.insert("call".into(), json!(call));
@@ -237,7 +243,7 @@ impl<'a> Turn<'a> {
         self.record(EntryKind::IncidentOpened, held.stand, error.clone());
         let bookmark = Bookmark { details: error.clone(), ..self.bookmark(held.stand, BookmarkKind::Intervention) };
         let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
-        let call = Wait { bookmark: held.bookmark, on: WaitOn::Call { run, probing: None } };
+        let call = Wait { bookmark: held.bookmark, on: WaitOn::Call { dispatch, probing: None } };
         self.branch_mut(held.stand).phase = Phase::Waiting(vec![call, person]);
         let data =
             Map::from_iter([("activity".to_owned(), json!(held.stand.activity.id)), ("error".to_owned(), error)]);
@@ -246,7 +252,7 @@ impl<'a> Turn<'a> {
 
     fn change(&mut self, held: &Held<'a>, change: CallChange) {
         let id = CallId::of(self.instance.id, held.bookmark);
-        self.push(Effect::ChangeCall { id, run: held.run, change });
+        self.push(Effect::ChangeCall { id, dispatch: held.dispatch, change });
     }
 
     pub(super) fn close(
