@@ -103,9 +103,6 @@ pub enum Error {
 }
 
 /// Reads where an instance stands.
-///
-/// # Errors
-/// As for any query.
 pub async fn find(app: &App, id: InstanceId) -> Result<Option<Position>, store::Error> {
     let mut conn = app.store.steps().await?;
     let Some(loaded) = instances::find(&mut conn, id).await? else { return Ok(None) };
@@ -308,9 +305,6 @@ fn can_go_on(app: &App, instance: &Instance, definition: &crate::definition::Def
 }
 
 /// Whether this process has what the ready branch of an instance asks for.
-///
-/// # Errors
-/// As for any query.
 pub async fn is_for_this_process(app: &App, instance: &Instance) -> Result<bool, store::Error> {
     let definition = app.definition(&instance.definition, instance.version).await?;
     Ok(can_go_on(app, instance, &definition))
@@ -334,9 +328,6 @@ pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
 }
 
 /// Writes the step command of a ready branch for whoever can carry it out.
-///
-/// # Errors
-/// As for any statement.
 pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error> {
     let Some(continuation) = continuation(instance) else { return Ok(()) };
     let rows = vec![step_command(app, &instance.queue, "continue", &continuation, None)?];

@@ -162,9 +162,6 @@ async fn watch(app: &App) -> Result<(), store::Error> {
 }
 
 /// One turn; says how many attempts were given up.
-///
-/// # Errors
-/// As for any query.
 pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
     let overdue = {
         let mut conn = app.store.background().await?;

@@ -18,9 +18,6 @@ const PAUSE_FULL: Duration = Duration::from_millis(5);
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Cleans until the process stops.
-///
-/// # Errors
-/// As for any query.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut maintenance_at = Instant::now();
     while !app.stop.is_cancelled() {
@@ -37,9 +34,6 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 /// Deletes one batch of messages that have expired; returns their number.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let mut conn = app.store.background().await?;
     messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await

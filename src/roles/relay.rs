@@ -108,9 +108,6 @@ async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>)
 }
 
 /// Looks for rows nobody handed over.
-///
-/// # Errors
-/// As for any query.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         tokio::select! {
@@ -127,9 +124,6 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 /// Publishes the rows of one sweep that are due to be published; says how many there were, or 0 if none could be sent.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     Ok(sweep(app).await?.count)
 }

@@ -21,9 +21,6 @@ pub fn start(app: &App) {
 }
 
 /// One pass over due timers and one over silent branches; returns the number of step commands written.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     Ok(fire::run_once(app).await? + recover::run_once(app).await?)
 }

@@ -87,9 +87,6 @@ async fn copies(
 
 /// Gives its copy of a broadcast to one wait. What is suspended is told when it goes on; what waits no more, or does not want
 /// it, is not told.
-///
-/// # Errors
-/// As for any step.
 pub async fn deliver(app: &App, copy: &contract::Deliver) -> Result<Moved, Error> {
     let id = InstanceId(copy.instance);
     let message = Message { name: copy.name.clone(), key: copy.key.clone(), data: copy.data.clone(), kept: None };

@@ -154,18 +154,12 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Moved, Error> {
 }
 
 /// Counts a step command that came again; above `worker.crash_max` it opens an incident instead of running.
-///
-/// # Errors
-/// As for any query.
 pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -> Result<Moved, Error> {
     let command = Command::Crash { branch, sequence, crash_max: app.config.worker.crash_max };
     lock_and_write(app, id, command).await
 }
 
 /// Opens an incident for a branch whose step command can never be carried out.
-///
-/// # Errors
-/// As for any query.
 pub async fn fail_undeliverable(
     app: &App,
     id: InstanceId,

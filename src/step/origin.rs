@@ -127,9 +127,6 @@ fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRo
 }
 
 /// Tells the sender of a repetition what it was told before, if it wants an answer.
-///
-/// # Errors
-/// As for any statement.
 pub async fn answer_again(app: &App, origin: &Origin, answer: &Answer) -> Result<(), Error> {
     let Some(reply) = origin.reply(app, answer) else { return Ok(()) };
     let replies = vec![reply];
@@ -167,9 +164,6 @@ pub struct Undelivered {
 }
 
 /// Files a delivery as a dead letter with its reason; if it is known by an id, a repetition is told the same.
-///
-/// # Errors
-/// As for any statement.
 pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
     let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;

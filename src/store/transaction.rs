@@ -66,9 +66,6 @@ impl Transaction {
     }
 
     /// Sets a savepoint.
-    ///
-    /// # Errors
-    /// As for any statement.
     pub async fn savepoint(&mut self) -> Result<(), Error> {
         AnsiTransactionManager::begin_transaction(&mut *self.lease).await?;
         Ok(())
@@ -84,9 +81,6 @@ impl Transaction {
     }
 
     /// Undoes what was done since the savepoint.
-    ///
-    /// # Errors
-    /// As for any statement.
     pub async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
         AnsiTransactionManager::rollback_transaction(&mut *self.lease).await?;
         Ok(())

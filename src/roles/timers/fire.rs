@@ -23,9 +23,6 @@ const PAUSE_BUSY_FACTOR: u32 = 4;
 const QUEUES_MAX: usize = 100;
 
 /// Fires due timers until the process stops.
-///
-/// # Errors
-/// As for any query.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut queues = BTreeSet::new();
     while !app.stop.is_cancelled() {
@@ -38,9 +35,6 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 /// Fires one batch of due timers; returns its size.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     Ok(fire_due(app, &mut BTreeSet::new()).await?.0)
 }

@@ -16,9 +16,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_FULL: Duration = Duration::from_millis(5);
 
 /// Recovers silent branches until the process stops.
-///
-/// # Errors
-/// As for any query.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         let full = run_once(app).await? >= BATCH_MAX as usize;
@@ -30,9 +27,6 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 /// Writes a `continue` command for each silent branch of one batch of instances; returns the number of commands.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let ready = {
         let mut conn = app.store.background().await?;

@@ -16,9 +16,6 @@ const AT_ONCE: usize = 4;
 const REST_MIN: Duration = Duration::from_millis(20);
 
 /// Handles ticks when they are due by the database's clock.
-///
-/// # Errors
-/// As for any query.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         run_once(app).await?;
@@ -28,9 +25,6 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 /// Handles the ticks that are due now; says how many.
-///
-/// # Errors
-/// As for any query.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let counts = join_all((0..AT_ONCE).map(|_| Box::pin(work(app)))).await;
     counts.into_iter().sum()

@@ -27,9 +27,6 @@ pub(super) enum DeliveryFate {
 }
 
 /// Reads an instance and drives it if a branch is ready. `from` is the branch and sequence of a step command.
-///
-/// # Errors
-/// As for any step.
 pub(super) async fn instance(
     app: &App,
     id: InstanceId,

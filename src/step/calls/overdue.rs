@@ -8,9 +8,6 @@ use crate::store::Transaction;
 use crate::store::calls::{self, Over, Overdue};
 
 /// Gives up an attempt of which nothing was heard in time, or a call whose next attempt was not begun in time.
-///
-/// # Errors
-/// As for any statement.
 pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
     let Overdue { id, instance, bookmark, dispatch, kind, over } = overdue;
     let attempt = Attempt { id, instance, bookmark, dispatch };

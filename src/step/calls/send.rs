@@ -154,9 +154,6 @@ pub struct AtOnce<'a> {
 }
 
 /// Marks an attempt over HTTP as begun, if there is room for it.
-///
-/// # Errors
-/// As for any statement.
 pub async fn begin(
     app: &App,
     id: CallId,
@@ -190,9 +187,6 @@ async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<
 }
 
 /// Sends a request to a worker, in the transaction that marks the attempt as begun, if there is room for it.
-///
-/// # Errors
-/// As for any statement.
 pub async fn send_to_external_worker(
     app: &App,
     id: CallId,
