@@ -12,9 +12,6 @@ use super::{Connection, Error, QueryError};
 use crate::engine::InstanceId;
 
 /// The business table of the workload `handler`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn create_rows(conn: &mut Connection) -> Result<(), QueryError> {
     conn.batch_execute(
         "CREATE SCHEMA IF NOT EXISTS bench;
@@ -34,9 +31,6 @@ mod table {
 use table::rows;
 
 /// One business row, as a handler would write it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn insert_row(conn: &mut Connection, instance: &str) -> Result<(), QueryError> {
     use diesel::ExpressionMethods;
     diesel::insert_into(rows::table).values(rows::instance.eq(instance)).execute(conn).await?;
@@ -44,9 +38,6 @@ pub async fn insert_row(conn: &mut Connection, instance: &str) -> Result<(), Que
 }
 
 /// How late the timers of a definition fired, in milliseconds; negative would be early.
-///
-/// # Errors
-/// Those of the database.
 pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64>, Error> {
     #[derive(QueryableByName)]
     struct Row {
@@ -65,9 +56,6 @@ pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64
 }
 
 /// Open tasks of a definition that nobody acts upon, offered to users and to a group.
-///
-/// # Errors
-/// Those of the database.
 pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error> {
     let generated = format!(
         "INSERT INTO leveret.tasks (id, instance_id, bookmark, definition, activity, revision, open, title, data, labels, \
@@ -83,9 +71,6 @@ pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error>
 }
 
 /// How many open tasks of a definition there are.
-///
-/// # Errors
-/// Those of the database.
 pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize, Error> {
     use diesel::{ExpressionMethods, QueryDsl};
     let open = super::schema::leveret::tasks::table
@@ -96,9 +81,6 @@ pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize
 }
 
 /// Plans as a server that has been up for a while would have them, and no old pages to write meanwhile.
-///
-/// # Errors
-/// Those of the database.
 pub async fn settle(conn: &mut Connection) -> Result<Timestamp, Error> {
     conn.batch_execute("ANALYZE; CHECKPOINT").await?;
     let now: Moment =
@@ -126,9 +108,6 @@ pub struct Copies {
 }
 
 /// Makes them, batch by batch.
-///
-/// # Errors
-/// Those of the database.
 pub async fn copy_waiting(conn: &mut Connection, copies: Copies) -> Result<(), Error> {
     let apart = i64::try_from(copies.over.as_micros()).unwrap_or(i64::MAX) / copies.count.max(1);
     let mut made = 0;
@@ -173,9 +152,6 @@ SELECT leveret.uuidv7(), 'steps', i.queue, 'fire',
  WHERE $6 AND b.instance_id = $1 AND b.kind = 'timer'"#;
 
 /// How many timers of a definition have fired since `since`, how many more than once, and how many are still open and due.
-///
-/// # Errors
-/// Those of the database.
 pub async fn count_fired(conn: &mut Connection, definition: &str, since: Timestamp) -> Result<(i64, i64, i64), Error> {
     #[derive(QueryableByName)]
     struct Row {

@@ -98,9 +98,6 @@ impl Waiting {
 }
 
 /// Open waits for a message, the one that has waited longest first: at most `limit` that come after `after`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn waiting(
     conn: &mut Connection,
     (name, key): (&str, &str),
@@ -131,9 +128,6 @@ pub async fn waiting(
 }
 
 /// Name and key of every message an instance waits for.
-///
-/// # Errors
-/// Those of the database.
 pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<(String, String)>, Error> {
     let rows: Vec<(Option<String>, Option<String>)> = bookmarks::table
         .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
@@ -203,9 +197,6 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 /// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
 /// but not returned: nothing fires there. In a queue of `busy` those are left alone that may have a `fire` under way, or a
 /// backlog would breed: whoever came due with a wake-up, or was claimed before.
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
     let rows: Vec<Claimed> = ClaimDue(limit, busy).get_results(conn).await?;
@@ -261,9 +252,6 @@ impl QueryFragment<Pg> for ClaimDue<'_> {
 }
 
 /// When the next timer wants to be looked at, and the database's time; none when no timer is open.
-///
-/// # Errors
-/// Those of the database.
 pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     let row: Option<(Option<Moment>, Moment)> = bookmarks::table
         .filter(bookmarks::consumed_at.is_null().and(bookmarks::next_check_at.is_not_null()))

@@ -137,9 +137,6 @@ pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow, asked: 
 }
 
 /// [`guarded`] in a transaction of its own, rolled back unless it is committed.
-///
-/// # Errors
-/// Those of the database.
 pub async fn whole(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
     let done = conn.transaction::<_, Undone, _>(async |conn| guarded(conn, write, row).await?.or_undo()).await;
     match done {

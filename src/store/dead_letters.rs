@@ -62,9 +62,6 @@ fn without_nul(text: &str) -> String {
 }
 
 /// Puts a message away, of a large body only the beginning; returns its number.
-///
-/// # Errors
-/// Those of the database.
 pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, Error> {
     let headers: BTreeMap<String, String> =
         letter.headers.iter().map(|(name, value)| (without_nul(name), without_nul(value))).collect();
@@ -140,9 +137,6 @@ fn kept(columns: Columns, body: Vec<u8>) -> Kept {
 }
 
 /// Dead letters without their bodies, newest first: at most `limit` with numbers below `before`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<Kept>, Error> {
     let rows: Vec<Columns> = dead_letters::table
         .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
@@ -155,9 +149,6 @@ pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Res
 }
 
 /// The dead letter of that number.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
     let row: Option<(Columns, Vec<u8>)> =
         dead_letters::table.find(id).select((SELECTED, dead_letters::body)).first(conn).await.optional()?;
@@ -165,9 +156,6 @@ pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error>
 }
 
 /// The same, kept from everybody else until the transaction ends.
-///
-/// # Errors
-/// Those of the database.
 pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
     let row: Option<(Columns, Vec<u8>)> = dead_letters::table
         .find(id)
@@ -180,9 +168,6 @@ pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error>
 }
 
 /// Notes that a dead letter was sent once more; false if it is not there.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_redriven(conn: &mut Connection, id: i64) -> Result<bool, Error> {
     let changed = diesel::update(dead_letters::table.find(id))
         .set(dead_letters::redriven_at.eq(diesel::dsl::now))

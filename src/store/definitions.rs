@@ -83,9 +83,6 @@ pub struct Applied {
 }
 
 /// The version an instance may start on, and the database's time: the newest active one, or the named one if it is active.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find_startable(
     conn: &mut Connection,
     name: &str,
@@ -140,9 +137,6 @@ pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Er
 }
 
 /// A version, whatever its status; the newest active one when `version` is left out.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(conn: &mut Connection, name: &str, version: Option<i32>) -> Result<Option<Stored>, Error> {
     type Columns = (String, i32, String, Value, Vec<u8>, Moment);
     let named = definitions::table.filter(definitions::name.eq(name)).select((
@@ -170,9 +164,6 @@ pub async fn find(conn: &mut Connection, name: &str, version: Option<i32>) -> Re
 }
 
 /// The newest version of each definition, by name: at most `limit` with names after `after`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<Summary>, Error> {
     summaries(
         definitions::table
@@ -187,9 +178,6 @@ pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Res
 }
 
 /// The versions of a definition, newest first, at most `limit`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list_versions(conn: &mut Connection, name: &str, limit: i64) -> Result<Vec<Summary>, Error> {
     summaries(
         definitions::table

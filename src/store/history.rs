@@ -107,9 +107,6 @@ pub enum Broken {
 }
 
 /// Reads an instance's history, oldest first: at most `limit` rows with numbers above `after`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(
     conn: &mut Connection,
     instance: InstanceId,
@@ -196,9 +193,6 @@ fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broke
 }
 
 /// Makes the partitions of the month of `now` and of the two after it; returns how many were missing.
-///
-/// # Errors
-/// Those of the database.
 pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<usize, Error> {
     diesel::define_sql_function! {
         #[sql_name = "leveret.ensure_history_partitions"]

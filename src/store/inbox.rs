@@ -52,9 +52,6 @@ impl Outcome {
 }
 
 /// What is known of a command, if it was handled before.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
     type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Value);
     let row: Option<Columns> = inbox::table
@@ -92,9 +89,6 @@ pub(super) async fn get(conn: &mut Connection, row: &InboxRow) -> Result<InboxRo
 }
 
 /// Remembers a command; false if it was handled before. Waits for whoever is handling the same command right now.
-///
-/// # Errors
-/// Those of the database.
 pub async fn insert(conn: &mut Connection, row: &InboxRow) -> Result<bool, Error> {
     Ok(Insert(Columns::new(row)).execute(conn).await? == 1)
 }

@@ -126,9 +126,6 @@ pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded
 }
 
 /// Reads several instances at once, in any order. One that cannot be read is not among them: the others must not wait for it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Loaded>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(Row, Moment)> = instances::table
@@ -144,9 +141,6 @@ pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<
 }
 
 /// The queues of several instances.
-///
-/// # Errors
-/// Those of the database.
 pub async fn queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(Uuid, String)> =
@@ -173,18 +167,12 @@ where
 }
 
 /// Keeps everybody else from writing an instance until the transaction ends; false if somebody does so already.
-///
-/// # Errors
-/// Those of the database.
 pub async fn lock_try(conn: &mut Connection, id: InstanceId) -> Result<bool, Error> {
     let row = instances::table.find(id.0).for_no_key_update().skip_locked().select(instances::id);
     Ok(row.first::<Uuid>(conn).await.optional()?.is_some())
 }
 
 /// The live instance of a definition that has this business key.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find_by_key(conn: &mut Connection, definition: &str, key: &str) -> Result<Option<InstanceId>, Error> {
     let id: Option<Uuid> = instances::table
         .filter(instances::definition.eq(definition).and(instances::key.eq(key)).and(instances::ended_at.is_null()))
@@ -317,9 +305,6 @@ impl SummaryRow {
 }
 
 /// How many live instances each status has. Ended ones are not counted: there may be millions.
-///
-/// # Errors
-/// Those of the database.
 pub async fn count_by_status(conn: &mut Connection) -> Result<Vec<(Status, i64)>, Error> {
     let rows: Vec<(String, i64)> = CountLive.get_results(conn).await?;
     Ok(rows.into_iter().filter_map(|(status, count)| Some((Status::parse(&status)?, count))).collect())

@@ -73,9 +73,6 @@ pub(super) async fn lock_all(conn: &mut Connection, hashes: Vec<i64>) -> Result<
 
 /// Takes a branch for the rest of the transaction; false if somebody else has it. Held while a handler runs, instead of
 /// the instance's row, so that messages, cancels and other branches are not held up.
-///
-/// # Errors
-/// Those of the database.
 pub async fn lock_branch_try(conn: &mut Connection, id: InstanceId, branch: BranchId) -> Result<bool, Error> {
     Ok(TryLock(lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()])).get_result(conn).await?)
 }

@@ -37,9 +37,6 @@ pub struct NewMessage {
 
 /// Keeps a message for `ttl`; returns its row's id. The lock on its name and key must be held
 /// ([`super::bookmarks::lock_correlation`]).
-///
-/// # Errors
-/// Those of the database.
 pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) -> Result<i64, Error> {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let only = message.only.map(|id| id.0);
@@ -48,9 +45,6 @@ pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) ->
 
 /// Keeps a copy of a broadcast for one wait of an instance that is suspended; nothing, if it is kept already. The lock on its
 /// name and key must be held.
-///
-/// # Errors
-/// Those of the database.
 pub async fn keep_for(
     conn: &mut Connection,
     (instance, bookmark): (InstanceId, i64),
@@ -118,9 +112,6 @@ impl QueryFragment<Pg> for Keep<'_> {
 
 /// Kept messages of these names and keys that have not expired, the oldest received first: at most `limit` that came after the
 /// one with the id `after`. The lock on them must be held, and this must be a later statement than the lock.
-///
-/// # Errors
-/// Those of the database.
 pub async fn kept(
     conn: &mut Connection,
     pairs: &[(String, String)],
@@ -171,9 +162,6 @@ impl QueryFragment<Pg> for Kept<'_> {
 /// Kept messages that the open waits of a suspended instance would have had, oldest first, at most `limit`. What had not expired
 /// when it was suspended counts: time to live does not run out while somebody who waits may not move. The lock on the names
 /// and keys of its waits must be held.
-///
-/// # Errors
-/// Those of the database.
 pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<Missed>, Error> {
     #[derive(QueryableByName)]
     struct Row {
@@ -221,9 +209,6 @@ const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m
     ORDER BY m.expires_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED)";
 
 /// Removes at most `limit` messages that expired before `moment`; returns how many.
-///
-/// # Errors
-/// Those of the database.
 pub async fn delete_expired_before(conn: &mut Connection, moment: Timestamp, limit: i64) -> Result<usize, Error> {
     let query = diesel::sql_query(DELETE_EXPIRED).bind::<Timestamptz, _>(Moment(moment)).bind::<BigInt, _>(limit);
     Ok(query.execute(conn).await?)
@@ -256,9 +241,6 @@ pub struct Listed {
 }
 
 /// Messages that are kept, newest first. Those that have expired are among them until they are removed.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
     type Columns = (i64, Moment, Moment, String, String, Value, Option<String>, Option<String>, Option<Uuid>);
     let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();

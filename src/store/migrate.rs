@@ -38,9 +38,6 @@ impl Standing {
 }
 
 /// Compares the database with this binary, and changes nothing.
-///
-/// # Errors
-/// Those of the database.
 pub async fn check(conn: &mut Connection) -> Result<Standing, Error> {
     #[derive(QueryableByName)]
     struct Found {

@@ -80,9 +80,6 @@ pub struct Backlog {
 }
 
 /// Writes rows, in one statement for any number.
-///
-/// # Errors
-/// Those of the database.
 pub async fn push(conn: &mut Connection, rows: &[OutboxRow]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
@@ -105,17 +102,11 @@ impl QueryFragment<Pg> for Push<'_> {
 }
 
 /// Removes what the broker has confirmed; returns how many rows were still there.
-///
-/// # Errors
-/// Those of the database.
 pub async fn delete(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error> {
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids.to_vec()))).execute(conn).await?)
 }
 
 /// What waits and for how long. Reads every row: the outbox is short unless something is wrong.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
     use diesel::dsl::{count_star, min};
     let unsent: i64 = outbox::table.filter(outbox::dead_at.is_null()).select(count_star()).first(conn).await?;

@@ -110,9 +110,6 @@ pub enum Put {
 
 /// Stores what a person says. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
 /// else the next one is `next_at`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn put(
     conn: &mut Connection,
     name: &str,
@@ -185,9 +182,6 @@ async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>,
 }
 
 /// One schedule, and the database's time.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleView, Timestamp)>, Error> {
     let found: Option<(Row, Moment)> =
         schedules::table.find(name).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
@@ -195,9 +189,6 @@ pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleV
 }
 
 /// At most `limit` schedules with names after `after`, by name.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<ScheduleView>, Error> {
     let rows: Vec<Row> = schedules::table
         .filter(schedules::name.gt(after.unwrap_or_default()))
@@ -210,9 +201,6 @@ pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Res
 }
 
 /// Stops a schedule from coming; one that is paused stays as it is.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     let awake = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_null()));
     let changed = diesel::update(awake)
@@ -228,9 +216,6 @@ pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Erro
 }
 
 /// Lets a paused schedule come again, first at `next_at`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Timestamp>) -> Result<bool, Error> {
     let paused = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_not_null()));
     let changed = diesel::update(paused)
@@ -247,9 +232,6 @@ pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Tim
 }
 
 /// Removes a schedule; what it has started goes on.
-///
-/// # Errors
-/// Those of the database.
 pub async fn delete(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     Ok(diesel::delete(schedules::table.find(name)).execute(conn).await? == 1)
 }

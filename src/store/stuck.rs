@@ -79,9 +79,6 @@ const LIST: &str = "\
     LIMIT $1";
 
 /// At most `limit` instances that nothing will move. Reads all live instances: for `doctor`, and for tests at rest.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, limit: i64) -> Result<Vec<Stuck>, Error> {
     #[derive(QueryableByName)]
     struct Row {
@@ -116,9 +113,6 @@ pub struct Untaken {
 
 /// What is ready and has not been moved for two minutes, by queue and activity, the most first: nobody serves the queue, nobody has
 /// the handler, or there is a backlog. However often the timers role has published their commands again.
-///
-/// # Errors
-/// Those of the database.
 pub async fn untaken(conn: &mut Connection, limit: i64) -> Result<Vec<Untaken>, Error> {
     Ok(diesel::sql_query(
         "SELECT i.queue, coalesce(b->>'activity', '?') AS activity, count(*) AS count FROM leveret.instances AS i, \
@@ -133,9 +127,6 @@ pub async fn untaken(conn: &mut Connection, limit: i64) -> Result<Vec<Untaken>, 
 
 /// How many instances look stuck, by indexes only: ready and untouched for longer than twice `recovery.after`, or with a
 /// timer more than a minute overdue. For a metric that is read often.
-///
-/// # Errors
-/// Those of the database.
 pub async fn count(conn: &mut Connection, recovery_after: Duration) -> Result<i64, Error> {
     #[derive(QueryableByName)]
     struct Row {

@@ -108,9 +108,6 @@ impl Row {
 
 /// Changes what is known of a target, or of a key of it (empty: the target as a whole), in a transaction of its own; `act` sees
 /// the database's time. Gives what it says, how the target stands then, and that time.
-///
-/// # Errors
-/// Those of the database.
 pub async fn change<T: Send>(
     conn: &mut Connection,
     (target, key): (&str, &str),
@@ -212,9 +209,6 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
 }
 
 /// Deletes rows of targets that nobody has asked for a long time, except where a breaker is to stay open for longer; says how many.
-///
-/// # Errors
-/// Those of the database.
 pub async fn delete_unused_before(conn: &mut Connection, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let deleted = diesel::sql_query(
         "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets \

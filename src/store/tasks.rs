@@ -194,9 +194,6 @@ impl QueryFragment<Pg> for Offer<'_> {
 }
 
 /// The instance a task belongs to, and the bookmark it waits under.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find_instance(conn: &mut Connection, id: TaskId) -> Result<Option<(InstanceId, i64)>, Error> {
     let row = tasks::table.find(id.0).select((tasks::instance_id, tasks::bookmark));
     let found: Option<(Uuid, i64)> = row.first(conn).await.optional()?;

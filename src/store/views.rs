@@ -11,9 +11,6 @@ use crate::engine::{BookmarkKind, CallId, InstanceId, TaskId};
 const BODY_SHOWN_MAX: usize = 4_096;
 
 /// A page of instances, newest first.
-///
-/// # Errors
-/// Those of the database.
 pub async fn instances(conn: &mut Connection, filter: &Filter) -> Result<Page<InstanceSummary>, Error> {
     let rows = instances::list(conn, filter).await?;
     Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), summary))
@@ -33,9 +30,6 @@ fn summary(row: instances::Summary) -> InstanceSummary {
 }
 
 /// One instance, whole.
-///
-/// # Errors
-/// Those of the database.
 pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<InstanceView>, Error> {
     let Some(loaded) = instances::find(conn, id).await? else { return Ok(None) };
     let open = bookmarks::list_open(conn, id).await?;
@@ -89,9 +83,6 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
 }
 
 /// History rows with numbers above `after`, oldest first.
-///
-/// # Errors
-/// Those of the database.
 pub async fn history(conn: &mut Connection, id: InstanceId, after: i64, limit: i64) -> Result<Vec<HistoryView>, Error> {
     let rows = history::list(conn, id, after, limit).await?;
     Ok(rows
@@ -108,9 +99,6 @@ pub async fn history(conn: &mut Connection, id: InstanceId, after: i64, limit: i
 }
 
 /// A page of definitions by name, each with its newest version.
-///
-/// # Errors
-/// Those of the database.
 pub async fn definitions(
     conn: &mut Connection,
     after: Option<&str>,
@@ -129,9 +117,6 @@ pub async fn definitions(
 }
 
 /// One version of a definition with its document; the newest active one when none is named.
-///
-/// # Errors
-/// Those of the database.
 pub async fn definition(
     conn: &mut Connection,
     name: &str,
@@ -149,9 +134,6 @@ pub async fn definition(
 }
 
 /// A page of kept messages, newest first.
-///
-/// # Errors
-/// Those of the database.
 pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Result<Page<MessageView>, Error> {
     let rows = messages::list(conn, filter).await?;
     let view = |row: messages::Listed| MessageView {
@@ -169,9 +151,6 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
 }
 
 /// A page of dead letters without their bodies, newest first.
-///
-/// # Errors
-/// Those of the database.
 pub async fn dead_letters(
     conn: &mut Connection,
     before: Option<i64>,
@@ -183,9 +162,6 @@ pub async fn dead_letters(
 }
 
 /// One dead letter with its body.
-///
-/// # Errors
-/// Those of the database.
 pub async fn dead_letter(conn: &mut Connection, id: i64) -> Result<Option<DeadLetterView>, Error> {
     Ok(dead_letters::find(conn, id).await?.map(letter))
 }

@@ -74,9 +74,6 @@ struct Timer {
 
 /// Open timers in the order in which the timers role looks at them: by due time, near ones five seconds after it. Of all
 /// instances, or of one.
-///
-/// # Errors
-/// Those of the database.
 pub async fn timers(
     conn: &mut Connection,
     instance: Option<Uuid>,
@@ -160,9 +157,6 @@ struct Incident {
 }
 
 /// Open incidents, by failure and by hand, newest first; of all definitions, or of one.
-///
-/// # Errors
-/// Those of the database.
 pub async fn incidents(
     conn: &mut Connection,
     definition: Option<&str>,

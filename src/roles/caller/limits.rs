@@ -66,9 +66,6 @@ impl Limits {
     /// Whether an attempt may begin, as far as is known here. Whoever is let through begins it and says what came of it
     /// ([`Limits::observe`]), or says why not ([`Limits::refused`], [`Limits::unused`]); concurrency is counted in the
     /// transaction that begins it ([`targets::has_room`]).
-    ///
-    /// # Errors
-    /// Those of the database.
     pub async fn admit(&self, target: &str, limit_key: &LimitKey) -> Result<Admitted, store::Error> {
         let refused = match self.pass_breaker(target).await? {
             Some(until) => (until, Reason::Breaker),

@@ -61,9 +61,6 @@ pub struct Room {
 /// Takes calls that are due, target by target so that none starves another, and limit group by limit group so that what waits for a limit is
 /// in nobody's way, for 15 seconds. Calls of suspended instances are put off, and not returned; those whose time is over are left
 /// to [`super::claim_overdue`].
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, Error> {
     type Claimed = (Uuid, i32, String, String, Option<Value>, i64, Moment, bool);
     let mut rows: Vec<Claimed> = ClaimDue::of(room).get_results(conn).await?;
@@ -183,9 +180,6 @@ impl QueryFragment<Pg> for ClaimDue {
 
 /// Puts a call off that may not be made yet, but not beyond the end of its time; it counts as no attempt. Nothing, if it is no
 /// longer to be made.
-///
-/// # Errors
-/// Those of the database.
 pub async fn put_off(conn: &mut Connection, id: CallId, dispatch: u32, until: Timestamp) -> Result<(), Error> {
     let put_off = "UPDATE leveret.calls SET next_at = least($3, CASE WHEN purpose = 'attempt' THEN until END) \
                    WHERE id = $1 AND dispatch = $2 AND state = 'pending'";

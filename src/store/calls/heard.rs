@@ -9,9 +9,6 @@ use super::row;
 use crate::engine::CallId;
 
 /// Writes down that a worker lives; whether the attempt is under way.
-///
-/// # Errors
-/// Those of the database.
 pub async fn beat(conn: &mut Connection, id: CallId, dispatch: u32) -> Result<bool, Error> {
     let changed = diesel::sql_query(
         "UPDATE leveret.calls SET next_at = least(deadline, clock_timestamp() + heartbeat_ms * interval '1 millisecond') \
@@ -26,9 +23,6 @@ pub async fn beat(conn: &mut Connection, id: CallId, dispatch: u32) -> Result<bo
 
 /// Writes down how far a worker is, which is a heartbeat too; false if the attempt is not under way, or if it has told
 /// `times_max` times already.
-///
-/// # Errors
-/// Those of the database.
 pub async fn tell_progress(
     conn: &mut Connection,
     (id, dispatch): (CallId, u32),

@@ -14,9 +14,6 @@ use crate::engine::{CallId, CallOutcome, InstanceId, ReportedOutcome};
 /// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way, or being asked
 /// about. One that nobody
 /// knew was only given up: the token stays good, and what is told with it takes the place of that.
-///
-/// # Errors
-/// Those of the database.
 pub async fn record(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
     let changed = diesel::sql_query(
         "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL, \
@@ -57,9 +54,6 @@ pub(super) async fn wait(conn: &mut Connection, id: CallId, dispatch: i32, respo
 }
 
 /// The kept outcomes of an instance's calls, in the order in which they came.
-///
-/// # Errors
-/// Those of the database.
 pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec<ReportedOutcome>, Error> {
     type Columns = (i64, i32, Option<Moment>, Option<Value>);
     let rows: Vec<Columns> = calls::table
@@ -79,9 +73,6 @@ pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec
 }
 
 /// Keeps that the time of a call was over before it was begun, until its instance moves again.
-///
-/// # Errors
-/// Those of the database.
 pub async fn keep_lapsed(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<(), Error> {
     diesel::sql_query(
         "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL \
@@ -97,9 +88,6 @@ pub async fn keep_lapsed(conn: &mut Connection, id: CallId, dispatch: u32, outco
 
 /// Writes down what is told of a call when nothing waits for that any more, so that somebody can still tell: it was cancelled,
 /// given up, or handed out again since. Whether it was; what nobody knows is not.
-///
-/// # Errors
-/// Those of the database.
 pub async fn note_late(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
     match outcome {
         CallOutcome::Unknown { .. } => return Ok(false),

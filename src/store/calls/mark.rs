@@ -68,9 +68,6 @@ pub struct Longest {
 /// instance is suspended.
 ///
 /// `longest` bounds attempts that are watched by their maker.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_running(
     conn: &mut Connection,
     id: CallId,
@@ -192,9 +189,6 @@ pub struct Place {
 }
 
 /// Where a call stands.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(conn: &mut Connection, id: CallId) -> Result<Option<Place>, Error> {
     type Columns = (Uuid, i64, i32, i32, String, Option<Vec<u8>>);
     let columns =

@@ -43,9 +43,6 @@ pub enum Over {
 }
 
 /// Takes calls whose time is over, for 15 seconds: those under way, by deadline or heartbeat, and those that wait to be made.
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<Overdue>, Error> {
     type Claimed = (Uuid, Uuid, i64, i32, String, bool, bool);
     let rows: Vec<Claimed> = ClaimOverdue(limit).get_results(conn).await?;
@@ -104,9 +101,6 @@ impl QueryFragment<Pg> for ClaimOverdue {
 }
 
 /// When the next call wants to be looked at, and the database's time; none when there is none.
-///
-/// # Errors
-/// Those of the database.
 pub async fn next_at(conn: &mut Connection) -> Result<(Option<Timestamp>, Timestamp), Error> {
     let (next, now): (Option<Moment>, Moment) = NextAt.get_result(conn).await?;
     Ok((next.map(Timestamp::from), now.0))

@@ -43,9 +43,6 @@ impl Filter {
 }
 
 /// A page of calls.
-///
-/// # Errors
-/// Those of the database.
 pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSummary>, Error> {
     let mut query = calls::table.into_boxed();
     match filter.state.as_deref() {
@@ -77,18 +74,12 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSum
 }
 
 /// How many calls are open in each state, but for those that are none.
-///
-/// # Errors
-/// Those of the database.
 pub async fn count_open(conn: &mut Connection) -> Result<Vec<(String, i64)>, Error> {
     let open = calls::table.filter(calls::ended_at.is_null()).group_by(calls::state);
     Ok(open.select((calls::state, diesel::dsl::count_star())).load(conn).await?)
 }
 
 /// One call, whole.
-///
-/// # Errors
-/// Those of the database.
 pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>, Error> {
     let row: Option<Row> = calls::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(|row| CallView {

@@ -18,9 +18,6 @@ pub type Silent = (InstanceId, Vec<(BranchId, i64)>, String);
 
 /// Takes at most `limit` instances that are ready and have not moved for `after`, or for their own recheck time if that
 /// is longer; the recheck time is doubled, up to `after_max`. Suspended instances and `queues_excluded` are left alone.
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_silent(
     conn: &mut Connection,
     after: Duration,
@@ -87,9 +84,6 @@ impl QueryFragment<Pg> for ClaimSilent {
 }
 
 /// The queues that have instances which could move.
-///
-/// # Errors
-/// Those of the database.
 pub async fn ready_queues(conn: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(ReadyLanes.get_results(conn).await?)
 }

@@ -106,9 +106,6 @@ impl QueryFragment<Pg> for ClaimUnsent {
 
 /// Counts a return of each row: nobody is bound to its routing key. After `attempts_max` of them a row is dead; until
 /// then it rests, twice as long each time. Returns the rows that died now.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_returned(conn: &mut Connection, ids: &[Uuid], attempts_max: i32) -> Result<Vec<Uuid>, Error> {
     let rows: Vec<(Uuid, bool)> = MarkReturned { ids: ids.to_vec(), attempts_max }.get_results(conn).await?;
     Ok(rows.into_iter().filter(|(_, is_dead)| *is_dead).map(|(id, _)| id).collect())
@@ -145,9 +142,6 @@ impl QueryFragment<Pg> for MarkReturned {
 }
 
 /// Lets rows that were given up be published again: that one, or the oldest `limit`. Returns how many there were.
-///
-/// # Errors
-/// Those of the database.
 pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Result<usize, Error> {
     let mut dead = outbox::table.filter(outbox::dead_at.is_not_null()).select(outbox::id).into_boxed();
     if let Some(id) = id {

@@ -19,9 +19,6 @@ use crate::store::{Connection, Error};
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
 /// When the first schedule wants to be looked at, and the database's time.
-///
-/// # Errors
-/// Those of the database.
 pub async fn next_wake_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     let first: Option<(Option<Moment>, Moment)> = schedules::table
         .filter(schedules::wake_at.is_not_null())
@@ -45,9 +42,6 @@ pub struct Claimed {
 }
 
 /// Takes the schedule that has wanted to be looked at for longest, unless somebody else has it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_due(conn: &mut Connection) -> Result<Option<Claimed>, Error> {
     conn.transaction::<_, Error, _>(async |conn| {
         let now = moment::now(conn).await?;
@@ -88,9 +82,6 @@ pub struct Handled {
 }
 
 /// Writes what has become of it; false if somebody has changed it meanwhile, or the claim has run out.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Handled) -> Result<bool, Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
@@ -120,9 +111,6 @@ pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Ha
 }
 
 /// Gives a claimed schedule back, to be looked at `later`, its tick still due.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Duration) -> Result<(), Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
@@ -133,9 +121,6 @@ pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Durat
 }
 
 /// Notes what a tick has started whose schedule was paused before that could be written.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_started_before_pause(conn: &mut Connection, name: &str, instance: InstanceId) -> Result<(), Error> {
     let paused = schedules::table.filter(
         schedules::name
@@ -148,9 +133,6 @@ pub async fn mark_started_before_pause(conn: &mut Connection, name: &str, instan
 }
 
 /// Notes an instance that was started by hand.
-///
-/// # Errors
-/// Those of the database.
 pub async fn mark_run(conn: &mut Connection, name: &str, instance: InstanceId) -> Result<(), Error> {
     diesel::update(schedules::table.find(name)).set(started(instance)).execute(conn).await?;
     Ok(())

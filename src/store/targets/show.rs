@@ -71,9 +71,6 @@ struct Row {
 }
 
 /// Targets by name, each followed by its keys; also those for which calls wait that nobody has made yet.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, after: Option<&Cursor>, limit: i64) -> Result<Page<TargetView>, Error> {
     // From target to target through the index of what waits, however much waits for each.
     let rows: Vec<Row> = diesel::sql_query(

@@ -17,9 +17,6 @@ const HEAD_MAX: i64 = 100;
 
 /// How high each user stands, by turns or by load. The lock of that must be held ([`super::lock_assignment`]), and this must
 /// be a later statement than the lock.
-///
-/// # Errors
-/// Those of the database.
 pub async fn standing(
     conn: &mut Connection,
     definition: &str,
@@ -107,9 +104,6 @@ pub(super) async fn take_turn(
 
 /// The task a person should do next (highest priority, then oldest first) that nobody else is about to take; locked until the
 /// transaction ends. What `passed_over` names is not looked at.
-///
-/// # Errors
-/// Those of the database.
 pub async fn claim_next(
     conn: &mut Connection,
     person: &Person,

@@ -104,9 +104,6 @@ pub(super) fn candidates(person: &Person) -> Vec<String> {
 }
 
 /// A page of tasks.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<TaskSummary>, Error> {
     type Columns = (
         Uuid,
@@ -156,9 +153,6 @@ pub(super) fn state(outcome: Option<String>) -> String {
 }
 
 /// How many tasks a filter lets through; the page is not asked for.
-///
-/// # Errors
-/// Those of the database.
 pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<TaskCount, Error> {
     let filter = Filter { after: None, ..filter.clone() };
     let count: i64 = Counting(Page::of(&filter, COUNT_MAX + 1)).get_result(conn).await?;
@@ -166,9 +160,6 @@ pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<TaskCount, 
 }
 
 /// How the database would find a page: for whoever wonders why an inbox is slow, and for tests.
-///
-/// # Errors
-/// Those of the database.
 pub async fn explain(conn: &mut Connection, filter: &Filter) -> Result<String, Error> {
     let lines: Vec<String> = Explaining(Listing(Page::of(filter, filter.limit))).get_results(conn).await?;
     Ok(lines.join("\n"))

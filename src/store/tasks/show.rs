@@ -14,9 +14,6 @@ use crate::contract::api::{Page, TaskSummary, TaskView};
 use crate::engine::{TaskId, counted};
 
 /// A page of tasks.
-///
-/// # Errors
-/// Those of the database.
 pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSummary>, Error> {
     let items = inbox::list(conn, filter).await?;
     let cursor = |last: &TaskSummary| inbox::place(filter, last).to_string();
@@ -24,9 +21,6 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSum
 }
 
 /// One task, whole.
-///
-/// # Errors
-/// Those of the database.
 pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>, Error> {
     let found: Option<(Row, Moment)> =
         tasks::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
