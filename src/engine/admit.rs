@@ -9,7 +9,7 @@ use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, WaitOn}
 
 /// A branch, by its place in the list, and the activity it stands at.
 #[derive(Clone, Copy)]
-pub(super) struct Stand<'a> {
+pub(super) struct Position<'a> {
     pub(super) at: usize,
     pub(super) activity: &'a Activity,
 }
@@ -19,56 +19,56 @@ pub(super) enum Timer<'a> {
     /// The instance's own timeout.
     Deadline,
     /// A wait of a branch.
-    Wait(Stand<'a>, WaitOn),
+    Wait(Position<'a>, WaitOn),
 }
 
 /// The branch of a step command, if that command is still the newest.
-pub(super) fn ready<'a>(
+pub(super) fn branch_for_continue<'a>(
     definition: &'a Definition,
     instance: &Instance,
     branch: BranchId,
     sequence: i64,
-) -> Result<Stand<'a>, Refusal> {
-    alive(instance)?;
+) -> Result<Position<'a>, Refusal> {
+    require_live(instance)?;
     let current = |candidate: &Branch| {
         candidate.id == branch && candidate.sequence == sequence && candidate.phase == Phase::Ready
     };
     let at = instance.state.branches.iter().position(current).ok_or(Refusal::Stale)?;
-    moving(instance)?;
-    stand(definition, instance, at)
+    require_not_suspended(instance)?;
+    position(definition, instance, at)
 }
 
 /// What a timer moves, if it is open and due.
-pub(super) fn due<'a>(
+pub(super) fn timer_for_fire<'a>(
     definition: &'a Definition,
     instance: &Instance,
     bookmark: i64,
     now: Timestamp,
 ) -> Result<Timer<'a>, Refusal> {
-    alive(instance)?;
+    require_live(instance)?;
     let (due_at, timer) = match &instance.state.deadline {
         Some(deadline) if deadline.bookmark == bookmark => (deadline.due_at, Timer::Deadline),
         Some(_) | None => {
             let (at, on) = waiting(instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
             let due_at = on.due_at().ok_or(Refusal::Gone(bookmark))?;
-            (due_at, Timer::Wait(stand(definition, instance, at)?, on.clone()))
+            (due_at, Timer::Wait(position(definition, instance, at)?, on.clone()))
         }
     };
-    moving(instance)?;
+    require_not_suspended(instance)?;
     if due_at > now { Err(Refusal::Early(due_at)) } else { Ok(timer) }
 }
 
 /// The branch that waits for a message, and the position of the message in its list.
-pub(super) fn listening<'a>(
+pub(super) fn wait_for_message<'a>(
     definition: &'a Definition,
     instance: &Instance,
     bookmark: i64,
-) -> Result<(Stand<'a>, usize), Refusal> {
-    alive(instance)?;
+) -> Result<(Position<'a>, usize), Refusal> {
+    require_live(instance)?;
     match waiting(instance, bookmark) {
         Some((at, WaitOn::Message { index })) => {
-            moving(instance)?;
-            Ok((stand(definition, instance, at)?, *index))
+            require_not_suspended(instance)?;
+            Ok((position(definition, instance, at)?, *index))
         }
         Some((
             _,
@@ -88,19 +88,19 @@ pub(super) fn listening<'a>(
 
 /// The branch that waits for a task. People may work while the instance is suspended, but not longer than they could have
 /// if it were not: a timeout that has passed comes true with `resume`.
-pub(super) fn tasked<'a>(
+pub(super) fn branch_for_task<'a>(
     definition: &'a Definition,
     instance: &Instance,
     task: &Task,
     now: Timestamp,
-) -> Result<Stand<'a>, Refusal> {
+) -> Result<Position<'a>, Refusal> {
     task::still_open(instance, task)?;
     match waiting(instance, task.bookmark) {
         Some((at, WaitOn::Task)) => {
-            if moving(instance).is_err() && is_over(instance, at, now) {
+            if require_not_suspended(instance).is_err() && is_over(instance, at, now) {
                 return Err(TaskRefusal::Closed("its time was over while its instance was suspended".into()).into());
             }
-            stand(definition, instance, at)
+            position(definition, instance, at)
         }
         Some(_) | None => Err(Refusal::Gone(task.bookmark)),
     }
@@ -108,15 +108,15 @@ pub(super) fn tasked<'a>(
 
 /// The branch that waits for a call, the number it was handed out under last, and whether the target is being asked.
 /// Whether the instance moves is not looked at: an outcome that comes while it is suspended is kept.
-pub(super) fn called<'a>(
+pub(super) fn call_for_outcome<'a>(
     definition: &'a Definition,
     instance: &Instance,
     bookmark: i64,
-) -> Result<(Stand<'a>, u32, Option<Probing>), Refusal> {
-    alive(instance)?;
+) -> Result<(Position<'a>, u32, Option<Probing>), Refusal> {
+    require_live(instance)?;
     match waiting(instance, bookmark) {
         Some((at, WaitOn::Call { dispatch, probing })) => {
-            Ok((stand(definition, instance, at)?, *dispatch, probing.clone()))
+            Ok((position(definition, instance, at)?, *dispatch, probing.clone()))
         }
         Some(_) | None => Err(Refusal::Gone(bookmark)),
     }
@@ -147,19 +147,23 @@ pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
 }
 
 /// Whether the instance lives.
-pub(super) fn alive(instance: &Instance) -> Result<(), Refusal> {
+pub(super) fn require_live(instance: &Instance) -> Result<(), Refusal> {
     if instance.status.has_ended() { Err(Refusal::Ended(instance.status)) } else { Ok(()) }
 }
 
 /// The branch at that place of the list. A missing activity means that the caller brought another definition.
-pub(super) fn stand<'a>(definition: &'a Definition, instance: &Instance, at: usize) -> Result<Stand<'a>, Refusal> {
+pub(super) fn position<'a>(
+    definition: &'a Definition,
+    instance: &Instance,
+    at: usize,
+) -> Result<Position<'a>, Refusal> {
     let branch = instance.state.branches.get(at).ok_or(Refusal::Missing)?;
     let activity = definition.activity(&branch.activity).ok_or(Refusal::Missing)?;
-    Ok(Stand { at, activity })
+    Ok(Position { at, activity })
 }
 
 /// Whether nobody has to say so before it moves.
-pub(super) fn moving(instance: &Instance) -> Result<(), Refusal> {
+pub(super) fn require_not_suspended(instance: &Instance) -> Result<(), Refusal> {
     match instance.status {
         Status::Suspended => Err(Refusal::Suspended),
         Status::Running | Status::Compensating | Status::Completed | Status::Failed | Status::Cancelled => Ok(()),

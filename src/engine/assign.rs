@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::turn::Turn;
+use super::transition::Transition;
 use super::{Failure, Instance};
 
 /// Bytes of what an event says, and of what an instance ends with, as JSON: each is a row, a message and a place in memory.
@@ -18,7 +18,7 @@ const SENTENCE_MAX: usize = 1024;
 /// What stood in the variables before an assignment.
 pub(super) struct Before<'a>(Vec<(&'a str, Value)>);
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Assigns all of these, or fails with `limit.variables` and has assigned none.
     pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<Before<'a>, Failure> {
         if values.is_empty() {

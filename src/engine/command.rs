@@ -238,14 +238,14 @@ pub struct Facts {
     /// By turns or by load; whoever is not named stands at 0.
     pub standing: Option<Vec<(String, i64)>>,
     /// Kept messages that open waits of a suspended instance would have had, oldest first.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedMessage>,
     /// Outcomes of calls that came while the instance was suspended.
     pub reported: Vec<ReportedOutcome>,
 }
 
 /// A message that came for an open wait while its instance was suspended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Missed {
+pub struct MissedMessage {
     /// The wait's bookmark.
     pub bookmark: i64,
     /// When the message came.
@@ -294,7 +294,7 @@ pub enum Refusal {
     #[error("bookmark {0} is no timer")]
     NoTimer(i64),
     /// What became of the call is not unknown.
-    #[error("the call is under way: only one whose outcome is unknown can be tried again by hand")]
+    #[error("the call is under route: only one whose outcome is unknown can be tried again by hand")]
     NotUnknown,
     /// Calendars do not go that far.
     #[error("a timer must be due before the year 10000")]

@@ -47,7 +47,7 @@ pub enum Effect {
         closed: Closed,
     },
     /// Put a user at the end of the turns of an activity.
-    TakeTurn {
+    AdvanceRoundRobin {
         /// The activity.
         activity: String,
         /// The user.

@@ -5,76 +5,76 @@ use serde_json::Value;
 use crate::definition::expression::{Data, Template};
 use crate::definition::{End, Runs, Work};
 
-use super::admit::Stand;
-use super::fault::Stop;
-use super::flow::{Ending, Way, ends_with};
-use super::turn::Turn;
+use super::admit::Position;
+use super::failure::Incomplete;
+use super::flow::{Ending, Route, ends_with};
+use super::transition::Transition;
 use super::{Facts, Failure, assign, needs};
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Does the work of the activity a branch stands at, and goes on, waits or ends.
-    pub(super) fn execute(&mut self, stand: Stand<'a>, facts: Facts) -> Result<(), Stop> {
-        self.begin(stand);
+    pub(super) fn execute(&mut self, position: Position<'a>, facts: Facts) -> Result<(), Incomplete> {
+        self.begin(position);
         // A handler that has run was allowed to when it was asked for.
-        let has_run = matches!(stand.activity.work, Work::Run { .. }) && facts.handler.is_some();
-        if !has_run && !self.sight(stand).allows(stand.activity.when.as_ref())? {
-            return self.skip(stand);
+        let has_run = matches!(position.activity.work, Work::Run { .. }) && facts.handler.is_some();
+        if !has_run && !self.scope(position).allows(position.activity.when.as_ref())? {
+            return self.skip(position);
         }
-        match &stand.activity.work {
+        match &position.activity.work {
             Work::Set(assignments) => {
-                let values = self.sight(stand).values(assignments)?;
+                let values = self.scope(position).values(assignments)?;
                 self.assign(values)?;
-                self.complete(stand, Value::Null, None)
+                self.complete(position, Value::Null, None)
             }
             Work::Switch(choices) => {
-                let way = self.choose(stand, choices, &Value::Null)?;
-                self.complete(stand, Value::Null, way)
+                let route = self.choose(position, choices, &Value::Null)?;
+                self.complete(position, Value::Null, route)
             }
             Work::Run { runs, input } => {
-                let result = self.run(stand, (runs, input), facts.handler)?;
-                self.complete(stand, result, None)
+                let result = self.run(position, (runs, input), facts.handler)?;
+                self.complete(position, result, None)
             }
             Work::Emit { event, body } => {
-                let data = assign::told("limit.event", "the event", self.sight(stand).value(body)?)?;
+                let data = assign::told("limit.event", "the event", self.scope(position).value(body)?)?;
                 self.publish(event, data);
-                self.complete(stand, Value::Null, None)
+                self.complete(position, Value::Null, None)
             }
-            Work::Wait(wait) => self.wait(stand, wait),
-            Work::Receive(alternatives) => self.receive(stand, alternatives, facts.messages),
+            Work::Wait(wait) => self.wait(position, wait),
+            Work::Receive(alternatives) => self.receive(position, alternatives, facts.messages),
             Work::Raise { code, message, data } => {
-                Err(self.error(stand, (code, message.as_ref(), data.as_ref()))?.into())
+                Err(self.error(position, (code, message.as_ref(), data.as_ref()))?.into())
             }
-            Work::End(end) => self.finish(stand, end),
-            Work::Task(task) => self.open_task(stand, task, facts),
-            Work::Http(http) => self.open_http(stand, http),
-            Work::Call(call) => self.open_work(stand, call),
+            Work::End(end) => self.finish(position, end),
+            Work::Task(task) => self.open_task(position, task, facts),
+            Work::Http(http) => self.open_http(position, http),
+            Work::Call(call) => self.open_work(position, call),
         }
     }
 
-    fn begin(&mut self, stand: Stand<'a>) {
-        if self.branch(stand).attempt > 1 {
+    fn begin(&mut self, position: Position<'a>) {
+        if self.branch(position).attempt > 1 {
             return;
         }
         let visits = &mut self.instance.state.visits;
-        match visits.get_mut(&stand.activity.id) {
+        match visits.get_mut(&position.activity.id) {
             Some(count) => *count = count.saturating_add(1),
             None => {
-                visits.insert(stand.activity.id.clone(), 1);
+                visits.insert(position.activity.id.clone(), 1);
             }
         }
     }
 
     fn run(
         &mut self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         work: (&Runs, &Data),
         outcome: Option<Result<Value, Failure>>,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Value, Incomplete> {
         match outcome {
             Some(outcome) => Ok(outcome?),
             // The handler was not run: either its input cannot be evaluated, or the caller did not run it.
-            None => match needs::call(&self.sight(stand), self.branch(stand), stand.activity, work) {
-                Ok(_) => Err(Stop::Missing),
+            None => match needs::call(&self.scope(position), self.branch(position), position.activity, work) {
+                Ok(_) => Err(Incomplete::Missing),
                 Err(failure) => Err(failure.into()),
             },
         }
@@ -83,25 +83,25 @@ impl<'a> Turn<'a> {
     /// An error as an author words it.
     fn error(
         &self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         (code, message, data): (&Template, Option<&Template>, Option<&Data>),
     ) -> Result<Failure, Failure> {
-        let sight = self.sight(stand);
-        let code = sight.text(code)?;
-        let message = message.map_or_else(|| Ok(code.clone()), |message| sight.text(message))?;
-        let data = data.map_or(Ok(Value::Null), |data| sight.value(data))?;
+        let scope = self.scope(position);
+        let code = scope.text(code)?;
+        let message = message.map_or_else(|| Ok(code.clone()), |message| scope.text(message))?;
+        let data = data.map_or(Ok(Value::Null), |data| scope.value(data))?;
         Ok(Failure { code, message, data })
     }
 
-    fn finish(&mut self, stand: Stand<'a>, end: &'a End) -> Result<(), Stop> {
+    fn finish(&mut self, position: Position<'a>, end: &'a End) -> Result<(), Incomplete> {
         let ending = match end {
-            End::Completed(Some(output)) => Ending::Completed(ends_with(self.sight(stand).value(output)?)?),
+            End::Completed(Some(output)) => Ending::Completed(ends_with(self.scope(position).value(output)?)?),
             End::Completed(None) => Ending::Completed(self.output()?),
             End::Failed { code, message, data } => {
-                Ending::Failed(self.error(stand, (code, message.as_ref(), data.as_ref()))?)
+                Ending::Failed(self.error(position, (code, message.as_ref(), data.as_ref()))?)
             }
             End::Cancelled => Ending::Cancelled { by: None, reason: None },
         };
-        self.complete(stand, Value::Null, Some(Way::Ends(ending)))
+        self.complete(position, Value::Null, Some(Route::End(ending)))
     }
 }

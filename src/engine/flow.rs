@@ -4,17 +4,17 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{Activity, Choice, Next, Target, Work};
 
-use super::admit::Stand;
-use super::fault::{Fault, Stop, on_behalf};
-use super::turn::Turn;
+use super::admit::Position;
+use super::failure::{FailedWork, Incomplete, on_behalf};
+use super::transition::Transition;
 use super::{Effect, EntryKind, Failure, Phase, Status, TaskOutcome, assign};
 
 /// Where a branch goes.
-pub(super) enum Way<'a> {
+pub(super) enum Route<'a> {
     /// On to this activity.
-    On(&'a Activity),
+    To(&'a Activity),
     /// The instance ends.
-    Ends(Ending),
+    End(Ending),
 }
 
 /// How an instance ends.
@@ -32,15 +32,21 @@ pub(super) enum Ending {
     },
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Ends an activity whose work is done: assigns its `output`, and goes where `chosen` or its `next` leads.
     ///
     /// All or nothing: if `output` or `next` fails, neither has taken place, and the work stays done.
-    pub(super) fn complete(&mut self, stand: Stand<'a>, result: Value, chosen: Option<Way<'a>>) -> Result<(), Stop> {
+    pub(super) fn complete(
+        &mut self,
+        position: Position<'a>,
+        result: Value,
+        chosen: Option<Route<'a>>,
+    ) -> Result<(), Incomplete> {
         // A `switch` is made again with its `output`: nothing of it has been done outside.
         let again = chosen.is_some();
-        let kept = |failure, result| Stop::from(Fault { failure, result: if again { None } else { Some(result) } });
-        let values = match self.sight(stand).result(&result).values(&stand.activity.output) {
+        let kept =
+            |failure, result| Incomplete::from(FailedWork { failure, result: if again { None } else { Some(result) } });
+        let values = match self.scope(position).result(&result).values(&position.activity.output) {
             Ok(values) => values,
             Err(failure) => return Err(kept(failure, result)),
         };
@@ -48,18 +54,18 @@ impl<'a> Turn<'a> {
             Ok(before) => before,
             Err(failure) => return Err(kept(failure, result)),
         };
-        let way = match chosen {
-            Some(way) => Ok(way),
-            None => self.leads(stand, &stand.activity.next, &result),
+        let route = match chosen {
+            Some(route) => Ok(route),
+            None => self.leads(position, &position.activity.next, &result),
         };
-        match way {
-            Ok(way) => {
-                let details = self.outcome(stand, &result, &way);
-                self.record(EntryKind::ActivityCompleted, stand, details);
+        match route {
+            Ok(route) => {
+                let details = self.completion_details(position, &result, &route);
+                self.record(EntryKind::ActivityCompleted, position, details);
                 if self.definition.events.activity {
-                    self.publish("activity_completed", json!({ "activity": stand.activity.id }));
+                    self.publish("activity_completed", json!({ "activity": position.activity.id }));
                 }
-                self.go(stand, way);
+                self.go(position, route);
                 Ok(())
             }
             Err(failure) => {
@@ -70,31 +76,31 @@ impl<'a> Turn<'a> {
     }
 
     /// Passes over an activity whose `when` does not hold, to where its `next` leads with `result` null.
-    pub(super) fn skip(&mut self, stand: Stand<'a>) -> Result<(), Stop> {
-        let way = self.leads(stand, &stand.activity.next, &Value::Null)?;
-        let details = self.outcome(stand, &Value::Null, &way);
-        self.record(EntryKind::ActivitySkipped, stand, details);
-        self.go(stand, way);
+    pub(super) fn skip(&mut self, position: Position<'a>) -> Result<(), Incomplete> {
+        let route = self.leads(position, &position.activity.next, &Value::Null)?;
+        let details = self.completion_details(position, &Value::Null, &route);
+        self.record(EntryKind::ActivitySkipped, position, details);
+        self.go(position, route);
         Ok(())
     }
 
     /// Where a `next` leads. A map of messages leads on in the list if no message came (skipped, or an error caught).
-    pub(super) fn leads(&self, stand: Stand<'a>, next: &'a Next, result: &Value) -> Result<Way<'a>, Failure> {
+    pub(super) fn leads(&self, position: Position<'a>, next: &'a Next, result: &Value) -> Result<Route<'a>, Failure> {
         match next {
-            Next::Following => match self.definition.following(&stand.activity.id) {
-                Some(activity) => Ok(Way::On(activity)),
+            Next::Following => match self.definition.following(&position.activity.id) {
+                Some(activity) => Ok(Route::To(activity)),
                 None => self.target(&Target::Exit),
             },
             Next::To(target) => self.target(target),
-            Next::Choose(choices) => match self.choose(stand, choices, result)? {
-                Some(way) => Ok(way),
-                None => Err(lost(format!("no entry of `next` of `{}` holds", stand.activity.id))),
+            Next::Choose(choices) => match self.choose(position, choices, result)? {
+                Some(route) => Ok(route),
+                None => Err(lost(format!("no entry of `next` of `{}` holds", position.activity.id))),
             },
-            Next::ByName(ways) => match result.get(named_by(stand)).and_then(Value::as_str) {
-                None => self.leads(stand, &Next::Following, result),
+            Next::ByName(ways) => match result.get(named_by(position)).and_then(Value::as_str) {
+                None => self.leads(position, &Next::Following, result),
                 Some(name) => match ways.get(name) {
-                    Some(next) => self.leads(stand, next, result),
-                    None => Err(lost(format!("`next` of `{}` does not name `{name}`", stand.activity.id))),
+                    Some(next) => self.leads(position, next, result),
+                    None => Err(lost(format!("`next` of `{}` does not name `{name}`", position.activity.id))),
                 },
             },
         }
@@ -103,47 +109,47 @@ impl<'a> Turn<'a> {
     /// The way of the first entry that holds.
     pub(super) fn choose(
         &self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         choices: &'a [Choice],
         result: &Value,
-    ) -> Result<Option<Way<'a>>, Failure> {
-        let sight = self.sight(stand).result(result);
+    ) -> Result<Option<Route<'a>>, Failure> {
+        let scope = self.scope(position).result(result);
         for choice in choices {
-            if sight.allows(choice.when.as_ref())? {
+            if scope.allows(choice.when.as_ref())? {
                 return self.target(&choice.to).map(Some);
             }
         }
         Ok(None)
     }
 
-    pub(super) fn target(&self, target: &Target) -> Result<Way<'a>, Failure> {
+    pub(super) fn target(&self, target: &Target) -> Result<Route<'a>, Failure> {
         match target {
             Target::Activity(id) => match self.definition.activity(id) {
-                Some(activity) => Ok(Way::On(activity)),
+                Some(activity) => Ok(Route::To(activity)),
                 None => Err(lost(format!("there is no activity `{id}`"))),
             },
-            Target::Exit => Ok(Way::Ends(Ending::Completed(self.output()?))),
+            Target::Exit => Ok(Route::End(Ending::Completed(self.output()?))),
         }
     }
 
     /// The definition's own output.
     pub(super) fn output(&self) -> Result<Value, Failure> {
-        let sight = super::scope::Sight::whole(&self.instance, self.context);
-        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| ends_with(sight.value(output)?))
+        let scope = super::scope::Scope::whole(&self.instance, self.context);
+        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| ends_with(scope.value(output)?))
     }
 
     /// Puts a branch before its next activity, or ends the instance.
-    pub(super) fn go(&mut self, stand: Stand<'a>, way: Way<'a>) {
-        match way {
-            Way::On(activity) => {
-                let branch = self.branch_mut(stand);
+    pub(super) fn go(&mut self, position: Position<'a>, route: Route<'a>) {
+        match route {
+            Route::To(activity) => {
+                let branch = self.branch_mut(position);
                 branch.activity.clone_from(&activity.id);
                 branch.phase = Phase::Ready;
                 branch.attempt = 1;
                 branch.failures.clear();
                 branch.tried_at = None;
             }
-            Way::Ends(ending) => self.end(ending),
+            Route::End(ending) => self.end(ending),
         }
     }
 
@@ -186,9 +192,9 @@ impl<'a> Turn<'a> {
     }
 
     /// What the history keeps of an activity that was passed: only what does not go without saying.
-    fn outcome(&mut self, stand: Stand<'a>, result: &Value, way: &Way<'a>) -> Value {
+    fn completion_details(&mut self, position: Position<'a>, result: &Value, route: &Route<'a>) -> Value {
         let mut details = Map::new();
-        match &stand.activity.work {
+        match &position.activity.work {
             Work::Run { .. } | Work::Receive(_) | Work::Task(_) | Work::Http(_) | Work::Call(_)
                 if !result.is_null() =>
             {
@@ -207,25 +213,25 @@ impl<'a> Turn<'a> {
             | Work::Call(_) => {}
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-        details.extend(self.turning(stand, way).map(|to| ("next".into(), json!(to))));
+        details.extend(self.turning(position, route).map(|to| ("next".into(), json!(to))));
         assign::details(details)
     }
 
     /// Where a branch goes, if that is not the following activity.
-    pub(super) fn turning(&self, stand: Stand<'a>, way: &Way<'a>) -> Option<&'a str> {
-        let following = self.definition.following(&stand.activity.id).map(|activity| activity.id.as_str());
-        let to = match way {
-            Way::On(activity) => Some(activity.id.as_str()),
-            Way::Ends(_) => None,
+    pub(super) fn turning(&self, position: Position<'a>, route: &Route<'a>) -> Option<&'a str> {
+        let following = self.definition.following(&position.activity.id).map(|activity| activity.id.as_str());
+        let to = match route {
+            Route::To(activity) => Some(activity.id.as_str()),
+            Route::End(_) => None,
         };
-        let goes_without_saying = to == following || matches!(stand.activity.work, Work::End(_));
+        let goes_without_saying = to == following || matches!(position.activity.work, Work::End(_));
         if goes_without_saying { None } else { to.or(Some("exit")) }
     }
 }
 
 /// The member of the result that a `next` by name goes by.
-fn named_by(stand: Stand<'_>) -> &'static str {
-    match stand.activity.work {
+fn named_by(position: Position<'_>) -> &'static str {
+    match position.activity.work {
         Work::Task(_) => "decision",
         Work::Receive(_)
         | Work::Run { .. }

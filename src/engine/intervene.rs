@@ -5,48 +5,52 @@ use serde_json::json;
 
 use super::admit::{self, Timer};
 use super::call::complete_in;
-use super::fault::on_behalf;
+use super::failure::on_behalf;
 use super::step::{deliver, expire, fire};
-use super::turn::Turn;
+use super::transition::Transition;
 use super::{
-    Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, Missed, Phase, Refusal, ReportedOutcome,
-    Status, Step, WaitOn, assign, scope,
+    Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, MissedMessage, Phase, Refusal,
+    ReportedOutcome, Status, Step, WaitOn, assign, scope,
 };
 
 /// Suspends an instance that moves.
-pub(super) fn suspend(mut turn: Turn<'_>, by: Option<String>, reason: Option<String>) -> Result<Step, Refusal> {
-    admit::alive(&turn.instance)?;
-    admit::moving(&turn.instance).map_err(|_| Refusal::AlreadySuspended)?;
-    turn.suspend(by, reason);
-    Ok(turn.done())
+pub(super) fn suspend(
+    mut transition: Transition<'_>,
+    by: Option<String>,
+    reason: Option<String>,
+) -> Result<Step, Refusal> {
+    admit::require_live(&transition.instance)?;
+    admit::require_not_suspended(&transition.instance).map_err(|_| Refusal::AlreadySuspended)?;
+    transition.suspend(by, reason);
+    Ok(transition.done())
 }
 
 /// Lets one go on that was suspended by hand, with what it missed.
 pub(super) fn resume(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     (by, reason): (Option<String>, Option<String>),
     facts: Facts,
 ) -> Result<Step, Refusal> {
-    admit::alive(&turn.instance)?;
-    turn.set_going(by, reason)?;
-    replay(&mut turn, facts)?;
-    Ok(turn.done())
+    admit::require_live(&transition.instance)?;
+    transition.reopen_after_suspension(by, reason)?;
+    replay(&mut transition, facts)?;
+    Ok(transition.done())
 }
 
 /// Lets an open timer be due at another moment.
 pub(super) fn reschedule(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     bookmark: i64,
     due: Due,
     whose: (Option<String>, Option<String>),
 ) -> Result<Step, Refusal> {
-    admit::alive(&turn.instance)?;
-    admit::moving(&turn.instance)?;
-    turn.reschedule(bookmark, due, whose)?;
-    Ok(turn.done())
+    admit::require_live(&transition.instance)?;
+    admit::require_not_suspended(&transition.instance)?;
+    transition.reschedule(bookmark, due, whose)?;
+    Ok(transition.done())
 }
 
-impl Turn<'_> {
+impl Transition<'_> {
     /// Lets the instance stand still. What it waits for stays open.
     fn suspend(&mut self, by: Option<String>, reason: Option<String>) {
         self.instance.status = Status::Suspended;
@@ -67,9 +71,9 @@ impl Turn<'_> {
     }
 
     /// Lets an instance move again that was suspended by hand.
-    fn set_going(&mut self, by: Option<String>, reason: Option<String>) -> Result<(), Refusal> {
+    fn reopen_after_suspension(&mut self, by: Option<String>, reason: Option<String>) -> Result<(), Refusal> {
         let Some(number) = self.instance.state.suspension.take() else {
-            return Err(match admit::moving(&self.instance) {
+            return Err(match admit::require_not_suspended(&self.instance) {
                 Ok(()) => Refusal::NotSuspended,
                 Err(_) => Refusal::ByFailure,
             });
@@ -126,7 +130,7 @@ impl Turn<'_> {
     fn remind_of_task_timers(&mut self) {
         let now = self.context.now;
         let waits = self.instance.state.branches.iter().flat_map(Branch::waits);
-        let overdue = waits.filter_map(|wait| match &wait.on {
+        let missed_item = waits.filter_map(|wait| match &wait.on {
             WaitOn::Due { due_at } | WaitOn::Remind { due_at, .. } | WaitOn::Escalate { due_at, .. } => {
                 (*due_at <= now).then_some(Effect::Remind { bookmark: wait.bookmark, due_at: *due_at })
             }
@@ -138,7 +142,7 @@ impl Turn<'_> {
             | WaitOn::Task
             | WaitOn::Call { .. } => None,
         });
-        overdue.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
+        missed_item.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
     }
 
     fn moved(&mut self, bookmark: i64, number: i64, to: Timestamp) {
@@ -173,7 +177,7 @@ fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
 }
 
 /// What should have happened while the instance was suspended.
-enum Overdue {
+enum MissedItem {
     /// The work of the branch at this place ended.
     Concluded(usize),
     /// A timer's moment passed.
@@ -186,68 +190,81 @@ enum Overdue {
 
 /// Does what was missed, in the order of its moments. Whatever is done ends a wait and opens none but an incident's, after which
 /// nothing is done any more.
-pub(super) fn replay(turn: &mut Turn<'_>, facts: Facts) -> Result<(), Refusal> {
+pub(super) fn replay(transition: &mut Transition<'_>, facts: Facts) -> Result<(), Refusal> {
     let Facts { mut missed, mut reported, .. } = facts;
-    while turn.instance.status == Status::Running
-        && let Some(overdue) = earliest(turn, &missed, &reported)?
+    while transition.instance.status == Status::Running
+        && let Some(missed_item) = earliest(transition, &missed, &reported)?
     {
-        match overdue {
-            Overdue::Concluded(at) => {
-                let stand = admit::stand(turn.definition, &turn.instance, at)?;
-                if let Phase::Concluded(reported) = std::mem::replace(&mut turn.branch_mut(stand).phase, Phase::Ready) {
-                    turn.conclude(stand, reported.outcome())?;
+        match missed_item {
+            MissedItem::Concluded(at) => {
+                let position = admit::position(transition.definition, &transition.instance, at)?;
+                if let Phase::Concluded(reported) =
+                    std::mem::replace(&mut transition.branch_mut(position).phase, Phase::Ready)
+                {
+                    transition.conclude(position, reported.outcome())?;
                 }
             }
-            Overdue::Timer(bookmark) => {
-                match admit::due(turn.definition, &turn.instance, bookmark, turn.context.now)? {
-                    Timer::Deadline => expire(turn, bookmark)?,
-                    Timer::Wait(stand, on) => fire(turn, stand, bookmark, on)?,
+            MissedItem::Timer(bookmark) => {
+                match admit::timer_for_fire(
+                    transition.definition,
+                    &transition.instance,
+                    bookmark,
+                    transition.context.now,
+                )? {
+                    Timer::Deadline => expire(transition, bookmark)?,
+                    Timer::Wait(position, on) => fire(transition, position, bookmark, on)?,
                 }
             }
-            Overdue::Message(at) => {
-                let Missed { bookmark, message, .. } = missed.remove(at);
+            MissedItem::Message(at) => {
+                let MissedMessage { bookmark, message, .. } = missed.remove(at);
                 // Two waits may have wanted it; it is there once.
                 missed.retain(|other| other.message.kept != message.kept);
-                let (stand, _) = admit::listening(turn.definition, &turn.instance, bookmark)?;
-                deliver(turn, stand, bookmark, message)?;
+                let (position, _) = admit::wait_for_message(transition.definition, &transition.instance, bookmark)?;
+                deliver(transition, position, bookmark, message)?;
             }
-            Overdue::Call(at) => {
+            MissedItem::Call(at) => {
                 let ReportedOutcome { bookmark, dispatch, outcome, .. } = reported.remove(at);
-                complete_in(turn, (bookmark, dispatch), outcome)?;
+                complete_in(transition, (bookmark, dispatch), outcome)?;
             }
         }
     }
-    if turn.instance.status == Status::Running {
-        turn.remind_of_task_timers();
+    if transition.instance.status == Status::Running {
+        transition.remind_of_task_timers();
     }
     Ok(())
 }
 
 /// What comes first of what is still missed; of the same moment the message.
-fn earliest(turn: &Turn<'_>, missed: &[Missed], reported: &[ReportedOutcome]) -> Result<Option<Overdue>, Refusal> {
-    let mut first: Option<(Timestamp, Overdue)> = None;
-    let mut consider = |at: Timestamp, overdue: Overdue| {
+fn earliest(
+    transition: &Transition<'_>,
+    missed: &[MissedMessage],
+    reported: &[ReportedOutcome],
+) -> Result<Option<MissedItem>, Refusal> {
+    let mut first: Option<(Timestamp, MissedItem)> = None;
+    let mut consider = |at: Timestamp, missed_item: MissedItem| {
         if first.as_ref().is_none_or(|(known, _)| at < *known) {
-            first = Some((at, overdue));
+            first = Some((at, missed_item));
         }
     };
     for (place, one) in missed.iter().enumerate() {
-        match admit::listening(turn.definition, &turn.instance, one.bookmark) {
-            Ok((stand, index)) if turn.fits(stand, index, &one.message) => consider(one.at, Overdue::Message(place)),
+        match admit::wait_for_message(transition.definition, &transition.instance, one.bookmark) {
+            Ok((position, index)) if transition.fits(position, index, &one.message) => {
+                consider(one.at, MissedItem::Message(place))
+            }
             // The filter does not hold, or nobody waits for it any more: it stays kept.
             Ok(_) | Err(Refusal::Gone(_)) => {}
             Err(refusal) => return Err(refusal),
         }
     }
     for (place, one) in reported.iter().enumerate() {
-        match admit::called(turn.definition, &turn.instance, one.bookmark) {
-            Ok((_, dispatch, _)) if dispatch == one.dispatch => consider(one.at, Overdue::Call(place)),
+        match admit::call_for_outcome(transition.definition, &transition.instance, one.bookmark) {
+            Ok((_, dispatch, _)) if dispatch == one.dispatch => consider(one.at, MissedItem::Call(place)),
             Ok(_) | Err(Refusal::Gone(_)) => {}
             Err(refusal) => return Err(refusal),
         }
     }
-    let deadline = turn.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
-    let waits = turn.instance.state.branches.iter().flat_map(Branch::waits).filter_map(|wait| match &wait.on {
+    let deadline = transition.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
+    let waits = transition.instance.state.branches.iter().flat_map(Branch::waits).filter_map(|wait| match &wait.on {
         WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
             Some((*due_at, wait.bookmark))
         }
@@ -255,13 +272,13 @@ fn earliest(turn: &Turn<'_>, missed: &[Missed], reported: &[ReportedOutcome]) ->
         WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => None,
         WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
-    for (at, branch) in turn.instance.state.branches.iter().enumerate() {
+    for (at, branch) in transition.instance.state.branches.iter().enumerate() {
         if let Phase::Concluded(reported) = &branch.phase {
-            consider(reported.at, Overdue::Concluded(at));
+            consider(reported.at, MissedItem::Concluded(at));
         }
     }
-    for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= turn.context.now) {
-        consider(due_at, Overdue::Timer(bookmark));
+    for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= transition.context.now) {
+        consider(due_at, MissedItem::Timer(bookmark));
     }
-    Ok(first.map(|(_, overdue)| overdue))
+    Ok(first.map(|(_, missed_item)| missed_item))
 }

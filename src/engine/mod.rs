@@ -9,7 +9,7 @@ mod call;
 mod command;
 mod effect;
 mod execute;
-mod fault;
+mod failure;
 mod flow;
 mod instance;
 mod intervene;
@@ -18,7 +18,7 @@ mod scope;
 mod start;
 mod step;
 mod task;
-mod turn;
+mod transition;
 mod wait;
 
 #[cfg(test)]

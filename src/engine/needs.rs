@@ -4,7 +4,7 @@ use crate::contract::NAME_MAX;
 use crate::definition::expression::Data;
 use crate::definition::{Activity, Definition, Receive, Runs, Timeout, Work};
 
-use super::scope::{self, Sight};
+use super::scope::{self, Scope};
 use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, TaskId, admit, task};
 
 /// Says what must be looked up or run before [`super::step()`] can decide.
@@ -31,20 +31,20 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
         | Command::Progress { .. }
         | Command::Resolve { .. } => return Need::Nothing,
     };
-    let Ok(stand) = admit::ready(definition, instance, branch, sequence) else { return Need::Nothing };
-    let branch = &instance.state.branches[stand.at];
+    let Ok(position) = admit::branch_for_continue(definition, instance, branch, sequence) else { return Need::Nothing };
+    let branch = &instance.state.branches[position.at];
     if branch.steps >= context.steps_max {
         return Need::Nothing;
     }
-    let sight = Sight::from(instance, context, branch, scope::visit(instance, branch));
-    let allowed = || sight.allows(stand.activity.when.as_ref()).unwrap_or(false);
-    let need = match &stand.activity.work {
+    let scope = Scope::from(instance, context, branch, scope::visit(instance, branch));
+    let allowed = || scope.allows(position.activity.when.as_ref()).unwrap_or(false);
+    let need = match &position.activity.work {
         Work::Run { runs, input } if allowed() => {
-            call(&sight, branch, stand.activity, (runs, input)).map(Need::Handler)
+            call(&scope, branch, position.activity, (runs, input)).map(Need::Handler)
         }
-        Work::Receive(alternatives) if allowed() => addresses(&sight, alternatives, instance).map(Need::Messages),
+        Work::Receive(alternatives) if allowed() => addresses(&scope, alternatives, instance).map(Need::Messages),
         Work::Task(asked) if allowed() => {
-            let assignment = task::assignment(&sight, &stand.activity.id, asked);
+            let assignment = task::assignment(&scope, &position.activity.id, asked);
             assignment.map(|assignment| assignment.map_or(Need::Nothing, Need::Standing))
         }
         Work::Run { .. }
@@ -64,36 +64,36 @@ pub fn needs(definition: &Definition, instance: &Instance, command: &Command, co
 
 /// The run of a handler or statement, with everything it receives.
 pub(super) fn call(
-    sight: &Sight<'_>,
+    scope: &Scope<'_>,
     branch: &Branch,
     activity: &Activity,
     (runs, input): (&Runs, &Data),
 ) -> Result<HandlerCall, Failure> {
     let timeout = match &activity.timeout {
-        Timeout::Default => Some(sight.default_timeout()),
+        Timeout::Default => Some(scope.default_timeout()),
         Timeout::None => None,
-        Timeout::After(template) => Some(sight.duration(template)?),
+        Timeout::After(template) => Some(scope.duration(template)?),
     };
     Ok(HandlerCall {
         branch: branch.id,
         activity: activity.id.clone(),
         attempt: branch.attempt,
         runs: runs.clone(),
-        input: sight.value(input)?,
+        input: scope.value(input)?,
         timeout,
     })
 }
 
 /// Name and key of every message a `receive` waits for, in its order.
 pub(super) fn addresses(
-    sight: &Sight<'_>,
+    scope: &Scope<'_>,
     alternatives: &[Receive],
     instance: &Instance,
 ) -> Result<Vec<(String, String)>, Failure> {
     let address = |receive: &Receive| {
-        let name = sight.text(&receive.name)?;
+        let name = scope.text(&receive.name)?;
         let key = match (&receive.key, &instance.key) {
-            (Some(template), _) => sight.key(template)?,
+            (Some(template), _) => scope.key(template)?,
             (None, Some(key)) => key.clone(),
             (None, None) => {
                 let message = format!("`receive` of `{name}` has no `key`, and the instance has none to use instead");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::contract;
 use crate::definition::Assignment;
 use crate::definition::cron::Cron;
-use crate::definition::expression::{Data, Error, Expression, Scope, Template, Use};
+use crate::definition::expression::{self, Data, Error, Expression, Template, Use};
 use crate::definition::zone::Zone;
 use crate::time::duration;
 
@@ -16,7 +16,7 @@ use super::{Branch, Context, Failure, Instance};
 
 /// The place an expression is looked at from. Only the names it reads are built into values.
 #[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct Scope<'a> {
     instance: &'a Instance,
     context: &'a Context<'a>,
     branch: Option<&'a Branch>,
@@ -27,7 +27,7 @@ pub(super) struct Sight<'a> {
     votes: Option<(&'a Value, &'a Value)>,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> Scope<'a> {
     /// From the instance as a whole.
     pub(super) fn whole(instance: &'a Instance, context: &'a Context<'a>) -> Self {
         Self { instance, context, branch: None, visit: 0, result: None, error: None, data: None, votes: None }
@@ -163,14 +163,19 @@ impl<'a> Sight<'a> {
             .ok_or_else(|| Failure::new("expression", "the cron expression names no moment of the next 41 years"))
     }
 
-    fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> Scope<'a> {
+    fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> expression::Scope<'a> {
         let mut reserved: Vec<(&'static str, Value)> = Vec::new();
         names(&mut |name| {
             if reserved.iter().all(|(known, _)| *known != name) {
                 reserved.extend(self.reserved(name));
             }
         });
-        Scope { variables: &self.instance.variables, input: &self.instance.input, now: self.context.now, reserved }
+        expression::Scope {
+            variables: &self.instance.variables,
+            input: &self.instance.input,
+            now: self.context.now,
+            reserved,
+        }
     }
 
     fn reserved(&self, name: &str) -> Option<(&'static str, Value)> {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, Work};
 
-use super::scope::Sight;
-use super::turn::Turn;
+use super::scope::Scope;
+use super::transition::Transition;
 use super::{
     Bookmark, BookmarkKind, Branch, Context, Deadline, EntryKind, Instance, Phase, ROOT, Refusal, Start, State, Status,
     Step, assign,
@@ -42,12 +42,12 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         ended_at: None,
         trace: start.trace,
     };
-    let mut turn = Turn::new(definition, context, instance, "start");
-    let by = turn.instance.started_by.as_ref().map_or(Value::Null, |by| json!({ "by": by }));
-    turn.record_whole(EntryKind::InstanceStarted, by);
-    turn.announce("started", Map::new());
-    open_deadline(&mut turn)?;
-    Ok(turn.done())
+    let mut transition = Transition::new(definition, context, instance, "start");
+    let by = transition.instance.started_by.as_ref().map_or(Value::Null, |by| json!({ "by": by }));
+    transition.record_whole(EntryKind::InstanceStarted, by);
+    transition.announce("started", Map::new());
+    open_deadline(&mut transition)?;
+    Ok(transition.done())
 }
 
 fn accept(definition: &Definition, input: Value) -> Result<Map<String, Value>, Refusal> {
@@ -87,13 +87,13 @@ fn root(definition: &Definition) -> Branch {
     }
 }
 
-fn open_deadline(turn: &mut Turn<'_>) -> Result<(), Refusal> {
-    let Some(timeout) = &turn.definition.timeout else { return Ok(()) };
-    // Only the input can be at fault here, so whoever sent it is told, and no incident begins a life.
-    let due_at = Sight::whole(&turn.instance, turn.context)
+fn open_deadline(transition: &mut Transition<'_>) -> Result<(), Refusal> {
+    let Some(timeout) = &transition.definition.timeout else { return Ok(()) };
+    // Only the input can be at failed here, so whoever sent it is told, and no incident begins a life.
+    let due_at = Scope::whole(&transition.instance, transition.context)
         .after(timeout)
         .map_err(|failure| Refusal::Input(vec![failure.message]))?;
-    let bookmark = turn.open(Bookmark {
+    let bookmark = transition.open(Bookmark {
         number: 0,
         branch: None,
         activity: None,
@@ -102,6 +102,6 @@ fn open_deadline(turn: &mut Turn<'_>) -> Result<(), Refusal> {
         message: None,
         details: Value::Null,
     });
-    turn.instance.state.deadline = Some(Deadline { bookmark, due_at });
+    transition.instance.state.deadline = Some(Deadline { bookmark, due_at });
     Ok(())
 }

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::definition::Definition;
 
-use super::admit::{self, Stand, Timer};
-use super::fault::{Fault, Stop};
+use super::admit::{self, Position, Timer};
+use super::failure::{FailedWork, Incomplete};
 use super::flow::Ending;
 use super::task::{self, Actor};
-use super::turn::Turn;
+use super::transition::Transition;
 use super::{
     Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn, call, intervene,
 };
@@ -26,106 +26,117 @@ pub fn step(
     facts: Facts,
     context: &Context<'_>,
 ) -> Result<Step, Refusal> {
-    let turn = |kind| Turn::new(definition, context, instance.clone(), kind);
+    let transition = |kind| Transition::new(definition, context, instance.clone(), kind);
     match command {
         Command::Continue { branch, sequence } => {
-            let stand = admit::ready(definition, instance, branch, sequence)?;
-            proceed(turn(stand.activity.work.kind()), stand, facts)
+            let position = admit::branch_for_continue(definition, instance, branch, sequence)?;
+            proceed(transition(position.activity.work.kind()), position, facts)
         }
-        Command::Fire { bookmark } => match admit::due(definition, instance, bookmark, context.now)? {
+        Command::Fire { bookmark } => match admit::timer_for_fire(definition, instance, bookmark, context.now)? {
             Timer::Deadline => {
-                let mut turn = turn("fire");
-                expire(&mut turn, bookmark)?;
-                Ok(turn.done())
+                let mut transition = transition("fire");
+                expire(&mut transition, bookmark)?;
+                Ok(transition.done())
             }
-            Timer::Wait(stand, on @ (WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. })) => {
-                let mut turn = turn(stand.activity.work.kind());
-                let outcome = turn.fire_for_task(stand, bookmark, &on, facts.task);
-                settle(turn, stand, outcome)
+            Timer::Wait(position, on @ (WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. })) => {
+                let mut transition = transition(position.activity.work.kind());
+                let outcome = transition.fire_for_task(position, bookmark, &on, facts.task);
+                settle(transition, position, outcome)
             }
-            Timer::Wait(stand, on) => {
-                let mut turn = turn(stand.activity.work.kind());
-                fire(&mut turn, stand, bookmark, on)?;
-                Ok(turn.done())
+            Timer::Wait(position, on) => {
+                let mut transition = transition(position.activity.work.kind());
+                fire(&mut transition, position, bookmark, on)?;
+                Ok(transition.done())
             }
         },
         Command::Deliver { bookmark, message } => {
-            let (stand, index) = admit::listening(definition, instance, bookmark)?;
-            let mut turn = turn(stand.activity.work.kind());
-            if !turn.fits(stand, index, &message) {
+            let (position, index) = admit::wait_for_message(definition, instance, bookmark)?;
+            let mut transition = transition(position.activity.work.kind());
+            if !transition.fits(position, index, &message) {
                 return Err(Refusal::NotMatching);
             }
-            deliver(&mut turn, stand, bookmark, message)?;
-            Ok(turn.done())
+            deliver(&mut transition, position, bookmark, message)?;
+            Ok(transition.done())
         }
         Command::Retry { by, reason } => {
-            admit::alive(instance)?;
-            retry_all(turn("retry"), (by, reason), facts)
+            admit::require_live(instance)?;
+            retry_all(transition("retry"), (by, reason), facts)
         }
         Command::Cancel { by, reason } => {
-            admit::alive(instance)?;
-            let mut turn = turn("cancel");
-            turn.end(Ending::Cancelled { by, reason });
-            Ok(turn.done())
+            admit::require_live(instance)?;
+            let mut transition = transition("cancel");
+            transition.end(Ending::Cancelled { by, reason });
+            Ok(transition.done())
         }
-        Command::Crash { branch, sequence, crash_max } => {
-            Ok(crash(turn("crash"), admit::ready(definition, instance, branch, sequence)?, crash_max))
+        Command::Crash { branch, sequence, crash_max } => Ok(crash(
+            transition("crash"),
+            admit::branch_for_continue(definition, instance, branch, sequence)?,
+            crash_max,
+        )),
+        Command::Undeliverable { branch, sequence, why } => Ok(undeliverable(
+            transition("undeliverable"),
+            admit::branch_for_continue(definition, instance, branch, sequence)?,
+            why,
+        )),
+        Command::Act { person, seen, act, .. } => {
+            task::act(transition("task"), Actor { person, seen }, act, facts.task)
         }
-        Command::Undeliverable { branch, sequence, why } => {
-            Ok(abandon(turn("abandon"), admit::ready(definition, instance, branch, sequence)?, why))
-        }
-        Command::Act { person, seen, act, .. } => task::act(turn("task"), Actor { person, seen }, act, facts.task),
-        Command::Suspend { by, reason } => intervene::suspend(turn("suspend"), by, reason),
-        Command::Resume { by, reason } => intervene::resume(turn("resume"), (by, reason), facts),
+        Command::Suspend { by, reason } => intervene::suspend(transition("suspend"), by, reason),
+        Command::Resume { by, reason } => intervene::resume(transition("resume"), (by, reason), facts),
         Command::Reschedule { bookmark, due, by, reason } => {
-            intervene::reschedule(turn("reschedule"), bookmark, due, (by, reason))
+            intervene::reschedule(transition("reschedule"), bookmark, due, (by, reason))
         }
         Command::CompleteCall { bookmark, dispatch, outcome } => {
-            call::complete(turn("call"), (bookmark, dispatch), outcome)
+            call::complete(transition("call"), (bookmark, dispatch), outcome)
         }
         Command::Progress { bookmark, dispatch, progress } => {
-            call::progress(turn("call"), (bookmark, dispatch), &progress)
+            call::progress(transition("call"), (bookmark, dispatch), &progress)
         }
         Command::Resolve { bookmark, resolution, by, reason } => {
-            call::resolve(turn("resolve"), bookmark, resolution, (by, reason), facts)
+            call::resolve(transition("resolve"), bookmark, resolution, (by, reason), facts)
         }
     }
 }
 
-fn proceed<'a>(mut turn: Turn<'a>, stand: Stand<'a>, facts: Facts) -> Result<Step, Refusal> {
-    let steps_max = turn.context.steps_max;
-    let exhausted = turn.branch(stand).steps >= steps_max;
-    turn.advance(stand);
+fn proceed<'a>(mut transition: Transition<'a>, position: Position<'a>, facts: Facts) -> Result<Step, Refusal> {
+    let steps_max = transition.context.steps_max;
+    let exhausted = transition.branch(position).steps >= steps_max;
+    transition.advance(position);
     if exhausted {
         let message = format!("the branch took {steps_max} steps without a wait");
-        turn.incident(stand, Fault::from(Failure::new("limit.steps", message)));
-        return Ok(turn.done());
+        transition.incident(position, FailedWork::from(Failure::new("limit.steps", message)));
+        return Ok(transition.done());
     }
-    let outcome = turn.execute(stand, facts);
-    settle(turn, stand, outcome)
+    let outcome = transition.execute(position, facts);
+    settle(transition, position, outcome)
 }
 
-pub(super) fn fire<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, bookmark: i64, on: WaitOn) -> Result<(), Refusal> {
-    turn.take_wait(stand, bookmark);
+pub(super) fn fire<'a>(
+    transition: &mut Transition<'a>,
+    position: Position<'a>,
+    bookmark: i64,
+    on: WaitOn,
+) -> Result<(), Refusal> {
+    transition.take_wait(position, bookmark);
     match on {
         WaitOn::Timer { .. } => {
-            turn.awaken(stand);
-            turn.record(EntryKind::TimerFired, stand, Value::Null);
-            let outcome = turn.complete(stand, Value::Null, None);
-            turn.catch_stop(stand, outcome)
+            transition.awaken(position);
+            transition.record(EntryKind::TimerFired, position, Value::Null);
+            let outcome = transition.complete(position, Value::Null, None);
+            transition.apply_outcome(position, outcome)
         }
         WaitOn::Timeout { .. } => {
-            turn.awaken(stand);
-            turn.record(EntryKind::WaitTimedOut, stand, Value::Null);
-            let failure = Failure::new("timeout", format!("`{}` waited longer than its timeout", stand.activity.id));
-            turn.handle(stand, failure.into());
+            transition.awaken(position);
+            transition.record(EntryKind::WaitTimedOut, position, Value::Null);
+            let failure = Failure::new("timeout", format!("`{}` waited longer than its timeout", position.activity.id));
+            transition.handle(position, failure.into());
             Ok(())
         }
         // The attempt was raised when the pause began; the next step makes it. A pause is no wait of the author's,
         // so the steps go on being counted.
         WaitOn::Retry { .. } => {
-            turn.advance(stand);
-            turn.record(EntryKind::TimerFired, stand, Value::Null);
+            transition.advance(position);
+            transition.record(EntryKind::TimerFired, position, Value::Null);
             Ok(())
         }
         WaitOn::Message { .. }
@@ -139,65 +150,65 @@ pub(super) fn fire<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, bookmark: i64, on:
 }
 
 /// The instance's own timeout: whatever it waits for is no longer waited for.
-pub(super) fn expire(turn: &mut Turn<'_>, bookmark: i64) -> Result<(), Refusal> {
-    turn.instance.state.deadline = None;
-    turn.push(Effect::Consume(bookmark));
-    for at in 0..turn.instance.state.branches.len() {
-        let stand = admit::stand(turn.definition, &turn.instance, at)?;
-        turn.close_waits(stand);
+pub(super) fn expire(transition: &mut Transition<'_>, bookmark: i64) -> Result<(), Refusal> {
+    transition.instance.state.deadline = None;
+    transition.push(Effect::Consume(bookmark));
+    for at in 0..transition.instance.state.branches.len() {
+        let position = admit::position(transition.definition, &transition.instance, at)?;
+        transition.close_waits(position);
     }
-    turn.instance.state.branches.truncate(1);
-    let stand = admit::stand(turn.definition, &turn.instance, 0)?;
-    turn.awaken(stand);
-    turn.record_whole(EntryKind::WaitTimedOut, Value::Null);
-    turn.handle_expiry(stand, Failure::new("timeout", "the instance took longer than its timeout"));
+    transition.instance.state.branches.truncate(1);
+    let position = admit::position(transition.definition, &transition.instance, 0)?;
+    transition.awaken(position);
+    transition.record_whole(EntryKind::WaitTimedOut, Value::Null);
+    transition.handle_expiry(position, Failure::new("timeout", "the instance took longer than its timeout"));
     Ok(())
 }
 
 pub(super) fn deliver<'a>(
-    turn: &mut Turn<'a>,
-    stand: Stand<'a>,
+    transition: &mut Transition<'a>,
+    position: Position<'a>,
     bookmark: i64,
     message: Message,
 ) -> Result<(), Refusal> {
-    turn.take_wait(stand, bookmark);
-    turn.awaken(stand);
-    let outcome = turn.received(stand, message);
-    turn.catch_stop(stand, outcome)
+    transition.take_wait(position, bookmark);
+    transition.awaken(position);
+    let outcome = transition.received(position, message);
+    transition.apply_outcome(position, outcome)
 }
 
 fn retry_all(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     (by, reason): (Option<String>, Option<String>),
     facts: Facts,
 ) -> Result<Step, Refusal> {
-    let failed = incidents(&turn.instance);
+    let failed = incidents(&transition.instance);
     if failed.is_empty() {
-        let by_hand = turn.instance.state.suspension.is_some();
+        let by_hand = transition.instance.state.suspension.is_some();
         return Err(if by_hand { Refusal::ByHand } else { Refusal::NoIncident });
     }
-    turn.resume(by, reason);
-    retry(&mut turn, failed)?;
-    intervene::replay(&mut turn, facts)?;
-    Ok(turn.done())
+    transition.reopen_after_retry(by, reason);
+    retry(&mut transition, failed)?;
+    intervene::replay(&mut transition, facts)?;
+    Ok(transition.done())
 }
 
-fn retry(turn: &mut Turn<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
+fn retry(transition: &mut Transition<'_>, failed: Vec<Incident>) -> Result<(), Refusal> {
     for Incident { at, bookmark, result } in failed {
-        let stand = admit::stand(turn.definition, &turn.instance, at)?;
-        if call::again_by_hand(turn, stand, bookmark) {
+        let position = admit::position(transition.definition, &transition.instance, at)?;
+        if call::again_by_hand(transition, position, bookmark) {
             continue;
         }
-        turn.take_wait(stand, bookmark);
-        turn.awaken(stand);
-        let branch = turn.branch_mut(stand);
+        transition.take_wait(position, bookmark);
+        transition.awaken(position);
+        let branch = transition.branch_mut(position);
         branch.attempt = 1;
         branch.failures.clear();
         branch.tried_at = None;
         if let Some(result) = result {
-            let outcome = turn.complete(stand, result, None);
-            turn.catch_stop(stand, outcome)?;
-            if turn.instance.status.has_ended() {
+            let outcome = transition.complete(position, result, None);
+            transition.apply_outcome(position, outcome)?;
+            if transition.instance.status.has_ended() {
                 break;
             }
         }
@@ -225,27 +236,31 @@ fn incidents(instance: &Instance) -> Vec<Incident> {
     found
 }
 
-fn crash<'a>(mut turn: Turn<'a>, stand: Stand<'a>, crash_max: u32) -> Step {
-    let branch = turn.branch_mut(stand);
+fn crash<'a>(mut transition: Transition<'a>, position: Position<'a>, crash_max: u32) -> Step {
+    let branch = transition.branch_mut(position);
     branch.crashes = branch.crashes.saturating_add(1);
     let crashes = branch.crashes;
-    turn.record(EntryKind::WorkerCrashed, stand, json!({ "crashes": crashes }));
+    transition.record(EntryKind::WorkerCrashed, position, json!({ "crashes": crashes }));
     // Below the bound the same step command stays valid, and the next worker tries.
     if crashes > crash_max {
-        turn.advance(stand);
-        let message = format!("{crashes} workers died over `{}`", stand.activity.id);
-        turn.incident(stand, Fault::from(Failure::new("worker.crashed", message)));
+        transition.advance(position);
+        let message = format!("{crashes} workers died over `{}`", position.activity.id);
+        transition.incident(position, FailedWork::from(Failure::new("worker.crashed", message)));
     }
-    turn.done()
+    transition.done()
 }
 
-fn abandon<'a>(mut turn: Turn<'a>, stand: Stand<'a>, why: String) -> Step {
-    turn.advance(stand);
-    turn.incident(stand, Fault::from(Failure::new("worker.gave_up", why)));
-    turn.done()
+fn undeliverable<'a>(mut transition: Transition<'a>, position: Position<'a>, why: String) -> Step {
+    transition.advance(position);
+    transition.incident(position, FailedWork::from(Failure::new("worker.gave_up", why)));
+    transition.done()
 }
 
-pub(super) fn settle<'a>(mut turn: Turn<'a>, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<Step, Refusal> {
-    turn.catch_stop(stand, outcome)?;
-    Ok(turn.done())
+pub(super) fn settle<'a>(
+    mut transition: Transition<'a>,
+    position: Position<'a>,
+    outcome: Result<(), Incomplete>,
+) -> Result<Step, Refusal> {
+    transition.apply_outcome(position, outcome)?;
+    Ok(transition.done())
 }

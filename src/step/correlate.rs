@@ -6,7 +6,7 @@ use super::origin::{Answer, Origin};
 use super::{Error, Follow, Moved, Position, broadcast, write_guarded};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{self, Command, Effect, Facts, Instance, InstanceId, Message, Missed, Step};
+use crate::engine::{self, Command, Effect, Facts, Instance, InstanceId, Message, MissedMessage, Step};
 use crate::store::bookmarks::Waiting;
 use crate::store::instances::Loaded;
 use crate::store::messages::NewMessage;
@@ -71,7 +71,7 @@ fn takes(step: &Step) -> bool {
 }
 
 /// What came for an instance while it was suspended. Its row is locked.
-pub(super) async fn missed(transaction: &mut Transaction, id: InstanceId) -> Result<Vec<Missed>, Error> {
+pub(super) async fn missed(transaction: &mut Transaction, id: InstanceId) -> Result<Vec<MissedMessage>, Error> {
     // Held already, but if it moved and was suspended once more since they were taken.
     let awaited = bookmarks::awaited(transaction, id).await?;
     bookmarks::lock_correlation(transaction, &awaited).await?;

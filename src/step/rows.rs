@@ -41,7 +41,7 @@ pub(super) fn write(
             | Effect::ChangeTask(_)
             | Effect::OfferTask(_)
             | Effect::CloseTask { .. }
-            | Effect::TakeTurn { .. }
+            | Effect::AdvanceRoundRobin { .. }
             | Effect::ChangeCall { .. }
             | Effect::CloseCall { .. } => {}
             Effect::OpenCall(call) => opened.push(calls::opened(app, &step.instance, call, now)?),

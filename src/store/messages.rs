@@ -16,7 +16,7 @@ use super::json::Json;
 use super::moment::Moment;
 use super::schema::leveret::messages;
 use super::{Connection, Error};
-use crate::engine::{InstanceId, Message, Missed};
+use crate::engine::{InstanceId, Message, MissedMessage};
 
 /// A message to be kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,7 +162,7 @@ impl QueryFragment<Pg> for Kept<'_> {
 /// Kept messages that the open waits of a suspended instance would have had, oldest first, at most `limit`. What had not expired
 /// when it was suspended counts: time to live does not run out while somebody who waits may not move. The lock on the names
 /// and keys of its waits must be held.
-pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<Missed>, Error> {
+pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<MissedMessage>, Error> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
@@ -193,7 +193,7 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
     .bind::<BigInt, _>(limit)
     .get_results(conn)
     .await?;
-    let missed = |row: Row| Missed {
+    let missed = |row: Row| MissedMessage {
         bookmark: row.number,
         at: row.received_at.0,
         message: Message { name: row.name, key: row.key, data: row.data, kept: Some(row.id) },

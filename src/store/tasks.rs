@@ -38,7 +38,7 @@ pub enum TaskWrite {
     /// A task is closed; it must be open.
     Close(TaskId, Closed),
     /// A user goes to the end of the turns of an activity.
-    Turn {
+    RoundRobin {
         /// The activity.
         activity: String,
         /// The user.
@@ -60,7 +60,7 @@ impl TaskWrite {
                 [Some(&task.data), task.draft.as_ref(), task.form.as_ref()].into_iter().flatten().try_for_each(refuse)
             }
             TaskWrite::Close(_, closed) => refuse(&closed.result),
-            TaskWrite::Turn { user, .. } => refuse(&Value::String(user.clone())),
+            TaskWrite::RoundRobin { user, .. } => refuse(&Value::String(user.clone())),
         }
     }
 }
@@ -73,7 +73,9 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
             TaskWrite::Change(task) => change(conn, task).await?,
             TaskWrite::Offer(task) => change(conn, task).await? && offer_again(conn, instance, task).await?,
             TaskWrite::Close(id, closed) => close(conn, *id, closed).await?,
-            TaskWrite::Turn { activity, user } => choose::take_turn(conn, &instance.definition, activity, user).await?,
+            TaskWrite::RoundRobin { activity, user } => {
+                choose::take_turn(conn, &instance.definition, activity, user).await?
+            }
         };
         if !whole {
             return Ok(false);

@@ -115,8 +115,8 @@ impl Write {
             Effect::ChangeTask(task) => self.tasks.push(TaskWrite::Change(task.clone())),
             Effect::OfferTask(task) => self.tasks.push(TaskWrite::Offer(task.clone())),
             Effect::CloseTask { id, closed } => self.tasks.push(TaskWrite::Close(*id, closed.clone())),
-            Effect::TakeTurn { activity, user } => {
-                self.tasks.push(TaskWrite::Turn { activity: activity.clone(), user: user.clone() });
+            Effect::AdvanceRoundRobin { activity, user } => {
+                self.tasks.push(TaskWrite::RoundRobin { activity: activity.clone(), user: user.clone() });
             }
             Effect::OpenCall(call) => self.calls.push(CallWrite::Open { call: call.clone(), begun: None }),
             Effect::ChangeCall { id, dispatch, change } => {

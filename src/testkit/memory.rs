@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::definition::AssignBy;
 use crate::engine::{
-    Assignment, Bookmark, Branch, CallId, Closed, Effect, Entry, Event, Instance, Message, Missed, State, Step, Task,
-    TaskId, Wait, WaitOn,
+    Assignment, Bookmark, Branch, CallId, Closed, Effect, Entry, Event, Instance, Message, MissedMessage, State, Step,
+    Task, TaskId, Wait, WaitOn,
 };
 
 use super::Error;
@@ -40,13 +40,13 @@ impl Memory {
     }
 
     /// Kept messages that open waits would take, oldest first.
-    pub(super) fn missed(&self) -> Vec<Missed> {
+    pub(super) fn missed(&self) -> Vec<MissedMessage> {
         let mut missed = Vec::new();
         for (number, message) in &self.kept {
             let address = Some((message.name.clone(), message.key.clone()));
             for wait in self.open.values().filter(|wait| wait.message == address) {
                 let at = self.kept_at.get(number).copied().unwrap_or_default();
-                missed.push(Missed { bookmark: wait.number, at, message: message.clone() });
+                missed.push(MissedMessage { bookmark: wait.number, at, message: message.clone() });
             }
         }
         missed
@@ -85,7 +85,7 @@ impl Memory {
                 }
                 Effect::ChangeTask(task) | Effect::OfferTask(task) => self.change(*task)?,
                 Effect::CloseTask { id, closed } => self.close(id, closed)?,
-                Effect::TakeTurn { activity, user } => self.take_turn(activity, user),
+                Effect::AdvanceRoundRobin { activity, user } => self.take_turn(activity, user),
                 Effect::OpenCall(call) => {
                     let number = call.bookmark;
                     guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;

@@ -4,18 +4,18 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{Http, OnUnknown, Statuses, Work, codes};
 
-use super::super::admit::Stand;
-use super::super::fault::{Cause, Stop};
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::failure::{Cause, Incomplete};
+use super::super::transition::Transition;
 use super::super::{Failure, Refusal, assign as values};
-use super::complete::Held;
+use super::complete::DispatchedCall;
 use super::{CallEnd, CallOutcome, Cut};
 
 /// Of an answer that is an error, `error.data.body` keeps this many bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
-pub(super) fn asked(stand: Stand<'_>) -> Option<&Http> {
-    match &stand.activity.work {
+pub(super) fn asked(position: Position<'_>) -> Option<&Http> {
+    match &position.activity.work {
         Work::Http(http) => Some(http),
         Work::Set(_)
         | Work::Switch(_)
@@ -40,8 +40,8 @@ pub(super) fn is_told(outcome: &CallOutcome) -> bool {
 }
 
 /// Whether an answer only says that the target has taken it and will call back.
-pub(super) fn is_taken(held: &Held<'_>, outcome: &CallOutcome) -> bool {
-    let Some(http) = asked(held.stand).filter(|http| http.callback && held.probing.is_none()) else { return false };
+pub(super) fn is_taken(call: &DispatchedCall<'_>, outcome: &CallOutcome) -> bool {
+    let Some(http) = asked(call.position).filter(|http| http.callback && call.probing.is_none()) else { return false };
     match outcome {
         CallOutcome::Answered { status, .. } => accepts(&http.accept, *status),
         CallOutcome::Done { .. } | CallOutcome::Failed { .. } | CallOutcome::Unknown { .. } => false,
@@ -69,39 +69,44 @@ pub(super) fn response(status: u16, headers: Map<String, Value>, body: Value, cu
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Goes on with a good answer whose body was not kept, if the activity does without. Else the work is done, and what came
     /// of it is unknown.
-    pub(super) fn succeed_without_body(&mut self, held: Held<'a>, response: Value, cut: Cut) -> Result<(), Refusal> {
+    pub(super) fn succeed_without_body(
+        &mut self,
+        call: DispatchedCall<'a>,
+        response: Value,
+        cut: Cut,
+    ) -> Result<(), Refusal> {
         let before = self.clone();
-        self.close(&held, CallEnd::Succeeded, (Some(&response), None));
-        self.take_wait(held.stand, held.bookmark);
-        self.awaken(held.stand);
-        let fault = match self.complete(held.stand, response.clone(), None) {
-            Err(Stop::Fault(fault)) => fault,
-            outcome @ (Ok(()) | Err(Stop::Missing)) => return self.catch_stop(held.stand, outcome),
+        self.close(&call, CallEnd::Succeeded, (Some(&response), None));
+        self.take_wait(call.position, call.bookmark);
+        self.awaken(call.position);
+        let failed = match self.complete(call.position, response.clone(), None) {
+            Err(Incomplete::FailedWork(failed)) => failed,
+            outcome @ (Ok(()) | Err(Incomplete::Missing)) => return self.apply_outcome(call.position, outcome),
         };
         *self = before;
         let (status, why) = (&response["status"], cut.why());
-        let needed = fault.failure.message;
+        let needed = failed.failure.message;
         let message = format!("the answer (status {status}) {why}, and the activity needs what it says: {needed}");
-        self.miss_body(held, Failure { code: cut.code().into(), message, data: response })
+        self.miss_body(call, Failure { code: cut.code().into(), message, data: response })
     }
 
     /// Only what can be repeated without harm ends as an error, which a person may answer with another call. All else stays
     /// this call, whose key its target knows.
-    fn miss_body(&mut self, held: Held<'a>, failure: Failure) -> Result<(), Refusal> {
-        let Some(http) = asked(held.stand) else { return Err(Refusal::Missing) };
+    fn miss_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Refusal> {
+        let Some(http) = asked(call.position) else { return Err(Refusal::Missing) };
         match http.on_unknown() {
             OnUnknown::Retry if http.is_harmless() => {
-                self.fail_call(held, failure, Cause::Error { retry_after_ms: None })
+                self.fail_call(call, failure, Cause::Error { retry_after_ms: None })
             }
             OnUnknown::Retry => {
-                self.record_unknown(&held, &failure);
-                self.leave_open(held, failure);
+                self.record_unknown(&call, &failure);
+                self.leave_open(call, failure);
                 Ok(())
             }
-            OnUnknown::Probe | OnUnknown::Suspend | OnUnknown::Fail => self.lose(held, failure),
+            OnUnknown::Probe | OnUnknown::Suspend | OnUnknown::Fail => self.lose(call, failure),
         }
     }
 }

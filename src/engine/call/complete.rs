@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use crate::definition::{OnUnknown, Work};
 use crate::limits::backoff::next_delay;
 
-use super::super::admit::{self, Stand};
-use super::super::fault::{Cause, Fault};
-use super::super::turn::Turn;
+use super::super::admit::{self, Position};
+use super::super::failure::{Cause, FailedWork};
+use super::super::transition::Transition;
 use super::super::{
     Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Refusal, Status, Step, Wait, WaitOn,
     assign as values, scope,
@@ -21,8 +21,8 @@ const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 
 /// An open call: where it is waited for, and under which number it was handed out last.
 #[derive(Clone)]
-pub(super) struct Held<'a> {
-    pub(super) stand: Stand<'a>,
+pub(super) struct DispatchedCall<'a> {
+    pub(super) position: Position<'a>,
     pub(super) bookmark: i64,
     pub(super) dispatch: u32,
     pub(super) probing: Option<Probing>,
@@ -30,125 +30,134 @@ pub(super) struct Held<'a> {
 
 /// Goes on with the outcome of an attempt.
 pub(in crate::engine) fn complete(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     (bookmark, dispatch): (i64, u32),
     outcome: CallOutcome,
 ) -> Result<Step, Refusal> {
-    complete_in(&mut turn, (bookmark, dispatch), outcome)?;
-    Ok(turn.done())
+    complete_in(&mut transition, (bookmark, dispatch), outcome)?;
+    Ok(transition.done())
 }
 
 /// The same, inside a decision.
 pub(in crate::engine) fn complete_in(
-    turn: &mut Turn<'_>,
+    transition: &mut Transition<'_>,
     (bookmark, dispatch): (i64, u32),
     outcome: CallOutcome,
 ) -> Result<(), Refusal> {
-    let (stand, known, probing) = admit::called(turn.definition, &turn.instance, bookmark)?;
+    let (position, known, probing) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
         return Err(Refusal::Gone(bookmark));
     }
-    let held = Held { stand, bookmark, dispatch, probing };
+    let call = DispatchedCall { position, bookmark, dispatch, probing };
     // That its target has taken it moves nothing: the callback is kept until the instance goes on.
-    if !is_taken(&held, &outcome) {
-        admit::moving(&turn.instance)?;
+    if !is_taken(&call, &outcome) {
+        admit::require_not_suspended(&transition.instance)?;
     }
-    match held.probing.clone() {
-        None => turn.attempted(held, outcome),
-        Some(_) if is_told(&outcome) => turn.attempted(held, outcome),
-        Some(probing) => turn.probed(held, probing, outcome),
+    match call.probing.clone() {
+        None => transition.attempted(call, outcome),
+        Some(_) if is_told(&outcome) => transition.attempted(call, outcome),
+        Some(probing) => transition.probed(call, probing, outcome),
     }
 }
 
 /// Writes down what a worker says of its progress.
 pub(in crate::engine) fn progress(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     (bookmark, dispatch): (i64, u32),
     progress: &Value,
 ) -> Result<Step, Refusal> {
-    let (stand, known, _) = admit::called(turn.definition, &turn.instance, bookmark)?;
+    let (position, known, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
         return Err(Refusal::Gone(bookmark));
     }
-    let call = CallId::of(turn.instance.id, bookmark);
-    turn.record(EntryKind::CallProgressed, stand, json!({ "call": call, "progress": values::bounded(progress) }));
-    Ok(turn.done())
+    let call = CallId::of(transition.instance.id, bookmark);
+    transition.record(
+        EntryKind::CallProgressed,
+        position,
+        json!({ "call": call, "progress": values::bounded(progress) }),
+    );
+    Ok(transition.done())
 }
 
-impl<'a> Turn<'a> {
-    fn attempted(&mut self, held: Held<'a>, outcome: CallOutcome) -> Result<(), Refusal> {
+impl<'a> Transition<'a> {
+    fn attempted(&mut self, call: DispatchedCall<'a>, outcome: CallOutcome) -> Result<(), Refusal> {
         match outcome {
             CallOutcome::Answered { status, headers, body, cut, retry_after_ms } => {
-                let is_good = asked(held.stand).is_some_and(|http| accepts(&http.accept, status));
-                let callback = asked(held.stand).is_some_and(|http| http.callback);
+                let is_good = asked(call.position).is_some_and(|http| accepts(&http.accept, status));
+                let callback = asked(call.position).is_some_and(|http| http.callback);
                 let response = response(status, headers, body, cut);
                 match (is_good, callback) {
                     (true, false) => match cut {
-                        None => self.succeed(held, response),
-                        Some(cut) => self.succeed_without_body(held, response, cut),
+                        None => self.succeed(call, response),
+                        Some(cut) => self.succeed_without_body(call, response, cut),
                     },
                     (true, true) => {
-                        self.change(&held, CallChange::Await { response });
+                        self.change(&call, CallChange::Await { response });
                         Ok(())
                     }
-                    (false, _) => self.fail_call(held, refused(status, response), Cause::Error { retry_after_ms }),
+                    (false, _) => self.fail_call(call, refused(status, response), Cause::Error { retry_after_ms }),
                 }
             }
-            CallOutcome::Done { result } => self.succeed(held, result),
-            CallOutcome::Failed { failure } => self.fail_call(held, failure, Cause::Error { retry_after_ms: None }),
-            CallOutcome::Unknown { failure } => self.lose(held, failure),
+            CallOutcome::Done { result } => self.succeed(call, result),
+            CallOutcome::Failed { failure } => self.fail_call(call, failure, Cause::Error { retry_after_ms: None }),
+            CallOutcome::Unknown { failure } => self.lose(call, failure),
         }
     }
 
-    pub(super) fn succeed(&mut self, held: Held<'a>, result: Value) -> Result<(), Refusal> {
-        self.close(&held, CallEnd::Succeeded, (Some(&result), None));
-        self.take_wait(held.stand, held.bookmark);
-        self.awaken(held.stand);
-        let outcome = self.complete(held.stand, result, None);
-        self.catch_stop(held.stand, outcome)
+    pub(super) fn succeed(&mut self, call: DispatchedCall<'a>, result: Value) -> Result<(), Refusal> {
+        self.close(&call, CallEnd::Succeeded, (Some(&result), None));
+        self.take_wait(call.position, call.bookmark);
+        self.awaken(call.position);
+        let outcome = self.complete(call.position, result, None);
+        self.apply_outcome(call.position, outcome)
     }
 
     /// Another attempt if a policy allows it, else an error of the activity.
-    pub(super) fn fail_call(&mut self, held: Held<'a>, failure: Failure, cause: Cause) -> Result<(), Refusal> {
-        match self.next_attempt(held.stand, &failure, cause) {
-            Some(due_at) => self.again(&held, failure, due_at),
-            None => self.fail_for_good(held, failure),
+    pub(super) fn fail_call(
+        &mut self,
+        call: DispatchedCall<'a>,
+        failure: Failure,
+        cause: Cause,
+    ) -> Result<(), Refusal> {
+        match self.next_attempt(call.position, &failure, cause) {
+            Some(due_at) => self.again(&call, failure, due_at),
+            None => self.fail_for_good(call, failure),
         }
         Ok(())
     }
 
-    pub(super) fn fail_for_good(&mut self, held: Held<'a>, failure: Failure) {
-        self.close(&held, CallEnd::Failed, (None, Some(&failure)));
-        self.take_wait(held.stand, held.bookmark);
-        self.awaken(held.stand);
+    pub(super) fn fail_for_good(&mut self, call: DispatchedCall<'a>, failure: Failure) {
+        self.close(&call, CallEnd::Failed, (None, Some(&failure)));
+        self.take_wait(call.position, call.bookmark);
+        self.awaken(call.position);
         let mut details = values::brief(&failure);
-        details.insert("attempt".into(), json!(self.branch(held.stand).attempt));
-        self.record(EntryKind::ActivityFailed, held.stand, Value::Object(details));
-        self.handle(held.stand, Fault::from(failure));
+        details.insert("attempt".into(), json!(self.branch(call.position).attempt));
+        self.record(EntryKind::ActivityFailed, call.position, Value::Object(details));
+        self.handle(call.position, FailedWork::from(failure));
     }
 
     /// Hands a call out for another attempt.
-    pub(super) fn again(&mut self, held: &Held<'a>, failure: Failure, due_at: Timestamp) {
-        let branch = self.branch_mut(held.stand);
+    pub(super) fn again(&mut self, call: &DispatchedCall<'a>, failure: Failure, due_at: Timestamp) {
+        let branch = self.branch_mut(call.position);
         let attempt = branch.attempt;
         branch.attempt = attempt.saturating_add(1);
         let mut details = values::brief(&failure);
         details.insert("attempt".into(), json!(attempt));
         details.insert("due_at".into(), json!(due_at));
-        self.record(EntryKind::ActivityRetryScheduled, held.stand, Value::Object(details));
-        let dispatch = held.dispatch.saturating_add(1);
+        self.record(EntryKind::ActivityRetryScheduled, call.position, Value::Object(details));
+        let dispatch = call.dispatch.saturating_add(1);
         let attempt = attempt.saturating_add(1);
-        let until = self.until(held.stand);
+        let until = self.until(call.position);
         self.change(
-            held,
+            call,
             CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Attempt, failure },
         );
-        self.hold_call(held, WaitOn::Call { dispatch, probing: None });
+        self.hold_call(call, WaitOn::Call { dispatch, probing: None });
     }
 
     /// Nobody knows whether an attempt was carried out.
-    pub(super) fn lose(&mut self, held: Held<'a>, failure: Failure) -> Result<(), Refusal> {
-        let way = match &held.stand.activity.work {
+    pub(super) fn lose(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Refusal> {
+        let route = match &call.position.activity.work {
             Work::Http(http) => http.on_unknown(),
             Work::Call(call) => call.on_unknown(),
             Work::Set(_)
@@ -161,113 +170,112 @@ impl<'a> Turn<'a> {
             | Work::End(_)
             | Work::Task(_) => return Err(Refusal::Missing),
         };
-        self.record_unknown(&held, &failure);
-        match way {
-            OnUnknown::Retry => self.fail_call(held, failure, Cause::Unknown),
+        self.record_unknown(&call, &failure);
+        match route {
+            OnUnknown::Retry => self.fail_call(call, failure, Cause::Unknown),
             OnUnknown::Fail => {
-                self.fail_for_good(held, failure);
+                self.fail_for_good(call, failure);
                 Ok(())
             }
             OnUnknown::Suspend => {
-                self.leave_open(held, failure);
+                self.leave_open(call, failure);
                 Ok(())
             }
             OnUnknown::Probe => {
-                self.probe_again(held, Probing { failure, tries: 0 });
+                self.probe_again(call, Probing { failure, tries: 0 });
                 Ok(())
             }
         }
     }
 
-    pub(super) fn record_unknown(&mut self, held: &Held<'a>, failure: &Failure) {
+    pub(super) fn record_unknown(&mut self, call: &DispatchedCall<'a>, failure: &Failure) {
         let mut details = values::brief(failure);
-        details.insert("call".into(), json!(CallId::of(self.instance.id, held.bookmark)));
-        details.insert("attempt".into(), json!(self.branch(held.stand).attempt));
-        self.record(EntryKind::CallUnknown, held.stand, Value::Object(details));
+        details.insert("call".into(), json!(CallId::of(self.instance.id, call.bookmark)));
+        details.insert("attempt".into(), json!(self.branch(call.position).attempt));
+        self.record(EntryKind::CallUnknown, call.position, Value::Object(details));
     }
 
     /// The target was asked whether an attempt was carried out.
-    fn probed(&mut self, held: Held<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Refusal> {
-        let probe = asked(held.stand).and_then(|http| http.probe.as_deref());
+    fn probed(&mut self, call: DispatchedCall<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Refusal> {
+        let probe = asked(call.position).and_then(|http| http.probe.as_deref());
         let Some(probe) = probe else { return Err(Refusal::Missing) };
         let CallOutcome::Answered { status, headers, body, cut, .. } = outcome else {
-            self.probe_again(held, probing);
+            self.probe_again(call, probing);
             return Ok(());
         };
         if !accepts(&probe.accept, status) {
-            self.probe_again(held, probing);
+            self.probe_again(call, probing);
             return Ok(());
         }
         let response = response(status, headers, body, cut);
-        let told = self.sight(held.stand).result(&response).holds(&probe.done);
+        let told = self.scope(call.position).result(&response).holds(&probe.done);
         match told {
-            Ok(true) => self.succeed(held, response),
+            Ok(true) => self.succeed(call, response),
             // It is certain now that nothing was done: another attempt is safe, whatever the method.
-            Ok(false) => self.fail_call(held, probing.failure, Cause::Unknown),
+            Ok(false) => self.fail_call(call, probing.failure, Cause::Unknown),
             Err(failure) => {
                 let message = format!("{}; and its probe cannot tell: {}", probing.failure.message, failure.message);
-                self.leave_open(held, Failure { message, ..probing.failure });
+                self.leave_open(call, Failure { message, ..probing.failure });
                 Ok(())
             }
         }
     }
 
     /// Asks the target, as often as it would be tried; then a person is asked.
-    fn probe_again(&mut self, held: Held<'a>, probing: Probing) {
+    fn probe_again(&mut self, call: DispatchedCall<'a>, probing: Probing) {
         let policy = self.context.retry;
         let tries = probing.tries.saturating_add(1);
         let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, tries, self.context.chance);
         let due_at = scope::later(self.context.now, delay).filter(|_| tries <= policy.attempts);
-        let Some(due_at) = due_at else { return self.leave_open(held, probing.failure) };
-        let dispatch = held.dispatch.saturating_add(1);
-        let attempt = self.branch(held.stand).attempt;
+        let Some(due_at) = due_at else { return self.leave_open(call, probing.failure) };
+        let dispatch = call.dispatch.saturating_add(1);
+        let attempt = self.branch(call.position).attempt;
         let failure = probing.failure.clone();
-        let until = self.until(held.stand);
+        let until = self.until(call.position);
         self.change(
-            &held,
+            &call,
             CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Probe, failure },
         );
-        self.hold_call(&held, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
+        self.hold_call(&call, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
     }
 
     /// Leaves a call open until a person has found out what became of it.
-    pub(super) fn leave_open(&mut self, held: Held<'a>, failure: Failure) {
-        let dispatch = held.dispatch.saturating_add(1);
-        self.change(&held, CallChange::Unknown { dispatch, failure: failure.clone() });
-        let call = CallId::of(self.instance.id, held.bookmark);
+    pub(super) fn leave_open(&mut self, call: DispatchedCall<'a>, failure: Failure) {
+        let dispatch = call.dispatch.saturating_add(1);
+        self.change(&call, CallChange::Unknown { dispatch, failure: failure.clone() });
         let mut error = values::brief(&failure);
-        error.insert("call".into(), json!(call));
+        error.insert("call".into(), json!(CallId::of(self.instance.id, call.bookmark)));
         error.insert("unknown".into(), json!(true));
         let error = Value::Object(error);
         self.instance.status = Status::Suspended;
-        self.record(EntryKind::IncidentOpened, held.stand, error.clone());
-        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(held.stand, BookmarkKind::Intervention) };
+        self.record(EntryKind::IncidentOpened, call.position, error.clone());
+        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(call.position, BookmarkKind::Intervention) };
         let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
-        let call = Wait { bookmark: held.bookmark, on: WaitOn::Call { dispatch, probing: None } };
-        self.branch_mut(held.stand).phase = Phase::Waiting(vec![call, person]);
+        let dispatched = Wait { bookmark: call.bookmark, on: WaitOn::Call { dispatch, probing: None } };
+        self.branch_mut(call.position).phase = Phase::Waiting(vec![dispatched, person]);
         let data =
-            Map::from_iter([("activity".to_owned(), json!(held.stand.activity.id)), ("error".to_owned(), error)]);
+            Map::from_iter([("activity".to_owned(), json!(call.position.activity.id)), ("error".to_owned(), error)]);
         self.announce("suspended", data);
     }
 
-    fn change(&mut self, held: &Held<'a>, change: CallChange) {
-        let id = CallId::of(self.instance.id, held.bookmark);
-        self.push(Effect::ChangeCall { id, dispatch: held.dispatch, change });
+    fn change(&mut self, call: &DispatchedCall<'a>, change: CallChange) {
+        let id = CallId::of(self.instance.id, call.bookmark);
+        self.push(Effect::ChangeCall { id, dispatch: call.dispatch, change });
     }
 
     pub(super) fn close(
         &mut self,
-        held: &Held<'a>,
+        call: &DispatchedCall<'a>,
         end: CallEnd,
         (result, failure): (Option<&Value>, Option<&Failure>),
     ) {
-        let id = CallId::of(self.instance.id, held.bookmark);
+        let id = CallId::of(self.instance.id, call.bookmark);
         let closed = CallClosed { end, result: result.cloned(), failure: failure.cloned() };
         self.push(Effect::CloseCall { id, closed });
     }
 
-    fn hold_call(&mut self, held: &Held<'a>, on: WaitOn) {
-        self.branch_mut(held.stand).phase = Phase::Waiting(vec![Wait { bookmark: held.bookmark, on }]);
+    fn hold_call(&mut self, call: &DispatchedCall<'a>, on: WaitOn) {
+        self.branch_mut(call.position).phase = Phase::Waiting(vec![Wait { bookmark: call.bookmark, on }]);
     }
 }
 

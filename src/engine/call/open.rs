@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::contract::BODY_MAX;
 use crate::definition::{self, Retries, Timeout};
 
-use super::super::admit::Stand;
-use super::super::fault::Stop;
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::failure::Incomplete;
+use super::super::transition::Transition;
 use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, WaitOn, assign as values, scope};
 use super::request::target;
 use super::{Call, CallId, CallKind, REQUEST_MAX};
@@ -25,28 +25,36 @@ struct Asked {
     callback: bool,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Opens a request over HTTP and waits for its outcome.
-    pub(in crate::engine) fn open_http(&mut self, stand: Stand<'a>, http: &'a definition::Http) -> Result<(), Stop> {
-        let sight = self.sight(stand);
-        let request = sight.request(http)?;
+    pub(in crate::engine) fn open_http(
+        &mut self,
+        position: Position<'a>,
+        http: &'a definition::Http,
+    ) -> Result<(), Incomplete> {
+        let scope = self.scope(position);
+        let request = scope.request(http)?;
         let asked = Asked {
             kind: CallKind::Http,
             target: target(&request["url"])?,
-            probe: http.probe.as_ref().map(|probe| sight.probe(probe)).transpose()?,
+            probe: http.probe.as_ref().map(|probe| scope.probe(probe)).transpose()?,
             heartbeat: None,
             callback: http.callback,
             request,
         };
         within(&asked.request, REQUEST_MAX)?;
-        let timeout = self.attempt_timeout(stand, self.context.http_timeout)?;
-        self.open_call(stand, asked, timeout)
+        let timeout = self.attempt_timeout(position, self.context.http_timeout)?;
+        self.open_call(position, asked, timeout)
     }
 
     /// Asks a worker and waits for its reply.
-    pub(in crate::engine) fn open_work(&mut self, stand: Stand<'a>, call: &'a definition::Call) -> Result<(), Stop> {
-        let sight = self.sight(stand);
-        let input = sight.value(&call.input)?;
+    pub(in crate::engine) fn open_work(
+        &mut self,
+        position: Position<'a>,
+        call: &'a definition::Call,
+    ) -> Result<(), Incomplete> {
+        let scope = self.scope(position);
+        let input = scope.value(&call.input)?;
         // What goes round in a message is bounded like every message; the envelope has its share.
         within(&input, BODY_MAX - BODY_MAX / 16)?;
         let asked = Asked {
@@ -54,38 +62,38 @@ impl<'a> Turn<'a> {
             target: format!("work:{}", call.name),
             request: json!({ "name": call.name, "input": input }),
             probe: None,
-            heartbeat: call.heartbeat.as_ref().map(|heartbeat| sight.duration(heartbeat)).transpose()?,
+            heartbeat: call.heartbeat.as_ref().map(|heartbeat| scope.duration(heartbeat)).transpose()?,
             callback: false,
         };
-        let timeout = self.attempt_timeout(stand, self.context.call_timeout)?;
-        self.open_call(stand, asked, timeout)
+        let timeout = self.attempt_timeout(position, self.context.call_timeout)?;
+        self.open_call(position, asked, timeout)
     }
 
-    fn attempt_timeout(&self, stand: Stand<'a>, default: Duration) -> Result<Option<Duration>, Failure> {
-        match &stand.activity.timeout {
+    fn attempt_timeout(&self, position: Position<'a>, default: Duration) -> Result<Option<Duration>, Failure> {
+        match &position.activity.timeout {
             Timeout::Default => Ok(Some(default)),
             Timeout::None => Ok(None),
-            Timeout::After(template) => self.sight(stand).duration(template).map(Some),
+            Timeout::After(template) => self.scope(position).duration(template).map(Some),
         }
     }
 
-    fn open_call(&mut self, stand: Stand<'a>, asked: Asked, timeout: Option<Duration>) -> Result<(), Stop> {
-        let limits = stand.activity.limits.as_ref().map(|limits| self.sight(stand).limits(limits)).transpose()?;
+    fn open_call(&mut self, position: Position<'a>, asked: Asked, timeout: Option<Duration>) -> Result<(), Incomplete> {
+        let limits = position.activity.limits.as_ref().map(|limits| self.scope(position).limits(limits)).transpose()?;
         let now = self.context.now;
         // The whole call is what `within` bounds, not only what follows the first failure.
-        self.branch_mut(stand).tried_at = Some(now);
-        let until = self.until(stand);
+        self.branch_mut(position).tried_at = Some(now);
+        let until = self.until(position);
         let details = json!({ "target": asked.target });
-        let bookmark = Bookmark { details, ..self.bookmark(stand, BookmarkKind::Call) };
+        let bookmark = Bookmark { details, ..self.bookmark(position, BookmarkKind::Call) };
         let wait = self.open_wait(bookmark, WaitOn::Call { dispatch: 1, probing: None });
         let id = CallId::of(self.instance.id, wait.bookmark);
         let mut details = Map::from_iter([("call".to_owned(), json!(id)), ("target".to_owned(), json!(asked.target))]);
         details.extend(until.map(|until| ("until".to_owned(), json!(until))));
-        self.record(EntryKind::CallOpened, stand, Value::Object(details));
+        self.record(EntryKind::CallOpened, position, Value::Object(details));
         self.push(Effect::OpenCall(Box::new(Call {
             id,
             bookmark: wait.bookmark,
-            activity: stand.activity.id.clone(),
+            activity: position.activity.id.clone(),
             kind: asked.kind,
             target: asked.target,
             request: asked.request,
@@ -97,15 +105,15 @@ impl<'a> Turn<'a> {
             limits,
             opened_at: now,
         })));
-        self.branch_mut(stand).phase = Phase::Waiting(vec![wait]);
+        self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
         Ok(())
     }
 
     /// When the last attempt ends at the latest: the longest `within` of the policies, if all have one.
-    pub(super) fn until(&self, stand: Stand<'a>) -> Option<Timestamp> {
-        let Retries::Policies(policies) = &stand.activity.retry else { return None };
+    pub(super) fn until(&self, position: Position<'a>) -> Option<Timestamp> {
+        let Retries::Policies(policies) = &position.activity.retry else { return None };
         let longest = policies.iter().map(|policy| policy.within).collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        scope::later(self.branch(stand).tried_at?, longest)
+        scope::later(self.branch(position).tried_at?, longest)
     }
 }
 

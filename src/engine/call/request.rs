@@ -9,12 +9,12 @@ use crate::definition::expression::{Data, Template, Use};
 use crate::definition::{Body, Http, Limits, Probe};
 
 use super::super::Failure;
-use super::super::scope::Sight;
+use super::super::scope::Scope;
 
 /// Bytes of the name of a target: a host has at most 253. It stands in keys of the database, which have bounds of their own.
 const TARGET_MAX: usize = 300;
 
-impl Sight<'_> {
+impl Scope<'_> {
     /// The request of an `http`, with open places for secrets.
     pub(super) fn request(&self, http: &Http) -> Result<Value, Failure> {
         let mut request = Map::new();

@@ -3,57 +3,61 @@
 use serde_json::{Value, json};
 
 use super::super::Facts;
-use super::super::admit::{self, Stand};
-use super::super::fault::on_behalf;
-use super::super::turn::Turn;
+use super::super::admit::{self, Position};
+use super::super::failure::on_behalf;
+use super::super::transition::Transition;
 use super::super::{Effect, EntryKind, Failure, Phase, Refusal, Status, Step, WaitOn, intervene};
-use super::complete::Held;
+use super::complete::DispatchedCall;
 use super::{CallId, Resolution};
 
 /// Goes on with what a person found out about an open call.
 pub(in crate::engine) fn resolve(
-    mut turn: Turn<'_>,
+    mut transition: Transition<'_>,
     bookmark: i64,
     resolution: Resolution,
     (by, reason): (Option<String>, Option<String>),
     facts: Facts,
 ) -> Result<Step, Refusal> {
-    let (stand, dispatch, _) = admit::called(turn.definition, &turn.instance, bookmark)?;
-    let incident = incident(&turn, stand);
+    let (position, dispatch, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
+    let incident = incident(&transition, position);
     if incident.is_none() {
-        admit::moving(&turn.instance)?;
+        admit::require_not_suspended(&transition.instance)?;
         if resolution == Resolution::Again {
             return Err(Refusal::NotUnknown);
         }
     }
     let told = on_behalf(by, reason);
     let mut details = told.clone();
-    details.insert("call".into(), json!(CallId::of(turn.instance.id, bookmark)));
+    details.insert("call".into(), json!(CallId::of(transition.instance.id, bookmark)));
     details.insert("as".into(), json!(resolution.name()));
-    turn.record(EntryKind::CallResolved, stand, Value::Object(details));
+    transition.record(EntryKind::CallResolved, position, Value::Object(details));
     if let Some((intervention, _)) = &incident {
-        turn.forget_incident(stand, *intervention);
-        turn.instance.status = Status::Running;
-        turn.announce("resumed", told);
+        transition.forget_incident(position, *intervention);
+        transition.instance.status = Status::Running;
+        transition.announce("resumed", told);
     }
-    let held = Held { stand, bookmark, dispatch, probing: None };
+    let call = DispatchedCall { position, bookmark, dispatch, probing: None };
     match resolution {
-        Resolution::Done { result } => turn.succeed(held, result)?,
-        Resolution::Failed { failure } => turn.fail_for_good(held, failure),
+        Resolution::Done { result } => transition.succeed(call, result)?,
+        Resolution::Failed { failure } => transition.fail_for_good(call, failure),
         Resolution::Again => {
             let failure = incident.map(|(_, failure)| failure);
-            turn.begin_anew(held, failure);
+            transition.begin_anew(call, failure);
         }
     }
-    if turn.instance.status == Status::Running {
-        intervene::replay(&mut turn, facts)?;
+    if transition.instance.status == Status::Running {
+        intervene::replay(&mut transition, facts)?;
     }
-    Ok(turn.done())
+    Ok(transition.done())
 }
 
 /// Has an unknown call tried again, if the branch waits for one; says whether it did.
-pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>, intervention: i64) -> bool {
-    let call = turn.branch(stand).waits().iter().find_map(|wait| match wait.on {
+pub(in crate::engine) fn again_by_hand<'a>(
+    transition: &mut Transition<'a>,
+    position: Position<'a>,
+    intervention: i64,
+) -> bool {
+    let call = transition.branch(position).waits().iter().find_map(|wait| match wait.on {
         WaitOn::Call { dispatch, .. } => Some((wait.bookmark, dispatch)),
         WaitOn::Timer { .. }
         | WaitOn::Timeout { .. }
@@ -66,34 +70,34 @@ pub(in crate::engine) fn again_by_hand<'a>(turn: &mut Turn<'a>, stand: Stand<'a>
         | WaitOn::Escalate { .. } => None,
     });
     let Some((bookmark, dispatch)) = call else { return false };
-    let failure = incident(turn, stand).map(|(_, failure)| failure);
-    turn.forget_incident(stand, intervention);
-    turn.begin_anew(Held { stand, bookmark, dispatch, probing: None }, failure);
+    let failure = incident(transition, position).map(|(_, failure)| failure);
+    transition.forget_incident(position, intervention);
+    transition.begin_anew(DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
     true
 }
 
 /// The incident of a call nobody knows the outcome of.
-fn incident(turn: &Turn<'_>, stand: Stand<'_>) -> Option<(i64, Failure)> {
-    let branch = &turn.instance.state.branches[stand.at];
+fn incident(transition: &Transition<'_>, position: Position<'_>) -> Option<(i64, Failure)> {
+    let branch = &transition.instance.state.branches[position.at];
     branch.waits().iter().find_map(|wait| Some((wait.bookmark, wait.on.failure()?.clone())))
 }
 
-impl<'a> Turn<'a> {
-    fn forget_incident(&mut self, stand: Stand<'a>, intervention: i64) {
+impl<'a> Transition<'a> {
+    fn forget_incident(&mut self, position: Position<'a>, intervention: i64) {
         self.push(Effect::Consume(intervention));
-        match &mut self.branch_mut(stand).phase {
+        match &mut self.branch_mut(position).phase {
             Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.retain(|wait| wait.bookmark != intervention),
         }
     }
 
     /// Another attempt because a person said so: the policies count from the beginning, the attempts go on.
-    fn begin_anew(&mut self, held: Held<'a>, failure: Option<Failure>) {
+    fn begin_anew(&mut self, call: DispatchedCall<'a>, failure: Option<Failure>) {
         let now = self.context.now;
-        let branch = self.branch_mut(held.stand);
+        let branch = self.branch_mut(call.position);
         branch.failures.clear();
         branch.tried_at = Some(now);
         let failure = failure.unwrap_or_else(|| Failure::new("unknown", "nobody knew whether it was carried out"));
-        self.again(&held, failure, now);
+        self.again(&call, failure, now);
     }
 }

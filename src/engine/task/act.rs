@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{self, Definition, Work};
 
-use super::super::admit::{self, Stand};
-use super::super::turn::Turn;
+use super::super::admit::{self, Position};
+use super::super::transition::Transition;
 use super::super::{Effect, EntryKind, Instance, Refusal, Step, assign as values};
 use super::{Act, COMMENT_MAX, Closed, FORM_MAX, Person, Task, TaskOutcome, TaskRefusal};
 
@@ -16,8 +16,8 @@ pub(in crate::engine) struct Actor {
 }
 
 /// A task that is acted upon, and where its branch stands.
-pub(super) struct Desk<'a> {
-    pub(super) stand: Stand<'a>,
+pub(super) struct TaskAction<'a> {
+    pub(super) position: Position<'a>,
     pub(super) asked: &'a definition::Task,
     pub(super) task: Task,
     pub(super) user: String,
@@ -25,60 +25,60 @@ pub(super) struct Desk<'a> {
 
 /// Decides what an act does to a task, and to its instance.
 pub(in crate::engine) fn act<'a>(
-    mut turn: Turn<'a>,
+    mut transition: Transition<'a>,
     actor: Actor,
     act: Act,
     task: Option<Task>,
 ) -> Result<Step, Refusal> {
     let task = task.ok_or(Refusal::Missing)?;
-    let definition: &'a Definition = turn.definition;
-    let stand = admit::tasked(definition, &turn.instance, &task, turn.context.now)?;
-    let Work::Task(asked) = &stand.activity.work else { return Err(Refusal::Missing) };
-    check(&turn, &task, &actor, &act)?;
-    let desk = Desk { stand, asked, task, user: actor.person.user };
+    let definition: &'a Definition = transition.definition;
+    let position = admit::branch_for_task(definition, &transition.instance, &task, transition.context.now)?;
+    let Work::Task(asked) = &position.activity.work else { return Err(Refusal::Missing) };
+    check(&transition, &task, &actor, &act)?;
+    let action = TaskAction { position, asked, task, user: actor.person.user };
     match act {
         Act::Complete { decision, form, comment } => {
             bounded_comment(comment.as_deref())?;
-            let decision = decide(&desk.task, decision)?;
+            let decision = decide(&action.task, decision)?;
             match decision {
-                Some(decision) if desk.task.vote => return turn.vote(desk, decision, comment),
+                Some(decision) if action.task.vote => return transition.vote(action, decision, comment),
                 Some(_) | None => {}
             }
-            let form = accept(&desk, form)?;
-            turn.complete_task(desk, decision, form, comment)
+            let form = accept(&action, form)?;
+            transition.complete_task(action, decision, form, comment)
         }
         Act::Claim { lease_for } | Act::Extend { lease_for } => {
-            turn.hold(desk, lease_for)?;
-            Ok(turn.done())
+            transition.hold(action, lease_for)?;
+            Ok(transition.done())
         }
         Act::Release => {
-            turn.release(desk);
-            Ok(turn.done())
+            transition.release(action);
+            Ok(transition.done())
         }
         Act::Reassign { to, comment } => {
             bounded_comment(comment.as_deref())?;
-            turn.reassign(desk, to, comment)?;
-            Ok(turn.done())
+            transition.reassign(action, to, comment)?;
+            Ok(transition.done())
         }
         Act::Delegate { to, comment } => {
             bounded_comment(comment.as_deref())?;
-            turn.delegate(desk, to, comment)?;
-            Ok(turn.done())
+            transition.delegate(action, to, comment)?;
+            Ok(transition.done())
         }
         Act::Draft { form } => {
-            let Desk { mut task, .. } = desk;
+            let TaskAction { mut task, .. } = action;
             bounded_form(&form)?;
             task.draft = (!form.is_null()).then_some(form);
-            turn.push(Effect::ChangeTask(Box::new(task)));
-            Ok(turn.done())
+            transition.push(Effect::ChangeTask(Box::new(task)));
+            Ok(transition.done())
         }
     }
 }
 
 /// Whether this person may do this with the task, as it is now.
-fn check(turn: &Turn<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), Refusal> {
+fn check(transition: &Transition<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), Refusal> {
     let Person { user, groups } = &actor.person;
-    let holder = task.holder(turn.context.now);
+    let holder = task.holder(transition.context.now);
     let theirs = task.assignee.as_ref() == Some(user);
     let holds = theirs || holder.is_some_and(|claim| claim.by == *user);
     let may = || match () {
@@ -144,9 +144,9 @@ fn decide(task: &Task, decision: Option<String>) -> Result<Option<String>, TaskR
 }
 
 /// What was filled in, as it is kept: checked, defaults and nulls filled in.
-fn accept(desk: &Desk<'_>, form: Value) -> Result<Value, TaskRefusal> {
+fn accept(action: &TaskAction<'_>, form: Value) -> Result<Value, TaskRefusal> {
     bounded_form(&form)?;
-    match (&desk.asked.form, form) {
+    match (&action.asked.form, form) {
         (None, Value::Null) => Ok(Value::Null),
         (None, _) => Err(TaskRefusal::Form(vec!["/: this task has no form".into()])),
         (Some(schema), form) => {
@@ -177,33 +177,33 @@ fn bounded_comment(comment: Option<&str>) -> Result<(), TaskRefusal> {
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     fn complete_task(
         mut self,
-        desk: Desk<'a>,
+        action: TaskAction<'a>,
         decision: Option<String>,
         form: Value,
         comment: Option<String>,
     ) -> Result<Step, Refusal> {
-        let Desk { stand, task, user, .. } = desk;
-        self.record(EntryKind::TaskCompleted, stand, told(&task, &user, decision.as_deref(), comment.as_deref()));
+        let TaskAction { position, task, user, .. } = action;
+        self.record(EntryKind::TaskCompleted, position, told(&task, &user, decision.as_deref(), comment.as_deref()));
         let result = json!({ "decision": decision, "actor": user, "form": form, "comment": comment });
         let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots: Vec::new() };
-        self.close_task(stand, &task, closed)
+        self.close_task(position, &task, closed)
     }
 
     /// Closes a task that is done, and goes on with its result.
-    pub(super) fn close_task(mut self, stand: Stand<'a>, task: &Task, closed: Closed) -> Result<Step, Refusal> {
+    pub(super) fn close_task(mut self, position: Position<'a>, task: &Task, closed: Closed) -> Result<Step, Refusal> {
         let result = closed.result.clone();
-        self.take_wait(stand, task.bookmark);
+        self.take_wait(position, task.bookmark);
         if let Some(user) = &closed.by {
-            self.instance.state.actors.insert(stand.activity.id.clone(), Some(user.clone()));
+            self.instance.state.actors.insert(position.activity.id.clone(), Some(user.clone()));
         }
         let more =
             Map::from_iter([("by".to_owned(), json!(closed.by)), ("decision".to_owned(), result["decision"].clone())]);
         self.tell_of_task("task_completed", task, more);
         self.push(Effect::CloseTask { id: task.id, closed });
-        self.conclude(stand, Ok(result))?;
+        self.conclude(position, Ok(result))?;
         Ok(self.done())
     }
 }
@@ -218,7 +218,7 @@ pub(super) fn told(task: &Task, by: &str, decision: Option<&str>, comment: Optio
 
 /// A task that was closed says so, whatever has become of its instance since.
 pub(in crate::engine) fn still_open(instance: &Instance, task: &Task) -> Result<(), Refusal> {
-    let Some(closed) = &task.closed else { return admit::alive(instance) };
+    let Some(closed) = &task.closed else { return admit::require_live(instance) };
     let by = closed.by.as_ref().map(|by| format!(" by `{by}`")).unwrap_or_default();
     let decision = closed.result["decision"].as_str().map(|decision| format!(" with `{decision}`")).unwrap_or_default();
     let outcome = closed.outcome.name().replace('_', " ");

@@ -6,7 +6,7 @@ use crate::contract::NAME_MAX;
 use crate::definition::expression::Data;
 use crate::definition::{self, Assign, AssignBy};
 
-use super::super::scope::Sight;
+use super::super::scope::Scope;
 use super::super::{Failure, Instance};
 use super::{Assignment, PEOPLE_MAX};
 
@@ -21,18 +21,18 @@ pub(super) struct People {
 }
 
 impl People {
-    pub(super) fn of(sight: &Sight<'_>, task: &definition::Task) -> Result<People, Failure> {
-        let excluded = names(sight, task.exclude.as_ref(), "exclude")?;
+    pub(super) fn of(scope: &Scope<'_>, task: &definition::Task) -> Result<People, Failure> {
+        let excluded = names(scope, task.exclude.as_ref(), "exclude")?;
         let allowed = |mut users: Vec<String>| {
             users.retain(|user| !excluded.contains(user));
             users
         };
-        let mut users = allowed(names(sight, task.candidates.users.as_ref(), "users")?);
-        let groups = names(sight, task.candidates.groups.as_ref(), "groups")?;
+        let mut users = allowed(names(scope, task.candidates.users.as_ref(), "users")?);
+        let groups = names(scope, task.candidates.groups.as_ref(), "groups")?;
         let choice = match &task.assign {
             Assign::Nobody => Vec::new(),
-            Assign::To(template) => allowed(flatten(sight.template(template)?, "assignee")?),
-            Assign::By { users: Some(list), .. } => allowed(names(sight, Some(list), "users")?),
+            Assign::To(template) => allowed(flatten(scope.template(template)?, "assignee")?),
+            Assign::By { users: Some(list), .. } => allowed(names(scope, Some(list), "users")?),
             Assign::By { users: None, .. } => users.clone(),
         };
         // Whoever can be given the task can do it.
@@ -47,8 +47,8 @@ impl People {
 }
 
 /// A list of names: nulls are left out, lists in it taken apart, each name is there once.
-pub(super) fn names(sight: &Sight<'_>, data: Option<&Data>, what: &str) -> Result<Vec<String>, Failure> {
-    data.map_or(Ok(Vec::new()), |data| flatten(sight.value(data)?, what))
+pub(super) fn names(scope: &Scope<'_>, data: Option<&Data>, what: &str) -> Result<Vec<String>, Failure> {
+    data.map_or(Ok(Vec::new()), |data| flatten(scope.value(data)?, what))
 }
 
 fn flatten(value: Value, what: &str) -> Result<Vec<String>, Failure> {
@@ -81,12 +81,12 @@ fn flatten(value: Value, what: &str) -> Result<Vec<String>, Failure> {
 
 /// What the strategy of a task has to know, if it has to know anything.
 pub(in crate::engine) fn assignment(
-    sight: &Sight<'_>,
+    scope: &Scope<'_>,
     activity: &str,
     task: &definition::Task,
 ) -> Result<Option<Assignment>, Failure> {
     let Some(strategy) = comparing(&task.assign) else { return Ok(None) };
-    let users = People::of(sight, task)?.choice;
+    let users = People::of(scope, task)?.choice;
     Ok((!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users }))
 }
 

@@ -4,15 +4,15 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::NAME_MAX;
 
-use super::super::admit::Stand;
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::transition::Transition;
 use super::super::{Effect, EntryKind, Refusal, assign as values, scope};
-use super::act::Desk;
+use super::act::TaskAction;
 use super::{Claim, Task, TaskRefusal};
 
-impl<'a> Turn<'a> {
-    pub(super) fn hold(&mut self, desk: Desk<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
-        let Desk { stand, mut task, user, .. } = desk;
+impl<'a> Transition<'a> {
+    pub(super) fn hold(&mut self, action: TaskAction<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
+        let TaskAction { position, mut task, user, .. } = action;
         let now = self.context.now;
         let until = scope::later(now, lease_for)
             .ok_or_else(|| TaskRefusal::Form(vec!["the lease ends after the year 9999".into()]))?;
@@ -26,7 +26,7 @@ impl<'a> Turn<'a> {
                 ("until".to_owned(), json!(until)),
             ]);
             details.extend(lapsed.map(|before| ("lapsed".to_owned(), json!(before.by))));
-            self.record(EntryKind::TaskClaimed, stand, Value::Object(details));
+            self.record(EntryKind::TaskClaimed, position, Value::Object(details));
         }
         task.claim = Some(Claim { by: user, until });
         self.push(Effect::ChangeTask(Box::new(task)));
@@ -34,8 +34,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Gives a task back: a claim to all candidates, an assignment too, a delegated one to whoever delegated it.
-    pub(super) fn release(&mut self, desk: Desk<'a>) {
-        let Desk { stand, mut task, user, .. } = desk;
+    pub(super) fn release(&mut self, action: TaskAction<'a>) {
+        let TaskAction { position, mut task, user, .. } = action;
         if task.claim.as_ref().is_some_and(|claim| claim.by == user) {
             task.claim = None;
         }
@@ -43,7 +43,11 @@ impl<'a> Turn<'a> {
         if was_assigned {
             task.assignee = task.delegated_by.take();
         }
-        self.record(EntryKind::TaskReleased, stand, json!({ "task": task.id, "by": user, "assignee": task.assignee }));
+        self.record(
+            EntryKind::TaskReleased,
+            position,
+            json!({ "task": task.id, "by": user, "assignee": task.assignee }),
+        );
         if was_assigned {
             self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
             self.push(Effect::OfferTask(Box::new(task)));
@@ -54,22 +58,27 @@ impl<'a> Turn<'a> {
 
     pub(super) fn reassign(
         &mut self,
-        desk: Desk<'a>,
+        action: TaskAction<'a>,
         to: Option<String>,
         comment: Option<String>,
     ) -> Result<(), Refusal> {
-        let Desk { stand, mut task, user, .. } = desk;
+        let TaskAction { position, mut task, user, .. } = action;
         if let Some(to) = &to {
             may_receive(&task, to)?;
         }
         let from = std::mem::replace(&mut task.assignee, to);
         (task.claim, task.delegated_by) = (None, None);
-        self.hand_over(stand, EntryKind::TaskReassigned, task, (&user, from, comment));
+        self.hand_over(position, EntryKind::TaskReassigned, task, (&user, from, comment));
         Ok(())
     }
 
-    pub(super) fn delegate(&mut self, desk: Desk<'a>, to: String, comment: Option<String>) -> Result<(), Refusal> {
-        let Desk { stand, mut task, user, .. } = desk;
+    pub(super) fn delegate(
+        &mut self,
+        action: TaskAction<'a>,
+        to: String,
+        comment: Option<String>,
+    ) -> Result<(), Refusal> {
+        let TaskAction { position, mut task, user, .. } = action;
         may_receive(&task, &to)?;
         if to == user {
             return Err(TaskRefusal::Decision(format!("`{user}` cannot delegate to themselves")).into());
@@ -77,13 +86,13 @@ impl<'a> Turn<'a> {
         let from = task.assignee.replace(to);
         task.claim = None;
         task.delegated_by = Some(user.clone());
-        self.hand_over(stand, EntryKind::TaskDelegated, task, (&user, from, comment));
+        self.hand_over(position, EntryKind::TaskDelegated, task, (&user, from, comment));
         Ok(())
     }
 
     fn hand_over(
         &mut self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         kind: EntryKind,
         task: Task,
         (by, from, comment): (&str, Option<String>, Option<String>),
@@ -95,7 +104,7 @@ impl<'a> Turn<'a> {
         ]);
         details.extend(from.map(|from| ("from".to_owned(), json!(from))));
         details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
-        self.record(kind, stand, Value::Object(details));
+        self.record(kind, position, Value::Object(details));
         self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
         self.push(Effect::OfferTask(Box::new(task)));
     }

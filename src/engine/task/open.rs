@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use crate::definition::expression::{Data, Template};
 use crate::definition::{self, Assign, AssignBy, Remind};
 
-use super::super::admit::Stand;
-use super::super::fault::Stop;
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::failure::Incomplete;
+use super::super::transition::Transition;
 use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, Wait, WaitOn, assign as values};
 use super::assign::{People, choose, comparing};
 use super::{FORM_MAX, Task, TaskId, TaskOutcome};
@@ -18,37 +18,37 @@ const TITLE_MAX: usize = 500;
 /// A description is cut above this many bytes.
 const DESCRIPTION_MAX: usize = 16 * 1024;
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Opens a task and waits for it.
     pub(in crate::engine) fn open_task(
         &mut self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         asked: &'a definition::Task,
         facts: Facts,
-    ) -> Result<(), Stop> {
-        let sight = self.sight(stand);
-        let people = People::of(&sight, asked)?;
+    ) -> Result<(), Incomplete> {
+        let scope = self.scope(position);
+        let people = People::of(&scope, asked)?;
         let compares = comparing(&asked.assign).is_some() && !people.choice.is_empty();
-        let standing = if compares { facts.standing.ok_or(Stop::Missing)? } else { Vec::new() };
-        let by = (&self.instance, stand.activity.id.as_str(), self.context.chance);
+        let standing = if compares { facts.standing.ok_or(Incomplete::Missing)? } else { Vec::new() };
+        let by = (&self.instance, position.activity.id.as_str(), self.context.chance);
         let assignee = choose(&asked.assign, &people.choice, &standing, by);
-        let limit = self.limit(stand)?;
-        let mut task = self.task(stand, asked, people)?;
-        let timers = self.timers(stand, asked, &task)?;
+        let limit = self.limit(position)?;
+        let mut task = self.task(position, asked, people)?;
+        let timers = self.timers(position, asked, &task)?;
 
         task.assignee = assignee;
-        let bookmark = self.bookmark(stand, BookmarkKind::Task);
+        let bookmark = self.bookmark(position, BookmarkKind::Task);
         let wait = self.open_wait(bookmark, WaitOn::Task);
         task.bookmark = wait.bookmark;
         task.id = TaskId::of(self.instance.id, wait.bookmark);
         if let (Assign::By { strategy: AssignBy::RoundRobin, .. }, Some(user)) = (&asked.assign, &task.assignee) {
-            let activity = stand.activity.id.clone();
-            self.push(Effect::TakeTurn { activity, user: user.clone() });
+            let activity = position.activity.id.clone();
+            self.push(Effect::AdvanceRoundRobin { activity, user: user.clone() });
         }
         let mut waits = vec![wait];
         let timeout = limit.map(|due_at| (due_at, WaitOn::Timeout { due_at }));
         for (due_at, on) in timers.into_iter().chain(timeout) {
-            waits.push(self.open_timer(stand, due_at, on));
+            waits.push(self.open_timer(position, due_at, on));
         }
         let mut details = Map::new();
         details.insert("task".into(), json!(task.id));
@@ -57,27 +57,27 @@ impl<'a> Turn<'a> {
         details.extend(task.assignee.as_ref().map(|user| ("assignee".into(), json!(user))));
         details.extend(task.due_at.map(|due_at| ("due_at".into(), json!(due_at))));
         details.extend(limit.map(|limit| ("timeout_at".into(), json!(limit))));
-        self.record(EntryKind::TaskOpened, stand, Value::Object(details));
+        self.record(EntryKind::TaskOpened, position, Value::Object(details));
         self.tell_of_task("task_opened", &task, Map::new());
         self.push(Effect::OpenTask(Box::new(task)));
-        self.branch_mut(stand).phase = Phase::Waiting(waits);
+        self.branch_mut(position).phase = Phase::Waiting(waits);
         Ok(())
     }
 
     /// Opens a timer of a task.
-    pub(super) fn open_timer(&mut self, stand: Stand<'a>, due_at: Timestamp, on: WaitOn) -> Wait {
-        let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(stand, BookmarkKind::Timer) };
+    pub(super) fn open_timer(&mut self, position: Position<'a>, due_at: Timestamp, on: WaitOn) -> Wait {
+        let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
         self.open_wait(bookmark, on)
     }
 
-    fn task(&self, stand: Stand<'a>, asked: &definition::Task, people: People) -> Result<Task, Failure> {
-        let sight = self.sight(stand);
-        let text = |template: &Template| sight.text(template);
-        let title = match asked.title.as_ref().or(stand.activity.title.as_ref()) {
+    fn task(&self, position: Position<'a>, asked: &definition::Task, people: People) -> Result<Task, Failure> {
+        let scope = self.scope(position);
+        let text = |template: &Template| scope.text(template);
+        let title = match asked.title.as_ref().or(position.activity.title.as_ref()) {
             Some(title) => text(title)?,
-            None => stand.activity.id.clone(),
+            None => position.activity.id.clone(),
         };
-        let data = asked.data.as_ref().map_or(Ok(Value::Null), |data| sight.value(data))?;
+        let data = asked.data.as_ref().map_or(Ok(Value::Null), |data| scope.value(data))?;
         if values::size(&data) > FORM_MAX {
             let message = format!("the `data` of a task has more than {FORM_MAX} bytes");
             return Err(Failure::new("limit.data", message));
@@ -87,12 +87,12 @@ impl<'a> Turn<'a> {
             id: TaskId(uuid::Uuid::nil()),
             bookmark: 0,
             revision: 0,
-            activity: stand.activity.id.clone(),
+            activity: position.activity.id.clone(),
             title: cut(title, TITLE_MAX),
             description: asked.description.as_ref().map(text).transpose()?.map(|text| cut(text, DESCRIPTION_MAX)),
             data,
-            labels: stand.activity.labels.clone(),
-            priority: self.priority(stand, asked.priority.as_ref())?.unwrap_or(self.instance.priority),
+            labels: position.activity.labels.clone(),
+            priority: self.priority(position, asked.priority.as_ref())?.unwrap_or(self.instance.priority),
             users: people.users,
             groups: people.groups,
             excluded: people.excluded,
@@ -104,15 +104,15 @@ impl<'a> Turn<'a> {
             draft: None,
             vote: !asked.vote.is_empty(),
             ballots: Vec::new(),
-            due_at: asked.due.as_ref().map(|due| sight.time(due)).transpose()?,
+            due_at: asked.due.as_ref().map(|due| scope.time(due)).transpose()?,
             opened_at: self.context.now,
             closed: None,
         })
     }
 
-    pub(super) fn priority(&self, stand: Stand<'a>, asked: Option<&Data>) -> Result<Option<i16>, Failure> {
+    pub(super) fn priority(&self, position: Position<'a>, asked: Option<&Data>) -> Result<Option<i16>, Failure> {
         let Some(data) = asked else { return Ok(None) };
-        let value = self.sight(stand).value(data)?;
+        let value = self.scope(position).value(data)?;
         let priority = value.as_i64().and_then(|number| i16::try_from(number).ok());
         match (priority, value.is_null()) {
             (None, true) => Ok(None),
@@ -127,29 +127,29 @@ impl<'a> Turn<'a> {
     /// The timers of a task but for its timeout. What has passed is no reminder any more; what is due is due at once.
     fn timers(
         &self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         asked: &definition::Task,
         task: &Task,
     ) -> Result<Vec<(Timestamp, WaitOn)>, Failure> {
-        let sight = self.sight(stand);
+        let scope = self.scope(position);
         let mut timers: Vec<_> = task.due_at.map(|due_at| (due_at, WaitOn::Due { due_at })).into_iter().collect();
         match &asked.remind {
             Remind::Never => {}
             Remind::At(moments) => {
                 for (index, moment) in moments.iter().enumerate() {
-                    let due_at = sight.time(moment)?;
+                    let due_at = scope.time(moment)?;
                     if due_at > self.context.now {
                         timers.push((due_at, WaitOn::Remind { due_at, index }));
                     }
                 }
             }
             Remind::Every { every, .. } => {
-                let due_at = sight.after(every)?;
+                let due_at = scope.after(every)?;
                 timers.push((due_at, WaitOn::Remind { due_at, index: 0 }));
             }
         }
         for (index, escalation) in asked.escalate.iter().enumerate() {
-            let due_at = sight.time(&escalation.after)?;
+            let due_at = scope.time(&escalation.after)?;
             timers.push((due_at, WaitOn::Escalate { due_at, index }));
         }
         Ok(timers)
@@ -176,7 +176,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Turn<'_> {
+impl Transition<'_> {
     /// Publishes that nobody waits for a task any more, for those who show it somewhere.
     pub(in crate::engine) fn tell_of_end(&mut self, id: TaskId, outcome: TaskOutcome) {
         if self.definition.events.task {

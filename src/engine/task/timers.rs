@@ -4,34 +4,34 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{self, Escalation, Remind, Work};
 
-use super::super::admit::Stand;
-use super::super::fault::Stop;
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::failure::Incomplete;
+use super::super::transition::Transition;
 use super::super::{Effect, EntryKind, Failure, Phase, Wait, WaitOn, scope};
 use super::assign::names;
 use super::{PEOPLE_MAX, Task};
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Fires a timer of a task that is none of its ends.
     pub(in crate::engine) fn fire_for_task(
         &mut self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         bookmark: i64,
         on: &WaitOn,
         task: Option<Task>,
-    ) -> Result<(), Stop> {
-        let (Some(task), Work::Task(asked)) = (task, &stand.activity.work) else { return Err(Stop::Missing) };
+    ) -> Result<(), Incomplete> {
+        let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else { return Err(Incomplete::Missing) };
         self.push(Effect::Consume(bookmark));
-        self.forget_wait(stand, bookmark);
+        self.forget_wait(position, bookmark);
         match on {
             WaitOn::Due { due_at } => {
-                self.record(EntryKind::TaskOverdue, stand, json!({ "task": task.id, "due_at": due_at }));
+                self.record(EntryKind::TaskOverdue, position, json!({ "task": task.id, "due_at": due_at }));
                 self.tell_of_task("task_overdue", &task, Map::new());
             }
-            WaitOn::Remind { index, .. } => self.remind(stand, asked, *index, &task),
+            WaitOn::Remind { index, .. } => self.remind(position, asked, *index, &task),
             WaitOn::Escalate { index, .. } => {
-                let escalation = asked.escalate.get(*index).ok_or(Stop::Missing)?;
-                self.escalate(stand, escalation, task);
+                let escalation = asked.escalate.get(*index).ok_or(Incomplete::Missing)?;
+                self.escalate(position, escalation, task);
             }
             WaitOn::Task
             | WaitOn::Timer { .. }
@@ -39,50 +39,50 @@ impl<'a> Turn<'a> {
             | WaitOn::Retry { .. }
             | WaitOn::Message { .. }
             | WaitOn::Intervention { .. }
-            | WaitOn::Call { .. } => return Err(Stop::Missing),
+            | WaitOn::Call { .. } => return Err(Incomplete::Missing),
         }
         Ok(())
     }
 
-    fn remind(&mut self, stand: Stand<'a>, asked: &definition::Task, index: usize, task: &Task) {
+    fn remind(&mut self, position: Position<'a>, asked: &definition::Task, index: usize, task: &Task) {
         let number = index.saturating_add(1);
-        self.record(EntryKind::TaskReminded, stand, json!({ "task": task.id, "number": number }));
+        self.record(EntryKind::TaskReminded, position, json!({ "task": task.id, "number": number }));
         let holder = task.holder(self.context.now).map(|claim| claim.by.clone());
         let more = Map::from_iter([("number".to_owned(), json!(number)), ("claimed_by".to_owned(), json!(holder))]);
         self.tell_of_task("task_reminded", task, more);
         if let Remind::Every { every, times } = &asked.remind
             && number < usize::try_from(*times).unwrap_or(usize::MAX)
             // It could be told when the task was opened; what has changed since must not take the task away.
-            && let Ok(due_at) = self.sight(stand).after(every)
+            && let Ok(due_at) = self.scope(position).after(every)
         {
-            let wait = self.open_timer(stand, due_at, WaitOn::Remind { due_at, index: number });
-            self.add_wait(stand, wait);
+            let wait = self.open_timer(position, due_at, WaitOn::Remind { due_at, index: number });
+            self.add_wait(position, wait);
         }
     }
 
     /// Offers a task to more people. One that fails leaves it as it is: it still waits for those it was offered to.
-    fn escalate(&mut self, stand: Stand<'a>, escalation: &Escalation, task: Task) {
-        match self.widened(stand, escalation, task.clone()) {
+    fn escalate(&mut self, position: Position<'a>, escalation: &Escalation, task: Task) {
+        match self.widened(position, escalation, task.clone()) {
             Ok(task) => {
                 let details = json!({
                     "task": task.id, "users": task.users, "groups": task.groups, "priority": task.priority,
                 });
-                self.record(EntryKind::TaskEscalated, stand, super::super::assign::bounded(&details));
+                self.record(EntryKind::TaskEscalated, position, super::super::assign::bounded(&details));
                 self.tell_of_task("task_escalated", &task, Map::new());
                 self.push(Effect::OfferTask(Box::new(task)));
             }
             Err(failure) => {
                 let error = Value::Object(super::super::assign::brief(&failure));
-                self.record(EntryKind::TaskEscalated, stand, json!({ "task": task.id, "error": error }));
+                self.record(EntryKind::TaskEscalated, position, json!({ "task": task.id, "error": error }));
                 self.tell_of_task("task_escalated", &task, Map::from_iter([("error".to_owned(), error)]));
             }
         }
     }
 
-    fn widened(&self, stand: Stand<'a>, escalation: &Escalation, mut task: Task) -> Result<Task, Failure> {
-        let sight = self.sight(stand);
-        let users = names(&sight, escalation.candidates.users.as_ref(), "users")?;
-        let groups = names(&sight, escalation.candidates.groups.as_ref(), "groups")?;
+    fn widened(&self, position: Position<'a>, escalation: &Escalation, mut task: Task) -> Result<Task, Failure> {
+        let scope = self.scope(position);
+        let users = names(&scope, escalation.candidates.users.as_ref(), "users")?;
+        let groups = names(&scope, escalation.candidates.groups.as_ref(), "groups")?;
         let is_wider = !users.is_empty() || !groups.is_empty();
         for user in users {
             if !task.users.contains(&user) && !task.excluded.contains(&user) {
@@ -101,26 +101,26 @@ impl<'a> Turn<'a> {
             // Whoever had it to themselves let it lie; a claim keeps its lease.
             (task.assignee, task.delegated_by) = (None, None);
         }
-        task.priority = self.priority(stand, escalation.priority.as_ref())?.unwrap_or(task.priority);
+        task.priority = self.priority(position, escalation.priority.as_ref())?.unwrap_or(task.priority);
         Ok(task)
     }
 
-    fn forget_wait(&mut self, stand: Stand<'a>, bookmark: i64) {
-        match &mut self.branch_mut(stand).phase {
+    fn forget_wait(&mut self, position: Position<'a>, bookmark: i64) {
+        match &mut self.branch_mut(position).phase {
             Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.retain(|wait| wait.bookmark != bookmark),
         }
     }
 
-    fn add_wait(&mut self, stand: Stand<'a>, wait: Wait) {
-        match &mut self.branch_mut(stand).phase {
+    fn add_wait(&mut self, position: Position<'a>, wait: Wait) {
+        match &mut self.branch_mut(position).phase {
             Phase::Ready | Phase::Concluded(_) => {}
             Phase::Waiting(waits) => waits.push(wait),
         }
     }
 }
 
-impl scope::Sight<'_> {
+impl scope::Scope<'_> {
     /// A moment, or the moment so long after now.
     pub(in crate::engine) fn time(
         &self,

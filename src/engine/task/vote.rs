@@ -2,26 +2,31 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::admit::Stand;
-use super::super::turn::Turn;
+use super::super::admit::Position;
+use super::super::transition::Transition;
 use super::super::{Effect, EntryKind, Failure, Refusal, Step};
-use super::act::{Desk, told};
+use super::act::{TaskAction, told};
 use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Casts a vote, and closes the task if that decides it.
-    pub(super) fn vote(mut self, desk: Desk<'a>, decision: String, comment: Option<String>) -> Result<Step, Refusal> {
-        let Desk { stand, asked, mut task, user } = desk;
+    pub(super) fn vote(
+        mut self,
+        action: TaskAction<'a>,
+        decision: String,
+        comment: Option<String>,
+    ) -> Result<Step, Refusal> {
+        let TaskAction { position, asked, mut task, user } = action;
         if task.ballots.iter().any(|ballot| ballot.user == user) {
             return Err(TaskRefusal::Voted(user).into());
         }
-        self.record(EntryKind::TaskVoted, stand, told(&task, &user, Some(&decision), comment.as_deref()));
+        self.record(EntryKind::TaskVoted, position, told(&task, &user, Some(&decision), comment.as_deref()));
         task.ballots.push(Ballot { user: user.clone(), decision, comment, at: self.context.now });
         let votes = counted(&task);
         let everybody = task.users.iter().all(|user| task.ballots.iter().any(|ballot| ballot.user == *user));
         let mut decided = None;
         for rule in &asked.vote {
-            let held = self.sight(stand).votes(&votes, &json!(task.users)).holds(&rule.when);
+            let held = self.scope(position).votes(&votes, &json!(task.users)).holds(&rule.when);
             match held {
                 Ok(false) => {}
                 Ok(true) => {
@@ -29,15 +34,15 @@ impl<'a> Turn<'a> {
                     break;
                 }
                 // The vote counts; what the rules make of it is an error of the activity.
-                Err(failure) => return self.end_vote(stand, task, failure),
+                Err(failure) => return self.end_vote(position, task, failure),
             }
         }
         match decided {
-            Some(decision) => self.carry(stand, task, (user, decision), votes),
+            Some(decision) => self.carry(position, task, (user, decision), votes),
             None if everybody => {
                 let message = "everybody has voted, and no rule of the vote holds";
                 let failure = Failure { data: json!({ "votes": votes }), ..Failure::new("task.undecided", message) };
-                self.end_vote(stand, task, failure)
+                self.end_vote(position, task, failure)
             }
             None => {
                 // Whoever has voted has nothing more to do about it.
@@ -49,7 +54,7 @@ impl<'a> Turn<'a> {
 
     fn carry(
         mut self,
-        stand: Stand<'a>,
+        position: Position<'a>,
         task: Task,
         (user, decision): (String, String),
         votes: Value,
@@ -57,21 +62,21 @@ impl<'a> Turn<'a> {
         let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(user))]);
         details.insert("decision".to_owned(), json!(decision));
         details.insert("votes".to_owned(), votes.clone());
-        self.record(EntryKind::TaskCompleted, stand, Value::Object(details));
+        self.record(EntryKind::TaskCompleted, position, Value::Object(details));
         let result = json!({
             "decision": decision, "actor": user, "form": null, "comment": null, "votes": votes, "ballots": task.ballots,
         });
         let ballots = task.ballots.clone();
         let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots };
-        self.close_task(stand, &task, closed)
+        self.close_task(position, &task, closed)
     }
 
-    fn end_vote(mut self, stand: Stand<'a>, task: Task, failure: Failure) -> Result<Step, Refusal> {
-        self.take_wait(stand, task.bookmark);
+    fn end_vote(mut self, position: Position<'a>, task: Task, failure: Failure) -> Result<Step, Refusal> {
+        self.take_wait(position, task.bookmark);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
         self.tell_of_end(task.id, closed.outcome);
         self.push(Effect::CloseTask { id: task.id, closed });
-        self.conclude(stand, Err(failure))?;
+        self.conclude(position, Err(failure))?;
         Ok(self.done())
     }
 }

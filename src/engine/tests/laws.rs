@@ -92,7 +92,7 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
         (unique.len() == numbers.len(), "bookmarks are not shared"),
         (numbers.iter().all(|number| (1..*bookmarks).contains(number)), "bookmarks are numbered"),
         (branches.iter().all(|branch| branch.phase != Phase::Waiting(Vec::new())), "who waits, waits for something"),
-        (branches.iter().all(|branch| definition.activity(&branch.activity).is_some()), "branches stand somewhere"),
+        (branches.iter().all(|branch| definition.activity(&branch.activity).is_some()), "branches position somewhere"),
         (branches.iter().all(|branch| branch.attempt >= 1), "attempts count from 1"),
         (
             branches

@@ -16,7 +16,7 @@ activities:
       title: Approve what ${ by } wants
       candidates: { users: [bob, '${ by }'], groups: [managers] }
       exclude: ['${ by }']
-      decisions: { approve: Let it pass, reject: Turn it down }
+      decisions: { approve: Let it pass, reject: Transition it down }
       form: { type: object, required: [limit], properties: { limit: { type: number }, reason: { type: string } } }
     timeout: 5d
     on_timeout: late
@@ -246,7 +246,7 @@ fn a_task_in_a_loop_gets_a_new_bookmark_each_turn_and_remembers_who_was_there() 
 variables: { seen: null }
 activities:
   - id: make
-    task: { title: 'Turn ${ activity.visit }', candidates: { users: [ann, bob] }, assign: previous }
+    task: { title: 'Transition ${ activity.visit }', candidates: { users: [ann, bob] }, assign: previous }
   - id: check
     task: { candidates: { users: [ann, bob, carl] }, exclude: ['${ actors.make }'], decisions: [good, again] }
     output: { seen: actors.check }
@@ -255,12 +255,12 @@ activities:
     );
     started(&mut scenario);
     let first = scenario.task().unwrap().clone();
-    assert_eq!((first.title.as_str(), first.assignee), ("Turn 1", None));
+    assert_eq!((first.title.as_str(), first.assignee), ("Transition 1", None));
     scenario.complete("bob", None, Value::Null).unwrap();
     assert_eq!(refusal(scenario.complete("bob", Some("good"), Value::Null)), TaskRefusal::Excluded("bob".into()));
     scenario.complete("ann", Some("again"), Value::Null).unwrap();
     let second = scenario.task().unwrap();
-    assert_eq!((second.title.as_str(), second.assignee.as_deref()), ("Turn 2", Some("bob")));
+    assert_eq!((second.title.as_str(), second.assignee.as_deref()), ("Transition 2", Some("bob")));
     assert!(second.bookmark > first.bookmark && second.id != first.id);
     scenario.complete("bob", None, Value::Null).unwrap();
     scenario.complete("carl", Some("good"), Value::Null).unwrap();

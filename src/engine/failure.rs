@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 use crate::definition::{OnError, OnFailure, Retries, Work, codes};
 use crate::limits::backoff::next_delay;
 
-use super::admit::Stand;
+use super::admit::Position;
 use super::call::left_alone_until;
 use super::flow::Ending;
-use super::turn::Turn;
+use super::transition::Transition;
 use super::{Bookmark, BookmarkKind, EntryKind, Failure, Phase, Refusal, Status, WaitOn, assign, scope};
 
 /// An error of an activity.
-pub(super) struct Fault {
+pub(super) struct FailedWork {
     pub(super) failure: Failure,
     /// What the work returned, where only `output` or `next` failed.
     pub(super) result: Option<Value>,
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for FailedWork {
     fn from(failure: Failure) -> Self {
         Self { failure, result: None }
     }
@@ -37,57 +37,66 @@ pub(super) enum Cause {
 }
 
 /// Why an activity did not complete.
-pub(super) enum Stop {
+pub(super) enum Incomplete {
     /// It failed.
-    Fault(Fault),
+    FailedWork(FailedWork),
     /// The caller owes a fact.
     Missing,
 }
 
-impl From<Failure> for Stop {
+impl From<Failure> for Incomplete {
     fn from(failure: Failure) -> Self {
-        Self::Fault(failure.into())
+        Self::FailedWork(failure.into())
     }
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<FailedWork> for Incomplete {
+    fn from(failed: FailedWork) -> Self {
+        Self::FailedWork(failed)
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     /// Makes of an error what the definition says.
-    pub(super) fn catch_stop(&mut self, stand: Stand<'a>, outcome: Result<(), Stop>) -> Result<(), Refusal> {
+    pub(super) fn apply_outcome(
+        &mut self,
+        position: Position<'a>,
+        outcome: Result<(), Incomplete>,
+    ) -> Result<(), Refusal> {
         match outcome {
             Ok(()) => {}
-            Err(Stop::Missing) => return Err(Refusal::Missing),
-            Err(Stop::Fault(fault)) => self.fail(stand, fault),
+            Err(Incomplete::Missing) => return Err(Refusal::Missing),
+            Err(Incomplete::FailedWork(failed)) => self.fail(position, failed),
         }
         Ok(())
     }
 
-    fn fail(&mut self, stand: Stand<'a>, fault: Fault) {
+    fn fail(&mut self, position: Position<'a>, failed: FailedWork) {
         // Work that is done is not done again.
-        let due_at = match &fault.result {
-            None => self.next_attempt(stand, &fault.failure, Cause::Error { retry_after_ms: None }),
+        let due_at = match &failed.result {
+            None => self.next_attempt(position, &failed.failure, Cause::Error { retry_after_ms: None }),
             Some(_) => None,
         };
         if let Some(due_at) = due_at {
-            return self.pause(stand, &fault.failure, due_at);
+            return self.pause(position, &failed.failure, due_at);
         }
-        let mut details = assign::brief(&fault.failure);
-        details.insert("attempt".into(), json!(self.branch(stand).attempt));
+        let mut details = assign::brief(&failed.failure);
+        details.insert("attempt".into(), json!(self.branch(position).attempt));
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-        self.record(EntryKind::ActivityFailed, stand, Value::Object(details));
-        self.handle(stand, fault);
+        self.record(EntryKind::ActivityFailed, position, Value::Object(details));
+        self.handle(position, failed);
     }
 
     /// When the work is tried again, if a policy allows it; the failure is counted by that policy.
-    pub(super) fn next_attempt(&mut self, stand: Stand<'a>, failure: &Failure, cause: Cause) -> Option<Timestamp> {
+    pub(super) fn next_attempt(
+        &mut self,
+        position: Position<'a>,
+        failure: &Failure,
+        cause: Cause,
+    ) -> Option<Timestamp> {
         // What only changes the instance fails again in the same way.
-        let retried = matches!(stand.activity.work, Work::Run { .. } | Work::Http(_) | Work::Call(_));
-        let policies = match &stand.activity.retry {
+        let retried = matches!(position.activity.work, Work::Run { .. } | Work::Http(_) | Work::Call(_));
+        let policies = match &position.activity.retry {
             Retries::Default if retried => std::slice::from_ref(self.context.retry),
             Retries::Policies(policies) if retried => policies.as_slice(),
             Retries::Default | Retries::Policies(_) | Retries::None => return None,
@@ -99,7 +108,7 @@ impl<'a> Turn<'a> {
             (false, _) => codes::any_matches(&policy.codes, code),
         })?;
         let (now, chance) = (self.context.now, self.context.chance);
-        let branch = self.branch_mut(stand);
+        let branch = self.branch_mut(position);
         let count = branch.failures.entry(at).or_insert(0);
         *count = count.saturating_add(1);
         let failures = *count;
@@ -117,67 +126,67 @@ impl<'a> Turn<'a> {
         (failures < policy.attempts && in_time).then_some(due_at)
     }
 
-    fn pause(&mut self, stand: Stand<'a>, failure: &Failure, due_at: Timestamp) {
-        let branch = self.branch_mut(stand);
+    fn pause(&mut self, position: Position<'a>, failure: &Failure, due_at: Timestamp) {
+        let branch = self.branch_mut(position);
         let attempt = branch.attempt;
         branch.attempt = attempt.saturating_add(1);
         let mut details = assign::brief(failure);
         details.insert("attempt".into(), json!(attempt));
         details.insert("due_at".into(), json!(due_at));
-        self.record(EntryKind::ActivityRetryScheduled, stand, Value::Object(details));
-        let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(stand, BookmarkKind::Timer) };
+        self.record(EntryKind::ActivityRetryScheduled, position, Value::Object(details));
+        let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
         let wait = self.open_wait(bookmark, WaitOn::Retry { due_at });
-        self.branch_mut(stand).phase = Phase::Waiting(vec![wait]);
+        self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
     }
 
     /// Asks the activity's `on_error`, then the definition's, then `on_failure`.
-    pub(super) fn handle(&mut self, stand: Stand<'a>, fault: Fault) {
+    pub(super) fn handle(&mut self, position: Position<'a>, failed: FailedWork) {
         let definition = self.definition;
-        let entries = stand.activity.on_error.iter().chain(&definition.on_error);
-        self.handle_by(stand, fault, entries);
+        let entries = position.activity.on_error.iter().chain(&definition.on_error);
+        self.handle_by(position, failed, entries);
     }
 
     /// The same for an error of the whole instance.
-    pub(super) fn handle_expiry(&mut self, stand: Stand<'a>, failure: Failure) {
+    pub(super) fn handle_expiry(&mut self, position: Position<'a>, failure: Failure) {
         let definition = self.definition;
-        self.handle_by(stand, failure.into(), definition.on_error.iter());
+        self.handle_by(position, failure.into(), definition.on_error.iter());
     }
 
-    fn handle_by(&mut self, stand: Stand<'a>, fault: Fault, entries: impl Iterator<Item = &'a OnError>) {
-        match self.caught(stand, &fault, entries) {
+    fn handle_by(&mut self, position: Position<'a>, failed: FailedWork, entries: impl Iterator<Item = &'a OnError>) {
+        match self.caught(position, &failed, entries) {
             Ok(true) => {}
-            Ok(false) => self.give_up(stand, fault),
+            Ok(false) => self.give_up(position, failed),
             // Handling must not fail for ever: what fails here is not handled again.
             Err(mut failure) => {
-                failure.message = format!("while handling `{}`: {}", fault.failure.code, failure.message);
-                failure.data = json!({ "error": assign::brief(&fault.failure) });
-                self.give_up(stand, Fault { failure, result: fault.result });
+                failure.message = format!("while handling `{}`: {}", failed.failure.code, failure.message);
+                failure.data = json!({ "error": assign::brief(&failed.failure) });
+                self.give_up(position, FailedWork { failure, result: failed.result });
             }
         }
     }
 
     fn caught(
         &mut self,
-        stand: Stand<'a>,
-        fault: &Fault,
+        position: Position<'a>,
+        failed: &FailedWork,
         entries: impl Iterator<Item = &'a OnError>,
     ) -> Result<bool, Failure> {
-        let Failure { code, message, data } = &fault.failure;
-        let attempt = self.branch(stand).attempt;
+        let Failure { code, message, data } = &failed.failure;
+        let attempt = self.branch(position).attempt;
         let error = json!({ "code": code, "message": message, "data": data, "attempt": attempt });
         for entry in entries {
-            let sight = self.sight(stand).error(&error);
-            if !codes::any_matches(&entry.codes, code) || !sight.allows(entry.when.as_ref())? {
+            let scope = self.scope(position).error(&error);
+            if !codes::any_matches(&entry.codes, code) || !scope.allows(entry.when.as_ref())? {
                 continue;
             }
-            let values = sight.values(&entry.output)?;
+            let values = scope.values(&entry.output)?;
             let before = self.assign(values)?;
-            let way = match &entry.to {
+            let route = match &entry.to {
                 Some(target) => self.target(target),
-                None => self.leads(stand, &stand.activity.next, fault.result.as_ref().unwrap_or(&Value::Null)),
+                None => self.leads(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null)),
             };
-            let way = match way {
-                Ok(way) => way,
+            let route = match route {
+                Ok(route) => route,
                 Err(failure) => {
                     self.unassign(before);
                     return Err(failure);
@@ -186,38 +195,38 @@ impl<'a> Turn<'a> {
             let mut details = Map::new();
             details.insert("code".into(), json!(code));
             details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-            details.extend(self.turning(stand, &way).map(|to| ("next".into(), json!(to))));
-            self.record(EntryKind::ErrorCaught, stand, Value::Object(details));
-            self.go(stand, way);
+            details.extend(self.turning(position, &route).map(|to| ("next".into(), json!(to))));
+            self.record(EntryKind::ErrorCaught, position, Value::Object(details));
+            self.go(position, route);
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn give_up(&mut self, stand: Stand<'a>, fault: Fault) {
+    fn give_up(&mut self, position: Position<'a>, failed: FailedWork) {
         match self.definition.on_failure {
-            OnFailure::Suspend => self.incident(stand, fault),
-            OnFailure::Fail => self.end(Ending::Failed(fault.failure)),
+            OnFailure::Suspend => self.incident(position, failed),
+            OnFailure::Fail => self.end(Ending::Failed(failed.failure)),
         }
     }
 
     /// Leaves the branch where it stands until a person says `retry`.
-    pub(super) fn incident(&mut self, stand: Stand<'a>, fault: Fault) {
-        let error = Value::Object(assign::brief(&fault.failure));
+    pub(super) fn incident(&mut self, position: Position<'a>, failed: FailedWork) {
+        let error = Value::Object(assign::brief(&failed.failure));
         self.instance.status = Status::Suspended;
-        self.record(EntryKind::IncidentOpened, stand, error.clone());
-        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(stand, BookmarkKind::Intervention) };
-        let on = WaitOn::Intervention { failure: fault.failure, result: fault.result };
+        self.record(EntryKind::IncidentOpened, position, error.clone());
+        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(position, BookmarkKind::Intervention) };
+        let on = WaitOn::Intervention { failure: failed.failure, result: failed.result };
         let wait = self.open_wait(bookmark, on);
-        self.branch_mut(stand).phase = Phase::Waiting(vec![wait]);
+        self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
         let mut data = Map::new();
-        data.insert("activity".into(), json!(stand.activity.id));
+        data.insert("activity".into(), json!(position.activity.id));
         data.insert("error".into(), error);
         self.announce("suspended", data);
     }
 
     /// Lets a suspended instance move again.
-    pub(super) fn resume(&mut self, by: Option<String>, reason: Option<String>) {
+    pub(super) fn reopen_after_retry(&mut self, by: Option<String>, reason: Option<String>) {
         self.instance.status = Status::Running;
         let details = on_behalf(by, reason);
         self.record_whole(EntryKind::IncidentRetried, assign::details(details.clone()));

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::Definition;
 
-use super::admit::Stand;
-use super::scope::Sight;
+use super::admit::Position;
+use super::scope::Scope;
 use super::{
     Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Concluded, Context, Effect, Entry, EntryKind,
     Event, Failure, Instance, Phase, Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
@@ -13,7 +13,7 @@ use super::{
 
 /// The working state of a decision.
 #[derive(Clone)]
-pub(super) struct Turn<'a> {
+pub(super) struct Transition<'a> {
     pub(super) definition: &'a Definition,
     pub(super) context: &'a Context<'a>,
     pub(super) instance: Instance,
@@ -23,7 +23,7 @@ pub(super) struct Turn<'a> {
     kind: &'static str,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Transition<'a> {
     pub(super) fn new(
         definition: &'a Definition,
         context: &'a Context<'a>,
@@ -37,36 +37,36 @@ impl<'a> Turn<'a> {
         Step { instance: self.instance, effects: self.effects, kind: self.kind }
     }
 
-    pub(super) fn branch(&self, stand: Stand<'a>) -> &Branch {
-        &self.instance.state.branches[stand.at]
+    pub(super) fn branch(&self, position: Position<'a>) -> &Branch {
+        &self.instance.state.branches[position.at]
     }
 
-    pub(super) fn branch_mut(&mut self, stand: Stand<'a>) -> &mut Branch {
-        &mut self.instance.state.branches[stand.at]
+    pub(super) fn branch_mut(&mut self, position: Position<'a>) -> &mut Branch {
+        &mut self.instance.state.branches[position.at]
     }
 
-    pub(super) fn sight(&self, stand: Stand<'a>) -> Sight<'_> {
-        let visit = self.instance.state.visits.get(&stand.activity.id).copied().unwrap_or(0);
-        Sight::from(&self.instance, self.context, self.branch(stand), visit)
+    pub(super) fn scope(&self, position: Position<'a>) -> Scope<'_> {
+        let visit = self.instance.state.visits.get(&position.activity.id).copied().unwrap_or(0);
+        Scope::from(&self.instance, self.context, self.branch(position), visit)
     }
 
     /// Counts a step of a branch that went on without a wait.
-    pub(super) fn advance(&mut self, stand: Stand<'a>) {
-        let branch = self.branch_mut(stand);
+    pub(super) fn advance(&mut self, position: Position<'a>) {
+        let branch = self.branch_mut(position);
         branch.sequence += 1;
         branch.steps += 1;
         branch.crashes = 0;
     }
 
     /// Counts a step of a branch that had waited.
-    pub(super) fn awaken(&mut self, stand: Stand<'a>) {
-        self.advance(stand);
-        self.branch_mut(stand).steps = 0;
+    pub(super) fn awaken(&mut self, position: Position<'a>) {
+        self.advance(position);
+        self.branch_mut(position).steps = 0;
     }
 
-    pub(super) fn record(&mut self, kind: EntryKind, stand: Stand<'a>, details: Value) {
-        let activity = Some(stand.activity.id.clone());
-        let branch = Some(self.branch(stand).id);
+    pub(super) fn record(&mut self, kind: EntryKind, position: Position<'a>, details: Value) {
+        let activity = Some(position.activity.id.clone());
+        let branch = Some(self.branch(position).id);
         self.push(Effect::Record(Entry { kind, activity, branch, details }));
     }
 
@@ -107,8 +107,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Takes the wait that came true and closes the others of its branch.
-    pub(super) fn take_wait(&mut self, stand: Stand<'a>, bookmark: i64) {
-        for wait in self.clear_waits(stand) {
+    pub(super) fn take_wait(&mut self, position: Position<'a>, bookmark: i64) {
+        for wait in self.clear_waits(position) {
             if wait.bookmark == bookmark {
                 self.push(Effect::Consume(wait.bookmark));
             } else {
@@ -118,26 +118,26 @@ impl<'a> Turn<'a> {
     }
 
     /// Goes on with how the work of a branch ended that had waited for it. While the instance is suspended that is kept.
-    pub(super) fn conclude(&mut self, stand: Stand<'a>, outcome: Result<Value, Failure>) -> Result<(), Refusal> {
+    pub(super) fn conclude(&mut self, position: Position<'a>, outcome: Result<Value, Failure>) -> Result<(), Refusal> {
         if self.instance.status == Status::Suspended {
             let (result, failure) = match outcome {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),
             };
-            self.branch_mut(stand).phase = Phase::Concluded(Concluded { at: self.context.now, result, failure });
+            self.branch_mut(position).phase = Phase::Concluded(Concluded { at: self.context.now, result, failure });
             return Ok(());
         }
-        self.awaken(stand);
+        self.awaken(position);
         let outcome = match outcome {
-            Ok(result) => self.complete(stand, result, None),
+            Ok(result) => self.complete(position, result, None),
             Err(failure) => Err(failure.into()),
         };
-        self.catch_stop(stand, outcome)
+        self.apply_outcome(position, outcome)
     }
 
     /// Closes whatever a branch waits for.
-    pub(super) fn close_waits(&mut self, stand: Stand<'a>) {
-        for wait in self.clear_waits(stand) {
+    pub(super) fn close_waits(&mut self, position: Position<'a>) {
+        for wait in self.clear_waits(position) {
             self.close_wait(&wait, TaskOutcome::Cancelled);
         }
     }
@@ -157,17 +157,17 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn clear_waits(&mut self, stand: Stand<'a>) -> Vec<Wait> {
-        match std::mem::replace(&mut self.branch_mut(stand).phase, Phase::Ready) {
+    fn clear_waits(&mut self, position: Position<'a>) -> Vec<Wait> {
+        match std::mem::replace(&mut self.branch_mut(position).phase, Phase::Ready) {
             Phase::Ready | Phase::Concluded(_) => Vec::new(),
             Phase::Waiting(waits) => waits,
         }
     }
 
     /// A bookmark of a branch, to be completed by what it waits for.
-    pub(super) fn bookmark(&self, stand: Stand<'a>, kind: super::BookmarkKind) -> Bookmark {
-        let branch: Option<BranchId> = Some(self.branch(stand).id);
-        let activity = Some(stand.activity.id.clone());
+    pub(super) fn bookmark(&self, position: Position<'a>, kind: super::BookmarkKind) -> Bookmark {
+        let branch: Option<BranchId> = Some(self.branch(position).id);
+        let activity = Some(position.activity.id.clone());
         Bookmark { number: 0, branch, activity, kind, due_at: None, message: None, details: Value::Null }
     }
 }
