@@ -323,7 +323,7 @@ pub fn continuation(instance: &Instance) -> Option<contract::Continue> {
 pub fn newest_timer(instance: &Instance) -> Option<(i64, Timestamp)> {
     let deadline = instance.state.deadline.iter().map(|deadline| (deadline.bookmark, deadline.due_at));
     let waits = instance.state.branches.iter().flat_map(Branch::waits);
-    let timers = waits.filter_map(|wait| Some((wait.bookmark, wait.on.due_at()?)));
+    let timers = waits.filter_map(|wait| Some((wait.bookmark, wait.due_at?)));
     deadline.chain(timers).max()
 }
 

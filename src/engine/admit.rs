@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use crate::definition::{Activity, Definition};
 
 use super::task::{self, Task, TaskRefusal};
-use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, WaitOn};
+use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, TimerKind, Wait, WaitOn};
+
+/// The limit of all waits of an activity.
+const TIMEOUT: WaitOn = WaitOn::Timer(TimerKind::Timeout);
 
 /// A branch, by its place in the list, and the activity it stands at.
 #[derive(Clone, Copy)]
@@ -14,12 +17,12 @@ pub(super) struct Position<'a> {
     pub(super) activity: &'a Activity,
 }
 
-/// What moves when a timer fires.
-pub(super) enum Timer<'a> {
+/// What a due timer moves.
+pub(super) enum DueTimer<'a> {
     /// The instance's own timeout.
     Deadline,
     /// A wait of a branch.
-    Wait(Position<'a>, WaitOn),
+    Wait(Position<'a>, TimerKind),
 }
 
 /// The branch of a step command, if that command is still the newest.
@@ -44,15 +47,16 @@ pub(super) fn timer_for_fire<'a>(
     instance: &Instance,
     bookmark: i64,
     now: Timestamp,
-) -> Result<Timer<'a>, Refusal> {
+) -> Result<DueTimer<'a>, Refusal> {
     require_live(instance)?;
     let (due_at, timer) = match &instance.state.deadline {
-        Some(deadline) if deadline.bookmark == bookmark => (deadline.due_at, Timer::Deadline),
-        Some(_) | None => {
-            let (at, on) = waiting(instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
-            let due_at = on.due_at().ok_or(Refusal::Gone(bookmark))?;
-            (due_at, Timer::Wait(position(definition, instance, at)?, on.clone()))
-        }
+        Some(deadline) if deadline.bookmark == bookmark => (deadline.due_at, DueTimer::Deadline),
+        Some(_) | None => match waiting(instance, bookmark) {
+            Some((at, Wait { due_at: Some(due_at), on: WaitOn::Timer(kind), .. })) => {
+                (*due_at, DueTimer::Wait(position(definition, instance, at)?, *kind))
+            }
+            Some(_) | None => return Err(Refusal::Gone(bookmark)),
+        },
     };
     require_not_suspended(instance)?;
     if due_at > now { Err(Refusal::Early(due_at)) } else { Ok(timer) }
@@ -66,23 +70,11 @@ pub(super) fn wait_for_message<'a>(
 ) -> Result<(Position<'a>, usize), Refusal> {
     require_live(instance)?;
     match waiting(instance, bookmark) {
-        Some((at, WaitOn::Message { index })) => {
+        Some((at, Wait { on: WaitOn::Message { index }, .. })) => {
             require_not_suspended(instance)?;
             Ok((position(definition, instance, at)?, *index))
         }
-        Some((
-            _,
-            WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Intervention { .. }
-            | WaitOn::Task
-            | WaitOn::Due { .. }
-            | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. }
-            | WaitOn::Call { .. },
-        ))
-        | None => Err(Refusal::Gone(bookmark)),
+        Some(_) | None => Err(Refusal::Gone(bookmark)),
     }
 }
 
@@ -96,7 +88,7 @@ pub(super) fn branch_for_task<'a>(
 ) -> Result<Position<'a>, Refusal> {
     task::still_open(instance, task)?;
     match waiting(instance, task.bookmark) {
-        Some((at, WaitOn::Task)) => {
+        Some((at, Wait { on: WaitOn::Task, .. })) => {
             if require_not_suspended(instance).is_err() && is_over(instance, at, now) {
                 return Err(TaskRefusal::Closed("its time was over while its instance was suspended".into()).into());
             }
@@ -115,7 +107,7 @@ pub(super) fn call_for_outcome<'a>(
 ) -> Result<(Position<'a>, u32, Option<Probing>), Refusal> {
     require_live(instance)?;
     match waiting(instance, bookmark) {
-        Some((at, WaitOn::Call { dispatch, probing })) => {
+        Some((at, Wait { on: WaitOn::Call { dispatch, probing }, .. })) => {
             Ok((position(definition, instance, at)?, *dispatch, probing.clone()))
         }
         Some(_) | None => Err(Refusal::Gone(bookmark)),
@@ -125,22 +117,15 @@ pub(super) fn call_for_outcome<'a>(
 /// Whether the timeout of a branch's wait or of the whole instance has passed.
 fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
     let of_branch = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
-    let of_branch = of_branch.iter().any(|wait| matches!(wait.on, WaitOn::Timeout { due_at } if due_at <= now));
+    let of_branch = of_branch.iter().any(|wait| wait.on == TIMEOUT && wait.due_at.is_some_and(|due_at| due_at <= now));
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
 /// The task a timer belongs to, if it is open.
 pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
-    let (at, on) = waiting(instance, bookmark)?;
-    match on {
-        WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => {}
-        WaitOn::Timer { .. }
-        | WaitOn::Timeout { .. }
-        | WaitOn::Retry { .. }
-        | WaitOn::Message { .. }
-        | WaitOn::Intervention { .. }
-        | WaitOn::Task
-        | WaitOn::Call { .. } => return None,
+    let (at, wait) = waiting(instance, bookmark)?;
+    if !matches!(wait.on, WaitOn::Timer(TimerKind::Task(_))) {
+        return None;
     }
     let waits = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
     waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)
@@ -171,9 +156,9 @@ pub(super) fn require_not_suspended(instance: &Instance) -> Result<(), Refusal> 
 }
 
 /// Where a bookmark is waited for, and what for.
-pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &WaitOn)> {
+pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &Wait)> {
     instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
         let wait = branch.waits().iter().find(|wait| wait.bookmark == bookmark)?;
-        Some((at, &wait.on))
+        Some((at, wait))
     })
 }

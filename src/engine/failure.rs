@@ -10,7 +10,7 @@ use super::admit::Position;
 use super::call::left_alone_until;
 use super::flow::Ending;
 use super::transition::Transition;
-use super::{Bookmark, BookmarkKind, EntryKind, Failure, Phase, Refusal, Status, WaitOn, assign, scope};
+use super::{Bookmark, BookmarkKind, EntryKind, Failure, Phase, Refusal, Status, TimerKind, WaitOn, assign, scope};
 
 /// An error of an activity.
 pub(super) struct FailedWork {
@@ -135,7 +135,7 @@ impl<'a> Transition<'a> {
         details.insert("due_at".into(), json!(due_at));
         self.record(EntryKind::ActivityRetryScheduled, position, Value::Object(details));
         let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
-        let wait = self.open_wait(bookmark, WaitOn::Retry { due_at });
+        let wait = self.open_wait(bookmark, WaitOn::Timer(TimerKind::Retry));
         self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
     }
 

@@ -253,7 +253,10 @@ pub struct Concluded {
 pub struct Wait {
     /// The bookmark's number inside the instance.
     pub bookmark: i64,
-    /// What it waits for.
+    /// When it is due, for timers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// What the branch waits for.
     pub on: WaitOn,
 }
 
@@ -263,66 +266,66 @@ impl Concluded {
     }
 }
 
-/// What a wait of a branch is for.
+/// What a branch waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WaitOn {
-    /// The activity's own timer: `wait`.
-    Timer {
-        /// When it is due.
-        due_at: Timestamp,
-    },
-    /// The limit of the whole wait.
-    Timeout {
-        /// When it is due.
-        due_at: Timestamp,
-    },
-    /// The pause before the next attempt.
-    Retry {
-        /// When it is due.
-        due_at: Timestamp,
-    },
+    /// A moment: [`Wait::due_at`].
+    Timer(TimerKind),
     /// The message at this position of the `receive`.
     Message {
-        /// Position in the list.
+        /// Position in the list, from 0.
         index: usize,
     },
     /// A person, after a failure.
     Intervention {
         /// What went wrong.
         failure: Failure,
-        /// What the work returned, where only `output` or `next` failed: `retry` evaluates those again.
-        // A kept null is a result too: the work was done.
+        /// The result of the work, where only `output` or `next` failed: `retry` evaluates those again.
+        // A null is a result too: the work was done.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
     },
-    /// A person, to do a task.
+    /// A person, to complete a task.
     Task,
-    /// A call, handed out for the so-manieth time.
+    /// The outcome of a call.
     Call {
-        /// What comes back under another number is too late.
+        /// The dispatch number: an outcome with another number is too late.
         dispatch: u32,
-        /// The target is asked whether it was carried out.
+        /// Set while the target is asked whether it executed the last attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probing: Option<Probing>,
     },
-    /// The moment a task should be done.
-    Due {
-        /// When that is.
-        due_at: Timestamp,
-    },
-    /// A reminder of a task.
-    Remind {
-        /// When it is due.
-        due_at: Timestamp,
-        /// Which one, counted from 0.
+}
+
+/// What a timer does when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimerKind {
+    /// It completes a `wait`.
+    Wait,
+    /// It ends the waits of the activity with the error `timeout`.
+    Timeout,
+    /// It ends the pause before the next attempt.
+    Retry,
+    /// It acts on an open task, which stays open.
+    Task(TaskTimer),
+}
+
+/// What a timer of a task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskTimer {
+    /// Reports the task as overdue.
+    Overdue,
+    /// Sends a reminder.
+    Reminder {
+        /// Which one, from 0.
         index: usize,
     },
-    /// A task that is to be offered to more people.
-    Escalate {
-        /// When it is due.
-        due_at: Timestamp,
-        /// Position in the list.
+    /// Offers the task to more people.
+    Escalation {
+        /// Position in the list, from 0.
         index: usize,
     },
 }
@@ -337,32 +340,11 @@ pub struct Probing {
 }
 
 impl WaitOn {
-    /// What went wrong, if it waits for a person after a failure.
+    /// The failure of an incident.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             WaitOn::Intervention { failure, .. } => Some(failure),
-            WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Message { .. }
-            | WaitOn::Task
-            | WaitOn::Due { .. }
-            | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. }
-            | WaitOn::Call { .. } => None,
-        }
-    }
-
-    /// When it is due, if it is a timer of any kind.
-    pub fn due_at(&self) -> Option<Timestamp> {
-        match self {
-            WaitOn::Timer { due_at }
-            | WaitOn::Timeout { due_at }
-            | WaitOn::Retry { due_at }
-            | WaitOn::Due { due_at }
-            | WaitOn::Remind { due_at, .. }
-            | WaitOn::Escalate { due_at, .. } => Some(*due_at),
-            WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
+            WaitOn::Timer(_) | WaitOn::Message { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
         }
     }
 }

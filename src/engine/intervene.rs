@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::admit::{self, Timer};
+use super::admit::{self, DueTimer};
 use super::call::complete_in;
 use super::failure::on_behalf;
 use super::step::{deliver, expire, fire};
 use super::transition::Transition;
 use super::{
     Bookmark, BookmarkKind, Branch, BranchId, Due, Effect, EntryKind, Facts, MissedMessage, Phase, Refusal,
-    ReportedOutcome, Status, Step, WaitOn, assign, scope,
+    ReportedOutcome, Status, Step, TimerKind, WaitOn, assign, scope,
 };
 
 /// Suspends an instance that moves.
@@ -121,28 +121,29 @@ impl Transition<'_> {
         if let Some(deadline) = self.instance.state.deadline.as_ref().filter(|known| known.bookmark == bookmark) {
             return Ok((deadline.due_at, None, None));
         }
-        let (at, on) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
+        let (at, wait) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
         let branch = &self.instance.state.branches[at];
-        let due_at = on.due_at().ok_or(Refusal::NoTimer(bookmark))?;
+        let due_at = wait.due_at.ok_or(Refusal::NoTimer(bookmark))?;
         Ok((due_at, Some(branch.id), Some(branch.activity.clone())))
     }
 
     fn remind_of_task_timers(&mut self) {
         let now = self.context.now;
         let waits = self.instance.state.branches.iter().flat_map(Branch::waits);
-        let missed_item = waits.filter_map(|wait| match &wait.on {
-            WaitOn::Due { due_at } | WaitOn::Remind { due_at, .. } | WaitOn::Escalate { due_at, .. } => {
-                (*due_at <= now).then_some(Effect::Remind { bookmark: wait.bookmark, due_at: *due_at })
+        let overdue = waits.filter_map(|wait| match (&wait.on, wait.due_at) {
+            (WaitOn::Timer(TimerKind::Task(_)), Some(due_at)) if due_at <= now => {
+                Some(Effect::Remind { bookmark: wait.bookmark, due_at })
             }
-            WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Message { .. }
-            | WaitOn::Intervention { .. }
-            | WaitOn::Task
-            | WaitOn::Call { .. } => None,
+            (
+                WaitOn::Timer(_)
+                | WaitOn::Message { .. }
+                | WaitOn::Intervention { .. }
+                | WaitOn::Task
+                | WaitOn::Call { .. },
+                _,
+            ) => None,
         });
-        missed_item.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
+        overdue.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
     }
 
     fn moved(&mut self, bookmark: i64, number: i64, to: Timestamp) {
@@ -152,16 +153,7 @@ impl Transition<'_> {
         for branch in &mut self.instance.state.branches {
             let Phase::Waiting(waits) = &mut branch.phase else { continue };
             for wait in waits.iter_mut().filter(|wait| wait.bookmark == bookmark) {
-                wait.bookmark = number;
-                match &mut wait.on {
-                    WaitOn::Timer { due_at }
-                    | WaitOn::Timeout { due_at }
-                    | WaitOn::Retry { due_at }
-                    | WaitOn::Due { due_at }
-                    | WaitOn::Remind { due_at, .. }
-                    | WaitOn::Escalate { due_at, .. } => *due_at = to,
-                    WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => {}
-                }
+                (wait.bookmark, wait.due_at) = (number, Some(to));
             }
         }
     }
@@ -211,8 +203,8 @@ pub(super) fn replay(transition: &mut Transition<'_>, facts: Facts) -> Result<()
                     bookmark,
                     transition.context.now,
                 )? {
-                    Timer::Deadline => expire(transition, bookmark)?,
-                    Timer::Wait(position, on) => fire(transition, position, bookmark, on)?,
+                    DueTimer::Deadline => expire(transition, bookmark)?,
+                    DueTimer::Wait(position, on) => fire(transition, position, bookmark, on)?,
                 }
             }
             MissedItem::Message(at) => {
@@ -264,12 +256,10 @@ fn earliest(
         }
     }
     let deadline = transition.instance.state.deadline.iter().map(|deadline| (deadline.due_at, deadline.bookmark));
-    let waits = transition.instance.state.branches.iter().flat_map(Branch::waits).filter_map(|wait| match &wait.on {
-        WaitOn::Timer { due_at } | WaitOn::Timeout { due_at } | WaitOn::Retry { due_at } => {
-            Some((*due_at, wait.bookmark))
-        }
-        // What a task's own timers do needs the task: they are asked for again.
-        WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. } => None,
+    let waits = transition.instance.state.branches.iter().flat_map(Branch::waits).filter_map(|wait| match wait.on {
+        // A timer of a task needs the task: it is published again, see `remind_of_task_timers`.
+        WaitOn::Timer(TimerKind::Task(_)) => None,
+        WaitOn::Timer(TimerKind::Wait | TimerKind::Timeout | TimerKind::Retry) => Some((wait.due_at?, wait.bookmark)),
         WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. } => None,
     });
     for (at, branch) in transition.instance.state.branches.iter().enumerate() {

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use crate::definition::Definition;
 
-use super::admit::{self, Position, Timer};
+use super::admit::{self, DueTimer, Position};
 use super::failure::{FailedWork, Incomplete};
 use super::flow::Ending;
 use super::task::{self, Actor};
 use super::transition::Transition;
 use super::{
-    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, WaitOn, call, intervene,
+    Command, Context, Effect, EntryKind, Facts, Failure, Instance, Message, Refusal, Step, TimerKind, WaitOn, call,
+    intervene,
 };
 
 /// Decides what a command does to an instance.
@@ -33,19 +34,19 @@ pub fn step(
             proceed(transition(position.activity.work.kind()), position, facts)
         }
         Command::Fire { bookmark } => match admit::timer_for_fire(definition, instance, bookmark, context.now)? {
-            Timer::Deadline => {
+            DueTimer::Deadline => {
                 let mut transition = transition("fire");
                 expire(&mut transition, bookmark)?;
                 Ok(transition.done())
             }
-            Timer::Wait(position, on @ (WaitOn::Due { .. } | WaitOn::Remind { .. } | WaitOn::Escalate { .. })) => {
+            DueTimer::Wait(position, TimerKind::Task(timer)) => {
                 let mut transition = transition(position.activity.work.kind());
-                let outcome = transition.fire_for_task(position, bookmark, &on, facts.task);
+                let outcome = transition.fire_for_task(position, bookmark, timer, facts.task);
                 settle(transition, position, outcome)
             }
-            Timer::Wait(position, on) => {
+            DueTimer::Wait(position, kind) => {
                 let mut transition = transition(position.activity.work.kind());
-                fire(&mut transition, position, bookmark, on)?;
+                fire(&mut transition, position, bookmark, kind)?;
                 Ok(transition.done())
             }
         },
@@ -115,17 +116,17 @@ pub(super) fn fire<'a>(
     transition: &mut Transition<'a>,
     position: Position<'a>,
     bookmark: i64,
-    on: WaitOn,
+    kind: TimerKind,
 ) -> Result<(), Refusal> {
     transition.take_wait(position, bookmark);
-    match on {
-        WaitOn::Timer { .. } => {
+    match kind {
+        TimerKind::Wait => {
             transition.awaken(position);
             transition.record(EntryKind::TimerFired, position, Value::Null);
             let outcome = transition.complete(position, Value::Null, None);
             transition.apply_outcome(position, outcome)
         }
-        WaitOn::Timeout { .. } => {
+        TimerKind::Timeout => {
             transition.awaken(position);
             transition.record(EntryKind::WaitTimedOut, position, Value::Null);
             let failure = Failure::new("timeout", format!("`{}` waited longer than its timeout", position.activity.id));
@@ -134,18 +135,13 @@ pub(super) fn fire<'a>(
         }
         // The attempt was raised when the pause began; the next step makes it. A pause is no wait of the author's,
         // so the steps go on being counted.
-        WaitOn::Retry { .. } => {
+        TimerKind::Retry => {
             transition.advance(position);
             transition.record(EntryKind::TimerFired, position, Value::Null);
             Ok(())
         }
-        WaitOn::Message { .. }
-        | WaitOn::Intervention { .. }
-        | WaitOn::Task
-        | WaitOn::Due { .. }
-        | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. }
-        | WaitOn::Call { .. } => Err(Refusal::Gone(bookmark)),
+        // These have an entry of their own: they need the task.
+        TimerKind::Task(_) => Err(Refusal::Missing),
     }
 }
 

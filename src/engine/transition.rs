@@ -103,7 +103,8 @@ impl<'a> Transition<'a> {
 
     /// Opens a bookmark its branch waits for.
     pub(super) fn open_wait(&mut self, bookmark: Bookmark, on: WaitOn) -> Wait {
-        Wait { bookmark: self.open(bookmark), on }
+        let due_at = bookmark.due_at;
+        Wait { bookmark: self.open(bookmark), due_at, on }
     }
 
     /// Takes the wait that came true and closes the others of its branch.

@@ -8,7 +8,7 @@ use crate::definition::{Receive, Timeout, Wait};
 use super::admit::Position;
 use super::failure::Incomplete;
 use super::transition::Transition;
-use super::{Bookmark, BookmarkKind, Effect, EntryKind, Failure, Message, Phase, WaitOn, needs};
+use super::{Bookmark, BookmarkKind, Effect, EntryKind, Failure, Message, Phase, TimerKind, WaitOn, needs};
 
 impl<'a> Transition<'a> {
     /// Waits for a moment; one that has passed is not waited for.
@@ -26,7 +26,7 @@ impl<'a> Transition<'a> {
         let mut details = Map::new();
         details.insert("due_at".into(), json!(due_at));
         let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
-        let timer = self.open_wait(bookmark, WaitOn::Timer { due_at });
+        let timer = self.open_wait(bookmark, WaitOn::Timer(TimerKind::Wait));
         self.rest(position, vec![timer], limit, details);
         Ok(())
     }
@@ -98,7 +98,7 @@ impl<'a> Transition<'a> {
         if let Some(due_at) = limit {
             details.insert("timeout_at".into(), json!(due_at));
             let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
-            waits.push(self.open_wait(bookmark, WaitOn::Timeout { due_at }));
+            waits.push(self.open_wait(bookmark, WaitOn::Timer(TimerKind::Timeout)));
         }
         self.record(EntryKind::WaitOpened, position, Value::Object(details));
         self.branch_mut(position).phase = Phase::Waiting(waits);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::contract::api::{IncidentView, Page, TimerView};
-use crate::engine::{Branch, Instance, State, WaitOn};
+use crate::engine::{Branch, Instance, State, TaskTimer, TimerKind, WaitOn};
 
 /// The place of a row in a list: where the next page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,12 +124,14 @@ fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
     }
     let waits = state.branches.iter().flat_map(Branch::waits);
     match waits.into_iter().find(|wait| wait.bookmark == number).map(|wait| &wait.on) {
-        Some(WaitOn::Timer { .. }) => "wait",
-        Some(WaitOn::Timeout { .. }) => "timeout",
-        Some(WaitOn::Retry { .. }) => "retry",
-        Some(WaitOn::Due { .. }) => "due",
-        Some(WaitOn::Remind { .. }) => "reminder",
-        Some(WaitOn::Escalate { .. }) => "escalation",
+        Some(WaitOn::Timer(kind)) => match kind {
+            TimerKind::Wait => "wait",
+            TimerKind::Timeout => "timeout",
+            TimerKind::Retry => "retry",
+            TimerKind::Task(TaskTimer::Overdue) => "due",
+            TimerKind::Task(TaskTimer::Reminder { .. }) => "reminder",
+            TimerKind::Task(TaskTimer::Escalation { .. }) => "escalation",
+        },
         Some(WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task | WaitOn::Call { .. }) | None => {
             "timer"
         }

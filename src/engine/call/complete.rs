@@ -251,7 +251,7 @@ impl<'a> Transition<'a> {
         self.record(EntryKind::IncidentOpened, call.position, error.clone());
         let bookmark = Bookmark { details: error.clone(), ..self.bookmark(call.position, BookmarkKind::Intervention) };
         let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
-        let dispatched = Wait { bookmark: call.bookmark, on: WaitOn::Call { dispatch, probing: None } };
+        let dispatched = Wait { bookmark: call.bookmark, due_at: None, on: WaitOn::Call { dispatch, probing: None } };
         self.branch_mut(call.position).phase = Phase::Waiting(vec![dispatched, person]);
         let data =
             Map::from_iter([("activity".to_owned(), json!(call.position.activity.id)), ("error".to_owned(), error)]);
@@ -275,7 +275,7 @@ impl<'a> Transition<'a> {
     }
 
     fn hold_call(&mut self, call: &DispatchedCall<'a>, on: WaitOn) {
-        self.branch_mut(call.position).phase = Phase::Waiting(vec![Wait { bookmark: call.bookmark, on }]);
+        self.branch_mut(call.position).phase = Phase::Waiting(vec![Wait { bookmark: call.bookmark, due_at: None, on }]);
     }
 }
 

@@ -59,15 +59,7 @@ pub(in crate::engine) fn again_by_hand<'a>(
 ) -> bool {
     let call = transition.branch(position).waits().iter().find_map(|wait| match wait.on {
         WaitOn::Call { dispatch, .. } => Some((wait.bookmark, dispatch)),
-        WaitOn::Timer { .. }
-        | WaitOn::Timeout { .. }
-        | WaitOn::Retry { .. }
-        | WaitOn::Message { .. }
-        | WaitOn::Intervention { .. }
-        | WaitOn::Task
-        | WaitOn::Due { .. }
-        | WaitOn::Remind { .. }
-        | WaitOn::Escalate { .. } => None,
+        WaitOn::Timer(_) | WaitOn::Message { .. } | WaitOn::Intervention { .. } | WaitOn::Task => None,
     });
     let Some((bookmark, dispatch)) = call else { return false };
     let failure = incident(transition, position).map(|(_, failure)| failure);

@@ -20,14 +20,7 @@ impl Branch {
         let waits = self.waits().iter().map(|wait| match &wait.on {
             WaitOn::Intervention { failure, result } => (result.as_ref(), Some(failure)),
             WaitOn::Call { probing, .. } => (None, probing.as_ref().map(|probing| &probing.failure)),
-            WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Message { .. }
-            | WaitOn::Task
-            | WaitOn::Due { .. }
-            | WaitOn::Remind { .. }
-            | WaitOn::Escalate { .. } => (None, None),
+            WaitOn::Timer(_) | WaitOn::Message { .. } | WaitOn::Task => (None, None),
         });
         let kept = waits.chain([concluded]);
         kept.flat_map(|(result, failure)| result.into_iter().chain(failure.map(|failure| &failure.data)))

@@ -9,7 +9,10 @@ use crate::definition::{self, Assign, AssignBy, Remind};
 use super::super::admit::Position;
 use super::super::failure::Incomplete;
 use super::super::transition::Transition;
-use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, Wait, WaitOn, assign as values};
+use super::super::{
+    Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, TaskTimer, TimerKind, Wait, WaitOn,
+    assign as values,
+};
 use super::assign::{People, choose, comparing};
 use super::{FORM_MAX, Task, TaskId, TaskOutcome};
 
@@ -46,9 +49,9 @@ impl<'a> Transition<'a> {
             self.push(Effect::AdvanceRoundRobin { activity, user: user.clone() });
         }
         let mut waits = vec![wait];
-        let timeout = limit.map(|due_at| (due_at, WaitOn::Timeout { due_at }));
-        for (due_at, on) in timers.into_iter().chain(timeout) {
-            waits.push(self.open_timer(position, due_at, on));
+        let timeout = limit.map(|due_at| (due_at, TimerKind::Timeout));
+        for (due_at, kind) in timers.into_iter().chain(timeout) {
+            waits.push(self.open_timer(position, due_at, kind));
         }
         let mut details = Map::new();
         details.insert("task".into(), json!(task.id));
@@ -65,9 +68,9 @@ impl<'a> Transition<'a> {
     }
 
     /// Opens a timer of a task.
-    pub(super) fn open_timer(&mut self, position: Position<'a>, due_at: Timestamp, on: WaitOn) -> Wait {
+    pub(super) fn open_timer(&mut self, position: Position<'a>, due_at: Timestamp, kind: TimerKind) -> Wait {
         let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
-        self.open_wait(bookmark, on)
+        self.open_wait(bookmark, WaitOn::Timer(kind))
     }
 
     fn task(&self, position: Position<'a>, asked: &definition::Task, people: People) -> Result<Task, Failure> {
@@ -130,27 +133,28 @@ impl<'a> Transition<'a> {
         position: Position<'a>,
         asked: &definition::Task,
         task: &Task,
-    ) -> Result<Vec<(Timestamp, WaitOn)>, Failure> {
+    ) -> Result<Vec<(Timestamp, TimerKind)>, Failure> {
         let scope = self.scope(position);
-        let mut timers: Vec<_> = task.due_at.map(|due_at| (due_at, WaitOn::Due { due_at })).into_iter().collect();
+        let mut timers: Vec<_> =
+            task.due_at.map(|due_at| (due_at, TimerKind::Task(TaskTimer::Overdue))).into_iter().collect();
         match &asked.remind {
             Remind::Never => {}
             Remind::At(moments) => {
                 for (index, moment) in moments.iter().enumerate() {
                     let due_at = scope.time(moment)?;
                     if due_at > self.context.now {
-                        timers.push((due_at, WaitOn::Remind { due_at, index }));
+                        timers.push((due_at, TimerKind::Task(TaskTimer::Reminder { index })));
                     }
                 }
             }
             Remind::Every { every, .. } => {
                 let due_at = scope.after(every)?;
-                timers.push((due_at, WaitOn::Remind { due_at, index: 0 }));
+                timers.push((due_at, TimerKind::Task(TaskTimer::Reminder { index: 0 })));
             }
         }
         for (index, escalation) in asked.escalate.iter().enumerate() {
             let due_at = scope.time(&escalation.after)?;
-            timers.push((due_at, WaitOn::Escalate { due_at, index }));
+            timers.push((due_at, TimerKind::Task(TaskTimer::Escalation { index })));
         }
         Ok(timers)
     }

@@ -7,7 +7,7 @@ use crate::definition::{self, Escalation, Remind, Work};
 use super::super::admit::Position;
 use super::super::failure::Incomplete;
 use super::super::transition::Transition;
-use super::super::{Effect, EntryKind, Failure, Phase, Wait, WaitOn, scope};
+use super::super::{Effect, EntryKind, Failure, Phase, TaskTimer, TimerKind, Wait, scope};
 use super::assign::names;
 use super::{PEOPLE_MAX, Task};
 
@@ -17,29 +17,24 @@ impl<'a> Transition<'a> {
         &mut self,
         position: Position<'a>,
         bookmark: i64,
-        on: &WaitOn,
+        timer: TaskTimer,
         task: Option<Task>,
     ) -> Result<(), Incomplete> {
         let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else { return Err(Incomplete::Missing) };
+        let waits = self.branch(position).waits();
+        let due_at = waits.iter().find(|wait| wait.bookmark == bookmark).and_then(|wait| wait.due_at);
         self.push(Effect::Consume(bookmark));
         self.forget_wait(position, bookmark);
-        match on {
-            WaitOn::Due { due_at } => {
+        match timer {
+            TaskTimer::Overdue => {
                 self.record(EntryKind::TaskOverdue, position, json!({ "task": task.id, "due_at": due_at }));
                 self.tell_of_task("task_overdue", &task, Map::new());
             }
-            WaitOn::Remind { index, .. } => self.remind(position, asked, *index, &task),
-            WaitOn::Escalate { index, .. } => {
-                let escalation = asked.escalate.get(*index).ok_or(Incomplete::Missing)?;
+            TaskTimer::Reminder { index } => self.remind(position, asked, index, &task),
+            TaskTimer::Escalation { index } => {
+                let escalation = asked.escalate.get(index).ok_or(Incomplete::Missing)?;
                 self.escalate(position, escalation, task);
             }
-            WaitOn::Task
-            | WaitOn::Timer { .. }
-            | WaitOn::Timeout { .. }
-            | WaitOn::Retry { .. }
-            | WaitOn::Message { .. }
-            | WaitOn::Intervention { .. }
-            | WaitOn::Call { .. } => return Err(Incomplete::Missing),
         }
         Ok(())
     }
@@ -55,7 +50,7 @@ impl<'a> Transition<'a> {
             // It could be told when the task was opened; what has changed since must not take the task away.
             && let Ok(due_at) = self.scope(position).after(every)
         {
-            let wait = self.open_timer(position, due_at, WaitOn::Remind { due_at, index: number });
+            let wait = self.open_timer(position, due_at, TimerKind::Task(TaskTimer::Reminder { index: number }));
             self.add_wait(position, wait);
         }
     }

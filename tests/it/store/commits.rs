@@ -77,7 +77,8 @@ async fn a_repeated_start_with_waits_is_known_before_its_key_is_taken() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let mut born = instance(Some("K"));
-    born.state.branches[0].phase = Phase::Waiting(vec![Wait { bookmark: 1, on: WaitOn::Message { index: 0 } }]);
+    born.state.branches[0].phase =
+        Phase::Waiting(vec![Wait { bookmark: 1, due_at: None, on: WaitOn::Message { index: 0 } }]);
     let effects = vec![record(json!(1)), message_wait(1), timer(2, now() + Duration::from_secs(3600))];
     let mut write = written(None, &born, effects);
     write.outbox.push(row(Claimable::Now));
@@ -263,7 +264,7 @@ async fn what_postgresql_cannot_keep_is_refused_before() {
     let failure = Failure { data: deep.clone(), ..Failure::new("a", "b") };
     let incident = WaitOn::Intervention { failure, result: None };
     let mut waiting = before.clone();
-    waiting.state.branches[0].phase = Phase::Waiting(vec![Wait { bookmark: 1, on: incident }]);
+    waiting.state.branches[0].phase = Phase::Waiting(vec![Wait { bookmark: 1, due_at: None, on: incident }]);
     let mut valued = before.clone();
     valued.variables.insert("total".into(), deep.clone());
     for (after, effects) in [(&before, vec![record(deep)]), (&waiting, vec![]), (&valued, vec![])] {
