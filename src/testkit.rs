@@ -44,8 +44,8 @@ use uuid::Uuid;
 
 use crate::definition::{Definition, Retry, Runs};
 use crate::engine::{
-    self, BookmarkKind, Command, Context, Facts, Failure, HandlerCall, InstanceId, Message, Need, Refusal, Start,
-    Status,
+    self, Audit, BookmarkKind, Command, Context, Control, Decision, Facts, Failure, HandlerCall, InstanceId, Internal,
+    KeptMessages, Message, Missed, Need, Refusal, Start, Status,
 };
 
 pub mod calls;
@@ -57,6 +57,8 @@ use memory::Memory;
 
 /// One drive takes at most this many steps, so that a loop in a definition ends a test instead of stalling it.
 const DRIVE_MAX: usize = 100_000;
+/// Facts that one decision may require.
+const NEEDS_MAX: usize = 4;
 /// The clock begins on the first of January 2026.
 const MIDNIGHT: i64 = 1_767_225_600;
 
@@ -222,7 +224,7 @@ impl Scenario {
         let waits: Vec<i64> =
             self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
         for bookmark in waits {
-            match self.apply(Command::Deliver { bookmark, message: message.clone() }) {
+            match self.apply(Internal::Deliver { bookmark, message: message.clone() }) {
                 // Suspended, it is told when it goes on.
                 Err(Error::Refused(Refusal::NotMatching | Refusal::Suspended)) => {}
                 other => return other.and_then(|()| self.drive()),
@@ -246,7 +248,7 @@ impl Scenario {
         let until = self.now.checked_add(by).map_err(|error| Error::Broken(error.to_string()))?;
         while let Some((due_at, bookmark)) = self.next_timer(until) {
             self.now = self.now.max(due_at);
-            self.apply(Command::Fire { bookmark })?;
+            self.apply(Internal::Fire { bookmark })?;
             self.drive()?;
         }
         self.now = until;
@@ -267,7 +269,7 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if there is no incident; and what [`Scenario::apply`] says.
     pub fn retry(&mut self) -> Result<(), Error> {
-        self.apply(Command::Retry { by: None, reason: None })?;
+        self.apply(Command::Instance(Control::Retry, Audit::default()))?;
         self.drive()?;
         self.advance(Duration::ZERO)
     }
@@ -277,7 +279,7 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if it stands still already or has ended; and what [`Scenario::apply`] says.
     pub fn suspend(&mut self, reason: &str) -> Result<(), Error> {
-        self.apply(Command::Suspend { by: None, reason: Some(reason.to_owned()) })
+        self.apply(Command::Instance(Control::Suspend, audit(reason)))
     }
 
     /// Lets it go on; what it missed meanwhile happens in its order.
@@ -285,7 +287,7 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if it was not suspended by hand; and what [`Scenario::apply`] says.
     pub fn resume(&mut self, reason: &str) -> Result<(), Error> {
-        self.apply(Command::Resume { by: None, reason: Some(reason.to_owned()) })?;
+        self.apply(Command::Instance(Control::Resume, audit(reason)))?;
         self.drive()?;
         self.advance(Duration::ZERO)
     }
@@ -295,7 +297,7 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if it has ended; and what [`Scenario::apply`] says.
     pub fn cancel(&mut self, reason: &str) -> Result<(), Error> {
-        self.apply(Command::Cancel { by: None, reason: Some(reason.to_owned()) })
+        self.apply(Command::Instance(Control::Cancel, audit(reason)))
     }
 
     /// Takes steps until the instance waits or has ended.
@@ -315,16 +317,18 @@ impl Scenario {
     /// # Errors
     /// [`Error::Refused`] if the command changes nothing; [`Error::NoHandler`] if the handler it needs is not there;
     /// [`Error::Broken`] if the engine is wrong.
-    pub fn apply(&mut self, command: Command) -> Result<(), Error> {
+    pub fn apply(&mut self, command: impl Into<Command>) -> Result<(), Error> {
+        let command = command.into();
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
-        let need = engine::needs(&self.definition, &instance, &command, &self.context());
-        let mut facts = self.answer(need)?;
-        if matches!(command, Command::Resume { .. } | Command::Retry { .. } | Command::Resolve { .. }) {
-            facts.missed = self.memory.missed();
-            facts.reported = self.memory.reported();
+        let mut facts = Facts::default();
+        for _ in 0..NEEDS_MAX {
+            match engine::decide(&self.definition, &instance, &command, facts, &self.context()) {
+                Decision::Commit(step) => return self.memory.absorb(step),
+                Decision::Refuse(refusal) => return Err(refusal.into()),
+                Decision::Need(need) => facts = self.answer(need)?,
+            }
         }
-        let step = engine::step(&self.definition, &instance, command, facts, &self.context())?;
-        self.memory.absorb(step)
+        Err(Error::Broken(format!("the decision requires more than {NEEDS_MAX} facts")))
     }
 }
 
@@ -345,7 +349,7 @@ impl Scenario {
 
     fn next_step(&self) -> Option<Command> {
         let branch = self.memory.instance.as_ref()?.ready_branch()?;
-        Some(Command::Continue { branch: branch.id, sequence: branch.sequence })
+        Some(Internal::Continue { branch: branch.id, sequence: branch.sequence }.into())
     }
 
     fn next_timer(&self, until: Timestamp) -> Option<(Timestamp, i64)> {
@@ -359,7 +363,6 @@ impl Scenario {
 
     fn answer(&mut self, need: Need) -> Result<Facts, Error> {
         match need {
-            Need::Nothing => Ok(Facts::default()),
             Need::Handler(call) => {
                 let found = match &call.runs {
                     Runs::Handler(name) => self.handlers.get_mut(name),
@@ -371,15 +374,23 @@ impl Scenario {
                     (None, Runs::Statement(name)) => Err(Error::NoStatement(name)),
                 }
             }
-            Need::Messages(addresses) => {
-                let wanted = |message: &&Message| {
+            Need::Messages { addresses, .. } => {
+                let fits = |message: &&Message| {
                     addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
                 };
-                let messages = self.memory.kept.values().filter(wanted).cloned().collect();
-                Ok(Facts { messages, ..Facts::default() })
+                let list = self.memory.kept.values().filter(fits).cloned().collect();
+                Ok(Facts { messages: Some(KeptMessages { list, more: false }), ..Facts::default() })
             }
-            Need::Task(id) => Ok(Facts { task: self.memory.tasks.get(&id).cloned(), ..Facts::default() }),
+            Need::Task(id) => Ok(Facts { task: Some(self.memory.tasks.get(&id).cloned()), ..Facts::default() }),
             Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
+            Need::Missed => {
+                let (messages, outcomes) = (self.memory.missed(), self.memory.reported());
+                Ok(Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() })
+            }
         }
     }
+}
+
+fn audit(reason: &str) -> Audit {
+    Audit { by: None, reason: Some(reason.to_owned()) }
 }

@@ -12,8 +12,8 @@ use super::watch;
 use crate::app::App;
 use crate::contract::api::InstanceView;
 use crate::contract::{self, OnConflict, Target};
-use crate::engine::{InstanceId, Status};
-use crate::step::{self, Control, Controlled, Follow, Origin, Started};
+use crate::engine::{Control, InstanceId, Status};
+use crate::step::{self, Applied, Follow, Origin, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 
@@ -123,9 +123,9 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
         input,
     };
     let id = match step::start(app, command, &origin(app)).await? {
-        Started::New(position) => position.instance.id,
-        Started::Existing(id) => id,
-        Started::Known(answer) => answer.instance.context("the start was refused")?,
+        Applied::New(Started::New(committed)) => committed.instance.id,
+        Applied::New(Started::Existing(id)) => id,
+        Applied::Repeated(answer) => answer.instance.context("the start was refused")?,
     };
     if start.watch {
         return watch::follow(app, id, output).await;
@@ -229,8 +229,8 @@ fn describe(view: &InstanceView) {
 async fn control(app: &App, what: Control, arguments: ControlArguments, output: Output) -> Result<()> {
     let target = Target { instance: Some(arguments.id), reason: arguments.reason, ..Target::default() };
     let status = match step::control(app, what, &target, &origin(app)).await? {
-        Controlled::To(position) => position.instance.status.name().to_owned(),
-        Controlled::Known(answer) => answer.outcome,
+        Applied::New(committed) => committed.instance.status.name().to_owned(),
+        Applied::Repeated(answer) => answer.outcome,
     };
     match output {
         Output::Json => output::json(&json!({ "id": arguments.id, "status": status })),

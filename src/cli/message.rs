@@ -10,7 +10,7 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::contract::{self, Message};
-use crate::step::{self, Delivered};
+use crate::step::{self, Applied, Delivered};
 use crate::store::messages::Filter;
 use crate::store::views;
 
@@ -68,15 +68,17 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 
 async fn send(app: &App, message: Message, output: Output) -> Result<()> {
     let (body, said) = match step::message(app, message, &origin(app)).await? {
-        Delivered::To(position) => {
-            let id = position.instance.id;
+        Applied::New(Delivered::To(committed)) => {
+            let id = committed.instance.id;
             (json!({ "outcome": "delivered", "instance": id }), format!("delivered to {id}"))
         }
-        Delivered::Kept => (json!({ "outcome": "kept", "instance": null }), "kept: nobody waits for it yet".to_owned()),
-        Delivered::Spread(count) => {
+        Applied::New(Delivered::Kept) => {
+            (json!({ "outcome": "kept", "instance": null }), "kept: no instance waits for it yet".to_owned())
+        }
+        Applied::New(Delivered::Broadcast(count)) => {
             (json!({ "outcome": "broadcast", "receivers": count }), format!("sent to {count} waits"))
         }
-        Delivered::Known(answer) => (json!(answer), answer.outcome),
+        Applied::Repeated(answer) => (json!(answer), answer.outcome),
     };
     match output {
         Output::Json => output::json(&body),

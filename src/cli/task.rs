@@ -15,7 +15,7 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
-use crate::step::{self, Tasked};
+use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
 
@@ -196,10 +196,10 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Next { who, definition, lease } => {
             let lease_for = self::lease(app, lease.as_deref())?;
             match step::task_next(app, who.person(), definition.as_deref(), lease_for, &origin(app)).await? {
-                Tasked::To(_, id) => shown::show(app, id, output).await?,
-                Tasked::Known(_) | Tasked::None => match output {
+                Applied::New(Some(claimed)) => shown::show(app, claimed.id, output).await?,
+                Applied::New(None) | Applied::Repeated(_) => match output {
                     Output::Json => output::json(&json!(null))?,
-                    Output::Table => output::line("there is nothing to do"),
+                    Output::Table => output::line("there is no task"),
                 },
             }
         }
@@ -243,7 +243,7 @@ fn lease(app: &App, asked: Option<&str>) -> Result<Duration> {
 
 async fn act(app: &App, id: Uuid, (who, seen): (Who, Option<i64>), act: Act, output: Output) -> Result<()> {
     let outcome = act.outcome();
-    step::task(app, TaskId(id), (who.person(), seen), act, &origin(app)).await?;
+    step::task(app, TaskId(id), who.person(), seen, act, &origin(app)).await?;
     let task = tasks::view(&mut *app.store.background().await?, TaskId(id)).await?;
     match output {
         Output::Json => output::json(&task),

@@ -12,7 +12,7 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::contract::{Reschedule, Target};
-use crate::step::{self, Controlled};
+use crate::step::{self, Applied};
 use crate::store::waits;
 
 /// Rows of a list, at most.
@@ -94,9 +94,9 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
 async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()> {
     let target = Target { instance: Some(what.instance), reason: what.reason, ..Target::default() };
     let command = Reschedule { target, bookmark: what.bookmark, due_at: what.at, after: what.after };
-    let controlled = step::reschedule(app, &command, &origin(app)).await?;
-    let Controlled::To(position) = controlled else { return Ok(()) };
-    let (bookmark, due_at) = step::newest_timer(&position.instance).context("the timer has gone")?;
+    let applied = step::reschedule(app, &command, &origin(app)).await?;
+    let Applied::New(committed) = applied else { return Ok(()) };
+    let (bookmark, due_at) = step::newest_timer(&committed.instance).context("the timer has gone")?;
     match output {
         Output::Json => output::json(&json!({ "instance": what.instance, "bookmark": bookmark, "due_at": due_at })),
         Output::Table => {

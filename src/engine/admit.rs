@@ -121,16 +121,6 @@ fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
-/// The task a timer belongs to, if it is open.
-pub(super) fn task_of_timer(instance: &Instance, bookmark: i64) -> Option<i64> {
-    let (at, wait) = waiting(instance, bookmark)?;
-    if !matches!(wait.on, WaitOn::Timer(TimerKind::Task(_))) {
-        return None;
-    }
-    let waits = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
-    waits.iter().find(|wait| wait.on == WaitOn::Task).map(|wait| wait.bookmark)
-}
-
 /// Whether the instance lives.
 pub(super) fn require_live(instance: &Instance) -> Result<(), Refusal> {
     if instance.status.has_ended() { Err(Refusal::Ended(instance.status)) } else { Ok(()) }
@@ -142,8 +132,8 @@ pub(super) fn position<'a>(
     instance: &Instance,
     at: usize,
 ) -> Result<Position<'a>, Refusal> {
-    let branch = instance.state.branches.get(at).ok_or(Refusal::Missing)?;
-    let activity = definition.activity(&branch.activity).ok_or(Refusal::Missing)?;
+    let branch = instance.state.branches.get(at).ok_or(Refusal::Mismatch)?;
+    let activity = definition.activity(&branch.activity).ok_or(Refusal::Mismatch)?;
     Ok(Position { at, activity })
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::instance::{Failure, InstanceId};
 
 pub(super) use complete::{complete, complete_in, left_alone_until, progress};
-pub(super) use resolve::{again_by_hand, resolve};
+pub(super) use resolve::{resolve, retry_unknown};
 
 /// The largest request, in bytes of JSON.
 pub const REQUEST_MAX: usize = 1024 * 1024;

@@ -8,9 +8,11 @@ use crate::limits::backoff::next_delay;
 
 use super::admit::Position;
 use super::call::left_alone_until;
-use super::flow::Ending;
-use super::transition::Transition;
-use super::{Bookmark, BookmarkKind, EntryKind, Failure, Phase, Refusal, Status, TimerKind, WaitOn, assign, scope};
+use super::lifecycle::end::Ending;
+use super::transition::{Halt, Transition};
+use super::{
+    Audit, Bookmark, BookmarkKind, EntryKind, Failure, Need, Phase, Refusal, Status, TimerKind, WaitOn, assign, scope,
+};
 
 /// An error of an activity.
 pub(super) struct FailedWork {
@@ -40,13 +42,21 @@ pub(super) enum Cause {
 pub(super) enum Incomplete {
     /// It failed.
     FailedWork(FailedWork),
-    /// The caller owes a fact.
-    Missing,
+    /// A fact is missing.
+    Need(Need),
+    /// The definition does not fit the instance.
+    Mismatch,
 }
 
 impl From<Failure> for Incomplete {
     fn from(failure: Failure) -> Self {
         Self::FailedWork(failure.into())
+    }
+}
+
+impl From<Need> for Incomplete {
+    fn from(need: Need) -> Self {
+        Self::Need(need)
     }
 }
 
@@ -62,10 +72,11 @@ impl<'a> Transition<'a> {
         &mut self,
         position: Position<'a>,
         outcome: Result<(), Incomplete>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Halt> {
         match outcome {
             Ok(()) => {}
-            Err(Incomplete::Missing) => return Err(Refusal::Missing),
+            Err(Incomplete::Need(need)) => return Err(need.into()),
+            Err(Incomplete::Mismatch) => return Err(Refusal::Mismatch.into()),
             Err(Incomplete::FailedWork(failed)) => self.fail(position, failed),
         }
         Ok(())
@@ -225,19 +236,11 @@ impl<'a> Transition<'a> {
         self.announce("suspended", data);
     }
 
-    /// Lets a suspended instance move again.
-    pub(super) fn reopen_after_retry(&mut self, by: Option<String>, reason: Option<String>) {
+    /// Continues an instance that was suspended by a failure.
+    pub(super) fn reopen_after_retry(&mut self, audit: Audit) {
         self.instance.status = Status::Running;
-        let details = on_behalf(by, reason);
+        let details = audit.details();
         self.record_whole(EntryKind::IncidentRetried, assign::details(details.clone()));
         self.announce("resumed", details);
     }
-}
-
-/// Who asked, and why.
-pub(super) fn on_behalf(by: Option<String>, reason: Option<String>) -> Map<String, Value> {
-    let mut details = Map::new();
-    details.extend(by.map(|by| ("by".into(), json!(by))));
-    details.extend(reason.map(|reason| ("reason".into(), json!(reason))));
-    details
 }

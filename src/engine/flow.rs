@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::definition::{Activity, Choice, Next, Target, Work};
 
 use super::admit::Position;
-use super::failure::{FailedWork, Incomplete, on_behalf};
+use super::failure::{FailedWork, Incomplete};
+use super::lifecycle::end::Ending;
 use super::transition::Transition;
-use super::{Effect, EntryKind, Failure, Phase, Status, TaskOutcome, assign};
+use super::{EntryKind, Failure, Phase, assign};
 
 /// Where a branch goes.
 pub(super) enum Route<'a> {
@@ -15,21 +16,6 @@ pub(super) enum Route<'a> {
     To(&'a Activity),
     /// The instance ends.
     End(Ending),
-}
-
-/// How an instance ends.
-pub(super) enum Ending {
-    /// With this output.
-    Completed(Value),
-    /// With this error.
-    Failed(Failure),
-    /// Called off.
-    Cancelled {
-        /// Who asked.
-        by: Option<String>,
-        /// Why.
-        reason: Option<String>,
-    },
 }
 
 impl<'a> Transition<'a> {
@@ -150,44 +136,6 @@ impl<'a> Transition<'a> {
                 branch.tried_at = None;
             }
             Route::End(ending) => self.end(ending),
-        }
-    }
-
-    /// Ends the instance; nothing is waited for any more.
-    pub(super) fn end(&mut self, ending: Ending) {
-        for branch in std::mem::take(&mut self.instance.state.branches) {
-            for wait in branch.waits() {
-                self.close_wait(wait, TaskOutcome::Cancelled);
-            }
-        }
-        if let Some(deadline) = self.instance.state.deadline.take() {
-            self.push(Effect::Close(deadline.bookmark));
-        }
-        if let Some(suspension) = self.instance.state.suspension.take() {
-            self.push(Effect::Close(suspension));
-        }
-        self.instance.ended_at = Some(self.context.now);
-        match ending {
-            Ending::Completed(output) => {
-                self.instance.status = Status::Completed;
-                self.record_whole(EntryKind::InstanceCompleted, Value::Null);
-                let data = Map::from_iter([("output".to_owned(), output.clone())]);
-                self.instance.output = Some(output);
-                self.announce("completed", data);
-            }
-            Ending::Failed(failure) => {
-                self.instance.status = Status::Failed;
-                let error = Value::Object(assign::brief(&failure));
-                self.record_whole(EntryKind::InstanceFailed, error.clone());
-                self.instance.error = Some(failure);
-                self.announce("failed", Map::from_iter([("error".to_owned(), error)]));
-            }
-            Ending::Cancelled { by, reason } => {
-                self.instance.status = Status::Cancelled;
-                let details = on_behalf(by, reason);
-                self.record_whole(EntryKind::InstanceCancelled, assign::details(details.clone()));
-                self.announce("cancelled", details);
-            }
         }
     }
 

@@ -1,34 +1,34 @@
-//! Decides, touches nothing: no clock, no database, no broker, no randomness.
+//! Decides what a command does to an instance, and touches nothing: no clock, no database, no broker, no randomness.
 //!
-//! Everything here is a function of its arguments: the same definition, instance, command, facts and context give the
-//! same [`Step`]. A command that changes nothing is a [`Refusal`].
+//! Everything here is a function of its arguments: the same definition, instance, command, facts and context give the same
+//! [`Decision`]. [`decide()`] is the entry; [`start()`] is the entry for an instance that does not exist yet.
 
+mod activity;
 mod admit;
 mod assign;
 mod call;
 mod command;
+mod decide;
 mod effect;
-mod execute;
+mod facts;
 mod failure;
 mod flow;
 mod instance;
-mod intervene;
-mod needs;
+mod lifecycle;
+mod refusal;
 mod scope;
-mod start;
-mod step;
 mod task;
 mod transition;
-mod wait;
 
 #[cfg(test)]
 mod tests;
 
 pub use call::*;
 pub use command::*;
+pub use decide::{Decision, decide};
 pub use effect::*;
+pub use facts::*;
 pub use instance::*;
-pub use needs::needs;
-pub use start::start;
-pub use step::step;
+pub use lifecycle::start::start;
+pub use refusal::Refusal;
 pub use task::*;

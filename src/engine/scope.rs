@@ -131,11 +131,6 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// The time limit of handlers that are given none.
-    pub(super) fn default_timeout(&self) -> Duration {
-        self.context.handler_timeout
-    }
-
     /// The moment so long after now.
     pub(super) fn after(&self, template: &Template) -> Result<Timestamp, Failure> {
         later(self.context.now, self.duration(template)?)
@@ -195,12 +190,6 @@ impl<'a> Scope<'a> {
             _ => return None,
         })
     }
-}
-
-/// How often the activity of a branch will have been begun once its next step has begun it.
-pub(super) fn visit(instance: &Instance, branch: &Branch) -> u32 {
-    let before = instance.state.visits.get(&branch.activity).copied().unwrap_or(0);
-    if branch.attempt == 1 { before.saturating_add(1) } else { before }
 }
 
 /// The moment so long after another, if calendars go that far.

@@ -20,7 +20,6 @@ use super::instance::InstanceId;
 use crate::definition::{AssignBy, Decision};
 
 pub(super) use act::{Actor, act, still_open};
-pub(super) use assign::assignment;
 pub use refusal::TaskRefusal;
 pub use vote::counted;
 

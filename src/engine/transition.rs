@@ -8,8 +8,34 @@ use super::admit::Position;
 use super::scope::Scope;
 use super::{
     Bookmark, Branch, BranchId, CallClosed, CallEnd, CallId, Closed, Concluded, Context, Effect, Entry, EntryKind,
-    Event, Failure, Instance, Phase, Refusal, Status, Step, TaskId, TaskOutcome, Wait, WaitOn,
+    Event, Failure, Instance, Need, Phase, Refusal, Status, Step, TaskId, TaskOutcome, TaskRefusal, Wait, WaitOn,
 };
+
+/// Why a transition ends without a step.
+pub(super) enum Halt {
+    /// The command changes nothing.
+    Refuse(Refusal),
+    /// A fact is missing.
+    Need(Box<Need>),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
+impl From<Need> for Halt {
+    fn from(need: Need) -> Self {
+        Self::Need(Box::new(need))
+    }
+}
+
+impl From<TaskRefusal> for Halt {
+    fn from(refusal: TaskRefusal) -> Self {
+        Self::Refuse(refusal.into())
+    }
+}
 
 /// The working state of a decision.
 #[derive(Clone)]
@@ -119,7 +145,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Goes on with how the work of a branch ended that had waited for it. While the instance is suspended that is kept.
-    pub(super) fn conclude(&mut self, position: Position<'a>, outcome: Result<Value, Failure>) -> Result<(), Refusal> {
+    pub(super) fn conclude(&mut self, position: Position<'a>, outcome: Result<Value, Failure>) -> Result<(), Halt> {
         if self.instance.status == Status::Suspended {
             let (result, failure) = match outcome {
                 Ok(result) => (Some(result), None),

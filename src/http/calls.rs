@@ -13,7 +13,8 @@ use super::request::{self, About, Id};
 use crate::contract::api::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView, Page};
 use crate::engine::{CallId, CallOutcome, Resolution};
 use crate::step;
-use crate::step::calls::Told;
+use crate::step::Applied;
+use crate::step::calls::Reported;
 use crate::store::calls::{self, Filter, STATES};
 
 #[derive(Deserialize)]
@@ -70,13 +71,12 @@ pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<J
     request::bounded("token", &request.token)?;
     let outcome = step::calls::outcome(request.result, request.error).map_err(Problem::invalid)?;
     let origin = about.origin(&door, "call.complete")?;
-    let outcome = (request.token.as_str(), outcome);
-    let told = step::calls::complete(&door.app, CallId(about.id), outcome, &origin).await?;
-    let word = match told {
-        Told::To(_) => "completed".to_owned(),
-        Told::Kept(_) => "kept".to_owned(),
-        Told::Noted(_) => "noted".to_owned(),
-        Told::Known(answer) => answer.outcome,
+    let applied = step::calls::complete(&door.app, CallId(about.id), &request.token, outcome, &origin).await?;
+    let word = match applied {
+        Applied::New(Reported::To(_)) => "completed".to_owned(),
+        Applied::New(Reported::Kept(_)) => "kept".to_owned(),
+        Applied::New(Reported::Noted(_)) => "noted".to_owned(),
+        Applied::Repeated(answer) => answer.outcome,
     };
     Ok(Json(json!({ "outcome": word })))
 }

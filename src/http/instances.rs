@@ -14,8 +14,8 @@ use super::problem::Problem;
 use super::request::{self, About, Body, Id};
 use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
 use crate::contract::{Start, Target};
-use crate::engine::{InstanceId, Status};
-use crate::step::{self, Control, Controlled, Started};
+use crate::engine::{Control, InstanceId, Status};
+use crate::step::{self, Applied, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
@@ -53,14 +53,14 @@ pub(super) async fn start(
         input: request.input,
     };
     let (code, id) = match step::start(&door.app, command, &origin).await? {
-        Started::New(position) => (StatusCode::CREATED, position.instance.id),
-        Started::Known(answer) => {
+        Applied::New(Started::New(committed)) => (StatusCode::CREATED, committed.instance.id),
+        Applied::Repeated(answer) => {
             let why = || answer.reason.clone().unwrap_or_default();
             let id = answer.instance.ok_or_else(|| Problem::from(step::Error::Refused(why())))?;
             let code = if answer.outcome == "started" { StatusCode::CREATED } else { StatusCode::OK };
             (code, id)
         }
-        Started::Existing(id) => (StatusCode::OK, id),
+        Applied::New(Started::Existing(id)) => (StatusCode::OK, id),
     };
     let view = match wait {
         Some(wait) => ended(&door, id, wait.min(WAIT_MAX)).await?,
@@ -175,7 +175,7 @@ async fn control(State(door): State<Door>, what: Control, about: About) -> Resul
     let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
     match step::control(&door.app, what, &target, &origin).await? {
-        Controlled::To(position) => Ok(Json(json!({ "id": id, "status": position.instance.status }))),
-        Controlled::Known(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
+        Applied::New(committed) => Ok(Json(json!({ "id": id, "status": committed.instance.status }))),
+        Applied::Repeated(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
     }
 }

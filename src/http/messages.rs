@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::request::{self, Body};
 use crate::contract::Message;
 use crate::contract::api::{MessageRequest, MessageView, Page};
-use crate::step::{self, Delivered};
+use crate::step::{self, Applied, Delivered};
 use crate::store::messages::Filter;
 use crate::store::views;
 
@@ -28,14 +28,14 @@ pub(super) async fn send(
     let MessageRequest { name, key, data, ttl, broadcast } = request;
     let message = Message { name, key, data, ttl, broadcast };
     Ok(match step::message(&door.app, message, &origin).await? {
-        Delivered::To(position) => {
-            (StatusCode::OK, Json(json!({ "outcome": "delivered", "instance": position.instance.id })))
+        Applied::New(Delivered::To(committed)) => {
+            (StatusCode::OK, Json(json!({ "outcome": "delivered", "instance": committed.instance.id })))
         }
-        Delivered::Kept => (StatusCode::ACCEPTED, Json(json!({ "outcome": "kept" }))),
-        Delivered::Spread(receivers) => {
+        Applied::New(Delivered::Kept) => (StatusCode::ACCEPTED, Json(json!({ "outcome": "kept" }))),
+        Applied::New(Delivered::Broadcast(receivers)) => {
             (StatusCode::ACCEPTED, Json(json!({ "outcome": "broadcast", "receivers": receivers })))
         }
-        Delivered::Known(answer) => (StatusCode::OK, Json(json!(answer))),
+        Applied::Repeated(answer) => (StatusCode::OK, Json(json!(answer))),
     })
 }
 

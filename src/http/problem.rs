@@ -121,8 +121,8 @@ impl From<step::Error> for Problem {
             step::Error::Refused(why) | step::Error::Late(why) => {
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
             }
-            step::Error::Invalid { why, faults } => {
-                let errors = faults.iter().map(|fault| pointed(fault)).collect();
+            step::Error::Invalid { why, problems } => {
+                let errors = problems.iter().map(|problem| pointed(problem)).collect();
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Problem { errors, ..Problem::new(status, "urn:leveret:input", "The input does not fit", why) }
             }

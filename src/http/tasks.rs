@@ -20,7 +20,7 @@ use crate::contract::api::{
     TaskReleaseRequest, TaskSummary, TaskView,
 };
 use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
-use crate::step::{self, Tasked};
+use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
 
@@ -181,9 +181,8 @@ pub(super) async fn claim_next(
     let origin = request::origin(&door, &headers, &identity)?;
     let definition = request.definition.as_deref();
     let id = match step::task_next(&door.app, person, definition, lease_for, &origin).await? {
-        Tasked::To(_, id) => Some(id),
-        Tasked::Known(answer) => answer.task,
-        Tasked::None => None,
+        Applied::New(claimed) => claimed.map(|claimed| claimed.id),
+        Applied::Repeated(answer) => answer.task,
     };
     match id {
         Some(id) => Ok(tagged(view(&door, id).await?)),
@@ -196,9 +195,8 @@ async fn act(door: &Door, about: &About, verb: &str, (person, act): (Person, Act
     let seen = request::if_match(&about.headers)?;
     let origin = about.origin(door, verb)?;
     let id = TaskId(about.id);
-    match step::task(&door.app, id, (person, seen), act, &origin).await? {
-        Tasked::To(..) | Tasked::Known(_) | Tasked::None => Ok(tagged(view(door, id).await?)),
-    }
+    step::task(&door.app, id, person, seen, act, &origin).await?;
+    Ok(tagged(view(door, id).await?))
 }
 
 fn lease(door: &Door, asked: Option<&str>) -> Result<Duration, Problem> {

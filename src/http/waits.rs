@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::request::{self, Body, Path};
 use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
 use crate::contract::{Reschedule, Target};
-use crate::step::{self, Controlled};
+use crate::step::{self, Applied};
 use crate::store::waits::{self, Cursor};
 use crate::time::duration;
 
@@ -67,7 +67,7 @@ pub(super) async fn reschedule(
 ) -> Result<Json<Value>, Problem> {
     let request: RescheduleRequest = request::body(&bytes)?;
     if request.due_at.is_some() == request.after.is_some() {
-        return Err(Problem::invalid("say when: `due_at`, a moment, or `after`, a duration as in 2h; one of them"));
+        return Err(Problem::invalid("send `due_at` (a moment) or `after` (a duration as in 2h), one of them"));
     }
     request.after.as_deref().map(duration::parse).transpose().map_err(Problem::invalid)?;
     // The path is part of what an idempotency key stands for.
@@ -76,11 +76,11 @@ pub(super) async fn reschedule(
     let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
     let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
     match step::reschedule(&door.app, &command, &origin).await? {
-        Controlled::To(position) => {
-            let timer = step::newest_timer(&position.instance);
+        Applied::New(committed) => {
+            let timer = step::newest_timer(&committed.instance);
             let (bookmark, due_at) = timer.unzip();
             Ok(Json(json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })))
         }
-        Controlled::Known(answer) => Ok(Json(json!({ "instance": instance, "outcome": answer.outcome }))),
+        Applied::Repeated(answer) => Ok(Json(json!({ "instance": instance, "outcome": answer.outcome }))),
     }
 }

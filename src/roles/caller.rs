@@ -17,7 +17,7 @@ use crate::app::{App, sleep_or_stop};
 use crate::broker::Queue;
 use crate::engine::CallKind;
 use crate::step::calls::Begin;
-use crate::step::{self, Error, Moved};
+use crate::step::{self, Error, Executed};
 use crate::store::calls::{self, Due};
 use crate::store::{self};
 use limits::{Admitted, LimitKey, Permit};
@@ -172,9 +172,9 @@ pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
         let id = one.id;
         let kind = one.kind;
         match step::calls::expire(app, one).await {
-            Ok(Moved::To(_)) => crate::telemetry::count_call(kind.name(), "expired"),
+            Ok(Executed::Committed(_)) => crate::telemetry::count_call(kind.name(), "expired"),
             // Something was heard at the last moment, or it is kept until its instance moves.
-            Ok(Moved::Refused(_) | Moved::Elsewhere) => {}
+            Ok(Executed::Refused(_) | Executed::Conflict) => {}
             Err(Error::Store(error @ (store::Error::Unavailable(_) | store::Error::Busy(_)))) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, call = %id, "an attempt could not be given up; it is looked at again")

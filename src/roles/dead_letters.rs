@@ -46,7 +46,7 @@ async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
     let received = command::read(letter, app.config.limits.message_max).ok();
     filed.instance = received.as_ref().and_then(|received| command::instance(&received.command));
     if let Some(Command::Continue(at)) = received.map(|received| received.command) {
-        match step::fail_undeliverable(app, InstanceId(at.instance), (BranchId(at.branch), at.sequence), reason.clone())
+        match step::fail_undeliverable(app, InstanceId(at.instance), BranchId(at.branch), at.sequence, reason.clone())
             .await
         {
             Err(step::Error::Store(error @ store::Error::Bug(_))) => {

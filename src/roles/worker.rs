@@ -150,8 +150,8 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
 /// A step command that can never be carried out becomes an incident: the timers role would revive it again and again.
 async fn give_up(app: &App, command: &Command, reason: &str) {
     if let Command::Continue(at) = command
-        && let at_branch = (BranchId(at.branch), at.sequence)
-        && let Err(error) = step::fail_undeliverable(app, InstanceId(at.instance), at_branch, reason.to_owned()).await
+        && let (id, branch) = (InstanceId(at.instance), BranchId(at.branch))
+        && let Err(error) = step::fail_undeliverable(app, id, branch, at.sequence, reason.to_owned()).await
     {
         tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the timers role will try again");
     }

@@ -1,5 +1,5 @@
-//! Calls between two steps: handed out, heard of, and settled. An outcome moves its instance in the transaction that closes the
-//! call; while the instance is suspended it is kept, and replayed when the instance goes on.
+//! Calls between two steps: an outcome moves its instance in the transaction that closes the call. While the instance is suspended
+//! the outcome is kept, and replayed when the instance continues.
 
 mod overdue;
 mod proof;
@@ -7,44 +7,42 @@ mod send;
 
 use serde_json::Value;
 
-use super::origin::{self, Answer, Origin};
-use super::{Decided, Error, Moved, Outside, Position, control, decide, fail_point, write_locked};
+use super::committed::{Applied, Committed, Executed, Follow};
+use super::execution::{Ended, Execution, Undone};
+use super::once::{self, Answer, Origin};
+use super::{Error, fail_point};
 use crate::app::App;
 use crate::contract::CallError;
-use crate::definition::Definition;
 use crate::engine::{
-    self, CallId, CallOutcome, Command, Context, Facts, Failure, InstanceId, Need, Refusal, Resolution, Step,
+    Audit, CallCommand, CallId, CallOutcome, CallReport, Facts, Failure, InstanceId, Refusal, Resolution,
 };
 use crate::store::calls::{self, Place};
-use crate::store::outbox::OutboxRow;
-use crate::store::{Transaction, bookmarks, inbox, instances, outbox};
-use crate::telemetry;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{Transaction, Undo, inbox, instances};
 
 pub use overdue::expire;
-use proof::{place, with_place};
+use proof::place;
 pub(super) use send::opened;
 pub use send::{AtOnce, Begin, Token, begin, send_to_external_worker};
 
-/// How often a worker may tell of its progress in one attempt: each time is a row of the history.
+/// Progress reports of one attempt: each is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;
 
-/// The state of a call whose lost attempt a person has to find out about.
+/// The state of a call whose outcome a person has to find out.
 const UNKNOWN: &str = "unknown";
 
-/// What became of something that was said about a call.
+/// What became of a report about a call.
 #[derive(Debug)]
-pub enum Told {
-    /// Its instance has moved.
-    To(Box<Position>),
-    /// It is kept until the instance goes on.
+pub enum Reported {
+    /// Its instance has taken a step.
+    To(Box<Committed>),
+    /// It is kept until the instance continues.
     Kept(InstanceId),
-    /// Nobody knew any more what had become of the call: it is kept for the person who has to find out.
+    /// The outcome of the call was unknown: it is kept for the person who has to find it out.
     Noted(InstanceId),
-    /// The same command was handled before.
-    Known(Answer),
 }
 
-/// Which attempt at which call.
+/// An attempt at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The call.
@@ -53,142 +51,165 @@ pub struct Attempt {
     pub instance: InstanceId,
     /// Its bookmark.
     pub bookmark: i64,
-    /// The number it was handed out under.
+    /// The dispatch number of the attempt.
     pub dispatch: u32,
 }
 
-/// Goes on with the outcome of an attempt that was made here, or that was given up.
-///
-/// # Errors
-/// As for any statement; nothing was recorded then.
-pub async fn complete_attempt(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Moved, Error> {
-    let Attempt { id, instance, bookmark, dispatch } = attempt;
-    let (transaction, loaded) = Transaction::begin_locked(app.store.steps().await?, instance).await?;
-    let command = Command::CompleteCall { bookmark, dispatch, outcome: outcome.clone() };
-    match decide(app, transaction, (instance, loaded), command, None).await {
-        Ok(Decided::Moved(moved)) => Ok(moved),
-        Ok(Decided::Refused(mut transaction, refusal)) => {
-            let kept = match refusal {
-                Refusal::Suspended => calls::record(&mut transaction, id, dispatch, &outcome).await,
-                _ => calls::note_late(&mut transaction, id, dispatch, &outcome).await,
-            };
-            match kept {
-                Ok(_) => transaction.commit().await?,
-                Err(error) => return Err(error.into()),
+impl Attempt {
+    fn completed(self, outcome: CallOutcome) -> CallCommand {
+        completed(self.bookmark, self.dispatch, outcome)
+    }
+}
+
+fn completed(bookmark: i64, dispatch: u32, outcome: CallOutcome) -> CallCommand {
+    CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome } }
+}
+
+/// Completes a call with the outcome of an attempt that was made here, or that has expired. A late outcome, or one of a suspended
+/// instance, is kept with the call.
+pub async fn complete_attempt(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Executed, Error> {
+    complete_or_keep(app, attempt, outcome.clone(), async |transaction, refusal| {
+        match refusal {
+            Refusal::Suspended => calls::record(transaction, attempt.id, attempt.dispatch, &outcome).await?,
+            _ => calls::note_late(transaction, attempt.id, attempt.dispatch, &outcome).await?,
+        };
+        Ok(())
+    })
+    .await
+}
+
+/// Completes a call; after a refusal `keep` writes what it wants in the same transaction, under the lock of the instance.
+async fn complete_or_keep(
+    app: &App,
+    attempt: Attempt,
+    outcome: CallOutcome,
+    keep: impl AsyncFnOnce(&mut Transaction, &Refusal) -> Result<(), Error>,
+) -> Result<Executed, Error> {
+    let execution = Execution::internal(app, attempt.completed(outcome), Follow::Always);
+    let lease = app.store.steps().await?;
+    let ended = Transaction::run_locked(lease, attempt.instance, async |transaction, loaded| {
+        match execution.under_lock(transaction, attempt.instance, loaded, Facts::default()).await {
+            Err(Undo::Value(Ended::Not(Executed::Refused(refusal)))) => {
+                keep(transaction, &refusal).await?;
+                Ok(Ended::Not(Executed::Refused(refusal)))
             }
-            Ok(Moved::Refused(refusal))
+            other => other,
         }
+    })
+    .await;
+    match ended {
+        Ok(ended) => Ok(ended.publish(app)),
         // The instance was deleted since.
-        Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(attempt.bookmark))),
         Err(error) => Err(error),
     }
 }
 
-/// Takes the steps that an outcome leads to and that need nothing but the instance in the same transaction: of several calls in
-/// a row, each is opened by the commit that closes the one before.
-pub(super) fn go_on(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
-    for _ in 1..app.config.worker.steps_per_delivery_max {
-        let Some(branch) = step.instance.ready_branch() else { break };
-        let command = Command::Continue { branch: branch.id, sequence: branch.sequence };
-        if engine::needs(definition, &step.instance, &command, context) != Need::Nothing {
-            break;
-        }
-        let Ok(next) = engine::step(definition, &step.instance, command, Facts::default(), context) else { break };
-        telemetry::count_step_within(next.kind);
-        step.effects.extend(next.effects);
-        step.instance = next.instance;
-    }
-    step
+/// How the transaction of a report ended.
+enum Handled {
+    /// As a step, or not at all.
+    Step(Ended),
+    /// The outcome is kept, with these replies.
+    Kept(Reported, Vec<OutboxRow>),
 }
 
-/// Completes a call with the token of its attempt: a worker's reply, or a callback.
+/// Completes a call with the token of its attempt: the reply of an external worker, or a callback.
 ///
 /// # Errors
-/// `NotFound` if there is no such call, `Refused` if the token proves nothing (any more).
+/// `NotFound` if there is no such call, `Refused` or `Late` if the token is not, or no longer, that of a running attempt.
 pub async fn complete(
     app: &App,
     id: CallId,
-    (token, outcome): (&str, CallOutcome),
+    token: &str,
+    outcome: CallOutcome,
     origin: &Origin,
-) -> Result<Told, Error> {
-    if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Told::Known(answer));
+) -> Result<Applied<Reported>, Error> {
+    if let Some(answer) = once::known(app, origin).await? {
+        return Ok(Applied::Repeated(answer));
     }
-    let (mut transaction, place) = match with_place(app, id, token).await? {
-        Ok(found) => found,
-        Err(error) => return origin::meanwhile(app, origin, error).await.map(Told::Known),
-    };
-    if place.state == UNKNOWN {
-        return note(app, transaction, (id, place), outcome, origin).await;
-    }
-    let (instance, dispatch) = (place.instance, place.dispatch);
-    let answer = Answer { call: Some(id), ..Answer::of("completed", Some(instance)) };
-    let command = Command::CompleteCall { bookmark: place.bookmark, dispatch, outcome: outcome.clone() };
-    let inbox = origin.inbox("call.complete", &answer);
-    let loaded = instances::lock(&mut *transaction, instance).await?;
-    match decide(app, transaction, (instance, loaded), command, Some((inbox, origin, &answer))).await? {
-        Decided::Moved(moved) => told(app, moved, origin).await,
-        Decided::Refused(transaction, Refusal::Suspended) => {
-            keep(app, *transaction, (id, place), outcome, origin).await
+    let handled = Transaction::run(app.store.steps().await?, async |transaction| {
+        let place = place(transaction, id, token).await?;
+        if place.state == UNKNOWN {
+            return note(app, transaction, id, &place, &outcome, origin).await;
         }
-        refused @ Decided::Refused(..) => told(app, refused.end().await, origin).await,
+        let answer = Answer { call: Some(id), ..Answer::of("completed", Some(place.instance)) };
+        let command = completed(place.bookmark, place.dispatch, outcome.clone());
+        let execution = Execution::from_outside(app, command, origin, "call.complete", answer);
+        match execution.in_transaction(transaction, place.instance).await {
+            Ok(ended) => Ok(Handled::Step(ended)),
+            Err(Undo::Value(Ended::Not(Executed::Refused(Refusal::Suspended)))) => {
+                keep(app, transaction, id, &place, &outcome, origin).await
+            }
+            Err(Undo::Value(ended)) => Err(Undo::Value(Handled::Step(ended))),
+            Err(Undo::Error(error)) => Err(Undo::Error(error)),
+        }
+    })
+    .await;
+    match handled {
+        Ok(Handled::Step(ended)) => applied(app, origin, Ok(ended)).await,
+        Ok(Handled::Kept(reported, replies)) => {
+            fail_point("step::after_commit");
+            app.publish(replies);
+            Ok(Applied::New(reported))
+        }
+        Err(error) => applied(app, origin, Err(error)).await,
     }
 }
 
-/// Keeps an outcome until its instance goes on, and tells its sender so.
+/// Keeps an outcome until its instance continues.
 async fn keep(
     app: &App,
-    mut transaction: Transaction,
-    (id, place): (CallId, Place),
-    outcome: CallOutcome,
+    transaction: &mut Transaction,
+    id: CallId,
+    place: &Place,
+    outcome: &CallOutcome,
     origin: &Origin,
-) -> Result<Told, Error> {
+) -> Result<Handled, Undo<Handled, Error>> {
     let answer = Answer { call: Some(id), ..Answer::of("kept", Some(place.instance)) };
-    let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
-    let kept = is_new && calls::record(&mut transaction, id, place.dispatch, &outcome).await?;
-    put_down(app, transaction, kept, (origin, &answer), Told::Kept(place.instance)).await
+    let is_new = inbox::insert(transaction, &origin.inbox("call.complete", &answer)).await?;
+    if !is_new || !calls::record(transaction, id, place.dispatch, outcome).await? {
+        return Err(Undo::Error(over()));
+    }
+    Ok(Handled::Kept(Reported::Kept(place.instance), replies(app, transaction, origin, &answer).await?))
 }
 
-/// Keeps an outcome for the person who has to find it out, and tells its sender so.
+/// Keeps an outcome for the person who has to find it out.
 async fn note(
     app: &App,
-    mut transaction: Transaction,
-    (id, place): (CallId, Place),
-    outcome: CallOutcome,
+    transaction: &mut Transaction,
+    id: CallId,
+    place: &Place,
+    outcome: &CallOutcome,
     origin: &Origin,
-) -> Result<Told, Error> {
-    let reason = Some("the attempt was given up, and a person has to find out what became of it: this is kept".into());
-    let answer = Answer { call: Some(id), reason, ..Answer::of("noted", Some(place.instance)) };
-    let is_new = inbox::insert(&mut transaction, &origin.inbox("call.complete", &answer)).await?;
-    // It was given a number of its own when it was given up.
-    let lost = place.dispatch.saturating_sub(1);
-    let kept = is_new && calls::note_late(&mut transaction, id, lost, &outcome).await?;
-    put_down(app, transaction, kept, (origin, &answer), Told::Noted(place.instance)).await
-}
-
-/// Commits what was kept, with the answer to its sender; if nothing was, the call has moved since it was looked at.
-async fn put_down(
-    app: &App,
-    mut transaction: Transaction,
-    kept: bool,
-    (origin, answer): (&Origin, &Answer),
-    told: Told,
-) -> Result<Told, Error> {
-    if !kept {
-        transaction.rollback().await;
-        let late = Error::Refused("the attempt is no longer under way".into());
-        return origin::meanwhile(app, origin, late).await.map(Told::Known);
+) -> Result<Handled, Undo<Handled, Error>> {
+    let reason = "the attempt has expired and a person has to find out its outcome: this report is kept for them";
+    let answer = Answer { call: Some(id), reason: Some(reason.into()), ..Answer::of("noted", Some(place.instance)) };
+    let is_new = inbox::insert(transaction, &origin.inbox("call.complete", &answer)).await?;
+    // The call got a new dispatch number when the attempt expired.
+    let expired = place.dispatch.saturating_sub(1);
+    if !is_new || !calls::note_late(transaction, id, expired, outcome).await? {
+        return Err(Undo::Error(over()));
     }
-    let replies: Vec<OutboxRow> = origin.reply(app, answer).into_iter().collect();
-    outbox::push(&mut transaction, &replies).await?;
-    fail_point("step::before_commit");
-    transaction.commit().await?;
-    fail_point("step::after_commit");
-    app.publish(replies);
-    Ok(told)
+    Ok(Handled::Kept(Reported::Noted(place.instance), replies(app, transaction, origin, &answer).await?))
 }
 
-/// Writes down that a worker lives.
+async fn replies(
+    app: &App,
+    transaction: &mut Transaction,
+    origin: &Origin,
+    answer: &Answer,
+) -> Result<Vec<OutboxRow>, Error> {
+    let replies: Vec<OutboxRow> = origin.reply(app, answer).into_iter().collect();
+    outbox::push(transaction, &replies).await?;
+    fail_point("step::before_commit");
+    Ok(replies)
+}
+
+fn over() -> Error {
+    Error::Refused("the attempt is no longer running".into())
+}
+
+/// Records a heartbeat of an external worker.
 ///
 /// # Errors
 /// As for [`complete`].
@@ -197,42 +218,47 @@ pub async fn beat(app: &App, id: CallId, token: &str) -> Result<(), Error> {
     let place = place(&mut conn, id, token).await?;
     match calls::beat(&mut conn, id, place.dispatch).await? {
         true => Ok(()),
-        false => Err(Error::Late("the attempt is no longer under way".into())),
+        false => Err(Error::Late("the attempt is no longer running".into())),
     }
 }
 
-/// Writes down how far a worker is.
+/// Records a progress report of an external worker.
 ///
 /// # Errors
 /// As for [`complete`].
-pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), origin: &Origin) -> Result<Told, Error> {
-    if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Told::Known(answer));
+pub async fn progress(
+    app: &App,
+    id: CallId,
+    token: &str,
+    progress: Value,
+    origin: &Origin,
+) -> Result<Applied<Reported>, Error> {
+    if let Some(answer) = once::known(app, origin).await? {
+        return Ok(Applied::Repeated(answer));
     }
-    let (mut transaction, place) = match with_place(app, id, token).await? {
-        Ok(found) => found,
-        Err(error) => return origin::meanwhile(app, origin, error).await.map(Told::Known),
-    };
-    // Its instance's row comes first in the order of locks.
-    let loaded = instances::lock(&mut *transaction, place.instance).await?;
-    if !calls::tell_progress(&mut transaction, (id, place.dispatch), &progress, PROGRESS_MAX).await? {
-        let now = calls::find(&mut transaction, id).await?;
-        transaction.rollback().await;
-        let why = match now.is_some_and(|now| now.state == "running" && now.dispatch == place.dispatch) {
-            true => Error::Refused(format!("the attempt has told of its progress {PROGRESS_MAX} times")),
-            false => Error::Late("the attempt is no longer under way".into()),
-        };
-        return origin::meanwhile(app, origin, why).await.map(Told::Known);
-    }
-    let answer = Answer { call: Some(id), ..Answer::of("noted", Some(place.instance)) };
-    let command = Command::Progress { bookmark: place.bookmark, dispatch: place.dispatch, progress };
-    let inbox = origin.inbox("call.progress", &answer);
-    let outside: Outside<'_> = Some((inbox, origin, &answer));
-    let moved = decide(app, transaction, (place.instance, loaded), command, outside).await?.end().await;
-    told(app, moved, origin).await
+    let ended: Result<Ended, Error> = Transaction::run(app.store.steps().await?, async |transaction| {
+        let place = place(transaction, id, token).await?;
+        // The instance is locked before the call: every transaction takes its locks in this order.
+        let loaded = instances::lock(&mut **transaction, place.instance).await?;
+        if !calls::tell_progress(transaction, (id, place.dispatch), &progress, PROGRESS_MAX).await? {
+            let now = calls::find(transaction, id).await?;
+            let is_running = now.is_some_and(|now| now.state == "running" && now.dispatch == place.dispatch);
+            return Err(Undo::Error(match is_running {
+                true => Error::Refused(format!("the attempt has reported its progress {PROGRESS_MAX} times")),
+                false => Error::Late("the attempt is no longer running".into()),
+            }));
+        }
+        let answer = Answer { call: Some(id), ..Answer::of("noted", Some(place.instance)) };
+        let report = CallReport::Progress { dispatch: place.dispatch, progress: progress.clone() };
+        let command = CallCommand { bookmark: place.bookmark, report };
+        let execution = Execution::from_outside(app, command, origin, "call.progress", answer);
+        execution.under_lock(transaction, place.instance, loaded, Facts::default()).await
+    })
+    .await;
+    applied(app, origin, ended).await
 }
 
-/// Goes on with what a person found out about a call.
+/// Completes a call with what a person has found out.
 ///
 /// # Errors
 /// `NotFound` if there is no such call, `Refused` with the engine's reason.
@@ -242,52 +268,53 @@ pub async fn resolve(
     resolution: Resolution,
     reason: Option<String>,
     origin: &Origin,
-) -> Result<Told, Error> {
-    if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Told::Known(answer));
+) -> Result<Applied<Reported>, Error> {
+    if let Some(answer) = once::known(app, origin).await? {
+        return Ok(Applied::Repeated(answer));
     }
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let Some(place) = calls::find(&mut transaction, id).await? else {
-        transaction.rollback().await;
-        return Err(Error::NotFound(format!("there is no call {id}")));
-    };
-    // Before its row: messages lock in this order too.
-    let awaited = bookmarks::awaited(&mut transaction, place.instance).await?;
-    bookmarks::lock_correlation(&mut transaction, &awaited).await?;
-    let by = Some(origin.app_id.clone());
-    let command = Command::Resolve { bookmark: place.bookmark, resolution, by, reason };
-    debug_assert!(control::looks_back(&command), "what was missed is replayed");
-    let answer = Answer { call: Some(id), ..Answer::of("resolved", Some(place.instance)) };
-    let inbox = origin.inbox("call.resolve", &answer);
-    let outside: Outside<'_> = Some((inbox, origin, &answer));
-    let moved = write_locked(app, transaction, place.instance, command, outside).await?;
-    match moved {
-        Moved::Refused(Refusal::Gone(_)) => {
-            let ended = Error::Refused(format!("the call has ended as {}", place.state));
-            origin::meanwhile(app, origin, ended).await.map(Told::Known)
+    let ended: Result<Ended, Error> = Transaction::run(app.store.steps().await?, async |transaction| {
+        let Some(place) = calls::find(transaction, id).await? else {
+            return Err(Undo::Error(Error::NotFound(format!("there is no call {id}"))));
+        };
+        let audit = Audit { by: Some(origin.app_id.clone()), reason };
+        let command = CallCommand { bookmark: place.bookmark, report: CallReport::Resolved { resolution, audit } };
+        let answer = Answer { call: Some(id), ..Answer::of("resolved", Some(place.instance)) };
+        let execution = Execution::from_outside(app, command, origin, "call.resolve", answer);
+        execution.in_transaction(transaction, place.instance).await.map_err(|undone| ended_already(undone, &place))
+    })
+    .await;
+    applied(app, origin, ended).await
+}
+
+/// The reason why a call that is no longer open cannot be resolved.
+fn ended_already(undone: Undone, place: &Place) -> Undone {
+    match undone {
+        Undo::Value(Ended::Not(Executed::Refused(Refusal::Gone(_)))) => {
+            Undo::Error(Error::Refused(format!("the call has ended as {}", place.state)))
         }
-        moved => told(app, moved, origin).await,
+        other => other,
     }
 }
 
-async fn told(app: &App, moved: Moved, origin: &Origin) -> Result<Told, Error> {
+async fn applied(app: &App, origin: &Origin, ended: Result<Ended, Error>) -> Result<Applied<Reported>, Error> {
     let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
-    let known = origin::moved(app, origin, moved, (refused, "the instance is being moved elsewhere")).await?;
-    Ok(known.map_or_else(Told::Known, Told::To))
+    let applied =
+        once::applied(app, origin, ended, refused, "the instance is being changed by another process").await?;
+    Ok(applied.map(Reported::To))
 }
 
-/// The outcome a worker or a callback tells of.
+/// The outcome that an external worker or a callback reports.
 pub fn outcome(result: Value, error: Option<CallError>) -> Result<CallOutcome, String> {
     if error.is_some() && !result.is_null() {
-        return Err("it has a `result` and an `error`: which of them is it?".into());
+        return Err("send `result` or `error`, not both".into());
     }
     match error {
         None => Ok(CallOutcome::Done { result }),
         Some(CallError { code, message, data }) => {
             if !crate::definition::codes::is_code(&code) {
+                let code = shorten(&code);
                 return Err(format!(
-                    "`{}` is no error code: dotted words of letters, digits, `_` and `-`",
-                    shorten(&code)
+                    "`{code}` is not a valid error code: use dotted words of letters, digits, `_` and `-`"
                 ));
             }
             let message = if message.is_empty() { format!("the worker failed with {code}") } else { message };

@@ -1,4 +1,4 @@
-//! A `run` step: Rust code or a registered statement inside the step's own transaction, kept apart from the decision by a savepoint.
+//! A `run` step: executes a handler or a statement inside the step's transaction, behind a savepoint.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -7,84 +7,73 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::Value;
 
-use super::{Error, Follow, Moved, Position, fail_point, statement, write_guarded};
+use super::committed::{Committed, Executed};
+use super::execution::{Ended, Execution};
+use super::{Error, fail_point, statement};
 use crate::app::App;
 use crate::config::HANDLER_FOR_MAX;
 use crate::contract::{self, Unfit};
 use crate::definition::Runs;
-use crate::engine::{self, Command, Facts, Failure, HandlerCall, InstanceId, Refusal};
+use crate::engine::{Facts, Failure, HandlerCall, InstanceId, Refusal};
 use crate::handlers::Call;
-use crate::store::{self, Transaction, instances};
+use crate::store::{self, Transaction, Undo, instances};
 
-/// How a handler left its transaction.
+/// The transaction after a handler.
 enum Ran {
-    /// It can be committed: with the handler's work, or rolled back to the savepoint.
+    /// It can be committed: with the work of the handler, or after a rollback to the savepoint.
     Usable(Box<Transaction>, Result<Value, Failure>),
-    /// Its connection had to be closed; the failure is a transaction of its own.
+    /// Its connection was closed; the failure is committed in another transaction.
     Closed(Failure),
 }
 
-/// Runs the handler and decides upon its outcome.
-pub(super) async fn run(
-    app: &App,
-    at: &Position,
-    call: HandlerCall,
-    sequence: i64,
-    follow: Follow,
-) -> Result<Moved, Error> {
+/// Runs the handler in the step's transaction, and commits the step with its outcome.
+// Not by `Transaction::run`: a connection whose handler panicked or timed out is closed instead of rolled back.
+pub(super) async fn run(execution: &Execution<'_>, at: &Committed, call: HandlerCall) -> Result<Executed, Error> {
+    let app = execution.app;
     let id = at.instance.id;
     let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    // Not the row: cancels, messages and other branches must not wait for the handler. Who fails here leaves it to the holder.
+    // Not the row: cancels, messages and other branches must not wait for the handler. Without this lock another worker has it.
     if !instances::lock_branch_try(&mut transaction, id, call.branch).await? {
         transaction.rollback().await;
-        return Ok(Moved::Elsewhere);
+        return Ok(Executed::Conflict);
     }
-    let command = Command::Continue { branch: call.branch, sequence };
     let (transaction, outcome) = match execute(app, at, &call, transaction).await? {
         Ran::Usable(transaction, outcome) => (*transaction, outcome),
         Ran::Closed(failure) => (Transaction::begin(app.store.steps().await?).await?, Err(failure)),
     };
     fail_point("step::handler_done");
     let has_worked = outcome.is_ok();
-    match decide(app, transaction, (id, command.clone()), outcome, follow).await {
-        // What the handler wrote breaks a rule that is looked at last: its failure, in a transaction of its own.
+    match commit(execution, transaction, id, outcome).await {
+        // A constraint that is checked at the commit refuses what the handler wrote: its failure, in a transaction of its own.
         Err(Error::Store(store::Error::Rejected { kind, message })) if has_worked => {
             let failure = Failure::new(format!("database.{kind}"), message);
             let transaction = Transaction::begin(app.store.steps().await?).await?;
-            decide(app, transaction, (id, command), Err(failure), follow).await
+            commit(execution, transaction, id, Err(failure)).await
         }
         other => other,
     }
 }
 
-/// Decides upon the outcome under the instance's lock, and commits.
-async fn decide(
-    app: &App,
+/// Decides under the instance's lock, with the outcome of the handler, and commits.
+async fn commit(
+    execution: &Execution<'_>,
     mut transaction: Transaction,
-    (id, command): (InstanceId, Command),
+    id: InstanceId,
     outcome: Result<Value, Failure>,
-    follow: Follow,
-) -> Result<Moved, Error> {
-    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
-        transaction.rollback().await;
-        return Ok(Moved::Refused(Refusal::Stale));
-    };
-    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+) -> Result<Executed, Error> {
     let facts = Facts { handler: Some(outcome), ..Facts::default() };
-    match engine::step(&definition, &loaded.instance, command, facts, &app.context(loaded.now)) {
-        Ok(step) => write_guarded(app, transaction, (&loaded.instance, step, loaded.now), None, follow).await,
-        // The branch has gone while the handler ran: its work is undone with the rest.
-        Err(refusal) => {
-            transaction.rollback().await;
-            Ok(Moved::Refused(refusal))
-        }
-    }
+    let ended = match instances::lock(&mut *transaction, id).await? {
+        None => Err(Undo::Value(Ended::Not(Executed::Refused(Refusal::Stale)))),
+        // A refusal means that the branch moved on while the handler ran: its work is rolled back.
+        loaded @ Some(_) => execution.under_lock(&mut transaction, id, loaded, facts).await,
+    };
+    Ok(transaction.end(ended).await?.publish(execution.app))
 }
 
-/// What is run, on the connection of the step.
+/// The execution of a handler or statement on the connection of the step.
 type Work<'c> = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'c>>;
 
-async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: Transaction) -> Result<Ran, Error> {
+async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction: Transaction) -> Result<Ran, Error> {
     if !app.knows(&call.runs) {
         transaction.rollback().await;
         let what = match &call.runs {
@@ -95,8 +84,8 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
     }
     transaction.savepoint().await?;
     let running = AssertUnwindSafe(work(app, at, call, &mut transaction)).catch_unwind();
-    // Whatever the activity says: after a minute without a statement the database ends the session, and that would look
-    // like a database that is away, for which the handler is run again and again.
+    // Also with a longer timeout of the activity: after a minute without a statement the database ends the session, which would look
+    // like an outage, after which the handler is executed again and again.
     let limit = call.timeout.map_or(HANDLER_FOR_MAX, |limit| limit.min(HANDLER_FOR_MAX));
     let ended = tokio::time::timeout(limit, running).await;
     let what = match &call.runs {
@@ -105,7 +94,7 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
     };
     let outcome = match ended {
         Ok(Ok(outcome)) => outcome,
-        // Half-way through a statement, perhaps: the connection is not used again, closing it undoes everything.
+        // The connection may be in the middle of a statement: it is closed, which rolls back everything.
         Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
         Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
     };
@@ -122,7 +111,7 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
         }
         Ok(value) => match transaction.release().await {
             Ok(()) => Ran::Usable(Box::new(transaction), Ok(value)),
-            // A statement failed, the handler went on as if it had not: PostgreSQL refuses to keep any of it.
+            // A statement failed and the handler ignored it: PostgreSQL refuses to commit any of it.
             Err(error) => {
                 let message = format!("the handler ignored a database error: {error}");
                 closed(transaction, Failure::new("database.aborted", message))
@@ -135,10 +124,10 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
     })
 }
 
-fn work<'c>(app: &'c App, at: &Position, call: &'c HandlerCall, transaction: &'c mut Transaction) -> Work<'c> {
+fn work<'c>(app: &'c App, at: &Committed, call: &'c HandlerCall, transaction: &'c mut Transaction) -> Work<'c> {
     match &call.runs {
         Runs::Handler(name) => {
-            let told = Call {
+            let input = Call {
                 input: call.input.clone(),
                 instance: at.instance.id,
                 key: at.instance.key.clone(),
@@ -147,17 +136,17 @@ fn work<'c>(app: &'c App, at: &Position, call: &'c HandlerCall, transaction: &'c
             };
             let handler = app.handlers.find(name);
             Box::pin(async move {
-                // Looked for before; this is for the compiler.
+                // It was looked up before; this arm is for the compiler.
                 let handler =
                     handler.ok_or_else(|| Failure::new("handler.unknown", "the handler is not registered"))?;
-                handler(transaction, told).await.map_err(Failure::from)
+                handler(transaction, input).await.map_err(Failure::from)
             })
         }
         Runs::Statement(name) => Box::pin(statement::run(app, name, &call.input, transaction)),
     }
 }
 
-/// An error is kept in any case: what PostgreSQL cannot keep of it is left out, or the step would never commit.
+/// The failure without what PostgreSQL cannot store, or its step could never be committed.
 fn storable(mut failure: Failure) -> Failure {
     for text in [&mut failure.code, &mut failure.message] {
         *text = text.replace('\0', "\u{fffd}");

@@ -1,27 +1,28 @@
-//! From a decision to the rows it asks for: history, bookmarks, events, timer wake-ups, and the follow-up command.
+//! Plans a commit: turns the effects of a step into rows for history, bookmarks, events, wake-ups and the step command.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Follow, calls, can_go_on, continuation};
+use super::calls;
+use super::committed::{Follow, Next, serves};
+use super::publish::{self, encode, step_command};
 use crate::app::App;
 use crate::contract::{self, CloudEvent};
-use crate::engine::{Effect, Event, Instance, Step};
+use crate::engine::{Branch, Effect, Event, Instance, Step};
 use crate::store::outbox::OutboxRow;
 use crate::store::write::Write;
 use crate::store::{self};
 
-/// The rows of a step, and whether a follow-up command is among them.
-pub(super) fn write(
+/// The rows of a step, and who takes the next one.
+pub(super) fn plan(
     app: &App,
     before: Option<&Instance>,
     step: Step,
     now: Timestamp,
     follow: Follow,
-) -> Result<(Write, bool), store::Error> {
+) -> Result<(Write, Next), store::Error> {
     let mut rows = Vec::new();
     let mut opened = Vec::new();
     for effect in &step.effects {
@@ -55,54 +56,30 @@ pub(super) fn write(
         }
     }
     write.outbox = rows;
-    let followed = match continuation(&write.instance) {
-        None => false,
-        Some(continuation) => {
-            let needed = match follow {
-                Follow::Always => true,
-                Follow::IfNeeded => !self::can_be_taken_here(app, &write.instance),
-            };
-            if needed {
+    let next = match write.instance.ready_branch() {
+        None => Next::Rest,
+        Some(branch) if follow == Follow::IfNeeded && is_served_here(app, &write.instance, branch) => {
+            Next::Here(branch.id)
+        }
+        Some(_) => {
+            if let Some(continuation) = publish::continuation(&write.instance) {
                 write.outbox.push(step_command(app, &write.instance.queue, "continue", &continuation, None)?);
             }
-            needed
+            Next::HandedOn
         }
     };
-    Ok((write, followed))
+    Ok((write, next))
 }
 
-fn can_be_taken_here(app: &App, instance: &Instance) -> bool {
-    // The definition was just decided upon, so it is in the cache; if it was evicted, a follow-up is the safe answer.
+fn is_served_here(app: &App, instance: &Instance, branch: &Branch) -> bool {
+    // The decision has just used the definition, so it is cached; if it was evicted, a step command is the safe answer.
     app.cached_definition(&instance.definition, instance.version)
-        .is_some_and(|definition| can_go_on(app, instance, &definition))
+        .is_some_and(|definition| serves(app, &definition, instance, branch))
 }
 
 /// Whether a timer is near enough for a delayed message.
 fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
     due_at.duration_since(now).unsigned_abs() <= app.config.timers.broker_horizon || due_at <= now
-}
-
-/// A step command as a row: `continue` or `fire`.
-pub(crate) fn step_command(
-    app: &App,
-    queue: &str,
-    kind: &str,
-    body: &impl Serialize,
-    due_at: Option<Timestamp>,
-) -> Result<OutboxRow, store::Error> {
-    Ok(OutboxRow {
-        id: app.new_id(),
-        exchange: "steps".into(),
-        routing_key: queue.to_owned(),
-        kind: kind.to_owned(),
-        app_id: None,
-        message_id: None,
-        headers: BTreeMap::new(),
-        body: encode(body)?,
-        due_at,
-        instance_id: None,
-        claimable: app.claimable(),
-    })
 }
 
 /// The command that a timer may be due.
@@ -146,8 +123,4 @@ fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, sto
         instance_id: Some(instance.id),
         claimable: app.claimable(),
     })
-}
-
-pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
-    serde_json::to_vec(body).map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
 }

@@ -131,7 +131,7 @@ async fn try_input(
             faults.extend(refused.into_iter().map(|why| Fault::at("/input", why, hint.clone())));
         }
         (Ok(input), None) if !input.is_object() && !input.is_null() => {
-            faults.push(Fault::at("/input", "the input is no object", None));
+            faults.push(Fault::at("/input", "the input must be a JSON object", None));
         }
         (Ok(_), None) => {}
     }
@@ -201,7 +201,7 @@ pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
 pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
     let (view, now) = find(app, name).await?;
     let plan = Plan::parse(&view.said).map_err(Error::Faults)?;
-    match begin(app, &view, &plan, (now, now), &format!("run {id}")).await? {
+    match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
         Begun::Started(instance) => {
             let mut conn = app.store.background().await?;
             schedules::mark_run(&mut conn, name, instance).await?;
@@ -213,6 +213,6 @@ pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Erro
                 format!("an instance of schedule `{name}` still runs, and `overlap` is `{}`", view.said.overlap.name());
             Err(StepError::Refused(why).into())
         }
-        Begun::Failed(why) => Err(StepError::Invalid { why, faults: Vec::new() }.into()),
+        Begun::Failed(why) => Err(StepError::Invalid { why, problems: Vec::new() }.into()),
     }
 }

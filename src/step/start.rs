@@ -2,43 +2,50 @@
 
 use jiff::Timestamp;
 
-use super::origin::{self, Answer, Origin};
-use super::{Error, Follow, Position, fail_point, publish_committed, rows};
+use super::Error;
+use super::committed::{Applied, Committed, Follow, Next};
+use super::execution::Written;
+use super::once::{self, Answer, Origin};
+use super::{fail_point, rows};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
-use crate::engine::{self, Command, Facts, InstanceId, Refusal};
+use crate::engine::{self, Audit, Command, Control, Decision, Facts, Instance, InstanceId, Refusal};
 use crate::store::commit::{self, Asked, Guarded};
-use crate::store::inbox::InboxRow;
+use crate::store::inbox::{self, InboxRow};
 use crate::store::write::Write;
-use crate::store::{self, Transaction, definitions, inbox, instances, outbox};
+use crate::store::{self, Transaction, Undo, definitions, instances, outbox};
 
-/// Tries of one start over changes of its definition.
+/// Tries of one start while its definition is being changed.
 const TRIES_MAX: u32 = 3;
 
 /// How a start ended.
 #[derive(Debug)]
 pub enum Started {
     /// A new instance.
-    New(Box<Position>),
-    /// A live instance has the key, and the sender said `return`: it was told which.
+    New(Box<Committed>),
+    /// A live instance has the key, and the sender asked for it with `on_conflict: return`.
     Existing(InstanceId),
-    /// The same message was handled before.
-    Known(Answer),
 }
 
-/// What a start comes to once the definition has been asked.
+/// A start whose rows are complete.
 struct PlannedStart {
     write: Write,
-    followed: bool,
-    answer: Answer,
+    next: Next,
     inbox: InboxRow,
+}
+
+impl PlannedStart {
+    fn publish(self, app: &App, now: Timestamp) -> Applied<Started> {
+        let committed = Written::new(self.write, now, self.next, "start").publish(app);
+        Applied::New(Started::New(Box::new(committed)))
+    }
 }
 
 /// Starts an instance of the newest active version, or of the version named.
 ///
 /// # Errors
 /// `Refused` and `NotFound` say what is wrong with the command; nothing was written then.
-pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Result<Started, Error> {
+pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Result<Applied<Started>, Error> {
     let asked = if command.version.is_some() { Asked::Named } else { Asked::Newest };
     // What the statement finds outdated was remembered; asked for anew, only an apply at the same moment can outdate it.
     for _ in 0..TRIES_MAX {
@@ -47,7 +54,7 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
             Some(version) => (version, app.clock.now()),
             None => match look_up(app, &command, origin).await? {
                 Found::Startable(version, now) => (version, now),
-                Found::Known(answer) => return Ok(Started::Known(answer)),
+                Found::Known(answer) => return Ok(Applied::Repeated(answer)),
             },
         };
         let planned = match plan_start(app, &command, origin, version, now).await {
@@ -62,12 +69,9 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
         let mut conn = app.store.steps().await?;
         let started = commit::start(&mut conn, &planned.write, &planned.inbox, asked).await?;
         drop(conn);
-        fail_point("step::after_commit");
         return match started {
-            commit::Started::Committed(now) => {
-                Ok(Started::New(Box::new(publish_committed(app, planned.write, now, planned.followed, "start"))))
-            }
-            commit::Started::Duplicate(row) => origin.again(row).map(Started::Known),
+            commit::Started::Committed(now) => Ok(planned.publish(app, now)),
+            commit::Started::Duplicate(row) => origin.repeated(row).map(Applied::Repeated),
             commit::Started::KeyTaken => match command.on_conflict {
                 OnConflict::Reject => Err(Error::Refused(taken(&command))),
                 OnConflict::Return => existing(app, &command, origin).await,
@@ -99,7 +103,7 @@ async fn look_up(app: &App, command: &contract::Start, origin: &Origin) -> Resul
         return Ok(Found::Startable(version, now));
     }
     // What was answered once is answered the same way, whatever became of the definition.
-    if let Some(answer) = origin::known(app, origin).await? {
+    if let Some(answer) = once::known(app, origin).await? {
         return Ok(Found::Known(answer));
     }
     Err(Error::NotFound(match command.version {
@@ -120,22 +124,22 @@ async fn plan_start(
         id: InstanceId(app.new_id()),
         version,
         key: command.key.clone(),
-        input: origin::object(command.input.clone()),
+        input: once::input(command.input.clone()),
         by: Some(origin.app_id.clone()),
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(start.id));
     let step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
-    let (mut write, followed) = rows::write(app, None, step, now, origin.follow)?;
+    let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
-    Ok(PlannedStart { write, followed, answer, inbox })
+    Ok(PlannedStart { write, next, inbox })
 }
 
 fn invalid(refusal: Refusal) -> Error {
     let why = refusal.to_string();
-    let faults = if let Refusal::Input(faults) = refusal { faults } else { Vec::new() };
-    Error::Invalid { why, faults }
+    let problems = if let Refusal::Input(problems) = refusal { problems } else { Vec::new() };
+    Error::Invalid { why, problems }
 }
 
 fn taken(command: &contract::Start) -> String {
@@ -147,27 +151,40 @@ fn taken(command: &contract::Start) -> String {
 }
 
 /// Answers with the live instance that has the key.
-async fn existing(app: &App, command: &contract::Start, origin: &Origin) -> Result<Started, Error> {
+async fn existing(app: &App, command: &contract::Start, origin: &Origin) -> Result<Applied<Started>, Error> {
     let key = command.key.as_deref().unwrap_or_default();
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let Some(id) = instances::find_by_key(&mut transaction, &command.definition, key).await? else {
-        transaction.rollback().await;
-        // It ended in between: the next try will find the key free.
-        return Err(store::Error::Busy("the instance that had the key has just ended".into()).into());
-    };
-    let answer = Answer::of("existing", Some(id));
-    if !inbox::insert(&mut transaction, &origin.inbox("start", &answer)).await? {
-        transaction.rollback().await;
-        return match origin::known(app, origin).await? {
-            Some(answer) => Ok(Started::Known(answer)),
-            None => Err(store::Error::Busy("the inbox row has just gone".into()).into()),
+    let found = Transaction::run(app.store.steps().await?, async |transaction| {
+        let Some(id) = instances::find_by_key(transaction, &command.definition, key).await? else {
+            // It ended in between: the next try will find the key free.
+            return Err(Undo::Error(busy("the instance that had the key has just ended")));
         };
+        let answer = Answer::of("existing", Some(id));
+        if !inbox::insert(transaction, &origin.inbox("start", &answer)).await? {
+            return Err(Undo::Value(None));
+        }
+        let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
+        outbox::push(transaction, &replies).await?;
+        Ok(Some((id, replies)))
+    })
+    .await?;
+    match found {
+        Some((id, replies)) => {
+            app.publish(replies);
+            Ok(Applied::New(Started::Existing(id)))
+        }
+        None => match once::known(app, origin).await? {
+            Some(answer) => Ok(Applied::Repeated(answer)),
+            None => Err(busy("the inbox row was just deleted")),
+        },
     }
-    let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
-    outbox::push(&mut transaction, &replies).await?;
-    transaction.commit().await?;
-    app.publish(replies);
-    Ok(Started::Existing(id))
+}
+
+/// How the transaction of a replacement ended.
+enum Replaced {
+    /// The old instance is cancelled and the new one started.
+    Now { cancelled: Box<Write>, started_at: Timestamp },
+    /// The same command was executed before.
+    Before(Answer),
 }
 
 /// Cancels the live instance that has the key and starts the new one, in one transaction.
@@ -176,51 +193,60 @@ async fn replace(
     command: &contract::Start,
     origin: &Origin,
     planned: PlannedStart,
-) -> Result<Started, Error> {
-    let key = command.key.as_deref().unwrap_or_default();
-    let busy = |what: &str| Error::from(store::Error::Busy(what.into()));
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let Some(id) = instances::find_by_key(&mut transaction, &command.definition, key).await? else {
-        transaction.rollback().await;
-        return Err(busy("the instance that had the key has just ended"));
-    };
-    let Some(loaded) = instances::lock(&mut transaction, id).await? else {
-        transaction.rollback().await;
-        return Err(busy("the instance that had the key has just gone"));
-    };
-    let old = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
-    let reason = format!("replaced by {}", planned.write.instance.id);
-    let cancel = Command::Cancel { by: Some(origin.app_id.clone()), reason: Some(reason) };
-    let Ok(step) = engine::step(&old, &loaded.instance, cancel, Facts::default(), &app.context(loaded.now)) else {
-        transaction.rollback().await;
-        return Err(busy("the instance that had the key has just ended"));
-    };
-    let (cancelled, _) = rows::write(app, Some(&loaded.instance), step, loaded.now, Follow::IfNeeded)?;
-    match commit::guarded(&mut transaction, &cancelled, None).await? {
-        Guarded::Committed(_) => {}
-        Guarded::Conflict | Guarded::Duplicate(_) => {
-            transaction.rollback().await;
-            return Err(busy("the instance that had the key has just moved"));
+) -> Result<Applied<Started>, Error> {
+    let replaced = Transaction::run(app.store.steps().await?, async |transaction| {
+        let cancelled = cancel_old(app, transaction, command, origin, &planned.write.instance).await?;
+        match commit::guarded(transaction, &planned.write, Some(&planned.inbox)).await {
+            Ok(Guarded::Committed(started_at)) => Ok(Replaced::Now { cancelled: Box::new(cancelled), started_at }),
+            Ok(Guarded::Duplicate(row)) => Err(Undo::Value(Replaced::Before(origin.repeated(row)?))),
+            Ok(Guarded::Conflict) => Err(Undo::Error(busy("another start has just come in between"))),
+            Err(error) if error.is_key_taken() => Err(Undo::Error(busy("another start has just taken the key"))),
+            Err(error) => Err(Undo::Error(error.into())),
         }
-    }
-    match commit::guarded(&mut transaction, &planned.write, Some(&planned.inbox)).await {
-        Ok(Guarded::Committed(now)) => {
-            transaction.commit().await?;
+    })
+    .await?;
+    match replaced {
+        Replaced::Now { cancelled, started_at } => {
+            let (replaced, by) = (cancelled.instance.id, planned.write.instance.id);
             app.publish(cancelled.outbox);
-            tracing::debug!(replaced = %id, by = ?planned.answer.instance, "an instance was replaced");
-            Ok(Started::New(Box::new(publish_committed(app, planned.write, now, planned.followed, "start"))))
+            tracing::debug!(%replaced, %by, "an instance was replaced");
+            Ok(planned.publish(app, started_at))
         }
-        Ok(Guarded::Duplicate(row)) => {
-            transaction.rollback().await;
-            origin.again(row).map(Started::Known)
-        }
-        Ok(Guarded::Conflict) => {
-            transaction.rollback().await;
-            Err(busy("another start has just come in between"))
-        }
-        Err(error) => {
-            transaction.rollback().await;
-            Err(if error.is_key_taken() { busy("another start has just taken the key") } else { error.into() })
-        }
+        Replaced::Before(answer) => Ok(Applied::Repeated(answer)),
     }
+}
+
+/// Locks and cancels the live instance that has the key.
+async fn cancel_old(
+    app: &App,
+    transaction: &mut Transaction,
+    command: &contract::Start,
+    origin: &Origin,
+    new: &Instance,
+) -> Result<Write, Undo<Replaced, Error>> {
+    let busy = |what: &str| Undo::Error(busy(what));
+    let key = command.key.as_deref().unwrap_or_default();
+    let Some(id) = instances::find_by_key(transaction, &command.definition, key).await? else {
+        return Err(busy("the instance that had the key has just ended"));
+    };
+    let Some(loaded) = instances::lock(transaction, id).await? else {
+        return Err(busy("the instance that had the key was just deleted"));
+    };
+    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+    let audit = Audit { by: Some(origin.app_id.clone()), reason: Some(format!("replaced by {}", new.id)) };
+    let cancel = Command::Instance(Control::Cancel, audit);
+    let context = app.context(loaded.now);
+    let step = match engine::decide(&definition, &loaded.instance, &cancel, Facts::default(), &context) {
+        Decision::Commit(step) => step,
+        Decision::Refuse(_) | Decision::Need(_) => return Err(busy("the instance that had the key has just ended")),
+    };
+    let (cancelled, _) = rows::plan(app, Some(&loaded.instance), step, loaded.now, Follow::IfNeeded)?;
+    match commit::guarded(transaction, &cancelled, None).await? {
+        Guarded::Committed(_) => Ok(cancelled),
+        Guarded::Conflict | Guarded::Duplicate(_) => Err(busy("the instance that had the key has just changed")),
+    }
+}
+
+fn busy(what: &str) -> Error {
+    store::Error::Busy(what.into()).into()
 }

@@ -1,148 +1,162 @@
-//! What people do with tasks: found, locked and decided upon like any command, with the task's row as a fact.
+//! Tasks: what people do with them, and the search for the next one.
 
 use std::time::Duration;
 
-use super::origin::{self, Answer, Origin};
-use super::{Error, Follow, Moved, Position, write_guarded, write_locked};
+use super::Error;
+use super::committed::{Applied, Committed, Executed};
+use super::execution::{Ended, Execution};
+use super::once::{self, Answer, Origin};
 use crate::app::App;
-use crate::engine::{self, Act, Assignment, Command, Facts, InstanceId, Person, Refusal, TaskId};
-use crate::store::{Transaction, instances, tasks};
+use crate::engine::{Act, InstanceId, Person, Refusal, TaskCommand, TaskId};
+use crate::store::{self, Transaction, Undo, instances, tasks};
 
-/// Searches for the next one, where all that could be were about to be taken by somebody else; and the rest in between.
+/// Searches for the next task while every candidate is locked by another process.
 const NEXT_LOOKS_MAX: usize = 4;
+/// The pause between two searches.
 const NEXT_LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Tasks that are tried in one search for the next one: each was about to be taken by somebody else.
+/// Candidates of one search that were locked by another process.
 const NEXT_TRIES_MAX: usize = 16;
 
-/// How an act ended.
+/// A task that was claimed, and its instance.
 #[derive(Debug)]
-pub enum Tasked {
-    /// It was done.
-    To(Box<Position>, TaskId),
-    /// The same command was handled before.
-    Known(Answer),
-    /// There is no task to be claimed.
-    None,
+pub struct Claimed {
+    /// The task.
+    pub id: TaskId,
+    /// Its instance.
+    pub committed: Box<Committed>,
 }
 
-/// Opens a task whose assignee is chosen by turns or by load.
-pub(super) async fn open(
-    app: &App,
-    at: &Position,
-    command: Command,
-    asked: &Assignment,
-    follow: Follow,
-) -> Result<Moved, Error> {
-    let instance = &at.instance;
-    let definition = app.definition(&instance.definition, instance.version).await?;
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    tasks::lock_assignment(&mut transaction, &instance.definition, asked).await?;
-    let standing = tasks::standing(&mut transaction, &instance.definition, asked).await?;
-    let facts = Facts { standing: Some(standing), ..Facts::default() };
-    match engine::step(&definition, instance, command, facts, &app.context(at.now)) {
-        Ok(step) => write_guarded(app, transaction, (instance, step, at.now), None, follow).await,
-        Err(refusal) => {
-            transaction.rollback().await;
-            Ok(Moved::Refused(refusal))
-        }
-    }
-}
-
-/// Does something with a task. `seen` is the revision the person has seen of it.
+/// Executes an action of a person on a task. `seen` is the revision of the task that the person has seen.
 ///
 /// # Errors
 /// `NotFound` if there is no such task, `Task` or `Refused` with the engine's reason; nothing was changed then.
 pub async fn task(
     app: &App,
     id: TaskId,
-    (person, seen): (Person, Option<i64>),
+    person: Person,
+    seen: Option<i64>,
     act: Act,
     origin: &Origin,
-) -> Result<Tasked, Error> {
-    if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Tasked::Known(answer));
+) -> Result<Applied<Box<Committed>>, Error> {
+    if let Some(answer) = once::known(app, origin).await? {
+        return Ok(Applied::Repeated(answer));
     }
-    let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-    let Some(found) = tasks::find_instance(&mut transaction, id).await? else {
-        transaction.rollback().await;
-        return Err(Error::NotFound(format!("there is no task {id}")));
-    };
-    let (instance, bookmark) = found;
-    let (kind, outcome) = (act.kind(), act.outcome());
-    let answer = Answer { task: Some(id), ..Answer::of(outcome, Some(instance)) };
-    let command = Command::Act { bookmark, person, seen, act };
-    let inbox = origin.inbox(kind, &answer);
-    let moved = write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await?;
-    let known = origin::moved(app, origin, moved, (refused, "the task is being changed elsewhere")).await?;
-    Ok(known.map_or_else(Tasked::Known, |position| Tasked::To(position, id)))
+    let ended: Result<Ended, Error> = Transaction::run(app.store.steps().await?, async |transaction| {
+        let Some((instance, bookmark)) = tasks::find_instance(transaction, id).await? else {
+            return Err(Undo::Error(Error::NotFound(format!("there is no task {id}"))));
+        };
+        let (kind, outcome) = (act.kind(), act.outcome());
+        let answer = Answer { task: Some(id), ..Answer::of(outcome, Some(instance)) };
+        let command = TaskCommand { bookmark, person, seen, act };
+        Execution::from_outside(app, command, origin, kind, answer).in_transaction(transaction, instance).await
+    })
+    .await;
+    once::applied(app, origin, ended, refused, "the task is being changed by another process").await
 }
 
-/// Claims the task a person should do next: the highest priority first, and of those the oldest.
+/// Claims the task that a person should do next: the highest priority first, and of those the oldest. `None` if there is no task.
 ///
 /// # Errors
-/// As [`task`].
+/// As for [`task`]; `Busy` if every candidate is locked by another process.
 pub async fn task_next(
     app: &App,
     person: Person,
     definition: Option<&str>,
     lease_for: Duration,
     origin: &Origin,
-) -> Result<Tasked, Error> {
-    if let Some(answer) = origin::known(app, origin).await? {
-        return Ok(Tasked::Known(answer));
+) -> Result<Applied<Option<Claimed>>, Error> {
+    if let Some(answer) = once::known(app, origin).await? {
+        return Ok(Applied::Repeated(answer));
     }
     for _ in 1..NEXT_LOOKS_MAX {
-        if let Some(found) = look(app, &person, definition, lease_for, origin).await? {
+        if let Some(found) = search(app, &person, definition, lease_for, origin).await? {
             return Ok(found);
         }
         tokio::time::sleep(NEXT_LOOK_EVERY).await;
     }
-    let busy = || crate::store::Error::Busy("every task that could be next is being changed elsewhere".into()).into();
-    look(app, &person, definition, lease_for, origin).await?.ok_or_else(busy)
+    let busy = || store::Error::Busy("every candidate is being changed by another process".into()).into();
+    search(app, &person, definition, lease_for, origin).await?.ok_or_else(busy)
 }
 
-/// One search; nothing if a task was passed over that might be claimed a moment later.
-async fn look(
+/// How a try to claim a candidate ended.
+enum Tried {
+    /// There is no candidate.
+    None,
+    /// Another process has locked this one, or is changing it.
+    Contended(TaskId),
+    /// The candidate was claimed, or could not be.
+    Ended(TaskId, Ended),
+}
+
+/// One search; nothing if a candidate was passed over that might be claimed a moment later.
+async fn search(
     app: &App,
     person: &Person,
     definition: Option<&str>,
     lease_for: Duration,
     origin: &Origin,
-) -> Result<Option<Tasked>, Error> {
+) -> Result<Option<Applied<Option<Claimed>>>, Error> {
     let mut passed_over = Vec::new();
     let mut contended = false;
     while passed_over.len() < NEXT_TRIES_MAX {
-        let mut transaction = Transaction::begin(app.store.steps().await?).await?;
-        let Some((id, instance)) = tasks::claim_next(&mut transaction, person, definition, &passed_over).await? else {
-            transaction.rollback().await;
-            return Ok((!contended).then_some(Tasked::None));
+        let tried = Transaction::run(app.store.steps().await?, async |transaction| {
+            claim_candidate(app, transaction, person, definition, &passed_over, lease_for, origin).await
+        })
+        .await?;
+        let (id, ended) = match tried {
+            Tried::None => break,
+            Tried::Contended(id) => {
+                contended = true;
+                passed_over.push(id);
+                continue;
+            }
+            Tried::Ended(id, ended) => (id, ended),
         };
-        // The row of the task comes after its instance's in the order of locks: whoever has that one is not waited for.
-        let Some(bookmark) = claimable(&mut transaction, id, instance).await? else {
-            transaction.rollback().await;
-            contended = true;
-            passed_over.push(id);
-            continue;
-        };
-        let answer = Answer { task: Some(id), ..Answer::of("claimed", Some(instance)) };
-        let act = Act::Claim { lease_for };
-        let command = Command::Act { bookmark, person: person.clone(), seen: None, act };
-        let inbox = origin.inbox("task.claim", &answer);
-        match write_locked(app, transaction, instance, command, Some((inbox, origin, &answer))).await? {
-            Moved::To(position) => return Ok(Some(Tasked::To(position, id))),
-            moved @ (Moved::Refused(_) | Moved::Elsewhere) => {
-                contended |= matches!(moved, Moved::Elsewhere);
-                if let Some(answer) = origin::known(app, origin).await? {
-                    return Ok(Some(Tasked::Known(answer)));
+        match ended.publish(app) {
+            Executed::Committed(committed) => return Ok(Some(Applied::New(Some(Claimed { id, committed })))),
+            executed @ (Executed::Refused(_) | Executed::Conflict) => {
+                contended |= matches!(executed, Executed::Conflict);
+                if let Some(answer) = once::known(app, origin).await? {
+                    return Ok(Some(Applied::Repeated(answer)));
                 }
                 passed_over.push(id);
             }
         }
     }
-    Ok((!contended).then_some(Tasked::None))
+    Ok((!contended).then_some(Applied::New(None)))
 }
 
-async fn claimable(transaction: &mut Transaction, id: TaskId, instance: InstanceId) -> Result<Option<i64>, Error> {
+async fn claim_candidate(
+    app: &App,
+    transaction: &mut Transaction,
+    person: &Person,
+    definition: Option<&str>,
+    passed_over: &[TaskId],
+    lease_for: Duration,
+    origin: &Origin,
+) -> Result<Tried, Undo<Tried, Error>> {
+    let Some((id, instance)) = tasks::claim_next(transaction, person, definition, passed_over).await? else {
+        return Err(Undo::Value(Tried::None));
+    };
+    // The task is locked after its instance in the order of locks: a locked instance is not waited for.
+    let Some(bookmark) = claimable(transaction, id, instance).await? else {
+        return Err(Undo::Value(Tried::Contended(id)));
+    };
+    let answer = Answer { task: Some(id), ..Answer::of("claimed", Some(instance)) };
+    let command = TaskCommand { bookmark, person: person.clone(), seen: None, act: Act::Claim { lease_for } };
+    let execution = Execution::from_outside(app, command, origin, "task.claim", answer);
+    match execution.in_transaction(transaction, instance).await {
+        Ok(ended) => Ok(Tried::Ended(id, ended)),
+        Err(Undo::Value(ended)) => Err(Undo::Value(Tried::Ended(id, ended))),
+        Err(Undo::Error(error)) => Err(Undo::Error(error)),
+    }
+}
+
+async fn claimable(
+    transaction: &mut Transaction,
+    id: TaskId,
+    instance: InstanceId,
+) -> Result<Option<i64>, store::Error> {
     if !instances::lock_try(transaction, instance).await? {
         return Ok(None);
     }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::memory::Memory;
 use super::{Error, Scenario};
 use crate::engine::{
-    Call, CallChange, CallClosed, CallOutcome, CallPurpose, Command, Refusal, ReportedOutcome, Resolution,
+    Audit, Call, CallChange, CallClosed, CallCommand, CallOutcome, CallPurpose, CallReport, Refusal, ReportedOutcome,
+    Resolution,
 };
 
 /// A call as its row would tell of it.
@@ -82,7 +83,8 @@ impl Scenario {
         let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
         let (id, bookmark, dispatch, due_at) = (known.call.id, known.call.bookmark, known.dispatch, known.due_at);
         self.now = self.now.max(due_at);
-        match self.apply(Command::CompleteCall { bookmark, dispatch, outcome: outcome.clone() }) {
+        match self.apply(CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome: outcome.clone() } })
+        {
             Err(Error::Refused(Refusal::Suspended)) => {
                 let now = self.now;
                 self.memory.calls.entry(id).and_modify(|known| known.reported = Some((now, outcome)));
@@ -108,7 +110,8 @@ impl Scenario {
     pub fn resolve(&mut self, resolution: Resolution) -> Result<(), Error> {
         let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
         let bookmark = known.call.bookmark;
-        self.apply(Command::Resolve { bookmark, resolution, by: Some("ada".into()), reason: None })?;
+        let audit = Audit { by: Some("ada".into()), reason: None };
+        self.apply(CallCommand { bookmark, report: CallReport::Resolved { resolution, audit } })?;
         self.drive()
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::engine::{Act, Command, Person, Task};
+use crate::engine::{Act, Person, Task, TaskCommand};
 
 use super::{Error, Scenario};
 
@@ -36,7 +36,7 @@ impl Scenario {
     /// As [`Scenario::act`].
     pub fn act_as(&mut self, person: Person, seen: Option<i64>, act: Act) -> Result<(), Error> {
         let bookmark = self.task().ok_or(Error::NoTask)?.bookmark;
-        self.apply(Command::Act { bookmark, person, seen, act })?;
+        self.apply(TaskCommand { bookmark, person, seen, act })?;
         self.drive()
     }
 }

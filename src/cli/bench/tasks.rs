@@ -9,7 +9,7 @@ use super::arena::{Arena, Ring};
 use super::report::Row;
 use crate::contract::Start;
 use crate::engine::{Act, Person};
-use crate::step::{self, Follow, Origin, Tasked};
+use crate::step::{self, Applied, Follow, Origin};
 use crate::store::bench;
 
 /// Open tasks of others, who are asked for nothing.
@@ -96,8 +96,8 @@ async fn work(ring: &Ring, number: usize) -> Result<Done> {
         let began = Instant::now();
         let claimed = step::task_next(app, person.clone(), None, app.config.tasks.lease_for, &origin()).await;
         let id = match claimed {
-            Ok(Tasked::To(_, id)) => id,
-            Ok(Tasked::Known(_) | Tasked::None) => return Ok((claims, completions)),
+            Ok(Applied::New(Some(claimed))) => claimed.id,
+            Ok(Applied::New(None) | Applied::Repeated(_)) => return Ok((claims, completions)),
             // All that could be next are being taken by others: the next look finds the rest.
             Err(step::Error::Store(crate::store::Error::Busy(_))) => continue,
             Err(error) => return Err(error.into()),
@@ -105,7 +105,7 @@ async fn work(ring: &Ring, number: usize) -> Result<Done> {
         claims.push(began.elapsed().as_secs_f64() * 1_000.0);
         let began = Instant::now();
         let act = Act::Complete { decision: Some("good".into()), form: Value::Null, comment: None };
-        step::task(app, id, (person.clone(), None), act, &origin()).await?;
+        step::task(app, id, person.clone(), None, act, &origin()).await?;
         completions.push(began.elapsed().as_secs_f64() * 1_000.0);
     }
 }

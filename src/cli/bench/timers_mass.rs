@@ -12,7 +12,7 @@ use super::report::Row;
 use crate::cli::output;
 use crate::contract::Start;
 use crate::engine::InstanceId;
-use crate::step::{self, Follow, Origin, Started};
+use crate::step::{self, Applied, Follow, Origin, Started};
 use crate::store::bench::{self, Copies};
 
 /// Due within one second.
@@ -90,8 +90,9 @@ async fn copy(ring: &Ring, definition: &str, copies: Copies) -> Result<()> {
     let app = &ring.running.app;
     let start = Start { definition: definition.into(), input: json!({}), ..Start::default() };
     let origin = Origin::new("bench", &app.new_id().to_string(), b"", Follow::Always);
-    let Started::New(position) = step::start(app, start, &origin).await? else { bail!("nothing was started") };
-    let of = position.instance.id;
+    let started = step::start(app, start, &origin).await?;
+    let Applied::New(Started::New(committed)) = started else { bail!("no instance was started") };
+    let of = committed.instance.id;
     let until = Instant::now() + FIRED_WITHIN;
     while step::find(app, of).await?.is_some_and(|found| found.instance.is_ready()) {
         ensure!(Instant::now() < until, "the first instance does not wait");

@@ -6,7 +6,7 @@ use crate::definition::{Http, OnUnknown, Statuses, Work, codes};
 
 use super::super::admit::Position;
 use super::super::failure::{Cause, Incomplete};
-use super::super::transition::Transition;
+use super::super::transition::{Halt, Transition};
 use super::super::{Failure, Refusal, assign as values};
 use super::complete::DispatchedCall;
 use super::{CallEnd, CallOutcome, Cut};
@@ -77,14 +77,16 @@ impl<'a> Transition<'a> {
         call: DispatchedCall<'a>,
         response: Value,
         cut: Cut,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Halt> {
         let before = self.clone();
-        self.close(&call, CallEnd::Succeeded, (Some(&response), None));
+        self.close(&call, CallEnd::Succeeded, Some(&response), None);
         self.take_wait(call.position, call.bookmark);
         self.awaken(call.position);
         let failed = match self.complete(call.position, response.clone(), None) {
             Err(Incomplete::FailedWork(failed)) => failed,
-            outcome @ (Ok(()) | Err(Incomplete::Missing)) => return self.apply_outcome(call.position, outcome),
+            outcome @ (Ok(()) | Err(Incomplete::Need(_) | Incomplete::Mismatch)) => {
+                return self.apply_outcome(call.position, outcome);
+            }
         };
         *self = before;
         let (status, why) = (&response["status"], cut.why());
@@ -95,8 +97,8 @@ impl<'a> Transition<'a> {
 
     /// Only what can be repeated without harm ends as an error, which a person may answer with another call. All else stays
     /// this call, whose key its target knows.
-    fn miss_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Refusal> {
-        let Some(http) = asked(call.position) else { return Err(Refusal::Missing) };
+    fn miss_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
+        let Some(http) = asked(call.position) else { return Err(Refusal::Mismatch.into()) };
         match http.on_unknown() {
             OnUnknown::Retry if http.is_harmless() => {
                 self.fail_call(call, failure, Cause::Error { retry_after_ms: None })

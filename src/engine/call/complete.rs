@@ -8,7 +8,7 @@ use crate::limits::backoff::next_delay;
 
 use super::super::admit::{self, Position};
 use super::super::failure::{Cause, FailedWork};
-use super::super::transition::Transition;
+use super::super::transition::{Halt, Transition};
 use super::super::{
     Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Refusal, Status, Step, Wait, WaitOn,
     assign as values, scope,
@@ -31,22 +31,24 @@ pub(super) struct DispatchedCall<'a> {
 /// Goes on with the outcome of an attempt.
 pub(in crate::engine) fn complete(
     mut transition: Transition<'_>,
-    (bookmark, dispatch): (i64, u32),
+    bookmark: i64,
+    dispatch: u32,
     outcome: CallOutcome,
-) -> Result<Step, Refusal> {
-    complete_in(&mut transition, (bookmark, dispatch), outcome)?;
+) -> Result<Step, Halt> {
+    complete_in(&mut transition, bookmark, dispatch, outcome)?;
     Ok(transition.done())
 }
 
 /// The same, inside a decision.
 pub(in crate::engine) fn complete_in(
     transition: &mut Transition<'_>,
-    (bookmark, dispatch): (i64, u32),
+    bookmark: i64,
+    dispatch: u32,
     outcome: CallOutcome,
-) -> Result<(), Refusal> {
+) -> Result<(), Halt> {
     let (position, known, probing) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
-        return Err(Refusal::Gone(bookmark));
+        return Err(Refusal::Gone(bookmark).into());
     }
     let call = DispatchedCall { position, bookmark, dispatch, probing };
     // That its target has taken it moves nothing: the callback is kept until the instance goes on.
@@ -63,12 +65,13 @@ pub(in crate::engine) fn complete_in(
 /// Writes down what a worker says of its progress.
 pub(in crate::engine) fn progress(
     mut transition: Transition<'_>,
-    (bookmark, dispatch): (i64, u32),
+    bookmark: i64,
+    dispatch: u32,
     progress: &Value,
-) -> Result<Step, Refusal> {
+) -> Result<Step, Halt> {
     let (position, known, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
-        return Err(Refusal::Gone(bookmark));
+        return Err(Refusal::Gone(bookmark).into());
     }
     let call = CallId::of(transition.instance.id, bookmark);
     transition.record(
@@ -80,7 +83,7 @@ pub(in crate::engine) fn progress(
 }
 
 impl<'a> Transition<'a> {
-    fn attempted(&mut self, call: DispatchedCall<'a>, outcome: CallOutcome) -> Result<(), Refusal> {
+    fn attempted(&mut self, call: DispatchedCall<'a>, outcome: CallOutcome) -> Result<(), Halt> {
         match outcome {
             CallOutcome::Answered { status, headers, body, cut, retry_after_ms } => {
                 let is_good = asked(call.position).is_some_and(|http| accepts(&http.accept, status));
@@ -104,8 +107,8 @@ impl<'a> Transition<'a> {
         }
     }
 
-    pub(super) fn succeed(&mut self, call: DispatchedCall<'a>, result: Value) -> Result<(), Refusal> {
-        self.close(&call, CallEnd::Succeeded, (Some(&result), None));
+    pub(super) fn succeed(&mut self, call: DispatchedCall<'a>, result: Value) -> Result<(), Halt> {
+        self.close(&call, CallEnd::Succeeded, Some(&result), None);
         self.take_wait(call.position, call.bookmark);
         self.awaken(call.position);
         let outcome = self.complete(call.position, result, None);
@@ -113,12 +116,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Another attempt if a policy allows it, else an error of the activity.
-    pub(super) fn fail_call(
-        &mut self,
-        call: DispatchedCall<'a>,
-        failure: Failure,
-        cause: Cause,
-    ) -> Result<(), Refusal> {
+    pub(super) fn fail_call(&mut self, call: DispatchedCall<'a>, failure: Failure, cause: Cause) -> Result<(), Halt> {
         match self.next_attempt(call.position, &failure, cause) {
             Some(due_at) => self.again(&call, failure, due_at),
             None => self.fail_for_good(call, failure),
@@ -127,7 +125,7 @@ impl<'a> Transition<'a> {
     }
 
     pub(super) fn fail_for_good(&mut self, call: DispatchedCall<'a>, failure: Failure) {
-        self.close(&call, CallEnd::Failed, (None, Some(&failure)));
+        self.close(&call, CallEnd::Failed, None, Some(&failure));
         self.take_wait(call.position, call.bookmark);
         self.awaken(call.position);
         let mut details = values::brief(&failure);
@@ -156,7 +154,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Nobody knows whether an attempt was carried out.
-    pub(super) fn lose(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Refusal> {
+    pub(super) fn lose(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
         let route = match &call.position.activity.work {
             Work::Http(http) => http.on_unknown(),
             Work::Call(call) => call.on_unknown(),
@@ -168,7 +166,7 @@ impl<'a> Transition<'a> {
             | Work::Receive(_)
             | Work::Raise { .. }
             | Work::End(_)
-            | Work::Task(_) => return Err(Refusal::Missing),
+            | Work::Task(_) => return Err(Refusal::Mismatch.into()),
         };
         self.record_unknown(&call, &failure);
         match route {
@@ -196,9 +194,9 @@ impl<'a> Transition<'a> {
     }
 
     /// The target was asked whether an attempt was carried out.
-    fn probed(&mut self, call: DispatchedCall<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Refusal> {
+    fn probed(&mut self, call: DispatchedCall<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Halt> {
         let probe = asked(call.position).and_then(|http| http.probe.as_deref());
-        let Some(probe) = probe else { return Err(Refusal::Missing) };
+        let Some(probe) = probe else { return Err(Refusal::Mismatch.into()) };
         let CallOutcome::Answered { status, headers, body, cut, .. } = outcome else {
             self.probe_again(call, probing);
             return Ok(());
@@ -267,7 +265,8 @@ impl<'a> Transition<'a> {
         &mut self,
         call: &DispatchedCall<'a>,
         end: CallEnd,
-        (result, failure): (Option<&Value>, Option<&Failure>),
+        result: Option<&Value>,
+        failure: Option<&Failure>,
     ) {
         let id = CallId::of(self.instance.id, call.bookmark);
         let closed = CallClosed { end, result: result.cloned(), failure: failure.cloned() };

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::Facts;
 use super::super::admit::{self, Position};
-use super::super::failure::on_behalf;
-use super::super::transition::Transition;
-use super::super::{Effect, EntryKind, Failure, Phase, Refusal, Status, Step, WaitOn, intervene};
+use super::super::lifecycle::replay;
+use super::super::transition::{Halt, Transition};
+use super::super::{Audit, Effect, EntryKind, Failure, Missed, Need, Phase, Refusal, Status, Step, WaitOn};
 use super::complete::DispatchedCall;
 use super::{CallId, Resolution};
 
@@ -15,18 +14,19 @@ pub(in crate::engine) fn resolve(
     mut transition: Transition<'_>,
     bookmark: i64,
     resolution: Resolution,
-    (by, reason): (Option<String>, Option<String>),
-    facts: Facts,
-) -> Result<Step, Refusal> {
+    audit: Audit,
+    missed: Option<Missed>,
+) -> Result<Step, Halt> {
     let (position, dispatch, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     let incident = incident(&transition, position);
     if incident.is_none() {
         admit::require_not_suspended(&transition.instance)?;
         if resolution == Resolution::Again {
-            return Err(Refusal::NotUnknown);
+            return Err(Refusal::NotUnknown.into());
         }
     }
-    let told = on_behalf(by, reason);
+    let missed = missed.ok_or(Need::Missed)?;
+    let told = audit.details();
     let mut details = told.clone();
     details.insert("call".into(), json!(CallId::of(transition.instance.id, bookmark)));
     details.insert("as".into(), json!(resolution.name()));
@@ -46,13 +46,13 @@ pub(in crate::engine) fn resolve(
         }
     }
     if transition.instance.status == Status::Running {
-        intervene::replay(&mut transition, facts)?;
+        replay::missed(&mut transition, missed)?;
     }
     Ok(transition.done())
 }
 
 /// Has an unknown call tried again, if the branch waits for one; says whether it did.
-pub(in crate::engine) fn again_by_hand<'a>(
+pub(in crate::engine) fn retry_unknown<'a>(
     transition: &mut Transition<'a>,
     position: Position<'a>,
     intervention: i64,

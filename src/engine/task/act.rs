@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::definition::{self, Definition, Work};
 
 use super::super::admit::{self, Position};
-use super::super::transition::Transition;
-use super::super::{Effect, EntryKind, Instance, Refusal, Step, assign as values};
-use super::{Act, COMMENT_MAX, Closed, FORM_MAX, Person, Task, TaskOutcome, TaskRefusal};
+use super::super::transition::{Halt, Transition};
+use super::super::{Effect, EntryKind, Instance, Need, Refusal, Step, assign as values};
+use super::{Act, COMMENT_MAX, Closed, FORM_MAX, Person, Task, TaskId, TaskOutcome, TaskRefusal};
 
 /// Who acts, and which revision of the task they have seen.
 pub(in crate::engine) struct Actor {
@@ -26,14 +26,16 @@ pub(super) struct TaskAction<'a> {
 /// Decides what an act does to a task, and to its instance.
 pub(in crate::engine) fn act<'a>(
     mut transition: Transition<'a>,
+    bookmark: i64,
     actor: Actor,
     act: Act,
-    task: Option<Task>,
-) -> Result<Step, Refusal> {
-    let task = task.ok_or(Refusal::Missing)?;
+    task: Option<Option<Task>>,
+) -> Result<Step, Halt> {
+    let task = task.ok_or_else(|| Need::Task(TaskId::of(transition.instance.id, bookmark)))?;
+    let task = task.ok_or(Refusal::Mismatch)?;
     let definition: &'a Definition = transition.definition;
     let position = admit::branch_for_task(definition, &transition.instance, &task, transition.context.now)?;
-    let Work::Task(asked) = &position.activity.work else { return Err(Refusal::Missing) };
+    let Work::Task(asked) = &position.activity.work else { return Err(Refusal::Mismatch.into()) };
     check(&transition, &task, &actor, &act)?;
     let action = TaskAction { position, asked, task, user: actor.person.user };
     match act {
@@ -184,7 +186,7 @@ impl<'a> Transition<'a> {
         decision: Option<String>,
         form: Value,
         comment: Option<String>,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Step, Halt> {
         let TaskAction { position, task, user, .. } = action;
         self.record(EntryKind::TaskCompleted, position, told(&task, &user, decision.as_deref(), comment.as_deref()));
         let result = json!({ "decision": decision, "actor": user, "form": form, "comment": comment });
@@ -193,7 +195,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Closes a task that is done, and goes on with its result.
-    pub(super) fn close_task(mut self, position: Position<'a>, task: &Task, closed: Closed) -> Result<Step, Refusal> {
+    pub(super) fn close_task(mut self, position: Position<'a>, task: &Task, closed: Closed) -> Result<Step, Halt> {
         let result = closed.result.clone();
         self.take_wait(position, task.bookmark);
         if let Some(user) = &closed.by {

@@ -79,23 +79,15 @@ fn flatten(value: Value, what: &str) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// What the strategy of a task has to know, if it has to know anything.
-pub(in crate::engine) fn assignment(
-    scope: &Scope<'_>,
-    activity: &str,
-    task: &definition::Task,
-) -> Result<Option<Assignment>, Failure> {
-    let Some(strategy) = comparing(&task.assign) else { return Ok(None) };
-    let users = People::of(scope, task)?.choice;
-    Ok((!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users }))
-}
-
-/// The strategy, if it compares how high the users of its list stand.
-pub(super) fn comparing(assign: &Assign) -> Option<AssignBy> {
-    match assign {
-        Assign::By { strategy: strategy @ (AssignBy::RoundRobin | AssignBy::LeastLoaded), .. } => Some(*strategy),
-        Assign::By { strategy: AssignBy::Random | AssignBy::Previous, .. } | Assign::To(_) | Assign::Nobody => None,
-    }
+/// The users that the strategy of a task compares, if it compares any.
+pub(super) fn compared(assign: &Assign, activity: &str, users: &[String]) -> Option<Assignment> {
+    let strategy = match assign {
+        Assign::By { strategy: strategy @ (AssignBy::RoundRobin | AssignBy::LeastLoaded), .. } => *strategy,
+        Assign::By { strategy: AssignBy::Random | AssignBy::Previous, .. } | Assign::To(_) | Assign::Nobody => {
+            return None;
+        }
+    };
+    (!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users: users.to_vec() })
 }
 
 /// The one the task is given to. `standing` says of each user of the list how high they stand: by turns or by load.

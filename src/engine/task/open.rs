@@ -10,10 +10,10 @@ use super::super::admit::Position;
 use super::super::failure::Incomplete;
 use super::super::transition::Transition;
 use super::super::{
-    Bookmark, BookmarkKind, Effect, EntryKind, Facts, Failure, Phase, TaskTimer, TimerKind, Wait, WaitOn,
+    Bookmark, BookmarkKind, Effect, EntryKind, Failure, Need, Phase, TaskTimer, TimerKind, Wait, WaitOn,
     assign as values,
 };
-use super::assign::{People, choose, comparing};
+use super::assign::{People, choose, compared};
 use super::{FORM_MAX, Task, TaskId, TaskOutcome};
 
 /// A title is cut above this many bytes: it is a line of a list.
@@ -27,12 +27,15 @@ impl<'a> Transition<'a> {
         &mut self,
         position: Position<'a>,
         asked: &'a definition::Task,
-        facts: Facts,
+        standing: Option<Vec<(String, i64)>>,
     ) -> Result<(), Incomplete> {
         let scope = self.scope(position);
         let people = People::of(&scope, asked)?;
-        let compares = comparing(&asked.assign).is_some() && !people.choice.is_empty();
-        let standing = if compares { facts.standing.ok_or(Incomplete::Missing)? } else { Vec::new() };
+        let standing = match (compared(&asked.assign, &position.activity.id, &people.choice), standing) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(standing)) => standing,
+            (Some(assignment), None) => return Err(Need::Standing(assignment).into()),
+        };
         let by = (&self.instance, position.activity.id.as_str(), self.context.chance);
         let assignee = choose(&asked.assign, &people.choice, &standing, by);
         let limit = self.limit(position)?;

@@ -7,20 +7,26 @@ use crate::definition::{self, Escalation, Remind, Work};
 use super::super::admit::Position;
 use super::super::failure::Incomplete;
 use super::super::transition::Transition;
-use super::super::{Effect, EntryKind, Failure, Phase, TaskTimer, TimerKind, Wait, scope};
+use super::super::{Effect, EntryKind, Failure, Need, Phase, TaskTimer, TimerKind, Wait, WaitOn, scope};
 use super::assign::names;
-use super::{PEOPLE_MAX, Task};
+use super::{PEOPLE_MAX, Task, TaskId};
 
 impl<'a> Transition<'a> {
     /// Fires a timer of a task that is none of its ends.
-    pub(in crate::engine) fn fire_for_task(
+    pub(in crate::engine) fn fire_task_timer(
         &mut self,
         position: Position<'a>,
         bookmark: i64,
         timer: TaskTimer,
-        task: Option<Task>,
+        task: Option<Option<Task>>,
     ) -> Result<(), Incomplete> {
-        let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else { return Err(Incomplete::Missing) };
+        let task = match task {
+            None => return Err(self.needs_task(position)),
+            Some(task) => task,
+        };
+        let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else {
+            return Err(Incomplete::Mismatch);
+        };
         let waits = self.branch(position).waits();
         let due_at = waits.iter().find(|wait| wait.bookmark == bookmark).and_then(|wait| wait.due_at);
         self.push(Effect::Consume(bookmark));
@@ -32,11 +38,16 @@ impl<'a> Transition<'a> {
             }
             TaskTimer::Reminder { index } => self.remind(position, asked, index, &task),
             TaskTimer::Escalation { index } => {
-                let escalation = asked.escalate.get(index).ok_or(Incomplete::Missing)?;
+                let escalation = asked.escalate.get(index).ok_or(Incomplete::Mismatch)?;
                 self.escalate(position, escalation, task);
             }
         }
         Ok(())
+    }
+
+    fn needs_task(&self, position: Position<'a>) -> Incomplete {
+        let open = self.branch(position).waits().iter().find(|wait| wait.on == WaitOn::Task);
+        open.map_or(Incomplete::Mismatch, |wait| Need::Task(TaskId::of(self.instance.id, wait.bookmark)).into())
     }
 
     fn remind(&mut self, position: Position<'a>, asked: &definition::Task, index: usize, task: &Task) {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::admit::Position;
-use super::super::transition::Transition;
-use super::super::{Effect, EntryKind, Failure, Refusal, Step};
+use super::super::transition::{Halt, Transition};
+use super::super::{Effect, EntryKind, Failure, Step};
 use super::act::{TaskAction, told};
 use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
 
@@ -15,7 +15,7 @@ impl<'a> Transition<'a> {
         action: TaskAction<'a>,
         decision: String,
         comment: Option<String>,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Step, Halt> {
         let TaskAction { position, asked, mut task, user } = action;
         if task.ballots.iter().any(|ballot| ballot.user == user) {
             return Err(TaskRefusal::Voted(user).into());
@@ -58,7 +58,7 @@ impl<'a> Transition<'a> {
         task: Task,
         (user, decision): (String, String),
         votes: Value,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Step, Halt> {
         let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(user))]);
         details.insert("decision".to_owned(), json!(decision));
         details.insert("votes".to_owned(), votes.clone());
@@ -71,7 +71,7 @@ impl<'a> Transition<'a> {
         self.close_task(position, &task, closed)
     }
 
-    fn end_vote(mut self, position: Position<'a>, task: Task, failure: Failure) -> Result<Step, Refusal> {
+    fn end_vote(mut self, position: Position<'a>, task: Task, failure: Failure) -> Result<Step, Halt> {
         self.take_wait(position, task.bookmark);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
         self.tell_of_end(task.id, closed.outcome);

@@ -1,7 +1,7 @@
 //! Work outside: what is sent, which answers are good, attempts, unknown outcomes, and people who find out.
 
 use super::*;
-use crate::engine::{CallEnd, CallKind, CallOutcome, Failure, Refusal, Resolution, Status};
+use crate::engine::{CallCommand, CallEnd, CallKind, CallOutcome, CallReport, Failure, Refusal, Resolution, Status};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -307,7 +307,7 @@ fn what_comes_back_too_late_changes_nothing() {
     scenario.respond(503, json!(null)).unwrap();
     let bookmark = scenario.open_call().unwrap().call.bookmark;
     let outcome = CallOutcome::Done { result: json!(1) };
-    let late = scenario.apply(crate::engine::Command::CompleteCall { bookmark, dispatch: 1, outcome });
+    let late = scenario.apply(CallCommand { bookmark, report: CallReport::Completed { dispatch: 1, outcome } });
     assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
 }
 

@@ -1,7 +1,7 @@
 //! Commands that come late, twice or too early, and crashes of workers.
 
 use super::*;
-use crate::engine::{Command, ROOT, Refusal, Status};
+use crate::engine::{self, Audit, Command, Control, Decision, Facts, Internal, Need, ROOT, Refusal, Status};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -12,7 +12,7 @@ fn only_the_newest_step_command_is_taken() {
     let mut scenario = scenario(WAITS);
     started(&mut scenario);
     for sequence in [-1, 0, 1, 2] {
-        let command = Command::Continue { branch: ROOT, sequence };
+        let command = Internal::Continue { branch: ROOT, sequence };
         assert!(matches!(scenario.apply(command), Err(Error::Refused(Refusal::Stale))), "{sequence}");
     }
 }
@@ -39,7 +39,7 @@ fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
     assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
-    let crash = || Command::Crash { branch: ROOT, sequence: 0, crash_max: 2 };
+    let crash = || Internal::Crash { branch: ROOT, sequence: 0, crash_max: 2 };
     for crashes in 1..=2 {
         scenario.apply(crash()).unwrap();
         assert_eq!(scenario.instance().unwrap().state.branches[0].crashes, crashes);
@@ -48,7 +48,9 @@ fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
     scenario.apply(crash()).unwrap();
     assert_eq!(scenario.error().unwrap().code, "worker.crashed");
     assert!(matches!(scenario.apply(crash()), Err(Error::Refused(Refusal::Stale))));
-    scenario.apply(Command::Retry { by: Some("ada".into()), reason: Some("fixed".into()) }).unwrap();
+    scenario
+        .apply(Command::Instance(Control::Retry, Audit { by: Some("ada".into()), reason: Some("fixed".into()) }))
+        .unwrap();
     assert_eq!(scenario.instance().unwrap().state.branches[0].crashes, 0);
     expect![[r#"
         InstanceStarted
@@ -67,10 +69,10 @@ fn a_step_that_nobody_can_carry_out_waits_for_a_person_and_says_why() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
     assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
-    let abandon = || Command::Undeliverable { branch: ROOT, sequence: 0, why: "it is too much".into() };
+    let abandon = || Internal::Undeliverable { branch: ROOT, sequence: 0, why: "it is too much".into() };
     scenario.apply(abandon()).unwrap();
     assert!(matches!(scenario.apply(abandon()), Err(Error::Refused(Refusal::Stale))));
-    scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
+    scenario.apply(Command::Instance(Control::Retry, Audit::default())).unwrap();
     expect![[r#"
         InstanceStarted
         IncidentOpened a {"code":"worker.gave_up","message":"it is too much"}
@@ -106,10 +108,9 @@ fn a_handler_that_was_not_run_is_a_defect_of_the_caller() {
         call_timeout: seconds(300),
         retry: &retry,
     };
-    let command = Command::Continue { branch: ROOT, sequence: 0 };
-    let facts = crate::engine::Facts::default();
-    let refused = crate::engine::step(&definition, scenario.instance().unwrap(), command, facts, &context);
-    assert_eq!(refused, Err(Refusal::Missing));
+    let command = Internal::Continue { branch: ROOT, sequence: 0 }.into();
+    let decided = engine::decide(&definition, scenario.instance().unwrap(), &command, Facts::default(), &context);
+    assert!(matches!(decided, Decision::Need(Need::Handler(call)) if call.attempt == 1), "the handler is asked for");
 }
 
 #[test]

@@ -245,7 +245,7 @@ activities:
     started(&mut scenario);
     scenario.retry().unwrap();
     assert_eq!(runs.get(), 1, "the handler ran once");
-    assert_eq!(variable(&scenario, "n"), json!(0), "the output was not assigned without the route on");
+    assert_eq!(variable(&scenario, "n"), json!(0), "the output was not assigned without the next activity");
     expect![[r#"
         InstanceStarted
         ActivityFailed a {"attempt":1,"code":"expression","message":"`result.ready`: there is no member `ready` (it reads result)"}

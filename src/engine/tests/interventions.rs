@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Command, Due, Refusal, Status, TaskRefusal};
+use crate::engine::{Audit, Command, Control, Due, Internal, Refusal, Status, TaskRefusal};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -18,7 +18,7 @@ activities:
 ";
 
 fn reschedule(bookmark: i64, due: Due) -> Command {
-    Command::Reschedule { bookmark, due, by: Some("ada".into()), reason: None }
+    Command::Instance(Control::Reschedule { bookmark, due }, Audit { by: Some("ada".into()), reason: None })
 }
 
 fn hours(count: u64) -> Duration {
@@ -68,7 +68,7 @@ fn nothing_moves_what_stands_still() {
     scenario.begin(json!({})).unwrap();
     scenario.suspend("wait").unwrap();
     assert!(!scenario.instance().unwrap().is_ready());
-    let command = Command::Continue { branch: crate::engine::ROOT, sequence: 0 };
+    let command = Internal::Continue { branch: crate::engine::ROOT, sequence: 0 };
     assert!(matches!(scenario.apply(command), Err(Error::Refused(Refusal::Suspended))));
     let refused = scenario.apply(reschedule(1, Due::After(hours(1))));
     assert!(matches!(refused, Err(Error::Refused(Refusal::Suspended))));
@@ -109,7 +109,7 @@ activities:
     let mut scenario = scenario(text);
     started(&mut scenario);
     scenario.pass(hours(2)).unwrap();
-    scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
+    scenario.apply(Command::Instance(Control::Retry, Audit::default())).unwrap();
     assert_eq!(scenario.standing(), Some("late"));
     scenario.drive().unwrap();
     assert_eq!(scenario.output(), Some(&json!("late")));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::{
-    self, Act, Branch, CallOutcome, Command, Context, Due, Facts, Instance, Message, Need, Phase, ROOT, Resolution,
-    State, Status, Wait, WaitOn,
+    self, Act, Audit, Branch, CallCommand, CallOutcome, CallReport, Command, Context, Control, Decision, Due, Facts,
+    Instance, Internal, KeptMessages, Message, Missed, Need, Phase, ROOT, Resolution, State, Status, Wait, WaitOn,
 };
 use crate::testkit::Error;
 use proptest::prelude::*;
@@ -92,7 +92,10 @@ fn legal(definition: &Definition, instance: &Instance) -> Result<(), String> {
         (unique.len() == numbers.len(), "bookmarks are not shared"),
         (numbers.iter().all(|number| (1..*bookmarks).contains(number)), "bookmarks are numbered"),
         (branches.iter().all(|branch| branch.phase != Phase::Waiting(Vec::new())), "who waits, waits for something"),
-        (branches.iter().all(|branch| definition.activity(&branch.activity).is_some()), "branches position somewhere"),
+        (
+            branches.iter().all(|branch| definition.activity(&branch.activity).is_some()),
+            "every branch stands at an activity",
+        ),
         (branches.iter().all(|branch| branch.attempt >= 1), "attempts count from 1"),
         (
             branches
@@ -154,24 +157,24 @@ fn happens() -> impl Strategy<Value = Happens> {
 fn command(what: &Happens, instance: &Instance) -> Option<Command> {
     let sequence = instance.state.branches.first().map_or(0, |branch| branch.sequence);
     Some(match *what {
-        Happens::Step => Command::Continue { branch: ROOT, sequence },
-        Happens::Old(sequence) => Command::Continue { branch: ROOT, sequence },
-        Happens::Fire(bookmark) => Command::Fire { bookmark },
+        Happens::Step => Internal::Continue { branch: ROOT, sequence }.into(),
+        Happens::Old(sequence) => Internal::Continue { branch: ROOT, sequence }.into(),
+        Happens::Fire(bookmark) => Internal::Fire { bookmark }.into(),
         Happens::Message { bookmark, n } => {
             let message = Message { name: "yes".into(), key: "k-1".into(), data: json!({ "n": n }), kept: None };
-            Command::Deliver { bookmark, message }
+            Internal::Deliver { bookmark, message }.into()
         }
-        Happens::Retry => Command::Retry { by: None, reason: None },
-        Happens::Cancel => Command::Cancel { by: None, reason: None },
-        Happens::Crash => Command::Crash { branch: ROOT, sequence, crash_max: 1 },
-        Happens::Suspend => Command::Suspend { by: None, reason: None },
-        Happens::Resume => Command::Resume { by: None, reason: None },
+        Happens::Retry => Command::Instance(Control::Retry, Audit::default()),
+        Happens::Cancel => Command::Instance(Control::Cancel, Audit::default()),
+        Happens::Crash => Internal::Crash { branch: ROOT, sequence, crash_max: 1 }.into(),
+        Happens::Suspend => Command::Instance(Control::Suspend, Audit::default()),
+        Happens::Resume => Command::Instance(Control::Resume, Audit::default()),
         Happens::Reschedule { bookmark, by } => {
             let moment = instance.started_at.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
-            Command::Reschedule { bookmark, due: Due::At(moment), by: None, reason: None }
+            Command::Instance(Control::Reschedule { bookmark, due: Due::At(moment) }, Audit::default())
         }
         Happens::Late { bookmark, dispatch, what } => {
-            Command::CompleteCall { bookmark, dispatch, outcome: outcome(what) }
+            CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome: outcome(what) } }.into()
         }
         Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
         Happens::CompleteCall { .. } | Happens::Resolve { .. } => return None,
@@ -220,11 +223,12 @@ fn act(what: u8) -> Act {
 /// Whether a command that was taken must be refused when it comes again.
 fn once(command: &Command) -> bool {
     match command {
-        Command::Continue { .. } | Command::Fire { .. } | Command::Deliver { .. } | Command::Cancel { .. } => true,
-        Command::Suspend { .. } | Command::Resume { .. } | Command::Reschedule { .. } => true,
+        Command::Internal(Internal::Continue { .. } | Internal::Fire { .. } | Internal::Deliver { .. }) => true,
+        Command::Instance(Control::Cancel | Control::Suspend | Control::Resume | Control::Reschedule { .. }, _) => true,
         // The repetition of a retry may find the next incident; crashes are counted.
-        Command::Retry { .. } | Command::Crash { .. } | Command::Undeliverable { .. } | Command::Act { .. } => false,
-        Command::CompleteCall { .. } | Command::Progress { .. } | Command::Resolve { .. } => false,
+        Command::Instance(Control::Retry, _) => false,
+        Command::Internal(Internal::Crash { .. } | Internal::Undeliverable { .. }) => false,
+        Command::Task(_) | Command::Call(_) => false,
     }
 }
 
@@ -252,13 +256,19 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
         retry: &retry,
     };
     let decide = || {
-        let facts = match engine::needs(definition, instance, command, &context) {
+        let first = engine::decide(definition, instance, command, Facts::default(), &context);
+        let Decision::Need(need) = first else { return first };
+        let facts = match need {
             Need::Handler(call) => Facts { handler: Some(Ok(call.input)), ..Facts::default() },
-            Need::Messages(_) => Facts { messages: scenario.kept().cloned().collect(), ..Facts::default() },
-            Need::Task(_) | Need::Standing(_) => Facts::default(),
-            Need::Nothing => Facts::default(),
+            Need::Messages { .. } => {
+                let list = scenario.kept().cloned().collect();
+                Facts { messages: Some(KeptMessages { list, more: false }), ..Facts::default() }
+            }
+            Need::Task(_) => Facts { task: Some(None), ..Facts::default() },
+            Need::Standing(_) => Facts { standing: Some(Vec::new()), ..Facts::default() },
+            Need::Missed => Facts { missed: Some(Missed::default()), ..Facts::default() },
         };
-        engine::step(definition, instance, command.clone(), facts, &context)
+        engine::decide(definition, instance, command, facts, &context)
     };
     decide() == decide()
 }

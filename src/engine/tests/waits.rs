@@ -1,7 +1,10 @@
 //! Timers, messages, and the instance's own deadline.
 
 use super::*;
-use crate::engine::{Command, Refusal, Status};
+use crate::engine::{
+    self, Audit, Command, Context, Control, Decision, Facts, Internal, KeptMessages, Message, Need, ROOT, Refusal,
+    Status,
+};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -37,9 +40,9 @@ fn a_timer_moves_its_branch_on_when_it_is_due() {
 fn a_timer_that_is_early_or_gone_is_refused() {
     let mut scenario = scenario("activities: [{ id: a, wait: { for: 90s } }, { id: b, wait: { for: 1d } }]");
     started(&mut scenario);
-    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
     scenario.advance(seconds(90)).unwrap();
-    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
 }
 
 #[test]
@@ -244,10 +247,10 @@ activities: [{ id: a, run: { handler: fail, input: {} } }]
     );
     started(&mut scenario);
     scenario.advance(seconds(100_000)).unwrap();
-    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
-    scenario.apply(Command::Retry { by: None, reason: None }).unwrap();
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
+    scenario.apply(Command::Instance(Control::Retry, Audit::default())).unwrap();
     assert_eq!(scenario.error().unwrap().code, "timeout");
-    assert!(matches!(scenario.apply(Command::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
 }
 
 #[test]
@@ -316,4 +319,46 @@ activities: [{ id: a, wait: { cron: '${ cron }', zone: '${ zone }' } }]
         IncidentOpened a {"code":"expression","message":"`${ zone }` gives no time zone, as in Europe/Berlin"}
         = suspended at a by expression
     "#]].assert_eq(&told(json!({ "cron": "0 9 * * *", "zone": "Mars" })));
+}
+
+#[test]
+fn a_receive_reads_kept_messages_page_by_page_until_one_fits() {
+    let definition = definition("activities: [{ id: a, receive: { name: paid, when: data.n > 1 } }]");
+    let mut scenario = Scenario::new(&definition).key("k-1");
+    scenario.begin(json!({})).unwrap();
+    let (env, instance) = (serde_json::Map::new(), scenario.instance().unwrap());
+    let retry = crate::definition::Retry {
+        attempts: 1,
+        base: seconds(1),
+        max: seconds(1),
+        factor: 1.0,
+        jitter: 0.0,
+        codes: Vec::new(),
+        within: None,
+    };
+    let context = Context {
+        now: scenario.now(),
+        chance: 0.0,
+        env: &env,
+        steps_max: 9,
+        variables_max: 99,
+        handler_timeout: seconds(1),
+        http_timeout: seconds(1),
+        call_timeout: seconds(1),
+        retry: &retry,
+    };
+    let command: Command = Internal::Continue { branch: ROOT, sequence: 0 }.into();
+    let kept = |n: i64| Message { name: "paid".into(), key: "k-1".into(), data: json!({ "n": n }), kept: Some(n) };
+    let decide = |messages: Option<KeptMessages>| {
+        engine::decide(&definition, instance, &command, Facts { messages, ..Facts::default() }, &context)
+    };
+    let address = || vec![("paid".to_owned(), "k-1".to_owned())];
+    assert_eq!(decide(None), Decision::Need(Need::Messages { addresses: address(), after: None }));
+    let page = |list: Vec<Message>, more| Some(KeptMessages { list, more });
+    let next = decide(page(vec![kept(0), kept(1)], true));
+    assert_eq!(next, Decision::Need(Need::Messages { addresses: address(), after: Some(1) }));
+    let fits = decide(page(vec![kept(1), kept(2)], true));
+    assert!(matches!(fits, Decision::Commit(step) if step.instance.status == Status::Completed));
+    let waits = decide(page(vec![kept(1)], false));
+    assert!(matches!(waits, Decision::Commit(step) if step.instance.status == Status::Running));
 }

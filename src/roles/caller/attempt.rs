@@ -11,7 +11,7 @@ use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::secrets::Carried;
 use crate::step::calls::{Attempt, Begin, Token};
-use crate::step::{self, Error, Moved};
+use crate::step::{self, Error, Executed};
 use crate::store::calls::{Begun, Due};
 use crate::store::{self};
 use crate::telemetry;
@@ -103,12 +103,12 @@ async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: D
     let mut pause = RECORD_AFTER.0;
     loop {
         match step::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
-            Ok(Moved::To(_)) => return,
-            Ok(Moved::Refused(Refusal::Suspended)) => return,
-            Ok(Moved::Refused(refusal)) => {
+            Ok(Executed::Committed(_)) => return,
+            Ok(Executed::Refused(Refusal::Suspended)) => return,
+            Ok(Executed::Refused(refusal)) => {
                 return tracing::info!(call = %attempt.id, %refusal, "an outcome came too late");
             }
-            Ok(Moved::Elsewhere) => tracing::debug!(call = %attempt.id, "somebody else moved the instance; again"),
+            Ok(Executed::Conflict) => tracing::debug!(call = %attempt.id, "somebody else moved the instance; again"),
             Err(Error::Store(store::Error::Bug(error))) => {
                 tracing::error!(call = %attempt.id, error, "an outcome cannot be recorded");
                 return;

@@ -4,8 +4,8 @@ use super::drive::{self, DeliveryFate};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::CallId;
-use crate::step::calls::{self, Told};
-use crate::step::{Error, Origin};
+use crate::step::calls::{self, Reported};
+use crate::step::{Applied, Error, Origin};
 use crate::telemetry;
 
 /// Carries out `call.complete`, `call.heartbeat` or `call.progress`.
@@ -18,7 +18,7 @@ pub(super) async fn carry_out(
     let told = match command {
         Command::CallComplete(command) => {
             let outcome = calls::outcome(command.result.clone(), command.error.clone()).map_err(Error::Refused)?;
-            calls::complete(app, CallId(command.call), (&command.token, outcome), origin).await?
+            calls::complete(app, CallId(command.call), &command.token, outcome, origin).await?
         }
         Command::CallHeartbeat(command) => {
             return unless_late(
@@ -26,8 +26,8 @@ pub(super) async fn carry_out(
             );
         }
         Command::CallProgress(command) => {
-            let progress = (command.token.as_str(), command.progress.clone());
-            match calls::progress(app, CallId(command.call), progress, origin).await {
+            let progress = command.progress.clone();
+            match calls::progress(app, CallId(command.call), &command.token, progress, origin).await {
                 late @ Err(Error::Late(_)) => return unless_late(late.map(|_| DeliveryFate::Done)),
                 told => told?,
             }
@@ -47,9 +47,9 @@ pub(super) async fn carry_out(
         | Command::Deliver(_) => return Err(Error::Refused("this is no command about a call".into())),
     };
     match told {
-        Told::To(position) => drive::steps(app, *position).await,
-        Told::Kept(_) | Told::Noted(_) => Ok(DeliveryFate::Done),
-        Told::Known(answer) => drive::repeated(app, origin, answer, again).await,
+        Applied::New(Reported::To(committed)) => drive::steps(app, *committed).await,
+        Applied::New(Reported::Kept(_) | Reported::Noted(_)) => Ok(DeliveryFate::Done),
+        Applied::Repeated(answer) => drive::repeated(app, origin, answer, again).await,
     }
 }
 

@@ -5,9 +5,9 @@ use super::{calls, tasks};
 use crate::app::App;
 use crate::broker::Delivery;
 use crate::contract::Command;
-use crate::engine::{BranchId, InstanceId, Refusal};
+use crate::engine::{BranchId, Control, InstanceId, Refusal};
 use crate::roles::command::Received;
-use crate::step::{self, Control, Controlled, Delivered, Error, Moved, Origin, Started};
+use crate::step::{self, Applied, Delivered, Error, Executed, Origin, Started};
 
 /// Decides a command and drives what it leaves ready.
 pub(super) async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Result<DeliveryFate, Error> {
@@ -16,37 +16,37 @@ pub(super) async fn carry_out(app: &App, received: &Received, delivery: &Deliver
     let again = delivery.redelivered;
     match &received.command {
         Command::Start(command) => match step::start(app, command.clone(), origin()?).await? {
-            Started::New(position) => drive::steps(app, *position).await,
-            // Nothing was moved, so nothing waits for us: whoever moved it last drives it.
-            Started::Existing(_) => Ok(DeliveryFate::Done),
-            Started::Known(answer) => drive::repeated(app, origin()?, answer, again).await,
+            Applied::New(Started::New(committed)) => drive::steps(app, *committed).await,
+            // The instance has not changed here: the process that changed it last drives it.
+            Applied::New(Started::Existing(_)) => Ok(DeliveryFate::Done),
+            Applied::Repeated(answer) => drive::repeated(app, origin()?, answer, again).await,
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
-            Delivered::To(position) => drive::steps(app, *position).await,
-            Delivered::Kept | Delivered::Spread(_) => Ok(DeliveryFate::Done),
-            Delivered::Known(answer) => drive::repeated(app, origin()?, answer, again).await,
+            Applied::New(Delivered::To(committed)) => drive::steps(app, *committed).await,
+            Applied::New(Delivered::Kept | Delivered::Broadcast(_)) => Ok(DeliveryFate::Done),
+            Applied::Repeated(answer) => drive::repeated(app, origin()?, answer, again).await,
         },
         Command::Cancel(target) => control(app, Control::Cancel, target, origin()?, again).await,
         Command::Retry(target) => control(app, Control::Retry, target, origin()?, again).await,
         Command::Suspend(target) => control(app, Control::Suspend, target, origin()?, again).await,
         Command::Resume(target) => control(app, Control::Resume, target, origin()?, again).await,
         Command::Reschedule(command) => {
-            controlled(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
+            drive::applied(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
         }
         Command::Deliver(copy) => match step::deliver(app, copy).await? {
-            Moved::To(position) => drive::steps(app, *position).await,
-            Moved::Elsewhere => Ok(DeliveryFate::Elsewhere),
-            Moved::Refused(_) => drive::known(app, Some(InstanceId(copy.instance)), again).await,
+            Executed::Committed(committed) => drive::steps(app, *committed).await,
+            Executed::Conflict => Ok(DeliveryFate::Elsewhere),
+            Executed::Refused(_) => drive::known(app, Some(InstanceId(copy.instance)), again).await,
         },
         Command::Continue(at) => {
             drive::instance(app, InstanceId(at.instance), Some((BranchId(at.branch), at.sequence)), again).await
         }
         Command::Fire(fire) => match step::fire(app, *fire).await? {
-            Moved::To(position) => drive::steps(app, *position).await,
-            Moved::Elsewhere => Ok(DeliveryFate::Elsewhere),
-            Moved::Refused(Refusal::Early(due_at)) => Ok(DeliveryFate::Early(due_at)),
-            // Fired before, perhaps by a worker that died right after: if its branch is ready, we drive it.
-            Moved::Refused(_) => drive::known(app, Some(InstanceId(fire.instance)), again).await,
+            Executed::Committed(committed) => drive::steps(app, *committed).await,
+            Executed::Conflict => Ok(DeliveryFate::Elsewhere),
+            Executed::Refused(Refusal::Early(due_at)) => Ok(DeliveryFate::Early(due_at)),
+            // It has fired before, perhaps by a worker that died right after: if the branch is ready, it is driven here.
+            Executed::Refused(_) => drive::known(app, Some(InstanceId(fire.instance)), again).await,
         },
         Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
             tasks::carry_out(app, &received.command, origin()?, again).await
@@ -64,12 +64,5 @@ async fn control(
     origin: &Origin,
     again: bool,
 ) -> Result<DeliveryFate, Error> {
-    controlled(app, step::control(app, what, target, origin).await?, origin, again).await
-}
-
-async fn controlled(app: &App, controlled: Controlled, origin: &Origin, again: bool) -> Result<DeliveryFate, Error> {
-    match controlled {
-        Controlled::To(position) => drive::steps(app, *position).await,
-        Controlled::Known(answer) => drive::repeated(app, origin, answer, again).await,
-    }
+    drive::applied(app, step::control(app, what, target, origin).await?, origin, again).await
 }

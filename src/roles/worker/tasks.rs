@@ -6,7 +6,7 @@ use super::drive::{self, DeliveryFate};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::{Act, Person, TaskId};
-use crate::step::{self, Error, Origin, Tasked};
+use crate::step::{self, Error, Origin};
 
 /// Decides a command about a task and drives what it leaves ready.
 pub(super) async fn carry_out(
@@ -41,11 +41,7 @@ pub(super) async fn carry_out(
         | Command::CallHeartbeat(_)
         | Command::CallProgress(_) => return Err(Error::Refused("the command is about no task".into())),
     };
-    match step::task(app, TaskId(task), (person, seen), act, origin).await? {
-        Tasked::To(position, _) => drive::steps(app, *position).await,
-        Tasked::Known(answer) => drive::repeated(app, origin, answer, again).await,
-        Tasked::None => Ok(DeliveryFate::Done),
-    }
+    drive::applied(app, step::task(app, TaskId(task), person, seen, act, origin).await?, origin, again).await
 }
 
 fn person(user: &str, groups: &[String]) -> Person {

@@ -1,14 +1,14 @@
-//! Calls whose time is over: given up, or ended without having been begun.
+//! Calls whose time is over: an attempt expires, or a call ends before its next attempt could begin.
 
-use super::super::{Decided, Error, Moved, decide};
-use super::{Attempt, complete_attempt};
+use super::super::Error;
+use super::super::committed::Executed;
+use super::{Attempt, complete_attempt, complete_or_keep};
 use crate::app::App;
-use crate::engine::{CallKind, CallOutcome, Command, Failure, Refusal};
-use crate::store::Transaction;
+use crate::engine::{CallKind, CallOutcome, Failure, Refusal};
 use crate::store::calls::{self, Over, Overdue};
 
-/// Gives up an attempt of which nothing was heard in time, or a call whose next attempt was not begun in time.
-pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
+/// Ends an attempt that sent no sign of life in time, or a call whose next attempt did not begin in time.
+pub async fn expire(app: &App, overdue: Overdue) -> Result<Executed, Error> {
     let Overdue { id, instance, bookmark, dispatch, kind, over } = overdue;
     let attempt = Attempt { id, instance, bookmark, dispatch };
     let failure = match (over, kind) {
@@ -16,28 +16,21 @@ pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
         (Over::Heartbeat, CallKind::Work) => Failure::new("worker.unavailable", "the worker missed a heartbeat"),
         (Over::Attempt, CallKind::Work) => Failure::new("timeout", "the worker did not answer in time"),
         (Over::Attempt | Over::Heartbeat, CallKind::Http) => {
-            Failure::new("timeout", "nothing was heard of the attempt in time; whoever made it may have died over it")
+            Failure::new("timeout", "the attempt did not end in time; the process that made it may have died")
         }
     };
     complete_attempt(app, attempt, CallOutcome::Unknown { failure }).await
 }
 
-/// Ends a call whose time was over before its next attempt could begin. Nothing was sent, and everybody knows it.
-async fn lapse(app: &App, attempt: Attempt) -> Result<Moved, Error> {
-    let Attempt { id, instance, bookmark, dispatch } = attempt;
-    let failure = Failure::new("timeout", "the time for all attempts together was over before this one could begin");
+/// Ends a call whose time was over before its next attempt could begin: certainly nothing was sent.
+async fn lapse(app: &App, attempt: Attempt) -> Result<Executed, Error> {
+    let failure = Failure::new("timeout", "the time for all attempts was over before this one could begin");
     let outcome = CallOutcome::Failed { failure };
-    let (transaction, loaded) = Transaction::begin_locked(app.store.steps().await?, instance).await?;
-    let command = Command::CompleteCall { bookmark, dispatch, outcome: outcome.clone() };
-    match decide(app, transaction, (instance, loaded), command, None).await {
-        Ok(Decided::Refused(mut transaction, Refusal::Suspended)) => {
-            calls::keep_lapsed(&mut transaction, id, dispatch, &outcome).await?;
-            transaction.commit().await?;
-            Ok(Moved::Refused(Refusal::Suspended))
+    complete_or_keep(app, attempt, outcome.clone(), async |transaction, refusal| {
+        if *refusal == Refusal::Suspended {
+            calls::keep_lapsed(transaction, attempt.id, attempt.dispatch, &outcome).await?;
         }
-        Ok(decided) => Ok(decided.end().await),
-        // The instance was deleted since.
-        Err(Error::NotFound(_)) => Ok(Moved::Refused(Refusal::Gone(bookmark))),
-        Err(error) => Err(error),
-    }
+        Ok(())
+    })
+    .await
 }

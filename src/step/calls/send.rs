@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::rows::encode;
+use super::super::publish::encode;
 use crate::app::App;
 use crate::contract::{self, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};

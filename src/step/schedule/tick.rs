@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
 use crate::engine::InstanceId;
-use crate::step::origin::{self, Origin};
-use crate::step::{self, Error as StepError, Follow, Started, fail_point};
+use crate::step::once::{self, Origin};
+use crate::step::{self, Applied, Error as StepError, Follow, Started, fail_point};
 use crate::store::schedules::{self, Claimed, Handled};
 use crate::store::{self, instances};
 use crate::telemetry;
@@ -91,7 +91,7 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
         }
     };
     if let Some(tick) = waiting {
-        match begin(app, schedule, &plan, (tick, *now), &tick.to_string()).await? {
+        match begin(app, schedule, &plan, tick, *now, &tick.to_string()).await? {
             Begun::Started(instance) | Begun::Again(instance) => {
                 (handled.queued_at, handled.tried) = (None, Some((tick, Ok(instance))));
             }
@@ -141,7 +141,8 @@ pub(super) async fn begin(
     app: &App,
     schedule: &ScheduleView,
     plan: &Plan,
-    (tick, now): (Timestamp, Timestamp),
+    tick: Timestamp,
+    now: Timestamp,
     message_id: &str,
 ) -> Result<Begun, store::Error> {
     let ScheduleView { name, said, .. } = schedule;
@@ -163,9 +164,9 @@ pub(super) async fn begin(
     let (definition, version) = (said.definition.clone(), said.version);
     let start = Start { definition, version, key: Some(key), on_conflict, input };
     match step::start(app, start, &origin).await {
-        Ok(Started::New(position)) => Ok(Begun::Started(position.instance.id)),
-        Ok(Started::Existing(_)) => Ok(Begun::Taken),
-        Ok(Started::Known(answer)) => Ok(answer.instance.map_or(Begun::Taken, Begun::Again)),
+        Ok(Applied::New(Started::New(committed))) => Ok(Begun::Started(committed.instance.id)),
+        Ok(Applied::New(Started::Existing(_))) => Ok(Begun::Taken),
+        Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(Begun::Taken, Begun::Again)),
         Err(StepError::Refused(_)) => Ok(Begun::Taken),
         Err(StepError::Store(error)) => match error {
             store::Error::Bug(why) => Ok(Begun::Failed(why)),
@@ -187,7 +188,7 @@ pub(super) async fn begin(
 
 /// Whether somebody has the key, and it is not the instance of this very tick. Only saves a start that would be refused.
 async fn is_taken(app: &App, origin: &Origin, definition: &str, key: &str) -> Result<bool, store::Error> {
-    let known = match origin::known(app, origin).await {
+    let known = match once::known(app, origin).await {
         Ok(known) => known.is_some(),
         Err(StepError::Store(error)) => return Err(error),
         Err(_) => false,

@@ -1,4 +1,4 @@
-//! The birth of an instance.
+//! Starts an instance.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, Work};
 
-use super::scope::Scope;
-use super::transition::Transition;
-use super::{
+use super::super::scope::Scope;
+use super::super::transition::Transition;
+use super::super::{
     Bookmark, BookmarkKind, Branch, Context, Deadline, EntryKind, Instance, Phase, ROOT, Refusal, Start, State, Status,
     Step, assign,
 };
 
-/// Decides how an instance begins: ready at its first activity.
+/// Decides the start of an instance: ready at its first activity.
 ///
 /// # Errors
 /// [`Refusal::Input`] if the input does not fit: the schema, the bound of variables, or the definition's `timeout`.
@@ -56,18 +56,18 @@ fn accept(definition: &Definition, input: Value) -> Result<Map<String, Value>, R
         (None, Value::Object(input)) => Ok(input),
         (None, Value::Null) => Ok(Map::new()),
         (None, Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            Err(Refusal::Input(vec!["the input is no object".into()]))
+            Err(Refusal::Input(vec!["the input must be a JSON object".into()]))
         }
     }
 }
 
-/// The declared values; a variable with the name of an input property begins with the input's value.
+/// The declared values; a variable with the name of an input property starts with the input's value.
 fn variables(definition: &Definition, input: &Map<String, Value>) -> Map<String, Value> {
     let value = |name: &String, declared: &Value| input.get(name).unwrap_or(declared).clone();
     definition.variables.iter().map(|(name, declared)| (name.clone(), value(name, declared))).collect()
 }
 
-/// Nobody has done any task yet.
+/// Every task activity, without an actor yet.
 fn actors(definition: &Definition) -> BTreeMap<String, Option<String>> {
     let tasks = definition.activities.iter().filter(|activity| matches!(activity.work, Work::Task(_)));
     tasks.map(|activity| (activity.id.clone(), None)).collect()

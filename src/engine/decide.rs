@@ -1,0 +1,84 @@
+//! The one entry to the engine for an instance that exists.
+
+use crate::definition::Definition;
+
+use super::lifecycle::{continuation, crash, deliver, end, fire, reschedule, retry, suspend};
+use super::transition::{Halt, Transition};
+use super::{
+    CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Step, TaskCommand,
+    call, task,
+};
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub enum Decision {
+    /// Write this.
+    Commit(Step),
+    /// The decision requires this fact: look it up and decide again.
+    Need(Need),
+    /// The command changes nothing.
+    Refuse(Refusal),
+}
+
+/// Decides what a command does to an instance. `facts` answer the [`Need`]s of earlier decisions about the same command; the
+/// first time there are none. The step's instance keeps the revision that was loaded.
+pub fn decide(
+    definition: &Definition,
+    instance: &Instance,
+    command: &Command,
+    facts: Facts,
+    context: &Context<'_>,
+) -> Decision {
+    match step(definition, instance, command.clone(), facts, context) {
+        Ok(step) => Decision::Commit(step),
+        Err(Halt::Need(need)) => Decision::Need(*need),
+        Err(Halt::Refuse(refusal)) => Decision::Refuse(refusal),
+    }
+}
+
+fn step(
+    definition: &Definition,
+    instance: &Instance,
+    command: Command,
+    facts: Facts,
+    context: &Context<'_>,
+) -> Result<Step, Halt> {
+    let transition = |kind| Transition::new(definition, context, instance.clone(), kind);
+    match command {
+        Command::Internal(Internal::Continue { branch, sequence }) => {
+            continuation::proceed(definition, instance, branch, sequence, context, facts)
+        }
+        Command::Internal(Internal::Fire { bookmark }) => {
+            fire::timer(definition, instance, bookmark, context, facts.task)
+        }
+        Command::Internal(Internal::Deliver { bookmark, message }) => {
+            deliver::message(definition, instance, bookmark, message, context)
+        }
+        Command::Internal(Internal::Crash { branch, sequence, crash_max }) => {
+            crash::count(transition("crash"), branch, sequence, crash_max)
+        }
+        Command::Internal(Internal::Undeliverable { branch, sequence, why }) => {
+            crash::undeliverable(transition("undeliverable"), branch, sequence, why)
+        }
+        Command::Instance(Control::Cancel, audit) => end::cancel(transition("cancel"), audit),
+        Command::Instance(Control::Retry, audit) => retry::all(transition("retry"), audit, facts.missed),
+        Command::Instance(Control::Suspend, audit) => suspend::suspend(transition("suspend"), audit),
+        Command::Instance(Control::Resume, audit) => suspend::resume(transition("resume"), audit, facts.missed),
+        Command::Instance(Control::Reschedule { bookmark, due }, audit) => {
+            reschedule::timer(transition("reschedule"), bookmark, due, audit)
+        }
+        Command::Task(TaskCommand { bookmark, person, seen, act }) => {
+            task::act(transition("task"), bookmark, task::Actor { person, seen }, act, facts.task)
+        }
+        Command::Call(CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome } }) => {
+            call::complete(transition("call"), bookmark, dispatch, outcome)
+        }
+        Command::Call(CallCommand { bookmark, report: CallReport::Progress { dispatch, progress } }) => {
+            call::progress(transition("call"), bookmark, dispatch, &progress)
+        }
+        Command::Call(CallCommand { bookmark, report: CallReport::Resolved { resolution, audit } }) => {
+            call::resolve(transition("resolve"), bookmark, resolution, audit, facts.missed)
+        }
+    }
+}

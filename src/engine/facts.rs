@@ -1,0 +1,117 @@
+//! What a decision requires beyond the instance, and the answers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::definition::Runs;
+
+use super::call::ReportedOutcome;
+use super::command::Message;
+use super::instance::{BranchId, Failure};
+use super::task::{Assignment, Task, TaskId};
+
+/// Time, chance and settings of a decision, all as values.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The database's time; the same in the whole step.
+    pub now: Timestamp,
+    /// A number from 0 (included) to 1 (excluded), for the jitter of retries.
+    pub chance: f64,
+    /// The environment variables that expressions may read.
+    pub env: &'a Map<String, Value>,
+    /// `limits.steps_max`: steps of a branch since its last wait.
+    pub steps_max: u32,
+    /// `limits.variables_max`: bytes of all variables as JSON.
+    pub variables_max: usize,
+    /// `timeouts.database`: the default timeout of a handler.
+    pub handler_timeout: Duration,
+    /// `timeouts.http`: the default timeout of an attempt over HTTP.
+    pub http_timeout: Duration,
+    /// `timeouts.activity`: the default timeout of an attempt by a worker.
+    pub call_timeout: Duration,
+    /// `retry.*`: the policy of activities that write none.
+    pub retry: &'a crate::definition::Retry,
+}
+
+/// A fact that a decision requires.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Need {
+    /// The outcome of a handler, which runs inside the step's transaction: [`Facts::handler`].
+    Handler(HandlerCall),
+    /// Kept messages, oldest first: [`Facts::messages`].
+    Messages {
+        /// Name and key of each message that is waited for.
+        addresses: Vec<(String, String)>,
+        /// Only messages kept after this one; the earlier ones were read and do not fit.
+        after: Option<i64>,
+    },
+    /// A task, under its lock: [`Facts::task`].
+    Task(TaskId),
+    /// How high each of these users stands, under the lock of the assignment: [`Facts::standing`].
+    Standing(Assignment),
+    /// What came while the instance was suspended: [`Facts::missed`].
+    Missed,
+}
+
+/// One execution of a handler or statement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandlerCall {
+    /// The branch.
+    pub branch: BranchId,
+    /// The activity.
+    pub activity: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The handler or statement, by its registered name.
+    pub runs: Runs,
+    /// Its input.
+    pub input: Value,
+    /// After this its connection is closed and the attempt fails with `timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// The answers to [`Need`]s. A fact that is `None` was not looked up yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// How the handler ended.
+    pub handler: Option<Result<Value, Failure>>,
+    /// Kept messages.
+    pub messages: Option<KeptMessages>,
+    /// The task; `Some(None)` if it does not exist.
+    pub task: Option<Option<Task>>,
+    /// The position of each user by turns or by load; a user who is missing has position 0.
+    pub standing: Option<Vec<(String, i64)>>,
+    /// What came while the instance was suspended.
+    pub missed: Option<Missed>,
+}
+
+/// One page of kept messages.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KeptMessages {
+    /// The messages, oldest first.
+    pub list: Vec<Message>,
+    /// Whether there are more, which may be asked for.
+    pub more: bool,
+}
+
+/// What came while an instance was suspended.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Missed {
+    /// Kept messages that open waits would have received, oldest first.
+    pub messages: Vec<MissedMessage>,
+    /// Outcomes of calls.
+    pub outcomes: Vec<ReportedOutcome>,
+}
+
+/// A message that came for an open wait while its instance was suspended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MissedMessage {
+    /// The wait's bookmark.
+    pub bookmark: i64,
+    /// When the message came.
+    pub at: Timestamp,
+    /// The kept message.
+    pub message: Message,
+}

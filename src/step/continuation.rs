@@ -1,0 +1,38 @@
+//! Step commands: the next step of a branch, a crash that was survived, a command that cannot be delivered.
+
+use super::Error;
+use super::committed::{Committed, Executed, Follow};
+use super::execution::Execution;
+use crate::app::App;
+use crate::engine::{BranchId, InstanceId, Internal, Refusal};
+
+/// Takes one step of a branch that is ready, from the instance in memory.
+///
+/// # Errors
+/// Nothing was committed then, or (`Unavailable` at the commit) the outcome is unknown.
+pub async fn step(app: &App, at: &Committed, branch: BranchId, follow: Follow) -> Result<Executed, Error> {
+    let known = at.instance.state.branches.iter().find(|known| known.id == branch);
+    let Some(sequence) = known.map(|known| known.sequence) else { return Ok(Executed::Refused(Refusal::Stale)) };
+    Execution::internal(app, Internal::Continue { branch, sequence }, follow).step(at).await
+}
+
+/// Counts a step command that was redelivered; above `worker.crash_max` it opens an incident instead of executing the step.
+pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -> Result<Executed, Error> {
+    let crash = Internal::Crash { branch, sequence, crash_max: app.config.worker.crash_max };
+    Execution::internal(app, crash, Follow::IfNeeded).locked(id).await
+}
+
+/// Opens an incident for a branch whose step command cannot be delivered.
+pub async fn fail_undeliverable(
+    app: &App,
+    id: InstanceId,
+    branch: BranchId,
+    sequence: i64,
+    why: String,
+) -> Result<(), Error> {
+    let command = Internal::Undeliverable { branch, sequence, why };
+    match Execution::internal(app, command, Follow::IfNeeded).locked(id).await {
+        Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,178 @@
+//! Dead letters: messages that could not be handled are stored with the reason, and can be sent once more.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::Error;
+use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
+use crate::app::App;
+use crate::broker::{Exchange, Queue};
+use crate::engine::InstanceId;
+use crate::store::dead_letters::{self, DeadLetter, Kept};
+use crate::store::inbox;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self, Transaction, Undo};
+use crate::telemetry;
+
+/// Where the broker says that a message was before it gave up delivering it.
+const FIRST_QUEUE: &str = "x-first-death-queue";
+
+/// What is known of a delivery that could not be handled.
+#[derive(Debug, Clone, Default)]
+pub struct Undelivered {
+    /// The queue it came from.
+    pub source: String,
+    /// The exchange it was published to.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// AMQP property `type`.
+    pub kind: Option<String>,
+    /// AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// AMQP property `message_id`.
+    pub message_id: Option<String>,
+    /// Its headers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// Its body, whatever it is.
+    pub body: Vec<u8>,
+    /// The instance it names.
+    pub instance: Option<InstanceId>,
+    /// Where its sender wants an answer, though the rest could not be read.
+    pub reply_to: Option<ReplyTo>,
+}
+
+/// Stores a delivery as a dead letter with its reason. If the delivery has an identity, a repetition gets the same answer.
+pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
+    let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
+    let stored = Transaction::run(app.store.steps().await?, async |transaction| {
+        if let Some(origin) = origin {
+            let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);
+            if !inbox::insert(transaction, &row).await? {
+                // A repetition gets the same answer and is stored once; another body with a used id is a dead letter of its own.
+                let known = inbox::find(transaction, &origin.app_id, &origin.message_id).await?;
+                if let Some(known) = known.filter(|known| known.body_hash == origin.body_hash) {
+                    return Err(Undo::Value(Stored::Before(origin.repeated(known)?)));
+                }
+            }
+        }
+        let unidentified = letter.reply_to.as_ref().filter(|_| origin.is_none());
+        let to = origin.and_then(|origin| origin.reply_to.as_ref()).or(unidentified);
+        let replies: Vec<OutboxRow> = to.map(|to| reply(app, to, &answer)).into_iter().collect();
+        outbox::push(transaction, &replies).await?;
+        dead_letters::insert(transaction, &row_of(letter, reason)).await?;
+        Ok::<_, Undo<Stored, Error>>(Stored::Now(replies))
+    })
+    .await?;
+    match (stored, origin) {
+        (Stored::Now(replies), _) => {
+            app.publish(replies);
+            metrics::counter!(telemetry::DEAD_LETTERS).increment(1);
+            Ok(())
+        }
+        (Stored::Before(answer), Some(origin)) => answer_again(app, origin, &answer).await,
+        (Stored::Before(_), None) => Ok(()),
+    }
+}
+
+/// Whether a dead letter was stored.
+enum Stored {
+    /// Now, with these replies.
+    Now(Vec<OutboxRow>),
+    /// Before, with this answer.
+    Before(Answer),
+}
+
+fn row_of(letter: Undelivered, reason: &str) -> DeadLetter {
+    DeadLetter {
+        reason: reason.into(),
+        source: letter.source,
+        exchange: letter.exchange,
+        routing_key: letter.routing_key,
+        kind: letter.kind,
+        app_id: letter.app_id,
+        message_id: letter.message_id,
+        headers: letter.headers,
+        body: letter.body,
+        instance_id: letter.instance,
+    }
+}
+
+/// Sends a dead letter once more, to where it was sent first; returns its new message id. The old id would be taken for a
+/// repetition of what was refused.
+///
+/// # Errors
+/// `NotFound`; `Refused` if it cannot be sent as it came, or was sent once more before.
+pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
+    let (sent_as, rows) = Transaction::run(app.store.steps().await?, async |transaction| {
+        let Some(kept) = dead_letters::lock(transaction, id).await? else {
+            return Err(Undo::Error(Error::NotFound(format!("there is no dead letter {id}"))));
+        };
+        let row = row(app, kept).map_err(|why| Undo::Error(Error::Refused(why)))?;
+        let (sent_as, rows) = (row.id, vec![row]);
+        outbox::push(transaction, &rows).await?;
+        if !dead_letters::mark_redriven(transaction, id).await? {
+            return Err(Undo::Error(store::Error::Conflict.into()));
+        }
+        Ok((sent_as, rows))
+    })
+    .await?;
+    app.publish(rows);
+    Ok(sent_as)
+}
+
+fn row(app: &App, kept: Kept) -> Result<OutboxRow, String> {
+    let Kept { id, redriven_at, body_bytes, letter, .. } = kept;
+    if let Some(at) = redriven_at {
+        return Err(format!(
+            "dead letter {id} was sent once more at {at}; if it failed again, it is another dead letter"
+        ));
+    }
+    if i64::try_from(letter.body.len()).ok() != Some(body_bytes) {
+        return Err(format!("of the {body_bytes} bytes of dead letter {id} only {} were kept", letter.body.len()));
+    }
+    let prefix = format!("{}.", app.config.broker.prefix);
+    let given_up_in = letter.headers.get(FIRST_QUEUE).filter(|_| letter.source == Queue::Dead.name());
+    let queue = given_up_in.map_or(&letter.source, |queue| queue);
+    let queue = queue.strip_prefix(&prefix).unwrap_or(queue);
+    let (exchange, routing_key) = place(queue, letter.routing_key)
+        .ok_or_else(|| format!("dead letter {id} came from `{queue}`: only commands can be sent once more"))?;
+    let kind = letter.kind.ok_or_else(|| format!("dead letter {id} has no `type`, and cannot be sent"))?;
+    // Headers that the broker and the delay queues added belong to the earlier delivery.
+    let is_kept = |name: &String| name == "traceparent" || name == "schema";
+    Ok(OutboxRow {
+        id: app.new_id(),
+        exchange: exchange.name().into(),
+        routing_key,
+        kind,
+        app_id: letter.app_id,
+        message_id: None,
+        headers: letter.headers.into_iter().filter(|(name, _)| is_kept(name)).collect(),
+        body: letter.body,
+        due_at: None,
+        instance_id: letter.instance_id,
+        claimable: app.claimable(),
+    })
+}
+
+/// The exchange and routing key of the messages of a queue.
+fn place(queue: &str, routing_key: String) -> Option<(Exchange, String)> {
+    if queue == Queue::Commands.name() {
+        return Some((Exchange::Commands, routing_key));
+    }
+    queue.strip_prefix("steps.").map(|queue| (Exchange::Steps, queue.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redriven_message_is_sent_to_the_exchange_of_its_queue() {
+        assert_eq!(place("commands", "start.order".into()), Some((Exchange::Commands, "start.order".into())));
+        assert_eq!(place("steps.default", "whatever".into()), Some((Exchange::Steps, "default".into())));
+        assert_eq!(place("work.resize", "resize".into()), None);
+        assert_eq!(place("events.audit", "order.shipped".into()), None);
+    }
+}

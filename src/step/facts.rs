@@ -1,0 +1,51 @@
+//! Looks up the facts that a decision requires, inside its transaction.
+
+use super::{Error, message};
+use crate::app::App;
+use crate::engine::{Facts, Instance, KeptMessages, Missed, Need};
+use crate::store::{self, Transaction, Undo, bookmarks, calls, messages, tasks};
+
+/// Decisions about one command: a `receive` reads at most this many pages of kept messages, the oldest first. They are read under
+/// the lock of their names and keys, for which others wait.
+pub(super) const LOOKS_MAX: usize = 100;
+/// Kept messages of one page.
+const PAGE: i64 = 100;
+/// Missed messages that are read when a suspended instance continues.
+const MISSED_MAX: i64 = 1_000;
+
+/// The answer to a need; `look` counts the decisions about this command from 1.
+pub(super) async fn look_up<T>(
+    app: &App,
+    transaction: &mut Transaction,
+    instance: &Instance,
+    need: Need,
+    look: usize,
+) -> Result<Facts, Undo<T, Error>> {
+    Ok(match need {
+        Need::Messages { addresses, after } => {
+            if after.is_none() {
+                bookmarks::lock_correlation(transaction, &addresses).await?;
+            }
+            let list = messages::kept(transaction, &addresses, after.unwrap_or(0), PAGE).await?;
+            let more = list.len() as i64 == PAGE && look + 1 < LOOKS_MAX;
+            Facts { messages: Some(KeptMessages { list, more }), ..Facts::default() }
+        }
+        Need::Task(id) => Facts { task: Some(tasks::lock(transaction, id).await?), ..Facts::default() },
+        Need::Standing(assignment) => {
+            tasks::lock_assignment(transaction, &instance.definition, &assignment).await?;
+            let standing = tasks::standing(transaction, &instance.definition, &assignment).await?;
+            Facts { standing: Some(standing), ..Facts::default() }
+        }
+        Need::Missed => {
+            let messages = message::missed(transaction, instance.id, MISSED_MAX).await?;
+            let outcomes = calls::reported(transaction, instance.id).await?;
+            Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() }
+        }
+        // A handler runs before the instance is locked: see `handler`.
+        Need::Handler(call) => {
+            let why = format!("activity `{}` of instance {} needs a handler under a lock", call.activity, instance.id);
+            tracing::error!(queues = ?app.config.worker.queues, why, "a decision asks for what it cannot have");
+            return Err(store::Error::Bug(why).into());
+        }
+    })
+}

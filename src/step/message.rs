@@ -1,0 +1,220 @@
+//! Messages meet waits: both sides take the same locks first and read afterwards, so that neither can miss the other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::committed::{Applied, Committed, Executed};
+use super::execution::{Ended, Execution};
+use super::once::{Answer, Origin};
+use super::{Error, broadcast};
+use crate::app::App;
+use crate::contract;
+use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, MissedMessage, Step};
+use crate::store::bookmarks::Waiting;
+use crate::store::instances::Loaded;
+use crate::store::messages::NewMessage;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self, Transaction, Undo, bookmarks, inbox, instances, messages};
+
+/// Waits read at once.
+const PAGE: i64 = 100;
+/// Pages of waits that one message is offered to, the longest waiting first, until a filter holds. They are read under the lock on
+/// its name and key, for which others wait.
+const OFFERS_MAX: i64 = 100;
+
+/// What became of a message.
+#[derive(Debug)]
+pub enum Delivered {
+    /// It was delivered to the longest waiting instance whose filter holds.
+    To(Box<Committed>),
+    /// No instance waits for it yet: it is kept for its time to live.
+    Kept,
+    /// It was sent to this number of waits.
+    Broadcast(usize),
+}
+
+/// How the transaction of a message ended.
+pub(super) enum Handled {
+    /// The same message was handled before.
+    Before(Answer),
+    /// A wait took it.
+    Delivered(Ended),
+    /// It is kept; these replies go out.
+    Kept(Vec<OutboxRow>),
+    /// It was sent to this number of waits, by these rows.
+    Broadcast(usize, Vec<OutboxRow>),
+}
+
+/// Delivers a message to the longest waiting branch, or keeps it; a broadcast goes to every wait.
+///
+/// # Errors
+/// `Reused` if its id was used for another body.
+pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> Result<Applied<Delivered>, Error> {
+    let handled =
+        Transaction::run(app.store.steps().await?, async |transaction| handle(app, transaction, command, origin).await)
+            .await?;
+    super::fail_point("step::after_commit");
+    match handled {
+        Handled::Before(answer) => Ok(Applied::Repeated(answer)),
+        Handled::Delivered(ended) => match ended.publish(app) {
+            Executed::Committed(committed) => Ok(Applied::New(Delivered::To(committed))),
+            Executed::Conflict | Executed::Refused(_) => Err(busy()),
+        },
+        Handled::Kept(rows) => {
+            app.publish(rows);
+            Ok(Applied::New(Delivered::Kept))
+        }
+        Handled::Broadcast(receivers, rows) => {
+            app.publish(rows);
+            Ok(Applied::New(Delivered::Broadcast(receivers)))
+        }
+    }
+}
+
+async fn handle(
+    app: &App,
+    transaction: &mut Transaction,
+    command: contract::Message,
+    origin: &Origin,
+) -> Result<Handled, Undo<Handled, Error>> {
+    bookmarks::lock_correlation(transaction, &[(command.name.clone(), command.key.clone())]).await?;
+    if let Some(known) = inbox::find(transaction, &origin.app_id, &origin.message_id).await? {
+        return Err(Undo::Value(Handled::Before(origin.repeated(known)?)));
+    }
+    if command.broadcast {
+        return broadcast::write(app, transaction, &command, origin).await;
+    }
+    match find_receiver(app, transaction, &command).await? {
+        Some(receiver) => deliver_to(app, transaction, receiver, origin).await,
+        None => keep(app, transaction, command, origin).await,
+    }
+}
+
+/// A wait that takes the message; its instance is locked.
+struct Receiver {
+    before: Instance,
+    now: Timestamp,
+    command: Command,
+    step: Step,
+}
+
+async fn find_receiver(
+    app: &App,
+    transaction: &mut Transaction,
+    message: &contract::Message,
+) -> Result<Option<Receiver>, Error> {
+    let mut last = Waiting::NOBODY;
+    for _ in 0..OFFERS_MAX {
+        let page = bookmarks::waiting(transaction, (&message.name, &message.key), last, PAGE).await?;
+        if let Some(receiver) = offer(app, transaction, &page, message).await? {
+            return Ok(Some(receiver));
+        }
+        match page.last() {
+            Some(seen) if page.len() as i64 == PAGE => last = *seen,
+            Some(_) | None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// Offers the message to waits in turn, and locks the instance of the first that takes it.
+async fn offer(
+    app: &App,
+    transaction: &mut Transaction,
+    page: &[Waiting],
+    message: &contract::Message,
+) -> Result<Option<Receiver>, Error> {
+    // Read without a lock first: if each candidate were locked in turn, two messages could deadlock.
+    let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
+    let mut seen: HashMap<InstanceId, Loaded> = HashMap::new();
+    for loaded in instances::find_each(transaction, &ids).await? {
+        seen.insert(loaded.instance.id, loaded.movable()?);
+    }
+    for waiting in page {
+        let Some(loaded) = seen.get(&waiting.instance) else { continue };
+        let command = deliver_command(waiting.number, message);
+        if decide(app, loaded, &command).await?.is_none() {
+            continue;
+        }
+        let Some(locked) = instances::lock(transaction, waiting.instance).await? else { continue };
+        app.clock.observe(locked.now);
+        if let Some(step) = decide(app, &locked, &command).await? {
+            return Ok(Some(Receiver { before: locked.instance, now: locked.now, command, step }));
+        }
+    }
+    Ok(None)
+}
+
+fn deliver_command(bookmark: i64, message: &contract::Message) -> Command {
+    let (name, key, data) = (message.name.clone(), message.key.clone(), message.data.clone());
+    Internal::Deliver { bookmark, message: Message { name, key, data, kept: None } }.into()
+}
+
+async fn decide(app: &App, loaded: &Loaded, command: &Command) -> Result<Option<Step>, Error> {
+    let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
+    let context = app.context(loaded.now);
+    match engine::decide(&definition, &loaded.instance, command, Facts::default(), &context) {
+        Decision::Commit(step) => Ok(Some(step)),
+        Decision::Refuse(_) | Decision::Need(_) => Ok(None),
+    }
+}
+
+async fn deliver_to(
+    app: &App,
+    transaction: &mut Transaction,
+    receiver: Receiver,
+    origin: &Origin,
+) -> Result<Handled, Undo<Handled, Error>> {
+    let Receiver { before, now, command, step } = receiver;
+    let answer = Answer::of("delivered", Some(before.id));
+    let execution = Execution::from_outside(app, command, origin, "message", answer);
+    match execution.write(transaction, &before, step, now).await {
+        Ok(ended) => Ok(Handled::Delivered(ended)),
+        // The correlation and the row are locked here, so only a repetition of this message can be in between.
+        Err(Undo::Value(_)) => Err(Undo::Error(busy())),
+        Err(Undo::Error(error)) => Err(Undo::Error(error)),
+    }
+}
+
+async fn keep(
+    app: &App,
+    transaction: &mut Transaction,
+    command: contract::Message,
+    origin: &Origin,
+) -> Result<Handled, Undo<Handled, Error>> {
+    let answer = Answer::of("kept", None);
+    if !inbox::insert(transaction, &origin.inbox("message", &answer)).await? {
+        return Err(Undo::Error(busy()));
+    }
+    let time_to_live = command.ttl.map_or(app.config.messages.ttl, |seconds| Duration::from_secs(u64::from(seconds)));
+    let message = NewMessage {
+        name: command.name,
+        key: command.key,
+        data: command.data,
+        app_id: Some(origin.app_id.clone()),
+        message_id: Some(origin.message_id.clone()),
+        only: None,
+    };
+    messages::keep(transaction, &message, time_to_live).await?;
+    let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
+    outbox::push(transaction, &replies).await?;
+    Ok(Handled::Kept(replies))
+}
+
+pub(super) fn busy() -> Error {
+    store::Error::Busy("the message is being handled by another process".into()).into()
+}
+
+/// Messages that came for an instance while it was suspended, oldest first. The instance is locked.
+pub(super) async fn missed(
+    transaction: &mut Transaction,
+    id: InstanceId,
+    limit: i64,
+) -> Result<Vec<MissedMessage>, store::Error> {
+    // These locks are held already, unless the instance moved and was suspended once more since they were taken.
+    let awaited = bookmarks::awaited(transaction, id).await?;
+    bookmarks::lock_correlation(transaction, &awaited).await?;
+    messages::missed(transaction, id, limit).await
+}

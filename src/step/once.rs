@@ -1,0 +1,181 @@
+//! Commands from outside are executed once: the inbox knows each by its sender and message id, with the answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::committed::{Applied, Committed, Executed, Follow};
+use super::execution::Ended;
+use crate::app::App;
+use crate::engine::{CallId, InstanceId, Refusal, TaskId};
+use crate::store::inbox::{self, InboxRow, Outcome};
+use crate::store::outbox::OutboxRow;
+use crate::store::{self, outbox};
+
+/// The sender and identity of a command from outside.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The sender.
+    pub app_id: String,
+    /// With `app_id` the identity of the command: it is executed once.
+    pub message_id: String,
+    /// SHA-256 of the body; the same id with another body is refused.
+    pub body_hash: [u8; 32],
+    /// Whether the process that commits also takes the next step.
+    pub follow: Follow,
+    /// W3C trace context of the message.
+    pub trace: Option<String>,
+    /// The queue and correlation id for the answer, if the sender wants one.
+    pub reply_to: Option<ReplyTo>,
+}
+
+/// The queue for an answer, and its correlation id.
+pub type ReplyTo = (String, Option<String>);
+
+/// The answer to the sender, the same each time the same message comes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
+    /// `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
+    pub outcome: String,
+    /// Why the command was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// The number of waits that a broadcast was sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receivers: Option<usize>,
+}
+
+impl Answer {
+    pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
+        Self { instance, outcome: outcome.into(), reason: None, task: None, call: None, receivers: None }
+    }
+}
+
+impl Origin {
+    /// The origin of a command with this body.
+    pub fn new(app_id: &str, message_id: &str, body: &[u8], follow: Follow) -> Self {
+        Self {
+            app_id: app_id.into(),
+            message_id: message_id.into(),
+            body_hash: Sha256::digest(body).into(),
+            follow,
+            trace: None,
+            reply_to: None,
+        }
+    }
+
+    /// The inbox row by which a repetition is recognised.
+    pub(super) fn inbox(&self, command: &str, answer: &Answer) -> InboxRow {
+        let refused = answer.outcome == "refused";
+        InboxRow {
+            app_id: self.app_id.clone(),
+            message_id: self.message_id.clone(),
+            command: command.into(),
+            body_hash: self.body_hash,
+            instance_id: answer.instance,
+            outcome: if refused { Outcome::Refused } else { Outcome::Accepted },
+            answer: json!(answer),
+        }
+    }
+
+    /// The answer to a repetition; an error if it is another command with the same id.
+    pub(super) fn repeated(&self, known: InboxRow) -> Result<Answer, Error> {
+        if known.body_hash != self.body_hash {
+            return Err(Error::Reused(self.message_id.clone()));
+        }
+        serde_json::from_value(known.answer)
+            .map_err(|error| store::Error::Bug(format!("an answer in the inbox cannot be read: {error}")).into())
+    }
+
+    /// The answer as a row for the sender's reply queue, if it wants one.
+    pub(super) fn reply(&self, app: &App, answer: &Answer) -> Option<OutboxRow> {
+        Some(reply(app, self.reply_to.as_ref()?, answer))
+    }
+}
+
+/// An answer as an outbox row.
+pub(super) fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
+    let mut headers = BTreeMap::new();
+    if let Some(correlation) = correlation {
+        headers.insert("correlation_id".into(), correlation.clone());
+    }
+    OutboxRow {
+        id: app.new_id(),
+        exchange: "reply".into(),
+        routing_key: queue.clone(),
+        kind: "answer".into(),
+        app_id: Some("leveret".into()),
+        message_id: None,
+        headers,
+        body: json!(answer).to_string().into_bytes(),
+        due_at: None,
+        instance_id: None,
+        claimable: app.claimable(),
+    }
+}
+
+/// Sends the answer once more to the sender of a repetition, if it wants one.
+pub async fn answer_again(app: &App, origin: &Origin, answer: &Answer) -> Result<(), Error> {
+    let Some(reply) = origin.reply(app, answer) else { return Ok(()) };
+    let replies = vec![reply];
+    // The command was committed before: this one statement is a transaction of its own.
+    let mut conn = app.store.steps().await?;
+    outbox::push(&mut conn, &replies).await?;
+    drop(conn);
+    app.publish(replies);
+    Ok(())
+}
+
+/// Reads the answer of a command that was executed before.
+///
+/// # Errors
+/// [`Error::Reused`] if the id was used for another body.
+pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, Error> {
+    let mut conn = app.store.steps().await?;
+    match inbox::find(&mut conn, &origin.app_id, &origin.message_id).await? {
+        Some(row) => origin.repeated(row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The error, unless the same command was executed since the first look: then its answer, because it has changed the instance.
+pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
+    known(app, origin).await?.ok_or(error)
+}
+
+/// Publishes what a command from outside has changed; or says what the same command did meanwhile, or why it did nothing. `refused`
+/// words the engine's refusal, `busy` that another process had the lock.
+pub(super) async fn applied(
+    app: &App,
+    origin: &Origin,
+    ended: Result<Ended, Error>,
+    refused: impl FnOnce(Refusal) -> Error,
+    busy: &str,
+) -> Result<Applied<Box<Committed>>, Error> {
+    let error = match ended.map(|ended| ended.publish(app)) {
+        Ok(Executed::Committed(committed)) => return Ok(Applied::New(committed)),
+        Ok(Executed::Refused(refusal)) => refused(refusal),
+        Ok(Executed::Conflict) => store::Error::Busy(busy.into()).into(),
+        Err(error @ Error::Store(_)) => return Err(error),
+        Err(error) => error,
+    };
+    meanwhile(app, origin, error).await.map(Applied::Repeated)
+}
+
+/// `{}` for an input that was not sent.
+pub(super) fn input(value: Value) -> Value {
+    if value.is_null() { json!({}) } else { value }
+}

@@ -1,0 +1,60 @@
+//! Outbox rows that the pipeline and the roles write for themselves.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::contract;
+use crate::engine::Instance;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::{self};
+
+/// A command of Leveret to itself as a row: `continue`, `fire` or `deliver`.
+pub(crate) fn step_command(
+    app: &App,
+    queue: &str,
+    kind: &str,
+    body: &impl Serialize,
+    due_at: Option<Timestamp>,
+) -> Result<OutboxRow, store::Error> {
+    Ok(OutboxRow {
+        id: app.new_id(),
+        exchange: "steps".into(),
+        routing_key: queue.to_owned(),
+        kind: kind.to_owned(),
+        app_id: None,
+        message_id: None,
+        headers: BTreeMap::new(),
+        body: encode(body)?,
+        due_at,
+        instance_id: None,
+        claimable: app.claimable(),
+    })
+}
+
+/// The step command of the ready branch of an instance.
+pub(super) fn continuation(instance: &Instance) -> Option<contract::Continue> {
+    instance.ready_branch().map(|branch| contract::Continue {
+        instance: instance.id.0,
+        branch: branch.id.0,
+        sequence: branch.sequence,
+    })
+}
+
+/// Publishes the step command of a ready branch, for a worker that serves it.
+pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error> {
+    let Some(continuation) = continuation(instance) else { return Ok(()) };
+    let rows = vec![step_command(app, &instance.queue, "continue", &continuation, None)?];
+    let mut conn = app.store.steps().await?;
+    outbox::push(&mut conn, &rows).await?;
+    drop(conn);
+    app.publish(rows);
+    Ok(())
+}
+
+/// A body as JSON.
+pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
+    serde_json::to_vec(body).map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
+}
