@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::definition::expression::{Data, Template};
 use crate::definition::{End, Runs, Work};
+use crate::expression::{Data, Template};
 
 use super::admit::Stand;
 use super::fault::Stop;

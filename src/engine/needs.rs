@@ -1,8 +1,8 @@
 //! What a decision requires beyond the instance.
 
 use crate::contract::NAME_MAX;
-use crate::definition::expression::Data;
 use crate::definition::{Activity, Definition, Receive, Runs, Timeout, Work};
+use crate::expression::Data;
 
 use super::scope::{self, Sight};
 use super::{Branch, Command, Context, Failure, HandlerCall, Instance, Need, TaskId, admit, task};
