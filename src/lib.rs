@@ -21,7 +21,7 @@
 //!
 //! | Floor | Rooms |
 //! |---|---|
-//! | 0 | [`contract`] what outsiders see; [`time`] durations and the clock; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`definition`] what an author writes; [`telemetry`] logs and metrics |
+//! | 0 | [`contract`] what outsiders see; [`time`] durations, cron, zones and the clock; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the language of expressions; [`definition`] what an author writes; [`telemetry`] logs and metrics |
 //! | 1 | [`engine`] decides and touches nothing; [`testkit`] runs it in memory |
 //! | 2 | [`broker`] is RabbitMQ, [`store`] is PostgreSQL; they do not know each other; [`secrets`] what requests carry and nobody sees |
 //! | 3 | [`step`] the one door to an instance; [`handlers`] users' code; [`app`] what everybody above shares; [`client`] for other services |
@@ -44,7 +44,11 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod definition;
 #[cfg(feature = "server")]
+pub mod expression;
+#[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+mod text;
 
 #[cfg(feature = "server")]
 pub mod engine;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
 use leveret::contract::{Message, Reschedule, Start, Target, TaskClaim, TaskComplete, TaskRelease};
-use leveret::definition::expression::{Expression, Scope};
 use leveret::definition::{Definition, render};
+use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
@@ -152,7 +152,7 @@ fn every_function_is_told_with_an_example() {
         assert_yields(source.trim_matches('`'), shown.trim_matches('`'), row);
         told.insert(name.to_owned());
     }
-    let folder = root().join("src/definition/expression/functions");
+    let folder = root().join("src/expression/functions");
     for file in sources(&folder) {
         let text = fs::read_to_string(file).unwrap();
         for form in ["Function::global(\"", "Function::method(\"", "Function::both(\""] {

@@ -6,12 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 23] = [
+    ("text", 0),
     ("time", 0),
     ("limits", 0),
     ("contract", 0),
     ("config", 0),
     ("telemetry", 0),
+    ("expression", 0),
     ("definition", 0),
     ("engine", 1),
     ("testkit", 1),
@@ -31,7 +33,11 @@ const FLOORS: [(&str, u8); 21] = [
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
-const PEERS: [(&str, &str); 15] = [
+const PEERS: [(&str, &str); 19] = [
+    ("time", "text"),
+    ("definition", "text"),
+    ("expression", "time"),
+    ("definition", "expression"),
     ("definition", "time"),
     ("definition", "limits"),
     ("config", "time"),
@@ -64,7 +70,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("axum", &["http"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli", "sandbox"]),
-    ("cel", &["definition"]),
+    ("cel", &["expression"]),
     ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
     ("hyper", &["roles"]),

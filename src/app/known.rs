@@ -1,8 +1,8 @@
 //! What this process has of what definitions name: handlers of its program, statements of its settings.
 
 use super::App;
-use crate::definition::expression::Data;
 use crate::definition::{Definition, Runs, Work};
+use crate::expression::Data;
 
 impl App {
     /// Whether this process has what a `run` names.

@@ -1,28 +1,31 @@
-//! What only the document as a whole can get wrong: its graph.
+//! Checks that need the whole document: the graph of its activities.
 
-use super::cursor::listed;
-use super::draft::Draft;
-use super::graph::Graph;
+mod graph;
+pub(crate) mod names;
+
 use super::model::{Definition, Next, Target, Work};
-use super::problems::Place;
+use super::problem::{Place, Problems};
+use crate::text::listed;
+use graph::Graph;
 
 /// Steps a branch may take without passing a wait; then an incident opens.
 pub const STEPS_MAX: u32 = 10_000;
 
-/// Checks the graph of a definition. `places` says where each activity stands.
-pub(super) fn whole(definition: &Definition, places: &[Place], draft: &mut Draft) {
+/// Reports activities that are never reached, and loops without a way out. `places` are the places of the activities.
+pub(crate) fn reachability(definition: &Definition, places: &[Place], problems: &mut Problems) {
     let graph = Graph::of(definition);
-    // Where it is open how things hang together, every report would be a guess.
-    if !draft.doubtful {
-        unreached(definition, &graph, places, draft);
-        dead_ends(definition, &graph, places, draft);
-    }
-    restless_loops(definition, &graph, places, draft);
-    falls_into_handlers(definition, places, draft);
+    unreached(definition, &graph, places, problems);
+    dead_ends(definition, &graph, places, problems);
+}
+
+/// Warns of valid graphs that the author may not have meant.
+pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut Problems) {
+    loops_without_wait(definition, places, problems);
+    falls_into_handlers(definition, places, problems);
 }
 
 /// Activities nothing leads to; of several that hang together only the foremost.
-fn unreached(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
+fn unreached(definition: &Definition, graph: &Graph, places: &[Place], problems: &mut Problems) {
     let mut known = graph.reached(&graph.entries);
     let mut led_to = vec![false; known.len()];
     for (from, to) in graph.edges() {
@@ -39,12 +42,12 @@ fn unreached(definition: &Definition, graph: &Graph, places: &[Place], draft: &m
         }
         let message = format!("nothing leads to the activity `{}`", definition.activities[number].id);
         let hint = "name it in a `next`, `switch` or `on_error`, or remove it";
-        draft.problems.error(places[number].clone(), message, Some(hint.into()));
+        problems.error(places[number].clone(), message, Some(hint.into()));
     }
 }
 
 /// Loops nothing leads out of.
-fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
+fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], problems: &mut Problems) {
     if definition.timeout.is_some() {
         return;
     }
@@ -57,12 +60,13 @@ fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], draft: &m
         }
         let message = format!("a dead end: no way leads from {} to an end", names(definition, &group));
         let hint = "lead out of the loop with `next` or a `switch`, or give the definition a `timeout`";
-        draft.problems.error(places[group[0]].clone(), message, Some(hint.into()));
+        problems.error(places[group[0]].clone(), message, Some(hint.into()));
     }
 }
 
-fn restless_loops(definition: &Definition, graph: &Graph, places: &[Place], draft: &mut Draft) {
-    let restless: Vec<bool> = definition
+fn loops_without_wait(definition: &Definition, places: &[Place], problems: &mut Problems) {
+    let graph = Graph::of(definition);
+    let instant: Vec<bool> = definition
         .activities
         .iter()
         .map(|activity| match activity.work {
@@ -71,16 +75,16 @@ fn restless_loops(definition: &Definition, graph: &Graph, places: &[Place], draf
             Work::Raise { .. } | Work::End(_) => true,
         })
         .collect();
-    for group in graph.loops(&restless) {
+    for group in graph.loops(&instant) {
         let message = format!("{} can run in a loop without a wait", names(definition, &group));
         let hint =
             format!("{STEPS_MAX} steps since the last wait are allowed, then an incident opens: see that it ends");
-        draft.problems.warning(places[group[0]].clone(), message, Some(hint));
+        problems.warning(places[group[0]].clone(), message, Some(hint));
     }
 }
 
 /// Handlers of errors that success runs into as well, because the activity before them has no `next`.
-fn falls_into_handlers(definition: &Definition, places: &[Place], draft: &mut Draft) {
+fn falls_into_handlers(definition: &Definition, places: &[Place], problems: &mut Problems) {
     let numbers: std::collections::HashMap<&str, usize> =
         definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.as_str(), number)).collect();
     let mut warned = std::collections::BTreeSet::new();
@@ -108,7 +112,7 @@ fn falls_into_handlers(definition: &Definition, places: &[Place], draft: &mut Dr
                     activity.id, before.id
                 );
                 let hint = format!("give `{0}` a `next`; if this is meant, `next: {id}` says so", before.id);
-                draft.problems.warning(places[target].clone(), message, Some(hint));
+                problems.warning(places[target].clone(), message, Some(hint));
             }
         }
     }

@@ -1,16 +1,27 @@
 //! The document itself: declarations first, whatever their order, so that everything else can be checked as it is read.
 
+mod activity;
+mod call;
+mod decisions;
+pub(crate) mod draft;
+mod flow;
+mod http;
+mod retry;
+mod task;
+mod work;
+
 use std::collections::{BTreeMap, HashMap};
 
-use super::activity::place_of;
 use super::check;
-use super::cursor::{At, Keys, shortened};
-use super::draft::Draft;
-use super::expression::Expression;
+use super::check::names::{RESERVED, Sees, variable_problem};
 use super::model::{Definition, Events, OnFailure};
-use super::names::{RESERVED, Sees, variable_problem};
-use super::node::{Node, Tree};
 use super::schema::Schema;
+use super::yaml::cursor::{At, Keys};
+use super::yaml::node::{Node, Tree};
+use crate::expression::Expression;
+use crate::text::shortened;
+use activity::place_of;
+use draft::Draft;
 
 /// Most activities a definition may have.
 pub(super) const ACTIVITIES_MAX: usize = 1_000;
@@ -79,7 +90,11 @@ impl Draft {
         };
         let places: Vec<_> = list.iter().map(place_of).collect();
         self.names.warn_of_never_assigned(&mut self.problems);
-        check::whole(&definition, &places, self);
+        // While targets are unknown, reports about reachability would be guesses.
+        if !self.graph_is_doubtful {
+            check::reachability(&definition, &places, &mut self.problems);
+        }
+        check::warnings(&definition, &places, &mut self.problems);
         let index = definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.clone(), number));
         let index = index.collect();
         Some(Definition { index, variables: std::mem::take(&mut self.names.variables), ..definition })
@@ -215,7 +230,7 @@ impl Draft {
         if !at.is_map() {
             self.problems.unexpected(at, "a map of attributes to expressions", Some("write `name: expression`"));
         }
-        let attribute = |(entry, value): (&super::node::Entry, At<'_>)| {
+        let attribute = |(entry, value): (&super::yaml::node::Entry, At<'_>)| {
             self.expression(&value, Sees::DOCUMENT).map(|expression| (entry.key.clone(), expression))
         };
         let mut attributes: Vec<_> = at.entries().into_iter().filter_map(attribute).collect();

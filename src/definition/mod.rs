@@ -1,72 +1,27 @@
-//! What an author writes: a document is parsed once, checked whole, and valid ever after.
+//! What an author writes: a document is read once and checked as a whole; the model that comes of it is always valid.
 
-mod accident;
-mod activity;
-mod call;
 mod check;
 pub mod codes;
 pub mod content;
-pub mod cron;
-mod cursor;
-mod decisions;
 mod document;
-mod draft;
-pub mod expression;
-mod flow;
-mod frame;
-pub mod graph;
-mod http;
 pub mod model;
-mod names;
-mod node;
-mod problems;
-mod read;
+mod problem;
 mod render;
-mod retry;
-mod scalar;
 pub mod schema;
-mod task;
 #[cfg(test)]
 mod tests;
-mod work;
-pub mod zone;
+mod yaml;
 
 pub use check::STEPS_MAX;
 pub use document::DEFAULT_QUEUE;
 pub use model::*;
+pub use problem::{Problem, Severity};
 pub use render::render;
 
-use draft::Draft;
-use node::Node;
+use document::draft::Draft;
+use yaml::node::{NESTING_MAX, Node};
 
-/// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
-    /// `error` or `warning`.
-    pub severity: Severity,
-    /// Where in the document, as a path: `activities[2].next`.
-    pub path: String,
-    /// Counted from 1.
-    pub line: usize,
-    /// Counted from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// How bad a problem is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The document is refused.
-    Error,
-    /// The document is accepted; the author may have meant something else.
-    Warning,
-}
-
-/// A document that was accepted.
+/// An accepted document.
 #[derive(Debug, Clone)]
 pub struct Parsed {
     /// The definition.
@@ -75,18 +30,18 @@ pub struct Parsed {
     pub content: serde_json::Value,
     /// SHA-256 of the canonical JSON (RFC 8785) of `content`.
     pub hash: [u8; 32],
-    /// Warnings only.
+    /// Problems that do not refuse the document.
     pub warnings: Vec<Problem>,
 }
 
 impl Definition {
-    /// Reads a document (YAML 1.2 core schema, or JSON) and checks it whole.
+    /// Reads and checks a document (YAML 1.2 core schema, or JSON).
     ///
     /// # Errors
-    /// Every problem, in the order of the document; warnings among them.
+    /// All problems in the order of the document, warnings included.
     pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         let mut draft = Draft::default();
-        let Some(root) = read::read(text, &mut draft.problems) else {
+        let Some(root) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
         let (definition, warnings) = Self::from_tree(draft, &root)?;
@@ -95,30 +50,24 @@ impl Definition {
         Ok(Parsed { definition, content, hash, warnings })
     }
 
-    /// Reads the stored form back. It was checked when it was stored, so problems mean an older or newer binary.
+    /// Reads the stored form. It was checked when it was stored, so problems mean that another version of Leveret stored it.
     ///
     /// # Errors
-    /// Every problem, with paths but without lines and columns (0).
+    /// All problems, with paths; lines and columns are 0.
     pub fn from_content(content: &serde_json::Value) -> Result<Definition, Vec<Problem>> {
         let root = Node::from_value(content).ok_or_else(|| {
-            vec![Problem::whole(format!("lists and maps nest deeper than {} levels", node::NESTING_MAX))]
+            vec![Problem::whole(format!("lists and maps are nested deeper than {NESTING_MAX} levels"))]
         })?;
         Self::from_tree(Draft::default(), &root).map(|(definition, _)| definition)
     }
 
     fn from_tree(mut draft: Draft, root: &Node) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
         let definition = draft.document(root);
-        let refuse = draft.problems.refuse();
+        let refused = draft.problems.has_errors();
         let problems = draft.problems.into_sorted();
         match definition {
-            Some(definition) if !refuse => Ok((definition, problems)),
+            Some(definition) if !refused => Ok((definition, problems)),
             Some(_) | None => Err(problems),
         }
-    }
-}
-
-impl Problem {
-    fn whole(message: String) -> Self {
-        Problem { severity: Severity::Error, path: String::new(), line: 0, column: 0, message, hint: None }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::expression::{Data, Expression, Template};
 use super::schema::Schema;
+use crate::expression::{Data, Expression, Template};
 
 mod outside;
 mod task;

@@ -107,7 +107,7 @@ fn on_timeout_is_the_first_entry_of_on_error() {
 
 #[test]
 fn bare_texts_are_expressions_and_nested_ones_are_templates() {
-    use expression::Data;
+    use crate::expression::Data;
     let set = json!({"a": "b", "c": "${ b }", "d": ["b", "${ b }"], "e": 1, "f": {"x": ["y"]}});
     let activities = json!([{"id": "a", "set": set}]);
     let variables = json!({"a": 0, "b": 1, "c": 0, "d": 0, "e": 0, "f": 0});

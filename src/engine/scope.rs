@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::contract;
 use crate::definition::Assignment;
-use crate::definition::cron::Cron;
-use crate::definition::expression::{self, Data, Error, Expression, Template, Use};
-use crate::definition::zone::Zone;
+use crate::expression::{self, Data, Error, Expression, Template, Use};
+use crate::time::cron::Cron;
 use crate::time::duration;
+use crate::time::zone::Zone;
 
 use super::{Branch, Context, Failure, Instance};
 

@@ -1,24 +1,25 @@
-//! Durations as people write them: `250ms`, `30s`, `1h30m`, `2d`, `1w`.
+//! Durations as text: `250ms`, `30s`, `1h30m`, `2d`, `1w`.
 
 use std::time::Duration;
 
-/// Longer ones are refused: a hundred years.
+/// The longest duration accepted: a hundred years.
 pub const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// Reads a duration: one or more numbers, each with a unit (`ms s m h d w`), largest unit first by custom, not by rule.
 ///
 /// # Errors
-/// A sentence that says what is wrong and shows a right one.
+/// A sentence with the problem and an example.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; write a number and a unit, as in 250ms, 30s, 15m, 2h or 3d");
+    let invalid =
+        || format!("`{text}` is not a valid duration: write a number and a unit, as in 250ms, 30s, 15m, 2h or 3d");
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(wrong());
+        return Err(invalid());
     }
     let mut total = 0f64;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let seconds = match &rest[..letters] {
@@ -28,7 +29,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "h" => 3_600.0,
             "d" => 86_400.0,
             "w" => 604_800.0,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
         total += number * seconds;
         rest = rest[letters..].trim_start();
@@ -36,11 +37,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if total > DURATION_MAX.as_secs_f64() {
         return Err(format!("`{text}` is longer than a hundred years"));
     }
-    // Microseconds are what the database keeps.
+    // The database keeps microseconds.
     Ok(Duration::from_micros((total * 1e6).round() as u64))
 }
 
-/// Writes a duration the way [`parse`] reads it.
+/// Formats a duration so that [`parse`] can read it.
 pub fn format(duration: Duration) -> String {
     const UNITS: [(u128, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let mut rest = duration.as_millis();
@@ -57,7 +58,7 @@ pub fn format(duration: Duration) -> String {
     text
 }
 
-/// `#[serde(with = "…")]` for settings.
+/// For `#[serde(with = "…")]` in settings.
 pub mod serde_text {
     use std::time::Duration;
 
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_read() {
+    fn durations_are_parsed() {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("1h30m"), Ok(Duration::from_secs(5_400)));
         assert_eq!(parse("2d"), Ok(Duration::from_secs(172_800)));
@@ -88,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_an_example() {
+    fn an_invalid_duration_is_refused() {
         for text in ["", "5", "s", "5x", "-1s", "1e9d", "99999999d", "٣s"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn a_formatted_duration_parses_as_itself() {
         for millis in [0, 1, 999, 61_000, 90_061_001] {
             let duration = Duration::from_millis(millis);
             assert_eq!(parse(&format(duration)), Ok(duration));

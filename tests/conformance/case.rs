@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use leveret::definition::expression::{Expression, Scope};
+use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
 /// One case of the conformance tests.

@@ -83,7 +83,7 @@ async fn a_wait_that_is_over_shows_the_instance_as_it_is() {
     let view = leveret.post("/instances?wait=50ms", &json!({ "definition": "waiting", "key": "A" })).await.ok(201);
     assert_eq!((&view["status"], &view["ended_at"]), (&json!("running"), &Value::Null));
     let why = leveret.post("/instances?wait=long", &json!({ "definition": "waiting" })).await.problem(400, "invalid");
-    assert!(why.contains("`long` is no duration"), "{why}");
+    assert!(why.contains("`long` is not a valid duration"), "{why}");
     leveret.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Work outside the database, as a definition describes it: requests over HTTP, and workers over RabbitMQ.
 
-use super::super::expression::{Data, Expression, Template};
+use crate::expression::{Data, Expression, Template};
 use crate::limits::rate::Rate;
 
 /// A request over HTTP.

@@ -1,7 +1,7 @@
 //! A person's work, as a definition describes it.
 
-use super::super::expression::{Data, Expression, Template};
 use super::super::schema::Schema;
+use crate::expression::{Data, Expression, Template};
 
 /// What is asked of a person, and of whom.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::definition::End;
-use crate::definition::expression::{Data, Template};
+use crate::expression::{Data, Template};
 
 use super::super::admit::Position;
 use super::super::failure::Incomplete;

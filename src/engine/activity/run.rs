@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::definition::expression::Data;
 use crate::definition::{Runs, Timeout};
+use crate::expression::Data;
 
 use super::super::admit::Position;
 use super::super::failure::Incomplete;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::contract::NAME_MAX;
-use crate::definition::expression::{Data, Template, Use};
 use crate::definition::{Body, Http, Limits, Probe};
+use crate::expression::{Data, Template, Use};
 
 use super::super::Failure;
 use super::super::scope::Scope;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::contract::NAME_MAX;
-use crate::definition::expression::Data;
 use crate::definition::{self, Assign, AssignBy};
+use crate::expression::Data;
 
 use super::super::scope::Scope;
 use super::super::{Failure, Instance};

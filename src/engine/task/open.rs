@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::definition::expression::{Data, Template};
 use crate::definition::{self, Assign, AssignBy, Remind};
+use crate::expression::{Data, Template};
 
 use super::super::admit::Position;
 use super::super::failure::Incomplete;

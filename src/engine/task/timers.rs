@@ -128,10 +128,7 @@ impl<'a> Transition<'a> {
 
 impl scope::Scope<'_> {
     /// A moment, or the moment so long after now.
-    pub(in crate::engine) fn time(
-        &self,
-        template: &crate::definition::expression::Template,
-    ) -> Result<jiff::Timestamp, Failure> {
+    pub(in crate::engine) fn time(&self, template: &crate::expression::Template) -> Result<jiff::Timestamp, Failure> {
         self.after(template).or_else(|failure| self.moment(template).map_err(|_| failure))
     }
 }

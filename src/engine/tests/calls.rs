@@ -57,10 +57,10 @@ activities:
         }},
     });
     assert_eq!(known.call.request, expected);
-    let filled = crate::definition::expression::filled(&expected, &mut |marker| match marker {
-        crate::definition::expression::Marker::Secret("STOLEN") => panic!("data is never a place"),
-        crate::definition::expression::Marker::Secret(name) => Some(format!("<{name}>")),
-        crate::definition::expression::Marker::Token => Some("t".into()),
+    let filled = crate::expression::filled(&expected, &mut |marker| match marker {
+        crate::expression::Marker::Secret("STOLEN") => panic!("data is never a place"),
+        crate::expression::Marker::Secret(name) => Some(format!("<{name}>")),
+        crate::expression::Marker::Token => Some("t".into()),
     });
     let filled = filled.unwrap();
     assert_eq!(filled["url"], "https://shop.example/orders/a%20b?key=%3CKEY%3E");
@@ -69,7 +69,7 @@ activities:
         filled["body"]["json"],
         json!({"id": "a b", "back": "t", "odd": {"$parts": [{"secret": "STOLEN"}]}, "text": "${ secrets.X }"})
     );
-    let missing = crate::definition::expression::filled(&expected, &mut |_| None).unwrap_err();
+    let missing = crate::expression::filled(&expected, &mut |_| None).unwrap_err();
     assert_eq!(missing, ["activity.token", "TOKEN", "KEY"]);
 }
 

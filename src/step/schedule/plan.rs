@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::contract::schedule::{Missed, ScheduleRequest, TickView};
-use crate::definition::cron::{Cron, Wrong};
-use crate::definition::expression::{Data, Scope, Template};
-use crate::definition::zone::Zone;
+use crate::expression::{Data, Scope, Template};
+use crate::time::cron::Cron;
+use crate::time::zone::Zone;
 
 /// A tick is on time for so long, whatever `catch_up` says: a restart of every process is no outage.
 const PUNCTUAL_FOR: Duration = Duration::from_secs(60);
@@ -36,8 +36,8 @@ impl Fault {
         Self { pointer: pointer.into(), detail: detail.into(), hint }
     }
 
-    fn of(pointer: &str, wrong: Wrong) -> Self {
-        Self::at(pointer, wrong.message, Some(wrong.hint))
+    fn of(pointer: &str, error: crate::time::Error) -> Self {
+        Self::at(pointer, error.message, Some(error.hint))
     }
 }
 

@@ -1,0 +1,183 @@
+//! One activity: the keys all kinds have in common.
+
+use super::draft::Draft;
+use super::flow::EXIT;
+use crate::definition::check::names::Sees;
+use crate::definition::model::{Activity, End, Next, Timeout, Work};
+use crate::definition::problem::Place;
+use crate::definition::yaml::cursor::{At, Keys, is_name};
+use crate::text::listed;
+
+/// Exactly one of these is what an activity does.
+const WORK: [&str; 11] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task", "http", "call"];
+/// Work of the language this version does not do yet.
+const LATER_WORK: [&str; 4] = ["workflow", "fork", "map", "compensate"];
+
+const ACTIVITY: Keys = Keys {
+    of: "an activity",
+    known: &[
+        "id",
+        "title",
+        "when",
+        "set",
+        "switch",
+        "run",
+        "emit",
+        "wait",
+        "receive",
+        "raise",
+        "end",
+        "task",
+        "http",
+        "call",
+        "output",
+        "next",
+        "timeout",
+        "on_timeout",
+        "retry",
+        "on_error",
+        "labels",
+        "limits",
+    ],
+    later: &["workflow", "fork", "map", "compensate", "undo", "due"],
+};
+
+impl Draft {
+    /// Learns the ids of all activities, so that targets can be checked while reading.
+    pub(super) fn learn_ids(&mut self, activities: &[At<'_>]) {
+        for (number, at) in activities.iter().enumerate() {
+            let Some(id_at) = at.get("id") else { continue };
+            self.names.tasks |= at.get("task").is_some();
+            let Some(id) = id_of(at) else { continue };
+            if self.ids.contains_key(id) {
+                self.graph_is_doubtful = true;
+                self.problems.error_at(&id_at, format!("there are two activities `{id}`"), Some("rename one of them"));
+            } else {
+                self.ids.insert(id.into(), number);
+            }
+        }
+    }
+
+    /// Reads an activity. What cannot be read of it is left out, and has been noted.
+    pub(super) fn activity(&mut self, at: &At<'_>, number: usize) -> Activity {
+        let sees = Sees::ACTIVITY;
+        let read = self.problems.expect_map(at, &ACTIVITY);
+        let id = if read { self.id(at) } else { None };
+        let title = at.get("title").and_then(|title| self.template(&title, sees));
+        let when = at.get("when").and_then(|when| self.expression(&when, sees));
+        let work = if read { self.only_work(at) } else { None };
+        self.graph_is_doubtful |= work.is_none();
+        let has_result = matches!(
+            work,
+            Some(Work::Run { .. } | Work::Receive(_) | Work::Task(_) | Work::Http(_) | Work::Call(_)) | None
+        );
+        let after = Sees { result: has_result, ..sees };
+        let output = at.get("output").map(|output| self.assignments(&output, after)).unwrap_or_default();
+        let next = at.get("next").map_or(Next::Following, |next| self.next(&next, work.as_ref(), after));
+        let timeout = self.timeout(at, sees);
+        let on_error = self.on_errors(at, sees);
+        let retry = self.retries(at.get("retry"));
+        let labels = at.get("labels").map(|labels| self.labels(&labels)).unwrap_or_default().into_iter().collect();
+        let limits = at.get("limits").and_then(|limits| self.activity_limits(&limits, sees));
+        if let Some(work) = &work {
+            self.check_use(at, work);
+        }
+        // A document with problems never becomes a definition; the stand-in only keeps the numbers right.
+        let work = work.unwrap_or(Work::End(End::Cancelled));
+        let id = id.unwrap_or_else(|| format!("?{number}"));
+        Activity { id, title, when, work, output, next, timeout, on_error, retry, labels, limits }
+    }
+
+    fn id(&mut self, at: &At<'_>) -> Option<String> {
+        let id_at = self.problems.expect(at, "id", "give it an `id`, unique in the document");
+        let id = id_at.as_ref().and_then(|id_at| self.problems.expect_name(id_at));
+        self.graph_is_doubtful |= id.is_none();
+        if let (Some(id_at), Some(EXIT)) = (&id_at, id) {
+            self.problems.error_at(id_at, "`exit` is a target of its own and cannot be an id", Some("rename it"));
+        }
+        id.map(str::to_owned)
+    }
+
+    /// The one work of an activity.
+    fn only_work(&mut self, at: &At<'_>) -> Option<Work> {
+        let entries = at.entries();
+        let kinds: Vec<&str> = entries.iter().map(|(entry, _)| entry.key.as_str()).collect();
+        let kinds: Vec<&str> =
+            kinds.into_iter().filter(|kind| WORK.contains(kind) || LATER_WORK.contains(kind)).collect();
+        match kinds.as_slice() {
+            // What an unknown key was meant to be is part of that problem.
+            [] if entries.iter().any(|(entry, _)| !ACTIVITY.has(&entry.key)) => None,
+            [] => {
+                let hint = format!("give it one of {}", listed(&WORK));
+                self.problems.error_at(at, "this activity does nothing", Some(&hint));
+                None
+            }
+            [kind] => at.get(kind).and_then(|work| self.work(kind, &work)),
+            [_, _, ..] => {
+                let message = format!("an activity does one thing, and this one has {}", listed(&kinds));
+                self.problems.error_at(at, message, Some("make an activity of each"));
+                for kind in kinds {
+                    // For their problems only.
+                    at.get(kind).and_then(|work| self.work(kind, &work));
+                }
+                None
+            }
+        }
+    }
+
+    fn timeout(&mut self, at: &At<'_>, sees: Sees) -> Timeout {
+        match at.get("timeout") {
+            None => Timeout::Default,
+            Some(timeout) if timeout.is_word("none") => Timeout::None,
+            Some(timeout) => self.duration(&timeout, sees).map_or(Timeout::Default, Timeout::After),
+        }
+    }
+
+    /// Keys that have no meaning beside some kinds of work.
+    fn check_use(&mut self, at: &At<'_>, work: &Work) {
+        let kind = work.kind();
+        let meaningless: &[(&str, &str)] = match work {
+            Work::Switch(_) => &[("next", "a `switch` says itself where to go: add an entry to it")],
+            Work::Raise { .. } => &[("output", "assign with the `output` of an `on_error` entry")],
+            Work::End(_) => &[
+                ("next", "nothing comes after an `end`"),
+                ("output", "the output of the instance is written inside: `end: { output: … }`"),
+            ],
+            Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
+                &[]
+            }
+            Work::Http(_) | Work::Call(_) => &[],
+        };
+        for (key, hint) in meaningless {
+            if let Some(found) = at.get(key) {
+                self.problems.error_at(&found, format!("`{key}` has no meaning beside `{kind}`"), Some(hint));
+            }
+        }
+        let outside = matches!(work, Work::Http(_) | Work::Call(_));
+        if let Some(limits) = at.get("limits").filter(|_| !outside) {
+            let message = format!("`limits` has no meaning beside `{kind}`");
+            self.problems.error_at(&limits, message, Some("it limits how often an `http` or a `call` is sent"));
+        }
+        let timed = outside || matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_));
+        for key in ["timeout", "on_timeout"] {
+            if let Some(found) = at.get(key).filter(|_| !timed) {
+                let message = format!("`{key}` has no effect beside `{kind}`, which takes no time");
+                self.problems.warning(found.place(), message, Some("remove it".into()));
+            }
+        }
+    }
+}
+
+/// The id of an activity, if it has a right one.
+fn id_of<'n>(at: &At<'n>) -> Option<&'n str> {
+    match &at.node.entry("id")?.value.tree {
+        crate::definition::yaml::node::Tree::Text(id) if is_name(id) => Some(id),
+        _ => None,
+    }
+}
+
+/// Where an activity is reported: at its id, or where it begins.
+pub(super) fn place_of(at: &At<'_>) -> Place {
+    let place = at.get("id").map_or_else(|| at.place(), |id| id.place());
+    Place { path: at.path.clone(), ..place }
+}

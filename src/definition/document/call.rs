@@ -1,0 +1,86 @@
+//! Reads a `call`, and the `limits` of whatever works outside.
+
+use std::time::Duration;
+
+use super::draft::Draft;
+use crate::definition::check::names::Sees;
+use crate::definition::model::{Call, Limits, OnUnknown, Work};
+use crate::definition::yaml::cursor::{At, Keys};
+use crate::definition::yaml::node::Tree;
+use crate::limits::rate::Rate;
+use crate::text::shortened;
+
+const CALL: Keys =
+    Keys { of: "a `call`", known: &["name", "input", "heartbeat", "idempotent", "on_unknown"], later: &[] };
+const LIMITS: Keys = Keys { of: "`limits`", known: &["rate", "concurrency", "key"], later: &[] };
+
+/// What can happen to a call of a worker; there is no probe of one.
+const WAYS: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Suspend, OnUnknown::Fail];
+/// More than this is no limit.
+const LIMIT_MAX: u32 = 1_000_000;
+
+impl Draft {
+    /// The work under the key `call`.
+    pub(super) fn call(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {
+        if !self.problems.expect_map(at, &CALL) {
+            return None;
+        }
+        let name = self.problems.expect(at, "name", "name the work: `name: pack`");
+        let name = name.and_then(|name| self.problems.expect_name(&name).map(str::to_owned));
+        let input = self.data_or_empty(at.get("input"), sees);
+        let heartbeat = at.get("heartbeat").and_then(|heartbeat| self.duration(&heartbeat, sees));
+        let idempotent = at.get("idempotent").and_then(|idempotent| self.boolean(&idempotent));
+        let on_unknown = at.get("on_unknown").and_then(|way| self.on_unknown(&way, &WAYS));
+        Some(Work::Call(Box::new(Call { name: name?, input: input?, heartbeat, idempotent, on_unknown })))
+    }
+
+    /// The key `limits` of an activity.
+    pub(super) fn activity_limits(&mut self, at: &At<'_>, sees: Sees) -> Option<Limits> {
+        if !self.problems.expect_map(at, &LIMITS) {
+            return None;
+        }
+        let rate = at.get("rate").and_then(|rate| self.rate(&rate));
+        let concurrency = at.get("concurrency").and_then(|count| self.count(&count));
+        let key = at.get("key").and_then(|key| self.template(&key, sees));
+        if at.get("rate").is_none() && at.get("concurrency").is_none() {
+            let hint = "add `rate: 10/s`, or `concurrency: 5`";
+            self.problems.error_at(at, "nothing is limited here", Some(hint));
+        }
+        Some(Limits { rate, concurrency, key })
+    }
+
+    fn rate(&mut self, at: &At<'_>) -> Option<Rate> {
+        let text = self.problems.expect_text(at)?;
+        let read = || {
+            let (count, per) = text.split_once('/')?;
+            let count: u32 = count.trim().parse().ok()?;
+            let per = match per.trim() {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3_600,
+                "d" => 86_400,
+                _ => return None,
+            };
+            (1..=LIMIT_MAX).contains(&count).then_some(Rate { count, per: Duration::from_secs(per) })
+        };
+        let rate = read();
+        if rate.is_none() {
+            let message = format!("`{}` is no rate", shortened(text));
+            self.problems.error_at(at, message, Some("write a number and a unit, as in 10/s, 100/m, 5/h or 1000/d"));
+        }
+        rate
+    }
+
+    fn count(&mut self, at: &At<'_>) -> Option<u32> {
+        let count = match &at.node.tree {
+            Tree::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            Tree::Refused => return None,
+            Tree::Null | Tree::Bool(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => None,
+        };
+        let count = count.filter(|count| (1..=LIMIT_MAX).contains(count));
+        if count.is_none() {
+            self.problems.error_at(at, format!("a whole number from 1 to {LIMIT_MAX} is expected here"), None);
+        }
+        count
+    }
+}

@@ -1,0 +1,282 @@
+//! A definition while it is read: what is known of the document as a whole, and what is wrong so far.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::definition::check::names::{Names, Sees};
+use crate::definition::codes;
+use crate::definition::model::Assignment;
+use crate::definition::problem::Problems;
+use crate::definition::yaml::cursor::At;
+use crate::definition::yaml::node::Tree;
+use crate::expression::{Data, Expression, Marker, Piece, Template};
+use crate::text::shortened;
+use crate::time::duration;
+
+/// Longest expression, in bytes.
+pub(crate) const EXPRESSION_MAX: usize = 4 * 1024;
+
+/// What reading a document collects.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) problems: Problems,
+    pub(crate) names: Names,
+    /// Where each id stands in the list of activities.
+    pub(crate) ids: BTreeMap<String, usize>,
+    /// Something is wrong that leaves open how the activities hang together.
+    pub(crate) graph_is_doubtful: bool,
+}
+
+impl Draft {
+    /// A value whose texts are bare expressions.
+    pub(crate) fn bare(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
+        match &at.node.tree {
+            Tree::Text(_) => self.expression(at, sees).map(Data::Expression),
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) | Tree::Map(_) => {
+                self.data(at, sees)
+            }
+        }
+    }
+
+    /// A bare expression.
+    pub(crate) fn expression(&mut self, at: &At<'_>, sees: Sees) -> Option<Expression> {
+        let written = match &at.node.tree {
+            Tree::Text(text) => text.trim(),
+            Tree::Bool(true) => "true",
+            Tree::Bool(false) => "false",
+            Tree::Refused | Tree::Null | Tree::Number(_) | Tree::List(_) | Tree::Map(_) => {
+                self.problems.unexpected(at, "an expression", Some("write a condition such as `amount > 1000`"));
+                return None;
+            }
+        };
+        let source = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or(written).trim();
+        if source.len() > EXPRESSION_MAX {
+            let message = format!("the expression has {} bytes; {EXPRESSION_MAX} are allowed", source.len());
+            self.problems.error_at(at, message, Some("assign parts of it to variables first"));
+            return None;
+        }
+        match Expression::parse(source) {
+            Ok(expression) => {
+                for name in expression.names() {
+                    self.names.read(name, at.place(), sees, &mut self.problems);
+                }
+                Some(expression)
+            }
+            Err(error) => {
+                let hint = match () {
+                    () if at.node.cut => Some("YAML takes what follows ` #` for a comment: quote the whole expression"),
+                    () if source.contains("${") => {
+                        Some("an expression names things as they are: `name`, not `${ name }`")
+                    }
+                    () => None,
+                };
+                self.problems.error_at(at, error.message, hint);
+                None
+            }
+        }
+    }
+
+    /// A text with `${ }` in it; numbers are texts here.
+    pub(crate) fn template(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let number;
+        let text = match &at.node.tree {
+            Tree::Text(text) => text,
+            Tree::Number(value) => {
+                number = value.to_string();
+                &number
+            }
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::List(_) | Tree::Map(_) => {
+                self.problems.unexpected(at, "a text", None);
+                return None;
+            }
+        };
+        match Template::parse(text) {
+            Ok(template) => {
+                self.read_names(at, &template, sees);
+                Some(template)
+            }
+            Err(error) => {
+                self.problems.error_at(at, error.message, None);
+                None
+            }
+        }
+    }
+
+    fn read_names(&mut self, at: &At<'_>, template: &Template, sees: Sees) {
+        let mut names: Vec<&str> = Vec::new();
+        for piece in template.pieces() {
+            let Piece::Value(expression) = piece else { continue };
+            match expression.marker() {
+                Some(_) if sees.marks => {}
+                Some(Marker::Token) => {
+                    let hint = "only the url, query, headers and body of an `http` see it";
+                    self.problems.error_at(at, "there is no `activity.token` here", Some(hint));
+                }
+                Some(Marker::Secret(_)) | None => names.extend(expression.names().iter().map(String::as_str)),
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            self.names.read(name, at.place(), sees, &mut self.problems);
+        }
+    }
+
+    /// A value whose texts are templates.
+    pub(crate) fn data(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
+        match &at.node.tree {
+            Tree::Refused => None,
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) => Some(Data::Literal(at.node.to_value())),
+            Tree::Text(_) => {
+                let template = self.template(at, sees)?;
+                let literal = template.literal().map(str::to_owned);
+                Some(match literal {
+                    Some(text) => {
+                        self.warn_of_bare_name(at, &text);
+                        Data::Literal(Value::String(text))
+                    }
+                    None => Data::Template(template),
+                })
+            }
+            Tree::List(_) => {
+                // Every item is read, for its problems, before the first that is missing counts.
+                let items: Vec<Option<Data>> = at.items().iter().map(|item| self.data(item, sees)).collect();
+                Some(list(items.into_iter().collect::<Option<_>>()?))
+            }
+            Tree::Map(_) => {
+                let member = |(entry, value): (&crate::definition::yaml::node::Entry, At<'_>)| {
+                    self.data(&value, sees).map(|data| (entry.key.clone(), data))
+                };
+                let members: Vec<Option<_>> = at.entries().into_iter().map(member).collect();
+                Some(map(members.into_iter().collect::<Option<_>>()?))
+            }
+        }
+    }
+
+    fn warn_of_bare_name(&mut self, at: &At<'_>, text: &str) {
+        if self.names.variables.contains_key(text)
+            || self.names.properties.contains(text)
+            || text.starts_with("result.")
+        {
+            let text = shortened(text);
+            let hint = format!("if the value was meant, write \"${{ {text} }}\"");
+            self.problems.warning(at.place(), format!("`{text}` is a text here, not a value"), Some(hint));
+        }
+    }
+
+    /// `name: expression` for declared variables.
+    pub(crate) fn assignments(&mut self, at: &At<'_>, sees: Sees) -> Vec<Assignment> {
+        if !at.is_map() {
+            self.problems.unexpected(at, "a map of variables to expressions", Some("write `name: expression`"));
+        }
+        let mut assignments = Vec::new();
+        for (entry, value) in at.entries() {
+            self.names.assign(&entry.key, at.key_place(entry), &mut self.problems);
+            if let Some(value) = self.bare(&value, sees) {
+                assignments.push(Assignment { name: entry.key.clone(), value });
+            }
+        }
+        // The stored form does not keep the order of keys; no definition may depend on it.
+        assignments.sort_by(|one, other| one.name.cmp(&other.name));
+        assignments
+    }
+
+    /// A duration that may be a template.
+    pub(crate) fn duration(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if let Some(problem) = template.literal().and_then(|text| duration::parse(text).err()) {
+            self.problems.error_at(at, problem, None);
+        }
+        Some(template)
+    }
+
+    /// A duration that is written out.
+    pub(crate) fn fixed_duration(&mut self, at: &At<'_>) -> Option<Duration> {
+        let number;
+        let text = match &at.node.tree {
+            Tree::Number(value) => {
+                number = value.to_string();
+                &number
+            }
+            Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => {
+                self.problems.expect_text(at)?
+            }
+        };
+        duration::parse(text).map_err(|problem| self.problems.error_at(at, problem, None)).ok()
+    }
+
+    /// A moment that may be a template.
+    pub(crate) fn moment(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if let Some(text) = template.literal()
+            && text.parse::<jiff::Timestamp>().is_err()
+        {
+            let message = format!("`{}` is no moment", shortened(text));
+            self.problems.error_at(at, message, Some("write it with its offset, as in 2030-12-31T09:00:00Z"));
+        }
+        Some(template)
+    }
+
+    /// An error code that may be a template.
+    pub(crate) fn code(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if let Some(text) = template.literal() {
+            self.check_code(at, text);
+        }
+        Some(template)
+    }
+
+    /// One code to match, or a list of several.
+    pub(crate) fn codes(&mut self, at: &At<'_>) -> Vec<String> {
+        let items = if at.is_list() { self.problems.expect_items(at, "codes") } else { vec![at.clone()] };
+        let mut codes = Vec::new();
+        for item in items {
+            if let Some(text) = self.problems.expect_text(&item) {
+                self.check_code(&item, text);
+                codes.push(text.to_owned());
+            }
+        }
+        codes
+    }
+
+    fn check_code(&mut self, at: &At<'_>, text: &str) {
+        if !codes::is_code(text) {
+            let message = format!("`{}` is no error code", shortened(text));
+            self.problems.error_at(at, message, Some("dotted words of letters, digits, `_` and `-`, as in http.503"));
+        }
+    }
+
+    /// Free text for filters.
+    pub(crate) fn labels(&mut self, at: &At<'_>) -> Vec<(String, String)> {
+        if !at.is_map() {
+            self.problems.unexpected(at, "a map of labels", Some("write `name: text`"));
+        }
+        let text = |(entry, value): (&crate::definition::yaml::node::Entry, At<'_>)| {
+            self.problems.expect_text(&value).map(|text| (entry.key.clone(), text.to_owned()))
+        };
+        at.entries().into_iter().filter_map(text).collect()
+    }
+}
+
+/// A list that means itself if all its items do.
+fn list(items: Vec<Data>) -> Data {
+    let literals: Option<Vec<Value>> = items.iter().map(literal).collect();
+    literals.map_or(Data::List(items), |values| Data::Literal(Value::Array(values)))
+}
+
+/// A map that means itself if all its values do.
+fn map(mut members: Vec<(String, Data)>) -> Data {
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let literals: Option<Map<String, Value>> =
+        members.iter().map(|(key, data)| literal(data).map(|value| (key.clone(), value))).collect();
+    literals.map_or(Data::Map(members), |values| Data::Literal(Value::Object(values)))
+}
+
+fn literal(data: &Data) -> Option<Value> {
+    match data {
+        Data::Literal(value) => Some(value.clone()),
+        Data::Expression(_) | Data::Template(_) | Data::List(_) | Data::Map(_) => None,
+    }
+}

@@ -1,0 +1,264 @@
+//! What an activity does: one reader for each kind of work.
+
+use serde_json::{Map, Value};
+
+use super::draft::Draft;
+use crate::definition::check::names::Sees;
+use crate::definition::model::{End, Receive, Runs, Wait, Work};
+use crate::definition::problem::Problems;
+use crate::definition::yaml::cursor::{At, Keys};
+use crate::expression::{Data, Template};
+use crate::text::shortened;
+use crate::time::cron::Cron;
+use crate::time::zone::Zone;
+
+const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
+const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
+const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
+const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
+const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
+const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
+const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
+
+/// Events Leveret publishes itself under the definition's name.
+const OWN_EVENTS: [&str; 13] = [
+    "started",
+    "completed",
+    "failed",
+    "cancelled",
+    "suspended",
+    "resumed",
+    "task_opened",
+    "task_assigned",
+    "task_reminded",
+    "task_overdue",
+    "task_escalated",
+    "task_completed",
+    "task_closed",
+];
+
+impl Draft {
+    /// The work under the key `kind`.
+    pub(super) fn work(&mut self, kind: &str, at: &At<'_>) -> Option<Work> {
+        let sees = Sees::ACTIVITY;
+        match kind {
+            "set" => Some(Work::Set(self.assignments(at, sees))),
+            "switch" => Some(Work::Switch(self.choices(at, sees))),
+            "run" => self.run(at, sees),
+            "emit" => self.emit(at, sees),
+            "wait" => self.wait(at, sees),
+            "receive" => self.receive(at, sees),
+            "raise" => {
+                let (code, message, data) = self.failure(at, &RAISE, sees)?;
+                Some(Work::Raise { code, message, data })
+            }
+            "end" => self.end(at, sees).map(Work::End),
+            "task" => self.task(at, sees),
+            "http" => self.http(at, sees),
+            "call" => self.call(at, sees),
+            _ => None,
+        }
+    }
+
+    fn run(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {
+        if !self.problems.expect_map(at, &RUN) {
+            return None;
+        }
+        if let Some(sql) = at.get("sql") {
+            return self.statement(at, &sql, sees);
+        }
+        if let Some(params) = at.get("params") {
+            self.problems.error_at(&params, "`params` belongs to a `sql`", Some("a handler has an `input`"));
+        }
+        let handler = self.problems.expect(at, "handler", "name the handler: `handler: place-order`");
+        let handler = handler.and_then(|handler| plain_word(&mut self.problems, &handler, "handler"));
+        let input = self.data_or_empty(at.get("input"), sees);
+        Some(Work::Run { runs: Runs::Handler(handler?), input: input? })
+    }
+
+    /// A registered statement: never its text.
+    fn statement(&mut self, at: &At<'_>, sql: &At<'_>, sees: Sees) -> Option<Work> {
+        for (key, hint) in [
+            ("handler", "a `run` has a `handler` or a `sql`, not both"),
+            ("input", "the values of a statement are its `params`: `params: { id: \"${ id }\" }`"),
+        ] {
+            if let Some(found) = at.get(key) {
+                self.problems.error_at(&found, format!("a `run` of a statement has no `{key}`"), Some(hint));
+            }
+        }
+        let name = self.problems.expect_text(sql).and_then(|word| {
+            if word.contains(char::is_whitespace) {
+                let hint = "register it in the settings, `[statements.<name>]`, and write its name here";
+                self.problems.error_at(sql, "the text of a statement has no place in a definition", Some(hint));
+                return None;
+            }
+            plain_word(&mut self.problems, sql, "statement")
+        });
+        let params = at.get("params");
+        if let Some(params) = params.as_ref().filter(|params| !params.is_map()) {
+            let hint = "write each by its name: `params: { id: \"${ id }\" }`";
+            self.problems.unexpected(params, "a map of parameters", Some(hint));
+            return None;
+        }
+        let params = self.data_or_empty(params, sees);
+        Some(Work::Run { runs: Runs::Statement(name?), input: params? })
+    }
+
+    fn emit(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {
+        if !self.problems.expect_map(at, &EMIT) {
+            return None;
+        }
+        let event = self.problems.expect(at, "event", "name the event: `event: order-shipped`");
+        let name = event.as_ref().and_then(|event| plain_word(&mut self.problems, event, "event"));
+        if let (Some(event), Some(name)) = (&event, &name)
+            && OWN_EVENTS.contains(&name.as_str())
+        {
+            let message = format!("`{name}` is also the event that tells how an instance fares");
+            self.problems.warning(event.place(), message, Some("choose another name to keep them apart".into()));
+        }
+        let body = self.data_or_empty(at.get("body"), sees);
+        Some(Work::Emit { event: name?, body: body? })
+    }
+
+    pub(super) fn data_or_empty(&mut self, at: Option<At<'_>>, sees: Sees) -> Option<Data> {
+        match at {
+            Some(at) => self.data(&at, sees),
+            None => Some(Data::Literal(Value::Object(Map::new()))),
+        }
+    }
+
+    fn wait(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {
+        if !self.problems.expect_map(at, &WAIT) {
+            return None;
+        }
+        let duration = at.get("for").map(|at| self.duration(&at, sees));
+        let moment = at.get("until").map(|at| self.moment(&at, sees));
+        let cron = at.get("cron").map(|at| self.template_of(&at, sees, |text| Cron::parse(text).err()));
+        let zone = at.get("zone").map(|at| (self.template_of(&at, sees, |text| Zone::find(text).err()), at));
+        if let (None, Some((_, zone))) = (&cron, &zone) {
+            self.problems.error_at(zone, "a `zone` belongs to a `cron`", Some("a moment carries its own offset"));
+        }
+        match (duration, moment, cron) {
+            (Some(duration), None, None) => Some(Work::Wait(Wait::For(duration?))),
+            (None, Some(moment), None) => Some(Work::Wait(Wait::Until(moment?))),
+            (None, None, Some(cron)) => {
+                let zone = transposed(zone.map(|(zone, _)| zone))?;
+                Some(Work::Wait(Wait::Cron { cron: cron?, zone }))
+            }
+            _ => {
+                let hint = "write `for: 10s`, or `until:` and a moment, or `cron: \"0 9 * * 1-5\"` with a `zone`";
+                self.problems.error_at(at, "a `wait` has one of `for`, `until` and `cron`", Some(hint));
+                None
+            }
+        }
+    }
+
+    /// A template that is checked here if it is written out.
+    fn template_of(
+        &mut self,
+        at: &At<'_>,
+        sees: Sees,
+        error: fn(&str) -> Option<crate::time::Error>,
+    ) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if let Some(error) = template.literal().and_then(error) {
+            self.problems.error_at(at, error.message, Some(&error.hint));
+        }
+        Some(template)
+    }
+
+    fn receive(&mut self, at: &At<'_>, sees: Sees) -> Option<Work> {
+        let items =
+            if at.is_map() { vec![at.clone()] } else { self.problems.expect_items(at, "`{ name, key, when }`") };
+        let messages: Vec<Option<Receive>> = items.iter().map(|item| self.one_message(item, sees)).collect();
+        let messages: Vec<Receive> = messages.into_iter().collect::<Option<_>>()?;
+        (!messages.is_empty()).then_some(Work::Receive(messages))
+    }
+
+    fn one_message(&mut self, at: &At<'_>, sees: Sees) -> Option<Receive> {
+        if !self.problems.expect_map(at, &RECEIVE) {
+            return None;
+        }
+        let name = self.problems.expect(at, "name", "name the message: `name: paid`");
+        let name = name.and_then(|name| self.template(&name, sees));
+        let key = at.get("key").map(|key| self.template(&key, sees));
+        let when = at.get("when").map(|when| self.expression(&when, Sees { data: true, ..sees }));
+        Some(Receive { name: name?, key: transposed(key)?, when: transposed(when)? })
+    }
+
+    /// What `raise` and a failed `end` say.
+    fn failure(&mut self, at: &At<'_>, keys: &Keys, sees: Sees) -> Option<Failure> {
+        if !self.problems.expect_map(at, keys) {
+            return None;
+        }
+        let code = self.problems.expect(at, "code", "give the error a code: `code: no_stock`");
+        let code = code.and_then(|code| self.code(&code, sees));
+        let message = at.get("message").map(|message| self.template(&message, sees));
+        let data = at.get("data").map(|data| self.data(&data, sees));
+        Some((code?, transposed(message)?, transposed(data)?))
+    }
+
+    fn end(&mut self, at: &At<'_>, sees: Sees) -> Option<End> {
+        if at.is_null() {
+            return Some(End::Completed(None));
+        }
+        if !self.problems.expect_map(at, &END) {
+            return None;
+        }
+        let outcome = at.get("outcome");
+        let word = match &outcome {
+            Some(outcome) => self.problems.expect_text(outcome)?,
+            None => "completed",
+        };
+        let (end, unused) = match (word, at.get("error")) {
+            ("completed", _) => (at.get("output").map(|output| self.data(&output, sees)), "error"),
+            ("failed", Some(error)) => {
+                self.refuse_key(at, "output", word);
+                let (code, message, data) = self.failure(&error, &END_ERROR, sees)?;
+                return Some(End::Failed { code, message, data });
+            }
+            ("failed", None) => {
+                self.problems.expect(at, "error", "say why: `error: { code: declined }`");
+                return None;
+            }
+            ("cancelled", _) => {
+                self.refuse_key(at, "output", word);
+                self.refuse_key(at, "error", word);
+                return Some(End::Cancelled);
+            }
+            (other, _) => {
+                let message = format!("`{}` is no outcome", shortened(other));
+                self.problems.error_at(outcome.as_ref()?, message, Some("completed, failed or cancelled"));
+                return None;
+            }
+        };
+        self.refuse_key(at, unused, word);
+        transposed(end).map(End::Completed)
+    }
+
+    fn refuse_key(&mut self, at: &At<'_>, key: &str, outcome: &str) {
+        if let Some(found) = at.get(key) {
+            let message = format!("an `end` with the outcome `{outcome}` has no `{key}`");
+            self.problems.error_at(&found, message, Some("remove it, or change the outcome"));
+        }
+    }
+}
+
+type Failure = (crate::expression::Template, Option<crate::expression::Template>, Option<Data>);
+
+/// Something that was not written is fine; something that was written and could not be read is not.
+#[expect(clippy::option_option, reason = "absent, unreadable and read are three things")]
+fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    read.map_or(Some(None), |read| read.map(Some))
+}
+
+/// The name of a handler or an event.
+fn plain_word(problems: &mut Problems, at: &At<'_>, of: &str) -> Option<String> {
+    let word = problems.expect_text(at)?;
+    if crate::definition::codes::is_code(word) {
+        return Some(word.into());
+    }
+    let message = format!("`{}` cannot be the name of a {of}", shortened(word));
+    problems.error_at(at, message, Some("use letters, digits, `_`, `-` and single dots"));
+    None
+}

@@ -1,0 +1,133 @@
+//! What YAML makes of an expression somebody forgot to quote, recognised and explained.
+
+use std::borrow::Cow;
+
+/// How much of a line is looked at, to each side of a problem.
+pub(crate) const LINE_MAX: usize = 200;
+
+/// The rule all accidents break.
+const RULE: &str = "a text that contains `, [ ] { }`, `: ` or ` #`, or begins with ! \" ' & * is quoted or written in block style (`|`)";
+
+/// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: `\ud83d\ude00` becomes one.
+/// Only a text that begins as JSON does is touched. Lone halves stay, and are refused by the scanner.
+pub(crate) fn join_surrogates(text: &str) -> Cow<'_, str> {
+    if !text.trim_start().starts_with(['{', '[']) || !(text.contains("\\ud") || text.contains("\\uD")) {
+        return Cow::Borrowed(text);
+    }
+    let mut joined = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        joined.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let pair = escape(rest).zip(rest.get(6..).and_then(escape));
+        let decoded = pair.and_then(|(high, low)| char::decode_utf16([high, low]).next()?.ok());
+        match decoded.filter(|c| u32::from(*c) > 0xFFFF) {
+            Some(c) => {
+                joined.push_str(&format!("\\U{:08x}", u32::from(c)));
+                rest = &rest[12..];
+            }
+            None => {
+                let length = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                joined.push_str(&rest[..length]);
+                rest = &rest[length..];
+            }
+        }
+    }
+    joined.push_str(rest);
+    Cow::Owned(joined)
+}
+
+/// The number of a leading `\uXXXX`.
+fn escape(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    if digits.starts_with('+') { None } else { u16::from_str_radix(digits, 16).ok() }
+}
+
+/// Whether blanks and a ` #` follow `at` in the line.
+pub(crate) fn comment_follows(chars: &[char], at: usize) -> bool {
+    let rest = chars.get(at..).unwrap_or_default();
+    let blanks = rest.iter().take_while(|c| matches!(c, ' ' | '\t')).count();
+    // The scanner may count the blanks to the scalar.
+    let blank = blanks > 0 || at > 0 && matches!(chars.get(at - 1), Some(' ' | '\t'));
+    blank && rest.get(blanks) == Some(&'#')
+}
+
+/// Whether a `:` follows `at`, after blanks.
+pub(crate) fn colon_follows(chars: &[char], at: usize) -> bool {
+    chars.get(at..).unwrap_or_default().iter().find(|c| !c.is_whitespace()) == Some(&':')
+}
+
+/// The line around a place, cut to a bearable length.
+pub(crate) fn line_around(chars: &[char], at: usize) -> String {
+    let at = at.min(chars.len());
+    let before = chars[..at].iter().rev().take(LINE_MAX).take_while(|c| **c != '\n').count();
+    let after = chars[at..].iter().take(LINE_MAX).take_while(|c| **c != '\n').count();
+    chars[at - before..at + after].iter().collect::<String>().trim().to_owned()
+}
+
+/// How to write `key: text` so that YAML takes it whole.
+pub(crate) fn quoted_hint(key: &str, text: &str) -> String {
+    match quoted(text) {
+        Some(quoted) => format!("quote all of it: `{key}: {quoted}`"),
+        None => RULE.into(),
+    }
+}
+
+fn quoted(text: &str) -> Option<String> {
+    const SHORT: usize = 100;
+    match () {
+        () if text.len() > SHORT || text.contains('\n') => None,
+        () if !text.contains('\'') => Some(format!("'{text}'")),
+        () if !text.contains(['"', '\\']) => Some(format!("\"{text}\"")),
+        () => None,
+    }
+}
+
+/// What to say of a line with a value that begins with one of YAML's own signs.
+pub(crate) fn quoted_start_hint(line: &str, sign: char) -> String {
+    match plain_entry(line) {
+        Some((key, value)) if value.starts_with(sign) => quoted_hint(key, value),
+        Some(_) | None => format!("an expression that begins with `{sign}` is quoted"),
+    }
+}
+
+/// What to say when the scanner gave up.
+pub(crate) fn scan_hint(info: &str, line: &str) -> String {
+    match plain_entry(line) {
+        _ if info.contains("Unicode character escape") => {
+            "a lone half of a surrogate pair is no character; write the character itself".into()
+        }
+        _ if info.contains("tabs") => "indent with spaces, not tabs".into(),
+        Some((key, value)) if !value.is_empty() && !value.starts_with(['{', '[', '|', '>']) => quoted_hint(key, value),
+        Some(_) | None if line.contains("${") => {
+            "inside `{ }` and `[ ]` a text with `${ }` is quoted: \"${ name }\"".into()
+        }
+        Some(_) | None => RULE.into(),
+    }
+}
+
+/// The key and the value of a line that has one of each in block style.
+fn plain_entry(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.trim().trim_start_matches("- ").split_once(": ")?;
+    let word = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    word.then(|| (key, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_halves_of_a_character_become_one_escape() {
+        assert_eq!(join_surrogates(r#"{"a": "\ud83d\ude00"}"#), r#"{"a": "\U0001f600"}"#);
+    }
+
+    #[test]
+    fn what_only_looks_like_two_halves_stays() {
+        for text in
+            [r#"{"a": "\\ud83d\\ude00"}"#, r#"{"a": "\ud83d"}"#, r#"{"a": "\ud83dé"}"#, r"a: \ud83d\ude00", r"{\u"]
+        {
+            assert_eq!(join_surrogates(text), text);
+        }
+    }
+}

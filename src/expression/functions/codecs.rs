@@ -1,0 +1,101 @@
+//! JSON, base64, percent-encoding, hashes.
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{Answer, Function, text};
+use crate::expression::bounds::{Budget, Fail, MAP_NODE_BYTES};
+use crate::expression::value::Val;
+
+pub(super) const ALL: &[Function] = &[
+    Function::global("json.encode", (1, 1), json_encode),
+    Function::global("json.decode", (1, 1), json_decode),
+    Function::global("base64.encode", (1, 1), base64_encode),
+    Function::global("base64.decode", (1, 1), base64_decode),
+    Function::global("hash.sha256", (1, 1), sha256),
+    Function::global("url.encode", (1, 1), url_encode),
+    Function::global("uuid5", (1, 1), uuid5),
+];
+
+fn json_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let text = args[0].to_json(budget)?.to_string();
+    Val::text(text, budget)
+}
+
+fn json_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let text = text(&args[0], budget)?;
+    // A parsed list of small numbers takes some 16 times its text, a small map much more.
+    let maps = text.bytes().filter(|byte| *byte == b'{').count();
+    budget.build(text.len().saturating_mul(16).saturating_add(maps.saturating_mul(MAP_NODE_BYTES)))?;
+    let value = serde_json::from_str(text).map_err(|_| Fail::wrong("the text is no JSON"))?;
+    Val::built_from_json(value, budget)
+}
+
+/// Bytes, or a text as UTF-8.
+fn bytes<'v>(value: &'v Val<'_>, budget: &mut Budget) -> Result<&'v [u8], Fail> {
+    match value {
+        Val::Bytes(bytes) => {
+            budget.read(bytes.len())?;
+            Ok(bytes)
+        }
+        Val::Text(_) => text(value, budget).map(str::as_bytes),
+        other => Err(Fail::wrong(format!("a text or bytes are needed, not {}", other.what()))),
+    }
+}
+
+fn base64_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let encoded = STANDARD.encode(bytes(&args[0], budget)?);
+    Val::text(encoded, budget)
+}
+
+/// Padding may be there or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+fn base64_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let decoded = LENIENT.decode(text(&args[0], budget)?).map_err(|_| Fail::wrong("the text is no base64"))?;
+    budget.build(decoded.len())?;
+    Ok(Val::Bytes(Rc::from(decoded)))
+}
+
+fn sha256<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let bytes = bytes(&args[0], budget)?;
+    budget.steps(4 + bytes.len() / 8)?;
+    Val::text(hex::encode(Sha256::digest(bytes)), budget)
+}
+
+/// Percent-encodes everything but the characters no part of a URL gives a meaning to.
+pub(in crate::expression) fn percent_encoded(text: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            encoded.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+    encoded
+}
+
+fn url_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let plain = text(&args[0], budget)?;
+    budget.build(plain.len() * 3)?;
+    Val::text(percent_encoded(plain), budget)
+}
+
+/// The same text always gives the same UUID.
+fn uuid5<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let name = text(&args[0], budget)?;
+    budget.steps(4 + name.len() / 8)?;
+    Val::text(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string(), budget)
+}

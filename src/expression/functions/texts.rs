@@ -1,0 +1,174 @@
+//! Functions on texts. Positions count characters, as in CEL.
+
+use regex_lite::RegexBuilder;
+
+use super::{Answer, Function, count, int, list, text};
+use crate::expression::bounds::{Budget, Fail, PATTERN_BYTES_MAX};
+use crate::expression::node::Pattern;
+use crate::expression::value::Val;
+
+/// What a state of a compiled pattern takes at least.
+const BYTES_PER_STATE: usize = 32;
+/// States looked at for the price of one step.
+const STATES_PER_STEP: usize = 5;
+
+pub(super) const ALL: &[Function] = &[
+    Function::method("contains", (2, 2), |args, budget| test(args, budget, |text, part| text.contains(part))),
+    Function::method("startsWith", (2, 2), |args, budget| test(args, budget, |text, part| text.starts_with(part))),
+    Function::method("endsWith", (2, 2), |args, budget| test(args, budget, |text, part| text.ends_with(part))),
+    Function::both("matches", (2, 2), matches_text),
+    Function::method("split", (2, 3), split),
+    Function::method("join", (1, 2), join),
+    Function::method("replace", (3, 4), replace),
+    Function::method("substring", (2, 3), substring),
+    Function::method("indexOf", (2, 3), index_of),
+    Function::method("lastIndexOf", (2, 3), last_index_of),
+    Function::method("charAt", (2, 2), char_at),
+    Function::method("trim", (1, 1), |args, budget| changed(args, budget, |text| text.trim().to_owned())),
+    Function::method("lowerAscii", (1, 1), |args, budget| changed(args, budget, str::to_ascii_lowercase)),
+    Function::method("upperAscii", (1, 1), |args, budget| changed(args, budget, str::to_ascii_uppercase)),
+    Function::method("reverse", (1, 1), reverse),
+];
+
+fn test<'a>(args: &[Val<'a>], budget: &mut Budget, holds: fn(&str, &str) -> bool) -> Answer<'a> {
+    let (whole, part) = (text(&args[0], budget)?, text(&args[1], budget)?);
+    Ok(Val::Bool(holds(whole, part)))
+}
+
+fn changed<'a>(args: &[Val<'a>], budget: &mut Budget, change: fn(&str) -> String) -> Answer<'a> {
+    let changed = change(text(&args[0], budget)?);
+    Val::text(changed, budget)
+}
+
+/// Compiles a pattern; the error is a sentence without the pattern, which may be data.
+pub(in crate::expression) fn pattern(source: &str) -> Result<Pattern, String> {
+    // The smallest limit that suffices tells how many states the pattern has: `a{1000}` is short only as a text.
+    let mut size = PATTERN_BYTES_MAX / 64;
+    loop {
+        match RegexBuilder::new(source).size_limit(size).build() {
+            Ok(regex) => return Ok(Pattern { regex, states: size / BYTES_PER_STATE }),
+            Err(_) if size < PATTERN_BYTES_MAX => size *= 2,
+            Err(_) => return Err("the pattern of `matches` is no regular expression, or too large a one".into()),
+        }
+    }
+}
+
+/// Whether a pattern is found in a text.
+pub(in crate::expression) fn matches<'a>(of: &Val<'a>, pattern: &Pattern, budget: &mut Budget) -> Answer<'a> {
+    let of = text(of, budget).map_err(|fail| fail.within("matches"))?;
+    // The engine looks at every state for every byte of the text.
+    budget.steps((of.len() + 1).saturating_mul(pattern.states) / STATES_PER_STEP)?;
+    Ok(Val::Bool(pattern.regex.is_match(of)))
+}
+
+fn matches_text<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let source = text(&args[1], budget)?;
+    budget.steps(100 + source.len() * 6)?;
+    matches(&args[0], &pattern(source).map_err(Fail::Wrong)?, budget)
+}
+
+fn split<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let (whole, separator) = (text(&args[0], budget)?, text(&args[1], budget)?);
+    let most = match args.get(2) {
+        Some(most) => usize::try_from(int(most)?).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let parts: Box<dyn Iterator<Item = &str>> = match separator {
+        // Between characters, not around them.
+        "" => Box::new(whole.split("").filter(|part| !part.is_empty())),
+        separator => Box::new(whole.splitn(most, separator)),
+    };
+    let mut list = Vec::new();
+    for part in parts.take(most) {
+        budget.build_values(1)?;
+        list.push(Val::text(part, budget)?);
+    }
+    Ok(Val::list(list))
+}
+
+fn join<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let separator = args.get(1).map_or(Ok(""), |separator| text(separator, budget))?;
+    let mut joined = String::new();
+    for (at, part) in list(&args[0], budget)?.iter().enumerate() {
+        let part = text(&part, budget)?;
+        let separator = if at == 0 { "" } else { separator };
+        budget.build(separator.len() + part.len())?;
+        joined.push_str(separator);
+        joined.push_str(part);
+    }
+    Val::text(joined, budget)
+}
+
+fn replace<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let (whole, old, new) = (text(&args[0], budget)?, text(&args[1], budget)?, text(&args[2], budget)?);
+    let most = match args.get(3) {
+        Some(most) => usize::try_from(int(most)?).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let places = whole.matches(old).count().min(most);
+    budget.steps(places)?;
+    budget.build(places.saturating_mul(new.len()).saturating_add(whole.len()))?;
+    Val::text(whole.replacen(old, new, most), budget)
+}
+
+/// The byte at which the character of that number begins; the end of the text counts.
+fn byte_of(text: &str, at: usize) -> Result<usize, Fail> {
+    let ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
+    ends.into_iter().nth(at).ok_or_else(|| Fail::wrong("the text has no such position"))
+}
+
+fn character_of(text: &str, byte: Option<usize>) -> Val<'static> {
+    let characters = byte.map(|byte| text.get(..byte).map_or(0, |before| before.chars().count()));
+    Val::Int(characters.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
+}
+
+fn substring<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let whole = text(&args[0], budget)?;
+    budget.steps(whole.len() / 8)?;
+    let from = byte_of(whole, count(&args[1])?)?;
+    let to = args.get(2).map_or(Ok(whole.len()), |to| byte_of(whole, count(to)?))?;
+    let part = whole.get(from..to).ok_or_else(|| Fail::wrong("the end lies before the beginning"))?;
+    Val::text(part, budget)
+}
+
+fn index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let (whole, part) = (text(&args[0], budget)?, text(&args[1], budget)?);
+    budget.steps(whole.len() / 8)?;
+    let from = args.get(2).map_or(Ok(0), |from| byte_of(whole, count(from)?))?;
+    let found = whole.get(from..).and_then(|rest| rest.find(part)).map(|at| at + from);
+    Ok(character_of(whole, found))
+}
+
+/// With a position: the last occurrence that begins there or before.
+fn last_index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let (whole, part) = (text(&args[0], budget)?, text(&args[1], budget)?);
+    budget.steps(whole.len() / 8)?;
+    let until = args.get(2).map_or(Ok(whole.len()), |until| byte_of(whole, count(until)?))?;
+    let mut end = until.saturating_add(part.len()).min(whole.len());
+    // Where no character ends, no occurrence does.
+    while !whole.is_char_boundary(end) {
+        end -= 1;
+    }
+    let found = whole.get(..end).and_then(|head| head.rfind(part));
+    Ok(character_of(whole, found))
+}
+
+fn char_at<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    let whole = text(&args[0], budget)?;
+    budget.steps(whole.len() / 8)?;
+    let from = byte_of(whole, count(&args[1])?)?;
+    let character = whole.get(from..).and_then(|rest| rest.chars().next());
+    Val::text(character.map(String::from).unwrap_or_default(), budget)
+}
+
+fn reverse<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
+    if let Val::List(items) = &args[0] {
+        budget.build_values(items.len())?;
+        let mut items: Vec<_> = items.iter().collect();
+        items.reverse();
+        return Ok(Val::list(items));
+    }
+    let bytes = text(&args[0], budget)?.len();
+    budget.steps(bytes / 8)?;
+    changed(args, budget, |text| text.chars().rev().collect())
+}

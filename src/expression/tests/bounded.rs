@@ -1,0 +1,141 @@
+//! What is refused when it is read, and what ends an evaluation.
+
+use std::time::{Duration, Instant};
+
+use super::value;
+use crate::expression::{Expression, bounds, read};
+
+#[test]
+fn what_cannot_work_is_refused_when_it_is_read() {
+    for (source, expected) in [
+        ("", "missing here"),
+        ("a +", "column"),
+        ("a = 1", "=="),
+        ("lenght(a)", "no function `lenght`"),
+        ("a.sze()", "there is `size`"),
+        ("split(a, ',')", "called on a value"),
+        ("a.duration()", "not called on a value"),
+        ("a.split()", "takes 1 to 2 argument(s), here are 0"),
+        ("Thing{a: 1}", "do not exist here"),
+        ("a.matches('(')", "no regular expression"),
+        ("[1].map(a, [1].map(b, [1].map(c, [1].map(d, [1].map(e, 1)))))", "deep"),
+        ("'unclosed", "column"),
+        ("a ? b", "column"),
+    ] {
+        let error = Expression::parse(source).expect_err(source).message;
+        assert!(error.contains(expected), "{source}: {error}");
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_when_it_is_read() {
+    let deep = |open: &str, middle: &str, close: &str, times: usize| {
+        format!("{}{middle}{}", open.repeat(times), close.repeat(times))
+    };
+    for source in [
+        "1".repeat(bounds::SOURCE_BYTES_MAX + 1),
+        deep("(1+", "1", ")", 1000),
+        deep("[", "", "]", 2000),
+        deep("{'a':", "1", "}", 500),
+        deep("size(", "a", ")", 600),
+        "a?b:".repeat(1000) + "c",
+        "a+".repeat(2000) + "b",
+        "a".to_owned() + &".b".repeat(2000),
+        "(".repeat(4000),
+        "[".repeat(4000),
+        "-!".repeat(2000) + "a",
+    ] {
+        assert!(Expression::parse(&source).is_err(), "{}", read::shown(&source));
+    }
+    // What people may well write.
+    assert!(Expression::parse(&("a+".repeat(100) + "b")).is_ok());
+    assert!(Expression::parse(&("a && ".repeat(400) + "b")).is_ok());
+    assert!(Expression::parse(&deep("(", "1", ")", 30)).is_ok());
+}
+
+#[test]
+fn bombs_end_quickly() {
+    let range = "lists.range(50000)";
+    let doubled =
+        |times: usize| format!("[['x'.replace('x', '{}')]]{}", "y".repeat(1_000), ".map(a, a + a)".repeat(times));
+    let sources = [
+        format!("{range}.map(a, {range}.map(b, b))"),
+        format!("{range}.all(a, {range}.all(b, a >= 0))"),
+        format!("{range}.map(a, {range})"),
+        "lists.range(50000).distinct()".into(),
+        "lists.range(2000000000)".into(),
+        format!("{range}.map(a, 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx').join('yyyyyyyyyyyyyyyyyyyyyyyyyyyy')"),
+        doubled(60),
+        format!("json.encode([{}])", "orders,".repeat(500) + "1"),
+        format!("[{}]", format!("[{}],", "list,".repeat(60) + "1").repeat(12) + "1"),
+        format!("'aaaaaaaaaaaaaaaaaaaa'.matches('{}b')", "(a*)*".repeat(600)),
+        "'a'.matches('((a{100}){100}){100}')".into(),
+        format!("{range}.map(a, 'a').join('').matches('a{{30}}a{{30}}a{{30}}b')"),
+        format!("'x'{}", ".replace('x', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')".repeat(60)),
+        format!("{range}.map(a, hash.sha256(string(a)))"),
+        format!("{range}.map(a, '%.100f'.format([1.5]))"),
+        format!("{range}.map(a, formatTime(now, '{}', 'Europe/Berlin'))", "%255Y".repeat(50)),
+        format!("{range}.map(a, now.getHours('America/New_York'))"),
+        format!("{range}.sortBy(a, {range}[a])"),
+        format!("{range}.transformMap(k, v, {range})"),
+        format!("{range}.transformList(k, v, [optional.of(optional.of(v))])"),
+        format!("{range}.transformMapEntry(k, v, {{k: v, -k - 1: {{v: v}}}})"),
+        format!("'%s'.format([{range}.map(a, {range}.slice(0, 100))])"),
+        format!("strings.quote({range}.map(a, '\"\"\"\"\"\"\"\"\"\"\"\"').join('\"'))"),
+        format!("cel.bind(a, {range}, {}a{})", "cel.bind(a, a + a, ".repeat(20), ")".repeat(20)),
+        format!("[{range}].map(l, [l, l, l, l]).map(l, [l, l, l, l]).map(l, [l, l, l, l])"),
+    ];
+    for source in sources {
+        let began = Instant::now();
+        let _ = value(&source);
+        let took = began.elapsed();
+        let bound = if cfg!(debug_assertions) { Duration::from_secs(2) } else { Duration::from_millis(100) };
+        assert!(took < bound, "{}: {took:?}", read::shown(&source));
+    }
+}
+
+#[test]
+fn a_bound_is_not_absorbed() {
+    for source in [
+        "lists.range(50000).all(a, lists.range(50000).all(b, b >= 0)) || true",
+        "false && lists.range(99999999) == [] || lists.range(99999999) == [] || true",
+        "[1, 2].exists(a, a == 2 || lists.range(99999999) == [])",
+    ] {
+        assert!(value(source).unwrap_err().message.contains("than an expression may"), "{source}");
+    }
+}
+
+#[test]
+fn what_was_read_can_be_evaluated_whatever_its_depth() {
+    let sources = [
+        "n+".repeat(bounds::DEPTH_MAX - 2) + "1",
+        format!("{}n{}", "[".repeat(30), "]".repeat(30)),
+        format!("{}n{}", "math.abs(-".repeat(30), ")".repeat(30)),
+        format!("{}n{}", "optional.of(".repeat(30), ")".repeat(30)),
+        format!("{}n{}", "cel.bind(n, n + 1, ".repeat(30), ")".repeat(30)),
+        format!("{}optional.of(n){}", "optional.of(n).optFlatMap(n, ".repeat(30), ")".repeat(30)),
+        "no ? 1 : ".repeat(bounds::QUESTIONS_MAX) + "2",
+        format!("{}n{}", "(no ? 1 : -(1 + ".repeat(15), "))".repeat(15)),
+    ];
+    for source in sources {
+        assert!(value(&source).is_ok(), "{}: {:?}", read::shown(&source), value(&source));
+    }
+}
+
+#[test]
+fn what_postgresql_cannot_keep_is_no_value() {
+    let zero = "the result holds \\u0000";
+    let sources = [
+        r#"'a\u0000b'"#,
+        r#"['\u0000']"#,
+        r#"{'a\u0000': 1}"#,
+        r#"json.decode('"\\u0000"')"#,
+        r#"json.decode('{"\\u0000": 1}')"#,
+        "string(base64.decode('AA=='))",
+    ];
+    for source in sources {
+        assert!(value(source).unwrap_err().message.contains(zero), "{source}: {:?}", value(source));
+    }
+    let template = crate::expression::Template::parse(r#"a${ '\u0000' }"#).unwrap();
+    assert!(super::with_scope(|scope| template.text(scope)).unwrap_err().message.contains(zero));
+}

@@ -1,0 +1,52 @@
+//! Texts of messages: shorten one, list names, find the name that was probably meant.
+
+/// A text short enough for a sentence.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHORT: usize = 60;
+    if text.chars().count() <= SHORT {
+        return text.into();
+    }
+    text.chars().take(SHORT).chain(['…']).collect()
+}
+
+/// `a, b and c`.
+pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    match names {
+        [] => "none".into(),
+        [name] => format!("`{}`", name.as_ref()),
+        [names @ .., last] => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+            format!("{} and `{}`", names.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// The closest name: close enough for a slip of the finger.
+pub(crate) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const LENGTH_MAX: usize = 64;
+    const NAMES_MAX: usize = 1_000;
+    if written.len() > LENGTH_MAX {
+        return None;
+    }
+    let slips_max = (written.chars().count() / 3).max(1);
+    names
+        .into_iter()
+        .take(NAMES_MAX)
+        .filter(|name| name.len() <= LENGTH_MAX && name.len().abs_diff(written.len()) <= 4 * slips_max)
+        .map(|name| (strsim::osa_distance(written, name), name))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised_and_a_different_word_is_not() {
+        assert_eq!(nearest("ouptut", ["input", "output", "next"]), Some("output"));
+        assert_eq!(nearest("banana", ["input", "output", "next"]), None);
+        assert_eq!(nearest(&"x".repeat(10_000), ["input"]), None);
+    }
+}
