@@ -1,12 +1,10 @@
 //! Advisory locks: on things that have no row, or whose row must stay free. All end with their transaction.
 
-use diesel::pg::Pg;
-use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool};
 use diesel_async::RunQueryDsl;
 use sha2::{Digest, Sha256};
 
+use super::sql::Sql;
 use super::{Connection, Error};
 use crate::definition::AssignBy;
 use crate::engine::{Assignment, BranchId, InstanceId};
@@ -54,47 +52,31 @@ pub(super) fn lock_number(parts: &[&[u8]]) -> i64 {
 }
 
 pub(super) async fn lock_all(conn: &mut Connection, hashes: Vec<i64>) -> Result<(), Error> {
-    struct Lock(Vec<i64>);
-    impl QueryId for Lock {
-        type QueryId = Self;
-        const HAS_STATIC_QUERY_ID: bool = true;
-    }
-    impl QueryFragment<Pg> for Lock {
-        fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-            out.push_sql("SELECT pg_advisory_xact_lock(number) FROM unnest(");
-            out.push_bind_param::<Array<BigInt>, _>(&self.0)?;
-            out.push_sql(") AS number");
-            Ok(())
-        }
-    }
-    Lock(hashes).execute(conn).await?;
+    LockAll::bind((hashes,)).execute(conn).await?;
     Ok(())
+}
+
+struct LockAll;
+
+impl Sql for LockAll {
+    type Binds = (Array<BigInt>,);
+    type Row = ();
+    const TEXT: &'static str = "SELECT pg_advisory_xact_lock(number) FROM unnest($1) AS number";
 }
 
 /// Takes a branch for the rest of the transaction; false if somebody else has it. Held while a handler runs, instead of
 /// the instance's row, so that messages, cancels and other branches are not held up.
 pub async fn lock_branch_try(conn: &mut Connection, id: InstanceId, branch: BranchId) -> Result<bool, Error> {
-    Ok(TryLock(lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()])).get_result(conn).await?)
+    let number = lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()]);
+    Ok(LockTry::bind((number,)).get_result(conn).await?)
 }
 
-struct TryLock(i64);
+struct LockTry;
 
-impl QueryId for TryLock {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for TryLock {
-    type SqlType = Bool;
-}
-
-impl QueryFragment<Pg> for TryLock {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT pg_try_advisory_xact_lock(");
-        out.push_bind_param::<BigInt, _>(&self.0)?;
-        out.push_sql(")");
-        Ok(())
-    }
+impl Sql for LockTry {
+    type Binds = (BigInt,);
+    type Row = Bool;
+    const TEXT: &'static str = "SELECT pg_try_advisory_xact_lock($1)";
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod outbox;
 mod pool;
 pub mod schedules;
 mod schema;
+mod sql;
 mod statement;
 pub mod statements;
 pub mod stuck;
