@@ -33,7 +33,7 @@ pub mod write;
 pub use error::{Error, describe};
 pub use json::{refuse_nul_in, refuse_unfit};
 pub use pool::{Lease, PoolUse, Store};
-pub use transaction::Transaction;
+pub use transaction::{Transaction, Undo};
 
 /// What every query runs on, and what a handler receives: a connection, inside or outside a transaction.
 pub type Connection = diesel_async::AsyncPgConnection;

@@ -182,7 +182,10 @@ mod tests {
         let text = debug_query::<Pg, _>(&query).to_string();
         assert!(text.starts_with("SELECT $2, $1, $2\n"), "{text}");
         assert!(text.ends_with(r#"-- $1 $2 -- binds: ["a", 7]"#), "{text}");
-        assert_eq!(<Bound<Twice, &'static str, (&str, i64)> as QueryId>::query_id(), Some(std::any::TypeId::of::<Bound<Twice, (), ()>>()));
+        assert_eq!(
+            <Bound<Twice, &'static str, (&str, i64)> as QueryId>::query_id(),
+            Some(std::any::TypeId::of::<Bound<Twice, (), ()>>())
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One transaction, opened and ended by name; one that is forgotten closes its connection, so that no lock outlives its owner.
+//! Transactions. One that is dropped before its end closes its connection, so that no lock outlives its owner.
 
 use std::ops::{Deref, DerefMut};
 
@@ -11,14 +11,82 @@ use super::instances::{self, Loaded};
 use super::{Connection, Error, Lease};
 use crate::engine::InstanceId;
 
-/// An open transaction on a connection of its own.
-// Dropped without `commit` or `rollback`, the lease's guard finds the transaction open and closes the socket:
-// PostgreSQL then rolls back at once, instead of when somebody next takes the connection from the pool.
+/// An open transaction and its connection.
+// Dropped before its end, the lease's guard finds the transaction open and closes the socket: PostgreSQL then rolls back at
+// once, instead of when the connection is next taken from the pool.
 pub struct Transaction {
     lease: Lease,
 }
 
+/// Why the body of a transaction wants it rolled back.
+#[derive(Debug)]
+pub enum Undo<T, E> {
+    /// Nothing is to be written, which is a result like any other: the transaction returns this value.
+    Value(T),
+    /// The body failed; the transaction fails with this error.
+    Error(E),
+}
+
+impl<T, E: From<Error>> From<Error> for Undo<T, E> {
+    fn from(error: Error) -> Self {
+        Undo::Error(error.into())
+    }
+}
+
+impl<T, E: From<Error>> From<diesel::result::Error> for Undo<T, E> {
+    fn from(error: diesel::result::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl Transaction {
+    /// Runs `body` in a transaction: commits after `Ok`, rolls back after `Err`.
+    ///
+    /// If the future is dropped before its end, or the body panics, the connection is closed, which rolls back too.
+    ///
+    /// # Errors
+    /// The error of the body; `Unavailable` if the server cannot be reached, or did not confirm the commit; `Rejected` if it
+    /// refused the commit.
+    pub async fn run<T, E: From<Error>>(
+        lease: Lease,
+        body: impl AsyncFnOnce(&mut Self) -> Result<T, Undo<T, E>>,
+    ) -> Result<T, E> {
+        let mut transaction = Self::begin(lease).await?;
+        let done = body(&mut transaction).await;
+        transaction.end(done).await
+    }
+
+    /// The same, with the lock of an instance: see [`Self::begin_locked`]. The body gets the instance if it exists.
+    ///
+    /// # Errors
+    /// As for [`Self::run`]; `Busy` if the lock timeout expires.
+    pub async fn run_locked<T, E: From<Error>>(
+        lease: Lease,
+        id: InstanceId,
+        body: impl AsyncFnOnce(&mut Self, Option<Loaded>) -> Result<T, Undo<T, E>>,
+    ) -> Result<T, E> {
+        let (mut transaction, loaded) = Self::begin_locked(lease, id).await?;
+        let done = body(&mut transaction, loaded).await;
+        transaction.end(done).await
+    }
+
+    async fn end<T, E: From<Error>>(self, done: Result<T, Undo<T, E>>) -> Result<T, E> {
+        match done {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(Undo::Value(value)) => {
+                self.rollback().await;
+                Ok(value)
+            }
+            Err(Undo::Error(error)) => {
+                self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Opens a transaction.
     ///
     /// # Errors
@@ -28,12 +96,12 @@ impl Transaction {
         Ok(Self { lease })
     }
 
-    /// Opens a transaction and locks an instance in it, both sent at once.
+    /// Opens a transaction and locks an instance in it, in one round trip.
     ///
     /// # Errors
-    /// As for any query; the connection is closed then.
+    /// `Busy` if the lock timeout expires. After any error the connection is closed.
     pub async fn begin_locked(mut lease: Lease, id: InstanceId) -> Result<(Self, Option<Loaded>), Error> {
-        // Noted before it is sent: whoever drops the lease in between closes it, as with any open transaction.
+        // Noted before it is sent: a lease that is dropped in between closes its connection, as with any open transaction.
         match AnsiTransactionManager::transaction_manager_status_mut(&mut *lease) {
             TransactionManagerStatus::Valid(status) => {
                 status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
@@ -50,15 +118,15 @@ impl Transaction {
         Ok((transaction, loaded?))
     }
 
-    /// Makes everything done so far happen. An answer that does not come leaves the outcome unknown: only the database can tell.
+    /// Commits. Without an answer the outcome is unknown: only the database can tell it.
     ///
     /// # Errors
-    /// `Unavailable` if the answer did not come; `Rejected` if the database refused.
+    /// `Unavailable` if there was no answer; `Rejected` if the database refused.
     pub async fn commit(mut self) -> Result<(), Error> {
         AnsiTransactionManager::commit_transaction(&mut *self.lease).await.map_err(at_commit)
     }
 
-    /// Undoes everything. Failing to say so closes the connection, which undoes it too.
+    /// Rolls back. If that fails the connection is closed, which rolls back too.
     pub async fn rollback(mut self) {
         if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *self.lease).await {
             tracing::debug!(%error, "rolling back failed; the connection is closed");
@@ -74,7 +142,7 @@ impl Transaction {
     /// Keeps what was done since the savepoint.
     ///
     /// # Errors
-    /// As for any statement; notably if a failed statement was swallowed in between.
+    /// Among others, if the error of a statement since then was ignored.
     pub async fn release(&mut self) -> Result<(), Error> {
         AnsiTransactionManager::commit_transaction(&mut *self.lease).await?;
         Ok(())

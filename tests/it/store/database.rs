@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::engine::{BranchId, InstanceId, ROOT, Status};
-use leveret::store::{Connection, Error, Store, definitions, instances, migrate};
+use leveret::store::{Connection, Error, Store, Transaction, Undo, definitions, instances, migrate};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -118,6 +118,59 @@ async fn a_lease_dropped_inside_a_transaction_closes_its_session() {
     drop(store.steps().await.unwrap());
     assert_eq!(store.in_use()[0].lent, 0);
     assert_eq!(number(conn, sessions).await, 1);
+}
+
+#[tokio::test]
+async fn a_transaction_commits_or_rolls_back_by_what_its_body_returns() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let database = leveret::config::Database { url: fresh.database_url.as_str().into(), ..Default::default() };
+    let store = Store::connect(&database, "run").unwrap();
+    let insert = "INSERT INTO leveret.definitions (name, version, content, content_hash, status) \
+                  SELECT 'x', 1 + count(*), '{}', sha256('x'), 'active' FROM leveret.definitions";
+    // In a task of its own: its future can be sent to another thread, also if the body borrows.
+    let (lease, text) = (store.steps().await.unwrap(), insert.to_owned());
+    let committed = tokio::spawn(async move {
+        let body = async |transaction: &mut Transaction| {
+            transaction.batch_execute(&text).await?;
+            Ok::<_, Undo<_, Error>>("written")
+        };
+        Transaction::run(lease, body).await
+    });
+    assert_eq!(committed.await.unwrap().unwrap(), "written");
+    let undone = Transaction::run(store.steps().await.unwrap(), async |transaction| {
+        transaction.batch_execute(insert).await?;
+        Err::<(), Undo<_, Error>>(Undo::Value(()))
+    });
+    undone.await.unwrap();
+    let failed = Transaction::run(store.steps().await.unwrap(), async |transaction| {
+        transaction.batch_execute(insert).await?;
+        Err::<(), Undo<_, _>>(Error::Conflict.into())
+    });
+    assert!(matches!(failed.await, Err(Error::Conflict)));
+    let id = InstanceId(Uuid::now_v7());
+    let locked = Transaction::run_locked(store.steps().await.unwrap(), id, async |transaction, found| {
+        assert!(found.is_none());
+        transaction.batch_execute(insert).await?;
+        Err::<(), Undo<_, Error>>(Undo::Value(()))
+    });
+    locked.await.unwrap();
+    assert_eq!(number(conn, "SELECT count(*) FROM leveret.definitions").await, 1);
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'run'";
+    assert_eq!(number(conn, sessions).await, 1, "the connection went back to the pool each time");
+    let pending = Transaction::run(store.steps().await.unwrap(), async |transaction| {
+        transaction.batch_execute(insert).await?;
+        std::future::pending::<Result<(), Undo<(), Error>>>().await
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(200), pending).await.is_err());
+    assert_eq!(store.in_use()[0].lent, 0);
+    let mut looks = 0;
+    while number(conn, sessions).await > 0 {
+        looks += 1;
+        assert!(looks < 200, "a transaction that was dropped keeps its session");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(number(conn, "SELECT count(*) FROM leveret.definitions").await, 1);
 }
 
 #[tokio::test]
