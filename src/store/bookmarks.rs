@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::json::Json;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
+use super::sql::{Part, Sql};
 use super::{Connection, Error};
 use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
@@ -24,8 +25,6 @@ pub use super::locks::lock_correlation;
 const WAKE_UP_FOR: Duration = Duration::from_secs(5);
 /// A claimed timer is left to whoever claimed it for this long.
 const CLAIM_SECONDS: i32 = 30;
-/// A timer that may have a command under way is left to it for so long while its queue is busy.
-const PATIENCE: &str = "interval '2 minutes'";
 
 /// A wait that begins, or is open.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,7 +198,7 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 /// backlog would breed: whoever came due with a wake-up, or was claimed before.
 pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
-    let rows: Vec<Claimed> = ClaimDue(limit, busy).get_results(conn).await?;
+    let rows: Vec<Claimed> = ClaimDue::bind_limit(limit, (busy, CLAIM_SECONDS)).get_results(conn).await?;
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
@@ -209,46 +208,12 @@ pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Re
         .collect())
 }
 
-struct ClaimDue<'a>(i64, &'a [String]);
+struct ClaimDue;
 
-// The limit is part of the text: unknown, it would be taken for a tenth of all timers, and instances be read whole.
-impl QueryId for ClaimDue<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for ClaimDue<'_> {
-    type SqlType = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
-}
-
-impl QueryFragment<Pg> for ClaimDue<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "WITH due AS (SELECT instance_id, number FROM leveret.bookmarks \
-             WHERE consumed_at IS NULL AND next_check_at <= now()",
-        );
-        if !self.1.is_empty() {
-            out.push_sql(" AND (next_check_at = due_at OR due_at < now() - ");
-            out.push_sql(PATIENCE);
-            out.push_sql(" OR (SELECT i.queue FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL(");
-            out.push_bind_param::<Array<Text>, _>(&self.1)?;
-            out.push_sql("))");
-        }
-        out.push_sql(" ORDER BY next_check_at LIMIT ");
-        out.push_sql(&self.0.to_string());
-        out.push_sql(
-            " FOR UPDATE SKIP LOCKED) UPDATE leveret.bookmarks AS b \
-             SET next_check_at = now() + make_interval(secs => ",
-        );
-        out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
-        out.push_sql(
-            ") FROM due WHERE b.instance_id = due.instance_id AND b.number = due.number \
-             RETURNING b.instance_id, b.number, b.due_at, \
-             (SELECT i.queue FROM leveret.instances AS i WHERE i.id = b.instance_id), \
-             (SELECT i.status FROM leveret.instances AS i WHERE i.id = b.instance_id)",
-        );
-        Ok(())
-    }
+impl Sql for ClaimDue {
+    type Binds = (Array<Text>, Integer);
+    type Row = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
+    const TEXT: &'static str = include_str!("bookmarks/claim_due.sql");
 }
 
 /// When the next timer wants to be looked at, and the database's time; none when no timer is open.
@@ -263,8 +228,15 @@ pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, T
     Ok(row.and_then(|(next, now)| Some((next?.0, now.0))))
 }
 
+/// Part of the statement of a commit: all rows, for the instance in `moved`.
+const INSERT: &str = "
+INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind,
+                               message_name, message_key, due_at, next_check_at, details)
+SELECT moved.id, now(), row.*
+  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
+
 /// Bookmarks as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+pub(super) struct BookmarkColumns<'a> {
     numbers: Vec<i64>,
     branches: Vec<Option<i32>>,
     activities: Vec<Option<&'a str>>,
@@ -276,9 +248,9 @@ pub(super) struct Columns<'a> {
     details: Vec<Json<'a, Value>>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> BookmarkColumns<'a> {
     pub(super) fn new(rows: &'a [BookmarkRow]) -> Self {
-        Columns {
+        BookmarkColumns {
             numbers: rows.iter().map(|row| row.number).collect(),
             branches: rows.iter().map(|row| row.branch.map(|branch| branch.0)).collect(),
             activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
@@ -291,31 +263,18 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows, for the instance in `moved`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind, message_name, \
-             message_key, due_at, next_check_at, details) SELECT moved.id, now(), row.* FROM moved, unnest(",
-        );
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Jsonb>, _>(&self.details)?;
-        out.push_sql(") AS row");
-        Ok(())
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<BigInt>, _>(&self.numbers)?;
+        part.bind::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.activities)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.names)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.keys)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
+        part.bind::<Array<Jsonb>, _>(&self.details)?;
+        part.end()
     }
 }
 

@@ -1,16 +1,14 @@
 //! Calls: written with the commit of their instance, claimed by whoever makes them, settled under their instance's lock.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::moment::Moment;
 use super::schema::leveret::calls;
+use super::sql::Sql;
 use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Call, CallChange, CallClosed, CallId, CallPurpose, Instance};
 
@@ -91,7 +89,7 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
                 diesel::insert_into(calls::table).values(row).execute(conn).await?
             }
             CallWrite::Change { id, dispatch, change } => self::change(conn, *id, *dispatch, change).await?,
-            CallWrite::Close(id, closed) => Close::of(*id, closed)?.execute(conn).await?,
+            CallWrite::Close(id, closed) => close(conn, *id, closed).await?,
         };
         if changed != 1 {
             return Ok(false);
@@ -144,38 +142,19 @@ fn purpose_name(purpose: CallPurpose) -> &'static str {
     }
 }
 
-struct Close {
-    id: Uuid,
-    state: &'static str,
-    result: Option<Value>,
-    error: Option<Value>,
+async fn close(conn: &mut Connection, id: CallId, closed: &CallClosed) -> Result<usize, Error> {
+    let error = closed.failure.as_ref().map(row::json).transpose()?;
+    Ok(Close::bind((id.0, closed.end.name(), closed.result.as_ref(), error)).execute(conn).await?)
 }
 
-impl Close {
-    fn of(id: CallId, closed: &CallClosed) -> Result<Self, Error> {
-        let error = closed.failure.as_ref().map(row::json).transpose()?;
-        Ok(Self { id: id.0, state: closed.end.name(), result: closed.result.clone(), error })
-    }
-}
+struct Close;
 
-impl QueryId for Close {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Close {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "UPDATE leveret.calls SET ended_at = clock_timestamp(), next_at = NULL, token_hash = NULL, state = ",
-        );
-        out.push_bind_param::<Text, _>(&self.state)?;
-        out.push_sql(", result = ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.result)?;
-        out.push_sql(", error = coalesce(");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.error)?;
-        out.push_sql(", error) WHERE id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.id)?;
-        out.push_sql(" AND ended_at IS NULL");
-        Ok(())
-    }
+impl Sql for Close {
+    type Binds = (SqlUuid, Text, Nullable<Jsonb>, Nullable<Jsonb>);
+    type Row = ();
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET ended_at = clock_timestamp(), next_at = NULL, token_hash = NULL,
+               state = $2, result = $3, error = coalesce($4, error)
+         WHERE id = $1 AND ended_at IS NULL";
 }

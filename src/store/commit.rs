@@ -1,17 +1,15 @@
 //! Commits, in two forms: one statement where the revision is the only guard, and a transaction for everything else.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::{future::OptionFuture, join};
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::inbox::InboxRow;
+use super::inbox::{InboxColumns, InboxRow};
 use super::moment::Moment;
 use super::schema::leveret::messages;
+use super::sql::Sql;
 use super::statement::Statement;
 use super::write::Write;
 use super::{Connection, Error, calls, inbox, tasks};
@@ -122,8 +120,8 @@ pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow, asked: 
         return Err(Error::Bug("a start that waits for a message at once needs a transaction of its own".into()));
     }
     let columns = match asked {
-        Asked::Newest => inbox::Columns::while_newest(row, &write.instance.definition, write.instance.version),
-        Asked::Named => inbox::Columns::new(row),
+        Asked::Newest => InboxColumns::while_newest(row, &write.instance.definition, write.instance.version),
+        Asked::Named => InboxColumns::new(row),
     };
     match Statement::new(write, Some(columns)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
         Ok(Some(now)) => Ok(Started::Committed(now.0)),
@@ -160,11 +158,11 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
     let (asked_first, asked_later) = if is_start { (row, None) } else { (None, row) };
     let shared: &Connection = conn;
     let (mut first, mut second, mut third, mut fourth) = (shared, shared, shared, shared);
-    let moved = Statement::new(write, asked_first.map(inbox::Columns::new)).get_result::<Moment>(&mut first);
+    let moved = Statement::new(write, asked_first.map(InboxColumns::new)).get_result::<Moment>(&mut first);
     let asked: OptionFuture<_> =
-        asked_later.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
+        asked_later.map(|row| inbox::Insert(InboxColumns::new(row)).execute(&mut second)).into();
     let finished: OptionFuture<_> = (!write.finish.is_empty())
-        .then(|| Finish { instance: write.instance.id.0, numbers: write.finish.clone() }.execute(&mut third))
+        .then(|| Finish::bind((write.instance.id.0, write.finish.as_slice())).execute(&mut third))
         .into();
     let taken: OptionFuture<_> = (!write.take.is_empty())
         .then(|| diesel::delete(messages::table.filter(messages::id.eq_any(write.take.clone()))).execute(&mut fourth))
@@ -190,24 +188,14 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
     }
 }
 
-struct Finish {
-    instance: Uuid,
-    numbers: Vec<i64>,
-}
+struct Finish;
 
-impl QueryId for Finish {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Finish {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Not now(), which is when the transaction began: a timer decided upon as due would seem to have fired early.
-        out.push_sql("UPDATE leveret.bookmarks SET consumed_at = clock_timestamp() WHERE instance_id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.instance)?;
-        out.push_sql(" AND number = ANY(");
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(") AND consumed_at IS NULL");
-        Ok(())
-    }
+impl Sql for Finish {
+    type Binds = (SqlUuid, Array<BigInt>);
+    type Row = ();
+    // Not now(), which is when the transaction began: a timer that was due at the decision would seem to have fired early.
+    const TEXT: &'static str = "
+        UPDATE leveret.bookmarks
+           SET consumed_at = clock_timestamp()
+         WHERE instance_id = $1 AND number = ANY ($2) AND consumed_at IS NULL";
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::json::{Json, Legible};
 use super::moment::Moment;
 use super::schema::leveret::{history, instances};
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::{Entry, InstanceId};
 
@@ -202,8 +203,14 @@ pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<
     Ok(usize::try_from(made).unwrap_or(0))
 }
 
+/// Part of the statement of a commit: all rows, for the instance in `moved`.
+const INSERT: &str = "
+INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, previous_hash)
+SELECT moved.id, row.*
+  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
+
 /// History rows as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+pub(super) struct HistoryColumns<'a> {
     numbers: Vec<i64>,
     at: Vec<Moment>,
     kinds: Vec<&'a str>,
@@ -215,9 +222,9 @@ pub(super) struct Columns<'a> {
     previous: Vec<&'a [u8]>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> HistoryColumns<'a> {
     pub(super) fn new(rows: &'a [HistoryRow]) -> Self {
-        Columns {
+        HistoryColumns {
             numbers: rows.iter().map(|row| row.number).collect(),
             at: rows.iter().map(|row| Moment(row.at)).collect(),
             kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
@@ -230,31 +237,18 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows, for the instance in `moved`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, \
-             previous_hash) SELECT moved.id, row.* FROM moved, unnest(",
-        );
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Timestamptz>, _>(&self.at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.details)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Binary>>, _>(&self.salts)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.previous)?;
-        out.push_sql(") AS row");
-        Ok(())
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<BigInt>, _>(&self.numbers)?;
+        part.bind::<Array<Timestamptz>, _>(&self.at)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.activities)?;
+        part.bind::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        part.bind::<Array<Nullable<Jsonb>>, _>(&self.details)?;
+        part.bind::<Array<Nullable<Binary>>, _>(&self.salts)?;
+        part.bind::<Array<Binary>, _>(&self.digests)?;
+        part.bind::<Array<Binary>, _>(&self.previous)?;
+        part.end()
     }
 }
 

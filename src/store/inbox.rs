@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::json::Json;
 use super::schema::leveret::inbox;
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
@@ -90,10 +91,10 @@ pub(super) async fn get(conn: &mut Connection, row: &InboxRow) -> Result<InboxRo
 
 /// Remembers a command; false if it was handled before. Waits for whoever is handling the same command right now.
 pub async fn insert(conn: &mut Connection, row: &InboxRow) -> Result<bool, Error> {
-    Ok(Insert(Columns::new(row)).execute(conn).await? == 1)
+    Ok(Insert(InboxColumns::new(row)).execute(conn).await? == 1)
 }
 
-pub(super) struct Insert<'a>(pub(super) Columns<'a>);
+pub(super) struct Insert<'a>(pub(super) InboxColumns<'a>);
 
 impl QueryId for Insert<'_> {
     type QueryId = Insert<'static>;
@@ -106,8 +107,15 @@ impl QueryFragment<Pg> for Insert<'_> {
     }
 }
 
+const INSERT: &str = "
+INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, outcome, answer)
+SELECT $1, $2, $3, $4, $5, $6, $7";
+
+const WHILE_NEWEST: &str = "
+ WHERE (SELECT max(version) FROM leveret.definitions WHERE status = 'active' AND name = $1) = $2";
+
 /// The columns of a row.
-pub(super) struct Columns<'a> {
+pub(super) struct InboxColumns<'a> {
     row: &'a InboxRow,
     answer: Json<'a, Value>,
     outcome: &'static str,
@@ -116,9 +124,9 @@ pub(super) struct Columns<'a> {
     newest: Option<(&'a str, i32)>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> InboxColumns<'a> {
     pub(super) fn new(row: &'a InboxRow) -> Self {
-        Columns {
+        InboxColumns {
             row,
             answer: Json(&row.answer),
             outcome: row.outcome.name(),
@@ -130,38 +138,31 @@ impl<'a> Columns<'a> {
     /// The same, but only while this is the newest active version of the definition: checked in the statement itself, so
     /// that whoever starts may remember the version and need not ask for it each time.
     pub(super) fn while_newest(row: &'a InboxRow, definition: &'a str, version: i32) -> Self {
-        Columns { newest: Some((definition, version)), ..Self::new(row) }
+        InboxColumns { newest: Some((definition, version)), ..Self::new(row) }
     }
 
-    /// `INSERT … ON CONFLICT DO NOTHING`.
+    /// Inserts the row, unless the command was handled before.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, outcome, answer) \
-             SELECT ",
-        );
-        out.push_bind_param::<Text, _>(&self.row.app_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.row.message_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.row.command)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Binary, _>(&self.row.body_hash)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.instance)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.outcome)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.answer)?;
-        if let Some((definition, version)) = &self.newest {
-            out.push_sql(" WHERE ");
-            out.push_bind_param::<Integer, _>(version)?;
-            out.push_sql(" = (SELECT max(version) FROM leveret.definitions WHERE status = 'active' AND name = ");
-            out.push_bind_param::<Text, _>(definition)?;
-            out.push_sql(")");
-        } else {
-            out.push_sql(" WHERE true");
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Text, _>(&self.row.app_id)?;
+        part.bind::<Text, _>(&self.row.message_id)?;
+        part.bind::<Text, _>(&self.row.command)?;
+        part.bind::<Binary, _>(&self.row.body_hash)?;
+        part.bind::<Nullable<SqlUuid>, _>(&self.instance)?;
+        part.bind::<Text, _>(&self.outcome)?;
+        part.bind::<Jsonb, _>(&self.answer)?;
+        part.end()?;
+        match &self.newest {
+            Some((definition, version)) => {
+                let mut part = Part::new(WHILE_NEWEST, out);
+                part.bind::<Text, _>(definition)?;
+                part.bind::<Integer, _>(version)?;
+                part.end()?;
+            }
+            // Without a condition PostgreSQL would read ON CONFLICT as that of a join.
+            None => out.push_sql("\n WHERE true"),
         }
-        out.push_sql(" ON CONFLICT (app_id, message_id) DO NOTHING");
+        out.push_sql("\nON CONFLICT (app_id, message_id) DO NOTHING");
         Ok(())
     }
 }

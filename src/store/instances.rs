@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use super::json::Legible;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::instances;
+use super::sql::Sql;
 use super::{Connection, Error};
 use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
 
@@ -306,20 +306,15 @@ impl SummaryRow {
 
 /// How many live instances each status has. Ended ones are not counted: there may be millions.
 pub async fn count_by_status(conn: &mut Connection) -> Result<Vec<(Status, i64)>, Error> {
-    let rows: Vec<(String, i64)> = CountLive.get_results(conn).await?;
+    let rows: Vec<(String, i64)> = CountLive::bind(()).get_results(conn).await?;
     Ok(rows.into_iter().filter_map(|(status, count)| Some((Status::parse(&status)?, count))).collect())
 }
 
-#[derive(QueryId)]
 struct CountLive;
 
-impl Query for CountLive {
-    type SqlType = (Text, BigInt);
-}
-
-impl QueryFragment<Pg> for CountLive {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT status, count(*) FROM leveret.instances WHERE ended_at IS NULL GROUP BY status");
-        Ok(())
-    }
+impl Sql for CountLive {
+    type Binds = ();
+    type Row = (Text, BigInt);
+    const TEXT: &'static str = "
+        SELECT status, count(*) FROM leveret.instances WHERE ended_at IS NULL GROUP BY status";
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -15,6 +13,7 @@ use uuid::Uuid;
 use super::json::Json;
 use super::moment::Moment;
 use super::schema::leveret::messages;
+use super::sql::Sql;
 use super::{Connection, Error};
 use crate::engine::{InstanceId, Message, Missed};
 
@@ -40,7 +39,8 @@ pub struct NewMessage {
 pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) -> Result<i64, Error> {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let only = message.only.map(|id| id.0);
-    Ok(Keep { message, only, data: Json(&message.data), ttl }.get_result(conn).await?)
+    let NewMessage { name, key, data, app_id, message_id, .. } = message;
+    Ok(Keep::bind((name, key, Json(data), app_id.as_ref(), message_id.as_ref(), only, ttl)).get_result(conn).await?)
 }
 
 /// Keeps a copy of a broadcast for one wait of an instance that is suspended; nothing, if it is kept already. The lock on its
@@ -71,43 +71,15 @@ pub async fn keep_for(
     Ok(())
 }
 
-struct Keep<'a> {
-    message: &'a NewMessage,
-    only: Option<Uuid>,
-    data: Json<'a, Value>,
-    ttl: i64,
-}
+struct Keep;
 
-impl QueryId for Keep<'_> {
-    type QueryId = Keep<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for Keep<'_> {
-    type SqlType = BigInt;
-}
-
-impl QueryFragment<Pg> for Keep<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at) VALUES (",
-        );
-        out.push_bind_param::<Text, _>(&self.message.name)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.message.key)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.data)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.message.app_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.message.message_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.only)?;
-        out.push_sql(", now() + ");
-        out.push_bind_param::<BigInt, _>(&self.ttl)?;
-        out.push_sql(" * interval '1 millisecond') RETURNING id");
-        Ok(())
-    }
+impl Sql for Keep {
+    type Binds = (Text, Text, Jsonb, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, BigInt);
+    type Row = BigInt;
+    const TEXT: &'static str = "
+        INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond')
+        RETURNING id";
 }
 
 /// Kept messages of these names and keys that have not expired, the oldest received first: at most `limit` that came after the
@@ -118,45 +90,27 @@ pub async fn kept(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Message>, Error> {
-    let (names, keys) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
-    let rows: Vec<(i64, String, String, Value)> = Kept { names, keys, after, limit }.get_results(conn).await?;
+    let (names, keys): (Vec<_>, Vec<_>) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
+    let rows: Vec<(i64, String, String, Value)> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
     Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data, kept: Some(id) }).collect())
 }
 
-struct Kept<'a> {
-    names: Vec<&'a str>,
-    keys: Vec<&'a str>,
-    after: i64,
-    limit: i64,
-}
+struct Kept;
 
-impl QueryId for Kept<'_> {
-    type QueryId = Kept<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for Kept<'_> {
-    type SqlType = (BigInt, Text, Text, Jsonb);
-}
-
-impl QueryFragment<Pg> for Kept<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Pair by pair through the index; asked for all pairs at once, the planner may read every message instead.
-        out.push_sql("SELECT kept.id, kept.name, kept.key, kept.data FROM unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.names)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-        out.push_sql(
-            ") AS wanted (name, key) CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
-             WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now() AND m.id > ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.after)?;
-        out.push_sql(" AND m.instance_id IS NULL ORDER BY m.id LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") AS kept ORDER BY kept.id LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        Ok(())
-    }
+impl Sql for Kept {
+    type Binds = (Array<Text>, Array<Text>, BigInt, BigInt);
+    type Row = (BigInt, Text, Text, Jsonb);
+    // Pair by pair through the index; asked for all pairs at once, the planner may read every message instead.
+    const TEXT: &'static str = "
+        SELECT kept.id, kept.name, kept.key, kept.data
+          FROM unnest($1, $2) AS wanted (name, key)
+         CROSS JOIN LATERAL (
+               SELECT m.*
+                 FROM leveret.messages AS m
+                WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now()
+                  AND m.id > $3 AND m.instance_id IS NULL
+                ORDER BY m.id LIMIT $4) AS kept
+         ORDER BY kept.id LIMIT $4";
 }
 
 /// Kept messages that the open waits of a suspended instance would have had, oldest first, at most `limit`. What had not expired

@@ -15,6 +15,7 @@ use super::json::Json;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
@@ -84,11 +85,11 @@ pub async fn push(conn: &mut Connection, rows: &[OutboxRow]) -> Result<(), Error
     if rows.is_empty() {
         return Ok(());
     }
-    Push(Columns::new(rows)).execute(conn).await?;
+    Push(OutboxColumns::new(rows)).execute(conn).await?;
     Ok(())
 }
 
-struct Push<'a>(Columns<'a>);
+struct Push<'a>(OutboxColumns<'a>);
 
 impl QueryId for Push<'_> {
     type QueryId = Push<'static>;
@@ -97,7 +98,7 @@ impl QueryId for Push<'_> {
 
 impl QueryFragment<Pg> for Push<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.walk(&mut out, "")
+        self.0.walk(&mut out, Feed::Always)
     }
 }
 
@@ -122,8 +123,25 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// When the rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// If the statement of a commit has moved its instance.
+    Moved,
+    /// Always.
+    Always,
+}
+
+const INSERT: &str = "
+INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id,
+                            claimable_at)
+SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_id, row.headers, row.body, row.due_at,
+       row.instance_id, now() + row.claimable_in * interval '1 millisecond'
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+       AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, claimable_in)";
+
 /// Outbox rows as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+pub(super) struct OutboxColumns<'a> {
     ids: Vec<Uuid>,
     exchanges: Vec<&'a str>,
     routing_keys: Vec<&'a str>,
@@ -137,9 +155,9 @@ pub(super) struct Columns<'a> {
     claimable_in: Vec<i64>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> OutboxColumns<'a> {
     pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
-        Columns {
+        OutboxColumns {
             ids: rows.iter().map(|row| row.id).collect(),
             exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
             routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
@@ -160,41 +178,25 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows; `from` is empty or a relation whose one row makes them be written, as in `moved, `.
-    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, from: &str) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, \
-             instance_id, claimable_at) SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, \
-             row.message_id, row.headers, row.body, row.due_at, row.instance_id, \
-             now() + row.claimable_in * interval '1 millisecond' FROM ",
-        );
-        out.push_sql(from);
-        out.push_sql("unnest(");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.exchanges)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.routing_keys)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.app_ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.message_ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Jsonb>, _>(&self.headers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<BigInt>, _>(&self.claimable_in)?;
-        out.push_sql(
-            ") AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, \
-             claimable_in)",
-        );
+    /// Writes all rows, inside the statement of a commit or alone.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, feed: Feed) -> QueryResult<()> {
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<SqlUuid>, _>(&self.ids)?;
+        part.bind::<Array<Text>, _>(&self.exchanges)?;
+        part.bind::<Array<Text>, _>(&self.routing_keys)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.app_ids)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.message_ids)?;
+        part.bind::<Array<Jsonb>, _>(&self.headers)?;
+        part.bind::<Array<Binary>, _>(&self.bodies)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        part.bind::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
+        part.bind::<Array<BigInt>, _>(&self.claimable_in)?;
+        part.end()?;
+        match feed {
+            Feed::Moved => out.push_sql(", moved"),
+            Feed::Always => {}
+        }
         Ok(())
     }
 }

@@ -1,8 +1,6 @@
 //! Tasks of people: written with the commit of their instance, locked for whoever acts upon them.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -11,6 +9,7 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::{task_candidates, tasks};
+use super::sql::Sql;
 use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Closed, Instance, InstanceId, Task, TaskId};
 
@@ -137,14 +136,8 @@ async fn offer_again(conn: &mut Connection, instance: &Instance, task: &Task) ->
 async fn offer(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
     let candidates = offered_to(task);
     let count = candidates.len();
-    let offer = Offer {
-        task: task.id.0,
-        candidates,
-        definition: &instance.definition,
-        priority: task.priority,
-        opened_at: Moment(task.opened_at),
-        due_at: task.due_at.map(Moment),
-    };
+    let (opened_at, due_at) = (Moment(task.opened_at), task.due_at.map(Moment));
+    let offer = Offer::bind((task.id.0, &instance.definition, task.priority, opened_at, due_at, candidates));
     Ok(offer.execute(conn).await? == count)
 }
 
@@ -158,39 +151,14 @@ fn offered_to(task: &Task) -> Vec<String> {
     users.chain(task.groups.iter().map(|group| inbox::group(group))).collect()
 }
 
-struct Offer<'a> {
-    task: Uuid,
-    candidates: Vec<String>,
-    definition: &'a str,
-    priority: i16,
-    opened_at: Moment,
-    due_at: Option<Moment>,
-}
+struct Offer;
 
-impl QueryId for Offer<'_> {
-    type QueryId = Offer<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Offer<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.task_candidates (task_id, definition, priority, opened_at, due_at, candidate) SELECT ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&self.task)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.definition)?;
-        out.push_sql(", ");
-        out.push_bind_param::<SmallInt, _>(&self.priority)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Timestamptz, _>(&self.opened_at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.due_at)?;
-        out.push_sql(", unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
-        out.push_sql(")");
-        Ok(())
-    }
+impl Sql for Offer {
+    type Binds = (SqlUuid, Text, SmallInt, Timestamptz, Nullable<Timestamptz>, Array<Text>);
+    type Row = ();
+    const TEXT: &'static str = "
+        INSERT INTO leveret.task_candidates (task_id, definition, priority, opened_at, due_at, candidate)
+        SELECT $1, $2, $3, $4, $5, unnest($6)";
 }
 
 /// The instance a task belongs to, and the bookmark it waits under.

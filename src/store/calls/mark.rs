@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
+use super::super::sql::Sql;
 use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallKind, CallPurpose, InstanceId};
@@ -79,13 +78,14 @@ pub async fn mark_running(
         (Uuid, i64, String, i32, String, String, String),
         (Value, Option<Value>, bool, Option<i64>, Option<Moment>, Moment, Option<String>),
     );
-    let mark = MarkRunning {
-        id: id.0,
-        dispatch: row::number(dispatch),
-        token_hash: token_hash.as_slice(),
-        request_max: row::millis(longest.request),
-        announced_max: row::millis(longest.announced),
-    };
+    let mark = MarkRunning::bind((
+        id.0,
+        row::number(dispatch),
+        GRACE_MS,
+        token_hash.as_slice(),
+        row::millis(longest.request),
+        row::millis(longest.announced),
+    ));
     let marked: Option<Marked> = mark.get_result(conn).await.optional()?;
     let Some(((instance, bookmark, activity, attempt, kind, target, purpose), more)) = marked else { return Ok(None) };
     let (request, probe, callback, heartbeat, deadline, now, trace) = more;
@@ -113,62 +113,15 @@ pub async fn mark_running(
     }))
 }
 
-struct MarkRunning<'a> {
-    id: Uuid,
-    dispatch: i32,
-    token_hash: &'a [u8],
-    request_max: i64,
-    announced_max: i64,
-}
+struct MarkRunning;
 
-impl QueryId for MarkRunning<'_> {
-    type QueryId = MarkRunning<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for MarkRunning<'_> {
-    type SqlType = (
+impl Sql for MarkRunning {
+    type Binds = (SqlUuid, Integer, BigInt, Binary, BigInt, BigInt);
+    type Row = (
         (SqlUuid, BigInt, Text, Integer, Text, Text, Text),
         (Jsonb, Nullable<Jsonb>, Bool, Nullable<BigInt>, Nullable<Timestamptz>, Timestamptz, Nullable<Text>),
     );
-}
-
-impl QueryFragment<Pg> for MarkRunning<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // While its target is probed the token of the lost attempt stays good: whoever has it may know.
-        // A request has a limit of its own, however long its call may wait, or its maker's death would go unnoticed for as long.
-        out.push_sql(
-            "UPDATE leveret.calls AS c SET state = 'running', begun_at = t.now, deadline = t.deadline, next_at = CASE \
-               WHEN c.kind = 'work' THEN t.deadline \
-               ELSE t.deadline + ",
-        );
-        out.push_bind_param::<BigInt, _>(&GRACE_MS)?;
-        out.push_sql(
-            " * interval '1 millisecond' END, token_hash = CASE WHEN c.purpose = 'probe' THEN c.token_hash ELSE ",
-        );
-        out.push_bind_param::<Binary, _>(&self.token_hash)?;
-        out.push_sql(
-            " END FROM (SELECT w.id, n.now, least(CASE WHEN w.purpose = 'attempt' THEN w.until END, \
-               n.now + interval '1 millisecond' * CASE WHEN w.kind = 'work' THEN w.timeout_ms ELSE least(w.timeout_ms, ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.request_max)?;
-        out.push_sql(", CASE WHEN w.callback THEN ");
-        out.push_bind_param::<BigInt, _>(&self.announced_max)?;
-        out.push_sql(
-            " END) END) AS deadline FROM leveret.calls AS w, (SELECT clock_timestamp() AS now) AS n WHERE w.id = ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&self.id)?;
-        out.push_sql(") AS t WHERE c.id = t.id AND c.dispatch = ");
-        out.push_bind_param::<Integer, _>(&self.dispatch)?;
-        // What comes to its turn too late is not sent at all: `claim_overdue` ends it.
-        out.push_sql(
-            " AND c.state = 'pending' AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now) \
-             AND NOT EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = c.instance_id AND i.status = 'suspended') \
-             RETURNING c.instance_id, c.bookmark, c.activity, c.attempt, c.kind, c.target, \
-             c.purpose, c.request, c.probe, c.callback, c.heartbeat_ms, c.deadline, t.now, c.trace",
-        );
-        Ok(())
-    }
+    const TEXT: &'static str = include_str!("mark_running.sql");
 }
 
 /// Where a call stands, for whoever says something about it.

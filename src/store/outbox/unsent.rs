@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -15,6 +13,7 @@ use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
 use crate::store::moment::Moment;
 use crate::store::schema::leveret::outbox;
+use crate::store::sql::Sql;
 use crate::store::{Connection, Error};
 
 /// A row the broker returned rests this long at most before it is tried again, in seconds.
@@ -32,8 +31,7 @@ pub async fn claim_unsent(
 ) -> Result<Vec<OutboxRow>, Error> {
     type Claimed =
         (Uuid, String, String, String, Option<String>, Option<String>, Value, Vec<u8>, Option<Moment>, Option<Uuid>);
-    let claim = ClaimUnsent { limit, bytes_max, hold_for: millis(hold_for) };
-    let rows: Vec<Claimed> = claim.get_results(conn).await?;
+    let rows: Vec<Claimed> = ClaimUnsent::bind_limit(limit, (bytes_max, millis(hold_for))).get_results(conn).await?;
     rows.into_iter()
         .map(|(id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance)| {
             Ok(OutboxRow {
@@ -54,20 +52,11 @@ pub async fn claim_unsent(
         .collect()
 }
 
-struct ClaimUnsent {
-    limit: i64,
-    bytes_max: i64,
-    hold_for: i64,
-}
+struct ClaimUnsent;
 
-// The limit is part of the text: unknown, it would be taken for a tenth of the backlog, and all of it be read.
-impl QueryId for ClaimUnsent {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for ClaimUnsent {
-    type SqlType = (
+impl Sql for ClaimUnsent {
+    type Binds = (BigInt, BigInt);
+    type Row = (
         SqlUuid,
         Text,
         Text,
@@ -79,66 +68,28 @@ impl Query for ClaimUnsent {
         Nullable<Timestamptz>,
         Nullable<SqlUuid>,
     );
-}
-
-impl QueryFragment<Pg> for ClaimUnsent {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "WITH unsent AS (SELECT id, claimable_at, octet_length(body) AS bytes FROM leveret.outbox WHERE dead_at IS NULL AND claimable_at <= now() \
-             ORDER BY claimable_at LIMIT ",
-        );
-        out.push_sql(&self.limit.to_string());
-        // The length of a body is known without reading it. What is locked and not taken is free again with this statement.
-        out.push_sql(
-            " FOR UPDATE SKIP LOCKED), fitting AS (SELECT id FROM (SELECT id, \
-             sum(bytes) OVER (ORDER BY claimable_at, id) - bytes AS before FROM unsent) AS summed WHERE before < ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.bytes_max)?;
-        out.push_sql(") UPDATE leveret.outbox AS o SET claimable_at = now() + ");
-        out.push_bind_param::<BigInt, _>(&self.hold_for)?;
-        out.push_sql(
-            " * interval '1 millisecond' FROM fitting WHERE o.id = fitting.id RETURNING o.id, o.exchange, \
-             o.routing_key, o.kind, o.app_id, o.message_id, o.headers, o.body, o.due_at, o.instance_id",
-        );
-        Ok(())
-    }
+    const TEXT: &'static str = include_str!("claim_unsent.sql");
 }
 
 /// Counts a return of each row: nobody is bound to its routing key. After `attempts_max` of them a row is dead; until
 /// then it rests, twice as long each time. Returns the rows that died now.
 pub async fn mark_returned(conn: &mut Connection, ids: &[Uuid], attempts_max: i32) -> Result<Vec<Uuid>, Error> {
-    let rows: Vec<(Uuid, bool)> = MarkReturned { ids: ids.to_vec(), attempts_max }.get_results(conn).await?;
+    let rows: Vec<(Uuid, bool)> = MarkReturned::bind((ids, attempts_max, REST_MAX)).get_results(conn).await?;
     Ok(rows.into_iter().filter(|(_, is_dead)| *is_dead).map(|(id, _)| id).collect())
 }
 
-struct MarkReturned {
-    ids: Vec<Uuid>,
-    attempts_max: i32,
-}
+struct MarkReturned;
 
-impl QueryId for MarkReturned {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for MarkReturned {
-    type SqlType = (SqlUuid, Bool);
-}
-
-impl QueryFragment<Pg> for MarkReturned {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "UPDATE leveret.outbox SET attempts = attempts + 1, \
-             claimable_at = now() + make_interval(secs => least(power(2, attempts), ",
-        );
-        out.push_bind_param::<Integer, _>(&REST_MAX)?;
-        out.push_sql(")), dead_at = CASE WHEN attempts + 1 >= ");
-        out.push_bind_param::<Integer, _>(&self.attempts_max)?;
-        out.push_sql(" THEN now() END WHERE dead_at IS NULL AND id = ANY(");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
-        out.push_sql(") RETURNING id, dead_at IS NOT NULL");
-        Ok(())
-    }
+impl Sql for MarkReturned {
+    type Binds = (Array<SqlUuid>, Integer, Integer);
+    type Row = (SqlUuid, Bool);
+    const TEXT: &'static str = "
+        UPDATE leveret.outbox
+           SET attempts = attempts + 1,
+               claimable_at = now() + make_interval(secs => least(power(2, attempts), $3)),
+               dead_at = CASE WHEN attempts + 1 >= $2 THEN now() END
+         WHERE dead_at IS NULL AND id = ANY ($1)
+        RETURNING id, dead_at IS NOT NULL";
 }
 
 /// Lets rows that were given up be published again: that one, or the oldest `limit`. Returns how many there were.
