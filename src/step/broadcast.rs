@@ -56,7 +56,7 @@ async fn copies(
 ) -> Result<Vec<OutboxRow>, Error> {
     let (mut rows, mut bytes, mut last) = (Vec::new(), 0, Waiting::NOBODY);
     loop {
-        let page = bookmarks::waiting(transaction, (&command.name, &command.key), last, PAGE).await?;
+        let page = bookmarks::waiting(transaction, &command.name, &command.key, last, PAGE).await?;
         let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
         let queues = instances::queues(transaction, &ids).await?;
         for waiting in &page {
@@ -108,7 +108,7 @@ async fn keep_for(app: &App, (id, bookmark): (InstanceId, i64), message: &Messag
         transaction.rollback().await;
         return Ok(Moved::Elsewhere);
     }
-    messages::keep_for(&mut transaction, (id, bookmark), message, app.config.messages.ttl).await?;
+    messages::keep_for(&mut transaction, id, bookmark, message, app.config.messages.ttl).await?;
     transaction.commit().await?;
     Ok(Moved::Refused(Refusal::Suspended))
 }

@@ -215,7 +215,7 @@ pub async fn progress(app: &App, id: CallId, (token, progress): (&str, Value), o
     };
     // Its instance's row comes first in the order of locks.
     let loaded = instances::lock(&mut *transaction, place.instance).await?;
-    if !calls::tell_progress(&mut transaction, (id, place.dispatch), &progress, PROGRESS_MAX).await? {
+    if !calls::tell_progress(&mut transaction, id, place.dispatch, &progress, PROGRESS_MAX).await? {
         let now = calls::find(&mut transaction, id).await?;
         transaction.rollback().await;
         let why = match now.is_some_and(|now| now.state == "running" && now.dispatch == place.dispatch) {

@@ -95,7 +95,7 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
     }
     let mut last = Waiting::NOBODY;
     for _ in 0..OFFERS_MAX {
-        let page = bookmarks::waiting(&mut transaction, (&command.name, &command.key), last, PAGE).await?;
+        let page = bookmarks::waiting(&mut transaction, &command.name, &command.key, last, PAGE).await?;
         if let Some((id, decision)) = offer(app, &mut transaction, &page, &command).await? {
             return give(app, transaction, id, decision, origin).await;
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::app::App;
 use crate::broker::{Exchange, Queue};
-use crate::store::dead_letters::{self, Kept};
+use crate::store::dead_letters::{self, StoredLetter};
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self, Transaction};
 
@@ -40,8 +40,8 @@ pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
     Ok(sent_as)
 }
 
-fn row(app: &App, kept: Kept) -> Result<OutboxRow, String> {
-    let Kept { id, redriven_at, body_bytes, letter, .. } = kept;
+fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
+    let StoredLetter { id, redriven_at, body_bytes, letter, .. } = kept;
     if let Some(at) = redriven_at {
         return Err(format!("dead letter {id} was sent once more at {at}; what failed again has a letter of its own"));
     }

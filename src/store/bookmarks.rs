@@ -99,7 +99,8 @@ impl Waiting {
 /// Open waits for a message, the one that has waited longest first: at most `limit` that come after `after`.
 pub async fn waiting(
     conn: &mut Connection,
-    (name, key): (&str, &str),
+    name: &str,
+    key: &str,
     after: Waiting,
     limit: i64,
 ) -> Result<Vec<Waiting>, Error> {

@@ -20,12 +20,12 @@ mod overdue;
 mod row;
 mod show;
 
-pub use due::{CLAIMED_MAX, Due, Room, claim_due, put_off};
+pub use due::{CLAIMED_MAX, DueCall, Room, claim_due, put_off};
 pub use heard::{beat, tell_progress};
 pub use kept::{keep_lapsed, note_late, record, reported};
 pub use mark::{Begun, Longest, Place, find, mark_running};
-pub use overdue::{Over, Overdue, claim_overdue, next_at};
-use row::Row;
+pub use overdue::{Over, OverdueCall, claim_overdue, next_at};
+use row::CallRow;
 pub use show::{Filter, STATES, count_open, page, view};
 
 /// One thing a commit does to calls.
@@ -85,7 +85,7 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
     for one in writes {
         let changed = match one {
             CallWrite::Open { call, begun } => {
-                let row = Row::of(instance, call, *begun)?;
+                let row = CallRow::of(instance, call, *begun)?;
                 diesel::insert_into(calls::table).values(row).execute(conn).await?
             }
             CallWrite::Change { id, dispatch, change } => self::change(conn, *id, *dispatch, change).await?,

@@ -43,7 +43,7 @@ pub struct DeadLetter {
 
 /// A dead letter as it is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct StoredLetter {
     /// Its number.
     pub id: i64,
     /// When it was put away.
@@ -107,7 +107,7 @@ const SELECTED: Selected = (
     (dead_letters::headers, dead_letters::instance_id),
 );
 
-fn kept(columns: Columns, body: Vec<u8>) -> Kept {
+fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
     let (
         (id, received_at, redriven_at, body_bytes),
         (reason, source, exchange, routing_key),
@@ -116,7 +116,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> Kept {
     ) = columns;
     let headers = serde_json::from_value(headers).unwrap_or_default();
     let instance_id = instance.map(InstanceId);
-    Kept {
+    StoredLetter {
         id,
         received_at: received_at.0,
         redriven_at: redriven_at.map(Timestamp::from),
@@ -137,7 +137,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> Kept {
 }
 
 /// Dead letters without their bodies, newest first: at most `limit` with numbers below `before`.
-pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<Kept>, Error> {
+pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<StoredLetter>, Error> {
     let rows: Vec<Columns> = dead_letters::table
         .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
         .order(dead_letters::id.desc())
@@ -149,14 +149,14 @@ pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Res
 }
 
 /// The dead letter of that number.
-pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<StoredLetter>, Error> {
     let row: Option<(Columns, Vec<u8>)> =
         dead_letters::table.find(id).select((SELECTED, dead_letters::body)).first(conn).await.optional()?;
     Ok(row.map(|(columns, body)| kept(columns, body)))
 }
 
 /// The same, kept from everybody else until the transaction ends.
-pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<StoredLetter>, Error> {
     let row: Option<(Columns, Vec<u8>)> = dead_letters::table
         .find(id)
         .for_no_key_update()

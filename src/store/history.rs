@@ -44,10 +44,11 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// The row after the one that `link` numbers and hashes.
+    /// The row after number `number`, whose hash is `previous`.
     pub(super) fn after(
         instance: InstanceId,
-        link: (i64, [u8; 32]),
+        number: i64,
+        previous: [u8; 32],
         entry: &Entry,
         at: Timestamp,
     ) -> Result<HistoryRow, Error> {
@@ -55,7 +56,7 @@ impl HistoryRow {
         let digest = digest(&salt, &entry.details)
             .map_err(|error| Error::Bug(format!("history of {instance} cannot be hashed: {error}")))?;
         Ok(HistoryRow {
-            number: link.0 + 1,
+            number: number + 1,
             at,
             kind: entry.kind.name().to_owned(),
             activity: entry.activity.clone(),
@@ -63,7 +64,7 @@ impl HistoryRow {
             details: Some(entry.details.clone()),
             salt: Some(salt),
             digest: digest.to_vec(),
-            previous_hash: link.1.to_vec(),
+            previous_hash: previous.to_vec(),
         })
     }
 
@@ -261,17 +262,17 @@ mod tests {
 
     fn chain(details: Vec<Value>) -> (Vec<HistoryRow>, [u8; 32]) {
         let id = InstanceId(Uuid::nil());
-        let mut link = (0, [0; 32]);
+        let (mut number, mut hash) = (0, [0; 32]);
         let rows = details
             .into_iter()
             .map(|details| {
                 let entry = Entry { kind: EntryKind::ActivityCompleted, activity: None, branch: None, details };
-                let row = HistoryRow::after(id, link, &entry, Timestamp::UNIX_EPOCH).unwrap();
-                link = (row.number, row.hash(id).unwrap());
+                let row = HistoryRow::after(id, number, hash, &entry, Timestamp::UNIX_EPOCH).unwrap();
+                (number, hash) = (row.number, row.hash(id).unwrap());
                 row
             })
             .collect();
-        (rows, link.1)
+        (rows, hash)
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Loaded {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = instances)]
-struct Row {
+struct InstanceRow {
     id: Uuid,
     definition: String,
     version: i32,
@@ -73,7 +73,7 @@ struct Row {
     trace: Option<String>,
 }
 
-impl Row {
+impl InstanceRow {
     fn loaded(self, now: Timestamp) -> Result<Loaded, Error> {
         let id = InstanceId(self.id);
         let wrong = |what: &str| Error::Bug(format!("instance {id} holds {what} this binary cannot read"));
@@ -120,17 +120,21 @@ fn failure(value: Value) -> serde_json::Result<Failure> {
 /// # Errors
 /// Those of the database; `Bug` when a row cannot be read.
 pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
-    let row: Option<(Row, Moment)> =
-        instances::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let row: Option<(InstanceRow, Moment)> = instances::table
+        .find(id.0)
+        .select((InstanceRow::as_select(), clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
     row.map(|(row, now)| row.loaded(now.0)).transpose()
 }
 
 /// Reads several instances at once, in any order. One that cannot be read is not among them: the others must not wait for it.
 pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Loaded>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<(Row, Moment)> = instances::table
+    let rows: Vec<(InstanceRow, Moment)> = instances::table
         .filter(instances::id.eq_any(ids))
-        .select((Row::as_select(), clock_timestamp()))
+        .select((InstanceRow::as_select(), clock_timestamp()))
         .load(conn)
         .await?;
     let loaded = rows.into_iter().filter_map(|(row, now)| {
@@ -156,10 +160,10 @@ pub async fn lock<C>(conn: &mut C, id: InstanceId) -> Result<Option<Loaded>, Err
 where
     C: AsyncConnectionCore<Backend = Pg>,
 {
-    let row: Option<(Row, Moment)> = instances::table
+    let row: Option<(InstanceRow, Moment)> = instances::table
         .find(id.0)
         .for_no_key_update()
-        .select((Row::as_select(), clock_timestamp()))
+        .select((InstanceRow::as_select(), clock_timestamp()))
         .first(conn)
         .await
         .optional()?;

@@ -47,7 +47,8 @@ pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) ->
 /// name and key must be held.
 pub async fn keep_for(
     conn: &mut Connection,
-    (instance, bookmark): (InstanceId, i64),
+    instance: InstanceId,
+    bookmark: i64,
     message: &Message,
     ttl: Duration,
 ) -> Result<(), Error> {

@@ -18,12 +18,13 @@ use super::{Connection, Error, refuse_unfit};
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 
 pub use ticks::{
-    Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause, next_wake_at,
+    ClaimedSchedule, HandledTick, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause,
+    next_wake_at,
 };
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
-struct Row {
+struct ScheduleRow {
     name: String,
     definition: String,
     version: Option<i32>,
@@ -48,7 +49,7 @@ struct Row {
     failed: i64,
 }
 
-impl Row {
+impl ScheduleRow {
     fn view(self) -> Result<ScheduleView, Error> {
         let unknown =
             |what: &str| Error::Bug(format!("schedule `{}` has a {what} this binary does not know", self.name));
@@ -131,7 +132,7 @@ pub async fn put(
     conn.transaction::<Put, Error, _>(async |conn| {
         if !matches!(expect, Expect::Revision(_)) {
             let next_at = next_at.map(Moment);
-            let created: Option<Row> = diesel::insert_into(schedules::table)
+            let created: Option<ScheduleRow> = diesel::insert_into(schedules::table)
                 .values((
                     schedules::name.eq(name),
                     values,
@@ -139,7 +140,7 @@ pub async fn put(
                     schedules::wake_at.eq(next_at),
                 ))
                 .on_conflict_do_nothing()
-                .returning(Row::as_returning())
+                .returning(ScheduleRow::as_returning())
                 .get_result(conn)
                 .await
                 .optional()?;
@@ -160,7 +161,7 @@ pub async fn put(
         let same_ticks = before.said.cron == said.cron && before.said.zone == said.zone;
         let next_at = if same_ticks { before.next_at } else { next_at };
         let awake = case_when(schedules::paused_at.is_null(), clock_timestamp().nullable());
-        let row: Row = diesel::update(schedules::table.find(name))
+        let row: ScheduleRow = diesel::update(schedules::table.find(name))
             .set((
                 values,
                 schedules::next_at.eq(next_at.map(Moment)),
@@ -168,7 +169,7 @@ pub async fn put(
                 schedules::revision.eq(schedules::revision + 1),
                 schedules::updated_at.eq(clock_timestamp()),
             ))
-            .returning(Row::as_returning())
+            .returning(ScheduleRow::as_returning())
             .get_result(conn)
             .await?;
         Ok(Put::Changed(Box::new(row.view()?)))
@@ -177,27 +178,31 @@ pub async fn put(
 }
 
 async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>, Error> {
-    let row = schedules::table.find(name).select(Row::as_select()).for_no_key_update();
-    row.first(conn).await.optional()?.map(Row::view).transpose()
+    let row = schedules::table.find(name).select(ScheduleRow::as_select()).for_no_key_update();
+    row.first(conn).await.optional()?.map(ScheduleRow::view).transpose()
 }
 
 /// One schedule, and the database's time.
 pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleView, Timestamp)>, Error> {
-    let found: Option<(Row, Moment)> =
-        schedules::table.find(name).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let found: Option<(ScheduleRow, Moment)> = schedules::table
+        .find(name)
+        .select((ScheduleRow::as_select(), clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
     found.map(|(row, now)| Ok((row.view()?, now.0))).transpose()
 }
 
 /// At most `limit` schedules with names after `after`, by name.
 pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<ScheduleView>, Error> {
-    let rows: Vec<Row> = schedules::table
+    let rows: Vec<ScheduleRow> = schedules::table
         .filter(schedules::name.gt(after.unwrap_or_default()))
         .order(schedules::name)
         .limit(limit)
-        .select(Row::as_select())
+        .select(ScheduleRow::as_select())
         .load(conn)
         .await?;
-    rows.into_iter().map(Row::view).collect()
+    rows.into_iter().map(ScheduleRow::view).collect()
 }
 
 /// Stops a schedule from coming; one that is paused stays as it is.

@@ -29,7 +29,7 @@ pub const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a row says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct TargetState {
     /// Whether attempts are let through.
     pub breaker: Breaker,
     /// The code of the last failure.
@@ -45,7 +45,7 @@ pub struct Standing {
 }
 
 #[derive(QueryableByName)]
-struct Row {
+struct TargetRow {
     #[diesel(sql_type = Text)]
     breaker: String,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -74,8 +74,8 @@ struct Row {
     now: Moment,
 }
 
-impl Row {
-    fn standing(self) -> Result<Standing, Error> {
+impl TargetRow {
+    fn standing(self) -> Result<TargetState, Error> {
         let until = self.until.map(Timestamp::from);
         let state = match (self.breaker.as_str(), until) {
             ("closed", _) => State::Closed,
@@ -95,7 +95,7 @@ impl Row {
             opened: self.opened.unsigned_abs(),
             asked_at: self.asked_at.map(Timestamp::from),
         };
-        Ok(Standing {
+        Ok(TargetState {
             breaker,
             last_failure: self.last_failure,
             failed_at: self.failed_at.map(Timestamp::from),
@@ -110,9 +110,10 @@ impl Row {
 /// the database's time. Gives what it says, how the target stands then, and that time.
 pub async fn change<T: Send>(
     conn: &mut Connection,
-    (target, key): (&str, &str),
-    act: impl FnOnce(&mut Standing, Timestamp) -> T + Send,
-) -> Result<(T, Standing, Timestamp), Error> {
+    target: &str,
+    key: &str,
+    act: impl FnOnce(&mut TargetState, Timestamp) -> T + Send,
+) -> Result<(T, TargetState, Timestamp), Error> {
     conn.transaction::<_, Error, _>(async |conn| {
         let row = lock(conn, target, key).await?;
         let now = row.now.0;
@@ -128,7 +129,7 @@ pub async fn change<T: Send>(
 }
 
 /// Makes the row if there is none; it is locked in either case.
-async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Error> {
+async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<TargetRow, Error> {
     let row = diesel::sql_query(
         "INSERT INTO leveret.targets AS t (target, key) VALUES ($1, $2) \
          ON CONFLICT (target, key) DO UPDATE SET used_at = clock_timestamp() \
@@ -142,7 +143,7 @@ async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Err
     Ok(row)
 }
 
-async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standing) -> Result<(), Error> {
+async fn save(conn: &mut Connection, target: &str, key: &str, standing: &TargetState) -> Result<(), Error> {
     let breaker = &standing.breaker;
     let until = match breaker.state {
         State::Closed => None,

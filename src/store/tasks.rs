@@ -22,7 +22,7 @@ mod show;
 pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
 pub use inbox::{After, COUNT_MAX, Filter, Order, count, explain, list, place};
-use row::{Row, json};
+use row::{TaskRow, json};
 pub use show::{page, view};
 
 /// One thing a commit does to tasks.
@@ -82,7 +82,7 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
 }
 
 async fn open(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
-    let row = Row::of(instance, task)?;
+    let row = TaskRow::of(instance, task)?;
     diesel::insert_into(tasks::table).values(row).execute(conn).await?;
     offer(conn, instance, task).await
 }
@@ -173,7 +173,7 @@ pub async fn find_instance(conn: &mut Connection, id: TaskId) -> Result<Option<(
 /// # Errors
 /// Those of the database; `Busy` when the lock timeout passes.
 pub async fn lock(conn: &mut Connection, id: TaskId) -> Result<Option<Task>, Error> {
-    let row: Option<Row> =
-        tasks::table.find(id.0).for_no_key_update().select(Row::as_select()).first(conn).await.optional()?;
-    row.map(Row::task).transpose()
+    let row: Option<TaskRow> =
+        tasks::table.find(id.0).for_no_key_update().select(TaskRow::as_select()).first(conn).await.optional()?;
+    row.map(TaskRow::task).transpose()
 }

@@ -166,7 +166,7 @@ pub async fn dead_letter(conn: &mut Connection, id: i64) -> Result<Option<DeadLe
     Ok(dead_letters::find(conn, id).await?.map(letter))
 }
 
-fn letter(row: dead_letters::Kept) -> DeadLetterView {
+fn letter(row: dead_letters::StoredLetter) -> DeadLetterView {
     let shown = &row.letter.body[..row.letter.body.len().min(BODY_SHOWN_MAX)];
     DeadLetterView {
         id: row.id,

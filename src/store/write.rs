@@ -102,8 +102,7 @@ impl Write {
         match effect {
             Effect::Record(entry) => {
                 let id = self.instance.id;
-                let link = (self.instance.history_count, self.instance.history_hash);
-                let row = HistoryRow::after(id, link, entry, now)?;
+                let row = HistoryRow::after(id, self.instance.history_count, self.instance.history_hash, entry, now)?;
                 self.instance.history_count = row.number;
                 self.instance.history_hash = row.hash(id)?;
                 self.history.push(row);

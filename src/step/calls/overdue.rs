@@ -5,11 +5,11 @@ use super::{Attempt, complete_attempt};
 use crate::app::App;
 use crate::engine::{CallKind, CallOutcome, Command, Failure, Refusal};
 use crate::store::Transaction;
-use crate::store::calls::{self, Over, Overdue};
+use crate::store::calls::{self, Over, OverdueCall};
 
 /// Gives up an attempt of which nothing was heard in time, or a call whose next attempt was not begun in time.
-pub async fn expire(app: &App, overdue: Overdue) -> Result<Moved, Error> {
-    let Overdue { id, instance, bookmark, dispatch, kind, over } = overdue;
+pub async fn expire(app: &App, overdue: OverdueCall) -> Result<Moved, Error> {
+    let OverdueCall { id, instance, bookmark, dispatch, kind, over } = overdue;
     let attempt = Attempt { id, instance, bookmark, dispatch };
     let failure = match (over, kind) {
         (Over::Whole, _) => return lapse(app, attempt).await,

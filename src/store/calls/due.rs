@@ -22,7 +22,7 @@ pub const CLAIMED_MAX: i64 = 64;
 
 /// A call to be made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Due {
+pub struct DueCall {
     /// Which one.
     pub id: CallId,
     /// The number it is handed out under.
@@ -57,7 +57,7 @@ pub struct Room {
 /// Takes calls that are due, target by target so that none starves another, and limit group by limit group so that what waits for a limit is
 /// in nobody's way, for 15 seconds. Calls of suspended instances are put off, and not returned; those whose time is over are left
 /// to [`super::claim_overdue`].
-pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, Error> {
+pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall>, Error> {
     type Claimed = (Uuid, i32, String, String, Option<Value>, i64, Moment, bool);
     let mut rows: Vec<Claimed> = ClaimDue::bind((
         rooms(room.narrow.iter().cloned()),
@@ -76,7 +76,7 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<Due>, E
         .filter(|(.., suspended)| !suspended)
         .map(|(id, dispatch, kind, target, limits, limit_group, due_at, _)| {
             let kind = row::kind(&kind)?;
-            Ok(Due {
+            Ok(DueCall {
                 id: CallId(id),
                 dispatch: row::count(dispatch),
                 kind,

@@ -30,7 +30,8 @@ impl Sql for Beat {
 /// `times_max` times already.
 pub async fn tell_progress(
     conn: &mut Connection,
-    (id, dispatch): (CallId, u32),
+    id: CallId,
+    dispatch: u32,
     progress: &Value,
     times_max: i64,
 ) -> Result<bool, Error> {

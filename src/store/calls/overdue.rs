@@ -14,7 +14,7 @@ use crate::engine::{CallId, CallKind, InstanceId};
 
 /// A call whose time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overdue {
+pub struct OverdueCall {
     /// Which one.
     pub id: CallId,
     /// Its instance.
@@ -41,7 +41,7 @@ pub enum Over {
 }
 
 /// Takes calls whose time is over, for 15 seconds: those under way, by deadline or heartbeat, and those that wait to be made.
-pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<Overdue>, Error> {
+pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<OverdueCall>, Error> {
     type Claimed = (Uuid, Uuid, i64, i32, String, bool, bool);
     let rows: Vec<Claimed> = ClaimOverdue::bind_limit(limit, (CLAIM_SECONDS,)).get_results(conn).await?;
     rows.into_iter()
@@ -52,7 +52,7 @@ pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<Over
                 (false, true) => Over::Attempt,
                 (false, false) => Over::Heartbeat,
             };
-            Ok(Overdue { id, instance, bookmark, dispatch: row::count(dispatch), kind, over })
+            Ok(OverdueCall { id, instance, bookmark, dispatch: row::count(dispatch), kind, over })
         })
         .collect()
 }

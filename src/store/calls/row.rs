@@ -42,7 +42,7 @@ pub(super) fn kind(name: &str) -> Result<CallKind, Error> {
 /// The whole row.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = calls)]
-pub(super) struct Row {
+pub(super) struct CallRow {
     pub(super) id: Uuid,
     pub(super) instance_id: Uuid,
     pub(super) bookmark: i64,
@@ -77,10 +77,10 @@ pub(super) struct Row {
     pub(super) late: Option<Value>,
 }
 
-impl Row {
+impl CallRow {
     /// A call that is opened; begun at once if its request goes out with the same commit.
-    pub(super) fn of(instance: &Instance, call: &Call, begun: Option<Sent>) -> Result<Row, Error> {
-        Ok(Row {
+    pub(super) fn of(instance: &Instance, call: &Call, begun: Option<Sent>) -> Result<CallRow, Error> {
+        Ok(CallRow {
             id: call.id.0,
             instance_id: instance.id.0,
             bookmark: call.bookmark,

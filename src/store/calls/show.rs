@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::{Connection, Error};
-use super::row::{self, Row};
+use super::row::{self, CallRow};
 use crate::contract::api::{CallSummary, CallView, Page};
 use crate::engine::CallId;
 
@@ -63,13 +63,13 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSum
         let at = Moment(at);
         query = query.filter(calls::opened_at.lt(at).or(calls::opened_at.eq(at).and(calls::id.lt(id))));
     }
-    let rows: Vec<Row> = query
+    let rows: Vec<CallRow> = query
         .order((calls::opened_at.desc(), calls::id.desc()))
         .limit(filter.limit)
-        .select(Row::as_select())
+        .select(CallRow::as_select())
         .load(conn)
         .await?;
-    let cursor = |row: &Row| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
+    let cursor = |row: &CallRow| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
     Ok(Page::of(rows, filter.limit, cursor, |row| summary(&row)))
 }
 
@@ -81,7 +81,7 @@ pub async fn count_open(conn: &mut Connection) -> Result<Vec<(String, i64)>, Err
 
 /// One call, whole.
 pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>, Error> {
-    let row: Option<Row> = calls::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<CallRow> = calls::table.find(id.0).select(CallRow::as_select()).first(conn).await.optional()?;
     Ok(row.map(|row| CallView {
         summary: summary(&row),
         request: row.request,
@@ -99,7 +99,7 @@ pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>,
     }))
 }
 
-fn summary(row: &Row) -> CallSummary {
+fn summary(row: &CallRow) -> CallSummary {
     let code = row.error.as_ref().and_then(|error| error.get("code")).and_then(Value::as_str);
     CallSummary {
         id: row.id,

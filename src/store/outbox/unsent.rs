@@ -26,7 +26,8 @@ const REST_MAX: i32 = 60;
 /// Those of the database; `Bug` for headers that are no texts.
 pub async fn claim_unsent(
     conn: &mut Connection,
-    (limit, bytes_max): (i64, i64),
+    limit: i64,
+    bytes_max: i64,
     hold_for: Duration,
 ) -> Result<Vec<OutboxRow>, Error> {
     type Claimed =

@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Row;
+use super::ScheduleRow;
 use crate::contract::schedule::ScheduleView;
 use crate::engine::InstanceId;
 use crate::store::moment::{self, Moment};
@@ -32,7 +32,7 @@ pub async fn next_wake_at(conn: &mut Connection) -> Result<Option<(Timestamp, Ti
 
 /// A schedule that is somebody's for [`CLAIM_FOR`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claimed {
+pub struct ClaimedSchedule {
     /// The schedule.
     pub schedule: ScheduleView,
     /// The database's time.
@@ -42,7 +42,7 @@ pub struct Claimed {
 }
 
 /// Takes the schedule that has wanted to be looked at for longest, unless somebody else has it.
-pub async fn claim_due(conn: &mut Connection) -> Result<Option<Claimed>, Error> {
+pub async fn claim_due(conn: &mut Connection) -> Result<Option<ClaimedSchedule>, Error> {
     conn.transaction::<_, Error, _>(async |conn| {
         let now = moment::now(conn).await?;
         let due: Option<String> = schedules::table
@@ -56,19 +56,19 @@ pub async fn claim_due(conn: &mut Connection) -> Result<Option<Claimed>, Error> 
             .optional()?;
         let Some(name) = due else { return Ok(None) };
         let until = now.checked_add(CLAIM_FOR).unwrap_or(now);
-        let row: Row = diesel::update(schedules::table.find(&name))
+        let row: ScheduleRow = diesel::update(schedules::table.find(&name))
             .set(schedules::wake_at.eq(Moment(until)))
-            .returning(Row::as_returning())
+            .returning(ScheduleRow::as_returning())
             .get_result(conn)
             .await?;
-        Ok(Some(Claimed { schedule: row.view()?, now, until }))
+        Ok(Some(ClaimedSchedule { schedule: row.view()?, now, until }))
     })
     .await
 }
 
 /// What has become of a claimed schedule.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Handled {
+pub struct HandledTick {
     /// The first tick that is not handled yet.
     pub next_at: Option<Timestamp>,
     /// When it is to be looked at again.
@@ -82,7 +82,11 @@ pub struct Handled {
 }
 
 /// Writes what has become of it; false if somebody has changed it meanwhile, or the claim has run out.
-pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Handled) -> Result<bool, Error> {
+pub async fn mark_handled(
+    conn: &mut Connection,
+    claimed: &ClaimedSchedule,
+    handled: &HandledTick,
+) -> Result<bool, Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
     let times = (
@@ -111,7 +115,7 @@ pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Ha
 }
 
 /// Gives a claimed schedule back, to be looked at `later`, its tick still due.
-pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Duration) -> Result<(), Error> {
+pub async fn mark_put_off(conn: &mut Connection, claimed: &ClaimedSchedule, later: Duration) -> Result<(), Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
     let now = moment::now(conn).await?;

@@ -18,7 +18,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
 /// The whole row.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = tasks)]
-pub(super) struct Row {
+pub(super) struct TaskRow {
     pub(super) id: Uuid,
     pub(super) instance_id: Uuid,
     pub(super) bookmark: i64,
@@ -52,9 +52,9 @@ pub(super) struct Row {
     pub(super) result: Option<Value>,
 }
 
-impl Row {
-    pub(super) fn of(instance: &Instance, task: &Task) -> Result<Row, Error> {
-        Ok(Row {
+impl TaskRow {
+    pub(super) fn of(instance: &Instance, task: &Task) -> Result<TaskRow, Error> {
+        Ok(TaskRow {
             id: task.id.0,
             instance_id: instance.id.0,
             bookmark: task.bookmark,

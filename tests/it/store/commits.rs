@@ -180,7 +180,7 @@ async fn hot_statements_are_prepared_once() {
         let done = commit::whole(conn, &write, Some(&asked(&write, &turn.to_string()))).await.unwrap();
         assert!(matches!(done, Guarded::Committed(_)));
         before = write.instance;
-        for row in outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap() {
+        for row in outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap() {
             outbox::delete(conn, &[row.id]).await.unwrap();
         }
         outbox::push(conn, &[row(Claimable::Now)]).await.unwrap();
@@ -301,6 +301,6 @@ async fn first_waiting(
     name: &str,
     key: &str,
 ) -> Vec<(leveret::engine::InstanceId, i64)> {
-    let waiting = bookmarks::waiting(conn, (name, key), bookmarks::Waiting::NOBODY, 10).await.unwrap();
+    let waiting = bookmarks::waiting(conn, name, key, bookmarks::Waiting::NOBODY, 10).await.unwrap();
     waiting.into_iter().map(|one| (one.instance, one.number)).collect()
 }

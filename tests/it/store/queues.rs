@@ -55,7 +55,7 @@ async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
     }
     let mut claims = Vec::new();
     for _ in 0..4 {
-        let mine = outbox::claim_unsent(conn, (500, 15), HORIZON).await.unwrap();
+        let mine = outbox::claim_unsent(conn, 500, 15, HORIZON).await.unwrap();
         claims.push(mine.iter().map(|row| row.body.len()).sum::<usize>());
     }
     assert_eq!(claims, [20, 100, 20, 0]);
@@ -67,11 +67,11 @@ async fn the_outbox_gives_each_row_to_one() {
     let conn = &mut connect(&fresh).await;
     let rows = [row(Claimable::Now), row(Claimable::After(HORIZON)), row(Claimable::Now)];
     outbox::push(conn, &rows).await.unwrap();
-    let mine = outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap();
+    let mine = outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap();
     let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
     ids.sort();
     assert_eq!(ids, [rows[0].id, rows[2].id]);
-    assert_eq!(outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap(), []);
+    assert_eq!(outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap(), []);
     let mut expected = rows[0].clone();
     expected.claimable = Claimable::After(HORIZON);
     assert!(mine.contains(&expected));
@@ -198,7 +198,7 @@ async fn the_sql_door_writes_one_command() {
     )
     .await
     .unwrap();
-    let rows = outbox::claim_unsent(conn, (10, BYTES_MAX), HORIZON).await.unwrap();
+    let rows = outbox::claim_unsent(conn, 10, BYTES_MAX, HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
     assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
     assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
@@ -267,7 +267,7 @@ async fn any_number_of_rows_is_written_whole() {
         outbox::push(conn, &rows).await.unwrap();
         all.extend(rows);
     }
-    let mut claimed = outbox::claim_unsent(conn, (100, i64::MAX), Duration::from_secs(30)).await.unwrap();
+    let mut claimed = outbox::claim_unsent(conn, 100, i64::MAX, Duration::from_secs(30)).await.unwrap();
     claimed.sort_by_key(|row| row.id);
     all.sort_by_key(|row| row.id);
     assert_eq!(claimed.len(), 53);
