@@ -1,4 +1,4 @@
-//! Waits of instances: opened and finished by commits, found by messages and by the clock.
+//! Bookmarks: the waits of instances. Commits open and finish them; messages and the clock find them.
 
 use std::time::Duration;
 
@@ -21,34 +21,34 @@ use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
 pub use super::locks::lock_correlation;
 
-/// A near timer is left to its wake-up for this long before the timers role looks.
+/// How long the timers role leaves a near timer to its wake-up.
 const WAKE_UP_FOR: Duration = Duration::from_secs(5);
-/// A claimed timer is left to whoever claimed it for this long.
+/// How long a claim of a timer lasts.
 const CLAIM_SECONDS: i32 = 30;
 
-/// A wait that begins, or is open.
+/// A bookmark that is opened, or is open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BookmarkRow {
-    /// Its number inside the instance.
+    /// Number of the bookmark inside of its instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout.
+    /// The branch that waits; none for the time limit of the instance.
     pub branch: Option<BranchId>,
-    /// The activity it waits at.
+    /// The activity that waits.
     pub activity: Option<String>,
     /// What it waits for.
     pub kind: BookmarkKind,
-    /// Name and key of the message, for messages.
+    /// Name and key of the message, if it waits for one.
     pub message: Option<(String, String)>,
     /// When it is due, for timers.
     pub due_at: Option<Timestamp>,
-    /// When the timers role looks at it, for timers.
+    /// When the timers role checks it, for timers.
     pub next_check_at: Option<Timestamp>,
-    /// The failure, for interventions; for those by hand, who asked and why.
+    /// The failure of an incident; of a suspension by a person, who asked for it and why.
     pub details: Value,
 }
 
 impl BookmarkRow {
-    /// A far timer is looked at when it is due; a near one a little later, so that its wake-up has the first shot.
+    /// A far timer is checked when it is due; a near timer a little later, so that its wake-up comes first.
     pub(super) fn open(bookmark: &Bookmark, now: Timestamp, horizon: Duration) -> BookmarkRow {
         let next_check_at = bookmark.due_at.map(|due_at| {
             let is_far = now.checked_add(horizon).is_ok_and(|until| due_at > until);
@@ -72,31 +72,31 @@ impl BookmarkRow {
 pub struct DueTimer {
     /// The instance.
     pub instance: InstanceId,
-    /// The bookmark's number.
+    /// Number of the bookmark.
     pub number: i64,
     /// When it was due.
     pub due_at: Timestamp,
-    /// The instance's queue.
+    /// The queue of the instance.
     pub queue: String,
 }
 
 /// An open wait for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// Who waits.
+    /// The instance that waits.
     pub instance: InstanceId,
-    /// The bookmark's number.
+    /// Number of the bookmark.
     pub number: i64,
-    /// Since when.
+    /// When the wait was opened.
     pub since: Timestamp,
 }
 
 impl Waiting {
-    /// Before everybody else: where the first page begins.
+    /// Before all others: the start of the first page.
     pub const NOBODY: Self = Self { instance: InstanceId(Uuid::nil()), number: 0, since: Timestamp::UNIX_EPOCH };
 }
 
-/// Open waits for a message, the one that has waited longest first: at most `limit` that come after `after`.
+/// Open waits for a message, oldest first: at most `limit` after `after`.
 pub async fn waiting(
     conn: &mut Connection,
     name: &str,
@@ -127,7 +127,7 @@ pub async fn waiting(
     Ok(rows.into_iter().map(waiting).collect())
 }
 
-/// Name and key of every message an instance waits for.
+/// Name and key of every message that an instance waits for.
 pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<(String, String)>, Error> {
     let rows: Vec<(Option<String>, Option<String>)> = bookmarks::table
         .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
@@ -139,10 +139,10 @@ pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<
     Ok(rows.into_iter().filter_map(|(name, key)| name.zip(key)).collect())
 }
 
-/// Open bookmarks of an instance, in the order of their numbers.
+/// Open bookmarks of an instance, by number.
 ///
 /// # Errors
-/// Those of the database; `Bug` for a kind this binary does not know.
+/// `Bug` for a kind that this binary does not know.
 pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Vec<BookmarkRow>, Error> {
     type Columns = (
         i64,
@@ -191,12 +191,12 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
     [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention, BookmarkKind::Task, BookmarkKind::Call]
         .into_iter()
         .find(|kind| kind.name() == name)
-        .ok_or_else(|| Error::Bug(format!("`{name}` is no kind of bookmark this binary knows")))
+        .ok_or_else(|| Error::Bug(format!("unknown kind of bookmark `{name}`: use a newer binary")))
 }
 
-/// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
-/// but not returned: nothing fires there. In a queue of `busy` those are left alone that may have a `fire` under way, or a
-/// backlog would breed: whoever came due with a wake-up, or was claimed before.
+/// Claims at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are postponed too,
+/// but not returned: they do not fire. In the queues of `busy`, timers that may have a `fire` command under way (those
+/// that had a wake-up, or were claimed before) are left alone: each sweep would add to the backlog.
 pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
     let rows: Vec<Claimed> = ClaimDue::bind_limit(limit, (busy, CLAIM_SECONDS)).get_results(conn).await?;
@@ -217,7 +217,7 @@ impl Sql for ClaimDue {
     const TEXT: &'static str = include_str!("bookmarks/claim_due.sql");
 }
 
-/// When the next timer wants to be looked at, and the database's time; none when no timer is open.
+/// When the next timer must be checked, and the database's time; none if no timer is open.
 pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     let row: Option<(Option<Moment>, Moment)> = bookmarks::table
         .filter(bookmarks::consumed_at.is_null().and(bookmarks::next_check_at.is_not_null()))
@@ -236,7 +236,7 @@ INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity,
 SELECT moved.id, now(), row.*
   FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
 
-/// Bookmarks as arrays, so that any number of them is one prepared statement.
+/// Bookmarks as arrays, so that one prepared statement writes any number of them.
 pub(super) struct BookmarkColumns<'a> {
     numbers: Vec<i64>,
     branches: Vec<Option<i32>>,
@@ -297,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_near_timer_leaves_its_hint_the_first_shot() {
+    fn a_near_timer_is_checked_after_its_wake_up() {
         assert_eq!(timer("2026-11-24T10:00:01Z").next_check_at, Some("2026-11-24T10:00:06Z".parse().unwrap()));
         assert_eq!(timer("2026-11-24T10:15:00Z").next_check_at, Some("2026-11-24T10:15:05Z".parse().unwrap()));
     }
 
     #[test]
-    fn a_far_timer_is_looked_at_when_it_is_due() {
+    fn a_far_timer_is_checked_when_it_is_due() {
         assert_eq!(timer("2026-11-24T10:15:01Z").next_check_at, Some("2026-11-24T10:15:01Z".parse().unwrap()));
     }
 }

@@ -1,4 +1,5 @@
-//! Calls: written with the commit of their instance, claimed by whoever makes them, settled under their instance's lock.
+//! Calls: written with the commit of their instance, claimed for dispatch, and completed under the lock of their
+//! instance.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
@@ -28,44 +29,44 @@ pub use overdue::{Over, OverdueCall, claim_overdue, next_at};
 use row::CallRow;
 pub use show::{Filter, STATES, count_open, page, view};
 
-/// One thing a commit does to calls.
+/// One change of a call in a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallWrite {
     /// A call is opened.
     Open {
-        /// As the engine says.
+        /// The call, from the engine.
         call: Box<Call>,
-        /// If its request goes out with the same commit: when it counts as begun, and under which token.
+        /// If its request is sent with the same commit: its token and deadline.
         begun: Option<Sent>,
     },
-    /// A call changes; it must be open, and handed out under that number last.
+    /// A call changes; it must be open and have this dispatch number.
     Change {
-        /// Which one.
+        /// The call.
         id: CallId,
-        /// That number.
+        /// The dispatch number.
         dispatch: u32,
-        /// How.
+        /// The change.
         change: Box<CallChange>,
     },
     /// A call is closed; it must be open.
     Close(CallId, Box<CallClosed>),
 }
 
-/// A request that goes out with the commit that opens its call.
+/// A request that is sent with the commit that opens its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
     /// SHA-256 of the attempt's token.
     pub token_hash: [u8; 32],
-    /// From then on the attempt is unknown. How long its worker may be silent counts from its first sign of life: until then the
-    /// request may lie in its queue.
+    /// From then on the outcome of the attempt is unknown. Silence of its worker counts from its first sign of life:
+    /// until then the request may wait in its queue.
     pub deadline: Option<Timestamp>,
 }
 
 impl CallWrite {
-    /// Says whether it holds what PostgreSQL cannot keep.
+    /// Checks that PostgreSQL can store it.
     pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |value: &Value| {
-            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a call cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a call cannot be stored: {problem}")))
         };
         match self {
             CallWrite::Open { call, .. } => [&call.request].into_iter().chain(&call.probe).try_for_each(refuse),
@@ -80,7 +81,7 @@ impl CallWrite {
     }
 }
 
-/// Writes what a commit does to calls, after its instance's row; false if one of them was not as it had been loaded.
+/// Writes the changes of calls of a commit, after the row of the instance; false if a call was not as it had been loaded.
 pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[CallWrite]) -> Result<bool, Error> {
     for one in writes {
         let changed = match one {
@@ -109,7 +110,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
     );
     Ok(match change {
         CallChange::Again { attempt, dispatch, due_at, until, purpose, failure } => {
-            // The token of the attempt that a probe asks about stays good until there is another attempt.
+            // A probe asks about an attempt whose token stays valid until the next attempt.
             let proof = match purpose {
                 CallPurpose::Attempt => Some(calls::token_hash.eq(None::<Vec<u8>>)),
                 CallPurpose::Probe => None,
@@ -123,7 +124,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
         }
         CallChange::Await { response } => kept::wait(conn, id, row::number(dispatch), response).await?,
         CallChange::Unknown { dispatch, failure } => {
-            // The token stays good: whoever has it may know what nobody here does.
+            // The token stays valid: its owner may know the outcome.
             let unknown = (
                 calls::state.eq("unknown"),
                 calls::dispatch.eq(row::number(*dispatch)),

@@ -1,4 +1,4 @@
-//! History rows: numbered and chained by hash inside each instance, and read back to prove it.
+//! History rows: numbered and chained by hash inside of each instance, and verified by reading them again.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -17,13 +17,13 @@ use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::{Entry, InstanceId};
 
-/// One proof reads at most this many rows at a time.
+/// Rows that a verification reads at once.
 const PAGE_MAX: i64 = 1_000;
 
-/// One thing that happened.
+/// One event in the life of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
-    /// Counted from 1 inside the instance.
+    /// Counted from 1 for each instance.
     pub number: i64,
     /// When it happened, by the database's clock.
     pub at: Timestamp,
@@ -33,13 +33,13 @@ pub struct HistoryRow {
     pub activity: Option<String>,
     /// The branch it happened to.
     pub branch: Option<i32>,
-    /// More; none after erasure.
+    /// Details; none after erasure.
     pub details: Option<Value>,
-    /// What makes the digest useless for guessing; none after erasure.
+    /// Random bytes, so that details cannot be guessed from the digest; none after erasure.
     pub salt: Option<Vec<u8>>,
     /// SHA-256 of salt and details.
     pub digest: Vec<u8>,
-    /// The hash of the row before; zeros before the first.
+    /// The hash of the row before; zeros for the first row.
     pub previous_hash: Vec<u8>,
 }
 
@@ -68,7 +68,7 @@ impl HistoryRow {
         })
     }
 
-    /// SHA-256 of the canonical JSON (RFC 8785) of the row, the digest standing for the details.
+    /// SHA-256 of the canonical JSON (RFC 8785) of the row, with the digest in place of the details.
     pub(super) fn hash(&self, instance: InstanceId) -> Result<[u8; 32], Error> {
         let whole = json!({
             "instance": instance,
@@ -91,7 +91,7 @@ fn digest(salt: &[u8], details: &Value) -> serde_json::Result<[u8; 32]> {
     Ok(Sha256::digest(bytes).into())
 }
 
-/// Why a history is not what was written.
+/// Why a history is not as it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// It could not be read.
@@ -100,15 +100,15 @@ pub enum Broken {
     /// A row is missing, or there is one too many.
     #[error("history row {0} is missing")]
     Gap(i64),
-    /// The details are not those that were written.
+    /// The details were changed.
     #[error("the details of history row {0} were changed")]
     Details(i64),
-    /// The row is not the one its follower was written after.
+    /// The row was changed: the next row has another hash for it.
     #[error("history row {0} was changed")]
     Chain(i64),
 }
 
-/// Reads an instance's history, oldest first: at most `limit` rows with numbers above `after`.
+/// Reads the history of an instance, oldest first: at most `limit` rows with numbers above `after`.
 pub async fn list(
     conn: &mut Connection,
     instance: InstanceId,
@@ -142,7 +142,7 @@ pub async fn list(
             kind,
             activity,
             branch,
-            // What cannot be read does not hide the rows after it; its proof fails.
+            // Details that cannot be read must not hide the rows after them; verification reports them.
             details: details.and_then(|details| details.0),
             salt,
             digest,
@@ -151,10 +151,10 @@ pub async fn list(
         .collect())
 }
 
-/// Computes the chain again from what the database gives back.
+/// Computes the chain of hashes again from the stored rows.
 ///
 /// # Errors
-/// The first row that is not what was written.
+/// The first row that is not as it was written.
 pub async fn verify(conn: &mut Connection, instance: InstanceId) -> Result<(), Broken> {
     let (count, newest): (i64, Vec<u8>) = instances::table
         .find(instance.0)
@@ -184,7 +184,7 @@ fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broke
         return Err(Broken::Chain(number - 1));
     }
     match (&row.salt, &row.details) {
-        // Erased: the digest is all that is left, and it is part of the hash.
+        // Erased: only the digest is left, which is part of the hash.
         (None, None) => Ok(()),
         (Some(salt), Some(details)) => match digest(salt, details) {
             Ok(digest) if row.digest == digest => Ok(()),
@@ -194,7 +194,7 @@ fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broke
     }
 }
 
-/// Makes the partitions of the month of `now` and of the two after it; returns how many were missing.
+/// Creates the partitions of the month of `now` and of the two months after it; returns how many were missing.
 pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<usize, Error> {
     diesel::define_sql_function! {
         #[sql_name = "leveret.ensure_history_partitions"]
@@ -210,7 +210,7 @@ INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, de
 SELECT moved.id, row.*
   FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
 
-/// History rows as arrays, so that any number of them is one prepared statement.
+/// History rows as arrays, so that one prepared statement writes any number of them.
 pub(super) struct HistoryColumns<'a> {
     numbers: Vec<i64>,
     at: Vec<Moment>,
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn erased_details_leave_the_chain_whole() {
+    fn erased_details_leave_the_chain_valid() {
         let (mut rows, newest) = chain(vec![json!({"name": "Jo"})]);
         (rows[0].details, rows[0].salt) = (None, None);
         assert!(check(&rows[0], 1, &[0; 32]).is_ok());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        // PostgreSQL keeps numbers as decimals and writes them out in full, without an exponent.
+        // PostgreSQL stores numbers as decimals and returns them in full, without an exponent.
         #[test]
         fn numbers_hash_the_same_after_the_database_wrote_them_out(number in proptest::num::f64::NORMAL) {
             let written: Value = serde_json::from_str(&format!("{number}")).unwrap();

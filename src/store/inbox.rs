@@ -1,4 +1,4 @@
-//! Commands from outside that were handled: a repetition is known by sender and message id, and gets the same answer.
+//! The inbox: handled commands from outside. A repetition, recognised by sender and message id, gets the same answer.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -14,31 +14,31 @@ use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
-/// A command that was handled.
+/// A handled command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InboxRow {
-    /// Who sent it.
+    /// The sender.
     pub app_id: String,
-    /// Which of its messages it was.
+    /// The message id of the sender: the idempotency key.
     pub message_id: String,
     /// The command's `type`.
     pub command: String,
     /// SHA-256 of its body: the same id with another body is refused.
     pub body_hash: [u8; 32],
-    /// The instance it went to.
+    /// The instance it was applied to.
     pub instance_id: Option<InstanceId>,
-    /// What became of it.
+    /// Outcome of the command.
     pub outcome: Outcome,
-    /// What was answered.
+    /// The answer that was sent.
     pub answer: Value,
 }
 
-/// What became of a command.
+/// Outcome of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// It was applied.
     Accepted,
-    /// It was not, for the reason in the answer.
+    /// It was refused, for the reason in the answer.
     Refused,
 }
 
@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// What is known of a command, if it was handled before.
+/// The row of a command, if it was handled before.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
     type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Value);
     let row: Option<Columns> = inbox::table
@@ -83,13 +83,13 @@ pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Resu
     .transpose()
 }
 
-/// The row that stands in the way of one that could not be inserted.
+/// The existing row that prevented an insert.
 pub(super) async fn get(conn: &mut Connection, row: &InboxRow) -> Result<InboxRow, Error> {
-    // Gone in between can only mean that it was cleaned away: deciding again will do.
+    // A row that disappears in between was deleted by the cleaner: decide again.
     find(conn, &row.app_id, &row.message_id).await?.ok_or(Error::Conflict)
 }
 
-/// Remembers a command; false if it was handled before. Waits for whoever is handling the same command right now.
+/// Stores a handled command; false if it was handled before. Waits for a transaction that is handling the same command.
 pub async fn insert(conn: &mut Connection, row: &InboxRow) -> Result<bool, Error> {
     Ok(Insert(InboxColumns::new(row)).execute(conn).await? == 1)
 }
@@ -120,7 +120,7 @@ pub(super) struct InboxColumns<'a> {
     answer: Json<'a, Value>,
     outcome: &'static str,
     instance: Option<Uuid>,
-    /// Nothing is inserted unless this is the newest active version of that definition.
+    /// Insert only if this is the newest active version of that definition.
     newest: Option<(&'a str, i32)>,
 }
 
@@ -135,8 +135,8 @@ impl<'a> InboxColumns<'a> {
         }
     }
 
-    /// The same, but only while this is the newest active version of the definition: checked in the statement itself, so
-    /// that whoever starts may remember the version and need not ask for it each time.
+    /// The same, but only if this is the newest active version of the definition: checked by the statement itself, so
+    /// that callers may cache the version.
     pub(super) fn while_newest(row: &'a InboxRow, definition: &'a str, version: i32) -> Self {
         InboxColumns { newest: Some((definition, version)), ..Self::new(row) }
     }

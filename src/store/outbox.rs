@@ -1,4 +1,5 @@
-//! Messages that are committed and not yet confirmed. Written by commits, deleted after the broker's confirm.
+//! The outbox: messages that are committed and not yet confirmed. Commits write them; they are deleted after the
+//! confirm of the broker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,14 +24,14 @@ mod unsent;
 
 pub use unsent::{claim_unsent, mark_returned, revive};
 
-/// A message to be published.
+/// A message to publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxRow {
-    /// UUIDv7; the AMQP `message_id` unless `message_id` says otherwise.
+    /// UUIDv7; also the AMQP `message_id` if the field `message_id` is empty.
     pub id: Uuid,
     /// Without the configured prefix: `commands`, `steps`, `events`.
     pub exchange: String,
-    /// Where it goes.
+    /// The routing key.
     pub routing_key: String,
     /// The AMQP property `type`.
     pub kind: String,
@@ -42,41 +43,41 @@ pub struct OutboxRow {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
-    /// It is not to arrive before.
+    /// It must not be delivered before.
     pub due_at: Option<Timestamp>,
     /// The instance it is about.
     pub instance_id: Option<InstanceId>,
-    /// When the sweep may take it. Of rows that were claimed this says nothing.
+    /// When the relay may claim it. Meaningless in claimed rows.
     pub claimable: Claimable,
 }
 
 impl OutboxRow {
-    /// What a row takes in memory besides its body, roughly.
+    /// Approximate memory of a row besides its body, in bytes.
     const ROW_BYTES: usize = 512;
 
-    /// Bytes it takes in memory, and on its way to the broker.
+    /// Approximate size in memory and on the way to the broker, in bytes.
     pub fn size(&self) -> usize {
         self.body.len().saturating_add(Self::ROW_BYTES)
     }
 }
 
-/// When others than the writer may publish a row.
+/// When the relay may claim and publish a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimable {
     /// At once.
     Now,
-    /// The writer hands it to its own publisher, and has this long for it: `outbox.publish_queue_for`.
+    /// Its writer publishes it itself and has this long: `outbox.publish_queue_for`.
     After(Duration),
 }
 
-/// What waits in the outbox.
+/// Number and age of the rows in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Rows that wait for the broker.
+    /// Rows that are not published yet.
     pub unsent: i64,
-    /// Rows that were given up.
+    /// Rows that the broker returned too often.
     pub dead: i64,
-    /// The age of the oldest row that waits.
+    /// Age of the oldest row that is not published yet.
     pub oldest_age: Option<Duration>,
 }
 
@@ -102,12 +103,12 @@ impl QueryFragment<Pg> for Push<'_> {
     }
 }
 
-/// Removes what the broker has confirmed; returns how many rows were still there.
+/// Deletes rows that the broker has confirmed; returns how many still existed.
 pub async fn delete(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error> {
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids.to_vec()))).execute(conn).await?)
 }
 
-/// What waits and for how long. Reads every row: the outbox is short unless something is wrong.
+/// Number and age of rows. Reads every row: normally the outbox is short.
 pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
     use diesel::dsl::{count_star, min};
     let unsent: i64 = outbox::table.filter(outbox::dead_at.is_null()).select(count_star()).first(conn).await?;
@@ -140,7 +141,7 @@ SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_
   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
        AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, claimable_in)";
 
-/// Outbox rows as arrays, so that any number of them is one prepared statement.
+/// Outbox rows as arrays, so that one prepared statement writes any number of them.
 pub(super) struct OutboxColumns<'a> {
     ids: Vec<Uuid>,
     exchanges: Vec<&'a str>,

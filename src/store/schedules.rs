@@ -1,4 +1,4 @@
-//! Plans to start a definition again and again: what people say of them. Their ticks are in `ticks`.
+//! Schedules as people define them. Their ticks are in `ticks`.
 
 mod ticks;
 
@@ -52,9 +52,9 @@ struct ScheduleRow {
 impl ScheduleRow {
     fn view(self) -> Result<ScheduleView, Error> {
         let unknown =
-            |what: &str| Error::Bug(format!("schedule `{}` has a {what} this binary does not know", self.name));
+            |what: &str| Error::Bug(format!("schedule `{}` has an unknown {what}: use a newer binary", self.name));
         let said = ScheduleRequest {
-            overlap: Overlap::parse(&self.overlap).ok_or_else(|| unknown("policy"))?,
+            overlap: Overlap::parse(&self.overlap).ok_or_else(|| unknown("overlap policy"))?,
             missed: Missed::parse(&self.missed).ok_or_else(|| unknown("choice of missed ticks"))?,
             definition: self.definition,
             version: self.version,
@@ -83,34 +83,35 @@ impl ScheduleRow {
     }
 }
 
-/// Whether a schedule of that name may be there already.
+/// Whether a schedule with that name may already exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// It must not.
+    /// It must not exist.
     New,
-    /// It must, and nobody may have changed it since this revision.
+    /// It must exist and still have this revision.
     Revision(i64),
-    /// It may.
+    /// Both are allowed.
     Either,
 }
 
-/// What became of a plan.
+/// Outcome of storing a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Put {
-    /// It is there now.
+    /// It was created.
     Created(Box<ScheduleView>),
-    /// It was there, and is as said now.
+    /// It existed and now has the given values.
     Changed(Box<ScheduleView>),
-    /// It is there, and should not be.
+    /// It exists, and must not.
     Exists,
-    /// It is not there, and should be.
+    /// It does not exist, and must.
     Missing,
-    /// Somebody has changed it since; it has this revision now.
+    /// It was changed since, and now has this revision.
     Stale(i64),
 }
 
-/// Stores what a person says. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
-/// else the next one is `next_at`.
+/// Stores a schedule. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
+/// otherwise the next one is
+/// `next_at`.
 pub async fn put(
     conn: &mut Connection,
     name: &str,
@@ -205,7 +206,7 @@ pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Res
     rows.into_iter().map(ScheduleRow::view).collect()
 }
 
-/// Stops a schedule from coming; one that is paused stays as it is.
+/// Pauses a schedule; false if it is paused already or does not exist.
 pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     let awake = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_null()));
     let changed = diesel::update(awake)
@@ -220,7 +221,7 @@ pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Erro
     Ok(changed == 1)
 }
 
-/// Lets a paused schedule come again, first at `next_at`.
+/// Resumes a paused schedule, with its first tick at `next_at`.
 pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Timestamp>) -> Result<bool, Error> {
     let paused = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_not_null()));
     let changed = diesel::update(paused)
@@ -236,7 +237,7 @@ pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Tim
     Ok(changed == 1)
 }
 
-/// Removes a schedule; what it has started goes on.
+/// Deletes a schedule; instances that it started continue.
 pub async fn delete(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     Ok(diesel::delete(schedules::table.find(name)).execute(conn).await? == 1)
 }

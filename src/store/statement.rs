@@ -1,7 +1,7 @@
-//! The one statement of a commit: everything in it is fed from the instance's own row, so that a lost race writes nothing.
+//! The one statement of a commit: all of its parts depend on the row of the instance, so that a lost race writes nothing.
 //!
 //! ```sql
-//! WITH asked AS (INSERT INTO inbox …),        -- a start only: a repetition inserts nothing, and feeds nothing
+//! WITH asked AS (INSERT INTO inbox …),        -- only for a start: a repetition inserts nothing, so the rest writes nothing
 //!      moved AS (UPDATE instances … WHERE id AND revision RETURNING id),     -- or INSERT, for a start
 //!      noted AS (INSERT INTO history … FROM moved …),
 //!      opened AS (INSERT INTO bookmarks … FROM moved …),
@@ -9,8 +9,8 @@
 //! SELECT clock_timestamp() FROM moved
 //! ```
 //!
-//! Bookmarks that are finished and messages that are taken are guards of their own and do not belong here: inside one
-//! statement a second guard does not see what the first waited for.
+//! Finished bookmarks and taken messages are guards of their own and do not belong here: inside of one statement the
+//! second guard does not see the changes that the first one waited for.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -28,7 +28,7 @@ use super::sql::Part;
 use super::write::Write;
 use crate::engine::{Failure, Instance, STATE_FORMAT, State};
 
-/// See above.
+/// The statement with its values; see the module.
 pub(super) struct Statement<'a> {
     asked: Option<InboxColumns<'a>>,
     moved: InstanceColumns<'a>,
@@ -37,7 +37,7 @@ pub(super) struct Statement<'a> {
     sent: Option<OutboxColumns<'a>>,
 }
 
-/// The instance's own columns.
+/// Columns of the instance itself.
 struct InstanceColumns<'a> {
     instance: &'a Instance,
     expected: Option<i64>,
@@ -53,7 +53,7 @@ struct InstanceColumns<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// The statement of a write; `asked` for a start that is fed from its inbox row.
+    /// The statement of a write; `asked` for a start that depends on its inbox row.
     pub(super) fn new(write: &'a Write, asked: Option<InboxColumns<'a>>) -> Self {
         let instance = &write.instance;
         Statement {
@@ -78,8 +78,8 @@ impl<'a> Statement<'a> {
     }
 }
 
-// The text depends on which parts there are, so it is the text that names the prepared statement. Not a text per combination:
-// three parts that may be absent, and two forms of the rest, would be 24 of them.
+// The text depends on the parts present, so the text names the prepared statement. It is put together and not written
+// out: three optional parts and the forms of the other two would make more than twenty texts.
 impl QueryId for Statement<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -128,7 +128,7 @@ impl QueryFragment<Pg> for Statement<'_> {
     }
 }
 
-/// What did not change is not sent, and not written again where it is kept apart for its size: that is `variables`.
+/// Unchanged variables are not sent, and not written again: large ones are stored outside of the row.
 const UPDATE: &str = "
 UPDATE leveret.instances
    SET moved_at = now(), rechecked_at = NULL, recheck_for = 0,

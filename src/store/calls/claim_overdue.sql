@@ -1,4 +1,4 @@
--- The time is asked for in a query of its own, so that it bounds what is read of an index.
+-- The time comes from a subquery, so that it bounds the range that is read of an index.
 WITH silent AS (
     SELECT id
       FROM leveret.calls

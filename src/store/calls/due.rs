@@ -1,4 +1,4 @@
-//! Which calls are to be made next.
+//! Claims of calls that are due.
 
 use diesel::sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -12,51 +12,51 @@ use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallKind};
 
-/// A claimed call is left to whoever claimed it for this long.
+/// How long a claim of a call lasts.
 pub(super) const CLAIM_SECONDS: i32 = 15;
-/// A call of a suspended instance is looked at again after this.
+/// How long a call of a suspended instance is postponed.
 const SUSPENDED_SECONDS: i32 = 5;
 
-/// Calls of either kind that are claimed at once.
+/// Maximum number of calls of each kind in one claim.
 pub const CLAIMED_MAX: i64 = 64;
 
-/// A call to be made.
+/// A call to dispatch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueCall {
-    /// Which one.
+    /// The call.
     pub id: CallId,
-    /// The number it is handed out under.
+    /// Its dispatch number.
     pub dispatch: u32,
-    /// How it is made.
+    /// Over HTTP, or by an external worker.
     pub kind: CallKind,
-    /// Whose limits and breaker it falls under.
+    /// The target, whose limits and breaker apply.
     pub target: String,
-    /// How much of the target it may take.
+    /// The limits that the activity sets.
     pub limits: Option<Value>,
-    /// The limit group of those of its target that may take the same; 0 if there are no limits.
+    /// The same number for calls of a target with the same limits; 0 without limits.
     pub limit_group: i64,
-    /// Since when it has been due.
+    /// When it became due.
     pub due_at: Timestamp,
 }
 
-/// How many calls a turn takes.
+/// How many calls a claim may take.
 #[derive(Debug, Clone, Default)]
 pub struct Room {
-    /// Over HTTP in all.
+    /// All calls over HTTP.
     pub http: i64,
-    /// For workers in all, and of any one of them: they take up no place here.
+    /// All calls for external workers, and of any one of them: they need no slot here.
     pub work: i64,
-    /// Over HTTP, of any one target.
+    /// Calls over HTTP of any one target.
     pub per_target: i32,
-    /// Of targets that have less room left than that.
+    /// Targets with fewer free slots than that.
     pub narrow: Vec<(String, i32)>,
-    /// Of limit groups at a target that have less.
+    /// Limit groups of a target with fewer free slots.
     pub groups: Vec<(String, i64, i32)>,
 }
 
-/// Takes calls that are due, target by target so that none starves another, and limit group by limit group so that what waits for a limit is
-/// in nobody's way, for 15 seconds. Calls of suspended instances are put off, and not returned; those whose time is over are left
-/// to [`super::claim_overdue`].
+/// Claims calls that are due for 15 seconds: fairly by target, so that none starves another, and by limit group, so
+/// that calls that wait for a limit do not block others. Calls of suspended instances are postponed and not returned;
+/// those whose time is over are left to [`super::claim_overdue`].
 pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall>, Error> {
     type Claimed = (Uuid, i32, String, String, Option<Value>, i64, Moment, bool);
     let mut rows: Vec<Claimed> = ClaimDue::bind((
@@ -70,7 +70,7 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall
     ))
     .get_results(conn)
     .await?;
-    // An update returns its rows in any order; the oldest goes first.
+    // An update returns its rows in any order; the oldest comes first.
     rows.sort_by_key(|(.., due_at, _)| due_at.0);
     rows.into_iter()
         .filter(|(.., suspended)| !suspended)
@@ -89,7 +89,7 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall
         .collect()
 }
 
-/// The statement names twice as many: calls over HTTP and calls of workers.
+/// The statement contains twice this number: calls over HTTP and calls for external workers.
 const _: () = assert!(CLAIMED_MAX == 64, "claim_due.sql has this number too");
 
 struct ClaimDue;
@@ -100,13 +100,13 @@ impl Sql for ClaimDue {
     const TEXT: &'static str = include_str!("claim_due.sql");
 }
 
-/// As an object: looking one up costs the same whatever plan is made for how many.
+/// As an object: a lookup costs the same with any plan.
 fn rooms(rooms: impl Iterator<Item = (String, i32)>) -> Value {
     Value::Object(rooms.map(|(name, room)| (name, Value::from(room))).collect())
 }
 
-/// Puts a call off that may not be made yet, but not beyond the end of its time; it counts as no attempt. Nothing, if it is no
-/// longer to be made.
+/// Postpones a call, but not beyond its time limit; it does not count as an attempt. Does nothing if the call is no
+/// longer pending under that dispatch number.
 pub async fn put_off(conn: &mut Connection, id: CallId, dispatch: u32, until: Timestamp) -> Result<(), Error> {
     PutOff::bind((id.0, row::number(dispatch), Moment(until))).execute(conn).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What a worker lets hear of itself while it works.
+//! Signs of life of an external worker: heartbeats and progress.
 
 use diesel::sql_types::{BigInt, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -9,7 +9,7 @@ use super::super::{Connection, Error};
 use super::row;
 use crate::engine::CallId;
 
-/// Writes down that a worker lives; whether the attempt is under way.
+/// Stores a heartbeat; false if the attempt is not under way.
 pub async fn beat(conn: &mut Connection, id: CallId, dispatch: u32) -> Result<bool, Error> {
     let changed = Beat::bind((id.0, row::number(dispatch))).execute(conn).await?;
     Ok(changed == 1)
@@ -26,7 +26,7 @@ impl Sql for Beat {
          WHERE id = $1 AND dispatch = $2 AND state = 'running'";
 }
 
-/// Writes down how far a worker is, which is a heartbeat too; false if the attempt is not under way, or if it has told
+/// Stores progress, which is a heartbeat too; false if the attempt is not under way, or has reported progress
 /// `times_max` times already.
 pub async fn tell_progress(
     conn: &mut Connection,

@@ -1,4 +1,4 @@
-//! What is done to a call between two steps of its instance: it is begun, and looked at by whoever says something about it.
+//! Changes of a call between two steps of its instance: an attempt begins; and its position, for reports.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallKind, CallPurpose, InstanceId};
 
-/// Whoever makes a request notices its timeout; this much later others conclude that it has died over it.
+/// Milliseconds after the timeout of a request at which others conclude that its process has died.
 const GRACE_MS: i64 = 5_000;
 
-/// An attempt that has begun: everything its maker needs.
+/// An attempt that has begun, with everything needed to make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
     /// The call.
@@ -30,43 +30,43 @@ pub struct Begun {
     pub bookmark: i64,
     /// The activity it is for.
     pub activity: String,
-    /// The number it was handed out under.
+    /// Its dispatch number.
     pub dispatch: u32,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// How it is made.
+    /// Over HTTP, or by an external worker.
     pub kind: CallKind,
-    /// Whose limits and breaker it falls under.
+    /// The target, whose limits and breaker apply.
     pub target: String,
-    /// What is to be sent: the request, or the probe.
+    /// What to send: the request, or the probe.
     pub request: Value,
-    /// What for.
+    /// Attempt or probe.
     pub purpose: CallPurpose,
-    /// Whether it ends with a callback.
+    /// Whether its target answers later, with a callback.
     pub callback: bool,
-    /// A worker silent for longer has died over it.
+    /// An external worker that is silent for longer is taken for dead.
     pub heartbeat: Option<Duration>,
-    /// For how long the attempt may go on from now.
+    /// How long the attempt may take from now.
     pub timeout: Option<Duration>,
-    /// Until when that is.
+    /// When that time ends.
     pub deadline: Option<Timestamp>,
     /// W3C trace context of the instance.
     pub trace: Option<String>,
 }
 
-/// How long a request may take whatever its call says, so that the death of whoever makes it is noticed.
+/// Time limits of requests whatever their call says, so that the death of the process that makes one is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Longest {
-    /// Any request.
+    /// Of any request.
     pub request: Duration,
-    /// One that a callback answers: the call may wait for days, its request may not.
+    /// Of a request that a callback answers: the call may wait for days, its request may not.
     pub announced: Duration,
 }
 
-/// Marks an attempt as begun; none if the call is no longer to be made under that number, if its time is over, or while its
-/// instance is suspended.
+/// Marks an attempt as begun; none if the call is no longer pending under that dispatch number, if its time is over, or
+/// while its instance is suspended.
 ///
-/// `longest` bounds attempts that are watched by their maker.
+/// `longest` limits attempts over HTTP.
 pub async fn mark_running(
     conn: &mut Connection,
     id: CallId,
@@ -124,24 +124,24 @@ impl Sql for MarkRunning {
     const TEXT: &'static str = include_str!("mark_running.sql");
 }
 
-/// Where a call stands, for whoever says something about it.
+/// Position of a call, for reports about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// Its instance.
     pub instance: InstanceId,
     /// Its bookmark.
     pub bookmark: i64,
-    /// The number it was handed out under last.
+    /// Its dispatch number.
     pub dispatch: u32,
     /// The attempt.
     pub attempt: u32,
-    /// The word for how it stands.
+    /// The name of its state.
     pub state: String,
-    /// SHA-256 of the token of the attempt that runs.
+    /// SHA-256 of the token of the current attempt.
     pub token_hash: Option<Vec<u8>>,
 }
 
-/// Where a call stands.
+/// The position of a call.
 pub async fn find(conn: &mut Connection, id: CallId) -> Result<Option<Place>, Error> {
     type Columns = (Uuid, i64, i32, i32, String, Option<Vec<u8>>);
     let columns =

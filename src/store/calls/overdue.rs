@@ -1,4 +1,4 @@
-//! Calls whose time is over: of which nothing was heard for too long, or which could not even be begun.
+//! Calls whose time is over: silent for too long, or not begun in time.
 
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -15,32 +15,32 @@ use crate::engine::{CallId, CallKind, InstanceId};
 /// A call whose time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverdueCall {
-    /// Which one.
+    /// The call.
     pub id: CallId,
     /// Its instance.
     pub instance: InstanceId,
     /// Its bookmark.
     pub bookmark: i64,
-    /// The number it was handed out under.
+    /// Its dispatch number.
     pub dispatch: u32,
-    /// How it is made.
+    /// Over HTTP, or by an external worker.
     pub kind: CallKind,
-    /// Which time.
+    /// Which time limit is over.
     pub over: Over,
 }
 
-/// Which time of a call is over.
+/// A time limit of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
-    /// That of the attempt that runs.
+    /// That of the attempt under way.
     Attempt,
-    /// That in which its worker had to tell that it lives.
+    /// That of the heartbeat of its worker.
     Heartbeat,
-    /// That of the whole call, before its next attempt was begun.
+    /// That of the whole call, before its next attempt began.
     Whole,
 }
 
-/// Takes calls whose time is over, for 15 seconds: those under way, by deadline or heartbeat, and those that wait to be made.
+/// Claims calls whose time is over for 15 seconds: those under way, by deadline or heartbeat, and those that are pending.
 pub async fn claim_overdue(conn: &mut Connection, limit: i64) -> Result<Vec<OverdueCall>, Error> {
     type Claimed = (Uuid, Uuid, i64, i32, String, bool, bool);
     let rows: Vec<Claimed> = ClaimOverdue::bind_limit(limit, (CLAIM_SECONDS,)).get_results(conn).await?;
@@ -65,7 +65,7 @@ impl Sql for ClaimOverdue {
     const TEXT: &'static str = include_str!("claim_overdue.sql");
 }
 
-/// When the next call wants to be looked at, and the database's time; none when there is none.
+/// When the next call must be checked (none if there is none), and the database's time.
 pub async fn next_at(conn: &mut Connection) -> Result<(Option<Timestamp>, Timestamp), Error> {
     let (next, now): (Option<Moment>, Moment) = NextAt::bind(()).get_result(conn).await?;
     Ok((next.map(Timestamp::from), now.0))

@@ -1,4 +1,5 @@
-//! Instances that could move and do not: claimed so that their step commands are published again, ever less often.
+//! Silent instances: ready, but without a step for long. They are claimed to publish their step commands again, less
+//! and less often.
 
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use crate::engine::{BranchId, InstanceId, Phase, State};
 use crate::store::sql::Sql;
 use crate::store::{Connection, Error};
 
-/// An instance that could move and has not: itself, its ready branches with their sequences, its queue.
+/// A silent instance: its id, its ready branches with their sequences, its queue.
 pub type Silent = (InstanceId, Vec<(BranchId, i64)>, String);
 
-/// Takes at most `limit` instances that are ready and have not moved for `after`, or for their own recheck time if that
-/// is longer; the recheck time is doubled, up to `after_max`. Suspended instances and `queues_excluded` are left alone.
+/// Claims at most `limit` instances that are ready and have not moved for `after`, or for their own recheck time if
+/// that is longer; the recheck time is doubled, up to `after_max`. Suspended instances and `queues_excluded` are left
+/// out.
 pub async fn claim_silent(
     conn: &mut Connection,
     after: Duration,
@@ -29,7 +31,7 @@ pub async fn claim_silent(
     Ok(rows
         .into_iter()
         .map(|(id, queue, branches)| {
-            // What only newer binaries can read is left to them: no branch is named.
+            // A state that only newer binaries can read is left to them: no branch is returned.
             let state: State = serde_json::from_value(branches).unwrap_or_default();
             let ready = state.branches.iter().filter(|branch| branch.phase == Phase::Ready);
             (InstanceId(id), ready.map(|branch| (branch.id, branch.sequence)).collect(), queue)
@@ -45,7 +47,7 @@ impl Sql for ClaimSilent {
     const TEXT: &'static str = include_str!("claim_silent.sql");
 }
 
-/// The queues that have instances which could move.
+/// The queues with ready instances.
 pub async fn ready_queues(conn: &mut Connection) -> Result<Vec<String>, Error> {
     Ok(ReadyQueues::bind(()).get_results(conn).await?)
 }

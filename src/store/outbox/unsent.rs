@@ -1,4 +1,4 @@
-//! Rows nobody has published yet: claimed by the sweep, and put off or given up when the broker returns them.
+//! Unpublished rows of the outbox: claimed by the relay, and postponed or marked dead when the broker returns them.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::store::schema::leveret::outbox;
 use crate::store::sql::Sql;
 use crate::store::{Connection, Error};
 
-/// A row the broker returned rests this long at most before it is tried again, in seconds.
+/// Maximum seconds until a returned row is published again.
 const REST_MAX: i32 = 60;
 
-/// Takes at most `limit` rows that nobody has published yet, the longest waiting first, `hold_for` this long; fewer where
-/// their bodies come to `bytes_max`, and one in any case.
+/// Claims at most `limit` rows that are not published yet for `hold_for`, oldest first; fewer if their bodies exceed
+/// `bytes_max`, but at least one.
 ///
 /// # Errors
-/// Those of the database; `Bug` for headers that are no texts.
+/// `Bug` for headers that are not strings.
 pub async fn claim_unsent(
     conn: &mut Connection,
     limit: i64,
@@ -72,8 +72,8 @@ impl Sql for ClaimUnsent {
     const TEXT: &'static str = include_str!("claim_unsent.sql");
 }
 
-/// Counts a return of each row: nobody is bound to its routing key. After `attempts_max` of them a row is dead; until
-/// then it rests, twice as long each time. Returns the rows that died now.
+/// Counts a return of each row: no queue is bound to its routing key. After `attempts_max` returns a row is dead; until
+/// then it is postponed, twice as long each time. Returns the rows that became dead.
 pub async fn mark_returned(conn: &mut Connection, ids: &[Uuid], attempts_max: i32) -> Result<Vec<Uuid>, Error> {
     let rows: Vec<(Uuid, bool)> = MarkReturned::bind((ids, attempts_max, REST_MAX)).get_results(conn).await?;
     Ok(rows.into_iter().filter(|(_, is_dead)| *is_dead).map(|(id, _)| id).collect())
@@ -93,7 +93,7 @@ impl Sql for MarkReturned {
         RETURNING id, dead_at IS NOT NULL";
 }
 
-/// Lets rows that were given up be published again: that one, or the oldest `limit`. Returns how many there were.
+/// Makes dead rows publishable again: the given one, or the oldest `limit`. Returns how many.
 pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Result<usize, Error> {
     let mut dead = outbox::table.filter(outbox::dead_at.is_not_null()).select(outbox::id).into_boxed();
     if let Some(id) = id {

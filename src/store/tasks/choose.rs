@@ -1,4 +1,4 @@
-//! Who is given a task, and which task somebody is given next.
+//! Assigns tasks: candidates of an assignment, and the next task of a user.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::super::sql::Sql;
 use super::super::{Connection, Error};
-use super::inbox;
+use super::filter::candidates;
 use crate::definition::AssignBy;
 use crate::engine::{Assignment, InstanceId, Person, TaskId};
 
-/// Tasks at the head of one candidate's inbox that are looked at: more people than can ask at the same moment.
+/// Tasks at the head of one candidate's inbox that are read: more than the number of concurrent callers.
 const HEAD_MAX: i64 = 100;
 
-/// How high each user stands, by turns or by load. The lock of that must be held ([`super::lock_assignment`]), and this must
+/// The turn or load of each user. The lock of the assignment must be held ([`super::lock_assignment`]), and this must
 /// be a later statement than the lock.
 pub async fn standing(
     conn: &mut Connection,
@@ -35,7 +35,7 @@ struct Load;
 impl Sql for Load {
     type Binds = (Array<Text>,);
     type Row = (Text, BigInt);
-    // User by user through the index of what is assigned.
+    // User by user through the index of assigned tasks.
     const TEXT: &'static str = "
         SELECT asked.username, (SELECT count(*) FROM leveret.tasks AS t WHERE t.open AND t.assignee = asked.username)
           FROM unnest($1) AS asked (username)";
@@ -52,7 +52,7 @@ impl Sql for Turns {
          WHERE definition = $1 AND activity = $2 AND username = ANY ($3)";
 }
 
-/// Puts a user at the end of the turns of an activity.
+/// Puts a user at the end of the round robin of an activity.
 pub(super) async fn take_turn(
     conn: &mut Connection,
     definition: &str,
@@ -74,8 +74,8 @@ impl Sql for TakeTurn {
         ON CONFLICT (definition, activity, username) DO UPDATE SET turn = excluded.turn";
 }
 
-/// The task a person should do next (highest priority, then oldest first) that nobody else is about to take; locked until the
-/// transaction ends. What `passed_over` names is not looked at.
+/// The task a person should do next (highest priority, then oldest first) that is not locked by another caller; locked
+/// until the transaction ends. Tasks in `passed_over` are skipped.
 pub async fn claim_next(
     conn: &mut Connection,
     person: &Person,
@@ -86,7 +86,7 @@ pub async fn claim_next(
     let only = definition.map_or("", |_| "AND c.definition = $5");
     let text = ClaimNext::TEXT.replace("{definition}", only);
     let passed_over: Vec<Uuid> = passed_over.iter().map(|id| id.0).collect();
-    let next = ClaimNext::bind_text(text, (inbox::candidates(person), &person.user, passed_over, HEAD_MAX, definition));
+    let next = ClaimNext::bind_text(text, (candidates(person), &person.user, passed_over, HEAD_MAX, definition));
     let found: Option<(Uuid, Uuid)> = next.get_result(conn).await.optional()?;
     Ok(found.map(|(task, instance)| (TaskId(task), InstanceId(instance))))
 }

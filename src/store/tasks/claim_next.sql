@@ -14,7 +14,7 @@ SELECT t.id, t.instance_id
         ORDER BY c.rank, c.opened_at, c.task_id
         LIMIT $4) AS head
   JOIN leveret.tasks AS t ON t.id = head.task_id
- -- Asked again of the row that is locked: it may have been claimed since the head was read.
+ -- Checked again on the locked row: it may have been claimed since the head was read.
  WHERE t.open AND (t.claimed_by IS NULL OR t.lease_until <= clock_timestamp())
  ORDER BY head.rank, head.opened_at, head.task_id
  LIMIT 1

@@ -9,7 +9,8 @@ use super::super::schema::functions::clock_timestamp;
 use super::super::schema::leveret::tasks;
 use super::super::{Connection, Error};
 use super::TaskRow;
-use super::inbox::{self, Filter};
+use super::filter::Filter;
+use super::inbox;
 use crate::contract::api::{Page, TaskSummary, TaskView};
 use crate::engine::{TaskId, counted};
 
@@ -20,7 +21,7 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSum
     Ok(Page::of(items, filter.limit, cursor, |item| item))
 }
 
-/// One task, whole.
+/// One task with all details.
 pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>, Error> {
     let found: Option<(TaskRow, Moment)> =
         tasks::table.find(id.0).select((TaskRow::as_select(), clock_timestamp())).first(conn).await.optional()?;

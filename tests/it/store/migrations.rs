@@ -47,7 +47,7 @@ async fn every_migration_can_be_reverted_and_applied_again() {
            SELECT '{instance}', 10 + ordinality, kind, now() FROM unnest(ARRAY['task', 'call', 'intervention']) \
              WITH ORDINALITY AS kinds (kind, ordinality); \
          INSERT INTO leveret.messages (name, key, data, expires_at, instance_id) \
-           VALUES ('paid', 'mine', '1', now(), '{instance}'), ('paid', 'anyones', '1', now(), NULL); \
+           VALUES ('paid', 'mine', '1', now(), '{instance}'), ('paid', 'any', '1', now(), NULL); \
          INSERT INTO leveret.dead_letters (reason, source, exchange, routing_key, body, body_bytes) \
            VALUES ('x', 'x', 'x', 'x', '', 0); \
          INSERT INTO leveret.task_turns VALUES ('order', 'approve', 'ann', nextval('leveret.task_turn')); \
@@ -65,7 +65,7 @@ async fn every_migration_can_be_reverted_and_applied_again() {
         conn.batch_execute(&down).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let left = shape(conn).await;
-    assert_eq!(left, Vec::<String>::new(), "nothing of ours is left");
+    assert_eq!(left, Vec::<String>::new(), "the down migrations left something");
     conn.batch_execute("DELETE FROM leveret.__diesel_schema_migrations").await.unwrap();
 
     let done = migrate::run(&fresh.database_url).await.unwrap();
