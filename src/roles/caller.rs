@@ -18,7 +18,7 @@ use crate::broker::Queue;
 use crate::engine::CallKind;
 use crate::step::calls::Begin;
 use crate::step::{self, Error, Executed};
-use crate::store::calls::{self, Due};
+use crate::store::calls::{self, DueCall};
 use crate::store::{self};
 use limits::{Admitted, LimitKey, Permit};
 use slots::{Caller, Slots};
@@ -82,7 +82,7 @@ async fn make_due(caller: &Caller) -> Result<bool, store::Error> {
     Ok(full.1 || (full.0 && caller.has_free_slots()))
 }
 
-async fn begin(caller: &Caller, due: Due) -> Result<(), store::Error> {
+async fn begin(caller: &Caller, due: DueCall) -> Result<(), store::Error> {
     let slot = match due.kind {
         CallKind::Work => None,
         CallKind::Http => match caller.slot(&due.target) {
@@ -117,7 +117,7 @@ async fn begin(caller: &Caller, due: Due) -> Result<(), store::Error> {
 }
 
 /// Sends a request to a worker.
-async fn send_to_external_worker(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+async fn send_to_external_worker(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let at_once = permit.limit_key.at_once(&due.target);
     match step::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
         Ok(Begin::NoRoom) => return caller.put_back_without_room(due, permit).await,

@@ -140,7 +140,7 @@ struct Swept {
 async fn sweep(app: &App) -> Result<Swept, store::Error> {
     let rows = {
         let mut conn = app.store.background().await?;
-        outbox::claim_unsent(&mut conn, (SWEEP_MAX, SWEEP_BYTES_MAX as i64), CLAIM_FOR).await?
+        outbox::claim_unsent(&mut conn, SWEEP_MAX, SWEEP_BYTES_MAX as i64, CLAIM_FOR).await?
     };
     if rows.is_empty() {
         return Ok(Swept::default());

@@ -48,7 +48,7 @@ async fn copies(
 ) -> Result<Vec<OutboxRow>, Error> {
     let (mut rows, mut bytes, mut last) = (Vec::new(), 0, Waiting::NOBODY);
     loop {
-        let page = bookmarks::waiting(transaction, (&command.name, &command.key), last, PAGE).await?;
+        let page = bookmarks::waiting(transaction, &command.name, &command.key, last, PAGE).await?;
         let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
         let queues = instances::queues(transaction, &ids).await?;
         for waiting in &page {
@@ -99,7 +99,7 @@ async fn keep_for(app: &App, id: InstanceId, bookmark: i64, message: &Message) -
         if found.is_none_or(|loaded| loaded.instance.status != Status::Suspended) {
             return Err(Undo::Value(Executed::Conflict));
         }
-        messages::keep_for(transaction, (id, bookmark), message, app.config.messages.ttl).await?;
+        messages::keep_for(transaction, id, bookmark, message, app.config.messages.ttl).await?;
         Ok(Executed::Refused(Refusal::Suspended))
     })
     .await

@@ -240,7 +240,7 @@ pub async fn progress(
         let place = place(transaction, id, token).await?;
         // The instance is locked before the call: every transaction takes its locks in this order.
         let loaded = instances::lock(&mut **transaction, place.instance).await?;
-        if !calls::tell_progress(transaction, (id, place.dispatch), &progress, PROGRESS_MAX).await? {
+        if !calls::tell_progress(transaction, id, place.dispatch, &progress, PROGRESS_MAX).await? {
             let now = calls::find(transaction, id).await?;
             let is_running = now.is_some_and(|now| now.state == "running" && now.dispatch == place.dispatch);
             return Err(Undo::Error(match is_running {

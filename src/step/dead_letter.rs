@@ -9,7 +9,7 @@ use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
 use crate::broker::{Exchange, Queue};
 use crate::engine::InstanceId;
-use crate::store::dead_letters::{self, DeadLetter, Kept};
+use crate::store::dead_letters::{self, DeadLetter, StoredLetter};
 use crate::store::inbox;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self, Transaction, Undo};
@@ -122,8 +122,8 @@ pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
     Ok(sent_as)
 }
 
-fn row(app: &App, kept: Kept) -> Result<OutboxRow, String> {
-    let Kept { id, redriven_at, body_bytes, letter, .. } = kept;
+fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
+    let StoredLetter { id, redriven_at, body_bytes, letter, .. } = kept;
     if let Some(at) = redriven_at {
         return Err(format!(
             "dead letter {id} was sent once more at {at}; if it failed again, it is another dead letter"

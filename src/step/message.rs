@@ -107,7 +107,7 @@ async fn find_receiver(
 ) -> Result<Option<Receiver>, Error> {
     let mut last = Waiting::NOBODY;
     for _ in 0..OFFERS_MAX {
-        let page = bookmarks::waiting(transaction, (&message.name, &message.key), last, PAGE).await?;
+        let page = bookmarks::waiting(transaction, &message.name, &message.key, last, PAGE).await?;
         if let Some(receiver) = offer(app, transaction, &page, message).await? {
             return Ok(Some(receiver));
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::engine::Failure;
 use crate::store::Connection;
-use crate::store::statements::{self, Fault};
+use crate::store::statements::{self, StatementError};
 
 /// Runs the statement of that name; what it yields is the activity's `result`.
 pub(super) async fn run(app: &App, name: &str, params: &Value, conn: &mut Connection) -> Result<Value, Failure> {
@@ -18,16 +18,16 @@ pub(super) async fn run(app: &App, name: &str, params: &Value, conn: &mut Connec
     let bytes_max = app.config.limits.rows_bytes_max;
     match statements::run(conn, statement, &values, bytes_max).await {
         Ok(done) => Ok(json!({ "count": done.count, "rows": done.rows })),
-        Err(Fault::Database(kind, message)) => Err(Failure::new(format!("database.{kind}"), message)),
-        Err(Fault::Rows) => {
+        Err(StatementError::Database(kind, message)) => Err(Failure::new(format!("database.{kind}"), message)),
+        Err(StatementError::Rows) => {
             let message = format!("the statement `{name}` returned more than {} rows", statement.rows_max);
             Err(Failure::new("limit.rows", message))
         }
-        Err(Fault::Bytes) => {
+        Err(StatementError::Bytes) => {
             let message = format!("the rows of the statement `{name}` have more than {bytes_max} bytes");
             Err(Failure::new("limit.rows_bytes", message))
         }
-        Err(Fault::Row(message)) => {
+        Err(StatementError::Row(message)) => {
             Err(Failure::new("statement.result", format!("a row of the statement `{name}` cannot be kept: {message}")))
         }
     }

@@ -1,4 +1,4 @@
-//! What `leveret bench` asks of the tables beyond what the engine does itself.
+//! Queries of `leveret bench` that the engine itself does not need.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub async fn insert_row(conn: &mut Connection, instance: &str) -> Result<(), Que
     Ok(())
 }
 
-/// How late the timers of a definition fired, in milliseconds; negative would be early.
+/// How late the timers of a definition fired, in milliseconds; negative if early.
 pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64>, Error> {
     #[derive(QueryableByName)]
     struct Row {
@@ -55,12 +55,12 @@ pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64
     Ok(rows.into_iter().map(|row| row.late_ms).collect())
 }
 
-/// Open tasks of a definition that nobody acts upon, offered to users and to a group.
+/// Open tasks of a definition that are never completed, offered to users and to a group.
 pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error> {
     let generated = format!(
-        "INSERT INTO leveret.tasks (id, instance_id, bookmark, definition, activity, revision, open, title, data, labels, \
+        "INSERT INTO leveret.tasks (id, instance_id, bookmark, definition, activity, revision, open, title, data, labels,
            priority, users, groups, excluded, decisions, vote, ballots, opened_at)
-         SELECT gen_random_uuid(), gen_random_uuid(), 1, 'others', 'a', 1, true, 'Task ' || n, 'null', '{{}}', n % 5, \
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, 'others', 'a', 1, true, 'Task ' || n, 'null', '{{}}', n % 5,
            ARRAY['user' || n % 100], ARRAY['others'], '{{}}', '[]', false, '[]', now() - n * interval '1 second'
          FROM generate_series(1, {count}) AS n;
          INSERT INTO leveret.task_candidates (task_id, candidate, definition, priority, opened_at)
@@ -70,7 +70,7 @@ pub async fn offer_tasks(conn: &mut Connection, count: i64) -> Result<(), Error>
     Ok(conn.batch_execute(&generated).await?)
 }
 
-/// How many open tasks of a definition there are.
+/// How many open tasks of a definition exist.
 pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize, Error> {
     use diesel::{ExpressionMethods, QueryDsl};
     let open = super::schema::leveret::tasks::table
@@ -80,7 +80,7 @@ pub async fn open_tasks(conn: &mut Connection, definition: &str) -> Result<usize
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Plans as a server that has been up for a while would have them, and no old pages to write meanwhile.
+/// Brings the tables into the state of a server that has been running for a while: analyzed, and with written pages.
 pub async fn settle(conn: &mut Connection) -> Result<Timestamp, Error> {
     conn.batch_execute("ANALYZE; CHECKPOINT").await?;
     let now: Moment =
@@ -88,26 +88,27 @@ pub async fn settle(conn: &mut Connection) -> Result<Timestamp, Error> {
     Ok(now.0)
 }
 
-/// Timers made in one statement.
+/// Timers written by one statement.
 const COPIES_MAX: i64 = 10_000;
 
-/// Copies of an instance that waits at its first timer, each with a timer of its own: the first is due at `from`, the last
-/// `over` later. `with_wake_ups` ones have wake-ups on their way, as near timers have; others are left to the timers role, as far ones are.
+/// Copies of an instance that waits at its first timer, each with a timer: the first is due at `from`, the last `over`
+/// later. `with_wake_ups` ones have wake-ups on their way, as near timers have; others are left to the timers role, as
+/// far timers are.
 #[derive(Debug, Clone, Copy)]
 pub struct Copies {
-    /// The instance to be copied. Its history is not.
+    /// The instance to copy, without its history.
     pub of: InstanceId,
-    /// How many.
+    /// Number of copies.
     pub count: i64,
-    /// When the first is due.
+    /// When the first timer is due.
     pub from: Timestamp,
-    /// From the first to the last.
+    /// Time from the first to the last timer.
     pub over: Duration,
-    /// Whether wake-ups are written for them.
+    /// Whether wake-ups are published for them.
     pub with_wake_ups: bool,
 }
 
-/// Makes them, batch by batch.
+/// Writes the copies, batch by batch.
 pub async fn copy_waiting(conn: &mut Connection, copies: Copies) -> Result<(), Error> {
     let apart = i64::try_from(copies.over.as_micros()).unwrap_or(i64::MAX) / copies.count.max(1);
     let mut made = 0;
@@ -151,7 +152,8 @@ SELECT leveret.uuidv7(), 'steps', i.queue, 'fire',
   FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id, due
  WHERE $6 AND b.instance_id = $1 AND b.kind = 'timer'"#;
 
-/// How many timers of a definition have fired since `since`, how many more than once, and how many are still open and due.
+/// How many timers of a definition fired since `since`, how many of them more than once, and how many are due and still
+/// open.
 pub async fn count_fired(conn: &mut Connection, definition: &str, since: Timestamp) -> Result<(i64, i64, i64), Error> {
     #[derive(QueryableByName)]
     struct Row {

@@ -1,10 +1,10 @@
-//! Waits of instances: opened and finished by commits, found by messages and by the clock.
+//! Bookmarks: the waits of instances. Commits open and finish them; messages and the clock find them.
 
 use std::time::Duration;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -15,41 +15,40 @@ use super::json::Json;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
+use super::sql::{Part, Sql};
 use super::{Connection, Error};
 use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
 pub use super::locks::lock_correlation;
 
-/// A near timer is left to its wake-up for this long before the timers role looks.
+/// How long the timers role leaves a near timer to its wake-up.
 const WAKE_UP_FOR: Duration = Duration::from_secs(5);
-/// A claimed timer is left to whoever claimed it for this long.
+/// How long a claim of a timer lasts.
 const CLAIM_SECONDS: i32 = 30;
-/// A timer that may have a command under way is left to it for so long while its queue is busy.
-const PATIENCE: &str = "interval '2 minutes'";
 
-/// A wait that begins, or is open.
+/// A bookmark that is opened, or is open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BookmarkRow {
-    /// Its number inside the instance.
+    /// Number of the bookmark inside of its instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout.
+    /// The branch that waits; none for the time limit of the instance.
     pub branch: Option<BranchId>,
-    /// The activity it waits at.
+    /// The activity that waits.
     pub activity: Option<String>,
     /// What it waits for.
     pub kind: BookmarkKind,
-    /// Name and key of the message, for messages.
+    /// Name and key of the message, if it waits for one.
     pub message: Option<(String, String)>,
     /// When it is due, for timers.
     pub due_at: Option<Timestamp>,
-    /// When the timers role looks at it, for timers.
+    /// When the timers role checks it, for timers.
     pub next_check_at: Option<Timestamp>,
-    /// The failure, for interventions; for those by hand, who asked and why.
+    /// The failure of an incident; of a suspension by a person, who asked for it and why.
     pub details: Value,
 }
 
 impl BookmarkRow {
-    /// A far timer is looked at when it is due; a near one a little later, so that its wake-up has the first shot.
+    /// A far timer is checked when it is due; a near timer a little later, so that its wake-up comes first.
     pub(super) fn open(bookmark: &Bookmark, now: Timestamp, horizon: Duration) -> BookmarkRow {
         let next_check_at = bookmark.due_at.map(|due_at| {
             let is_far = now.checked_add(horizon).is_ok_and(|until| due_at > until);
@@ -73,34 +72,35 @@ impl BookmarkRow {
 pub struct DueTimer {
     /// The instance.
     pub instance: InstanceId,
-    /// The bookmark's number.
+    /// Number of the bookmark.
     pub number: i64,
     /// When it was due.
     pub due_at: Timestamp,
-    /// The instance's queue.
+    /// The queue of the instance.
     pub queue: String,
 }
 
 /// An open wait for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// Who waits.
+    /// The instance that waits.
     pub instance: InstanceId,
-    /// The bookmark's number.
+    /// Number of the bookmark.
     pub number: i64,
-    /// Since when.
+    /// When the wait was opened.
     pub since: Timestamp,
 }
 
 impl Waiting {
-    /// Before everybody else: where the first page begins.
+    /// Before all others: the start of the first page.
     pub const NOBODY: Self = Self { instance: InstanceId(Uuid::nil()), number: 0, since: Timestamp::UNIX_EPOCH };
 }
 
-/// Open waits for a message, the one that has waited longest first: at most `limit` that come after `after`.
+/// Open waits for a message, oldest first: at most `limit` after `after`.
 pub async fn waiting(
     conn: &mut Connection,
-    (name, key): (&str, &str),
+    name: &str,
+    key: &str,
     after: Waiting,
     limit: i64,
 ) -> Result<Vec<Waiting>, Error> {
@@ -127,7 +127,7 @@ pub async fn waiting(
     Ok(rows.into_iter().map(waiting).collect())
 }
 
-/// Name and key of every message an instance waits for.
+/// Name and key of every message that an instance waits for.
 pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<(String, String)>, Error> {
     let rows: Vec<(Option<String>, Option<String>)> = bookmarks::table
         .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
@@ -139,10 +139,10 @@ pub async fn awaited(conn: &mut Connection, instance: InstanceId) -> Result<Vec<
     Ok(rows.into_iter().filter_map(|(name, key)| name.zip(key)).collect())
 }
 
-/// Open bookmarks of an instance, in the order of their numbers.
+/// Open bookmarks of an instance, by number.
 ///
 /// # Errors
-/// Those of the database; `Bug` for a kind this binary does not know.
+/// `Bug` for a kind that this binary does not know.
 pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Vec<BookmarkRow>, Error> {
     type Columns = (
         i64,
@@ -191,15 +191,15 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
     [BookmarkKind::Timer, BookmarkKind::Message, BookmarkKind::Intervention, BookmarkKind::Task, BookmarkKind::Call]
         .into_iter()
         .find(|kind| kind.name() == name)
-        .ok_or_else(|| Error::Bug(format!("`{name}` is no kind of bookmark this binary knows")))
+        .ok_or_else(|| Error::Bug(format!("unknown kind of bookmark `{name}`: use a newer binary")))
 }
 
-/// Takes at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are put off as well,
-/// but not returned: nothing fires there. In a queue of `busy` those are left alone that may have a `fire` under way, or a
-/// backlog would breed: whoever came due with a wake-up, or was claimed before.
+/// Claims at most `limit` timers whose check is due, for 30 seconds. Timers of suspended instances are postponed too,
+/// but not returned: they do not fire. In the queues of `busy`, timers that may have a `fire` command under way (those
+/// that had a wake-up, or were claimed before) are left alone: each sweep would add to the backlog.
 pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
-    let rows: Vec<Claimed> = ClaimDue(limit, busy).get_results(conn).await?;
+    let rows: Vec<Claimed> = ClaimDue::bind_limit(limit, (busy, CLAIM_SECONDS)).get_results(conn).await?;
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
@@ -209,49 +209,15 @@ pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Re
         .collect())
 }
 
-struct ClaimDue<'a>(i64, &'a [String]);
+struct ClaimDue;
 
-// The limit is part of the text: unknown, it would be taken for a tenth of all timers, and instances be read whole.
-impl QueryId for ClaimDue<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl Sql for ClaimDue {
+    type Binds = (Array<Text>, Integer);
+    type Row = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
+    const TEXT: &'static str = include_str!("bookmarks/claim_due.sql");
 }
 
-impl Query for ClaimDue<'_> {
-    type SqlType = (SqlUuid, BigInt, Nullable<Timestamptz>, Nullable<Text>, Nullable<Text>);
-}
-
-impl QueryFragment<Pg> for ClaimDue<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "WITH due AS (SELECT instance_id, number FROM leveret.bookmarks \
-             WHERE consumed_at IS NULL AND next_check_at <= now()",
-        );
-        if !self.1.is_empty() {
-            out.push_sql(" AND (next_check_at = due_at OR due_at < now() - ");
-            out.push_sql(PATIENCE);
-            out.push_sql(" OR (SELECT i.queue FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL(");
-            out.push_bind_param::<Array<Text>, _>(&self.1)?;
-            out.push_sql("))");
-        }
-        out.push_sql(" ORDER BY next_check_at LIMIT ");
-        out.push_sql(&self.0.to_string());
-        out.push_sql(
-            " FOR UPDATE SKIP LOCKED) UPDATE leveret.bookmarks AS b \
-             SET next_check_at = now() + make_interval(secs => ",
-        );
-        out.push_bind_param::<Integer, _>(&CLAIM_SECONDS)?;
-        out.push_sql(
-            ") FROM due WHERE b.instance_id = due.instance_id AND b.number = due.number \
-             RETURNING b.instance_id, b.number, b.due_at, \
-             (SELECT i.queue FROM leveret.instances AS i WHERE i.id = b.instance_id), \
-             (SELECT i.status FROM leveret.instances AS i WHERE i.id = b.instance_id)",
-        );
-        Ok(())
-    }
-}
-
-/// When the next timer wants to be looked at, and the database's time; none when no timer is open.
+/// When the next timer must be checked, and the database's time; none if no timer is open.
 pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     let row: Option<(Option<Moment>, Moment)> = bookmarks::table
         .filter(bookmarks::consumed_at.is_null().and(bookmarks::next_check_at.is_not_null()))
@@ -263,8 +229,15 @@ pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, T
     Ok(row.and_then(|(next, now)| Some((next?.0, now.0))))
 }
 
-/// Bookmarks as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+/// Part of the statement of a commit: all rows, for the instance in `moved`.
+const INSERT: &str = "
+INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind,
+                               message_name, message_key, due_at, next_check_at, details)
+SELECT moved.id, now(), row.*
+  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
+
+/// Bookmarks as arrays, so that one prepared statement writes any number of them.
+pub(super) struct BookmarkColumns<'a> {
     numbers: Vec<i64>,
     branches: Vec<Option<i32>>,
     activities: Vec<Option<&'a str>>,
@@ -276,9 +249,9 @@ pub(super) struct Columns<'a> {
     details: Vec<Json<'a, Value>>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> BookmarkColumns<'a> {
     pub(super) fn new(rows: &'a [BookmarkRow]) -> Self {
-        Columns {
+        BookmarkColumns {
             numbers: rows.iter().map(|row| row.number).collect(),
             branches: rows.iter().map(|row| row.branch.map(|branch| branch.0)).collect(),
             activities: rows.iter().map(|row| row.activity.as_deref()).collect(),
@@ -291,31 +264,18 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows, for the instance in `moved`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind, message_name, \
-             message_key, due_at, next_check_at, details) SELECT moved.id, now(), row.* FROM moved, unnest(",
-        );
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.keys)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Jsonb>, _>(&self.details)?;
-        out.push_sql(") AS row");
-        Ok(())
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<BigInt>, _>(&self.numbers)?;
+        part.bind::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.activities)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.names)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.keys)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
+        part.bind::<Array<Jsonb>, _>(&self.details)?;
+        part.end()
     }
 }
 
@@ -337,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_near_timer_leaves_its_hint_the_first_shot() {
+    fn a_near_timer_is_checked_after_its_wake_up() {
         assert_eq!(timer("2026-11-24T10:00:01Z").next_check_at, Some("2026-11-24T10:00:06Z".parse().unwrap()));
         assert_eq!(timer("2026-11-24T10:15:00Z").next_check_at, Some("2026-11-24T10:15:05Z".parse().unwrap()));
     }
 
     #[test]
-    fn a_far_timer_is_looked_at_when_it_is_due() {
+    fn a_far_timer_is_checked_when_it_is_due() {
         assert_eq!(timer("2026-11-24T10:15:01Z").next_check_at, Some("2026-11-24T10:15:01Z".parse().unwrap()));
     }
 }

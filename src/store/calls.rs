@@ -1,16 +1,15 @@
-//! Calls: written with the commit of their instance, claimed by whoever makes them, settled under their instance's lock.
+//! Calls: written with the commit of their instance, claimed for dispatch, and completed under the lock of their
+//! instance.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::moment::Moment;
 use super::schema::leveret::calls;
+use super::sql::Sql;
 use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Call, CallChange, CallClosed, CallId, CallPurpose, Instance};
 
@@ -22,52 +21,52 @@ mod overdue;
 mod row;
 mod show;
 
-pub use due::{CLAIMED_MAX, Due, Room, claim_due, put_off};
+pub use due::{CLAIMED_MAX, DueCall, Room, claim_due, put_off};
 pub use heard::{beat, tell_progress};
 pub use kept::{keep_lapsed, note_late, record, reported};
 pub use mark::{Begun, Longest, Place, find, mark_running};
-pub use overdue::{Over, Overdue, claim_overdue, next_at};
-use row::Row;
+pub use overdue::{Over, OverdueCall, claim_overdue, next_at};
+use row::CallRow;
 pub use show::{Filter, STATES, count_open, page, view};
 
-/// One thing a commit does to calls.
+/// One change of a call in a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallWrite {
     /// A call is opened.
     Open {
-        /// As the engine says.
+        /// The call, from the engine.
         call: Box<Call>,
-        /// If its request goes out with the same commit: when it counts as begun, and under which token.
+        /// If its request is sent with the same commit: its token and deadline.
         begun: Option<Sent>,
     },
-    /// A call changes; it must be open, and handed out under that number last.
+    /// A call changes; it must be open and have this dispatch number.
     Change {
-        /// Which one.
+        /// The call.
         id: CallId,
-        /// That number.
+        /// The dispatch number.
         dispatch: u32,
-        /// How.
+        /// The change.
         change: Box<CallChange>,
     },
     /// A call is closed; it must be open.
     Close(CallId, Box<CallClosed>),
 }
 
-/// A request that goes out with the commit that opens its call.
+/// A request that is sent with the commit that opens its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
     /// SHA-256 of the attempt's token.
     pub token_hash: [u8; 32],
-    /// From then on the attempt is unknown. How long its worker may be silent counts from its first sign of life: until then the
-    /// request may lie in its queue.
+    /// From then on the outcome of the attempt is unknown. Silence of its worker counts from its first sign of life:
+    /// until then the request may wait in its queue.
     pub deadline: Option<Timestamp>,
 }
 
 impl CallWrite {
-    /// Says whether it holds what PostgreSQL cannot keep.
+    /// Checks that PostgreSQL can store it.
     pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |value: &Value| {
-            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a call cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a call cannot be stored: {problem}")))
         };
         match self {
             CallWrite::Open { call, .. } => [&call.request].into_iter().chain(&call.probe).try_for_each(refuse),
@@ -82,16 +81,16 @@ impl CallWrite {
     }
 }
 
-/// Writes what a commit does to calls, after its instance's row; false if one of them was not as it had been loaded.
+/// Writes the changes of calls of a commit, after the row of the instance; false if a call was not as it had been loaded.
 pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[CallWrite]) -> Result<bool, Error> {
     for one in writes {
         let changed = match one {
             CallWrite::Open { call, begun } => {
-                let row = Row::of(instance, call, *begun)?;
+                let row = CallRow::of(instance, call, *begun)?;
                 diesel::insert_into(calls::table).values(row).execute(conn).await?
             }
             CallWrite::Change { id, dispatch, change } => self::change(conn, *id, *dispatch, change).await?,
-            CallWrite::Close(id, closed) => Close::of(*id, closed)?.execute(conn).await?,
+            CallWrite::Close(id, closed) => close(conn, *id, closed).await?,
         };
         if changed != 1 {
             return Ok(false);
@@ -111,7 +110,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
     );
     Ok(match change {
         CallChange::Again { attempt, dispatch, due_at, until, purpose, failure } => {
-            // The token of the attempt that a probe asks about stays good until there is another attempt.
+            // A probe asks about an attempt whose token stays valid until the next attempt.
             let proof = match purpose {
                 CallPurpose::Attempt => Some(calls::token_hash.eq(None::<Vec<u8>>)),
                 CallPurpose::Probe => None,
@@ -125,7 +124,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
         }
         CallChange::Await { response } => kept::wait(conn, id, row::number(dispatch), response).await?,
         CallChange::Unknown { dispatch, failure } => {
-            // The token stays good: whoever has it may know what nobody here does.
+            // The token stays valid: its owner may know the outcome.
             let unknown = (
                 calls::state.eq("unknown"),
                 calls::dispatch.eq(row::number(*dispatch)),
@@ -144,38 +143,19 @@ fn purpose_name(purpose: CallPurpose) -> &'static str {
     }
 }
 
-struct Close {
-    id: Uuid,
-    state: &'static str,
-    result: Option<Value>,
-    error: Option<Value>,
+async fn close(conn: &mut Connection, id: CallId, closed: &CallClosed) -> Result<usize, Error> {
+    let error = closed.failure.as_ref().map(row::json).transpose()?;
+    Ok(Close::bind((id.0, closed.end.name(), closed.result.as_ref(), error)).execute(conn).await?)
 }
 
-impl Close {
-    fn of(id: CallId, closed: &CallClosed) -> Result<Self, Error> {
-        let error = closed.failure.as_ref().map(row::json).transpose()?;
-        Ok(Self { id: id.0, state: closed.end.name(), result: closed.result.clone(), error })
-    }
-}
+struct Close;
 
-impl QueryId for Close {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Close {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "UPDATE leveret.calls SET ended_at = clock_timestamp(), next_at = NULL, token_hash = NULL, state = ",
-        );
-        out.push_bind_param::<Text, _>(&self.state)?;
-        out.push_sql(", result = ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.result)?;
-        out.push_sql(", error = coalesce(");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.error)?;
-        out.push_sql(", error) WHERE id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.id)?;
-        out.push_sql(" AND ended_at IS NULL");
-        Ok(())
-    }
+impl Sql for Close {
+    type Binds = (SqlUuid, Text, Nullable<Jsonb>, Nullable<Jsonb>);
+    type Row = ();
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET ended_at = clock_timestamp(), next_at = NULL, token_hash = NULL,
+               state = $2, result = $3, error = coalesce($4, error)
+         WHERE id = $1 AND ended_at IS NULL";
 }

@@ -1,60 +1,58 @@
-//! Commits, in two forms: one statement where the revision is the only guard, and a transaction for everything else.
+//! Commits, in two forms: one statement if the revision is the only guard, and a transaction for everything else.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::{future::OptionFuture, join};
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::inbox::InboxRow;
+use super::inbox::{InboxColumns, InboxRow};
 use super::moment::Moment;
 use super::schema::leveret::messages;
+use super::sql::Sql;
 use super::statement::Statement;
 use super::write::Write;
 use super::{Connection, Error, calls, inbox, tasks};
 
-/// What became of a start.
+/// Outcome of a start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Started {
-    /// It is committed, at this time by the database's clock.
+    /// It is committed; holds the database's time.
     Committed(Timestamp),
-    /// The command was handled before, as this row says.
+    /// The command was handled before; holds its inbox row.
     Duplicate(InboxRow),
-    /// A live instance of the definition has the business key; nothing was written, the inbox row neither.
+    /// A live instance of the definition has the business key. Nothing was written, not even the inbox row.
     KeyTaken,
-    /// The version is not the newest active one of its definition; nothing was written, the inbox row neither.
+    /// The version is not the newest active one of its definition. Nothing was written, not even the inbox row.
     Outdated,
 }
 
-/// Which version a start asks for.
+/// Which version of the definition a start asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// The newest active one, and the write's instance must be of it.
+    /// The newest active one; the instance of the write must have it.
     Newest,
-    /// The write's own, whatever others there are.
+    /// That of the write, whatever other versions exist.
     Named,
 }
 
-/// What became of a guarded write. On anything but `Committed` the transaction must be rolled back: see [`Undone`].
+/// Outcome of a guarded write. On anything but `Committed` the transaction must be rolled back: see [`Undone`].
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "what is not committed must be rolled back"]
 pub enum Guarded {
-    /// It will be committed with the transaction; the database's time.
+    /// It will be committed with the transaction; holds the database's time.
     Committed(Timestamp),
-    /// Somebody else moved the instance, finished a bookmark or took a message.
+    /// Another commit moved the instance, finished a bookmark or took a message.
     Conflict,
-    /// The command was handled before, as this row says.
+    /// The command was handled before; holds its inbox row.
     Duplicate(InboxRow),
 }
 
 impl Guarded {
-    /// Makes everything but a commit an error, so that leaving the transaction's closure with `?` rolls back.
+    /// Turns everything but a commit into an error, so that leaving the closure of the transaction with `?` rolls back.
     ///
     /// # Errors
-    /// What was not committed, and why.
+    /// Why nothing is committed.
     pub fn or_undo(self) -> Result<Timestamp, Undone> {
         match self {
             Guarded::Committed(now) => Ok(now),
@@ -64,16 +62,16 @@ impl Guarded {
     }
 }
 
-/// Why a transaction was rolled back: the error type for closures around [`guarded`].
+/// Why a transaction was rolled back: the error type of closures around [`guarded`].
 #[derive(Debug, thiserror::Error)]
 pub enum Undone {
-    /// Somebody else moved the instance, finished a bookmark or took a message.
-    #[error("somebody else was first")]
+    /// Another commit moved the instance, finished a bookmark or took a message.
+    #[error("another commit was first")]
     Conflict,
-    /// The command was handled before, as this row says.
+    /// The command was handled before; holds its inbox row.
     #[error("the command was handled before")]
     Duplicate(Box<InboxRow>),
-    /// The database said no.
+    /// A query failed.
     #[error(transparent)]
     Failed(Error),
 }
@@ -93,11 +91,11 @@ impl From<diesel::result::Error> for Undone {
     }
 }
 
-/// Commits a write whose only guard is the revision, in one statement; the database's time afterwards, or none when
-/// somebody else moved the instance.
+/// Commits a write whose only guard is the revision, in one statement. Returns the database's time, or none if another
+/// commit moved the instance.
 ///
 /// # Errors
-/// Those of the database; `Bug` when the write has other guards.
+/// `Bug` if the write has other guards.
 pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timestamp>, Error> {
     if !write.is_plain() {
         return Err(Error::Bug(
@@ -108,22 +106,22 @@ pub async fn plain(conn: &mut Connection, write: &Write) -> Result<Option<Timest
     Ok(now.map(Timestamp::from))
 }
 
-/// Commits a start in one statement fed from the inbox row. Not for use inside a transaction: a taken key is an error of
-/// the statement, which would take the whole transaction with it.
+/// Commits a start in one statement that depends on its inbox row. Not for use inside a transaction: a taken key is an
+/// error of the statement and would abort the whole transaction.
 ///
 /// # Errors
-/// Those of the database; `Bug` when the write is no start, or waits for a message at once: that is for [`guarded`], under
-/// the lock of name and key.
+/// `Bug` if the write is not a start, or waits for a message at once: that is for [`guarded`], with the lock of name
+/// and key.
 pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow, asked: Asked) -> Result<Started, Error> {
     if write.expected.is_some() {
-        return Err(Error::Bug("a write of an instance that is there already is no start".into()));
+        return Err(Error::Bug("this write is not a start: its instance exists already".into()));
     }
     if !write.is_plain() {
-        return Err(Error::Bug("a start that waits for a message at once needs a transaction of its own".into()));
+        return Err(Error::Bug("a start that waits for a message needs a transaction".into()));
     }
     let columns = match asked {
-        Asked::Newest => inbox::Columns::while_newest(row, &write.instance.definition, write.instance.version),
-        Asked::Named => inbox::Columns::new(row),
+        Asked::Newest => InboxColumns::while_newest(row, &write.instance.definition, write.instance.version),
+        Asked::Named => InboxColumns::new(row),
     };
     match Statement::new(write, Some(columns)).get_result::<Moment>(conn).await.optional().map_err(Error::from) {
         Ok(Some(now)) => Ok(Started::Committed(now.0)),
@@ -136,7 +134,7 @@ pub async fn start(conn: &mut Connection, write: &Write, row: &InboxRow, asked: 
     }
 }
 
-/// [`guarded`] in a transaction of its own, rolled back unless it is committed.
+/// [`guarded`] in a transaction of its own, which is rolled back unless the outcome is `Committed`.
 pub async fn whole(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
     let done = conn.transaction::<_, Undone, _>(async |conn| guarded(conn, write, row).await?.or_undo()).await;
     match done {
@@ -147,24 +145,24 @@ pub async fn whole(conn: &mut Connection, write: &Write, row: Option<&InboxRow>)
     }
 }
 
-/// Writes inside a transaction the caller has opened, and counts what each statement changed.
+/// Writes inside a transaction that the caller has opened, and checks how many rows each statement changed.
 ///
-/// The order is always the same: the instance's row (history, new bookmarks and outbox ride on it: nobody else touches
-/// those of an instance without holding its row), inbox, finished bookmarks, messages. All are sent at once and answered
-/// in turn. Only a start asks the inbox first, or its repetition would stumble over its own business key.
+/// The order is always the same: the row of the instance (history, new bookmarks and outbox depend on it: they are only
+/// written under the lock of that row), inbox, finished bookmarks, messages. All statements are sent at once and
+/// answered in order. Only a start writes the inbox first: otherwise its repetition would fail on its own business key.
 ///
 /// # Errors
-/// Those of the database. A taken business key is `Duplicate`, see [`Error::is_key_taken`].
+/// A taken business key is `Duplicate`, see [`Error::is_key_taken`].
 pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow>) -> Result<Guarded, Error> {
     let is_start = write.expected.is_none();
     let (asked_first, asked_later) = if is_start { (row, None) } else { (None, row) };
     let shared: &Connection = conn;
     let (mut first, mut second, mut third, mut fourth) = (shared, shared, shared, shared);
-    let moved = Statement::new(write, asked_first.map(inbox::Columns::new)).get_result::<Moment>(&mut first);
+    let moved = Statement::new(write, asked_first.map(InboxColumns::new)).get_result::<Moment>(&mut first);
     let asked: OptionFuture<_> =
-        asked_later.map(|row| inbox::Insert(inbox::Columns::new(row)).execute(&mut second)).into();
+        asked_later.map(|row| inbox::Insert(InboxColumns::new(row)).execute(&mut second)).into();
     let finished: OptionFuture<_> = (!write.finish.is_empty())
-        .then(|| Finish { instance: write.instance.id.0, numbers: write.finish.clone() }.execute(&mut third))
+        .then(|| Finish::bind((write.instance.id.0, write.finish.as_slice())).execute(&mut third))
         .into();
     let taken: OptionFuture<_> = (!write.take.is_empty())
         .then(|| diesel::delete(messages::table.filter(messages::id.eq_any(write.take.clone()))).execute(&mut fourth))
@@ -190,24 +188,15 @@ pub async fn guarded(conn: &mut Connection, write: &Write, row: Option<&InboxRow
     }
 }
 
-struct Finish {
-    instance: Uuid,
-    numbers: Vec<i64>,
-}
+struct Finish;
 
-impl QueryId for Finish {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Finish {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Not now(), which is when the transaction began: a timer decided upon as due would seem to have fired early.
-        out.push_sql("UPDATE leveret.bookmarks SET consumed_at = clock_timestamp() WHERE instance_id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.instance)?;
-        out.push_sql(" AND number = ANY(");
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(") AND consumed_at IS NULL");
-        Ok(())
-    }
+impl Sql for Finish {
+    type Binds = (SqlUuid, Array<BigInt>);
+    type Row = ();
+    // Not now(), which is when the transaction began: a timer that was due at the decision would seem to have fired
+    // early.
+    const TEXT: &'static str = "
+        UPDATE leveret.bookmarks
+           SET consumed_at = clock_timestamp()
+         WHERE instance_id = $1 AND number = ANY ($2) AND consumed_at IS NULL";
 }

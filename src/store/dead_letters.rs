@@ -1,4 +1,4 @@
-//! Messages that could not be handled, with the reason, for a person to look at.
+//! Dead letters: messages that could not be handled, with the reason, for a person to decide.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use super::schema::leveret::dead_letters;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
-/// Bytes of a body that are kept: whoever sends gigabytes of nonsense fills no table, and what is of use is smaller.
+/// Bytes of a body that are stored, so that huge invalid messages cannot fill the table; useful bodies are smaller.
 const BODY_KEPT_MAX: usize = 1024 * 1024;
 
 /// A message that could not be handled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
-    /// Why: a sentence for people.
+    /// Why it could not be handled.
     pub reason: String,
-    /// The queue it came from.
+    /// The queue it was consumed from.
     pub source: String,
-    /// The exchange it was sent to.
+    /// The exchange it was published to.
     pub exchange: String,
-    /// The routing key it was sent with.
+    /// The routing key it was published with.
     pub routing_key: String,
     /// The AMQP property `type`.
     pub kind: Option<String>,
@@ -35,33 +35,33 @@ pub struct DeadLetter {
     pub message_id: Option<String>,
     /// AMQP headers.
     pub headers: BTreeMap<String, String>,
-    /// The body as it came; of what is kept at most [`BODY_KEPT_MAX`], and nothing in a list.
+    /// The body as received; stored up to [`BODY_KEPT_MAX`], and empty in lists.
     pub body: Vec<u8>,
     /// The instance it was about.
     pub instance_id: Option<InstanceId>,
 }
 
-/// A dead letter as it is kept.
+/// A stored dead letter.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    /// Its number.
+pub struct StoredLetter {
+    /// Number of the row.
     pub id: i64,
-    /// When it was put away.
+    /// When it was stored.
     pub received_at: Timestamp,
-    /// When it was sent once more.
+    /// When it was published again.
     pub redriven_at: Option<Timestamp>,
-    /// Bytes of the body as it came.
+    /// Size of the body as received.
     pub body_bytes: i64,
     /// The message.
     pub letter: DeadLetter,
 }
 
-// Names and ids in a dead letter are whatever a stranger sent: NUL must not keep the letter out.
+// A sender may put any text into names and ids: NUL must not prevent storing.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Puts a message away, of a large body only the beginning; returns its number.
+/// Stores a dead letter, of a large body only the beginning; returns its number.
 pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, Error> {
     let headers: BTreeMap<String, String> =
         letter.headers.iter().map(|(name, value)| (without_nul(name), without_nul(value))).collect();
@@ -99,7 +99,7 @@ type Selected = (
     (dead_letters::headers, dead_letters::instance_id),
 );
 
-/// Everything but the body.
+/// All columns but the body.
 const SELECTED: Selected = (
     (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
@@ -107,7 +107,7 @@ const SELECTED: Selected = (
     (dead_letters::headers, dead_letters::instance_id),
 );
 
-fn kept(columns: Columns, body: Vec<u8>) -> Kept {
+fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
     let (
         (id, received_at, redriven_at, body_bytes),
         (reason, source, exchange, routing_key),
@@ -116,7 +116,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> Kept {
     ) = columns;
     let headers = serde_json::from_value(headers).unwrap_or_default();
     let instance_id = instance.map(InstanceId);
-    Kept {
+    StoredLetter {
         id,
         received_at: received_at.0,
         redriven_at: redriven_at.map(Timestamp::from),
@@ -137,7 +137,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> Kept {
 }
 
 /// Dead letters without their bodies, newest first: at most `limit` with numbers below `before`.
-pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<Kept>, Error> {
+pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<StoredLetter>, Error> {
     let rows: Vec<Columns> = dead_letters::table
         .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
         .order(dead_letters::id.desc())
@@ -148,15 +148,15 @@ pub async fn list(conn: &mut Connection, before: Option<i64>, limit: i64) -> Res
     Ok(rows.into_iter().map(|row| kept(row, Vec::new())).collect())
 }
 
-/// The dead letter of that number.
-pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+/// The dead letter with that number.
+pub async fn find(conn: &mut Connection, id: i64) -> Result<Option<StoredLetter>, Error> {
     let row: Option<(Columns, Vec<u8>)> =
         dead_letters::table.find(id).select((SELECTED, dead_letters::body)).first(conn).await.optional()?;
     Ok(row.map(|(columns, body)| kept(columns, body)))
 }
 
-/// The same, kept from everybody else until the transaction ends.
-pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error> {
+/// The same, locked until the transaction ends.
+pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<StoredLetter>, Error> {
     let row: Option<(Columns, Vec<u8>)> = dead_letters::table
         .find(id)
         .for_no_key_update()
@@ -167,7 +167,7 @@ pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<Kept>, Error>
     Ok(row.map(|(columns, body)| kept(columns, body)))
 }
 
-/// Notes that a dead letter was sent once more; false if it is not there.
+/// Notes that a dead letter was published again; false if it does not exist.
 pub async fn mark_redriven(conn: &mut Connection, id: i64) -> Result<bool, Error> {
     let changed = diesel::update(dead_letters::table.find(id))
         .set(dead_letters::redriven_at.eq(diesel::dsl::now))
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nul_character_does_not_keep_a_letter_out() {
+    fn a_nul_character_does_not_prevent_storing() {
         assert_eq!(without_nul("a\0b"), "a\u{fffd}b");
     }
 }

@@ -1,4 +1,4 @@
-//! Documents by name and version: written once, never changed.
+//! Workflow documents by name and version: inserted once, never changed.
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -51,12 +51,12 @@ pub enum Status {
     Draft,
     /// Yes.
     Active,
-    /// No more.
+    /// No longer.
     Retired,
 }
 
 impl Status {
-    /// The word used in the table, API and documents.
+    /// The word used in the table, the API and documents.
     pub fn name(self) -> &'static str {
         match self {
             Status::Draft => "draft",
@@ -69,20 +69,21 @@ impl Status {
         [Status::Draft, Status::Active, Status::Retired]
             .into_iter()
             .find(|status| status.name() == name)
-            .ok_or_else(|| Error::Bug(format!("`{name}` is no status of a definition this binary knows")))
+            .ok_or_else(|| Error::Bug(format!("unknown status `{name}` of a definition: use a newer binary")))
     }
 }
 
-/// What applying a document did.
+/// Result of applying a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
-    /// The version that holds the document.
+    /// The version with the document.
     pub version: i32,
     /// Whether that version is new.
     pub changed: bool,
 }
 
-/// The version an instance may start on, and the database's time: the newest active one, or the named one if it is active.
+/// The version that an instance may start on, and the database's time: the newest active one, or the given one if it is
+/// active.
 pub async fn find_startable(
     conn: &mut Connection,
     name: &str,
@@ -97,15 +98,15 @@ pub async fn find_startable(
     Ok(row.map(|(version, now)| (version, now.0)))
 }
 
-/// Stores a document as a new active version, unless it is the newest version already.
+/// Stores a document as a new active version, unless the newest version already has it.
 ///
 /// # Errors
-/// Those of the database; `Bug` when the document holds what PostgreSQL cannot keep.
+/// `Bug` if the document holds a value that PostgreSQL cannot store.
 pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Error> {
     refuse_unfit(&parsed.content).map_err(Error::Bug)?;
     let name = parsed.definition.name.as_str();
     conn.transaction::<Applied, Error, _>(async |conn| {
-        // Two who apply at once get two versions, one after the other.
+        // Concurrent calls get versions one after the other.
         locks::lock_all(conn, vec![locks::lock_number(&[b"definition", name.as_bytes()])]).await?;
         let newest: Option<(i32, String, Vec<u8>)> = definitions::table
             .filter(definitions::name.eq(name))
@@ -136,7 +137,7 @@ pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Er
     .await
 }
 
-/// A version, whatever its status; the newest active one when `version` is left out.
+/// A version with any status; without `version` the newest active one.
 pub async fn find(conn: &mut Connection, name: &str, version: Option<i32>) -> Result<Option<Stored>, Error> {
     type Columns = (String, i32, String, Value, Vec<u8>, Moment);
     let named = definitions::table.filter(definitions::name.eq(name)).select((

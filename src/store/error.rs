@@ -1,40 +1,40 @@
-//! What can go wrong with the database, as an answer to "what now?". Drivers' errors are translated here, once.
+//! Errors of the database, sorted by what the caller should do next. The errors of the drivers are translated here, once.
 
 use diesel::result::{DatabaseErrorKind, Error as Driver};
 use diesel_async::pooled_connection::{PoolError as Setup, deadpool::PoolError};
 
-/// What now?
+/// An error of the database, by what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database is away: wait until it is back.
+    /// The database cannot be reached: wait until it is back.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// Somebody was in the way (deadlock, lock timeout, no free connection): try again soon.
+    /// Contention (deadlock, lock timeout, no free connection): retry soon.
     #[error("the database is busy: {0}")]
     Busy(String),
-    /// Somebody else moved the instance: load it again and decide again, now.
-    #[error("the instance was moved by somebody else")]
+    /// Another commit moved the instance: load it and decide again, at once.
+    #[error("the instance was changed by another commit")]
     Conflict,
-    /// It is not there: refuse.
+    /// The row does not exist: refuse.
     #[error("{0} was not found")]
     NotFound(String),
-    /// A unique rule, named here by its constraint, says it is there already.
-    #[error("it is there already ({0})")]
+    /// A row with this unique value already exists. Holds the name of the constraint.
+    #[error("it already exists ({0})")]
     Duplicate(String),
-    /// The database refused the commit, so nothing of the transaction happened: a rule was broken that is looked at only then.
+    /// The database refused the commit, so nothing of the transaction is written: a deferred constraint failed.
     #[error("the commit was refused: {message}")]
     Rejected {
-        /// As in `database.<kind>`.
+        /// The kind of the error, as in `database.<kind>`.
         kind: &'static str,
-        /// The rule.
+        /// The message of the database.
         message: String,
     },
-    /// Trying again will not help: dead-letter and shout.
+    /// Retrying does not help: dead-letter and report.
     #[error("{0}")]
     Bug(String),
 }
 
-/// A query's error in a handler, as the end of a code (`database.<kind>`) and a sentence.
+/// The error of a query in a handler: the end of its code (`database.<kind>`) and a message.
 pub fn describe(error: &Driver) -> (&'static str, String) {
     let kind = match error {
         Driver::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => "unique",
@@ -51,24 +51,24 @@ pub fn describe(error: &Driver) -> (&'static str, String) {
     (kind, error.to_string())
 }
 
-/// The rule behind a business key.
+/// The constraint of business keys.
 pub(super) const INSTANCES_KEY: &str = "instances_key";
 
 impl Error {
-    /// Whether a live instance of the definition has the business key already.
+    /// Whether a live instance of the definition already has the business key.
     pub fn is_key_taken(&self) -> bool {
         matches!(self, Error::Duplicate(constraint) if constraint == INSTANCES_KEY)
     }
 }
 
 impl Error {
-    /// Whether the database took longer over a statement than it may.
+    /// Whether the statement timeout of the database expired.
     pub fn is_slow(&self) -> bool {
         matches!(self, Error::Busy(message) if message.contains("statement timeout"))
     }
 }
 
-/// What a failed commit means. What the server refused has not happened; of a lost answer nobody can tell.
+/// What a failed commit means. What the server refused is not written; without an answer the outcome is unknown.
 pub(super) fn at_commit(error: Driver) -> Error {
     let (kind, message) = describe(&error);
     match Error::from(error) {
@@ -93,7 +93,7 @@ fn classify(kind: DatabaseErrorKind, message: &str, constraint: Option<&str>) ->
     match kind {
         DatabaseErrorKind::UniqueViolation => Error::Duplicate(constraint.unwrap_or_default().to_owned()),
         DatabaseErrorKind::SerializationFailure => Error::Busy(message.to_owned()),
-        // A failover left us with a standby.
+        // After a failover the connection is to a standby.
         DatabaseErrorKind::ReadOnlyTransaction
         | DatabaseErrorKind::UnableToSendCommand
         | DatabaseErrorKind::ClosedConnection => Error::Unavailable(message.to_owned()),
@@ -104,8 +104,8 @@ fn classify(kind: DatabaseErrorKind, message: &str, constraint: Option<&str>) ->
     }
 }
 
-// SQLSTATE does not come through diesel-async, so the rest is told by PostgreSQL's English words. What is not
-// recognised (a server that speaks another language, say) is tried again: callers bound how often.
+// diesel-async does not give the SQLSTATE, so the rest is recognised by PostgreSQL's English messages. Other messages
+// (of a server with another language, say) are retried; callers bound how often.
 fn by_message(message: &str) -> Error {
     const AWAY: [&str; 9] = [
         "terminating connection",
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_by_itself_is_busy() {
+    fn contention_is_busy() {
         for message in [
             "deadlock detected",
             "canceling statement due to lock timeout",
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stops_is_unavailable() {
+    fn a_server_shutdown_is_unavailable() {
         for message in [
             "terminating connection due to administrator command",
             "the database system is shutting down",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_work_is_a_bug() {
+    fn a_permanent_error_is_a_bug() {
         for message in [
             "relation \"leveret.instances\" does not exist",
             "unsupported Unicode escape sequence",
@@ -198,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_statement_is_known_by_its_words() {
+    fn a_statement_timeout_is_recognised_by_its_message() {
         assert!(by_message("canceling statement due to statement timeout").is_slow());
         assert!(!by_message("canceling statement due to lock timeout").is_slow());
     }
 
     #[test]
-    fn a_taken_key_is_known_by_its_constraint() {
+    fn a_taken_key_is_recognised_by_its_constraint() {
         assert!(classify(DatabaseErrorKind::UniqueViolation, "", Some(INSTANCES_KEY)).is_key_taken());
         assert!(!classify(DatabaseErrorKind::UniqueViolation, "", Some("instances_pkey")).is_key_taken());
     }

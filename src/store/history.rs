@@ -1,4 +1,4 @@
-//! History rows: numbered and chained by hash inside each instance, and read back to prove it.
+//! History rows: numbered and chained by hash inside of each instance, and verified by reading them again.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -13,16 +13,17 @@ use uuid::Uuid;
 use super::json::{Json, Legible};
 use super::moment::Moment;
 use super::schema::leveret::{history, instances};
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::{Entry, InstanceId};
 
-/// One proof reads at most this many rows at a time.
+/// Rows that a verification reads at once.
 const PAGE_MAX: i64 = 1_000;
 
-/// One thing that happened.
+/// One event in the life of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
-    /// Counted from 1 inside the instance.
+    /// Counted from 1 for each instance.
     pub number: i64,
     /// When it happened, by the database's clock.
     pub at: Timestamp,
@@ -32,21 +33,22 @@ pub struct HistoryRow {
     pub activity: Option<String>,
     /// The branch it happened to.
     pub branch: Option<i32>,
-    /// More; none after erasure.
+    /// Details; none after erasure.
     pub details: Option<Value>,
-    /// What makes the digest useless for guessing; none after erasure.
+    /// Random bytes, so that details cannot be guessed from the digest; none after erasure.
     pub salt: Option<Vec<u8>>,
     /// SHA-256 of salt and details.
     pub digest: Vec<u8>,
-    /// The hash of the row before; zeros before the first.
+    /// The hash of the row before; zeros for the first row.
     pub previous_hash: Vec<u8>,
 }
 
 impl HistoryRow {
-    /// The row after the one that `link` numbers and hashes.
+    /// The row after number `number`, whose hash is `previous`.
     pub(super) fn after(
         instance: InstanceId,
-        link: (i64, [u8; 32]),
+        number: i64,
+        previous: [u8; 32],
         entry: &Entry,
         at: Timestamp,
     ) -> Result<HistoryRow, Error> {
@@ -54,7 +56,7 @@ impl HistoryRow {
         let digest = digest(&salt, &entry.details)
             .map_err(|error| Error::Bug(format!("history of {instance} cannot be hashed: {error}")))?;
         Ok(HistoryRow {
-            number: link.0 + 1,
+            number: number + 1,
             at,
             kind: entry.kind.name().to_owned(),
             activity: entry.activity.clone(),
@@ -62,11 +64,11 @@ impl HistoryRow {
             details: Some(entry.details.clone()),
             salt: Some(salt),
             digest: digest.to_vec(),
-            previous_hash: link.1.to_vec(),
+            previous_hash: previous.to_vec(),
         })
     }
 
-    /// SHA-256 of the canonical JSON (RFC 8785) of the row, the digest standing for the details.
+    /// SHA-256 of the canonical JSON (RFC 8785) of the row, with the digest in place of the details.
     pub(super) fn hash(&self, instance: InstanceId) -> Result<[u8; 32], Error> {
         let whole = json!({
             "instance": instance,
@@ -89,7 +91,7 @@ fn digest(salt: &[u8], details: &Value) -> serde_json::Result<[u8; 32]> {
     Ok(Sha256::digest(bytes).into())
 }
 
-/// Why a history is not what was written.
+/// Why a history is not as it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// It could not be read.
@@ -98,15 +100,15 @@ pub enum Broken {
     /// A row is missing, or there is one too many.
     #[error("history row {0} is missing")]
     Gap(i64),
-    /// The details are not those that were written.
+    /// The details were changed.
     #[error("the details of history row {0} were changed")]
     Details(i64),
-    /// The row is not the one its follower was written after.
+    /// The row was changed: the next row has another hash for it.
     #[error("history row {0} was changed")]
     Chain(i64),
 }
 
-/// Reads an instance's history, oldest first: at most `limit` rows with numbers above `after`.
+/// Reads the history of an instance, oldest first: at most `limit` rows with numbers above `after`.
 pub async fn list(
     conn: &mut Connection,
     instance: InstanceId,
@@ -140,7 +142,7 @@ pub async fn list(
             kind,
             activity,
             branch,
-            // What cannot be read does not hide the rows after it; its proof fails.
+            // Details that cannot be read must not hide the rows after them; verification reports them.
             details: details.and_then(|details| details.0),
             salt,
             digest,
@@ -149,10 +151,10 @@ pub async fn list(
         .collect())
 }
 
-/// Computes the chain again from what the database gives back.
+/// Computes the chain of hashes again from the stored rows.
 ///
 /// # Errors
-/// The first row that is not what was written.
+/// The first row that is not as it was written.
 pub async fn verify(conn: &mut Connection, instance: InstanceId) -> Result<(), Broken> {
     let (count, newest): (i64, Vec<u8>) = instances::table
         .find(instance.0)
@@ -182,7 +184,7 @@ fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broke
         return Err(Broken::Chain(number - 1));
     }
     match (&row.salt, &row.details) {
-        // Erased: the digest is all that is left, and it is part of the hash.
+        // Erased: only the digest is left, which is part of the hash.
         (None, None) => Ok(()),
         (Some(salt), Some(details)) => match digest(salt, details) {
             Ok(digest) if row.digest == digest => Ok(()),
@@ -192,7 +194,7 @@ fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broke
     }
 }
 
-/// Makes the partitions of the month of `now` and of the two after it; returns how many were missing.
+/// Creates the partitions of the month of `now` and of the two months after it; returns how many were missing.
 pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<usize, Error> {
     diesel::define_sql_function! {
         #[sql_name = "leveret.ensure_history_partitions"]
@@ -202,8 +204,14 @@ pub async fn ensure_partitions(conn: &mut Connection, now: Timestamp) -> Result<
     Ok(usize::try_from(made).unwrap_or(0))
 }
 
-/// History rows as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+/// Part of the statement of a commit: all rows, for the instance in `moved`.
+const INSERT: &str = "
+INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, previous_hash)
+SELECT moved.id, row.*
+  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
+
+/// History rows as arrays, so that one prepared statement writes any number of them.
+pub(super) struct HistoryColumns<'a> {
     numbers: Vec<i64>,
     at: Vec<Moment>,
     kinds: Vec<&'a str>,
@@ -215,9 +223,9 @@ pub(super) struct Columns<'a> {
     previous: Vec<&'a [u8]>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> HistoryColumns<'a> {
     pub(super) fn new(rows: &'a [HistoryRow]) -> Self {
-        Columns {
+        HistoryColumns {
             numbers: rows.iter().map(|row| row.number).collect(),
             at: rows.iter().map(|row| Moment(row.at)).collect(),
             kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
@@ -230,31 +238,18 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows, for the instance in `moved`.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, \
-             previous_hash) SELECT moved.id, row.* FROM moved, unnest(",
-        );
-        out.push_bind_param::<Array<BigInt>, _>(&self.numbers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Timestamptz>, _>(&self.at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.activities)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.branches)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.details)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Binary>>, _>(&self.salts)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.previous)?;
-        out.push_sql(") AS row");
-        Ok(())
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<BigInt>, _>(&self.numbers)?;
+        part.bind::<Array<Timestamptz>, _>(&self.at)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.activities)?;
+        part.bind::<Array<Nullable<Integer>>, _>(&self.branches)?;
+        part.bind::<Array<Nullable<Jsonb>>, _>(&self.details)?;
+        part.bind::<Array<Nullable<Binary>>, _>(&self.salts)?;
+        part.bind::<Array<Binary>, _>(&self.digests)?;
+        part.bind::<Array<Binary>, _>(&self.previous)?;
+        part.end()
     }
 }
 
@@ -267,17 +262,17 @@ mod tests {
 
     fn chain(details: Vec<Value>) -> (Vec<HistoryRow>, [u8; 32]) {
         let id = InstanceId(Uuid::nil());
-        let mut link = (0, [0; 32]);
+        let (mut number, mut hash) = (0, [0; 32]);
         let rows = details
             .into_iter()
             .map(|details| {
                 let entry = Entry { kind: EntryKind::ActivityCompleted, activity: None, branch: None, details };
-                let row = HistoryRow::after(id, link, &entry, Timestamp::UNIX_EPOCH).unwrap();
-                link = (row.number, row.hash(id).unwrap());
+                let row = HistoryRow::after(id, number, hash, &entry, Timestamp::UNIX_EPOCH).unwrap();
+                (number, hash) = (row.number, row.hash(id).unwrap());
                 row
             })
             .collect();
-        (rows, link.1)
+        (rows, hash)
     }
 
     #[test]
@@ -297,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn erased_details_leave_the_chain_whole() {
+    fn erased_details_leave_the_chain_valid() {
         let (mut rows, newest) = chain(vec![json!({"name": "Jo"})]);
         (rows[0].details, rows[0].salt) = (None, None);
         assert!(check(&rows[0], 1, &[0; 32]).is_ok());
@@ -311,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        // PostgreSQL keeps numbers as decimals and writes them out in full, without an exponent.
+        // PostgreSQL stores numbers as decimals and returns them in full, without an exponent.
         #[test]
         fn numbers_hash_the_same_after_the_database_wrote_them_out(number in proptest::num::f64::NORMAL) {
             let written: Value = serde_json::from_str(&format!("{number}")).unwrap();

@@ -1,4 +1,4 @@
-//! Commands from outside that were handled: a repetition is known by sender and message id, and gets the same answer.
+//! The inbox: handled commands from outside. A repetition, recognised by sender and message id, gets the same answer.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -10,34 +10,35 @@ use uuid::Uuid;
 
 use super::json::Json;
 use super::schema::leveret::inbox;
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
-/// A command that was handled.
+/// A handled command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InboxRow {
-    /// Who sent it.
+    /// The sender.
     pub app_id: String,
-    /// Which of its messages it was.
+    /// The message id of the sender: the idempotency key.
     pub message_id: String,
     /// The command's `type`.
     pub command: String,
     /// SHA-256 of its body: the same id with another body is refused.
     pub body_hash: [u8; 32],
-    /// The instance it went to.
+    /// The instance it was applied to.
     pub instance_id: Option<InstanceId>,
-    /// What became of it.
+    /// Outcome of the command.
     pub outcome: Outcome,
-    /// What was answered.
+    /// The answer that was sent.
     pub answer: Value,
 }
 
-/// What became of a command.
+/// Outcome of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// It was applied.
     Accepted,
-    /// It was not, for the reason in the answer.
+    /// It was refused, for the reason in the answer.
     Refused,
 }
 
@@ -51,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// What is known of a command, if it was handled before.
+/// The row of a command, if it was handled before.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
     type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Value);
     let row: Option<Columns> = inbox::table
@@ -82,18 +83,18 @@ pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Resu
     .transpose()
 }
 
-/// The row that stands in the way of one that could not be inserted.
+/// The existing row that prevented an insert.
 pub(super) async fn get(conn: &mut Connection, row: &InboxRow) -> Result<InboxRow, Error> {
-    // Gone in between can only mean that it was cleaned away: deciding again will do.
+    // A row that disappears in between was deleted by the cleaner: decide again.
     find(conn, &row.app_id, &row.message_id).await?.ok_or(Error::Conflict)
 }
 
-/// Remembers a command; false if it was handled before. Waits for whoever is handling the same command right now.
+/// Stores a handled command; false if it was handled before. Waits for a transaction that is handling the same command.
 pub async fn insert(conn: &mut Connection, row: &InboxRow) -> Result<bool, Error> {
-    Ok(Insert(Columns::new(row)).execute(conn).await? == 1)
+    Ok(Insert(InboxColumns::new(row)).execute(conn).await? == 1)
 }
 
-pub(super) struct Insert<'a>(pub(super) Columns<'a>);
+pub(super) struct Insert<'a>(pub(super) InboxColumns<'a>);
 
 impl QueryId for Insert<'_> {
     type QueryId = Insert<'static>;
@@ -106,19 +107,26 @@ impl QueryFragment<Pg> for Insert<'_> {
     }
 }
 
+const INSERT: &str = "
+INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, outcome, answer)
+SELECT $1, $2, $3, $4, $5, $6, $7";
+
+const WHILE_NEWEST: &str = "
+ WHERE (SELECT max(version) FROM leveret.definitions WHERE status = 'active' AND name = $1) = $2";
+
 /// The columns of a row.
-pub(super) struct Columns<'a> {
+pub(super) struct InboxColumns<'a> {
     row: &'a InboxRow,
     answer: Json<'a, Value>,
     outcome: &'static str,
     instance: Option<Uuid>,
-    /// Nothing is inserted unless this is the newest active version of that definition.
+    /// Insert only if this is the newest active version of that definition.
     newest: Option<(&'a str, i32)>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> InboxColumns<'a> {
     pub(super) fn new(row: &'a InboxRow) -> Self {
-        Columns {
+        InboxColumns {
             row,
             answer: Json(&row.answer),
             outcome: row.outcome.name(),
@@ -127,41 +135,34 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The same, but only while this is the newest active version of the definition: checked in the statement itself, so
-    /// that whoever starts may remember the version and need not ask for it each time.
+    /// The same, but only if this is the newest active version of the definition: checked by the statement itself, so
+    /// that callers may cache the version.
     pub(super) fn while_newest(row: &'a InboxRow, definition: &'a str, version: i32) -> Self {
-        Columns { newest: Some((definition, version)), ..Self::new(row) }
+        InboxColumns { newest: Some((definition, version)), ..Self::new(row) }
     }
 
-    /// `INSERT … ON CONFLICT DO NOTHING`.
+    /// Inserts the row, unless the command was handled before.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.inbox (app_id, message_id, command, body_hash, instance_id, outcome, answer) \
-             SELECT ",
-        );
-        out.push_bind_param::<Text, _>(&self.row.app_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.row.message_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.row.command)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Binary, _>(&self.row.body_hash)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.instance)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.outcome)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.answer)?;
-        if let Some((definition, version)) = &self.newest {
-            out.push_sql(" WHERE ");
-            out.push_bind_param::<Integer, _>(version)?;
-            out.push_sql(" = (SELECT max(version) FROM leveret.definitions WHERE status = 'active' AND name = ");
-            out.push_bind_param::<Text, _>(definition)?;
-            out.push_sql(")");
-        } else {
-            out.push_sql(" WHERE true");
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Text, _>(&self.row.app_id)?;
+        part.bind::<Text, _>(&self.row.message_id)?;
+        part.bind::<Text, _>(&self.row.command)?;
+        part.bind::<Binary, _>(&self.row.body_hash)?;
+        part.bind::<Nullable<SqlUuid>, _>(&self.instance)?;
+        part.bind::<Text, _>(&self.outcome)?;
+        part.bind::<Jsonb, _>(&self.answer)?;
+        part.end()?;
+        match &self.newest {
+            Some((definition, version)) => {
+                let mut part = Part::new(WHILE_NEWEST, out);
+                part.bind::<Text, _>(definition)?;
+                part.bind::<Integer, _>(version)?;
+                part.end()?;
+            }
+            // Without a condition PostgreSQL would read ON CONFLICT as that of a join.
+            None => out.push_sql("\n WHERE true"),
         }
-        out.push_sql(" ON CONFLICT (app_id, message_id) DO NOTHING");
+        out.push_sql("\nON CONFLICT (app_id, message_id) DO NOTHING");
         Ok(())
     }
 }

@@ -1,10 +1,9 @@
-//! Instances: loaded, locked and listed. They are written by commits only.
+//! Instances: read, locked and listed. Only commits write them.
 
 use std::collections::HashMap;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use super::json::Legible;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::instances;
+use super::sql::Sql;
 use super::{Connection, Error};
 use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
 
@@ -23,25 +23,29 @@ mod silent;
 pub use super::locks::lock_branch_try;
 pub use silent::{Silent, claim_silent, ready_queues};
 
-/// An instance as it was read.
+/// An instance as read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The instance.
     pub instance: Instance,
     /// The database's time.
     pub now: Timestamp,
-    /// The format of its state. If it is newer than [`STATE_FORMAT`], `instance.state` is empty: leave it to newer workers.
+    /// The format of its state. If it is newer than [`STATE_FORMAT`], `instance.state` is empty: leave it to newer
+    /// workers.
     pub state_format: i16,
 }
 
 impl Loaded {
-    /// The same, if this binary knows the format: deciding upon a state it cannot see, it would undo what is there.
+    /// The same, if this binary knows the format: a decision upon a state it cannot read would overwrite that state.
     ///
     /// # Errors
-    /// `Busy` when only newer binaries can move it, which share the work while they are rolled out.
+    /// `Busy` if only newer binaries can move it; they run beside this one during a rollout.
     pub fn movable(self) -> Result<Loaded, Error> {
         if self.state_format > STATE_FORMAT {
-            return Err(Error::Busy(format!("the state of instance {} is for newer workers", self.instance.id)));
+            return Err(Error::Busy(format!(
+                "the state of instance {} can only be read by newer workers",
+                self.instance.id
+            )));
         }
         Ok(self)
     }
@@ -49,7 +53,7 @@ impl Loaded {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = instances)]
-struct Row {
+struct InstanceRow {
     id: Uuid,
     definition: String,
     version: i32,
@@ -73,24 +77,24 @@ struct Row {
     trace: Option<String>,
 }
 
-impl Row {
+impl InstanceRow {
     fn loaded(self, now: Timestamp) -> Result<Loaded, Error> {
         let id = InstanceId(self.id);
-        let wrong = |what: &str| Error::Bug(format!("instance {id} holds {what} this binary cannot read"));
-        let legible = |json: Legible| json.0.ok_or_else(|| wrong("JSON"));
+        let unreadable = |what: &str| Error::Bug(format!("instance {id} has {what} that this binary cannot read"));
+        let legible = |json: Legible| json.0.ok_or_else(|| unreadable("JSON"));
         let state = if self.state_format > STATE_FORMAT {
             State::default()
         } else {
-            serde_json::from_value(legible(self.branches)?).map_err(|_| wrong("branches"))?
+            serde_json::from_value(legible(self.branches)?).map_err(|_| unreadable("branches"))?
         };
         let object = |value: Legible| -> Result<Map<String, Value>, Error> {
-            if let Value::Object(fields) = legible(value)? { Ok(fields) } else { Err(wrong("data")) }
+            if let Value::Object(fields) = legible(value)? { Ok(fields) } else { Err(unreadable("data")) }
         };
         let instance = Instance {
             id,
             definition: self.definition,
             version: self.version,
-            status: Status::parse(&self.status).ok_or_else(|| wrong("a status"))?,
+            status: Status::parse(&self.status).ok_or_else(|| unreadable("a status"))?,
             revision: self.revision,
             key: self.key,
             queue: self.queue,
@@ -98,10 +102,10 @@ impl Row {
             input: object(self.input)?,
             variables: object(self.variables)?,
             output: self.output.map(legible).transpose()?,
-            error: self.error.map(legible).transpose()?.map(failure).transpose().map_err(|_| wrong("an error"))?,
+            error: self.error.map(legible).transpose()?.map(failure).transpose().map_err(|_| unreadable("an error"))?,
             state,
             history_count: self.history_count,
-            history_hash: self.history_hash.try_into().map_err(|_| wrong("a hash"))?,
+            history_hash: self.history_hash.try_into().map_err(|_| unreadable("a hash"))?,
             started_at: self.started_at,
             started_by: self.started_by,
             ended_at: self.ended_at.map(Timestamp::from),
@@ -118,19 +122,23 @@ fn failure(value: Value) -> serde_json::Result<Failure> {
 /// Reads an instance and the database's time.
 ///
 /// # Errors
-/// Those of the database; `Bug` when a row cannot be read.
+/// `Bug` if the row cannot be read.
 pub async fn find(conn: &mut Connection, id: InstanceId) -> Result<Option<Loaded>, Error> {
-    let row: Option<(Row, Moment)> =
-        instances::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let row: Option<(InstanceRow, Moment)> = instances::table
+        .find(id.0)
+        .select((InstanceRow::as_select(), clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
     row.map(|(row, now)| row.loaded(now.0)).transpose()
 }
 
-/// Reads several instances at once, in any order. One that cannot be read is not among them: the others must not wait for it.
+/// Reads several instances, in any order. One that cannot be read is left out: the others must not fail with it.
 pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Loaded>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<(Row, Moment)> = instances::table
+    let rows: Vec<(InstanceRow, Moment)> = instances::table
         .filter(instances::id.eq_any(ids))
-        .select((Row::as_select(), clock_timestamp()))
+        .select((InstanceRow::as_select(), clock_timestamp()))
         .load(conn)
         .await?;
     let loaded = rows.into_iter().filter_map(|(row, now)| {
@@ -148,31 +156,31 @@ pub async fn queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap
     Ok(rows.into_iter().map(|(id, queue)| (InstanceId(id), queue)).collect())
 }
 
-/// Reads an instance and keeps everybody else from writing it until the transaction ends.
+/// Reads an instance and locks it against writes until the transaction ends.
 ///
 /// # Errors
-/// As [`find`]; `Busy` when the lock timeout passes, or as [`Loaded::movable`].
+/// As for [`find`] and [`Loaded::movable`]; `Busy` if the lock timeout expires.
 pub async fn lock<C>(conn: &mut C, id: InstanceId) -> Result<Option<Loaded>, Error>
 where
     C: AsyncConnectionCore<Backend = Pg>,
 {
-    let row: Option<(Row, Moment)> = instances::table
+    let row: Option<(InstanceRow, Moment)> = instances::table
         .find(id.0)
         .for_no_key_update()
-        .select((Row::as_select(), clock_timestamp()))
+        .select((InstanceRow::as_select(), clock_timestamp()))
         .first(conn)
         .await
         .optional()?;
     row.map(|(row, now)| row.loaded(now.0)?.movable()).transpose()
 }
 
-/// Keeps everybody else from writing an instance until the transaction ends; false if somebody does so already.
+/// Locks an instance against writes until the transaction ends; false if it is locked already.
 pub async fn lock_try(conn: &mut Connection, id: InstanceId) -> Result<bool, Error> {
     let row = instances::table.find(id.0).for_no_key_update().skip_locked().select(instances::id);
     Ok(row.first::<Uuid>(conn).await.optional()?.is_some())
 }
 
-/// The live instance of a definition that has this business key.
+/// The live instance of a definition with this business key.
 pub async fn find_by_key(conn: &mut Connection, definition: &str, key: &str) -> Result<Option<InstanceId>, Error> {
     let id: Option<Uuid> = instances::table
         .filter(instances::definition.eq(definition).and(instances::key.eq(key)).and(instances::ended_at.is_null()))
@@ -183,49 +191,49 @@ pub async fn find_by_key(conn: &mut Connection, definition: &str, key: &str) -> 
     Ok(id.map(InstanceId))
 }
 
-/// Which instances to list. What is left out filters nothing.
+/// Which instances to list. A field that is `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of this definition.
+    /// With this definition.
     pub definition: Option<String>,
     /// With this status.
     pub status: Option<Status>,
     /// With this business key.
     pub key: Option<String>,
-    /// Of this queue.
+    /// In this queue.
     pub queue: Option<String>,
-    /// Older than this one: the last of the page before.
+    /// Started before this one: the last of the previous page.
     pub before: Option<InstanceId>,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
 /// An instance in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Its identity.
+    /// The id.
     pub id: InstanceId,
     /// The definition's name.
     pub definition: String,
     /// The definition's version.
     pub version: i32,
-    /// Where it stands in its life.
+    /// The status.
     pub status: Status,
-    /// How many commits it has seen.
+    /// Number of commits.
     pub revision: i64,
-    /// Whether a branch could go on at once.
+    /// Whether a branch can take a step now.
     pub ready: bool,
     /// The business key.
     pub key: Option<String>,
     /// The queue of its step commands.
     pub queue: String,
-    /// Where its branches stand.
+    /// The activities of its branches.
     pub activities: Vec<String>,
-    /// Why it failed.
+    /// The failure of a failed or suspended instance.
     pub error: Option<Failure>,
     /// When it was started.
     pub started_at: Timestamp,
-    /// The newest commit.
+    /// Time of the newest commit.
     pub moved_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -234,7 +242,7 @@ pub struct Summary {
 /// Lists instances, newest first.
 ///
 /// # Errors
-/// Those of the database; `Bug` when a row cannot be read.
+/// `Bug` if a row cannot be read.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Summary>, Error> {
     let mut query = instances::table.order(instances::id.desc()).limit(filter.limit).into_boxed();
     if let Some(definition) = &filter.definition {
@@ -252,7 +260,7 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Summary>
     if let Some(status) = filter.status {
         query = query.filter(instances::status.eq(status.name()));
         if !status.has_ended() {
-            // Says nothing new, and lets the index of live instances be used.
+            // Redundant, but makes the index of live instances usable.
             query = query.filter(instances::ended_at.is_null());
         }
     }
@@ -283,7 +291,7 @@ impl SummaryRow {
         let id = InstanceId(self.id);
         let status =
             Status::parse(&self.status).ok_or_else(|| Error::Bug(format!("instance {id} has an unknown status")))?;
-        // A list shows also what only newer binaries can read, or nobody, as far as that goes.
+        // A list also shows instances whose state this binary cannot read, without that state.
         let state =
             self.branches.0.and_then(|branches| serde_json::from_value::<State>(branches).ok()).unwrap_or_default();
         Ok(Summary {
@@ -306,20 +314,15 @@ impl SummaryRow {
 
 /// How many live instances each status has. Ended ones are not counted: there may be millions.
 pub async fn count_by_status(conn: &mut Connection) -> Result<Vec<(Status, i64)>, Error> {
-    let rows: Vec<(String, i64)> = CountLive.get_results(conn).await?;
+    let rows: Vec<(String, i64)> = CountLive::bind(()).get_results(conn).await?;
     Ok(rows.into_iter().filter_map(|(status, count)| Some((Status::parse(&status)?, count))).collect())
 }
 
-#[derive(QueryId)]
 struct CountLive;
 
-impl Query for CountLive {
-    type SqlType = (Text, BigInt);
-}
-
-impl QueryFragment<Pg> for CountLive {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT status, count(*) FROM leveret.instances WHERE ended_at IS NULL GROUP BY status");
-        Ok(())
-    }
+impl Sql for CountLive {
+    type Binds = ();
+    type Row = (Text, BigInt);
+    const TEXT: &'static str = "
+        SELECT status, count(*) FROM leveret.instances WHERE ended_at IS NULL GROUP BY status";
 }

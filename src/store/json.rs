@@ -1,4 +1,4 @@
-//! JSON on its way into `jsonb`: written without a copy, and refused where PostgreSQL would refuse it.
+//! JSON for `jsonb` columns: written without a copy, and refused where PostgreSQL would refuse it.
 
 use std::{fmt, io};
 
@@ -15,12 +15,12 @@ use crate::contract::{self, Unfit};
 /// The first byte of `jsonb` on the wire.
 const JSONB_VERSION: u8 = 1;
 
-/// Anything serde can write, as `jsonb`.
+/// Any serializable value, as `jsonb`.
 pub(super) struct Json<'a, T>(pub(super) &'a T);
 
 impl<T> fmt::Debug for Json<'_, T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Data of users does not belong into logs.
+        // Data of users must not appear in logs.
         out.write_str("Json(..)")
     }
 }
@@ -34,11 +34,11 @@ impl<T: Serialize> ToSql<Jsonb, Pg> for Json<'_, T> {
     }
 }
 
-/// From here on doubles have no fraction, and serde writes the large ones as `1e16`.
+/// From here on doubles have no fraction, and serde writes large ones as `1e16`.
 const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
 
-/// JSON as serde writes it, but doubles keep a fraction: PostgreSQL keeps `1e16` as 10000000000000000, which would come back as an
-/// int, and `x / 3` would be another value after a reload than before. Hashes are of the canonical form, where both are the same.
+/// JSON as serde writes it, but doubles keep a fraction: PostgreSQL stores `1e16` as 10000000000000000, which would be
+/// read as an integer, and `x / 3` would change after a reload. Hashes use the canonical form, where both are the same.
 struct Doubles;
 
 impl Formatter for Doubles {
@@ -47,33 +47,33 @@ impl Formatter for Doubles {
     }
 }
 
-/// Levels of one value at most. What makes values keeps to [`contract::DEPTH_MAX`]; this is the last wall before a row that
-/// nobody could read again: JSON is read to 127 levels, and a column wraps a value in a few more.
+/// Maximum levels of one value. Producers of values keep to [`contract::DEPTH_MAX`]; this is the last check before a
+/// row that could not be read again: JSON is read to 127 levels, and a column wraps a value in a few more.
 const DEPTH_MAX: usize = 100;
 
-/// Says where a value holds what cannot be kept: the character `\u0000`, which PostgreSQL takes neither in `jsonb` nor in
-/// `text`, or more levels than could be read again.
+/// Checks that PostgreSQL can store a value: it refuses the character `\u0000` in `jsonb` and `text`, and we refuse
+/// more levels than could be read again.
 ///
 /// # Errors
-/// A sentence with the JSON pointer of the text or name that holds it.
+/// A message with the JSON pointer of the string or name.
 pub fn refuse_unfit(value: &Value) -> Result<(), String> {
     match contract::find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
         Some((Unfit::Deep, _)) => Err(format!("it nests deeper than {DEPTH_MAX} levels")),
-        Some((Unfit::Nul, pointer)) if pointer.is_empty() => Err("the text holds the character \\u0000".into()),
-        Some((Unfit::Nul, pointer)) => Err(format!("`{pointer}` holds the character \\u0000")),
+        Some((Unfit::Nul, pointer)) if pointer.is_empty() => Err("the text contains the character \\u0000".into()),
+        Some((Unfit::Nul, pointer)) => Err(format!("`{pointer}` contains the character \\u0000")),
     }
 }
 
-/// The same for a name, key or id.
+/// The same check for a name, key or id.
 ///
 /// # Errors
-/// A sentence that names `what`.
+/// A message that begins with `what`.
 pub fn refuse_nul_in(what: &str, text: &str) -> Result<(), String> {
-    if text.contains('\0') { Err(format!("{what} holds the character \\u0000")) } else { Ok(()) }
+    if text.contains('\0') { Err(format!("{what} contains the character \\u0000")) } else { Ok(()) }
 }
 
-/// JSON of a row among others: what cannot be read must not hide the rows next to it.
+/// JSON of a row in a list: if it cannot be read, the other rows must still be shown.
 #[derive(Debug, Clone, PartialEq, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
 pub(super) struct Legible(pub(super) Option<Value>);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_keeps_its_fraction_and_is_the_same_again() {
+    fn a_double_keeps_its_fraction_and_reads_back_equal() {
         let doubles =
             json!([1e15, 1e16, -1e16, 1.2345678901234567e19, 9_007_199_254_740_992.0, f64::MAX, 1e-7, 0.1, -0.0]);
         let text = written(&doubles);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_of_a_form_in_which_an_int_and_its_double_are_the_same() {
+    fn an_integer_and_its_double_have_the_same_canonical_form() {
         let canonical = |value: Value| serde_json_canonicalizer::to_string(&value).unwrap();
         assert_eq!(canonical(json!(1e16)), canonical(json!(10_000_000_000_000_000_u64)));
         assert_eq!(canonical(json!(1.2345678901234567e19)), canonical(json!(12_345_678_901_234_567_000_u64)));
@@ -122,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_told() {
-        assert_eq!(refuse_unfit(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` holds the character \\u0000".into()));
-        assert_eq!(refuse_unfit(&json!("\u{0}")), Err("the text holds the character \\u0000".into()));
+    fn a_value_that_cannot_be_stored_is_refused() {
+        assert_eq!(refuse_unfit(&json!({"a": ["x", "\u{0}"]})), Err("`/a/1` contains the character \\u0000".into()));
+        assert_eq!(refuse_unfit(&json!("\u{0}")), Err("the text contains the character \\u0000".into()));
         let nested = |levels| (1..levels).fold(json!([]), |inner, _| json!([inner]));
         assert_eq!(refuse_unfit(&nested(DEPTH_MAX)), Ok(()));
         assert_eq!(refuse_unfit(&nested(DEPTH_MAX + 1)), Err("it nests deeper than 100 levels".into()));

@@ -1,4 +1,5 @@
-//! Advisory locks: on things that have no row, or whose row must stay free. All end with their transaction.
+//! Advisory locks: on things without a row, or whose row must stay unlocked. All are released at the end of their
+//! transaction.
 
 use diesel::sql_types::{Array, BigInt, Bool};
 use diesel_async::RunQueryDsl;
@@ -9,11 +10,12 @@ use super::{Connection, Error};
 use crate::definition::AssignBy;
 use crate::engine::{Assignment, BranchId, InstanceId};
 
-/// Locks names and keys of messages until the transaction ends, in one order for everybody. Whoever opens a wait for a
-/// message and whoever brings one both do this first and read afterwards, so that neither can miss the other.
+/// Locks names and keys of messages until the transaction ends, always in the same order. A transaction that opens a
+/// wait for a message and one that delivers a message both lock first and read afterwards, so that neither can miss the
+/// other.
 ///
 /// # Errors
-/// `Busy` when the lock timeout passes.
+/// `Busy` if the lock timeout expires.
 pub async fn lock_correlation(conn: &mut Connection, pairs: &[(String, String)]) -> Result<(), Error> {
     let mut hashes: Vec<i64> = pairs.iter().map(|(name, key)| correlation_hash(name, key)).collect();
     hashes.sort_unstable();
@@ -21,14 +23,14 @@ pub async fn lock_correlation(conn: &mut Connection, pairs: &[(String, String)])
     lock_all(conn, hashes).await
 }
 
-/// Locks what an assignee is chosen by, until the transaction ends: the turns of one activity, or everybody's load. Whoever
-/// chooses does this first and reads afterwards, so that two cannot choose from the same standing.
+/// Locks what the choice of an assignee depends on, until the transaction ends: the turns of one activity, or the load
+/// of all users. Lock first and read afterwards, so that two transactions cannot choose from the same state.
 ///
 /// # Errors
-/// `Busy` when the lock timeout passes.
+/// `Busy` if the lock timeout expires.
 pub async fn lock_assignment(conn: &mut Connection, definition: &str, asked: &Assignment) -> Result<(), Error> {
     let number = match asked.strategy {
-        // Lists of users overlap, so that there is one lock for all of them; it is held for the length of a commit.
+        // Lists of users overlap, so all of them share one lock; it is held for the duration of a commit.
         AssignBy::LeastLoaded => lock_number(&[b"load of tasks"]),
         AssignBy::RoundRobin | AssignBy::Random | AssignBy::Previous => {
             let length = definition.len().to_be_bytes();
@@ -39,11 +41,11 @@ pub async fn lock_assignment(conn: &mut Connection, definition: &str, asked: &As
 }
 
 fn correlation_hash(name: &str, key: &str) -> i64 {
-    // The length keeps ("a", "bc") and ("ab", "c") apart.
+    // The length separates ("a", "bc") from ("ab", "c").
     lock_number(&[b"message", &name.len().to_be_bytes(), name.as_bytes(), key.as_bytes()])
 }
 
-/// A number for an advisory lock.
+/// The number of an advisory lock: the first 64 bits of a SHA-256.
 pub(super) fn lock_number(parts: &[&[u8]]) -> i64 {
     let mut hasher = Sha256::new();
     parts.iter().for_each(|part| hasher.update(part));
@@ -64,8 +66,8 @@ impl Sql for LockAll {
     const TEXT: &'static str = "SELECT pg_advisory_xact_lock(number) FROM unnest($1) AS number";
 }
 
-/// Takes a branch for the rest of the transaction; false if somebody else has it. Held while a handler runs, instead of
-/// the instance's row, so that messages, cancels and other branches are not held up.
+/// Locks a branch until the transaction ends; false if it is already locked. It is held while a handler runs, instead
+/// of the row of the instance, so that messages, cancels and other branches need not wait.
 pub async fn lock_branch_try(conn: &mut Connection, id: InstanceId, branch: BranchId) -> Result<bool, Error> {
     let number = lock_number(&[b"branch", id.0.as_bytes(), &branch.0.to_be_bytes()]);
     Ok(LockTry::bind((number,)).get_result(conn).await?)
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_and_key_are_kept_apart_in_a_lock() {
+    fn name_and_key_are_separated_in_a_lock() {
         assert_ne!(correlation_hash("a", "bc"), correlation_hash("ab", "c"));
     }
 }

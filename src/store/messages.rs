@@ -1,11 +1,9 @@
-//! Messages that came before anybody waited for them, kept for a while.
+//! Messages that arrived before an instance waited for them, kept for a time to live.
 
 use std::time::Duration;
 
 use diesel::QueryableByName;
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -15,43 +13,46 @@ use uuid::Uuid;
 use super::json::Json;
 use super::moment::Moment;
 use super::schema::leveret::messages;
+use super::sql::Sql;
 use super::{Connection, Error};
 use crate::engine::{InstanceId, Message, MissedMessage};
 
-/// A message to be kept.
+/// A message to keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
     /// Its name.
     pub name: String,
     /// Its key.
     pub key: String,
-    /// What it says.
+    /// The data.
     pub data: Value,
-    /// Who sent it.
+    /// The sender.
     pub app_id: Option<String>,
-    /// Which of the sender's messages it was.
+    /// The message id of the sender.
     pub message_id: Option<String>,
-    /// The only instance that may take it, for the wait that `message_id` names; none: whoever waits for it first.
+    /// The only instance that may consume it, for the wait that `message_id` names; none: the first that waits.
     pub only: Option<InstanceId>,
 }
 
-/// Keeps a message for `ttl`; returns its row's id. The lock on its name and key must be held
+/// Keeps a message for `ttl`; returns the id of its row. The lock on its name and key must be held
 /// ([`super::bookmarks::lock_correlation`]).
 pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) -> Result<i64, Error> {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let only = message.only.map(|id| id.0);
-    Ok(Keep { message, only, data: Json(&message.data), ttl }.get_result(conn).await?)
+    let NewMessage { name, key, data, app_id, message_id, .. } = message;
+    Ok(Keep::bind((name, key, Json(data), app_id.as_ref(), message_id.as_ref(), only, ttl)).get_result(conn).await?)
 }
 
-/// Keeps a copy of a broadcast for one wait of an instance that is suspended; nothing, if it is kept already. The lock on its
-/// name and key must be held.
+/// Keeps a copy of a broadcast for one wait of a suspended instance, unless it is kept already. The lock on its name
+/// and key must be held.
 pub async fn keep_for(
     conn: &mut Connection,
-    (instance, bookmark): (InstanceId, i64),
+    instance: InstanceId,
+    bookmark: i64,
     message: &Message,
     ttl: Duration,
 ) -> Result<(), Error> {
-    // In the words of `missed`.
+    // The form that `missed` searches.
     let message_id = format!("{instance}.{bookmark}");
     let held = messages::table
         .filter(messages::name.eq(&message.name).and(messages::key.eq(&message.key)))
@@ -71,97 +72,51 @@ pub async fn keep_for(
     Ok(())
 }
 
-struct Keep<'a> {
-    message: &'a NewMessage,
-    only: Option<Uuid>,
-    data: Json<'a, Value>,
-    ttl: i64,
+struct Keep;
+
+impl Sql for Keep {
+    type Binds = (Text, Text, Jsonb, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, BigInt);
+    type Row = BigInt;
+    const TEXT: &'static str = "
+        INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond')
+        RETURNING id";
 }
 
-impl QueryId for Keep<'_> {
-    type QueryId = Keep<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for Keep<'_> {
-    type SqlType = BigInt;
-}
-
-impl QueryFragment<Pg> for Keep<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at) VALUES (",
-        );
-        out.push_bind_param::<Text, _>(&self.message.name)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.message.key)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.data)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.message.app_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.message.message_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.only)?;
-        out.push_sql(", now() + ");
-        out.push_bind_param::<BigInt, _>(&self.ttl)?;
-        out.push_sql(" * interval '1 millisecond') RETURNING id");
-        Ok(())
-    }
-}
-
-/// Kept messages of these names and keys that have not expired, the oldest received first: at most `limit` that came after the
-/// one with the id `after`. The lock on them must be held, and this must be a later statement than the lock.
+/// Kept messages with these names and keys that have not expired, oldest first: at most `limit` after the id `after`.
+/// The lock on names and keys must be held, and this must be a later statement than the lock.
 pub async fn kept(
     conn: &mut Connection,
     pairs: &[(String, String)],
     after: i64,
     limit: i64,
 ) -> Result<Vec<Message>, Error> {
-    let (names, keys) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
-    let rows: Vec<(i64, String, String, Value)> = Kept { names, keys, after, limit }.get_results(conn).await?;
+    let (names, keys): (Vec<_>, Vec<_>) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
+    let rows: Vec<(i64, String, String, Value)> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
     Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data, kept: Some(id) }).collect())
 }
 
-struct Kept<'a> {
-    names: Vec<&'a str>,
-    keys: Vec<&'a str>,
-    after: i64,
-    limit: i64,
+struct Kept;
+
+impl Sql for Kept {
+    type Binds = (Array<Text>, Array<Text>, BigInt, BigInt);
+    type Row = (BigInt, Text, Text, Jsonb);
+    // Pair by pair through the index; for all pairs at once the planner may read every message instead.
+    const TEXT: &'static str = "
+        SELECT kept.id, kept.name, kept.key, kept.data
+          FROM unnest($1, $2) AS wanted (name, key)
+         CROSS JOIN LATERAL (
+               SELECT m.*
+                 FROM leveret.messages AS m
+                WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now()
+                  AND m.id > $3 AND m.instance_id IS NULL
+                ORDER BY m.id LIMIT $4) AS kept
+         ORDER BY kept.id LIMIT $4";
 }
 
-impl QueryId for Kept<'_> {
-    type QueryId = Kept<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for Kept<'_> {
-    type SqlType = (BigInt, Text, Text, Jsonb);
-}
-
-impl QueryFragment<Pg> for Kept<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Pair by pair through the index; asked for all pairs at once, the planner may read every message instead.
-        out.push_sql("SELECT kept.id, kept.name, kept.key, kept.data FROM unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.names)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.keys)?;
-        out.push_sql(
-            ") AS wanted (name, key) CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
-             WHERE m.name = wanted.name AND m.key = wanted.key AND m.expires_at > now() AND m.id > ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.after)?;
-        out.push_sql(" AND m.instance_id IS NULL ORDER BY m.id LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") AS kept ORDER BY kept.id LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        Ok(())
-    }
-}
-
-/// Kept messages that the open waits of a suspended instance would have had, oldest first, at most `limit`. What had not expired
-/// when it was suspended counts: time to live does not run out while somebody who waits may not move. The lock on the names
-/// and keys of its waits must be held.
+/// Kept messages that the open waits of a suspended instance would have consumed, oldest first, at most `limit`. Those
+/// count that had not expired when it was suspended: a suspended instance cannot consume, so their time to live does
+/// not run out. The lock on the names and keys of its waits must be held.
 pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<MissedMessage>, Error> {
     #[derive(QueryableByName)]
     struct Row {
@@ -179,14 +134,14 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
         data: Value,
     }
     let rows: Vec<Row> = diesel::sql_query(
-        "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data FROM leveret.bookmarks AS b \
-         CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m \
-             WHERE m.name = b.message_name AND m.key = b.message_key \
-               AND (m.instance_id IS NULL \
-                    OR (m.instance_id = b.instance_id AND m.message_id = b.instance_id || '.' || b.number)) \
-               AND m.expires_at > (SELECT min(s.opened_at) FROM leveret.bookmarks AS s \
-                   WHERE s.instance_id = $1 AND s.kind = 'intervention' AND s.consumed_at IS NULL) \
-             ORDER BY m.id LIMIT $2) AS kept \
+        "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data FROM leveret.bookmarks AS b
+         CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m
+             WHERE m.name = b.message_name AND m.key = b.message_key
+               AND (m.instance_id IS NULL
+                    OR (m.instance_id = b.instance_id AND m.message_id = b.instance_id || '.' || b.number))
+               AND m.expires_at > (SELECT min(s.opened_at) FROM leveret.bookmarks AS s
+                   WHERE s.instance_id = $1 AND s.kind = 'intervention' AND s.consumed_at IS NULL)
+             ORDER BY m.id LIMIT $2) AS kept
          WHERE b.instance_id = $1 AND b.consumed_at IS NULL AND b.message_name IS NOT NULL ORDER BY kept.id LIMIT $2",
     )
     .bind::<SqlUuid, _>(instance.0)
@@ -201,46 +156,46 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
     Ok(rows.into_iter().map(missed).collect())
 }
 
-// An expired message is left for an instance that is suspended while it waits for it, see `missed`.
-const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m.id FROM leveret.messages AS m \
-    WHERE m.expires_at < $1 AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b \
-        JOIN leveret.instances AS i ON i.id = b.instance_id AND i.status = 'suspended' \
-        WHERE b.message_name = m.name AND b.message_key = m.key AND b.consumed_at IS NULL) \
+// An expired message is kept while a suspended instance waits for it, see `missed`.
+const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m.id FROM leveret.messages AS m
+    WHERE m.expires_at < $1 AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b
+        JOIN leveret.instances AS i ON i.id = b.instance_id AND i.status = 'suspended'
+        WHERE b.message_name = m.name AND b.message_key = m.key AND b.consumed_at IS NULL)
     ORDER BY m.expires_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED)";
 
-/// Removes at most `limit` messages that expired before `moment`; returns how many.
+/// Deletes at most `limit` messages that expired before `moment`; returns how many.
 pub async fn delete_expired_before(conn: &mut Connection, moment: Timestamp, limit: i64) -> Result<usize, Error> {
     let query = diesel::sql_query(DELETE_EXPIRED).bind::<Timestamptz, _>(Moment(moment)).bind::<BigInt, _>(limit);
     Ok(query.execute(conn).await?)
 }
 
-/// Which kept messages to list. What is left out filters nothing.
+/// Which kept messages to list. A field that is `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// With this name.
     pub name: Option<String>,
     /// With this key.
     pub key: Option<String>,
-    /// Received before this one: the last of the page before.
+    /// Received before this one: the last of the previous page.
     pub before: Option<i64>,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
-/// A message that is kept.
+/// A kept message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listed {
-    /// Its number: the order in which messages are taken.
+    /// Number of the row; messages are consumed in this order.
     pub id: i64,
-    /// When it came.
+    /// When it arrived.
     pub received_at: Timestamp,
-    /// When its time to live is over.
+    /// When its time to live ends.
     pub expires_at: Timestamp,
     /// The message.
     pub message: NewMessage,
 }
 
-/// Messages that are kept, newest first. Those that have expired are among them until they are removed.
+/// Kept messages, newest first. Expired ones are included until they are deleted.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
     type Columns = (i64, Moment, Moment, String, String, Value, Option<String>, Option<String>, Option<Uuid>);
     let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();

@@ -1,4 +1,4 @@
-//! The schema's versions: applied in order by one process at a time, and refused when the database is ahead of us.
+//! Migrations: applied in order by one process at a time, and refused if the database is newer than the binary.
 
 use std::collections::BTreeSet;
 
@@ -13,31 +13,31 @@ use super::{Connection, Error};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-// The list of applied migrations is kept in our own schema, where diesel finds it by the search path. Two who migrate at
-// once go one after the other; and a change of a table that cannot get its lock must not queue up everybody behind it.
-const PREPARE: &str = "SET lock_timeout = '60s'; \
-    SELECT pg_advisory_lock(hashtextextended('leveret.migrate', 0)); \
-    CREATE SCHEMA IF NOT EXISTS leveret; \
-    SET search_path = leveret; \
+// diesel finds the list of applied migrations in our own schema by the search path. Concurrent migrations run one after
+// the other; and a change of a table that cannot get its lock must not queue up all other users of the table behind it.
+const PREPARE: &str = "SET lock_timeout = '60s';
+    SELECT pg_advisory_lock(hashtextextended('leveret.migrate', 0));
+    CREATE SCHEMA IF NOT EXISTS leveret;
+    SET search_path = leveret;
     SET lock_timeout = '10s';";
 
-/// How the database's schema stands to this binary.
+/// How the schema of the database compares to this binary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Migrations that are still to be applied.
+    /// Migrations that are not applied yet.
     pub pending: Vec<String>,
-    /// Applied migrations this binary does not know: it is too old.
+    /// Applied migrations that this binary does not know: it is too old.
     pub unknown: Vec<String>,
 }
 
 impl Standing {
-    /// Whether this binary and the database fit.
+    /// Whether this binary and the database match.
     pub fn is_current(&self) -> bool {
         self.pending.is_empty() && self.unknown.is_empty()
     }
 }
 
-/// Compares the database with this binary, and changes nothing.
+/// Compares the database with this binary, without changes.
 pub async fn check(conn: &mut Connection) -> Result<Standing, Error> {
     #[derive(QueryableByName)]
     struct Found {
@@ -66,10 +66,10 @@ fn known() -> Result<BTreeSet<String>, Error> {
     Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 
-/// Says whether the database at `url` fits this binary; what does not fit is an error with the next step.
+/// Checks that the database at `url` matches this binary.
 ///
 /// # Errors
-/// `Bug` with what is missing or unknown; those of the database.
+/// `Bug` with the missing or unknown migrations and what to do next.
 pub async fn fits(url: &str) -> Result<(), Error> {
     let mut conn = Connection::establish(url).await?;
     let standing = check(&mut conn).await?;
@@ -88,12 +88,12 @@ fn too_old(unknown: &[String]) -> Error {
     Error::Bug(format!("the database has migrations this binary does not know ({unknown}): use a newer one"))
 }
 
-/// Brings the database at `url` up to date and returns what was applied. Uses a connection of its own, without the
-/// pools' time limits; may be called by any number of processes at once.
+/// Applies all pending migrations to the database at `url` and returns them. Uses a connection of its own, without the
+/// time limits of the pools; any number of processes may call it concurrently.
 ///
 /// # Errors
-/// `Bug` when the database has migrations this binary does not know, or one fails; `Busy` when somebody else migrates for
-/// too long; those of the database.
+/// `Bug` if the database has migrations this binary does not know, or one fails; `Busy` if another process migrates for
+/// too long.
 pub async fn run(url: &str) -> Result<Vec<String>, Error> {
     let mut conn = Connection::establish(url).await?;
     conn.batch_execute(PREPARE).await?;
@@ -102,13 +102,13 @@ pub async fn run(url: &str) -> Result<Vec<String>, Error> {
         return Err(too_old(&standing.unknown));
     }
     let mut conn = apply(conn).await?;
-    // Months go by without a new version.
+    // There may be months without a new version.
     conn.batch_execute("SELECT leveret.ensure_history_partitions(now())").await?;
     // The advisory lock ends with the connection.
     Ok(standing.pending)
 }
 
-// diesel's harness blocks its thread, so it gets one of its own.
+// The harness of diesel blocks its thread, so it runs on a blocking thread.
 async fn apply(conn: Connection) -> Result<Connection, Error> {
     let applied = tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);

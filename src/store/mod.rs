@@ -1,4 +1,4 @@
-//! PostgreSQL, and only here: what was committed is the truth, everything else can be lost.
+//! PostgreSQL: the only room that uses it. What is committed here is the truth; broker, memory and caches may be lost.
 
 pub mod bench;
 pub mod bookmarks;
@@ -35,8 +35,8 @@ pub use json::{refuse_nul_in, refuse_unfit};
 pub use pool::{Lease, PoolUse, Store};
 pub use transaction::{Transaction, Undo};
 
-/// What every query runs on, and what a handler receives: a connection, inside or outside a transaction.
+/// The connection that queries and handlers use, inside or outside of a transaction.
 pub type Connection = diesel_async::AsyncPgConnection;
 
-/// What a query in a handler fails with.
+/// The error of a query in a handler.
 pub type QueryError = diesel::result::Error;

@@ -1,4 +1,4 @@
-//! Moments between jiff and `timestamptz`: both count microseconds.
+//! Conversion between jiff timestamps and `timestamptz`: both count microseconds.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -7,7 +7,7 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Timestamptz};
 use jiff::Timestamp;
 
-/// A moment as the database keeps it.
+/// A timestamp as the database stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamptz)]
 pub(super) struct Moment(pub(super) Timestamp);
@@ -42,7 +42,7 @@ pub(super) async fn now(conn: &mut super::Connection) -> Result<Timestamp, super
     Ok(now.0)
 }
 
-/// The moment without what the database would not keep.
+/// The timestamp without the fraction that the database would drop.
 pub(super) fn whole_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }

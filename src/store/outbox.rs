@@ -1,4 +1,5 @@
-//! Messages that are committed and not yet confirmed. Written by commits, deleted after the broker's confirm.
+//! The outbox: messages that are committed and not yet confirmed. Commits write them; they are deleted after the
+//! confirm of the broker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::json::Json;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
+use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
@@ -22,14 +24,14 @@ mod unsent;
 
 pub use unsent::{claim_unsent, mark_returned, revive};
 
-/// A message to be published.
+/// A message to publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxRow {
-    /// UUIDv7; the AMQP `message_id` unless `message_id` says otherwise.
+    /// UUIDv7; also the AMQP `message_id` if the field `message_id` is empty.
     pub id: Uuid,
     /// Without the configured prefix: `commands`, `steps`, `events`.
     pub exchange: String,
-    /// Where it goes.
+    /// The routing key.
     pub routing_key: String,
     /// The AMQP property `type`.
     pub kind: String,
@@ -41,41 +43,41 @@ pub struct OutboxRow {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
-    /// It is not to arrive before.
+    /// It must not be delivered before.
     pub due_at: Option<Timestamp>,
     /// The instance it is about.
     pub instance_id: Option<InstanceId>,
-    /// When the sweep may take it. Of rows that were claimed this says nothing.
+    /// When the relay may claim it. Meaningless in claimed rows.
     pub claimable: Claimable,
 }
 
 impl OutboxRow {
-    /// What a row takes in memory besides its body, roughly.
+    /// Approximate memory of a row besides its body, in bytes.
     const ROW_BYTES: usize = 512;
 
-    /// Bytes it takes in memory, and on its way to the broker.
+    /// Approximate size in memory and on the way to the broker, in bytes.
     pub fn size(&self) -> usize {
         self.body.len().saturating_add(Self::ROW_BYTES)
     }
 }
 
-/// When others than the writer may publish a row.
+/// When the relay may claim and publish a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimable {
     /// At once.
     Now,
-    /// The writer hands it to its own publisher, and has this long for it: `outbox.publish_queue_for`.
+    /// Its writer publishes it itself and has this long: `outbox.publish_queue_for`.
     After(Duration),
 }
 
-/// What waits in the outbox.
+/// Number and age of the rows in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Rows that wait for the broker.
+    /// Rows that are not published yet.
     pub unsent: i64,
-    /// Rows that were given up.
+    /// Rows that the broker returned too often.
     pub dead: i64,
-    /// The age of the oldest row that waits.
+    /// Age of the oldest row that is not published yet.
     pub oldest_age: Option<Duration>,
 }
 
@@ -84,11 +86,11 @@ pub async fn push(conn: &mut Connection, rows: &[OutboxRow]) -> Result<(), Error
     if rows.is_empty() {
         return Ok(());
     }
-    Push(Columns::new(rows)).execute(conn).await?;
+    Push(OutboxColumns::new(rows)).execute(conn).await?;
     Ok(())
 }
 
-struct Push<'a>(Columns<'a>);
+struct Push<'a>(OutboxColumns<'a>);
 
 impl QueryId for Push<'_> {
     type QueryId = Push<'static>;
@@ -97,16 +99,16 @@ impl QueryId for Push<'_> {
 
 impl QueryFragment<Pg> for Push<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.walk(&mut out, "")
+        self.0.walk(&mut out, Feed::Always)
     }
 }
 
-/// Removes what the broker has confirmed; returns how many rows were still there.
+/// Deletes rows that the broker has confirmed; returns how many still existed.
 pub async fn delete(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error> {
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids.to_vec()))).execute(conn).await?)
 }
 
-/// What waits and for how long. Reads every row: the outbox is short unless something is wrong.
+/// Number and age of rows. Reads every row: normally the outbox is short.
 pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
     use diesel::dsl::{count_star, min};
     let unsent: i64 = outbox::table.filter(outbox::dead_at.is_null()).select(count_star()).first(conn).await?;
@@ -122,8 +124,25 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Outbox rows as arrays, so that any number of them is one prepared statement.
-pub(super) struct Columns<'a> {
+/// When the rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// If the statement of a commit has moved its instance.
+    Moved,
+    /// Always.
+    Always,
+}
+
+const INSERT: &str = "
+INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id,
+                            claimable_at)
+SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_id, row.headers, row.body, row.due_at,
+       row.instance_id, now() + row.claimable_in * interval '1 millisecond'
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+       AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, claimable_in)";
+
+/// Outbox rows as arrays, so that one prepared statement writes any number of them.
+pub(super) struct OutboxColumns<'a> {
     ids: Vec<Uuid>,
     exchanges: Vec<&'a str>,
     routing_keys: Vec<&'a str>,
@@ -137,9 +156,9 @@ pub(super) struct Columns<'a> {
     claimable_in: Vec<i64>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> OutboxColumns<'a> {
     pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
-        Columns {
+        OutboxColumns {
             ids: rows.iter().map(|row| row.id).collect(),
             exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
             routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
@@ -160,41 +179,25 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `INSERT` of all rows; `from` is empty or a relation whose one row makes them be written, as in `moved, `.
-    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, from: &str) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, \
-             instance_id, claimable_at) SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, \
-             row.message_id, row.headers, row.body, row.due_at, row.instance_id, \
-             now() + row.claimable_in * interval '1 millisecond' FROM ",
-        );
-        out.push_sql(from);
-        out.push_sql("unnest(");
-        out.push_bind_param::<Array<SqlUuid>, _>(&self.ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.exchanges)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.routing_keys)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Text>, _>(&self.kinds)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.app_ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.message_ids)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Jsonb>, _>(&self.headers)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<BigInt>, _>(&self.claimable_in)?;
-        out.push_sql(
-            ") AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, \
-             claimable_in)",
-        );
+    /// Writes all rows, inside the statement of a commit or alone.
+    pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, feed: Feed) -> QueryResult<()> {
+        let mut part = Part::new(INSERT, out);
+        part.bind::<Array<SqlUuid>, _>(&self.ids)?;
+        part.bind::<Array<Text>, _>(&self.exchanges)?;
+        part.bind::<Array<Text>, _>(&self.routing_keys)?;
+        part.bind::<Array<Text>, _>(&self.kinds)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.app_ids)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.message_ids)?;
+        part.bind::<Array<Jsonb>, _>(&self.headers)?;
+        part.bind::<Array<Binary>, _>(&self.bodies)?;
+        part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
+        part.bind::<Array<Nullable<SqlUuid>>, _>(&self.instances)?;
+        part.bind::<Array<BigInt>, _>(&self.claimable_in)?;
+        part.end()?;
+        match feed {
+            Feed::Moved => out.push_sql(", moved"),
+            Feed::Always => {}
+        }
         Ok(())
     }
 }

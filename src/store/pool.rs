@@ -1,4 +1,4 @@
-//! Connections: two pools, so that steps cannot starve the background, and a lease that never leaves a transaction open.
+//! Connections: two pools, so that steps cannot starve background work, and a lease that never leaves a transaction open.
 
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
@@ -13,49 +13,50 @@ use diesel_async::pooled_connection::{
 use super::{Connection, Error};
 use crate::config;
 
-/// For this long a free connection is waited for; then the caller is told to try later.
+/// How long to wait for a free connection before the caller gets `Busy`.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// A new connection takes no longer.
+/// Time limit to open a connection.
 const CREATE_MAX: Duration = Duration::from_secs(5);
-/// Looking whether a pooled connection is alive takes no longer.
+/// Time limit to check that a pooled connection is alive.
 const RECYCLE_MAX: Duration = Duration::from_secs(1);
-/// A session that forgot its transaction is ended by the server after this: longer than any handler may think.
+/// The server ends a session whose transaction is idle for longer: longer than any handler may take.
 const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
-/// How often the server looks, during a statement, whether its client is still there: what a killed process or a timed-out
-/// handler was about to do ends, and gives its locks back, long before `statement_timeout`.
+/// How often the server checks, during a statement, whether its client still exists: the statement of a killed process
+/// or of a handler that timed out ends, and releases its locks, long before `statement_timeout`.
 const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
-/// Duties look for few rows by index, whatever the size of a table. A plan that was made and kept while the table was almost empty would
-/// read all of it ever after: the outbox, above all, whose rows live for milliseconds and leave their remains until the next vacuum. Where
-/// there is no index the table is read all the same, at a price that must not set off the compiler.
+/// Background work searches few rows by index, whatever the size of a table. A plan that was cached while the table was
+/// almost empty would read the whole table from then on: above all the outbox, whose rows live for milliseconds and
+/// leave dead rows until the next vacuum. Without an index the table is read all the same, at a cost that must not
+/// start the JIT compiler.
 const BY_INDEX: &str = " -c enable_seqscan=off -c jit=off";
-/// Seconds after which a connection whose packets nobody answers is given up.
+/// Seconds without an acknowledgement of sent data after which a connection is closed.
 const SILENCE_MAX: u32 = 10;
 
-/// The way to PostgreSQL.
+/// The pools of connections to PostgreSQL.
 #[derive(Clone)]
 pub struct Store {
     steps: Pool<Connection>,
     background: Pool<Connection>,
-    /// Host, port and database, for people.
+    /// Host, port and database, for messages.
     place: String,
 }
 
-/// How much of a pool is in use.
+/// Usage of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Connections that are lent.
+    /// Connections in use.
     pub lent: usize,
-    /// The most there can be.
+    /// Maximum number of connections.
     pub max: usize,
-    /// Callers that wait for one.
+    /// Callers that wait for a connection.
     pub waiting: usize,
 }
 
 impl Store {
-    /// Prepares both pools. Nothing is connected before the first lease, so a database that is away is no error here.
+    /// Prepares both pools. It connects at the first lease, so an unavailable database is not an error here.
     ///
     /// # Errors
-    /// `Bug` if the URL is none.
+    /// `Bug` if the URL is invalid.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
         let url = |more| session_url(database, application_name, more);
         let (steps, background) =
@@ -66,12 +67,12 @@ impl Store {
     /// A connection for a step.
     ///
     /// # Errors
-    /// `Busy` when none became free in time, `Unavailable` when the database is away.
+    /// `Busy` if no connection became free in time, `Unavailable` if the database cannot be reached.
     pub async fn steps(&self) -> Result<Lease, Error> {
         self.lease(&self.steps).await
     }
 
-    /// A connection for relay, timers, HTTP and whatever else is not a step.
+    /// A connection for everything that is not a step: relay, timers, HTTP.
     ///
     /// # Errors
     /// As [`Store::steps`].
@@ -88,7 +89,7 @@ impl Store {
         })
     }
 
-    /// Asks the database for its time: the cheapest sign of life.
+    /// Reads the database's time: the cheapest check that it answers.
     ///
     /// # Errors
     /// As [`Store::steps`].
@@ -97,7 +98,7 @@ impl Store {
         super::moment::now(&mut conn).await
     }
 
-    /// How much of the pools is in use: steps, then background.
+    /// Usage of the pools: steps, then background.
     pub fn in_use(&self) -> [PoolUse; 2] {
         [&self.steps, &self.background].map(|pool| {
             let status = pool.status();
@@ -106,7 +107,7 @@ impl Store {
         })
     }
 
-    /// Closes both pools; leases that are out are closed when they come back.
+    /// Closes both pools; connections in use are closed when they are returned.
     pub fn close(&self) {
         self.steps.close();
         self.background.close();
@@ -115,7 +116,7 @@ impl Store {
 
 fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
     let mut manager = ManagerConfig::<Connection>::default();
-    // The default asks the server at every lease. A dead socket and an open transaction are seen without that.
+    // The default asks the server at every lease. A closed socket and an open transaction are noticed without that.
     manager.recycling_method = RecyclingMethod::Fast;
     Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
         .max_size(max)
@@ -128,7 +129,7 @@ fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
         .map_err(|error| Error::Bug(error.to_string()))
 }
 
-/// The URL with the settings of our sessions; what its owner wrote into `options` comes last and wins.
+/// The URL with our session settings; the `options` of the configured URL come last and win.
 fn session_url(database: &config::Database, application_name: &str, more: &str) -> Result<String, Error> {
     let url = database.url.as_str();
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -159,7 +160,7 @@ fn session_url(database: &config::Database, application_name: &str, more: &str) 
     Ok(ours)
 }
 
-/// What of a URL may be shown: no login, and no parameters.
+/// The part of a URL that may be displayed: without login and parameters.
 fn place(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let address = rest.split_once('?').map_or(rest, |(address, _)| address);
@@ -177,8 +178,8 @@ fn encoded(text: &str) -> String {
     })
 }
 
-/// A lent connection. If it is dropped inside a transaction, its socket is closed at once: given back to the pool, the
-/// session would keep its row locks until somebody takes it again.
+/// A leased connection. If it is dropped inside a transaction, its socket is closed at once: returned to the pool, the
+/// session would keep its row locks until it is leased again.
 pub struct Lease(Option<Object<Connection>>);
 
 impl Drop for Lease {
@@ -193,14 +194,14 @@ impl Drop for Lease {
 
 impl Deref for Lease {
     type Target = Connection;
-    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nobody borrows after that")]
+    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nothing borrows it afterwards")]
     fn deref(&self) -> &Connection {
         self.0.as_ref().expect("a lease holds its connection until it is dropped")
     }
 }
 
 impl DerefMut for Lease {
-    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nobody borrows after that")]
+    #[expect(clippy::expect_used, reason = "only `drop` takes it, and nothing borrows it afterwards")]
     fn deref_mut(&mut self) -> &mut Connection {
         self.0.as_mut().expect("a lease holds its connection until it is dropped")
     }
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn duties_go_by_index_and_the_owner_of_the_url_may_say_otherwise() {
+    fn background_sessions_prefer_indexes_unless_the_url_overrides_it() {
         let of = |url: &str| {
             let database = config::Database { url: url.into(), ..config::Database::default() };
             session_url(&database, "test", BY_INDEX).unwrap()
@@ -233,20 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn what_the_owner_of_the_url_wrote_is_kept_and_wins() {
+    fn options_of_the_url_are_kept_and_win() {
         let url = url_of("postgres://me@localhost/db?sslmode=prefer&options=-c%20lock_timeout%3D1");
         assert!(url.ends_with("%20-c%20lock_timeout%3D1&sslmode=prefer"), "{url}");
         assert_eq!(url.matches("options=").count(), 1);
     }
 
     #[test]
-    fn a_place_betrays_no_password() {
+    fn a_displayed_address_has_no_password() {
         assert_eq!(place("postgres://me:a@b@db:5432/shop?password=x@y"), "db:5432/shop");
         assert_eq!(place("postgresql://db/shop"), "db/shop");
     }
 
     #[test]
-    fn what_is_no_url_is_refused() {
+    fn an_invalid_url_is_refused() {
         let database = config::Database { url: "host=localhost".into(), ..config::Database::default() };
         assert!(matches!(Store::connect(&database, "test"), Err(Error::Bug(_))));
     }

@@ -1,4 +1,4 @@
-//! Plans to start a definition again and again: what people say of them. Their ticks are in `ticks`.
+//! Schedules as people define them. Their ticks are in `ticks`.
 
 mod ticks;
 
@@ -18,12 +18,13 @@ use super::{Connection, Error, refuse_unfit};
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 
 pub use ticks::{
-    Claimed, Handled, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause, next_wake_at,
+    ClaimedSchedule, HandledTick, claim_due, mark_handled, mark_put_off, mark_run, mark_started_before_pause,
+    next_wake_at,
 };
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = schedules)]
-struct Row {
+struct ScheduleRow {
     name: String,
     definition: String,
     version: Option<i32>,
@@ -48,12 +49,12 @@ struct Row {
     failed: i64,
 }
 
-impl Row {
+impl ScheduleRow {
     fn view(self) -> Result<ScheduleView, Error> {
         let unknown =
-            |what: &str| Error::Bug(format!("schedule `{}` has a {what} this binary does not know", self.name));
+            |what: &str| Error::Bug(format!("schedule `{}` has an unknown {what}: use a newer binary", self.name));
         let said = ScheduleRequest {
-            overlap: Overlap::parse(&self.overlap).ok_or_else(|| unknown("policy"))?,
+            overlap: Overlap::parse(&self.overlap).ok_or_else(|| unknown("overlap policy"))?,
             missed: Missed::parse(&self.missed).ok_or_else(|| unknown("choice of missed ticks"))?,
             definition: self.definition,
             version: self.version,
@@ -82,34 +83,35 @@ impl Row {
     }
 }
 
-/// Whether a schedule of that name may be there already.
+/// Whether a schedule with that name may already exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// It must not.
+    /// It must not exist.
     New,
-    /// It must, and nobody may have changed it since this revision.
+    /// It must exist and still have this revision.
     Revision(i64),
-    /// It may.
+    /// Both are allowed.
     Either,
 }
 
-/// What became of a plan.
+/// Outcome of storing a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Put {
-    /// It is there now.
+    /// It was created.
     Created(Box<ScheduleView>),
-    /// It was there, and is as said now.
+    /// It existed and now has the given values.
     Changed(Box<ScheduleView>),
-    /// It is there, and should not be.
+    /// It exists, and must not.
     Exists,
-    /// It is not there, and should be.
+    /// It does not exist, and must.
     Missing,
-    /// Somebody has changed it since; it has this revision now.
+    /// It was changed since, and now has this revision.
     Stale(i64),
 }
 
-/// Stores what a person says. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
-/// else the next one is `next_at`.
+/// Stores a schedule. A tick that is due and not handled yet stays due if cron expression and zone stay the same;
+/// otherwise the next one is
+/// `next_at`.
 pub async fn put(
     conn: &mut Connection,
     name: &str,
@@ -131,7 +133,7 @@ pub async fn put(
     conn.transaction::<Put, Error, _>(async |conn| {
         if !matches!(expect, Expect::Revision(_)) {
             let next_at = next_at.map(Moment);
-            let created: Option<Row> = diesel::insert_into(schedules::table)
+            let created: Option<ScheduleRow> = diesel::insert_into(schedules::table)
                 .values((
                     schedules::name.eq(name),
                     values,
@@ -139,7 +141,7 @@ pub async fn put(
                     schedules::wake_at.eq(next_at),
                 ))
                 .on_conflict_do_nothing()
-                .returning(Row::as_returning())
+                .returning(ScheduleRow::as_returning())
                 .get_result(conn)
                 .await
                 .optional()?;
@@ -160,7 +162,7 @@ pub async fn put(
         let same_ticks = before.said.cron == said.cron && before.said.zone == said.zone;
         let next_at = if same_ticks { before.next_at } else { next_at };
         let awake = case_when(schedules::paused_at.is_null(), clock_timestamp().nullable());
-        let row: Row = diesel::update(schedules::table.find(name))
+        let row: ScheduleRow = diesel::update(schedules::table.find(name))
             .set((
                 values,
                 schedules::next_at.eq(next_at.map(Moment)),
@@ -168,7 +170,7 @@ pub async fn put(
                 schedules::revision.eq(schedules::revision + 1),
                 schedules::updated_at.eq(clock_timestamp()),
             ))
-            .returning(Row::as_returning())
+            .returning(ScheduleRow::as_returning())
             .get_result(conn)
             .await?;
         Ok(Put::Changed(Box::new(row.view()?)))
@@ -177,30 +179,34 @@ pub async fn put(
 }
 
 async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>, Error> {
-    let row = schedules::table.find(name).select(Row::as_select()).for_no_key_update();
-    row.first(conn).await.optional()?.map(Row::view).transpose()
+    let row = schedules::table.find(name).select(ScheduleRow::as_select()).for_no_key_update();
+    row.first(conn).await.optional()?.map(ScheduleRow::view).transpose()
 }
 
 /// One schedule, and the database's time.
 pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleView, Timestamp)>, Error> {
-    let found: Option<(Row, Moment)> =
-        schedules::table.find(name).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let found: Option<(ScheduleRow, Moment)> = schedules::table
+        .find(name)
+        .select((ScheduleRow::as_select(), clock_timestamp()))
+        .first(conn)
+        .await
+        .optional()?;
     found.map(|(row, now)| Ok((row.view()?, now.0))).transpose()
 }
 
 /// At most `limit` schedules with names after `after`, by name.
 pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<ScheduleView>, Error> {
-    let rows: Vec<Row> = schedules::table
+    let rows: Vec<ScheduleRow> = schedules::table
         .filter(schedules::name.gt(after.unwrap_or_default()))
         .order(schedules::name)
         .limit(limit)
-        .select(Row::as_select())
+        .select(ScheduleRow::as_select())
         .load(conn)
         .await?;
-    rows.into_iter().map(Row::view).collect()
+    rows.into_iter().map(ScheduleRow::view).collect()
 }
 
-/// Stops a schedule from coming; one that is paused stays as it is.
+/// Pauses a schedule; false if it is paused already or does not exist.
 pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     let awake = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_null()));
     let changed = diesel::update(awake)
@@ -215,7 +221,7 @@ pub async fn mark_paused(conn: &mut Connection, name: &str) -> Result<bool, Erro
     Ok(changed == 1)
 }
 
-/// Lets a paused schedule come again, first at `next_at`.
+/// Resumes a paused schedule, with its first tick at `next_at`.
 pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Timestamp>) -> Result<bool, Error> {
     let paused = schedules::table.filter(schedules::name.eq(name).and(schedules::paused_at.is_not_null()));
     let changed = diesel::update(paused)
@@ -231,7 +237,7 @@ pub async fn mark_resumed(conn: &mut Connection, name: &str, next_at: Option<Tim
     Ok(changed == 1)
 }
 
-/// Removes a schedule; what it has started goes on.
+/// Deletes a schedule; instances that it started continue.
 pub async fn delete(conn: &mut Connection, name: &str) -> Result<bool, Error> {
     Ok(diesel::delete(schedules::table.find(name)).execute(conn).await? == 1)
 }

@@ -29,8 +29,12 @@ pub(super) trait Sql: Sized + Send + 'static {
     /// The query with its values, and with `limit` written into the text in place of `{limit}`. The planner assumes that
     /// a bound limit returns a tenth of all rows, and would read whole tables for a small claim.
     fn bind_limit<V: Values<Self::Binds>>(limit: i64, values: V) -> Bound<Self, String, V> {
-        const { assert!(placeholders(Self::TEXT) == V::COUNT, "the query has another number of placeholders") };
-        Bound { text: Self::TEXT.replace("{limit}", &limit.to_string()), values, query: PhantomData }
+        Self::bind_text(Self::TEXT.replace("{limit}", &limit.to_string()), values)
+    }
+
+    /// The query with its values and a text that was completed at run time. It may leave out placeholders.
+    fn bind_text<V: Values<Self::Binds>>(text: String, values: V) -> Bound<Self, String, V> {
+        Bound { text, values, query: PhantomData }
     }
 }
 
@@ -61,7 +65,7 @@ impl<Q: 'static, V> QueryId for Bound<Q, &'static str, V> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-// … unless its text depends on a limit: then the text does. Limits come from the settings, so there are few texts.
+// … unless its text was completed at run time: then the text does. There are few: limits come from the settings.
 impl<Q, V> QueryId for Bound<Q, String, V> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -132,7 +136,7 @@ pub(super) struct Part<'p, 'a, 'b> {
 
 impl<'p, 'a, 'b> Part<'p, 'a, 'b> {
     pub(super) fn new(text: &'static str, out: &'p mut AstPass<'a, 'b, Pg>) -> Self {
-        Self { rest: text.trim(), out }
+        Self { rest: text, out }
     }
 
     /// Binds the next placeholder.

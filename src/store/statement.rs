@@ -1,7 +1,7 @@
-//! The one statement of a commit: everything in it is fed from the instance's own row, so that a lost race writes nothing.
+//! The one statement of a commit: all of its parts depend on the row of the instance, so that a lost race writes nothing.
 //!
 //! ```sql
-//! WITH asked AS (INSERT INTO inbox …),        -- a start only: a repetition inserts nothing, and feeds nothing
+//! WITH asked AS (INSERT INTO inbox …),        -- only for a start: a repetition inserts nothing, so the rest writes nothing
 //!      moved AS (UPDATE instances … WHERE id AND revision RETURNING id),     -- or INSERT, for a start
 //!      noted AS (INSERT INTO history … FROM moved …),
 //!      opened AS (INSERT INTO bookmarks … FROM moved …),
@@ -9,8 +9,8 @@
 //! SELECT clock_timestamp() FROM moved
 //! ```
 //!
-//! Bookmarks that are finished and messages that are taken are guards of their own and do not belong here: inside one
-//! statement a second guard does not see what the first waited for.
+//! Finished bookmarks and taken messages are guards of their own and do not belong here: inside of one statement the
+//! second guard does not see the changes that the first one waited for.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -18,23 +18,27 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use serde_json::{Map, Value};
 
+use super::bookmarks::BookmarkColumns;
+use super::history::HistoryColumns;
+use super::inbox::InboxColumns;
 use super::json::Json;
 use super::moment::Moment;
+use super::outbox::{Feed, OutboxColumns};
+use super::sql::Part;
 use super::write::Write;
-use super::{bookmarks, history, inbox, outbox};
 use crate::engine::{Failure, Instance, STATE_FORMAT, State};
 
-/// See above.
+/// The statement with its values; see the module.
 pub(super) struct Statement<'a> {
-    asked: Option<inbox::Columns<'a>>,
-    moved: Columns<'a>,
-    noted: Option<history::Columns<'a>>,
-    opened: Option<bookmarks::Columns<'a>>,
-    sent: Option<outbox::Columns<'a>>,
+    asked: Option<InboxColumns<'a>>,
+    moved: InstanceColumns<'a>,
+    noted: Option<HistoryColumns<'a>>,
+    opened: Option<BookmarkColumns<'a>>,
+    sent: Option<OutboxColumns<'a>>,
 }
 
-/// The instance's own columns.
-struct Columns<'a> {
+/// Columns of the instance itself.
+struct InstanceColumns<'a> {
     instance: &'a Instance,
     expected: Option<i64>,
     ready: bool,
@@ -49,12 +53,12 @@ struct Columns<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// The statement of a write; `asked` for a start that is fed from its inbox row.
-    pub(super) fn new(write: &'a Write, asked: Option<inbox::Columns<'a>>) -> Self {
+    /// The statement of a write; `asked` for a start that depends on its inbox row.
+    pub(super) fn new(write: &'a Write, asked: Option<InboxColumns<'a>>) -> Self {
         let instance = &write.instance;
         Statement {
             asked,
-            moved: Columns {
+            moved: InstanceColumns {
                 instance,
                 expected: write.expected,
                 ready: instance.is_ready(),
@@ -67,14 +71,15 @@ impl<'a> Statement<'a> {
                 ended_at: instance.ended_at.map(Moment),
                 status: instance.status.name(),
             },
-            noted: (!write.history.is_empty()).then(|| history::Columns::new(&write.history)),
-            opened: (!write.open.is_empty()).then(|| bookmarks::Columns::new(&write.open)),
-            sent: (!write.outbox.is_empty()).then(|| outbox::Columns::new(&write.outbox)),
+            noted: (!write.history.is_empty()).then(|| HistoryColumns::new(&write.history)),
+            opened: (!write.open.is_empty()).then(|| BookmarkColumns::new(&write.open)),
+            sent: (!write.outbox.is_empty()).then(|| OutboxColumns::new(&write.outbox)),
         }
     }
 }
 
-// The text depends on which parts there are, so it is the text that names the prepared statement.
+// The text depends on the parts present, so the text names the prepared statement. It is put together and not written
+// out: three optional parts and the forms of the other two would make more than twenty texts.
 impl QueryId for Statement<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -95,7 +100,12 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_sql("moved AS (");
         match self.moved.expected {
             Some(_) => self.moved.update(&mut out)?,
-            None => self.moved.insert(&mut out, self.asked.is_some())?,
+            None => {
+                self.moved.insert(&mut out)?;
+                if self.asked.is_some() {
+                    out.push_sql(" FROM asked");
+                }
+            }
         }
         out.push_sql(" RETURNING id)");
         if let Some(noted) = &self.noted {
@@ -110,7 +120,7 @@ impl QueryFragment<Pg> for Statement<'_> {
         }
         if let Some(sent) = &self.sent {
             out.push_sql(", sent AS (");
-            sent.walk(&mut out, "moved, ")?;
+            sent.walk(&mut out, Feed::Moved)?;
             out.push_sql(")");
         }
         out.push_sql(" SELECT clock_timestamp() FROM moved");
@@ -118,88 +128,63 @@ impl QueryFragment<Pg> for Statement<'_> {
     }
 }
 
-impl Columns<'_> {
+/// Unchanged variables are not sent, and not written again: large ones are stored outside of the row.
+const UPDATE: &str = "
+UPDATE leveret.instances
+   SET moved_at = now(), rechecked_at = NULL, recheck_for = 0,
+       revision = $1, status = $2, ready = $3, state_format = $4, branches = $5, variables = coalesce($6, variables),
+       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11
+ WHERE id = $12 AND revision = $13";
+
+const INSERT: &str = "
+INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
+                               state_format, branches, variables, input, output, error, started_at, started_by,
+                               ended_at, history_count, history_hash, trace)
+SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21";
+
+impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "UPDATE leveret.instances SET moved_at = now(), rechecked_at = NULL, recheck_for = 0, revision = ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.instance.revision)?;
-        out.push_sql(", status = ");
-        out.push_bind_param::<Text, _>(&self.status)?;
-        out.push_sql(", ready = ");
-        out.push_bind_param::<Bool, _>(&self.ready)?;
-        out.push_sql(", state_format = ");
-        out.push_bind_param::<SmallInt, _>(&STATE_FORMAT)?;
-        out.push_sql(", branches = ");
-        out.push_bind_param::<Jsonb, _>(&self.branches)?;
-        // What did not change is not sent, and not written again where it is kept apart for its size.
-        out.push_sql(", variables = coalesce(");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.variables)?;
-        out.push_sql(", variables), output = ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.output)?;
-        out.push_sql(", error = ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.error)?;
-        out.push_sql(", ended_at = ");
-        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.ended_at)?;
-        out.push_sql(", history_count = ");
-        out.push_bind_param::<BigInt, _>(&self.instance.history_count)?;
-        out.push_sql(", history_hash = ");
-        out.push_bind_param::<Binary, _>(&self.instance.history_hash)?;
-        out.push_sql(" WHERE id = ");
-        out.push_bind_param::<SqlUuid, _>(&self.instance.id.0)?;
-        out.push_sql(" AND revision = ");
-        out.push_bind_param::<Nullable<BigInt>, _>(&self.expected)
+        let mut part = Part::new(UPDATE, out);
+        part.bind::<BigInt, _>(&self.instance.revision)?;
+        part.bind::<Text, _>(&self.status)?;
+        part.bind::<Bool, _>(&self.ready)?;
+        part.bind::<SmallInt, _>(&STATE_FORMAT)?;
+        part.bind::<Jsonb, _>(&self.branches)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.variables)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.output)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.error)?;
+        part.bind::<Nullable<Timestamptz>, _>(&self.ended_at)?;
+        part.bind::<BigInt, _>(&self.instance.history_count)?;
+        part.bind::<Binary, _>(&self.instance.history_hash)?;
+        part.bind::<SqlUuid, _>(&self.instance.id.0)?;
+        part.bind::<Nullable<BigInt>, _>(&self.expected)?;
+        part.end()
     }
 
-    fn insert<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, is_asked: bool) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, \
-             priority, state_format, branches, variables, input, output, error, started_at, started_by, ended_at, \
-             history_count, history_hash, trace) SELECT now(), ",
-        );
+    fn insert<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let instance = self.instance;
-        out.push_bind_param::<SqlUuid, _>(&instance.id.0)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&instance.definition)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Integer, _>(&instance.version)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.status)?;
-        out.push_sql(", ");
-        out.push_bind_param::<BigInt, _>(&instance.revision)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Bool, _>(&self.ready)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&instance.key)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&instance.queue)?;
-        out.push_sql(", ");
-        out.push_bind_param::<SmallInt, _>(&instance.priority)?;
-        out.push_sql(", ");
-        out.push_bind_param::<SmallInt, _>(&STATE_FORMAT)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.branches)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.variables)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Jsonb, _>(&self.input)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.output)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Jsonb>, _>(&self.error)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Timestamptz, _>(&self.started_at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&instance.started_by)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.ended_at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<BigInt, _>(&instance.history_count)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Binary, _>(&instance.history_hash)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Text>, _>(&instance.trace)?;
-        out.push_sql(if is_asked { " FROM asked" } else { "" });
-        Ok(())
+        let mut part = Part::new(INSERT, out);
+        part.bind::<SqlUuid, _>(&instance.id.0)?;
+        part.bind::<Text, _>(&instance.definition)?;
+        part.bind::<Integer, _>(&instance.version)?;
+        part.bind::<Text, _>(&self.status)?;
+        part.bind::<BigInt, _>(&instance.revision)?;
+        part.bind::<Bool, _>(&self.ready)?;
+        part.bind::<Nullable<Text>, _>(&instance.key)?;
+        part.bind::<Text, _>(&instance.queue)?;
+        part.bind::<SmallInt, _>(&instance.priority)?;
+        part.bind::<SmallInt, _>(&STATE_FORMAT)?;
+        part.bind::<Jsonb, _>(&self.branches)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.variables)?;
+        part.bind::<Jsonb, _>(&self.input)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.output)?;
+        part.bind::<Nullable<Jsonb>, _>(&self.error)?;
+        part.bind::<Timestamptz, _>(&self.started_at)?;
+        part.bind::<Nullable<Text>, _>(&instance.started_by)?;
+        part.bind::<Nullable<Timestamptz>, _>(&self.ended_at)?;
+        part.bind::<BigInt, _>(&instance.history_count)?;
+        part.bind::<Binary, _>(&instance.history_hash)?;
+        part.bind::<Nullable<Text>, _>(&instance.trace)?;
+        part.end()
     }
 }

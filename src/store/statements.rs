@@ -1,4 +1,4 @@
-//! Statements that are registered in the settings, run for definitions on the connection of the step's transaction.
+//! Statements from the settings that definitions may run, on the connection of the transaction of the step.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -12,50 +12,50 @@ use serde_json::Value;
 use super::{Connection, Error, QueryError, describe};
 use crate::config::statement::{Bound, Piece, Statement};
 
-/// Takes our schema out of the path, until the end of the transaction.
-const CLOSE: &str = "SELECT set_config('search_path', (SELECT coalesce(string_agg(quote_ident(name), ', '), '') \
+/// Removes our schema from the search path, until the end of the transaction.
+const CLOSE: &str = "SELECT set_config('search_path', (SELECT coalesce(string_agg(quote_ident(name), ', '), '')
     FROM unnest(current_schemas(false)) AS name WHERE name <> 'leveret'), true)";
 
-/// What a statement did.
+/// Result of a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
-    /// Rows it returned, or wrote where it returns none.
+    /// Number of rows it returned, or wrote if it returns none.
     pub count: usize,
     /// The rows, as JSON.
     pub rows: Vec<Value>,
 }
 
-/// Why there is no result; the transaction has to go back to its savepoint.
+/// Why a statement gave no result; the transaction must go back to its savepoint.
 #[derive(Debug)]
-pub enum Fault {
-    /// The database: the end of a code (`database.<kind>`) and a sentence.
+pub enum StatementError {
+    /// An error of the database: the end of its code (`database.<kind>`) and a message.
     Database(&'static str, String),
     /// More rows than the statement may return.
     Rows,
     /// More bytes than a result may have.
     Bytes,
-    /// A row that is no JSON value within our bounds.
+    /// A row that is not valid JSON within our limits.
     Row(String),
 }
 
-impl From<QueryError> for Fault {
+impl From<QueryError> for StatementError {
     fn from(error: QueryError) -> Self {
         let (kind, message) = describe(&error);
-        Fault::Database(kind, message)
+        StatementError::Database(kind, message)
     }
 }
 
-/// Runs a statement with values for its parameters; its rows may have `bytes_max` bytes as JSON.
+/// Runs a statement with values for its parameters. The returned rows may have `bytes_max` bytes as JSON.
 ///
 /// # Errors
-/// See [`Fault`].
+/// See [`StatementError`].
 pub async fn run(
     conn: &mut Connection,
     statement: &Statement,
     values: &[Bound],
     bytes_max: usize,
-) -> Result<Done, Fault> {
-    // A role that is named like our schema has it in its path: a plain `tasks` would be one of our tables.
+) -> Result<Done, StatementError> {
+    // A role with the name of our schema has it in its search path: a plain `tasks` would be one of our tables.
     sql_query(CLOSE).execute(conn).await?;
     let filled = Filled { statement, values };
     if !statement.returns_rows {
@@ -63,17 +63,17 @@ pub async fn run(
     }
     let mut lines = std::pin::pin!(filled.load_stream::<String>(conn).await?);
     let (mut rows, mut count, mut bytes) = (Vec::new(), 0_usize, 0_usize);
-    // To the end in any case, so that the connection is ready for the next statement.
+    // Reads all rows in any case, so that the connection is ready for the next statement.
     while let Some(line) = lines.try_next().await? {
         count += 1;
         bytes = bytes.saturating_add(line.len());
         if count <= statement.rows_max && bytes <= bytes_max {
-            rows.push(serde_json::from_str(&line).map_err(|error| Fault::Row(error.to_string())));
+            rows.push(serde_json::from_str(&line).map_err(|error| StatementError::Row(error.to_string())));
         }
     }
     match (count > statement.rows_max, bytes > bytes_max) {
-        (true, _) => Err(Fault::Rows),
-        (false, true) => Err(Fault::Bytes),
+        (true, _) => Err(StatementError::Rows),
+        (false, true) => Err(StatementError::Bytes),
         (false, false) => Ok(Done { count, rows: rows.into_iter().collect::<Result<_, _>>()? }),
     }
 }
@@ -110,13 +110,13 @@ impl QueryFragment<Pg> for Filled<'_> {
     }
 }
 
-/// Says whether PostgreSQL understands a statement, without running it.
+/// Checks that PostgreSQL accepts a statement, without running it.
 ///
 /// # Errors
-/// What is wrong with it, or that the database is away.
+/// The error of the statement; `Unavailable` if the database cannot be reached.
 pub async fn check(conn: &mut Connection, statement: &Statement) -> Result<(), Error> {
     let text = statement.text();
-    let look = format!("BEGIN; {CLOSE}; PREPARE leveret_look AS {text}; DEALLOCATE leveret_look; ROLLBACK");
+    let look = format!("BEGIN; {CLOSE}; PREPARE leveret_check AS {text}; DEALLOCATE leveret_check; ROLLBACK");
     let understood = conn.batch_execute(&look).await;
     if understood.is_err() {
         conn.batch_execute("ROLLBACK").await?;

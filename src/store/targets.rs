@@ -1,7 +1,6 @@
-//! What processes know together of whom they ask: breakers, and tokens of rates.
+//! What all processes know together about the targets of calls: circuit breakers, and token buckets of rates.
 //!
-//! Nobody waits in here: whoever changes a row takes its lock for one short transaction, at most once a second for each target
-//! and process while all is well.
+//! A change locks its row for one short transaction, normally at most once a second for each target and process.
 
 mod buckets;
 mod show;
@@ -24,28 +23,28 @@ use crate::limits::rate::Rate;
 pub use buckets::Buckets;
 pub use show::{Cursor, list};
 
-/// Rows of targets nobody has asked for so long are deleted.
+/// Rows of targets that are unused for this long are deleted.
 pub const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
 
-/// What a row says.
+/// The state of a target.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// Whether attempts are let through.
+pub struct TargetState {
+    /// The circuit breaker.
     pub breaker: Breaker,
-    /// The code of the last failure.
+    /// Code of the last failure.
     pub last_failure: Option<String>,
-    /// When that was.
+    /// Time of the last failure.
     pub failed_at: Option<Timestamp>,
-    /// Attempts that may begin, by their rate.
+    /// Attempts that may begin, by rate.
     pub buckets: Buckets,
-    /// The rate said last.
+    /// The newest rate limit.
     pub rate: Option<Rate>,
-    /// The bound of attempts at once said last.
+    /// The newest concurrency limit.
     pub concurrency: Option<u32>,
 }
 
 #[derive(QueryableByName)]
-struct Row {
+struct TargetRow {
     #[diesel(sql_type = Text)]
     breaker: String,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -74,14 +73,14 @@ struct Row {
     now: Moment,
 }
 
-impl Row {
-    fn standing(self) -> Result<Standing, Error> {
+impl TargetRow {
+    fn standing(self) -> Result<TargetState, Error> {
         let until = self.until.map(Timestamp::from);
         let state = match (self.breaker.as_str(), until) {
             ("closed", _) => State::Closed,
             ("open", Some(until)) => State::Open { until },
             ("half_open", Some(until)) => State::HalfOpen { until },
-            (other, _) => return Err(Error::Bug(format!("a breaker is `{other}`, which this binary does not know"))),
+            (other, _) => return Err(Error::Bug(format!("unknown state `{other}` of a breaker: use a newer binary"))),
         };
         let window = u64::from_ne_bytes(self.failed.to_ne_bytes());
         let rate = self
@@ -95,7 +94,7 @@ impl Row {
             opened: self.opened.unsigned_abs(),
             asked_at: self.asked_at.map(Timestamp::from),
         };
-        Ok(Standing {
+        Ok(TargetState {
             breaker,
             last_failure: self.last_failure,
             failed_at: self.failed_at.map(Timestamp::from),
@@ -106,13 +105,14 @@ impl Row {
     }
 }
 
-/// Changes what is known of a target, or of a key of it (empty: the target as a whole), in a transaction of its own; `act` sees
-/// the database's time. Gives what it says, how the target stands then, and that time.
+/// Changes the state of a target, or of a key of it (empty: the target as a whole), in a transaction of its own; `act`
+/// gets the database's time. Returns what `act` returns, the new state and that time.
 pub async fn change<T: Send>(
     conn: &mut Connection,
-    (target, key): (&str, &str),
-    act: impl FnOnce(&mut Standing, Timestamp) -> T + Send,
-) -> Result<(T, Standing, Timestamp), Error> {
+    target: &str,
+    key: &str,
+    act: impl FnOnce(&mut TargetState, Timestamp) -> T + Send,
+) -> Result<(T, TargetState, Timestamp), Error> {
     conn.transaction::<_, Error, _>(async |conn| {
         let row = lock(conn, target, key).await?;
         let now = row.now.0;
@@ -127,12 +127,12 @@ pub async fn change<T: Send>(
     .await
 }
 
-/// Makes the row if there is none; it is locked in either case.
-async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Error> {
+/// Inserts the row if it is missing; locks it in either case.
+async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<TargetRow, Error> {
     let row = diesel::sql_query(
-        "INSERT INTO leveret.targets AS t (target, key) VALUES ($1, $2) \
-         ON CONFLICT (target, key) DO UPDATE SET used_at = clock_timestamp() \
-         RETURNING t.breaker, t.until, t.failed, t.seen, t.opened, t.asked_at, t.last_failure, t.failed_at, t.buckets, \
+        "INSERT INTO leveret.targets AS t (target, key) VALUES ($1, $2)
+         ON CONFLICT (target, key) DO UPDATE SET used_at = clock_timestamp()
+         RETURNING t.breaker, t.until, t.failed, t.seen, t.opened, t.asked_at, t.last_failure, t.failed_at, t.buckets,
                    t.rate_count, t.rate_per_ms, t.concurrency, clock_timestamp() AS now",
     )
     .bind::<Text, _>(target)
@@ -142,7 +142,7 @@ async fn lock(conn: &mut Connection, target: &str, key: &str) -> Result<Row, Err
     Ok(row)
 }
 
-async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standing) -> Result<(), Error> {
+async fn save(conn: &mut Connection, target: &str, key: &str, standing: &TargetState) -> Result<(), Error> {
     let breaker = &standing.breaker;
     let until = match breaker.state {
         State::Closed => None,
@@ -151,8 +151,8 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standin
     let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let per_ms = |rate: Rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX);
     let changed = diesel::sql_query(
-        "UPDATE leveret.targets SET breaker = $3, until = $4, failed = $5, seen = $6, opened = $7, last_failure = $8, \
-         failed_at = $9, buckets = $10, rate_count = $11, rate_per_ms = $12, concurrency = $13, asked_at = $14 \
+        "UPDATE leveret.targets SET breaker = $3, until = $4, failed = $5, seen = $6, opened = $7, last_failure = $8,
+         failed_at = $9, buckets = $10, rate_count = $11, rate_per_ms = $12, concurrency = $13, asked_at = $14
          WHERE target = $1 AND key = $2",
     )
     .bind::<Text, _>(target)
@@ -171,14 +171,14 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &Standin
     .bind::<Nullable<Timestamptz>, _>(breaker.asked_at.map(Moment))
     .execute(conn)
     .await?;
-    if changed == 1 { Ok(()) } else { Err(Error::Bug("a target's row went while it was locked".into())) }
+    if changed == 1 { Ok(()) } else { Err(Error::Bug("the row of a target disappeared while it was locked".into())) }
 }
 
-/// Whether another attempt may begin beside those that are under way, for a target or a key of it; the limit is written down for
-/// people to see. Whoever asks begins it in the same transaction: until that ends nobody else is answered.
+/// Whether another attempt may begin beside those under way, for a target or a key of it; the limit is stored for
+/// display. The caller begins the attempt in the same transaction: until that ends all other callers wait.
 ///
 /// # Errors
-/// `Busy` when the lock timeout passes.
+/// `Busy` if the lock timeout expires.
 pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, limit: u32) -> Result<bool, Error> {
     #[derive(QueryableByName)]
     struct Count {
@@ -188,15 +188,15 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
     let length = target.len().to_be_bytes();
     let number = lock_number(&[b"target", &length, target.as_bytes(), key.unwrap_or_default().as_bytes()]);
     lock_all(conn, vec![number]).await?;
-    // A later statement than the lock, so that it sees what whoever had the lock has begun. What is written there already is
-    // not written again for every attempt.
+    // A later statement than the lock, so that it sees attempts that the previous holder of the lock has begun. A limit
+    // that is stored already is not written again for every attempt.
     let count: Count = diesel::sql_query(
-        "WITH said AS (INSERT INTO leveret.targets (target, key, concurrency) SELECT $1, coalesce($2, ''), $4 \
-            WHERE NOT EXISTS (SELECT FROM leveret.targets AS t WHERE t.target = $1 AND t.key = coalesce($2, '') \
-                               AND t.concurrency = $4 AND t.used_at > clock_timestamp() - interval '1 minute') \
-           ON CONFLICT (target, key) DO UPDATE SET concurrency = $4, used_at = clock_timestamp()) \
-         SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c \
-          WHERE c.target = $1 AND c.state IN ('running', 'waiting') AND ($2::text IS NULL OR c.limits->>'key' = $2) \
+        "WITH said AS (INSERT INTO leveret.targets (target, key, concurrency) SELECT $1, coalesce($2, ''), $4
+            WHERE NOT EXISTS (SELECT FROM leveret.targets AS t WHERE t.target = $1 AND t.key = coalesce($2, '')
+                               AND t.concurrency = $4 AND t.used_at > clock_timestamp() - interval '1 minute')
+           ON CONFLICT (target, key) DO UPDATE SET concurrency = $4, used_at = clock_timestamp())
+         SELECT count(*) AS running FROM (SELECT FROM leveret.calls AS c
+          WHERE c.target = $1 AND c.state IN ('running', 'waiting') AND ($2::text IS NULL OR c.limits->>'key' = $2)
           LIMIT $3) AS under_way",
     )
     .bind::<Text, _>(target)
@@ -208,10 +208,11 @@ pub async fn has_room(conn: &mut Connection, target: &str, key: Option<&str>, li
     Ok(bulkhead::has_room(limit, count.running.unsigned_abs()))
 }
 
-/// Deletes rows of targets that nobody has asked for a long time, except where a breaker is to stay open for longer; says how many.
+/// Deletes rows of targets that were not used for a long time, except if a breaker stays open for longer; returns how
+/// many.
 pub async fn delete_unused_before(conn: &mut Connection, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let deleted = diesel::sql_query(
-        "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets \
+        "DELETE FROM leveret.targets WHERE (target, key) IN (SELECT target, key FROM leveret.targets
           WHERE used_at < $1 AND (until IS NULL OR until < $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(Moment(before))

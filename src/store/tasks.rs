@@ -1,8 +1,6 @@
-//! Tasks of people: written with the commit of their instance, locked for whoever acts upon them.
+//! Tasks: written with the commit of their instance, and locked while a person acts on them.
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -11,10 +9,12 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::{task_candidates, tasks};
+use super::sql::Sql;
 use super::{Connection, Error, refuse_unfit};
 use crate::engine::{Closed, Instance, InstanceId, Task, TaskId};
 
 mod choose;
+mod filter;
 mod inbox;
 mod page;
 mod row;
@@ -22,22 +22,23 @@ mod show;
 
 pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
-pub use inbox::{After, COUNT_MAX, Filter, Order, count, explain, list, place};
-use row::{Row, json};
+pub use filter::{After, Filter, Order};
+pub use inbox::{COUNT_MAX, count, explain, list, place};
+use row::{TaskRow, json};
 pub use show::{page, view};
 
-/// One thing a commit does to tasks.
+/// One change of a task in a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskWrite {
     /// A task is opened.
     Open(Box<Task>),
     /// A task changes; it must be open and have the revision it was loaded with.
     Change(Box<Task>),
-    /// The same, and with it who sees it, or in which order.
+    /// The same, and with it the inboxes it is in, or their order.
     Offer(Box<Task>),
     /// A task is closed; it must be open.
     Close(TaskId, Closed),
-    /// A user goes to the end of the turns of an activity.
+    /// A user goes to the end of the round robin of an activity.
     RoundRobin {
         /// The activity.
         activity: String,
@@ -47,10 +48,10 @@ pub enum TaskWrite {
 }
 
 impl TaskWrite {
-    /// Says whether it holds what PostgreSQL cannot keep.
+    /// Checks that PostgreSQL can store it.
     pub(super) fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |value: &Value| {
-            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a task cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("a task cannot be stored: {problem}")))
         };
         match self {
             TaskWrite::Open(task) | TaskWrite::Change(task) | TaskWrite::Offer(task) => {
@@ -65,7 +66,7 @@ impl TaskWrite {
     }
 }
 
-/// Writes what a commit does to tasks, after its instance's row; false if one of them was not as it had been loaded.
+/// Writes the changes of tasks of a commit, after the row of the instance; false if a task was not as it had been loaded.
 pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[TaskWrite]) -> Result<bool, Error> {
     for one in writes {
         let whole = match one {
@@ -85,7 +86,7 @@ pub(super) async fn write(conn: &mut Connection, instance: &Instance, writes: &[
 }
 
 async fn open(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
-    let row = Row::of(instance, task)?;
+    let row = TaskRow::of(instance, task)?;
     diesel::insert_into(tasks::table).values(row).execute(conn).await?;
     offer(conn, instance, task).await
 }
@@ -139,75 +140,44 @@ async fn offer_again(conn: &mut Connection, instance: &Instance, task: &Task) ->
 async fn offer(conn: &mut Connection, instance: &Instance, task: &Task) -> Result<bool, Error> {
     let candidates = offered_to(task);
     let count = candidates.len();
-    let offer = Offer {
-        task: task.id.0,
-        candidates,
-        definition: &instance.definition,
-        priority: task.priority,
-        opened_at: Moment(task.opened_at),
-        due_at: task.due_at.map(Moment),
-    };
+    let (opened_at, due_at) = (Moment(task.opened_at), task.due_at.map(Moment));
+    let offer = Offer::bind((task.id.0, &instance.definition, task.priority, opened_at, due_at, candidates));
     Ok(offer.execute(conn).await? == count)
 }
 
-/// In whose inboxes a task is: the assignee's alone, or everybody's who may still do something about it.
+/// In whose inboxes a task is: only that of the assignee, or those of everybody who may still act on it.
 fn offered_to(task: &Task) -> Vec<String> {
     if let Some(assignee) = &task.assignee {
-        return vec![inbox::user(assignee)];
+        return vec![filter::user(assignee)];
     }
     let has_voted = |user: &&String| task.vote && task.ballots.iter().any(|ballot| ballot.user == **user);
-    let users = task.users.iter().filter(|user| !has_voted(user)).map(|user| inbox::user(user));
-    users.chain(task.groups.iter().map(|group| inbox::group(group))).collect()
+    let users = task.users.iter().filter(|user| !has_voted(user)).map(|user| filter::user(user));
+    users.chain(task.groups.iter().map(|group| filter::group(group))).collect()
 }
 
-struct Offer<'a> {
-    task: Uuid,
-    candidates: Vec<String>,
-    definition: &'a str,
-    priority: i16,
-    opened_at: Moment,
-    due_at: Option<Moment>,
+struct Offer;
+
+impl Sql for Offer {
+    type Binds = (SqlUuid, Text, SmallInt, Timestamptz, Nullable<Timestamptz>, Array<Text>);
+    type Row = ();
+    const TEXT: &'static str = "
+        INSERT INTO leveret.task_candidates (task_id, definition, priority, opened_at, due_at, candidate)
+        SELECT $1, $2, $3, $4, $5, unnest($6)";
 }
 
-impl QueryId for Offer<'_> {
-    type QueryId = Offer<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Offer<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "INSERT INTO leveret.task_candidates (task_id, definition, priority, opened_at, due_at, candidate) SELECT ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&self.task)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Text, _>(&self.definition)?;
-        out.push_sql(", ");
-        out.push_bind_param::<SmallInt, _>(&self.priority)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Timestamptz, _>(&self.opened_at)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.due_at)?;
-        out.push_sql(", unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
-        out.push_sql(")");
-        Ok(())
-    }
-}
-
-/// The instance a task belongs to, and the bookmark it waits under.
+/// The instance of a task, and the bookmark with which it waits.
 pub async fn find_instance(conn: &mut Connection, id: TaskId) -> Result<Option<(InstanceId, i64)>, Error> {
     let row = tasks::table.find(id.0).select((tasks::instance_id, tasks::bookmark));
     let found: Option<(Uuid, i64)> = row.first(conn).await.optional()?;
     Ok(found.map(|(instance, bookmark)| (InstanceId(instance), bookmark)))
 }
 
-/// Reads a task and keeps everybody else from writing it until the transaction ends. Its instance must be locked already.
+/// Reads a task and locks it against writes until the transaction ends. Its instance must be locked already.
 ///
 /// # Errors
-/// Those of the database; `Busy` when the lock timeout passes.
+/// `Busy` if the lock timeout expires.
 pub async fn lock(conn: &mut Connection, id: TaskId) -> Result<Option<Task>, Error> {
-    let row: Option<Row> =
-        tasks::table.find(id.0).for_no_key_update().select(Row::as_select()).first(conn).await.optional()?;
-    row.map(Row::task).transpose()
+    let row: Option<TaskRow> =
+        tasks::table.find(id.0).for_no_key_update().select(TaskRow::as_select()).first(conn).await.optional()?;
+    row.map(TaskRow::task).transpose()
 }

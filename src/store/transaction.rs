@@ -12,8 +12,8 @@ use super::{Connection, Error, Lease};
 use crate::engine::InstanceId;
 
 /// An open transaction and its connection.
-// Dropped before its end, the lease's guard finds the transaction open and closes the socket: PostgreSQL then rolls back at
-// once, instead of when the connection is next taken from the pool.
+// Dropped before its end, the lease's guard finds the transaction open and closes the socket: PostgreSQL then rolls
+// back at once, instead of when the connection is next taken from the pool.
 pub struct Transaction {
     lease: Lease,
 }
@@ -45,8 +45,8 @@ impl Transaction {
     /// If the future is dropped before its end, or the body panics, the connection is closed, which rolls back too.
     ///
     /// # Errors
-    /// The error of the body; `Unavailable` if the server cannot be reached, or did not confirm the commit; `Rejected` if it
-    /// refused the commit.
+    /// The error of the body; `Unavailable` if the server cannot be reached, or did not confirm the commit; `Rejected`
+    /// if it refused the commit.
     pub async fn run<T, E: From<Error>>(
         lease: Lease,
         body: impl AsyncFnOnce(&mut Self) -> Result<T, Undo<T, E>>,
@@ -70,7 +70,7 @@ impl Transaction {
         transaction.end(done).await
     }
 
-    /// Ends the transaction as its body wants: [`Self::run`] for a body that owns the transaction.
+    /// Ends the transaction as its body asks: [`Self::run`] for a body that owns the transaction.
     ///
     /// # Errors
     /// As for [`Self::run`].
@@ -105,7 +105,8 @@ impl Transaction {
     /// # Errors
     /// `Busy` if the lock timeout expires. After any error the connection is closed.
     pub async fn begin_locked(mut lease: Lease, id: InstanceId) -> Result<(Self, Option<Loaded>), Error> {
-        // Noted before it is sent: a lease that is dropped in between closes its connection, as with any open transaction.
+        // Noted before it is sent: a lease that is dropped in between closes its connection, as with any open
+        // transaction.
         match AnsiTransactionManager::transaction_manager_status_mut(&mut *lease) {
             TransactionManagerStatus::Valid(status) => {
                 status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;

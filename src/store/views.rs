@@ -1,4 +1,4 @@
-//! What people and programs are shown, read from the tables in the form of the API.
+//! Views for people and programs, read from the tables in the form of the API.
 
 use super::instances::Filter;
 use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances, messages, waits};
@@ -7,7 +7,7 @@ use crate::contract::api::{
 };
 use crate::engine::{BookmarkKind, CallId, InstanceId, TaskId};
 
-/// Bytes of a dead letter's body that are shown.
+/// Bytes of the body of a dead letter that are shown.
 const BODY_SHOWN_MAX: usize = 4_096;
 
 /// A page of instances, newest first.
@@ -29,7 +29,7 @@ fn summary(row: instances::Summary) -> InstanceSummary {
     }
 }
 
-/// One instance, whole.
+/// One instance with all details.
 pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<InstanceView>, Error> {
     let Some(loaded) = instances::find(conn, id).await? else { return Ok(None) };
     let open = bookmarks::list_open(conn, id).await?;
@@ -116,7 +116,7 @@ pub async fn definitions(
     Ok(Page::of(rows, limit, |last| last.name.clone(), view))
 }
 
-/// One version of a definition with its document; the newest active one when none is named.
+/// One version of a definition with its document; without `version` the newest active one.
 pub async fn definition(
     conn: &mut Connection,
     name: &str,
@@ -166,7 +166,7 @@ pub async fn dead_letter(conn: &mut Connection, id: i64) -> Result<Option<DeadLe
     Ok(dead_letters::find(conn, id).await?.map(letter))
 }
 
-fn letter(row: dead_letters::Kept) -> DeadLetterView {
+fn letter(row: dead_letters::StoredLetter) -> DeadLetterView {
     let shown = &row.letter.body[..row.letter.body.len().min(BODY_SHOWN_MAX)];
     DeadLetterView {
         id: row.id,

@@ -1,4 +1,4 @@
-//! Open timers and incidents as people are shown them, page by page.
+//! Open timers and incidents in the form of the API, page by page.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use super::{Connection, Error};
 use crate::contract::api::{IncidentView, Page, TimerView};
 use crate::engine::{Branch, Instance, State, TaskTimer, TimerKind, WaitOn};
 
-/// The place of a row in a list: where the next page begins.
+/// The position of a row in a list: where the next page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     at: Timestamp,
@@ -24,7 +24,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Before every row of a list that begins with the earliest.
+    /// Before every row of an ascending list.
     const EARLIEST: Self = Self { at: Timestamp::UNIX_EPOCH, instance: Uuid::nil(), number: 0 };
 }
 
@@ -42,7 +42,7 @@ impl FromStr for Cursor {
             let at = Timestamp::from_microsecond(parts.next()?.parse().ok()?).ok()?;
             Some(Self { at, instance: parts.next()?.parse().ok()?, number: parts.next()?.parse().ok()? })
         };
-        read().ok_or("that is no cursor: use what `next` of the page before says")
+        read().ok_or("invalid cursor: use the `next` of the previous page")
     }
 }
 
@@ -72,7 +72,7 @@ struct Timer {
     branches: Value,
 }
 
-/// Open timers in the order in which the timers role looks at them: by due time, near ones five seconds after it. Of all
+/// Open timers in the order in which the timers role checks them: by due time, near ones five seconds after it. Of all
 /// instances, or of one.
 pub async fn timers(
     conn: &mut Connection,
@@ -83,11 +83,11 @@ pub async fn timers(
     let after = after.unwrap_or(Cursor::EARLIEST);
     let one = if instance.is_some() { "AND b.instance_id = $5" } else { "AND $5::uuid IS NULL" };
     let rows: Vec<Timer> = diesel::sql_query(format!(
-        "SELECT b.instance_id, b.number, b.activity, b.branch, b.due_at, b.next_check_at, b.opened_at, \
-                i.definition, i.key, i.status, i.branches \
-           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
-          WHERE b.consumed_at IS NULL AND b.next_check_at IS NOT NULL \
-            AND (b.next_check_at, b.instance_id, b.number) > ($1, $2, $3) {one} \
+        "SELECT b.instance_id, b.number, b.activity, b.branch, b.due_at, b.next_check_at, b.opened_at,
+                i.definition, i.key, i.status, i.branches
+           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id
+          WHERE b.consumed_at IS NULL AND b.next_check_at IS NOT NULL
+            AND (b.next_check_at, b.instance_id, b.number) > ($1, $2, $3) {one}
           ORDER BY b.next_check_at, b.instance_id, b.number LIMIT $4"
     ))
     .bind::<Timestamptz, _>(Moment(after.at))
@@ -102,7 +102,7 @@ pub async fn timers(
 }
 
 fn timer(row: Timer) -> TimerView {
-    // What only newer binaries can read is shown as far as that goes.
+    // Of a state that only newer binaries can read, what is readable is shown.
     let state: State = serde_json::from_value(row.branches).unwrap_or_default();
     TimerView {
         instance: row.instance_id,
@@ -117,7 +117,7 @@ fn timer(row: Timer) -> TimerView {
     }
 }
 
-/// What a timer is for, in a word.
+/// The purpose of a timer, in a word.
 fn what(state: &State, branch: Option<i32>, number: i64) -> &'static str {
     if branch.is_none() {
         return "deadline";
@@ -158,7 +158,7 @@ struct Incident {
     key: Option<String>,
 }
 
-/// Open incidents, by failure and by hand, newest first; of all definitions, or of one.
+/// Open incidents, by failure or by a person, newest first; of all definitions, or of one.
 pub async fn incidents(
     conn: &mut Connection,
     definition: Option<&str>,
@@ -168,11 +168,11 @@ pub async fn incidents(
     let before = before.map(|before| (before.instance, before.number, Moment(before.at)));
     let (instance, number, at) = before.map_or((None, None, None), |(a, b, c)| (Some(a), Some(b), Some(c)));
     let rows: Vec<Incident> = diesel::sql_query(
-        "SELECT b.instance_id, b.number, b.activity, b.branch, b.opened_at, b.details, i.definition, i.key \
-           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
-          WHERE b.consumed_at IS NULL AND b.kind = 'intervention' \
-            AND ($1::timestamptz IS NULL OR (b.opened_at, b.instance_id, b.number) < ($1, $2, $3)) \
-            AND ($5::text IS NULL OR i.definition = $5) \
+        "SELECT b.instance_id, b.number, b.activity, b.branch, b.opened_at, b.details, i.definition, i.key
+           FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id
+          WHERE b.consumed_at IS NULL AND b.kind = 'intervention'
+            AND ($1::timestamptz IS NULL OR (b.opened_at, b.instance_id, b.number) < ($1, $2, $3))
+            AND ($5::text IS NULL OR i.definition = $5)
           ORDER BY b.opened_at DESC, b.instance_id DESC, b.number DESC LIMIT $4",
     )
     .bind::<Nullable<Timestamptz>, _>(at)
@@ -187,26 +187,26 @@ pub async fn incidents(
 }
 
 fn incident(row: Incident) -> IncidentView {
-    let by_hand = row.branch.is_none();
+    let by_person = row.branch.is_none();
     let text = |name: &str| row.details.get(name).and_then(Value::as_str).map(str::to_owned);
     IncidentView {
         instance: row.instance_id,
         bookmark: row.number,
-        kind: if by_hand { "suspended" } else { "failed" }.to_owned(),
+        kind: if by_person { "suspended" } else { "failed" }.to_owned(),
         definition: row.definition,
         key: row.key,
         activity: row.activity,
         opened_at: row.opened_at.0,
         by: text("by"),
         note: text("reason"),
-        failure: (!by_hand).then(|| row.details.clone()),
+        failure: (!by_person).then(|| row.details.clone()),
     }
 }
 
-/// Who asked for a suspension by hand, and why: what its bookmark says.
+/// Who suspended the instance and why, from its bookmark.
 pub(super) fn note(instance: &Instance, number: i64, details: &Value) -> Option<String> {
-    let by_hand = instance.state.suspension == Some(number);
-    details.get("reason").filter(|_| by_hand).and_then(Value::as_str).map(str::to_owned)
+    let by_person = instance.state.suspension == Some(number);
+    details.get("reason").filter(|_| by_person).and_then(Value::as_str).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_back_and_nothing_else_is_one() {
+    fn a_cursor_reads_back_and_an_invalid_one_is_refused() {
         let cursor = Cursor { at: Timestamp::from_microsecond(17).unwrap(), instance: Uuid::from_u128(9), number: 3 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for wrong in ["", "1", "1.2.3", "a.00000000-0000-0000-0000-000000000009.3", "9223372036854775807.x.1"] {

@@ -1,4 +1,4 @@
-//! Turns what the engine decided into the rows of one commit: numbered, chained and complete before anything is sent.
+//! Turns a decision of the engine into the rows of one commit: numbered, hashed and complete before anything is sent.
 
 use std::time::Duration;
 
@@ -14,28 +14,28 @@ use super::tasks::TaskWrite;
 use super::{Error, refuse_unfit};
 use crate::engine::{BookmarkKind, CallId, Effect, Instance, Step};
 
-/// Everything one commit writes.
+/// All rows of one commit.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// The instance as it will be after the commit: revision, history count and hash are already the new ones.
+    /// The instance after the commit: with the new revision, history count and hash.
     pub instance: Instance,
-    /// The revision that must still be there; none when the instance is born.
+    /// The revision that the row must still have; none for a start.
     pub(super) expected: Option<i64>,
-    /// Whether the variables have to be written.
+    /// Whether the variables have changed.
     pub(super) variables_changed: bool,
-    /// What is appended to the history.
+    /// New history rows.
     pub history: Vec<HistoryRow>,
-    /// Waits that begin.
+    /// New bookmarks.
     pub open: Vec<BookmarkRow>,
-    /// Bookmarks that are taken by the command or closed with it; each must be open.
+    /// Bookmarks that are consumed or closed; each must be open.
     pub finish: Vec<i64>,
-    /// Kept messages that are used up; each must be there.
+    /// Kept messages that are consumed; each must still exist.
     pub take: Vec<i64>,
-    /// What is done to tasks; each must be as it was loaded.
+    /// Changes of tasks; each task must be as it was loaded.
     pub tasks: Vec<TaskWrite>,
-    /// What is done to calls; each must be as it was loaded.
+    /// Changes of calls; each call must be as it was loaded.
     pub calls: Vec<CallWrite>,
-    /// What is to be published: the caller adds events, wake-ups and follow-ups.
+    /// Messages to publish: the caller adds events, wake-ups and follow-up commands.
     pub outbox: Vec<OutboxRow>,
 }
 
@@ -43,10 +43,11 @@ impl Write {
     /// The rows of a step.
     ///
     /// `before` is the instance as loaded, or as the last commit left it; none for a start. `now` is the database's
-    /// time; `horizon` is `timers.broker_horizon`.
+    /// time; `horizon` is
+    /// `timers.broker_horizon`.
     ///
     /// # Errors
-    /// `Bug` when the step holds what PostgreSQL cannot keep.
+    /// `Bug` if the step holds a value that PostgreSQL cannot store.
     pub fn from_step(before: Option<&Instance>, step: Step, now: Timestamp, horizon: Duration) -> Result<Write, Error> {
         let now = whole_micros(now);
         let Step { mut instance, effects, .. } = step;
@@ -77,8 +78,8 @@ impl Write {
         Ok(write)
     }
 
-    /// Whether the revision is all that has to be guarded, so that [`super::commit::plain`] may be used. Waits for
-    /// messages count as guarded: their lock on name and key needs a transaction.
+    /// Whether the revision is the only guard, so that [`super::commit::plain`] may be used. Waits for messages count
+    /// as guards: their lock on name and key needs a transaction.
     pub fn is_plain(&self) -> bool {
         self.finish.is_empty()
             && self.take.is_empty()
@@ -87,7 +88,7 @@ impl Write {
             && self.open.iter().all(|bookmark| bookmark.kind != BookmarkKind::Message)
     }
 
-    /// The request of a call that is opened goes out with the same commit.
+    /// Marks the request of a call that is opened as sent with this commit.
     pub fn send_at_once(&mut self, id: CallId, sent: Sent) {
         for write in &mut self.calls {
             if let CallWrite::Open { call, begun } = write
@@ -102,8 +103,7 @@ impl Write {
         match effect {
             Effect::Record(entry) => {
                 let id = self.instance.id;
-                let link = (self.instance.history_count, self.instance.history_hash);
-                let row = HistoryRow::after(id, link, entry, now)?;
+                let row = HistoryRow::after(id, self.instance.history_count, self.instance.history_hash, entry, now)?;
                 self.instance.history_count = row.number;
                 self.instance.history_hash = row.hash(id)?;
                 self.history.push(row);
@@ -123,16 +123,17 @@ impl Write {
                 self.calls.push(CallWrite::Change { id: *id, dispatch: *dispatch, change: Box::new(change.clone()) });
             }
             Effect::CloseCall { id, closed } => self.calls.push(CallWrite::Close(*id, Box::new(closed.clone()))),
-            // What is published is worded by the caller, who knows exchanges and routing keys.
+            // The caller writes these messages; it knows exchanges and routing keys.
             Effect::Publish(_) | Effect::Remind { .. } => {}
         }
         Ok(())
     }
 
-    // Doors, expressions and handlers refuse it; this is for what they let through, or what was wrapped too often.
+    // The API, expressions and handlers check this too; here is the last check, also for values that were wrapped too
+    // often.
     fn refuse_what_cannot_be_kept(&self) -> Result<(), Error> {
         let refuse = |what: &str, value: &Value| {
-            refuse_unfit(value).map_err(|problem| Error::Bug(format!("{what} cannot be kept: {problem}")))
+            refuse_unfit(value).map_err(|problem| Error::Bug(format!("{what} cannot be stored: {problem}")))
         };
         if self.variables_changed {
             for (name, value) in &self.instance.variables {
@@ -145,7 +146,7 @@ impl Write {
         }
         self.instance.output.iter().try_for_each(|output| refuse("the output", output))?;
         self.instance.error.iter().try_for_each(|error| refuse("the error", &error.data))?;
-        self.instance.state.values().try_for_each(|value| refuse("what a branch holds", value))?;
+        self.instance.state.values().try_for_each(|value| refuse("a value of a branch", value))?;
         self.history.iter().filter_map(|row| row.details.as_ref()).try_for_each(|value| refuse("history", value))?;
         self.tasks.iter().try_for_each(TaskWrite::refuse_what_cannot_be_kept)?;
         self.calls.iter().try_for_each(CallWrite::refuse_what_cannot_be_kept)?;

@@ -12,7 +12,7 @@ use crate::expression::{Marker, filled};
 use crate::secrets::Carried;
 use crate::step::calls::{Attempt, Begin, Token};
 use crate::step::{self, Error, Executed};
-use crate::store::calls::{Begun, Due};
+use crate::store::calls::{Begun, DueCall};
 use crate::store::{self};
 use crate::telemetry;
 
@@ -25,7 +25,7 @@ const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration:
 ///
 /// # Errors
 /// If it could not be begun.
-pub(super) async fn make(caller: &Caller, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let (begun, token) =
         match step::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
             Begin::Begun(begun) => *begun,

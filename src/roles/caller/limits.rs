@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::App;
 use crate::limits::breaker::{Policy, State, Verdict};
-use crate::store::targets::{self, Standing};
+use crate::store::targets::{self, TargetState};
 use crate::store::{self};
 use groups::{Groups, Token};
 use known::{Asked, Known, Seen};
@@ -163,7 +163,7 @@ impl Limits {
             Asked::Go => None,
             Asked::NotBefore(until) => Some(until),
             Asked::Look => {
-                let probe = move |standing: &mut Standing, now: Timestamp| match standing.breaker.ask(now) {
+                let probe = move |standing: &mut TargetState, now: Timestamp| match standing.breaker.ask(now) {
                     Verdict::Go => None,
                     Verdict::NotBefore(until) => Some(until),
                     Verdict::Probe => {
@@ -181,13 +181,13 @@ impl Limits {
     async fn look<T: Send>(
         &self,
         target: &str,
-        act: impl FnOnce(&mut Standing, Timestamp) -> T + Send,
+        act: impl FnOnce(&mut TargetState, Timestamp) -> T + Send,
     ) -> Result<T, store::Error> {
         let policy = self.0.policy;
         let unsent = self.with(|known| known.take_unsent(target));
         let told = async {
             let mut conn = self.0.app.store.background().await?;
-            targets::change(&mut conn, (target, ""), |standing, now| {
+            targets::change(&mut conn, target, "", |standing, now| {
                 let before = standing.breaker.state;
                 unsent.iter().for_each(|seen| take_in(standing, seen, &policy, now));
                 let after = standing.breaker.state;
@@ -234,14 +234,14 @@ impl Limits {
             Token::Lease(limit_key) => limit_key,
         };
         let concurrency = limit_key.concurrency;
-        let take = move |standing: &mut Standing, now: Timestamp| {
+        let take = move |standing: &mut TargetState, now: Timestamp| {
             standing.rate = Some(rate);
             standing.concurrency = concurrency;
             let bucket = standing.buckets.of(&rate, now);
             (bucket.take(&rate, lease, now), bucket.next_at(&rate))
         };
         let mut conn = self.0.app.store.background().await?;
-        let ((taken, next_at), _, now) = targets::change(&mut conn, (target, key), take).await?;
+        let ((taken, next_at), _, now) = targets::change(&mut conn, target, key, take).await?;
         drop(conn);
         Ok(self.with_queues(|groups| {
             groups.leased(target, limit_key, taken, next_at, now);
@@ -255,7 +255,7 @@ impl Limits {
     }
 }
 
-fn take_in(standing: &mut Standing, seen: &Seen, policy: &Policy, now: Timestamp) {
+fn take_in(standing: &mut TargetState, seen: &Seen, policy: &Policy, now: Timestamp) {
     known::take_in(&mut standing.breaker, seen, policy, now);
     if let Outcome::Failed(code) = &seen.outcome {
         standing.last_failure = Some(code.clone());

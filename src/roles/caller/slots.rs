@@ -11,7 +11,7 @@ use super::limits::{Limits, Permit, Reason};
 use super::outgoing::Client;
 use crate::app::App;
 use crate::limits::bulkhead::Bulkhead;
-use crate::store::calls::{self, Due, Room};
+use crate::store::calls::{self, DueCall, Room};
 use crate::store::{self};
 use crate::telemetry;
 
@@ -121,7 +121,7 @@ impl Caller {
 
     /// Puts a call off that may not begin. What waits for its group keeps its slot in it: nobody claims it before the group
     /// opens, and then the oldest goes first.
-    pub(super) async fn put_off(&self, due: &Due, until: Timestamp, reason: Reason) -> Result<(), store::Error> {
+    pub(super) async fn put_off(&self, due: &DueCall, until: Timestamp, reason: Reason) -> Result<(), store::Error> {
         match reason {
             Reason::Breaker => {
                 telemetry::count_put_off(reason.name());
@@ -132,17 +132,17 @@ impl Caller {
     }
 
     /// Gives a call back as it was.
-    pub(super) async fn put_back(&self, due: &Due) -> Result<(), store::Error> {
+    pub(super) async fn put_back(&self, due: &DueCall) -> Result<(), store::Error> {
         self.put_off_until(due, due.due_at).await
     }
 
     /// Gives a call back that was let through and found no room.
-    pub(super) async fn put_back_without_room(&self, due: &Due, permit: &Permit) -> Result<(), store::Error> {
+    pub(super) async fn put_back_without_room(&self, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
         self.limits.refused(permit).await;
         self.put_back(due).await
     }
 
-    async fn put_off_until(&self, due: &Due, until: Timestamp) -> Result<(), store::Error> {
+    async fn put_off_until(&self, due: &DueCall, until: Timestamp) -> Result<(), store::Error> {
         let mut conn = self.app.store.background().await?;
         calls::put_off(&mut conn, due.id, due.dispatch, until).await
     }

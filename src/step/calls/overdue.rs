@@ -5,11 +5,11 @@ use super::super::committed::Executed;
 use super::{Attempt, complete_attempt, complete_or_keep};
 use crate::app::App;
 use crate::engine::{CallKind, CallOutcome, Failure, Refusal};
-use crate::store::calls::{self, Over, Overdue};
+use crate::store::calls::{self, Over, OverdueCall};
 
 /// Ends an attempt that sent no sign of life in time, or a call whose next attempt did not begin in time.
-pub async fn expire(app: &App, overdue: Overdue) -> Result<Executed, Error> {
-    let Overdue { id, instance, bookmark, dispatch, kind, over } = overdue;
+pub async fn expire(app: &App, overdue: OverdueCall) -> Result<Executed, Error> {
+    let OverdueCall { id, instance, bookmark, dispatch, kind, over } = overdue;
     let attempt = Attempt { id, instance, bookmark, dispatch };
     let failure = match (over, kind) {
         (Over::Whole, _) => return lapse(app, attempt).await,

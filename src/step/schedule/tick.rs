@@ -13,7 +13,7 @@ use crate::contract::{OnConflict, Start};
 use crate::engine::InstanceId;
 use crate::step::once::{self, Origin};
 use crate::step::{self, Applied, Error as StepError, Follow, Started, fail_point};
-use crate::store::schedules::{self, Claimed, Handled};
+use crate::store::schedules::{self, ClaimedSchedule, HandledTick};
 use crate::store::{self, instances};
 use crate::telemetry;
 
@@ -55,7 +55,7 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
     Ok(true)
 }
 
-fn tell(claimed: &Claimed, handled: &Handled) {
+fn tell(claimed: &ClaimedSchedule, handled: &HandledTick) {
     let schedule = claimed.schedule.name.as_str();
     telemetry::count_ticks("skipped", handled.skipped.unsigned_abs());
     if handled.queued_at.is_some() && claimed.schedule.queued_at.is_none() {
@@ -75,13 +75,14 @@ fn tell(claimed: &Claimed, handled: &Handled) {
     }
 }
 
-async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
-    let Claimed { schedule, now, .. } = claimed;
+async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, store::Error> {
+    let ClaimedSchedule { schedule, now, .. } = claimed;
     let plan = match Plan::parse(&schedule.said) {
         Ok(plan) => plan,
         Err(faults) => return Ok(unreadable(claimed, &faults)),
     };
-    let mut handled = Handled { next_at: schedule.next_at, queued_at: schedule.queued_at, ..Handled::default() };
+    let mut handled =
+        HandledTick { next_at: schedule.next_at, queued_at: schedule.queued_at, ..HandledTick::default() };
     let waiting = match schedule.queued_at {
         Some(tick) => Some(tick),
         None => {
@@ -113,9 +114,9 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
 }
 
 /// A newer binary may know what it means: the tick stays due for it.
-fn unreadable(claimed: &Claimed, faults: &[Fault]) -> Handled {
-    let Claimed { schedule, now, .. } = claimed;
-    Handled {
+fn unreadable(claimed: &ClaimedSchedule, faults: &[Fault]) -> HandledTick {
+    let ClaimedSchedule { schedule, now, .. } = claimed;
+    HandledTick {
         next_at: schedule.next_at,
         wake_at: now.checked_add(UNREADABLE_FOR).ok(),
         queued_at: schedule.queued_at,

@@ -1,4 +1,4 @@
-//! Outcomes that cannot move their instance: kept until it goes on, or for whoever wants to know.
+//! Outcomes that cannot move their instance: kept until it is resumed, or for display if they came too late.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Jsonb, Uuid as SqlUuid};
@@ -7,53 +7,61 @@ use serde_json::Value;
 
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
+use super::super::sql::Sql;
 use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallOutcome, InstanceId, ReportedOutcome};
 
-/// Keeps the outcome of an attempt until its instance moves again; whether the attempt was still under way, or being asked
-/// about. One that nobody
-/// knew was only given up: the token stays good, and what is told with it takes the place of that.
+/// Keeps the outcome of an attempt until its instance is resumed; false if the attempt was neither under way nor being
+/// probed. After an unknown outcome the token stays valid, and a later report replaces it.
 pub async fn record(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
-    let changed = diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL, \
-         token_hash = CASE WHEN $3->>'outcome' = 'unknown' THEN token_hash END \
-         WHERE id = $1 AND dispatch = $2 AND (state IN ('running', 'waiting') \
-            OR (state = 'pending' AND purpose = 'probe') OR (state = 'reported' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(dispatch))
-    .bind::<Jsonb, _>(row::json(outcome)?)
-    .execute(conn)
-    .await?;
+    let changed = Record::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
     Ok(changed == 1)
 }
 
-/// Has a call wait for its callback; how many calls that was. What was told already stays, for the callback may come before
-/// the answer that announces it.
+struct Record;
+
+impl Sql for Record {
+    type Binds = (SqlUuid, Integer, Jsonb);
+    type Row = ();
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL,
+               token_hash = CASE WHEN $3->>'outcome' = 'unknown' THEN token_hash END
+         WHERE id = $1 AND dispatch = $2
+           AND (state IN ('running', 'waiting')
+                OR (state = 'pending' AND purpose = 'probe')
+                OR (state = 'reported' AND outcome->>'outcome' = 'unknown' AND $3->>'outcome' <> 'unknown'))";
+}
+
+/// Makes a call wait for its callback; returns how many calls wait or have an outcome. An outcome that was reported
+/// already stays: the callback may arrive before the answer that announces it.
 pub(super) async fn wait(conn: &mut Connection, id: CallId, dispatch: i32, response: &Value) -> Result<usize, Error> {
-    // Its own time limit counts from when the attempt began; without one it waits for as long as the whole call may take.
-    let waits = diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'waiting', result = $3, reported_at = NULL, outcome = NULL, \
-         deadline = least(until, begun_at + timeout_ms * interval '1 millisecond'), \
-         next_at = least(until, begun_at + timeout_ms * interval '1 millisecond') \
-         WHERE id = $1 AND dispatch = $2 AND ended_at IS NULL \
-           AND (state = 'running' OR (state = 'reported' AND outcome->>'outcome' IN ('answered', 'unknown')))",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(dispatch)
-    .bind::<Jsonb, _>(response)
-    .execute(conn)
-    .await?;
+    let waits = Wait::bind((id.0, dispatch, response)).execute(conn).await?;
     if waits > 0 {
         return Ok(waits);
     }
-    let told = calls::table.find(id.0).filter(calls::state.eq("reported").and(calls::dispatch.eq(dispatch)));
-    let told: i64 = told.count().get_result(conn).await?;
-    Ok(usize::try_from(told).unwrap_or_default())
+    let reported = calls::table.find(id.0).filter(calls::state.eq("reported").and(calls::dispatch.eq(dispatch)));
+    let reported: i64 = reported.count().get_result(conn).await?;
+    Ok(usize::try_from(reported).unwrap_or_default())
 }
 
-/// The kept outcomes of an instance's calls, in the order in which they came.
+struct Wait;
+
+impl Sql for Wait {
+    type Binds = (SqlUuid, Integer, Jsonb);
+    type Row = ();
+    // The time limit of the attempt counts from its begin; without one it waits until the time limit of the call.
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET state = 'waiting', result = $3, reported_at = NULL, outcome = NULL,
+               deadline = least(until, begun_at + timeout_ms * interval '1 millisecond'),
+               next_at = least(until, begun_at + timeout_ms * interval '1 millisecond')
+         WHERE id = $1 AND dispatch = $2 AND ended_at IS NULL
+           AND (state = 'running' OR (state = 'reported' AND outcome->>'outcome' IN ('answered', 'unknown')))";
+}
+
+/// The kept outcomes of the calls of an instance, in order of arrival.
 pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec<ReportedOutcome>, Error> {
     type Columns = (i64, i32, Option<Moment>, Option<Value>);
     let rows: Vec<Columns> = calls::table
@@ -72,36 +80,42 @@ pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec
     Ok(reported)
 }
 
-/// Keeps that the time of a call was over before it was begun, until its instance moves again.
+/// Keeps that the time limit of a call ended before it began, until its instance is resumed.
 pub async fn keep_lapsed(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<(), Error> {
-    diesel::sql_query(
-        "UPDATE leveret.calls SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL \
-         WHERE id = $1 AND dispatch = $2 AND state = 'pending'",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(dispatch))
-    .bind::<Jsonb, _>(row::json(outcome)?)
-    .execute(conn)
-    .await?;
+    KeepLapsed::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
     Ok(())
 }
 
-/// Writes down what is told of a call when nothing waits for that any more, so that somebody can still tell: it was cancelled,
-/// given up, or handed out again since. Whether it was; what nobody knows is not.
+struct KeepLapsed;
+
+impl Sql for KeepLapsed {
+    type Binds = (SqlUuid, Integer, Jsonb);
+    type Row = ();
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET state = 'reported', reported_at = clock_timestamp(), outcome = $3, next_at = NULL
+         WHERE id = $1 AND dispatch = $2 AND state = 'pending'";
+}
+
+/// Stores an outcome that came too late, for display: the call was cancelled, had failed, or was dispatched again
+/// since. Returns whether that was so; an unknown outcome is not stored.
 pub async fn note_late(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
     match outcome {
         CallOutcome::Unknown { .. } => return Ok(false),
         CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Failed { .. } => {}
     }
-    let changed = diesel::sql_query(
-        "UPDATE leveret.calls \
-            SET late = jsonb_build_object('dispatch', $2, 'at', to_jsonb(clock_timestamp()), 'outcome', $3) \
-          WHERE id = $1 AND state <> 'succeeded' AND (dispatch > $2 OR (dispatch = $2 AND state IN ('failed', 'cancelled')))",
-    )
-    .bind::<SqlUuid, _>(id.0)
-    .bind::<Integer, _>(row::number(dispatch))
-    .bind::<Jsonb, _>(row::json(outcome)?)
-    .execute(conn)
-    .await?;
+    let changed = NoteLate::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
     Ok(changed == 1)
+}
+
+struct NoteLate;
+
+impl Sql for NoteLate {
+    type Binds = (SqlUuid, Integer, Jsonb);
+    type Row = ();
+    const TEXT: &'static str = "
+        UPDATE leveret.calls
+           SET late = jsonb_build_object('dispatch', $2, 'at', to_jsonb(clock_timestamp()), 'outcome', $3)
+         WHERE id = $1 AND state <> 'succeeded'
+           AND (dispatch > $2 OR (dispatch = $2 AND state IN ('failed', 'cancelled')))";
 }

@@ -1,10 +1,8 @@
-//! What is done to a call between two steps of its instance: it is begun, and looked at by whoever says something about it.
+//! Changes of a call between two steps of its instance: an attempt begins; and its position, for reports.
 
 use std::time::Duration;
 
-use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
@@ -13,14 +11,15 @@ use uuid::Uuid;
 
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
+use super::super::sql::Sql;
 use super::super::{Connection, Error};
 use super::row;
 use crate::engine::{CallId, CallKind, CallPurpose, InstanceId};
 
-/// Whoever makes a request notices its timeout; this much later others conclude that it has died over it.
+/// Milliseconds after the timeout of a request at which others conclude that its process has died.
 const GRACE_MS: i64 = 5_000;
 
-/// An attempt that has begun: everything its maker needs.
+/// An attempt that has begun, with everything needed to make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
     /// The call.
@@ -31,43 +30,43 @@ pub struct Begun {
     pub bookmark: i64,
     /// The activity it is for.
     pub activity: String,
-    /// The number it was handed out under.
+    /// Its dispatch number.
     pub dispatch: u32,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// How it is made.
+    /// Over HTTP, or by an external worker.
     pub kind: CallKind,
-    /// Whose limits and breaker it falls under.
+    /// The target, whose limits and breaker apply.
     pub target: String,
-    /// What is to be sent: the request, or the probe.
+    /// What to send: the request, or the probe.
     pub request: Value,
-    /// What for.
+    /// Attempt or probe.
     pub purpose: CallPurpose,
-    /// Whether it ends with a callback.
+    /// Whether its target answers later, with a callback.
     pub callback: bool,
-    /// A worker silent for longer has died over it.
+    /// An external worker that is silent for longer is taken for dead.
     pub heartbeat: Option<Duration>,
-    /// For how long the attempt may go on from now.
+    /// How long the attempt may take from now.
     pub timeout: Option<Duration>,
-    /// Until when that is.
+    /// When that time ends.
     pub deadline: Option<Timestamp>,
     /// W3C trace context of the instance.
     pub trace: Option<String>,
 }
 
-/// How long a request may take whatever its call says, so that the death of whoever makes it is noticed.
+/// Time limits of requests whatever their call says, so that the death of the process that makes one is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Longest {
-    /// Any request.
+    /// Of any request.
     pub request: Duration,
-    /// One that a callback answers: the call may wait for days, its request may not.
+    /// Of a request that a callback answers: the call may wait for days, its request may not.
     pub announced: Duration,
 }
 
-/// Marks an attempt as begun; none if the call is no longer to be made under that number, if its time is over, or while its
-/// instance is suspended.
+/// Marks an attempt as begun; none if the call is no longer pending under that dispatch number, if its time is over, or
+/// while its instance is suspended.
 ///
-/// `longest` bounds attempts that are watched by their maker.
+/// `longest` limits attempts over HTTP.
 pub async fn mark_running(
     conn: &mut Connection,
     id: CallId,
@@ -79,13 +78,14 @@ pub async fn mark_running(
         (Uuid, i64, String, i32, String, String, String),
         (Value, Option<Value>, bool, Option<i64>, Option<Moment>, Moment, Option<String>),
     );
-    let mark = MarkRunning {
-        id: id.0,
-        dispatch: row::number(dispatch),
-        token_hash: token_hash.as_slice(),
-        request_max: row::millis(longest.request),
-        announced_max: row::millis(longest.announced),
-    };
+    let mark = MarkRunning::bind((
+        id.0,
+        row::number(dispatch),
+        GRACE_MS,
+        token_hash.as_slice(),
+        row::millis(longest.request),
+        row::millis(longest.announced),
+    ));
     let marked: Option<Marked> = mark.get_result(conn).await.optional()?;
     let Some(((instance, bookmark, activity, attempt, kind, target, purpose), more)) = marked else { return Ok(None) };
     let (request, probe, callback, heartbeat, deadline, now, trace) = more;
@@ -113,82 +113,35 @@ pub async fn mark_running(
     }))
 }
 
-struct MarkRunning<'a> {
-    id: Uuid,
-    dispatch: i32,
-    token_hash: &'a [u8],
-    request_max: i64,
-    announced_max: i64,
-}
+struct MarkRunning;
 
-impl QueryId for MarkRunning<'_> {
-    type QueryId = MarkRunning<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for MarkRunning<'_> {
-    type SqlType = (
+impl Sql for MarkRunning {
+    type Binds = (SqlUuid, Integer, BigInt, Binary, BigInt, BigInt);
+    type Row = (
         (SqlUuid, BigInt, Text, Integer, Text, Text, Text),
         (Jsonb, Nullable<Jsonb>, Bool, Nullable<BigInt>, Nullable<Timestamptz>, Timestamptz, Nullable<Text>),
     );
+    const TEXT: &'static str = include_str!("mark_running.sql");
 }
 
-impl QueryFragment<Pg> for MarkRunning<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // While its target is probed the token of the lost attempt stays good: whoever has it may know.
-        // A request has a limit of its own, however long its call may wait, or its maker's death would go unnoticed for as long.
-        out.push_sql(
-            "UPDATE leveret.calls AS c SET state = 'running', begun_at = t.now, deadline = t.deadline, next_at = CASE \
-               WHEN c.kind = 'work' THEN t.deadline \
-               ELSE t.deadline + ",
-        );
-        out.push_bind_param::<BigInt, _>(&GRACE_MS)?;
-        out.push_sql(
-            " * interval '1 millisecond' END, token_hash = CASE WHEN c.purpose = 'probe' THEN c.token_hash ELSE ",
-        );
-        out.push_bind_param::<Binary, _>(&self.token_hash)?;
-        out.push_sql(
-            " END FROM (SELECT w.id, n.now, least(CASE WHEN w.purpose = 'attempt' THEN w.until END, \
-               n.now + interval '1 millisecond' * CASE WHEN w.kind = 'work' THEN w.timeout_ms ELSE least(w.timeout_ms, ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.request_max)?;
-        out.push_sql(", CASE WHEN w.callback THEN ");
-        out.push_bind_param::<BigInt, _>(&self.announced_max)?;
-        out.push_sql(
-            " END) END) AS deadline FROM leveret.calls AS w, (SELECT clock_timestamp() AS now) AS n WHERE w.id = ",
-        );
-        out.push_bind_param::<SqlUuid, _>(&self.id)?;
-        out.push_sql(") AS t WHERE c.id = t.id AND c.dispatch = ");
-        out.push_bind_param::<Integer, _>(&self.dispatch)?;
-        // What comes to its turn too late is not sent at all: `claim_overdue` ends it.
-        out.push_sql(
-            " AND c.state = 'pending' AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now) \
-             AND NOT EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = c.instance_id AND i.status = 'suspended') \
-             RETURNING c.instance_id, c.bookmark, c.activity, c.attempt, c.kind, c.target, \
-             c.purpose, c.request, c.probe, c.callback, c.heartbeat_ms, c.deadline, t.now, c.trace",
-        );
-        Ok(())
-    }
-}
-
-/// Where a call stands, for whoever says something about it.
+/// Position of a call, for reports about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// Its instance.
     pub instance: InstanceId,
     /// Its bookmark.
     pub bookmark: i64,
-    /// The number it was handed out under last.
+    /// Its dispatch number.
     pub dispatch: u32,
     /// The attempt.
     pub attempt: u32,
-    /// The word for how it stands.
+    /// The name of its state.
     pub state: String,
-    /// SHA-256 of the token of the attempt that runs.
+    /// SHA-256 of the token of the current attempt.
     pub token_hash: Option<Vec<u8>>,
 }
 
-/// Where a call stands.
+/// The position of a call.
 pub async fn find(conn: &mut Connection, id: CallId) -> Result<Option<Place>, Error> {
     type Columns = (Uuid, i64, i32, i32, String, Option<Vec<u8>>);
     let columns =

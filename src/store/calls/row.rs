@@ -1,4 +1,4 @@
-//! A call between its row and the engine.
+//! Conversion between a call of the engine and its row.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(value).map_err(|error| Error::Bug(format!("a call cannot be written as JSON: {error}")))
 }
 
-/// Attempts and handings-out as the table counts them.
+/// An attempt or dispatch number as the table stores it.
 pub(super) fn number(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// As the engine counts them.
+/// An attempt or dispatch number as the engine counts it.
 pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
@@ -36,13 +36,13 @@ pub(super) fn duration(millis: i64) -> Duration {
 }
 
 pub(super) fn kind(name: &str) -> Result<CallKind, Error> {
-    CallKind::parse(name).ok_or_else(|| Error::Bug(format!("`{name}` is no kind of call this binary knows")))
+    CallKind::parse(name).ok_or_else(|| Error::Bug(format!("unknown kind of call `{name}`: use a newer binary")))
 }
 
-/// The whole row.
+/// All columns that a commit writes.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = calls)]
-pub(super) struct Row {
+pub(super) struct CallRow {
     pub(super) id: Uuid,
     pub(super) instance_id: Uuid,
     pub(super) bookmark: i64,
@@ -77,10 +77,10 @@ pub(super) struct Row {
     pub(super) late: Option<Value>,
 }
 
-impl Row {
-    /// A call that is opened; begun at once if its request goes out with the same commit.
-    pub(super) fn of(instance: &Instance, call: &Call, begun: Option<Sent>) -> Result<Row, Error> {
-        Ok(Row {
+impl CallRow {
+    /// A call that is opened; already running if its request is sent with the same commit.
+    pub(super) fn of(instance: &Instance, call: &Call, begun: Option<Sent>) -> Result<CallRow, Error> {
+        Ok(CallRow {
             id: call.id.0,
             instance_id: instance.id.0,
             bookmark: call.bookmark,

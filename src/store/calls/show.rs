@@ -9,33 +9,33 @@ use uuid::Uuid;
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::{Connection, Error};
-use super::row::{self, Row};
+use super::row::{self, CallRow};
 use crate::contract::api::{CallSummary, CallView, Page};
 use crate::engine::CallId;
 
-/// How a call can stand.
+/// The states of a call.
 pub const STATES: [&str; 8] =
     ["pending", "running", "waiting", "reported", "unknown", "succeeded", "failed", "cancelled"];
 
-/// Which calls to list, newest first. What is left out filters nothing.
+/// Which calls to list, newest first. A field that is `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state; `open` is every one that has not ended.
+    /// In this state; `open` for every call that has not ended.
     pub state: Option<String>,
-    /// Of this definition.
+    /// With this definition.
     pub definition: Option<String>,
     /// Of this instance.
     pub instance: Option<Uuid>,
     /// To this target.
     pub target: Option<String>,
-    /// Before this one: the last of the page before.
+    /// Before this one: the last of the previous page.
     pub before: Option<(Timestamp, Uuid)>,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
 impl Filter {
-    /// The place a cursor stands for, if it is one.
+    /// The position that a cursor encodes, if it is valid.
     pub fn place(cursor: &str) -> Option<(Timestamp, Uuid)> {
         let (at, id) = cursor.split_once('_')?;
         Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, id.parse().ok()?))
@@ -63,25 +63,25 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<CallSum
         let at = Moment(at);
         query = query.filter(calls::opened_at.lt(at).or(calls::opened_at.eq(at).and(calls::id.lt(id))));
     }
-    let rows: Vec<Row> = query
+    let rows: Vec<CallRow> = query
         .order((calls::opened_at.desc(), calls::id.desc()))
         .limit(filter.limit)
-        .select(Row::as_select())
+        .select(CallRow::as_select())
         .load(conn)
         .await?;
-    let cursor = |row: &Row| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
+    let cursor = |row: &CallRow| format!("{}_{}", row.opened_at.0.as_microsecond(), row.id.simple());
     Ok(Page::of(rows, filter.limit, cursor, |row| summary(&row)))
 }
 
-/// How many calls are open in each state, but for those that are none.
+/// How many calls are open in each state; states without calls are left out.
 pub async fn count_open(conn: &mut Connection) -> Result<Vec<(String, i64)>, Error> {
     let open = calls::table.filter(calls::ended_at.is_null()).group_by(calls::state);
     Ok(open.select((calls::state, diesel::dsl::count_star())).load(conn).await?)
 }
 
-/// One call, whole.
+/// One call with all details.
 pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>, Error> {
-    let row: Option<Row> = calls::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<CallRow> = calls::table.find(id.0).select(CallRow::as_select()).first(conn).await.optional()?;
     Ok(row.map(|row| CallView {
         summary: summary(&row),
         request: row.request,
@@ -99,7 +99,7 @@ pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>,
     }))
 }
 
-fn summary(row: &Row) -> CallSummary {
+fn summary(row: &CallRow) -> CallSummary {
     let code = row.error.as_ref().and_then(|error| error.get("code")).and_then(Value::as_str);
     CallSummary {
         id: row.id,

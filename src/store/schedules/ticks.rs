@@ -1,4 +1,4 @@
-//! One tick of a schedule at a time: claimed by one process, handled, and given back.
+//! Ticks of schedules, one at a time: claimed by one process, handled, and released.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Row;
+use super::ScheduleRow;
 use crate::contract::schedule::ScheduleView;
 use crate::engine::InstanceId;
 use crate::store::moment::{self, Moment};
@@ -15,10 +15,10 @@ use crate::store::schema::functions::clock_timestamp;
 use crate::store::schema::leveret::schedules;
 use crate::store::{Connection, Error};
 
-/// A claimed schedule is left to whoever claimed it for this long.
+/// How long a claim of a schedule lasts.
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
-/// When the first schedule wants to be looked at, and the database's time.
+/// When the next schedule must be checked, and the database's time.
 pub async fn next_wake_at(conn: &mut Connection) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     let first: Option<(Option<Moment>, Moment)> = schedules::table
         .filter(schedules::wake_at.is_not_null())
@@ -30,19 +30,19 @@ pub async fn next_wake_at(conn: &mut Connection) -> Result<Option<(Timestamp, Ti
     Ok(first.and_then(|(wake_at, now)| Some((wake_at?.0, now.0))))
 }
 
-/// A schedule that is somebody's for [`CLAIM_FOR`].
+/// A claimed schedule.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claimed {
+pub struct ClaimedSchedule {
     /// The schedule.
     pub schedule: ScheduleView,
     /// The database's time.
     pub now: Timestamp,
-    /// Until when it is left alone; also what tells this claim from a later one.
+    /// When the claim expires; distinguishes this claim from later ones.
     until: Timestamp,
 }
 
-/// Takes the schedule that has wanted to be looked at for longest, unless somebody else has it.
-pub async fn claim_due(conn: &mut Connection) -> Result<Option<Claimed>, Error> {
+/// Claims the schedule that is due for longest, unless another process holds it.
+pub async fn claim_due(conn: &mut Connection) -> Result<Option<ClaimedSchedule>, Error> {
     conn.transaction::<_, Error, _>(async |conn| {
         let now = moment::now(conn).await?;
         let due: Option<String> = schedules::table
@@ -56,33 +56,37 @@ pub async fn claim_due(conn: &mut Connection) -> Result<Option<Claimed>, Error> 
             .optional()?;
         let Some(name) = due else { return Ok(None) };
         let until = now.checked_add(CLAIM_FOR).unwrap_or(now);
-        let row: Row = diesel::update(schedules::table.find(&name))
+        let row: ScheduleRow = diesel::update(schedules::table.find(&name))
             .set(schedules::wake_at.eq(Moment(until)))
-            .returning(Row::as_returning())
+            .returning(ScheduleRow::as_returning())
             .get_result(conn)
             .await?;
-        Ok(Some(Claimed { schedule: row.view()?, now, until }))
+        Ok(Some(ClaimedSchedule { schedule: row.view()?, now, until }))
     })
     .await
 }
 
-/// What has become of a claimed schedule.
+/// Result of handling a claimed schedule.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Handled {
+pub struct HandledTick {
     /// The first tick that is not handled yet.
     pub next_at: Option<Timestamp>,
-    /// When it is to be looked at again.
+    /// When to claim it next.
     pub wake_at: Option<Timestamp>,
-    /// A tick that waits.
+    /// A tick that waits for an earlier instance.
     pub queued_at: Option<Timestamp>,
-    /// The tick that was tried, and what came of it.
+    /// The tick that was tried, and its instance or error.
     pub tried: Option<(Timestamp, Result<InstanceId, String>)>,
-    /// Ticks that started nothing.
+    /// Number of skipped ticks.
     pub skipped: i64,
 }
 
-/// Writes what has become of it; false if somebody has changed it meanwhile, or the claim has run out.
-pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Handled) -> Result<bool, Error> {
+/// Stores the result; false if the schedule was changed since, or the claim has expired.
+pub async fn mark_handled(
+    conn: &mut Connection,
+    claimed: &ClaimedSchedule,
+    handled: &HandledTick,
+) -> Result<bool, Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
     let times = (
@@ -110,8 +114,8 @@ pub async fn mark_handled(conn: &mut Connection, claimed: &Claimed, handled: &Ha
     Ok(changed == 1)
 }
 
-/// Gives a claimed schedule back, to be looked at `later`, its tick still due.
-pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Duration) -> Result<(), Error> {
+/// Releases a claimed schedule until `later`; its tick stays due.
+pub async fn mark_put_off(conn: &mut Connection, claimed: &ClaimedSchedule, later: Duration) -> Result<(), Error> {
     let ours = schedules::table
         .filter(schedules::name.eq(&claimed.schedule.name).and(schedules::wake_at.eq(Moment(claimed.until))));
     let now = moment::now(conn).await?;
@@ -120,7 +124,7 @@ pub async fn mark_put_off(conn: &mut Connection, claimed: &Claimed, later: Durat
     Ok(())
 }
 
-/// Notes what a tick has started whose schedule was paused before that could be written.
+/// Stores the instance of a tick whose schedule was paused before [`mark_handled`].
 pub async fn mark_started_before_pause(conn: &mut Connection, name: &str, instance: InstanceId) -> Result<(), Error> {
     let paused = schedules::table.filter(
         schedules::name
@@ -132,7 +136,7 @@ pub async fn mark_started_before_pause(conn: &mut Connection, name: &str, instan
     Ok(())
 }
 
-/// Notes an instance that was started by hand.
+/// Stores an instance that a person started.
 pub async fn mark_run(conn: &mut Connection, name: &str, instance: InstanceId) -> Result<(), Error> {
     diesel::update(schedules::table.find(name)).set(started(instance)).execute(conn).await?;
     Ok(())

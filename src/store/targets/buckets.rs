@@ -1,5 +1,5 @@
-//! The tokens of a target, or of a key of it: a bucket for each rate that was asked for. Activities that name different rates
-//! neither wait for each other's tokens nor take them.
+//! Token buckets of a target, or of a key of it: one for each rate. Activities with different rates neither wait for
+//! each other's tokens nor take them.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::super::Error;
 use crate::limits::rate::{Bucket, Rate};
 
-/// Rates that are kept of one key; more are those of definitions nobody uses any more.
+/// Maximum number of rates of one key; others are of definitions that are no longer used.
 const RATES_MAX: usize = 8;
 
-/// See the module.
+/// Token buckets by rate.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Buckets(Vec<(Rate, Bucket)>);
 
-/// How one is written.
+/// A bucket as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Written {
     count: u32,
@@ -28,7 +28,7 @@ struct Written {
 }
 
 impl Buckets {
-    /// That of a rate; a full one if there is none yet.
+    /// The bucket of a rate; a full one if there is none yet.
     pub fn of(&mut self, rate: &Rate, now: Timestamp) -> &mut Bucket {
         let known = self.0.iter().position(|(known, _)| known == rate);
         let at = known.unwrap_or_else(|| {
@@ -44,7 +44,7 @@ impl Buckets {
 
     pub(super) fn read(value: Value) -> Result<Self, Error> {
         let written: Vec<Written> = serde_json::from_value(value)
-            .map_err(|error| Error::Bug(format!("buckets that this binary cannot read: {error}")))?;
+            .map_err(|error| Error::Bug(format!("the token buckets of a target cannot be read: {error}")))?;
         let bucket = |Written { count, per_ms, tokens, filled_at }| {
             let filled_at = Timestamp::from_microsecond(filled_at).unwrap_or(Timestamp::UNIX_EPOCH);
             (Rate { count, per: Duration::from_millis(per_ms) }, Bucket { tokens, filled_at })
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_and_has_a_bound() {
+    fn buckets_read_back_and_are_bounded() {
         let mut buckets = Buckets::default();
         for count in 1..50 {
             let rate = Rate { count, ..HOURLY };

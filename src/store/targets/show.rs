@@ -1,4 +1,4 @@
-//! Targets in the form of the API: how they stand, and what waits for them.
+//! Targets in the form of the API: their state, and how many calls wait for them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,10 +14,10 @@ use super::super::{Connection, Error};
 use crate::contract::api::{Page, RateView, TargetView};
 use crate::time::duration;
 
-/// Calls that are counted of one target; more are not told apart.
+/// Maximum number of calls that are counted for one target.
 const COUNT_MAX: i64 = 10_000;
 
-/// The place of a row in the list: where the next page begins.
+/// The position of a row in the list: where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     target: String,
@@ -38,7 +38,7 @@ impl FromStr for Cursor {
             let length: usize = length.parse().ok()?;
             Some(Self { target: rest.get(..length)?.to_owned(), key: rest.get(length..)?.to_owned() })
         };
-        read().ok_or("that is no cursor: use what `next` of the page before says")
+        read().ok_or("invalid cursor: use the `next` of the previous page")
     }
 }
 
@@ -70,27 +70,27 @@ struct Row {
     running: i64,
 }
 
-/// Targets by name, each followed by its keys; also those for which calls wait that nobody has made yet.
+/// Targets by name, each followed by its keys; also targets without a row for which calls are pending.
 pub async fn list(conn: &mut Connection, after: Option<&Cursor>, limit: i64) -> Result<Page<TargetView>, Error> {
-    // From target to target through the index of what waits, however much waits for each.
+    // From target to target through the index of pending calls, however many there are.
     let rows: Vec<Row> = diesel::sql_query(
-        "WITH RECURSIVE pending AS (\
-           (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target >= $1 ORDER BY c.target LIMIT 1) \
-           UNION ALL \
-           SELECT (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target > p.target \
-                    ORDER BY c.target LIMIT 1) FROM pending AS p WHERE p.target IS NOT NULL), \
-         named AS (\
-           (SELECT p.target, '' AS key FROM pending AS p WHERE p.target IS NOT NULL AND (p.target, '') > ($1, $2) LIMIT $3) \
-           UNION \
-           (SELECT t.target, t.key FROM leveret.targets AS t WHERE (t.target, t.key) > ($1, $2) \
-             ORDER BY t.target, t.key LIMIT $3)) \
-         SELECT n.target, n.key, coalesce(t.breaker, 'closed') AS breaker, t.until, coalesce(t.opened, 0) AS opened, \
-                t.last_failure, t.failed_at, t.rate_count, t.rate_per_ms, t.concurrency, \
-                (SELECT count(*) FROM (SELECT FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = n.target \
-                   AND (n.key = '' OR c.limits->>'key' = n.key) LIMIT $4) AS w) AS waiting, \
-                (SELECT count(*) FROM (SELECT FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting') \
-                   AND c.target = n.target AND (n.key = '' OR c.limits->>'key' = n.key) LIMIT $4) AS r) AS running \
-           FROM named AS n LEFT JOIN leveret.targets AS t ON t.target = n.target AND t.key = n.key \
+        "WITH RECURSIVE pending AS (
+           (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target >= $1 ORDER BY c.target LIMIT 1)
+           UNION ALL
+           SELECT (SELECT c.target FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target > p.target
+                    ORDER BY c.target LIMIT 1) FROM pending AS p WHERE p.target IS NOT NULL),
+         named AS (
+           (SELECT p.target, '' AS key FROM pending AS p WHERE p.target IS NOT NULL AND (p.target, '') > ($1, $2) LIMIT $3)
+           UNION
+           (SELECT t.target, t.key FROM leveret.targets AS t WHERE (t.target, t.key) > ($1, $2)
+             ORDER BY t.target, t.key LIMIT $3))
+         SELECT n.target, n.key, coalesce(t.breaker, 'closed') AS breaker, t.until, coalesce(t.opened, 0) AS opened,
+                t.last_failure, t.failed_at, t.rate_count, t.rate_per_ms, t.concurrency,
+                (SELECT count(*) FROM (SELECT FROM leveret.calls AS c WHERE c.state = 'pending' AND c.target = n.target
+                   AND (n.key = '' OR c.limits->>'key' = n.key) LIMIT $4) AS w) AS waiting,
+                (SELECT count(*) FROM (SELECT FROM leveret.calls AS c WHERE c.state IN ('running', 'waiting')
+                   AND c.target = n.target AND (n.key = '' OR c.limits->>'key' = n.key) LIMIT $4) AS r) AS running
+           FROM named AS n LEFT JOIN leveret.targets AS t ON t.target = n.target AND t.key = n.key
           ORDER BY n.target, n.key LIMIT $3",
     )
     .bind::<Text, _>(after.map_or("", |after| after.target.as_str()))
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_back_and_nothing_else_is_one() {
+    fn a_cursor_reads_back_and_an_invalid_one_is_refused() {
         for (target, key) in [("https://a.test:443", ""), ("work:päck", "7.x"), ("", "")] {
             let cursor = Cursor { target: target.into(), key: key.into() };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));

@@ -1,6 +1,4 @@
-//! Inboxes: which tasks there are for whom, page by page, and how many. Each page is the head of a range of an index.
-
-use std::fmt;
+//! Inboxes of users: pages of tasks, and their number. Each page is the head of a range of an index.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -12,96 +10,12 @@ use uuid::Uuid;
 
 use super::super::moment::Moment;
 use super::super::{Connection, Error};
+use super::filter::{After, Filter, Order};
 use super::page::Page;
 use crate::contract::api::{TaskCount, TaskSummary};
-use crate::engine::{InstanceId, Person};
 
-/// Beyond this many, tasks are not counted: `1000 or more` is an answer, and a fast one.
+/// Tasks are counted up to this number; more are reported as `1000 or more`, which is fast.
 pub const COUNT_MAX: i64 = 1_000;
-
-/// Which tasks to list. What is left out filters nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Offered to this user, or to one of their groups, and neither excluded from nor claimed by somebody else; of closed
-    /// ones, those the user has completed.
-    pub person: Person,
-    /// Closed ones instead of open ones.
-    pub closed: bool,
-    /// Of this definition.
-    pub definition: Option<String>,
-    /// Of this instance.
-    pub instance: Option<InstanceId>,
-    /// Of at least this priority.
-    pub priority: Option<i16>,
-    /// Due before this moment; they then come in the order of their due dates.
-    pub due_before: Option<Timestamp>,
-    /// In this order, of open ones.
-    pub order: Order,
-    /// After this one: the last of the page before.
-    pub after: Option<After>,
-    /// At most so many.
-    pub limit: i64,
-}
-
-impl Filter {
-    /// The order that is kept: what is due before a moment is a range of the index by due dates, and of no other.
-    pub(super) fn order(&self) -> Order {
-        if self.due_before.is_some() { Order::Due } else { self.order }
-    }
-}
-
-/// The order of open tasks. Closed ones come newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// The highest priority first, and of those the oldest.
-    #[default]
-    Priority,
-    /// What is due first; without those that are never due.
-    Due,
-}
-
-/// A place in a list, to go on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct After {
-    /// Priority, where the list is ordered by it.
-    pub(super) priority: Option<i16>,
-    pub(super) at: Timestamp,
-    pub(super) id: Uuid,
-}
-
-impl fmt::Display for After {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let priority = self.priority.map(|priority| priority.to_string()).unwrap_or_default();
-        write!(out, "{priority}_{}_{}", self.at.as_microsecond(), self.id.simple())
-    }
-}
-
-impl After {
-    /// The place a cursor stands for, if it is one.
-    pub fn parse(cursor: &str) -> Option<After> {
-        let mut parts = cursor.splitn(3, '_');
-        let (priority, at, id) = (parts.next()?, parts.next()?, parts.next()?);
-        let priority = if priority.is_empty() { None } else { Some(priority.parse().ok()?) };
-        let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
-        Some(After { priority, at, id: id.parse().ok()? })
-    }
-}
-
-/// A user as a candidate.
-pub(super) fn user(name: &str) -> String {
-    format!("user:{name}")
-}
-
-/// A group as a candidate.
-pub(super) fn group(name: &str) -> String {
-    format!("group:{name}")
-}
-
-/// Everything a person is offered tasks as.
-pub(super) fn candidates(person: &Person) -> Vec<String> {
-    let own = (!person.user.is_empty()).then(|| user(&person.user));
-    own.into_iter().chain(person.groups.iter().map(|name| group(name))).collect()
-}
 
 /// A page of tasks.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<TaskSummary>, Error> {
@@ -147,25 +61,25 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<TaskSumm
     Ok(rows.into_iter().map(summary).collect())
 }
 
-/// The state of a task, by its outcome.
+/// The state of a task, from its outcome.
 pub(super) fn state(outcome: Option<String>) -> String {
     outcome.unwrap_or_else(|| "open".into())
 }
 
-/// How many tasks a filter lets through; the page is not asked for.
+/// How many tasks match a filter; the page is ignored.
 pub async fn count(conn: &mut Connection, filter: &Filter) -> Result<TaskCount, Error> {
     let filter = Filter { after: None, ..filter.clone() };
     let count: i64 = Counting(Page::of(&filter, COUNT_MAX + 1)).get_result(conn).await?;
     Ok(TaskCount { count: count.min(COUNT_MAX), more: count > COUNT_MAX })
 }
 
-/// How the database would find a page: for whoever wonders why an inbox is slow, and for tests.
+/// How the database finds a page: to analyse a slow inbox, and for tests.
 pub async fn explain(conn: &mut Connection, filter: &Filter) -> Result<String, Error> {
     let lines: Vec<String> = Explaining(Listing(Page::of(filter, filter.limit))).get_results(conn).await?;
     Ok(lines.join("\n"))
 }
 
-/// The place to go on from after this one.
+/// The position after this task.
 pub fn place(filter: &Filter, last: &TaskSummary) -> After {
     match (filter.closed, filter.order()) {
         (true, _) => After { priority: None, at: last.closed_at.unwrap_or(last.opened_at), id: last.id },
@@ -176,7 +90,7 @@ pub fn place(filter: &Filter, last: &TaskSummary) -> After {
 
 struct Listing<'a>(Page<'a>);
 
-// Which filters there are makes the text.
+// The text depends on the filters.
 impl QueryId for Listing<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -207,9 +121,9 @@ impl Query for Listing<'_> {
 impl QueryFragment<Pg> for Listing<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "SELECT t.id, t.instance_id, t.instance_key, t.definition, t.activity, t.revision, t.title, t.priority, \
-             t.assignee, CASE WHEN t.lease_until > clock_timestamp() THEN t.claimed_by END, \
-             CASE WHEN t.lease_until > clock_timestamp() THEN t.lease_until END, t.vote, t.due_at, t.opened_at, \
+            "SELECT t.id, t.instance_id, t.instance_key, t.definition, t.activity, t.revision, t.title, t.priority,
+             t.assignee, CASE WHEN t.lease_until > clock_timestamp() THEN t.claimed_by END,
+             CASE WHEN t.lease_until > clock_timestamp() THEN t.lease_until END, t.vote, t.due_at, t.opened_at,
              t.closed_at, t.outcome, t.completed_by FROM (",
         );
         self.0.walk(&mut out)?;
@@ -255,21 +169,5 @@ impl QueryFragment<Pg> for Counting<'_> {
         self.0.walk(&mut out)?;
         out.push_sql(") AS page");
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back() {
-        let at = "2026-11-24T10:00:00.123456Z".parse().unwrap();
-        for priority in [None, Some(-5), Some(i16::MAX)] {
-            let after = After { priority, at, id: Uuid::nil() };
-            assert_eq!(After::parse(&after.to_string()), Some(after));
-        }
-        assert_eq!(After::parse("5"), None);
-        assert_eq!(After::parse("5_x_y"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The ids of one page of an inbox: from ranges of indexes, read from the place where the page before has ended.
+//! The ids of one page of an inbox: from ranges of indexes, read from the end of the previous page.
 
 use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz, Uuid as SqlUu
 use uuid::Uuid;
 
 use super::super::moment::Moment;
-use super::inbox::{Filter, Order, candidates};
+use super::filter::{Filter, Order, candidates};
 
 /// The ids of a page, in their order.
 pub(super) struct Page<'a> {
@@ -22,9 +22,9 @@ pub(super) struct Page<'a> {
 /// Where the rows of a page come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// Open tasks offered to somebody.
+    /// Open tasks offered to a person.
     Offered,
-    /// Open tasks, whomever they are offered to.
+    /// All open tasks.
     Open,
     /// Closed tasks.
     Closed,
@@ -59,17 +59,17 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// `SELECT rank, at, id …` of at most so many.
+    /// `SELECT rank, at, id …` of at most `limit` rows.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match self.source() {
             Source::Offered => {
-                // Candidate by candidate: each is a range of one index, read from the place where the page before ended.
+                // Candidate by candidate: each is a range of one index, read from the end of the previous page.
                 out.push_sql("SELECT DISTINCT found.rank, found.at, found.id FROM unnest(");
                 out.push_bind_param::<Array<Text>, _>(&self.candidates)?;
                 out.push_sql(") AS mine (candidate) CROSS JOIN LATERAL (SELECT c.rank, ");
                 out.push_sql(if self.filter.order() == Order::Due { "c.due_at" } else { "c.opened_at" });
                 out.push_sql(
-                    " AS at, c.task_id AS id FROM leveret.task_candidates AS c JOIN leveret.tasks AS t ON t.id = c.task_id \
+                    " AS at, c.task_id AS id FROM leveret.task_candidates AS c JOIN leveret.tasks AS t ON t.id = c.task_id
                      WHERE c.candidate = mine.candidate AND t.open AND NOT (",
                 );
                 out.push_bind_param::<Text, _>(&self.filter.person.user)?;

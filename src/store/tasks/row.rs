@@ -1,4 +1,4 @@
-//! A task between its row and the engine.
+//! Conversion between a task of the engine and its row.
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -15,10 +15,10 @@ pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(value).map_err(|error| Error::Bug(format!("a task cannot be written as JSON: {error}")))
 }
 
-/// The whole row.
+/// All columns of the engine's task.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = tasks)]
-pub(super) struct Row {
+pub(super) struct TaskRow {
     pub(super) id: Uuid,
     pub(super) instance_id: Uuid,
     pub(super) bookmark: i64,
@@ -52,9 +52,9 @@ pub(super) struct Row {
     pub(super) result: Option<Value>,
 }
 
-impl Row {
-    pub(super) fn of(instance: &Instance, task: &Task) -> Result<Row, Error> {
-        Ok(Row {
+impl TaskRow {
+    pub(super) fn of(instance: &Instance, task: &Task) -> Result<TaskRow, Error> {
+        Ok(TaskRow {
             id: task.id.0,
             instance_id: instance.id.0,
             bookmark: task.bookmark,
@@ -90,11 +90,11 @@ impl Row {
     }
 
     pub(super) fn task(self) -> Result<Task, Error> {
-        let wrong = |what: &str| Error::Bug(format!("task {} holds {what} this binary cannot read", self.id));
+        let unreadable = |what: &str| Error::Bug(format!("task {} has {what} that this binary cannot read", self.id));
         let closed = match &self.outcome {
             None => None,
             Some(outcome) => Some(Closed {
-                outcome: TaskOutcome::parse(outcome).ok_or_else(|| wrong("an outcome"))?,
+                outcome: TaskOutcome::parse(outcome).ok_or_else(|| unreadable("an outcome"))?,
                 by: self.completed_by.clone(),
                 result: self.result.clone().unwrap_or_default(),
                 ballots: Vec::new(),
@@ -104,9 +104,9 @@ impl Row {
             id: TaskId(self.id),
             revision: self.revision,
             bookmark: self.bookmark,
-            labels: serde_json::from_value(self.labels.clone()).map_err(|_| wrong("labels"))?,
-            decisions: serde_json::from_value(self.decisions.clone()).map_err(|_| wrong("decisions"))?,
-            ballots: serde_json::from_value(self.ballots.clone()).map_err(|_| wrong("ballots"))?,
+            labels: serde_json::from_value(self.labels.clone()).map_err(|_| unreadable("labels"))?,
+            decisions: serde_json::from_value(self.decisions.clone()).map_err(|_| unreadable("decisions"))?,
+            ballots: serde_json::from_value(self.ballots.clone()).map_err(|_| unreadable("ballots"))?,
             activity: self.activity,
             title: self.title,
             description: self.description,

@@ -8,8 +8,9 @@ use super::super::moment::Moment;
 use super::super::schema::functions::clock_timestamp;
 use super::super::schema::leveret::tasks;
 use super::super::{Connection, Error};
-use super::Row;
-use super::inbox::{self, Filter};
+use super::TaskRow;
+use super::filter::Filter;
+use super::inbox;
 use crate::contract::api::{Page, TaskSummary, TaskView};
 use crate::engine::{TaskId, counted};
 
@@ -20,10 +21,10 @@ pub async fn page(conn: &mut Connection, filter: &Filter) -> Result<Page<TaskSum
     Ok(Page::of(items, filter.limit, cursor, |item| item))
 }
 
-/// One task, whole.
+/// One task with all details.
 pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>, Error> {
-    let found: Option<(Row, Moment)> =
-        tasks::table.find(id.0).select((Row::as_select(), clock_timestamp())).first(conn).await.optional()?;
+    let found: Option<(TaskRow, Moment)> =
+        tasks::table.find(id.0).select((TaskRow::as_select(), clock_timestamp())).first(conn).await.optional()?;
     let Some((row, now)) = found else { return Ok(None) };
     let task = row.clone().task()?;
     let holder = task.holder(now.0).filter(|_| task.closed.is_none()).cloned();

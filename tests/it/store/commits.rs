@@ -1,4 +1,4 @@
-//! Commits: each takes effect once, whole or not at all.
+//! Commits: each takes effect once, completely or not at all.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn a_start_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_read_back() {
+async fn an_instance_reads_back_as_written() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let mut born = instance(Some("K"));
@@ -52,7 +52,7 @@ async fn what_was_written_is_read_back() {
 }
 
 #[tokio::test]
-async fn a_taken_key_writes_nothing() {
+async fn a_start_with_a_taken_key_writes_nothing() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let first = written(None, &instance(Some("K")), vec![record(json!(1))]);
@@ -73,7 +73,7 @@ async fn a_taken_key_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeated_start_with_waits_is_known_before_its_key_is_taken() {
+async fn a_repeated_start_with_waits_is_a_duplicate_and_not_a_taken_key() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let mut born = instance(Some("K"));
@@ -105,7 +105,7 @@ async fn a_start_of_a_version_that_is_not_the_newest_writes_nothing() {
     };
     let first = written(None, &instance(None), vec![record(json!(1))]);
     let row = asked(&first, "m1");
-    assert_eq!(commit::start(conn, &first, &row, Asked::Newest).await.unwrap(), Started::Outdated, "there is none");
+    assert_eq!(commit::start(conn, &first, &row, Asked::Newest).await.unwrap(), Started::Outdated, "no version exists");
     conn.batch_execute(&versions("active")).await.unwrap();
     conn.batch_execute(&versions("retired")).await.unwrap();
     assert!(matches!(commit::start(conn, &first, &row, Asked::Newest).await.unwrap(), Started::Committed(_)));
@@ -153,7 +153,7 @@ async fn plain_steps_update_in_place() {
     let updates = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'instances'";
     assert_eq!(number(conn, updates).await, 200);
     let hot = number(conn, &updates.replace("n_tup_upd", "n_tup_hot_upd")).await;
-    // None would be, were a column of an index among those a step changes. A few are not where something looks at old rows just then.
+    // If a step changed an indexed column, none would be. A few are not while another transaction may still read old rows.
     assert!(hot >= 150, "{hot} of 200");
     history::verify(conn, before.id).await.unwrap();
 }
@@ -181,7 +181,7 @@ async fn hot_statements_are_prepared_once() {
         let done = commit::whole(conn, &write, Some(&asked(&write, &turn.to_string()))).await.unwrap();
         assert!(matches!(done, Guarded::Committed(_)));
         before = write.instance;
-        for row in outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap() {
+        for row in outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap() {
             outbox::delete(conn, &[row.id]).await.unwrap();
         }
         outbox::push(conn, &[row(Claimable::Now)]).await.unwrap();
@@ -191,14 +191,14 @@ async fn hot_statements_are_prepared_once() {
         inbox::find(conn, "a", "b").await.unwrap();
         messages::kept(conn, &[("a".into(), "b".into())], 0, 5).await.unwrap();
         first_waiting(conn, "a", "b").await;
-        // The count itself is a statement that is never kept.
+        // The statement of the count itself is never cached.
         let prepared =
             number(conn, "SELECT count(*) FROM pg_prepared_statements WHERE statement !~ 'AS number$'").await;
         assert!(turn == 0 || prepared == seen, "turn {turn}: {prepared} after {seen}");
         seen = prepared;
     }
     let left = number(conn, "SELECT min(generic_plans) FROM pg_prepared_statements WHERE statement ~ '^WITH (moved|due|unsent|silent)' AND generic_plans + custom_plans > 5").await;
-    assert!(left > 0, "a plan is made anew for every execution");
+    assert!(left > 0, "a statement is planned for every execution");
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn a_bookmark_is_consumed_once() {
 }
 
 #[tokio::test]
-async fn a_repetition_is_known_inside_a_transaction() {
+async fn a_repetition_is_recognised_inside_a_transaction() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![]).await;
@@ -240,7 +240,7 @@ async fn a_repetition_is_known_inside_a_transaction() {
 }
 
 #[tokio::test]
-async fn a_swallowed_error_cannot_be_committed() {
+async fn an_ignored_error_cannot_be_committed() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![]).await;
@@ -254,7 +254,7 @@ async fn a_swallowed_error_cannot_be_committed() {
 }
 
 #[tokio::test]
-async fn what_postgresql_cannot_keep_is_refused_before() {
+async fn a_value_that_postgresql_cannot_store_is_refused_before_the_commit() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![]).await;
@@ -274,7 +274,7 @@ async fn what_postgresql_cannot_keep_is_refused_before() {
 }
 
 #[tokio::test]
-async fn a_double_is_a_double_again_and_the_history_that_tells_of_it_is_whole() {
+async fn a_double_reads_back_as_a_double_and_its_history_is_valid() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![]).await;
@@ -287,7 +287,7 @@ async fn a_double_is_a_double_again_and_the_history_that_tells_of_it_is_whole() 
     assert_eq!(found.variables["total"], doubles);
     assert!(found.variables["total"].as_array().unwrap().iter().all(Value::is_f64));
     history::verify(conn, before.id).await.unwrap();
-    // As rows were written before: the details come back as ints, and the digest is the same.
+    // Rows written by earlier versions: the details are read as integers, and the digest is the same.
     diesel::sql_query("SET session_replication_role = replica").execute(conn).await.unwrap();
     let older = "UPDATE leveret.history SET details = '[1e16, -1e16, 1.2345678901234567e18, 9007199254740994, 1e300, 0.5, 3.0]' \
         WHERE instance_id = $1 AND jsonb_typeof(details) = 'array'";
@@ -296,12 +296,12 @@ async fn a_double_is_a_double_again_and_the_history_that_tells_of_it_is_whole() 
     history::verify(conn, before.id).await.unwrap();
 }
 
-/// Who waits first, with the bookmark.
+/// The instances that wait, oldest wait first, with their bookmarks.
 async fn first_waiting(
     conn: &mut leveret::store::Connection,
     name: &str,
     key: &str,
 ) -> Vec<(leveret::engine::InstanceId, i64)> {
-    let waiting = bookmarks::waiting(conn, (name, key), bookmarks::Waiting::NOBODY, 10).await.unwrap();
+    let waiting = bookmarks::waiting(conn, name, key, bookmarks::Waiting::NOBODY, 10).await.unwrap();
     waiting.into_iter().map(|one| (one.instance, one.number)).collect()
 }

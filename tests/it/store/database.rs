@@ -13,7 +13,7 @@ use super::rows::{connect, number, started};
 use crate::support::Fresh;
 
 #[tokio::test]
-async fn lists_go_from_page_to_page() {
+async fn lists_are_paged() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let mut ids = Vec::new();
@@ -80,7 +80,7 @@ async fn a_document_is_stored_once() {
 }
 
 #[tokio::test]
-async fn a_database_ahead_of_us_is_refused() {
+async fn a_newer_database_is_refused() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let url = fresh.database_url.as_str();
@@ -174,7 +174,7 @@ async fn a_transaction_commits_or_rolls_back_by_what_its_body_returns() {
 }
 
 #[tokio::test]
-async fn a_branch_is_held_by_one() {
+async fn a_branch_is_locked_once() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let url = fresh.database_url.as_str();
@@ -192,7 +192,7 @@ async fn a_branch_is_held_by_one() {
 }
 
 #[tokio::test]
-async fn somebody_elses_lock_is_busy() {
+async fn the_lock_of_another_transaction_is_busy() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let url = fresh.database_url.as_str();

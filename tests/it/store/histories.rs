@@ -1,4 +1,4 @@
-//! History: only ever appended, and what is read back hashes as what was written.
+//! History: append-only, and rows hash the same when they are read back.
 
 use diesel_async::SimpleAsyncConnection;
 use leveret::engine::InstanceId;
@@ -60,7 +60,7 @@ async fn history_can_only_be_appended() {
         }
     }
     history::verify(conn, before.id).await.unwrap();
-    // Erasing leaves the chain whole; anything else is noticed.
+    // Erasing keeps the chain valid; any other change is noticed.
     let as_retention = |sql: &str| format!("BEGIN; SET LOCAL ROLE leveret_retention; {sql}; COMMIT");
     conn.batch_execute(&as_retention("UPDATE leveret.history SET details = NULL, salt = NULL WHERE number = 1"))
         .await
@@ -79,7 +79,7 @@ async fn each_month_has_its_partition() {
     assert_eq!(history::ensure_partitions(conn, now()).await.unwrap(), 0);
     assert_eq!(history::ensure_partitions(conn, "2031-12-31T23:59:59Z".parse().unwrap()).await.unwrap(), 3);
     assert_eq!(history::ensure_partitions(conn, "2032-01-01T00:00:00Z".parse().unwrap()).await.unwrap(), 1);
-    // A row of a month without a partition is not lost, and the month stays where its row is.
+    // A row of a month without a partition is stored, and the whole month then stays in history_other.
     let mut early = instance(None);
     early.id = InstanceId(Uuid::new_v7(uuid::Timestamp::from_unix_time(1_000_000_000, 0, 0, 0)));
     let write = written(None, &early, vec![record(json!(1))]);

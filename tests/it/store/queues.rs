@@ -1,4 +1,4 @@
-//! Rows that are taken like messages of a queue, each by one.
+//! Tables that are used like queues: each row is claimed by one consumer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::rows::{BYTES_MAX, HORIZON, connect, now, number, row, started, timer,
 use crate::support::Fresh;
 
 #[tokio::test]
-async fn a_kept_message_is_taken_once() {
+async fn a_kept_message_is_consumed_once() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let message = messages::NewMessage {
@@ -47,7 +47,7 @@ async fn a_kept_message_is_taken_once() {
 }
 
 #[tokio::test]
-async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
+async fn a_claim_keeps_to_its_byte_limit_but_takes_at_least_one_row() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     for bytes in [10, 10, 100, 10, 10] {
@@ -55,23 +55,23 @@ async fn a_claim_takes_no_more_bytes_than_it_may_and_one_row_in_any_case() {
     }
     let mut claims = Vec::new();
     for _ in 0..4 {
-        let mine = outbox::claim_unsent(conn, (500, 15), HORIZON).await.unwrap();
+        let mine = outbox::claim_unsent(conn, 500, 15, HORIZON).await.unwrap();
         claims.push(mine.iter().map(|row| row.body.len()).sum::<usize>());
     }
     assert_eq!(claims, [20, 100, 20, 0]);
 }
 
 #[tokio::test]
-async fn the_outbox_gives_each_row_to_one() {
+async fn an_outbox_row_is_claimed_once() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let rows = [row(Claimable::Now), row(Claimable::After(HORIZON)), row(Claimable::Now)];
     outbox::push(conn, &rows).await.unwrap();
-    let mine = outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap();
+    let mine = outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap();
     let mut ids: Vec<_> = mine.iter().map(|row| row.id).collect();
     ids.sort();
     assert_eq!(ids, [rows[0].id, rows[2].id]);
-    assert_eq!(outbox::claim_unsent(conn, (500, BYTES_MAX), HORIZON).await.unwrap(), []);
+    assert_eq!(outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap(), []);
     let mut expected = rows[0].clone();
     expected.claimable = Claimable::After(HORIZON);
     assert!(mine.contains(&expected));
@@ -84,7 +84,7 @@ async fn the_outbox_gives_each_row_to_one() {
 }
 
 #[tokio::test]
-async fn due_timers_are_claimed_but_not_of_suspended_instances() {
+async fn due_timers_are_claimed_except_those_of_suspended_instances() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let past = now() - Duration::from_secs(60);
@@ -105,13 +105,13 @@ async fn due_timers_are_claimed_but_not_of_suspended_instances() {
 }
 
 #[tokio::test]
-async fn a_timer_in_a_busy_queue_is_left_to_the_command_under_way_but_not_for_ever() {
+async fn a_timer_in_a_busy_queue_is_left_to_its_command_for_two_minutes() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let ago = |seconds| now() - Duration::from_secs(seconds);
     let with_wake_ups = started(conn, vec![timer(1, ago(60))]).await;
     conn.batch_execute("UPDATE leveret.bookmarks SET next_check_at = due_at + interval '5 s'").await.unwrap();
-    // A far timer never had a hint: its first check is the moment itself.
+    // A far timer never had a wake-up: its first check is when it is due.
     let far = started(conn, vec![timer(1, ago(50))]).await;
     let as_far = format!("UPDATE leveret.bookmarks SET next_check_at = due_at WHERE instance_id = '{}'", far.id);
     conn.batch_execute(&as_far).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_timer_in_a_busy_queue_is_left_to_the_command_under_way_but_not_for_ev
 }
 
 #[tokio::test]
-async fn silent_instances_are_claimed_ever_less_often() {
+async fn silent_instances_are_claimed_less_and_less_often() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![]).await;
@@ -148,7 +148,7 @@ async fn silent_instances_are_claimed_ever_less_often() {
 }
 
 #[tokio::test]
-async fn nothing_stuck_goes_unseen() {
+async fn every_kind_of_stuck_instance_is_listed() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let healthy = started(conn, vec![]).await;
@@ -165,11 +165,11 @@ async fn nothing_stuck_goes_unseen() {
     .await
     .unwrap();
     let overdue = started(conn, vec![timer(1, now() - Duration::from_secs(90))]).await;
-    let haunted = started(conn, vec![timer(1, now() + HORIZON)]).await;
-    let mut ended = haunted.clone();
+    let unclosed = started(conn, vec![timer(1, now() + HORIZON)]).await;
+    let mut ended = unclosed.clone();
     ended.status = Status::Completed;
     ended.state.branches.clear();
-    let write = written(Some(&haunted), &ended, vec![]);
+    let write = written(Some(&unclosed), &ended, vec![]);
     commit::plain(conn, &write).await.unwrap().unwrap();
     let seen: Vec<_> = stuck::list(conn, 10).await.unwrap().into_iter().map(|one| (one.instance, one.why)).collect();
     assert_eq!(
@@ -178,7 +178,7 @@ async fn nothing_stuck_goes_unseen() {
             (healthy.id, Why::Forgotten),
             (silent.id, Why::Silent),
             (overdue.id, Why::Overdue),
-            (haunted.id, Why::Haunted)
+            (unclosed.id, Why::Unclosed)
         ]
     );
     assert_eq!(stuck::count(conn, Duration::from_secs(30)).await.unwrap(), 2);
@@ -189,7 +189,7 @@ async fn nothing_stuck_goes_unseen() {
 }
 
 #[tokio::test]
-async fn the_sql_door_writes_one_command() {
+async fn a_sql_function_writes_one_command() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     conn.batch_execute(
@@ -198,7 +198,7 @@ async fn the_sql_door_writes_one_command() {
     )
     .await
     .unwrap();
-    let rows = outbox::claim_unsent(conn, (10, BYTES_MAX), HORIZON).await.unwrap();
+    let rows = outbox::claim_unsent(conn, 10, BYTES_MAX, HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
     assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
     assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
@@ -223,7 +223,7 @@ async fn the_sql_door_writes_one_command() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_kept_whatever_they_hold() {
+async fn dead_letters_are_stored_with_any_content() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let letter = dead_letters::DeadLetter {
@@ -241,7 +241,7 @@ async fn dead_letters_are_kept_whatever_they_hold() {
     let id = dead_letters::insert(conn, &letter).await.unwrap();
     let kept = dead_letters::list(conn, None, 10).await.unwrap();
     assert_eq!((kept.len(), kept[0].id, kept[0].body_bytes), (1, id, 2));
-    assert!(kept[0].letter.body.is_empty(), "a list has no use for it");
+    assert!(kept[0].letter.body.is_empty(), "a list leaves the body out");
     assert_eq!(dead_letters::find(conn, id).await.unwrap().unwrap().letter.body, [0, 255]);
     assert!(dead_letters::mark_redriven(conn, id).await.unwrap());
     assert!(dead_letters::find(conn, id).await.unwrap().unwrap().redriven_at.is_some());
@@ -252,9 +252,9 @@ async fn dead_letters_are_kept_whatever_they_hold() {
     assert_eq!((kept.letter.body.len(), kept.body_bytes), (1 << 20, 3 << 20));
 }
 
-/// Few are written one by one, many as arrays: the text of the statement differs, the rows must not.
+/// Rows are written as arrays, in one statement for any number.
 #[tokio::test]
-async fn any_number_of_rows_is_written_whole() {
+async fn any_number_of_rows_is_written_completely() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let mut all = Vec::new();
@@ -267,7 +267,7 @@ async fn any_number_of_rows_is_written_whole() {
         outbox::push(conn, &rows).await.unwrap();
         all.extend(rows);
     }
-    let mut claimed = outbox::claim_unsent(conn, (100, i64::MAX), Duration::from_secs(30)).await.unwrap();
+    let mut claimed = outbox::claim_unsent(conn, 100, i64::MAX, Duration::from_secs(30)).await.unwrap();
     claimed.sort_by_key(|row| row.id);
     all.sort_by_key(|row| row.id);
     assert_eq!(claimed.len(), 53);

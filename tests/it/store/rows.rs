@@ -1,4 +1,4 @@
-//! Rows as a step would write them, made by hand.
+//! Rows as a step would write them, for tests of the store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use uuid::Uuid;
 
 use crate::support::Fresh;
 
-/// `timers.broker_horizon`, and any other time that is long enough.
+/// `timers.broker_horizon`, and any other time that only has to be long.
 pub(super) const HORIZON: Duration = Duration::from_secs(900);
 
-/// Bytes of claimed rows: more than any test has.
+/// Byte limit of a claim: more than any test has.
 pub(super) const BYTES_MAX: i64 = 1 << 30;
 
-/// A connection as no pool would lend it.
+/// A connection without a pool.
 pub(super) async fn connect(fresh: &Fresh) -> Connection {
     Connection::establish(&fresh.database_url).await.unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
+#[expect(clippy::disallowed_methods, reason = "a test may read the clock")]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -137,7 +137,7 @@ pub(super) fn row(claimable: Claimable) -> OutboxRow {
     }
 }
 
-/// A started instance: ready, one history row.
+/// A started instance: ready, with one history row.
 pub(super) async fn started(conn: &mut Connection, effects: Vec<Effect>) -> Instance {
     let born = instance(None);
     let write = written(None, &born, effects);
@@ -157,7 +157,7 @@ pub(super) async fn number(conn: &mut Connection, sql: &str) -> i64 {
     row.number
 }
 
-/// What a step that leads from one instance to the other writes.
+/// The write of a step from one state of an instance to the next.
 pub(super) fn written(before: Option<&Instance>, after: &Instance, effects: Vec<Effect>) -> Write {
     Write::from_step(before, step(after, effects), now(), HORIZON).unwrap()
 }

@@ -1,4 +1,0 @@
-DROP FUNCTION leveret.message(text, text, jsonb, integer, text);
-DROP FUNCTION leveret.start(text, jsonb, text, integer, text, text);
-DROP FUNCTION leveret.push_command(text, text, jsonb, text);
-DROP FUNCTION leveret.uuidv7();

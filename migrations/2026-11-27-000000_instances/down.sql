@@ -1,0 +1,4 @@
+-- The schema stays: the list of applied migrations is in it.
+DROP TABLE leveret.bookmarks;
+DROP TABLE leveret.instances;
+DROP TABLE leveret.definitions;

@@ -1,0 +1,98 @@
+-- Rows live for milliseconds: vacuum by the number of dead rows, not by their share, and keep the emptied pages.
+CREATE TABLE leveret.outbox (
+    id           uuid        PRIMARY KEY,
+    exchange     text        NOT NULL,
+    routing_key  text        NOT NULL,
+    kind         text        NOT NULL,
+    app_id       text,
+    message_id   text,
+    headers      jsonb       NOT NULL DEFAULT '{}',
+    body         bytea       NOT NULL,
+    due_at       timestamptz,
+    instance_id  uuid,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    claimable_at timestamptz NOT NULL DEFAULT now(),
+    attempts     integer     NOT NULL DEFAULT 0,
+    dead_at      timestamptz
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
+        autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000, vacuum_truncate = off);
+COMMENT ON TABLE  leveret.outbox              IS 'One row per message that is committed and not yet confirmed by the broker';
+COMMENT ON COLUMN leveret.outbox.id           IS 'UUIDv7; also the AMQP message_id unless that column has one';
+COMMENT ON COLUMN leveret.outbox.exchange     IS 'Without the configured prefix: commands, steps, events';
+COMMENT ON COLUMN leveret.outbox.kind         IS 'The AMQP property type';
+COMMENT ON COLUMN leveret.outbox.app_id       IS 'The AMQP property app_id';
+COMMENT ON COLUMN leveret.outbox.message_id   IS 'The AMQP property message_id';
+COMMENT ON COLUMN leveret.outbox.headers      IS 'AMQP headers: an object of strings';
+COMMENT ON COLUMN leveret.outbox.due_at       IS 'Not to be delivered before: published to a delay queue for the remaining time';
+COMMENT ON COLUMN leveret.outbox.instance_id  IS 'The instance it is about';
+COMMENT ON COLUMN leveret.outbox.claimable_at IS 'When the relay may claim it: later for rows that their writer publishes itself';
+COMMENT ON COLUMN leveret.outbox.attempts     IS 'How often the broker returned it because no queue is bound; other failures are not counted';
+COMMENT ON COLUMN leveret.outbox.dead_at      IS 'When publishing was abandoned after too many returns; a person must revive it';
+
+CREATE INDEX outbox_unsent ON leveret.outbox (claimable_at) WHERE dead_at IS NULL;
+
+CREATE TABLE leveret.inbox (
+    app_id      text        NOT NULL,
+    message_id  text        NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    command     text        NOT NULL,
+    body_hash   bytea       NOT NULL,
+    instance_id uuid,
+    outcome     text        NOT NULL CHECK (outcome IN ('accepted', 'refused')),
+    answer      jsonb       NOT NULL DEFAULT 'null',
+    PRIMARY KEY (app_id, message_id)
+);
+COMMENT ON TABLE  leveret.inbox             IS 'One row per handled command from outside; a repetition gets the same answer';
+COMMENT ON COLUMN leveret.inbox.app_id      IS 'Sender of the command';
+COMMENT ON COLUMN leveret.inbox.message_id  IS 'Idempotency key of the command, chosen by its sender';
+COMMENT ON COLUMN leveret.inbox.command     IS 'Type of the command';
+COMMENT ON COLUMN leveret.inbox.body_hash   IS 'SHA-256 of the body: the same message_id with another body is refused';
+COMMENT ON COLUMN leveret.inbox.instance_id IS 'The instance it was applied to';
+COMMENT ON COLUMN leveret.inbox.answer      IS 'The answer that was sent';
+
+CREATE TABLE leveret.messages (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text        NOT NULL,
+    key         text        NOT NULL,
+    data        jsonb       NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL,
+    app_id      text,
+    message_id  text,
+    instance_id uuid
+);
+COMMENT ON TABLE  leveret.messages             IS 'One row per message that arrived before an instance waited for it';
+COMMENT ON COLUMN leveret.messages.id          IS 'Messages are delivered in this order';
+COMMENT ON COLUMN leveret.messages.expires_at  IS 'When its time to live ends';
+COMMENT ON COLUMN leveret.messages.app_id      IS 'Sender of the message';
+COMMENT ON COLUMN leveret.messages.message_id  IS 'Message id of the sender; of a copy for one instance, the instance and the number of its bookmark';
+COMMENT ON COLUMN leveret.messages.instance_id IS 'The only instance it may be delivered to: a broadcast while it was suspended. Null: the first that waits';
+
+CREATE INDEX messages_kept     ON leveret.messages (name, key, id);
+CREATE INDEX messages_expiring ON leveret.messages (expires_at);
+
+CREATE TABLE leveret.dead_letters (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    reason      text        NOT NULL,
+    source      text        NOT NULL,
+    exchange    text        NOT NULL,
+    routing_key text        NOT NULL,
+    kind        text,
+    app_id      text,
+    message_id  text,
+    headers     jsonb       NOT NULL DEFAULT '{}',
+    body        bytea       NOT NULL,
+    body_bytes  bigint      NOT NULL,
+    instance_id uuid,
+    redriven_at timestamptz
+);
+COMMENT ON TABLE  leveret.dead_letters             IS 'One row per message that could not be handled, for a person to decide';
+COMMENT ON COLUMN leveret.dead_letters.reason      IS 'Why it could not be handled';
+COMMENT ON COLUMN leveret.dead_letters.source      IS 'The queue it was consumed from';
+COMMENT ON COLUMN leveret.dead_letters.exchange    IS 'The exchange it was published to';
+COMMENT ON COLUMN leveret.dead_letters.kind        IS 'The AMQP property type';
+COMMENT ON COLUMN leveret.dead_letters.body        IS 'The body as received; of a body over 1 MiB only its first MiB';
+COMMENT ON COLUMN leveret.dead_letters.body_bytes  IS 'Size of the body as received';
+COMMENT ON COLUMN leveret.dead_letters.instance_id IS 'The instance whose id it contains, if the body could be parsed that far';
+COMMENT ON COLUMN leveret.dead_letters.redriven_at IS 'When it was published again';

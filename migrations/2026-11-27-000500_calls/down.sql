@@ -1,0 +1,2 @@
+DROP TABLE leveret.targets;
+DROP TABLE leveret.calls;

@@ -1,0 +1,110 @@
+-- Commands from SQL, in a transaction of the caller: the command is published if, and only if, that transaction commits. An
+-- invalid command is refused here, because after the commit its sender gets no error.
+-- The functions run with the rights of their owner, so that a service needs no right on any table:
+--   GRANT USAGE ON SCHEMA leveret TO shop; GRANT EXECUTE ON FUNCTION leveret.start TO shop;
+
+CREATE FUNCTION leveret.uuidv7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+        52, 1), 53, 1), 'hex')::uuid
+$$;
+COMMENT ON FUNCTION leveret.uuidv7() IS 'A new UUIDv7: 48 bits of time in milliseconds, then random bits';
+
+CREATE FUNCTION leveret.refuse_key(key text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    key_max CONSTANT integer := 255;
+BEGIN
+    IF key = '' OR octet_length(key) > key_max THEN
+        RAISE EXCEPTION 'the key must have from 1 to % bytes', key_max USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END $$;
+COMMENT ON FUNCTION leveret.refuse_key(text) IS 'Raises an error for a business key that is empty or too long';
+
+CREATE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- The limits of commands that arrive over the broker.
+    name_max CONSTANT integer := 255;
+    body_max CONSTANT integer := 262144;
+    depth_max CONSTANT integer := 64;
+    id uuid := leveret.uuidv7();
+    content bytea := convert_to(body::text, 'UTF8');
+    sent_as text := coalesce(push_command.message_id, id::text);
+BEGIN
+    IF topic IS NULL OR topic = '' OR octet_length(kind || '.' || topic) > name_max THEN
+        RAISE EXCEPTION 'the name must have from 1 to % bytes', name_max - octet_length(kind) - 1
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF sent_as = '' OR octet_length(sent_as) > name_max THEN
+        RAISE EXCEPTION 'the message id must have from 1 to % bytes', name_max USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF octet_length(content) > body_max THEN
+        RAISE EXCEPTION 'the command has % bytes; at most % are allowed', octet_length(content), body_max
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- A deeper value would be committed and could never be read. The number is literal: a JSON path takes no variable there.
+    IF body @? 'strict $.**{64} ? (@.type() == "object" || @.type() == "array")' THEN
+        RAISE EXCEPTION 'the command nests deeper than % levels of lists and maps', depth_max
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body)
+        VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content);
+    RETURN sent_as;
+END $$;
+COMMENT ON FUNCTION leveret.push_command(text, text, jsonb, text) IS 'Writes a command into the outbox';
+
+CREATE FUNCTION leveret.start(name text, input jsonb DEFAULT '{}', key text DEFAULT NULL, version integer DEFAULT NULL,
+    on_conflict text DEFAULT 'reject', message_id text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF on_conflict IS NULL OR on_conflict NOT IN ('reject', 'return', 'replace') THEN
+        RAISE EXCEPTION 'on_conflict must be reject, return or replace' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(input) NOT IN ('object', 'null') THEN
+        RAISE EXCEPTION 'the input must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM leveret.refuse_key(key);
+    RETURN leveret.push_command('start', name,
+        jsonb_strip_nulls(jsonb_build_object('definition', name, 'key', key, 'version', version,
+            'on_conflict', on_conflict)) || jsonb_build_object('input', coalesce(input, '{}')),
+        message_id);
+END $$;
+COMMENT ON FUNCTION leveret.start(text, jsonb, text, integer, text, text) IS
+    'Starts an instance when the calling transaction commits; returns the message id, which is the idempotency key of the command';
+
+CREATE FUNCTION leveret.message(name text, key text, data jsonb DEFAULT 'null', ttl integer DEFAULT NULL,
+    message_id text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'a message needs a key' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM leveret.refuse_key(key);
+    IF ttl < 0 THEN
+        RAISE EXCEPTION 'ttl must not be negative' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN leveret.push_command('message', name,
+        jsonb_strip_nulls(jsonb_build_object('name', name, 'key', key, 'ttl', ttl))
+            || jsonb_build_object('data', coalesce(data, 'null')),
+        message_id);
+END $$;
+COMMENT ON FUNCTION leveret.message(text, text, jsonb, integer, text) IS
+    'Sends a message when the calling transaction commits; ttl: seconds it is kept if no instance waits for it yet';
+
+CREATE FUNCTION leveret.broadcast(name text, key text, data jsonb DEFAULT 'null', message_id text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'a message needs a key' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM leveret.refuse_key(key);
+    RETURN leveret.push_command('message', name,
+        jsonb_build_object('name', name, 'key', key, 'broadcast', true, 'data', coalesce(data, 'null')), message_id);
+END $$;
+COMMENT ON FUNCTION leveret.broadcast(text, text, jsonb, text) IS
+    'Sends a message to every instance that waits for it when it is handled, after the calling transaction has committed';
+
+REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.push_command(text, text, jsonb, text),
+    leveret.start(text, jsonb, text, integer, text, text), leveret.message(text, text, jsonb, integer, text),
+    leveret.broadcast(text, text, jsonb, text) FROM PUBLIC;
