@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("time", 0),
     ("limits", 0),
     ("contract", 0),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("store", 2),
     ("broker", 2),
     ("secrets", 2),
+    ("outgoing", 2),
     ("step", 3),
     ("handlers", 3),
     ("app", 3),
@@ -67,10 +68,10 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("cel", &["definition"]),
     ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
-    ("hyper", &["roles"]),
-    ("hyper_util", &["roles"]),
-    ("tokio_rustls", &["roles"]),
-    ("flate2", &["roles"]),
+    ("hyper", &["outgoing"]),
+    ("hyper_util", &["outgoing"]),
+    ("tokio_rustls", &["outgoing"]),
+    ("flate2", &["outgoing"]),
     ("secrecy", &["secrets"]),
 ];
 

@@ -4,7 +4,6 @@
 
 mod attempt;
 pub mod limits;
-pub mod outgoing;
 mod slots;
 mod wording;
 

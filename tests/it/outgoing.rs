@@ -12,7 +12,7 @@ mod supplier;
 use std::time::Duration;
 
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Client, Failure, Request, Response};
+use leveret::outgoing::{Client, Failure, Request, Response};
 use leveret::time::clock::Clock;
 
 /// Longer than anything here takes.

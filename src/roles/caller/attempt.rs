@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::limits::{Outcome, Permit};
-use super::outgoing::{Failure as NoAnswer, Request};
+use crate::outgoing::{Failure as NoAnswer, Request};
 use super::{Caller, wording};
 use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};

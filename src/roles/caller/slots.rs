@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{Limits, Permit, Reason};
-use super::outgoing::Client;
+use crate::outgoing::Client;
 use crate::app::App;
 use crate::limits::bulkhead::Bulkhead;
 use crate::store::calls::{self, Due, Room};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::outgoing::{Request, Response};
+use crate::outgoing::{Request, Response};
 use crate::contract;
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
 use crate::secrets::Carried;

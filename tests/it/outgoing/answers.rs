@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{PATIENCE, client, get, not_sent, send, settings, unknown};
 use crate::support::target::{Play, Target};
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Failure, Request};
+use leveret::outgoing::{Failure, Request};
 
 /// A time limit that is reached.
 const SHORT: Duration = Duration::from_millis(400);

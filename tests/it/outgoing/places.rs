@@ -3,7 +3,7 @@
 use super::{client, get, not_sent, send, settings};
 use crate::support::target::{Authority, Play, Target};
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Failure, Request};
+use leveret::outgoing::{Failure, Request};
 
 #[tokio::test]
 async fn a_private_address_is_refused_however_it_is_written() {
@@ -155,13 +155,13 @@ async fn http_2_is_spoken_where_the_server_offers_it() {
 fn a_file_of_certificates_that_cannot_be_used_is_an_error_at_the_start() {
     let none = crate::support::target::tempfile::File::with("nothing");
     for file in ["/nowhere/ca.pem".to_owned(), none.path()] {
-        let client = leveret::roles::caller::outgoing::Client::new(
+        let client = leveret::outgoing::Client::new(
             &Outgoing { ca_file: file, ..settings() },
             leveret::time::clock::Clock::default(),
         );
         assert!(client.is_err_and(|why| why.contains("outgoing.ca_file")));
     }
-    let wrong = leveret::roles::caller::outgoing::Client::new(
+    let wrong = leveret::outgoing::Client::new(
         &Outgoing { proxy: "socks5://u:CANARY@h:1".into(), ..settings() },
         leveret::time::clock::Clock::default(),
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{client, get, not_sent, send, settings};
 use crate::support::target::{Play, Target};
-use leveret::roles::caller::outgoing::Request;
+use leveret::outgoing::Request;
 
 const CANARY: &str = "CANARY-7f3a";
 
