@@ -55,7 +55,7 @@ const PEERS: [(&str, &str); 15] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -72,6 +72,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("hyper_util", &["outgoing"]),
     ("tokio_rustls", &["outgoing"]),
     ("flate2", &["outgoing"]),
+    ("ipnet", &["config", "outgoing"]),
     ("secrecy", &["secrets"]),
 ];
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::limits::{Outcome, Permit};
-use crate::outgoing::{Failure as NoAnswer, Request};
 use super::{Caller, wording};
 use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};
+use crate::outgoing::{Failure as NoAnswer, Request};
 use crate::secrets::Carried;
 use crate::step::calls::{Attempt, Begin, Token};
 use crate::step::{self, Error, Moved};

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{Limits, Permit, Reason};
-use crate::outgoing::Client;
 use crate::app::App;
 use crate::limits::bulkhead::Bulkhead;
+use crate::outgoing::Client;
 use crate::store::calls::{self, Due, Room};
 use crate::store::{self};
 use crate::telemetry;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use crate::outgoing::{Request, Response};
 use crate::contract;
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
+use crate::outgoing::{Request, Response};
 use crate::secrets::Carried;
 use crate::store::calls::Begun;
 
