@@ -12,6 +12,7 @@ use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -72,7 +73,7 @@ impl Proxy {
         let auth = match (url.username(), url.password()) {
             ("", None) => None,
             (user, password) => {
-                let plain = |text: &str| String::from_utf8_lossy(&unescaped(text)).into_owned();
+                let plain = |text| percent_decode_str(text).decode_utf8_lossy();
                 let both = format!("{}:{}", plain(user), plain(password.unwrap_or_default()));
                 let encoded = base64::engine::general_purpose::STANDARD.encode(both);
                 let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| wrong())?;
@@ -82,20 +83,6 @@ impl Proxy {
         };
         Ok(Some(Self { host: bare(host).to_owned(), port, auth }))
     }
-}
-
-/// `%41` as `A`.
-fn unescaped(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let escaped =
-            text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
-        plain.push(escaped.unwrap_or(bytes[at]));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    plain
 }
 
 /// An IPv6 address without its brackets.

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Characters that some writers of JSON escape for the sake of HTML.
 const HTML: [char; 4] = ['<', '>', '&', '\''];
+/// What is not percent-encoded in a path.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The text as it is, as JSON writes it (with `/`, what HTML minds and what is beyond ASCII escaped or not, as PHP, Python and Go do by
 /// themselves), percent-encoded as in a path, and as in a form. The longest first, so that no rest of one is left.
@@ -14,7 +18,7 @@ pub(super) fn all(text: &str) -> Vec<String> {
         spellings.insert(json(text, is_chosen(0), is_chosen(1), is_chosen(2), is_chosen(3)));
     }
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    for encoded in [percent_encoded(text), form] {
+    for encoded in [utf8_percent_encode(text, UNRESERVED).to_string(), form] {
         spellings.insert(lower_hex(&encoded));
         spellings.insert(encoded);
     }
@@ -42,11 +46,6 @@ fn json(text: &str, slash: bool, html: bool, beyond_ascii: bool, upper: bool) ->
         }
     }
     written
-}
-
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The same with `%2f` for `%2F`.

@@ -9,6 +9,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Connection, Error};
 use crate::config;
@@ -28,6 +29,8 @@ const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
 /// read all of it ever after: the outbox, above all, whose rows live for milliseconds and leave their remains until the next vacuum. Where
 /// there is no index the table is read all the same, at a price that must not set off the compiler.
 const BY_INDEX: &str = " -c enable_seqscan=off -c jit=off";
+/// What is not percent-encoded in a parameter of a connection URL.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 /// Seconds after which a connection whose packets nobody answers is given up.
 const SILENCE_MAX: u32 = 10;
 
@@ -167,14 +170,7 @@ fn place(url: &str) -> String {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.' {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 /// A lent connection. If it is dropped inside a transaction, its socket is closed at once: given back to the pool, the
