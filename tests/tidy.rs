@@ -55,7 +55,7 @@ const PEERS: [(&str, &str); 15] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -71,9 +71,10 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("hyper", &["outgoing"]),
     ("hyper_util", &["outgoing"]),
     ("tokio_rustls", &["outgoing"]),
-    ("flate2", &["outgoing"]),
+    ("async_compression", &["outgoing"]),
     ("ipnet", &["config", "outgoing"]),
     ("secrecy", &["secrets"]),
+    ("aho_corasick", &["secrets"]),
 ];
 
 /// One file may name a crate away from its home, and the reason.

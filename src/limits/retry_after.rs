@@ -12,13 +12,13 @@ pub fn parse(text: &str, now: Timestamp, max: Duration) -> Option<Duration> {
         // More digits than a number holds are still only: long.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(max));
     }
-    let until = moment(text)?;
+    let until = http_date(text)?;
     let wait = Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO);
     Some(wait.min(max))
 }
 
 /// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two obsolete forms.
-pub fn moment(text: &str) -> Option<Timestamp> {
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(moment) = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text) {
         return Some(moment);

@@ -1,147 +1,111 @@
-//! The body of a response: unpacked as it comes, and never more of it than is kept.
+//! The body of a response: decompressed as it arrives, and read no further than is kept.
 
-use std::io::{self, Write};
+use std::error::Error;
+use std::io;
 
+use async_compression::tokio::bufread::GzipDecoder;
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use futures_util::TryStreamExt;
 use http::HeaderMap;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
+use tokio_util::io::StreamReader;
 
-/// Packed bytes beyond what is kept unpacked: a stream that unpacks to nothing ends here.
-const PACKED_SLACK: usize = 64 * 1024;
+/// Compressed bytes that are received beyond the decompressed ones that are kept: ends a stream that decompresses to nothing.
+const COMPRESSED_SLACK: usize = 64 * 1024;
 
-/// How a body is packed.
+/// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
-    /// Not, or in a way that is left to whoever asked for it.
-    Plain,
+pub(super) enum Encoding {
+    /// Not at all, or in a way that is passed on as it is.
+    Identity,
     /// By gzip.
     Gzip,
 }
 
 /// What is kept of a body.
-pub(super) struct Read {
+pub(super) struct ReadBody {
+    /// The first decompressed bytes.
     pub(super) kept: Bytes,
-    /// There was more.
+    /// The body was longer.
     pub(super) cut: bool,
 }
 
-/// What a response says about its body.
-pub(super) fn packing(headers: &HeaderMap) -> Packing {
-    let said = headers.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match said.trim().to_ascii_lowercase().as_str() {
-        "gzip" | "x-gzip" => Packing::Gzip,
-        _ => Packing::Plain,
+/// The encoding that the headers of a response name.
+pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
+    let named = headers.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match named.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Encoding::Gzip,
+        _ => Encoding::Identity,
     }
 }
 
-/// Reads a body up to `max` bytes. What is beyond is not even received: the connection is dropped.
-pub(super) async fn read(mut body: Incoming, packing: Packing, max: usize) -> Result<Read, String> {
-    let mut unpacker = Unpacker::new(packing, max);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("broke off: {}", last_cause(&error)))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if !unpacker.push(&data)? {
-            return Ok(Read { kept: unpacker.kept().into(), cut: true });
-        }
-    }
-    let whole = unpacker.finish()?;
-    Ok(Read { kept: unpacker.kept().into(), cut: !whole })
-}
-
-fn last_cause(error: &hyper::Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| (*cause).source());
-    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// Takes packed bytes and keeps unpacked ones.
-enum Unpacker {
-    Plain(Kept),
-    Gzip { decoder: Box<MultiGzDecoder<Kept>>, packed: usize, packed_max: usize },
-}
-
-impl Unpacker {
-    fn new(packing: Packing, max: usize) -> Self {
-        let kept = Kept { bytes: Vec::new(), max, full: false };
-        match packing {
-            Packing::Plain => Self::Plain(kept),
-            Packing::Gzip => Self::Gzip {
-                decoder: Box::new(MultiGzDecoder::new(kept)),
-                packed: 0,
-                packed_max: max.saturating_add(PACKED_SLACK),
-            },
-        }
-    }
-
-    /// False once there is more than is kept.
-    fn push(&mut self, data: &[u8]) -> Result<bool, String> {
-        match self {
-            Self::Plain(kept) => Ok(kept.write_all(data).is_ok()),
-            Self::Gzip { decoder, packed, packed_max } => {
-                *packed += data.len();
-                if *packed > *packed_max {
-                    return Ok(false);
-                }
-                match decoder.write_all(data) {
-                    Ok(()) => Ok(true),
-                    Err(_) if decoder.get_ref().full => Ok(false),
-                    Err(_) => Err("is not packed as it says".into()),
-                }
+/// Reads a body up to `max` decompressed bytes. The rest is not even received: the connection is dropped.
+pub(super) async fn read<B>(body: B, encoding: Encoding, max: usize) -> Result<ReadBody, String>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let received_max = match encoding {
+        Encoding::Identity => usize::MAX,
+        Encoding::Gzip => max.saturating_add(COMPRESSED_SLACK),
+    };
+    let received = Limited::new(body, received_max).into_data_stream().map_err(io::Error::other);
+    let mut received = StreamReader::new(received);
+    let mut kept = Vec::new();
+    let end = match encoding {
+        Encoding::Identity => read_up_to(received, max, &mut kept).await,
+        Encoding::Gzip => match received.fill_buf().await {
+            // A response without a body, as to HEAD, is not even an empty gzip stream.
+            Ok([]) => Ok(()),
+            Ok(_) => {
+                let mut decoder = GzipDecoder::new(received);
+                decoder.multiple_members(true);
+                read_up_to(decoder, max, &mut kept).await
             }
-        }
-    }
-
-    /// False if the rest is more than is kept.
-    fn finish(&mut self) -> Result<bool, String> {
-        match self {
-            Self::Plain(_) => Ok(true),
-            // A response without a body, as to HEAD, is packed in nothing.
-            Self::Gzip { packed: 0, .. } => Ok(true),
-            Self::Gzip { decoder, .. } => match decoder.try_finish() {
-                Ok(()) => Ok(true),
-                Err(_) if decoder.get_ref().full => Ok(false),
-                Err(_) => Err("broke off while it was unpacked".into()),
-            },
-        }
-    }
-
-    fn kept(self) -> Vec<u8> {
-        match self {
-            Self::Plain(kept) => kept.bytes,
-            Self::Gzip { mut decoder, .. } => std::mem::take(&mut decoder.get_mut().bytes),
-        }
-    }
+            Err(error) => Err(error),
+        },
+    };
+    let cut = match end {
+        Ok(()) => kept.len() > max,
+        Err(error) if inner::<LengthLimitError>(&error).is_some() => true,
+        Err(error) => return Err(problem(&error)),
+    };
+    kept.truncate(max);
+    Ok(ReadBody { kept: kept.into(), cut })
 }
 
-/// A writer that stops at its bound, so that a small piece that unpacks to much never does so in memory.
-struct Kept {
-    bytes: Vec<u8>,
-    max: usize,
-    full: bool,
+/// Reads one byte more than is kept, so that a longer body is recognised and never decompressed.
+async fn read_up_to(reader: impl AsyncRead + Unpin, max: usize, kept: &mut Vec<u8>) -> io::Result<()> {
+    reader.take((max as u64).saturating_add(1)).read_to_end(kept).await.map(drop)
 }
 
-impl Write for Kept {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let room = self.max - self.bytes.len();
-        if room == 0 && !data.is_empty() {
-            self.full = true;
-            return Err(io::Error::other("full"));
-        }
-        let taken = data.len().min(room);
-        self.bytes.extend_from_slice(&data[..taken]);
-        Ok(taken)
-    }
+fn inner<E: Error + 'static>(error: &io::Error) -> Option<&E> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn problem(error: &io::Error) -> String {
+    if let Some(error) = inner::<hyper::Error>(error) {
+        let last = std::iter::successors(error.source(), |cause| (*cause).source()).last();
+        return format!("broke off: {}", last.map_or_else(|| error.to_string(), ToString::to_string));
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "ended in the middle of a gzip stream".into(),
+        _ => "is not valid gzip".into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::io::Write;
+
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -151,48 +115,53 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What is kept of a body that comes in such pieces, and whether it was cut.
-    fn unpack(packing: Packing, packed: &[u8], piece: usize, max: usize) -> Result<(Vec<u8>, bool), String> {
-        let mut unpacker = Unpacker::new(packing, max);
-        for data in packed.chunks(piece) {
-            if !unpacker.push(data)? {
-                return Ok((unpacker.kept(), true));
+    /// What is kept of a body that arrives in such pieces, and whether it was cut.
+    async fn read_in_pieces(
+        encoding: Encoding,
+        sent: &[u8],
+        piece: usize,
+        max: usize,
+    ) -> Result<(Vec<u8>, bool), String> {
+        let pieces: Vec<_> = sent.chunks(piece).map(Bytes::copy_from_slice).collect();
+        let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+        let read = read(StreamBody::new(stream::iter(frames)), encoding, max).await?;
+        Ok((read.kept.into(), read.cut))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_up_to_its_bound() {
+        for (encoding, sent) in [(Encoding::Identity, b"0123456789".to_vec()), (Encoding::Gzip, gzip(b"0123456789"))] {
+            for piece in [3, 100] {
+                let read = async |max| read_in_pieces(encoding, &sent, piece, max).await;
+                assert_eq!(read(10).await, Ok((b"0123456789".to_vec(), false)));
+                assert_eq!(read(9).await, Ok((b"012345678".to_vec(), true)));
             }
+            assert_eq!(read_in_pieces(encoding, b"", 1, 0).await, Ok((Vec::new(), false)));
         }
-        let whole = unpacker.finish()?;
-        Ok((unpacker.kept(), !whole))
+        let members = [gzip(b"01234"), gzip(b"56789")].concat();
+        assert_eq!(read_in_pieces(Encoding::Gzip, &members, 3, 10).await, Ok((b"0123456789".to_vec(), false)));
     }
 
-    #[test]
-    fn a_body_is_kept_up_to_its_bound() {
-        assert_eq!(unpack(Packing::Plain, b"0123456789", 3, 10), Ok((b"0123456789".to_vec(), false)));
-        assert_eq!(unpack(Packing::Plain, b"0123456789", 3, 9), Ok((b"012345678".to_vec(), true)));
-        assert_eq!(unpack(Packing::Plain, b"", 1, 0), Ok((Vec::new(), false)));
-        let packed = gzip(b"0123456789");
-        assert_eq!(unpack(Packing::Gzip, &packed, 3, 10), Ok((b"0123456789".to_vec(), false)));
-        assert_eq!(unpack(Packing::Gzip, &packed, 100, 9), Ok((b"012345678".to_vec(), true)));
-        assert_eq!(unpack(Packing::Gzip, b"", 1, 9), Ok((Vec::new(), false)));
-    }
-
-    #[test]
-    fn a_bomb_is_cut_before_it_goes_off() {
-        let packed = gzip(&vec![0; 8 << 20]);
-        assert!(packed.len() < 20_000);
-        let (kept, cut) = unpack(Packing::Gzip, &packed, packed.len(), 1_000).unwrap();
+    #[tokio::test]
+    async fn a_gzip_bomb_is_cut_before_it_fills_the_memory() {
+        let sent = gzip(&vec![0; 8 << 20]);
+        assert!(sent.len() < 20_000);
+        let (kept, cut) = read_in_pieces(Encoding::Gzip, &sent, sent.len(), 1_000).await.unwrap();
         assert!(cut && kept.len() == 1_000 && kept.capacity() < 70_000, "{}", kept.capacity());
     }
 
-    #[test]
-    fn what_unpacks_to_nothing_for_ever_ends() {
-        let empty = gzip(b"");
-        let many = empty.repeat(100_000);
-        assert_eq!(unpack(Packing::Gzip, &many, 1_000, 10), Ok((Vec::new(), true)));
+    #[tokio::test]
+    async fn an_endless_stream_that_decompresses_to_nothing_is_cut() {
+        let many = gzip(b"").repeat(100_000);
+        assert_eq!(read_in_pieces(Encoding::Gzip, &many, 1_000, 10).await, Ok((Vec::new(), true)));
     }
 
-    #[test]
-    fn what_is_not_packed_as_it_says_is_broken() {
-        assert!(unpack(Packing::Gzip, b"no gzip at all, really", 5, 100).is_err());
-        let packed = gzip(b"0123456789");
-        assert!(unpack(Packing::Gzip, &packed[..packed.len() - 6], 5, 100).is_err());
+    #[tokio::test]
+    async fn an_invalid_or_incomplete_gzip_stream_is_an_error() {
+        let problem = async |sent: &[u8]| read_in_pieces(Encoding::Gzip, sent, 5, 100).await.unwrap_err();
+        assert_eq!(problem(b"no gzip at all, really").await, "is not valid gzip");
+        let sent = gzip(b"0123456789");
+        assert_eq!(problem(&sent[..sent.len() - 6]).await, "ended in the middle of a gzip stream");
+        assert_eq!(problem(&sent[..3]).await, "ended in the middle of a gzip stream");
     }
 }

@@ -1,4 +1,9 @@
 //! A connection to a server: name, addresses, TCP, proxy, TLS. Every address is checked right before it is connected to.
+//!
+//! By hand, because hyper-util and hyper-rustls lose what callers are promised: `HttpConnector` does not ask its resolver about
+//! hosts written as addresses, so that a guard inside the resolver would not see them; `HttpsConnector` does not tell a failed
+//! handshake from a failed connection (`http.connect.tls`, `http.connect`); `Tunnel` connects without a look at the addresses of
+//! the server behind the proxy, and does not report the proxy's status.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,36 +27,36 @@ use url::Url;
 
 use super::guard::Guard;
 
-/// Addresses of one name that are tried.
+/// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 4;
-/// Bytes of a proxy's answer.
-const ANSWER_MAX: usize = 8 * 1024;
+/// The longest response head of a proxy in bytes.
+const PROXY_HEAD_MAX: usize = 8 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreached {
+pub(super) enum ConnectError {
     #[error("{0}")]
     Refused(String),
-    #[error("the name leads to no address: {0}")]
-    Name(String),
-    #[error("there is no connection: {0}")]
-    Connection(String),
-    #[error("the connection cannot be secured: {0}")]
-    Security(String),
+    #[error("host name not found: {0}")]
+    Resolve(String),
+    #[error("could not connect: {0}")]
+    Connect(String),
+    #[error("TLS failed: {0}")]
+    Tls(String),
 }
 
-impl Unreached {
+impl ConnectError {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Refused(_) => "http.refused",
-            Self::Name(_) => "http.connect.dns",
-            Self::Connection(_) => "http.connect",
-            Self::Security(_) => "http.connect.tls",
+            Self::Resolve(_) => "http.connect.dns",
+            Self::Connect(_) => "http.connect",
+            Self::Tls(_) => "http.connect.tls",
         }
     }
 }
 
-/// Through whom everything goes.
+/// The proxy that all requests go through.
 pub(super) struct Proxy {
     host: String,
     port: u16,
@@ -65,10 +70,11 @@ impl Proxy {
             return Ok(None);
         }
         // Without the setting's text: it may contain a password.
-        let wrong = || "`outgoing.proxy` must be written as http://host:port".to_owned();
-        let url = Url::parse(setting).map_err(|_| wrong())?;
+        let invalid =
+            || "`outgoing.proxy` is not valid: write http://host:port or http://user:password@host:port".to_owned();
+        let url = Url::parse(setting).map_err(|_| invalid())?;
         let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
-            return Err(wrong());
+            return Err(invalid());
         };
         let auth = match (url.username(), url.password()) {
             ("", None) => None,
@@ -76,7 +82,7 @@ impl Proxy {
                 let plain = |text| percent_decode_str(text).decode_utf8_lossy();
                 let both = format!("{}:{}", plain(user), plain(password.unwrap_or_default()));
                 let encoded = base64::engine::general_purpose::STANDARD.encode(both);
-                let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| wrong())?;
+                let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| invalid())?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -90,41 +96,41 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// What a test says that a name leads to.
+/// The addresses of names in a test.
 #[cfg(test)]
 pub(super) type Script = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
-/// How names become addresses.
+/// Resolves host names.
 #[derive(Clone)]
-pub(super) enum Names {
-    /// As everything on this machine does it.
+pub(super) enum Resolver {
+    /// The resolver of this machine.
     System,
-    /// As a test says, each time it is asked.
+    /// A function of the test, called for each lookup.
     #[cfg(test)]
     Script(Script),
 }
 
-impl Names {
-    async fn find(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreached> {
+impl Resolver {
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let found: Vec<SocketAddr> = match self {
             Self::System => {
                 let found = tokio::net::lookup_host((host, port)).await;
-                found.map_err(|error| Unreached::Name(error.to_string()))?.collect()
+                found.map_err(|error| ConnectError::Resolve(error.to_string()))?.collect()
             }
             #[cfg(test)]
             Self::Script(script) => script(host).into_iter().map(|address| SocketAddr::new(address, port)).collect(),
         };
         match found.is_empty() {
-            true => Err(Unreached::Name("it has none".into())),
+            true => Err(ConnectError::Resolve("it has no address".into())),
             false => Ok(found),
         }
     }
 }
 
-/// Makes connections.
+/// Opens connections for the pool.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Inner>);
 
@@ -133,106 +139,106 @@ struct Inner {
     tls: TlsConnector,
     proxy: Option<Proxy>,
     timeout: Duration,
-    names: Names,
+    resolver: Resolver,
 }
 
 impl Connector {
     pub(super) fn new(guard: Guard, tls: ClientConfig, proxy: Option<Proxy>, timeout: Duration) -> Self {
-        Self::with_names(guard, tls, proxy, timeout, Names::System)
+        Self::with_resolver(guard, tls, proxy, timeout, Resolver::System)
     }
 
-    pub(super) fn with_names(
+    pub(super) fn with_resolver(
         guard: Guard,
         tls: ClientConfig,
         proxy: Option<Proxy>,
         timeout: Duration,
-        names: Names,
+        resolver: Resolver,
     ) -> Self {
-        Self(Arc::new(Inner { guard, tls: TlsConnector::from(Arc::new(tls)), proxy, timeout, names }))
+        Self(Arc::new(Inner { guard, tls: TlsConnector::from(Arc::new(tls)), proxy, timeout, resolver }))
     }
 }
 
 impl tower_service::Service<Uri> for Connector {
     type Response = Stream;
-    type Error = Unreached;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Unreached>> + Send>>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreached>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
         let inner = self.0.clone();
         Box::pin(async move {
-            let late =
-                || Unreached::Connection(format!("none within {}", crate::time::duration::format(inner.timeout)));
-            tokio::time::timeout(inner.timeout, inner.connect(&server)).await.unwrap_or_else(|_| Err(late()))
+            let connected = tokio::time::timeout(inner.timeout, inner.connect(&server)).await;
+            connected.unwrap_or_else(|_| {
+                let limit = crate::time::duration::format(inner.timeout);
+                Err(ConnectError::Connect(format!("no connection within {limit}")))
+            })
         })
     }
 }
 
 impl Inner {
-    async fn connect(&self, server: &Uri) -> Result<Stream, Unreached> {
+    async fn connect(&self, server: &Uri) -> Result<Stream, ConnectError> {
         let secure = server.scheme_str() == Some("https");
         let host = bare(server.host().unwrap_or_default());
         let port = server.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let (tcp, proxied) = match &self.proxy {
-            None => (self.reach(host, port).await?, false),
-            Some(proxy) => (self.reach_through(proxy, host, port, secure).await?, !secure),
+        let mut tcp = match &self.proxy {
+            None => self.connect_to(host, port).await?,
+            Some(proxy) => self.connect_to_proxy(proxy, host, port).await?,
         };
-        // Small requests are not held back to be sent with others; where that fails they are only slower.
+        // Small requests are not held back; without the option they are only slower.
         drop(tcp.set_nodelay(true));
         if !secure {
-            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), two: false, proxied });
+            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, proxied: self.proxy.is_some() });
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| Unreached::Security(error.to_string()))?;
-        let tls = self.tls.connect(name, tcp).await.map_err(|error| Unreached::Security(error.to_string()))?;
-        let two = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Stream { io: TokioIo::new(Box::new(tls)), two, proxied })
+        if let Some(proxy) = &self.proxy {
+            open_tunnel(&mut tcp, proxy, host, port).await?;
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
+        let tls = self.tls.connect(name, tcp).await.map_err(|error| ConnectError::Tls(error.to_string()))?;
+        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, proxied: false })
     }
 
-    /// Connects to the first address that answers; those that are not allowed are passed over.
-    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Unreached> {
-        let found = self.names.find(host, port).await?;
+    /// Connects to the first address that answers; refused addresses are skipped.
+    async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let mut refused = None;
         let mut allowed = Vec::new();
-        for address in found {
+        for address in self.resolver.resolve(host, port).await? {
             match self.guard.check_address(address.ip()) {
                 Ok(()) => allowed.push(address),
                 Err(why) => refused = Some(why),
             }
         }
-        match (allowed.is_empty(), refused) {
-            (true, Some(why)) => Err(Unreached::Refused(why)),
-            (true, None) | (false, _) => try_each(&allowed, self.timeout).await,
+        match refused {
+            Some(why) if allowed.is_empty() => Err(ConnectError::Refused(why)),
+            Some(_) | None => try_each(&allowed, self.timeout).await,
         }
     }
 
-    /// Connects to the proxy. It looks up the name itself, so that here it can only be looked whether an address of it is
-    /// private; names that are unknown here must be listed.
-    async fn reach_through(&self, proxy: &Proxy, host: &str, port: u16, tunnel: bool) -> Result<TcpStream, Unreached> {
-        match self.names.find(host, port).await {
+    /// Connects to the proxy. The proxy resolves the server's name itself, so the most that can be checked here is that the
+    /// name has no private address here; a name that is unknown here must be listed.
+    async fn connect_to_proxy(&self, proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        match self.resolver.resolve(host, port).await {
             Ok(found) => found
                 .iter()
                 .try_for_each(|address| self.guard.check_address(address.ip()))
-                .map_err(Unreached::Refused)?,
+                .map_err(ConnectError::Refused)?,
             Err(_) if self.guard.lists(host, port) => {}
             Err(error) => return Err(error),
         }
-        let found = self.names.find(&proxy.host, proxy.port).await?;
-        let mut tcp = try_each(&found, self.timeout).await?;
-        if tunnel {
-            open_tunnel(&mut tcp, proxy, host, port).await?;
-        }
-        Ok(tcp)
+        let found = self.resolver.resolve(&proxy.host, proxy.port).await?;
+        try_each(&found, self.timeout).await
     }
 }
 
-async fn try_each(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, Unreached> {
+async fn try_each(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, ConnectError> {
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
-    // One silent address leaves time for the others.
+    // A silent address leaves time for the others.
     let share = timeout / u32::try_from(tried.len().max(1)).unwrap_or(1);
-    let mut last = "there is no address".to_owned();
+    let mut last = "there is no address to connect to".to_owned();
     for address in tried {
         match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => return Ok(tcp),
@@ -240,52 +246,52 @@ async fn try_each(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStre
             Err(_) => last = "no answer".to_owned(),
         }
     }
-    Err(Unreached::Connection(last))
+    Err(ConnectError::Connect(last))
 }
 
-async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> Result<(), Unreached> {
-    let wrong = |why: &dyn fmt::Display| Unreached::Connection(format!("the proxy opens no way: {why}"));
+async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> Result<(), ConnectError> {
+    let refused = |why: &dyn fmt::Display| ConnectError::Connect(format!("the proxy refused the tunnel: {why}"));
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let mut ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
+    let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
     if let Some(auth) = &proxy.auth {
-        ask.extend_from_slice(b"Proxy-Authorization: ");
-        ask.extend_from_slice(auth.as_bytes());
-        ask.extend_from_slice(b"\r\n");
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(auth.as_bytes());
+        request.extend_from_slice(b"\r\n");
     }
-    ask.extend_from_slice(b"\r\n");
-    tcp.write_all(&ask).await.map_err(|error| wrong(&error))?;
-    let mut answer = Vec::new();
-    // Byte by byte, for what follows the answer belongs to somebody else.
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() == ANSWER_MAX {
-            return Err(wrong(&"its answer is too long"));
+    request.extend_from_slice(b"\r\n");
+    tcp.write_all(&request).await.map_err(|error| refused(&error))?;
+    let mut head = Vec::new();
+    // Byte by byte, because what follows the head belongs to the server behind the proxy.
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == PROXY_HEAD_MAX {
+            return Err(refused(&"the head of its response is too long"));
         }
-        answer.push(tcp.read_u8().await.map_err(|error| wrong(&error))?);
+        head.push(tcp.read_u8().await.map_err(|error| refused(&error))?);
     }
-    let line = String::from_utf8_lossy(&answer);
+    let line = String::from_utf8_lossy(&head);
     let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).unwrap_or_default();
     match status.starts_with('2') {
         true => Ok(()),
-        false => Err(wrong(&format!("status {}", status.escape_debug()))),
+        false => Err(refused(&format!("status {}", status.escape_debug()))),
     }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection, secured or not.
+/// A connection, with or without TLS.
 pub(super) struct Stream {
     io: TokioIo<Box<dyn Io>>,
-    /// HTTP/2 was agreed on.
-    two: bool,
-    /// A proxy reads the requests themselves.
+    /// The TLS handshake agreed on HTTP/2.
+    http2: bool,
+    /// A proxy reads the requests, so they name the whole URL.
     proxied: bool,
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         let connected = Connected::new().proxy(self.proxied);
-        if self.two { connected.negotiated_h2() } else { connected }
+        if self.http2 { connected.negotiated_h2() } else { connected }
     }
 }
 

@@ -8,7 +8,7 @@ use super::limits::{Outcome, Permit};
 use super::{Caller, wording};
 use crate::definition::expression::{Marker, filled};
 use crate::engine::{CallOutcome, Failure, Refusal};
-use crate::outgoing::{Failure as NoAnswer, Request};
+use crate::outgoing::{Request, SendError};
 use crate::secrets::Carried;
 use crate::step::calls::{Attempt, Begin, Token};
 use crate::step::{self, Error, Moved};
@@ -74,10 +74,10 @@ async fn outcome(caller: &Caller, begun: &Begun, token: &Token) -> CallOutcome {
     };
     match caller.client.send(request).await {
         Ok(response) => wording::answered(response, &carried),
-        Err(NoAnswer::NotSent { code, message }) => {
+        Err(SendError::NotSent { code, message }) => {
             CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
         }
-        Err(NoAnswer::Unknown { code, message }) => {
+        Err(SendError::Unknown { code, message }) => {
             CallOutcome::Unknown { failure: Failure::new(code, carried.hide(&message)) }
         }
     }

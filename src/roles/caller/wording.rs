@@ -100,12 +100,12 @@ fn encoded(pairs: &Value) -> String {
 
 /// What came back, without the secrets that went there.
 pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
-    let Response { status, headers, body, retry_after, cut, halted } = response;
+    let Response { status, headers, body, retry_after, cut, redirect_refused } = response;
     let headers = shown(&headers, carried);
     let definite = |code: &str, message: String| CallOutcome::Failed {
         failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
     };
-    if let Some(why) = halted {
+    if let Some(why) = redirect_refused {
         return definite(&format!("http.{status}"), format!("a redirect (status {status}) was not followed: {why}"));
     }
     let (body, cut) = match cut {
@@ -212,7 +212,7 @@ mod tests {
     fn answer(kind: &str, body: &[u8], cut: bool) -> CallOutcome {
         let headers = BTreeMap::from([("content-type".to_owned(), kind.to_owned())]);
         let body = bytes::Bytes::copy_from_slice(body);
-        let response = Response { status: 200, headers, body, retry_after: None, cut, halted: None };
+        let response = Response { status: 200, headers, body, retry_after: None, cut, redirect_refused: None };
         answered(response, &Carried::default())
     }
 
