@@ -12,7 +12,7 @@ mod supplier;
 use std::time::Duration;
 
 use leveret::config::Outgoing;
-use leveret::outgoing::{Client, Failure, Request, Response};
+use leveret::outgoing::{Client, Request, Response, SendError};
 use leveret::time::clock::Clock;
 
 /// Longer than anything here takes.
@@ -32,22 +32,22 @@ fn get(url: impl Into<String>) -> Request {
     Request { method, url, headers, body: None, timeout: Some(PATIENCE), response_max: 10_000 }
 }
 
-async fn send(request: Request) -> Result<Response, Failure> {
+async fn send(request: Request) -> Result<Response, SendError> {
     client(&settings()).send(request).await
 }
 
 /// The code of a failure after which nothing can have happened.
-fn not_sent(sent: Result<Response, Failure>) -> String {
+fn not_sent(sent: Result<Response, SendError>) -> String {
     match sent {
-        Err(Failure::NotSent { code, .. }) => code,
+        Err(SendError::NotSent { code, .. }) => code,
         other => panic!("{other:?}"),
     }
 }
 
 /// The code of a failure after which anything may have happened.
-fn unknown(sent: Result<Response, Failure>) -> String {
+fn unknown(sent: Result<Response, SendError>) -> String {
     match sent {
-        Err(Failure::Unknown { code, .. }) => code,
+        Err(SendError::Unknown { code, .. }) => code,
         other => panic!("{other:?}"),
     }
 }

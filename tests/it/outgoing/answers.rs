@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{PATIENCE, client, get, not_sent, send, settings, unknown};
 use crate::support::target::{Play, Target};
 use leveret::config::Outgoing;
-use leveret::outgoing::{Failure, Request};
+use leveret::outgoing::{Request, SendError};
 
 /// A time limit that is reached.
 const SHORT: Duration = Duration::from_millis(400);
@@ -135,7 +135,7 @@ async fn what_is_no_http_or_breaks_off_is_unknown() {
             format!("{play:?}"),
         );
         let sent = send(get(target.url("/"))).await;
-        assert!(matches!(&sent, Err(Failure::Unknown { code, .. }) if code == "http.broken"), "{shown}: {sent:?}");
+        assert!(matches!(&sent, Err(SendError::Unknown { code, .. }) if code == "http.broken"), "{shown}: {sent:?}");
         assert_eq!(target.asked().len(), 1, "{shown}");
     }
 }

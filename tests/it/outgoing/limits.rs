@@ -7,7 +7,7 @@ use leveret::app::App;
 use leveret::config::Config;
 use leveret::handlers::Handlers;
 use leveret::limits::rate::Rate;
-use leveret::roles::caller::limits::{Admitted, LimitKey, Limits, Outcome, Permit, Reason};
+use leveret::roles::caller::limits::{Admission, LimitKey, Limits, Permit, Reason, TargetOutcome};
 use leveret::store::targets;
 use tokio::time::Instant;
 
@@ -33,18 +33,18 @@ async fn may_go(limits: &Limits) -> bool {
 }
 
 async fn goes(limits: &Limits, target: &str, limit_key: &LimitKey) -> bool {
-    matches!(limits.admit(target, limit_key).await.unwrap(), Admitted::Go(_))
+    matches!(limits.admit(target, limit_key).await.unwrap(), Admission::Go(_))
 }
 
 /// An attempt that was let through last of all ends like that.
-async fn ends(limits: &Limits, target: &str, outcome: Outcome) {
+async fn ends(limits: &Limits, target: &str, outcome: TargetOutcome) {
     let began_at = jiff::Timestamp::MAX;
     let permit = Permit { target: target.into(), limit_key: LimitKey::default(), began_at, opened: None };
     limits.observe(&permit, outcome).await;
 }
 
-fn failed() -> Outcome {
-    Outcome::Failed("http.503".into())
+fn failed() -> TargetOutcome {
+    TargetOutcome::Failed("http.503".into())
 }
 
 async fn state(fresh: &Fresh) -> (String, u32) {
@@ -95,7 +95,7 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     let third = process(&fresh, pause);
     assert!(!may_go(&one).await && !may_go(&two).await && !may_go(&third).await);
     // What was sent long before and ends now, in whatever process, decides nothing.
-    for (process, outcome) in [(&one, failed()), (&two, Outcome::Answered), (&third, Outcome::Nothing)] {
+    for (process, outcome) in [(&one, failed()), (&two, TargetOutcome::Answered), (&third, TargetOutcome::Nothing)] {
         let began_at = jiff::Timestamp::UNIX_EPOCH;
         let permit = Permit { target: TARGET.into(), limit_key: LimitKey::default(), began_at, opened: None };
         process.observe(&permit, outcome).await;
@@ -104,7 +104,7 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     ends(&one, TARGET, failed()).await;
     assert_eq!(state(&fresh).await, ("open".into(), 2));
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
-    ends(&two, TARGET, Outcome::Answered).await;
+    ends(&two, TARGET, TargetOutcome::Answered).await;
     assert_eq!(state(&fresh).await, ("closed".into(), 0));
     assert!(may_go(&two).await);
     eventually("everybody is let through", PATIENCE, async || may_go(&one).await && may_go(&third).await).await;
@@ -120,7 +120,7 @@ async fn who_is_let_through_and_asks_nothing_leaves_its_place_to_another() {
     eventually("one is let through", PATIENCE, async || may_go(&one).await).await;
     assert!(!may_go(&two).await);
     let began = Instant::now();
-    ends(&one, TARGET, Outcome::Nothing).await;
+    ends(&one, TARGET, TargetOutcome::Nothing).await;
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
     assert!(began.elapsed() < Duration::from_millis(4_900), "only what was let through before ended");
 }
@@ -146,8 +146,8 @@ async fn two_processes_together_keep_a_rate() {
     while began.elapsed() < Duration::from_secs(3) {
         for (process, begun) in processes.iter().zip(&mut begun) {
             match process.admit(TARGET, &limit_key).await.unwrap() {
-                Admitted::Go(_) => *begun += 1,
-                Admitted::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
+                Admission::Go(_) => *begun += 1,
+                Admission::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
             }
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -167,7 +167,7 @@ async fn a_key_has_a_rate_of_its_own() {
         let limit_key = LimitKey { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned), group: 1 };
         assert!(goes(&one, TARGET, &limit_key).await);
         let again = one.admit(TARGET, &limit_key).await.unwrap();
-        assert!(matches!(again, Admitted::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
+        assert!(matches!(again, Admission::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
     }
     let page = targets::list(&mut connect(&fresh).await, None, 2).await.unwrap();
     assert_eq!(page.items.iter().map(|one| one.key.as_deref()).collect::<Vec<_>>(), [None, Some("eu")]);

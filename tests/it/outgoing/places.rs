@@ -3,7 +3,7 @@
 use super::{client, get, not_sent, send, settings};
 use crate::support::target::{Authority, Play, Target};
 use leveret::config::Outgoing;
-use leveret::outgoing::{Failure, Request};
+use leveret::outgoing::{Request, SendError};
 
 #[tokio::test]
 async fn a_private_address_is_refused_however_it_is_written() {
@@ -68,7 +68,7 @@ async fn a_redirect_to_a_private_address_is_not_followed() {
         let begin = Target::playing(move |_| Play::redirect(302, to.clone())).await;
         let response = following.send(get(begin.url("/"))).await.unwrap();
         assert_eq!(response.status, 302);
-        assert!(response.halted.unwrap().contains("outgoing.allow_addresses"));
+        assert!(response.redirect_refused.unwrap().contains("outgoing.allow_addresses"));
     }
     assert_eq!(hidden.connections(), 0);
 }
@@ -78,7 +78,7 @@ async fn who_breaks_off_after_a_redirect_may_have_done_something() {
     let gone = Target::playing(|_| Play::ok("{}")).await.url("/");
     let begin = Target::playing(move |_| Play::redirect(307, gone.clone())).await;
     let sent = client(&Outgoing { redirects_max: 1, ..settings() }).send(get(begin.url("/"))).await;
-    assert!(matches!(sent, Err(Failure::Unknown { .. })), "{sent:?}");
+    assert!(matches!(sent, Err(SendError::Unknown { .. })), "{sent:?}");
 }
 
 #[tokio::test]
