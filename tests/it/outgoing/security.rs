@@ -1,4 +1,4 @@
-//! What must not get in, and what must not get out: line ends, and secrets.
+//! Injected line ends are refused, and errors contain no secrets.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_line_end_or_nul_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn no_failure_tells_what_was_sent() {
+async fn no_error_contains_what_was_sent() {
     let plays = [
         Play::Silent,
         Play::Reset,
