@@ -23,7 +23,7 @@
 //! |---|---|
 //! | 0 | [`contract`] what outsiders see; [`time`] durations, cron, zones and the clock; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the language of expressions; [`definition`] what an author writes; [`telemetry`] logs and metrics |
 //! | 1 | [`engine`] decides and touches nothing; [`testkit`] runs it in memory |
-//! | 2 | [`broker`] is RabbitMQ, [`store`] is PostgreSQL; they do not know each other; [`secrets`] what requests carry and nobody sees |
+//! | 2 | [`broker`] is RabbitMQ, [`store`] is PostgreSQL; they do not know each other; [`outgoing`] the HTTP client; [`secrets`] what requests carry and nothing shows |
 //! | 3 | [`step`] the one door to an instance; [`handlers`] users' code; [`app`] what everybody above shares; [`client`] for other services |
 //! | 4 | [`roles`] the loops; [`http`] the door for programs |
 //! | 5 | [`cli`] the command line; [`sandbox`] private servers for development and tests |
@@ -56,6 +56,8 @@ pub mod engine;
 pub mod testkit;
 
 pub mod broker;
+#[cfg(feature = "server")]
+pub mod outgoing;
 #[cfg(feature = "server")]
 pub mod secrets;
 #[cfg(feature = "server")]

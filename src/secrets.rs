@@ -1,14 +1,15 @@
-//! Secrets: found when a request is made, carried by it, and nowhere else.
+//! Secrets: read when a request is built, carried by it, and kept nowhere else.
 //!
-//! A definition holds their names, a stored request open places, this process their values for as long as one request lasts.
-//! What comes back is combed for them, because some servers repeat what they were sent.
+//! A definition contains their names, a stored request contains placeholders, and this process holds their values while the
+//! request lasts. They are redacted from what comes back, because some servers repeat what they were sent.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -16,42 +17,43 @@ use crate::config;
 
 mod spelling;
 
-/// Bytes of a file that holds a secret.
+/// The most bytes of a file with a secret.
 const FILE_MAX: u64 = 64 * 1024;
-/// Shorter ones are not combed for: too much else would be taken for them.
-const COMBED_MIN: usize = 6;
-/// What stands where a secret stood.
+/// Shorter secrets are not redacted: too much else would be taken for them.
+const REDACTED_MIN: usize = 6;
+/// What replaces a secret.
 const HIDDEN: &str = "[secret]";
 
-/// The secrets requests may carry. Holds names, not values.
+/// The secrets that requests may carry. Holds names, not values.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     names: Arc<BTreeSet<String>>,
     directory: Option<PathBuf>,
 }
 
-/// Secrets that one request carries.
+/// The secrets of one request.
 #[derive(Default)]
 pub struct Carried {
     count: usize,
-    /// What is combed for: every spelling of each that is long enough, made once.
+    /// Every spelling of each secret that is long enough to be redacted.
     spellings: Vec<SecretString>,
+    /// Finds them all in one pass. `None` inside if it could not be built.
+    finder: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Secrets {
-    /// Those that the settings allow.
+    /// The secrets that the settings allow.
     pub fn new(settings: &config::Secrets) -> Self {
         let directory = Some(&settings.directory).filter(|directory| !directory.is_empty()).map(PathBuf::from);
         Self { names: Arc::new(settings.names.iter().cloned().collect()), directory }
     }
 
-    /// Whether a definition may ask for it.
+    /// Whether a definition may use this name.
     pub fn allows(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// The value, as it is at this moment: a file that was changed is read as it is now. None if the name is not allowed or
-    /// nothing is there.
+    /// The current value; files are read each time. `None` if the name is not allowed or has no value.
     pub fn find(&self, name: &str) -> Option<SecretString> {
         if !self.allows(name) {
             return None;
@@ -63,12 +65,12 @@ impl Secrets {
     }
 }
 
-/// The content of a file without the line end that editors write; none if it cannot be read, is empty or too long.
+/// The content of a file without its final line end; `None` if the file cannot be read, is empty or is too long.
 fn content(path: &Path) -> Option<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
     if let Err(error) = &read {
-        tracing::warn!(path = %path.display(), %error, "the file of a secret cannot be read");
+        tracing::warn!(path = %path.display(), %error, "could not read the file of a secret");
     }
     let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     let fits = read.is_ok_and(|bytes| bytes as u64 <= FILE_MAX) && !text.is_empty();
@@ -76,35 +78,38 @@ fn content(path: &Path) -> Option<String> {
 }
 
 impl Carried {
-    /// Finds a secret, and remembers that it is carried.
+    /// Finds a secret, and redacts it from now on.
     pub fn reveal(&mut self, secrets: &Secrets, name: &str) -> Option<String> {
         let secret = secrets.find(name)?;
         Some(self.carry(secret.expose_secret().to_owned()))
     }
 
-    /// Remembers that a text is carried that nobody is to read in what comes back, such as the token of an attempt.
+    /// Redacts a text from now on that the request carries, such as the token of an attempt.
     pub fn carry(&mut self, text: String) -> String {
         self.count += 1;
-        if text.len() >= COMBED_MIN {
+        if text.len() >= REDACTED_MIN {
             self.spellings.extend(spelling::all(&text).into_iter().map(SecretString::from));
+            self.finder.take();
         }
         text
     }
 
-    /// The text without them, in every spelling of [`spelling::all`].
+    /// The text without the secrets, in every spelling of [`spelling::all`].
     pub fn hide(&self, text: &str) -> String {
-        let mut combed = text.to_owned();
-        for spelling in self.spellings.iter().map(ExposeSecret::expose_secret) {
-            if combed.contains(spelling) {
-                combed = combed.replace(spelling, HIDDEN);
-            }
+        let mut redacted = String::with_capacity(text.len());
+        match self.finder() {
+            Some(finder) => finder.replace_all_with(text, &mut redacted, |_, _, redacted| {
+                redacted.push_str(HIDDEN);
+                true
+            }),
+            None => redacted.push_str(HIDDEN),
         }
-        combed
+        redacted
     }
 
-    /// The value without them, in its texts and in the names of its members: however they were written, they are read by now.
+    /// The value without the secrets, in its texts and in the names of its members.
     pub fn hide_in(&self, value: Value) -> Value {
-        // As deep as what was read: that has a bound.
+        // The recursion is bounded, because the parser bounds the depth of JSON.
         match value {
             Value::String(text) => Value::String(self.hide(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.hide_in(item)).collect(),
@@ -115,17 +120,32 @@ impl Carried {
         }
     }
 
-    /// The bytes without them, in every spelling of [`spelling::all`].
+    /// The bytes without the secrets, in every spelling of [`spelling::all`].
     pub fn hide_in_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut combed = bytes.to_vec();
-        for spelling in self.spellings.iter().map(|spelling| spelling.expose_secret().as_bytes()) {
-            let mut from = 0;
-            while let Some(at) = combed[from..].windows(spelling.len()).position(|window| window == spelling) {
-                combed.splice(from + at..from + at + spelling.len(), HIDDEN.bytes());
-                from += at + HIDDEN.len();
-            }
+        let mut redacted = Vec::with_capacity(bytes.len());
+        match self.finder() {
+            Some(finder) => finder.replace_all_with_bytes(bytes, &mut redacted, |_, _, redacted| {
+                redacted.extend_from_slice(HIDDEN.as_bytes());
+                true
+            }),
+            None => redacted.extend_from_slice(HIDDEN.as_bytes()),
         }
-        combed
+        redacted
+    }
+
+    /// `None` if the spellings are too many to be found: then nothing at all may be shown.
+    fn finder(&self) -> Option<&AhoCorasick> {
+        let build = || {
+            AhoCorasick::builder()
+                // Of two spellings that begin at the same place the longer one: nothing of it is left behind.
+                .match_kind(MatchKind::LeftmostLongest)
+                // Not the faster DFA: with a key of 64 KiB it would take gigabytes.
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(self.spellings.iter().map(|spelling| spelling.expose_secret()))
+                .inspect_err(|error| tracing::error!(%error, "secrets cannot be redacted, so the response is hidden"))
+                .ok()
+        };
+        self.finder.get_or_init(build).as_ref()
     }
 }
 
@@ -139,7 +159,7 @@ impl fmt::Debug for Carried {
 mod tests {
     use super::*;
 
-    /// A folder of its own, gone at the end.
+    /// A folder that is deleted at the end of the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -168,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_allowed_names_are_found() {
+    fn only_allowed_secrets_are_found() {
         let folder = Folder::with(&[("TOKEN", "s3cret-value\r\n"), ("OTHER", "x"), ("EMPTY", "\n")]);
         let secrets = folder.secrets(&["TOKEN", "EMPTY", "ABSENT"]);
         assert_eq!(shown(secrets.find("TOKEN")).as_deref(), Some("s3cret-value"));
@@ -187,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_carried_is_hidden_and_never_shown() {
+    fn carried_secrets_are_redacted_and_never_shown() {
         let folder = Folder::with(&[("TOKEN", "p\"ss wörd/7"), ("PIN", "12")]);
         let secrets = folder.secrets(&["TOKEN", "PIN"]);
         let mut carried = Carried::default();
@@ -199,7 +219,26 @@ mod tests {
         assert_eq!(carried.hide_in(answer), serde_json::json!({ "[secret]": ["<[secret]>", 12] }));
         let bytes = [b"\xff\x00".as_slice(), text.as_bytes(), text.as_bytes(), b"\xfe"].concat();
         assert_eq!(carried.hide_in_bytes(&bytes), b"\xff\x00[secret][secret]\xfe");
+        assert_eq!(carried.hide("nothing secret"), "nothing secret");
         assert_eq!(format!("{carried:?}"), "Carried(2)");
         assert!(!format!("{secrets:?} {:?}", secrets.find("TOKEN")).contains("ss w"));
+    }
+
+    #[test]
+    fn of_two_secrets_at_the_same_place_the_longer_one_is_redacted() {
+        let mut carried = Carried::default();
+        assert_eq!(carried.hide("abcdefgh"), "abcdefgh");
+        for secret in ["abcdef", "abcdefgh", "cdefgh"] {
+            carried.carry(secret.to_owned());
+        }
+        assert_eq!(carried.hide("abcdefgh-abcdef-cdefgh"), "[secret]-[secret]-[secret]");
+    }
+
+    #[test]
+    fn the_longest_secret_allowed_is_redacted() {
+        let secret = "/é<".repeat(FILE_MAX as usize / 4);
+        let mut carried = Carried::default();
+        carried.carry(secret.clone());
+        assert_eq!(carried.hide(&serde_json::to_string(&secret).unwrap()), "\"[secret]\"");
     }
 }

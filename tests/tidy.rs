@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
-const FLOORS: [(&str, u8); 23] = [
+const FLOORS: [(&str, u8); 24] = [
     ("text", 0),
     ("time", 0),
     ("limits", 0),
@@ -20,6 +20,7 @@ const FLOORS: [(&str, u8); 23] = [
     ("store", 2),
     ("broker", 2),
     ("secrets", 2),
+    ("outgoing", 2),
     ("step", 3),
     ("handlers", 3),
     ("app", 3),
@@ -60,7 +61,7 @@ const PEERS: [(&str, &str); 19] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -73,11 +74,13 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("cel", &["expression"]),
     ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
-    ("hyper", &["roles"]),
-    ("hyper_util", &["roles"]),
-    ("tokio_rustls", &["roles"]),
-    ("flate2", &["roles"]),
+    ("hyper", &["outgoing"]),
+    ("hyper_util", &["outgoing"]),
+    ("tokio_rustls", &["outgoing"]),
+    ("async_compression", &["outgoing"]),
+    ("ipnet", &["config", "outgoing"]),
     ("secrecy", &["secrets"]),
+    ("aho_corasick", &["secrets"]),
 ];
 
 /// One file may name a crate away from its home, and the reason.

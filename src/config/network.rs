@@ -1,63 +1,43 @@
-//! A range of addresses, as `10.0.0.0/8` or one address.
+//! A range of addresses, written as `10.0.0.0/8`, or as one address.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// Addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
-    /// Whether the address is one of these. An IPv6 range never contains an IPv4 address, nor the other way round.
+    /// Whether the range contains the address. An IPv6 range never contains an IPv4 address, nor the reverse.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.first, address) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => {
-                same(first.to_bits(), address.to_bits(), 32 - u32::from(self.bits))
-            }
-            (IpAddr::V6(first), IpAddr::V6(address)) => {
-                let hidden = 128 - u32::from(self.bits);
-                (first.to_bits() ^ address.to_bits()).checked_shr(hidden).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+        self.0.contains(&address)
     }
-}
-
-fn same(a: u32, b: u32, hidden: u32) -> bool {
-    (a ^ b).checked_shr(hidden).unwrap_or(0) == 0
 }
 
 impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no range of addresses; write one as 10.0.0.0/8, fd00::/8 or 127.0.0.1");
-        let (first, bits) = match text.split_once('/') {
-            Some((first, bits)) => (first, Some(bits)),
-            None => (text, None),
+        // The parser of ipnet would accept `010.0.0.1`, which other programs read as 8.0.0.1.
+        let network = match text.split_once('/') {
+            Some((first, bits)) => {
+                first.parse().ok().zip(bits.parse().ok()).and_then(|(first, bits)| IpNet::new(first, bits).ok())
+            }
+            None => text.parse::<IpAddr>().ok().map(IpNet::from),
         };
-        let first: IpAddr = first.parse().map_err(|_| wrong())?;
-        let bits_max = if first.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            Some(bits) => bits.parse::<u8>().map_err(|_| wrong())?,
-            None => bits_max,
-        };
-        if bits > bits_max {
-            return Err(wrong());
-        }
-        Ok(Self { first, bits })
+        network.map(Self).ok_or_else(|| {
+            format!("`{text}` is not a valid address range: write it as 10.0.0.0/8, fd00::/8 or 127.0.0.1")
+        })
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.first, self.bits)
+        self.0.fmt(out)
     }
 }
 
@@ -82,8 +62,9 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_what_begins_with_its_bits() {
+    fn a_range_contains_the_addresses_that_begin_with_its_bits() {
         assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("10.9.9.9/8", "10.255.0.1") && !contains("10.9.9.9/8", "11.0.0.1"));
         assert!(contains("127.0.0.1", "127.0.0.1") && !contains("127.0.0.1", "127.0.0.2"));
         assert!(contains("0.0.0.0/0", "203.0.113.9") && contains("::/0", "fe80::1"));
         assert!(contains("fd00::/8", "fd12::1") && !contains("fd00::/8", "fc00::1"));
@@ -91,8 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_with_an_example() {
-        for text in ["", "10", "10.0.0.0/33", "::1/129", "10.0.0.0/", "example.com", "10.0.0.0/8/8", "010.0.0.1"] {
+    fn an_invalid_range_is_refused_with_an_example() {
+        for text in
+            ["", "10", "10.0.0.0/33", "::1/129", "10.0.0.0/", "example.com", "10.0.0.0/8/8", "010.0.0.1", "010.0.0.1/8"]
+        {
             assert!(text.parse::<Network>().unwrap_err().contains("10.0.0.0/8"), "{text}");
         }
     }

@@ -1,13 +1,13 @@
-//! How much runs at once: a limit across processes, and the share of one process that any one target may take.
+//! How much runs at once: a limit for all processes together, and the share of one process that a single target may take.
 
 use std::collections::HashMap;
 
-/// Whether another one may begin beside so many that run.
+/// Whether one more may begin while `running` are under way.
 pub fn has_room(limit: u32, running: u64) -> bool {
     running < u64::from(limit)
 }
 
-/// What runs here, by target. A target that answers slowly or not at all fills its own share and nobody else's.
+/// How much runs in this process, by target. A slow or silent target fills only its own share.
 #[derive(Debug, Clone)]
 pub struct Bulkhead {
     per_target: u32,
@@ -15,12 +15,12 @@ pub struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// With so many places for any one target.
+    /// With this many slots for each target, at least one.
     pub fn new(per_target: u32) -> Self {
         Self { per_target: per_target.max(1), running: HashMap::new() }
     }
 
-    /// Takes a place; false if there is none.
+    /// Takes a slot of a target; false if none is free.
     pub fn enter(&mut self, target: &str) -> bool {
         if self.room(target) == 0 {
             return false;
@@ -29,7 +29,7 @@ impl Bulkhead {
         true
     }
 
-    /// Gives a place back.
+    /// Frees a slot of a target.
     pub fn leave(&mut self, target: &str) {
         let Some(running) = self.running.get_mut(target) else { return };
         *running = running.saturating_sub(1);
@@ -38,12 +38,12 @@ impl Bulkhead {
         }
     }
 
-    /// Places left for a target.
+    /// Free slots of a target.
     pub fn room(&self, target: &str) -> u32 {
         self.per_target.saturating_sub(self.running.get(target).copied().unwrap_or_default())
     }
 
-    /// Targets for which something runs.
+    /// Targets with at least one slot taken.
     pub fn busy(&self) -> impl Iterator<Item = &str> {
         self.running.keys().map(String::as_str)
     }
@@ -65,13 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_not_passed() {
+    fn a_limit_is_not_exceeded() {
         assert!(has_room(2, 1) && !has_room(2, 2) && !has_room(0, 0));
     }
 
     proptest! {
         #[test]
-        fn places_are_neither_lost_nor_made(per_target in 1u32..5, moves in proptest::collection::vec((any::<bool>(), 0u8..3), 0..100)) {
+        fn slots_are_neither_lost_nor_created(per_target in 1u32..5, moves in proptest::collection::vec((any::<bool>(), 0u8..3), 0..100)) {
             let mut bulkhead = Bulkhead::new(per_target);
             let mut model = [0u32; 3];
             for (enters, which) in moves {

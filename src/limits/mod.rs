@@ -1,4 +1,4 @@
-//! How much and how often: backoff, circuit breaker, rate and bulkhead, as values that take the time as an argument.
+//! Limits of how much runs and how often: backoff, circuit breaker, rate and bulkhead. Pure: the time is an argument.
 
 pub mod backoff;
 pub mod breaker;

@@ -1,51 +1,51 @@
-//! A token bucket: so many in so long, evenly, with no more at once than falls due in a second.
+//! A token bucket: a number of tokens per time, spread evenly, with no burst larger than the tokens of one second.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// So many in so long.
+/// A number of tokens per time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// How many; none is one.
+    /// The number of tokens; zero counts as one.
     pub count: u32,
-    /// In how long; no time is a microsecond.
+    /// The time in which they fall due; zero counts as a microsecond.
     pub per: Duration,
 }
 
 impl Rate {
-    /// Tokens that fall due in a second.
+    /// Tokens per second.
     pub fn per_second(&self) -> f64 {
         f64::from(self.count.max(1)) / self.per.as_secs_f64().max(1e-6)
     }
 
-    /// Tokens that can be at hand at once: those of a second, and at least one. More would be a burst.
+    /// The capacity of a bucket: the tokens of one second, and at least one. More would be a burst.
     pub fn at_once_max(&self) -> f64 {
         self.per_second().clamp(1.0, f64::from(self.count.max(1)))
     }
 
-    /// The time from one token to the next.
+    /// The time between two tokens.
     pub fn pace(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.per_second())
     }
 }
 
-/// Tokens at hand. Everybody who takes some takes them from the same one.
+/// The available tokens. All processes take them from the same bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bucket {
-    /// Whole ones can be taken.
+    /// Available tokens at `filled_at`; only whole ones can be taken.
     pub tokens: f64,
-    /// When there were so many.
+    /// When `tokens` was computed.
     pub filled_at: Timestamp,
 }
 
 impl Bucket {
-    /// One that nobody has taken from.
+    /// A full bucket.
     pub fn full(rate: &Rate, now: Timestamp) -> Self {
         Self { tokens: rate.at_once_max(), filled_at: now }
     }
 
-    /// Takes up to so many tokens; says how many.
+    /// Takes up to `wanted` tokens; returns how many.
     pub fn take(&mut self, rate: &Rate, wanted: u32, now: Timestamp) -> u32 {
         self.fill(rate, now);
         let taken = wanted.min(self.tokens.max(0.0).floor() as u32);
@@ -53,17 +53,17 @@ impl Bucket {
         taken
     }
 
-    /// When there will be a whole token, if nobody takes one before.
+    /// When the next whole token is available, if none is taken before.
     pub fn next_at(&self, rate: &Rate) -> Timestamp {
         let missing = (1.0 - self.tokens).max(0.0);
         let wait = Duration::try_from_secs_f64(missing / rate.per_second()).unwrap_or(Duration::MAX);
-        // Rounded up: at that moment there is one.
+        // Rounded up, so that a token is available at that moment.
         let wait = SignedDuration::from_micros(i64::try_from(wait.as_micros().saturating_add(1)).unwrap_or(i64::MAX));
         if missing == 0.0 { self.filled_at } else { self.filled_at.checked_add(wait).unwrap_or(Timestamp::MAX) }
     }
 
     fn fill(&mut self, rate: &Rate, now: Timestamp) {
-        // A clock that was set back gives nothing, and takes nothing.
+        // A clock that was set back neither adds tokens nor removes any.
         let passed = now.duration_since(self.filled_at).as_secs_f64().max(0.0);
         self.tokens = (self.tokens + passed * rate.per_second()).min(rate.at_once_max());
         self.filled_at = self.filled_at.max(now);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_gives_nothing() {
+    fn a_clock_that_was_set_back_adds_no_tokens() {
         let mut bucket = Bucket::full(&TEN, at(10_000));
         assert_eq!(bucket.take(&TEN, 10, at(10_000)), 10);
         assert_eq!((bucket.take(&TEN, 10, at(0)), bucket.take(&TEN, 10, at(10_100))), (0, 1));
@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_rate_and_a_seconds_worth(count in 1u32..50, per in 1u64..120, asks in proptest::collection::vec((0i64..3_000, 0u32..100), 1..100)) {
+        fn never_more_than_the_rate_and_the_tokens_of_one_second(count in 1u32..50, per in 1u64..120, asks in proptest::collection::vec((0i64..3_000, 0u32..100), 1..100)) {
             let rate = Rate { count, per: Duration::from_secs(per) };
             let mut bucket = Bucket::full(&rate, at(0));
             let (mut now, mut taken) = (0, 0);
@@ -119,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn there_is_a_token_at_the_moment_it_is_promised(count in 1u32..1_000, per in 1u64..4_000, wanted in 0u32..1_000, later in 0i64..10_000) {
+        fn a_token_is_available_at_the_promised_moment(count in 1u32..1_000, per in 1u64..4_000, wanted in 0u32..1_000, later in 0i64..10_000) {
             let rate = Rate { count, per: Duration::from_secs(per) };
             let mut bucket = Bucket::full(&rate, at(0));
             bucket.take(&rate, wanted, at(later));

@@ -1,24 +1,24 @@
-//! `Retry-After`: how long a server asks to be left alone.
+//! `Retry-After`: how long a server asks to wait before the next request.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Reads the header: seconds, or a date that is compared with `now` (the `Date` of the same response where there is one, so
-/// that the two clocks are one). What has passed is zero; nothing is longer than `max`; what cannot be read is `None`.
+/// Reads the header: seconds, or a date that is compared with `now` (preferably the `Date` of the same response, so that both
+/// come from one clock). At most `max`; zero for a date in the past; `None` if the header is not valid.
 pub fn parse(text: &str, now: Timestamp, max: Duration) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are still only: long.
+        // More digits than fit into a number mean a long time.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(max));
     }
-    let until = moment(text)?;
+    let until = http_date(text)?;
     let wait = Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO);
     Some(wait.min(max))
 }
 
-/// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two obsolete forms.
-pub fn moment(text: &str) -> Option<Timestamp> {
+/// A date in the format of HTTP: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two obsolete forms.
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(moment) = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text) {
         return Some(moment);
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_passed_is_now_and_nothing_is_longer_than_the_bound() {
+    fn a_date_in_the_past_is_zero_and_nothing_exceeds_the_bound() {
         assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
         assert_eq!(wait("Sun, 06 Nov 2094 08:00:00 GMT"), Some(600));
         assert_eq!(wait("99999999999999999999999999"), Some(600));
     }
 
     #[test]
-    fn what_cannot_be_read_is_nothing() {
+    fn an_invalid_header_is_ignored() {
         for text in ["", "soon", "-5", "1.5", "12s", "Sun, 06 Foo 1994 08:49:37 GMT"] {
             assert_eq!(wait(text), None, "{text}");
         }

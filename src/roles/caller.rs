@@ -1,12 +1,12 @@
-//! Makes calls, outside of any transaction: marks an attempt, sends its request, and records its outcome together with the next
-//! step of its instance. Safe on every node at once: the number under which a call was handed out lets one outcome win.
-// Whoever dies in between leaves an attempt marked as running. After its deadline it is unknown, and its definition decides.
+//! The role `caller`: marks an attempt as begun, sends its request outside of any transaction, and records its outcome together
+//! with the next step of its instance. Safe on every node at once: the dispatch number lets exactly one outcome win.
+// A process that dies in between leaves an attempt marked as running. After its deadline its outcome is unknown, and the
+// definition decides what follows.
 
 mod attempt;
 pub mod limits;
-pub mod outgoing;
+mod mapping;
 mod slots;
-mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,37 +20,37 @@ use crate::step::calls::Begin;
 use crate::step::{self, Error, Executed};
 use crate::store::calls::{self, DueCall};
 use crate::store::{self};
-use limits::{Admitted, LimitKey, Permit};
+use limits::{Admission, LimitKey, Permit};
 use slots::{Caller, Slots};
 
-/// Attempts given up in one turn.
+/// The most overdue attempts that one pass expires.
 const OVERDUE_MAX: i64 = 100;
-/// Wake-ups in hand at once.
+/// Prefetched wake-ups.
 const WAKE_UPS_MAX: u16 = 64;
-/// The shortest rest, so that a call that is due but locked elsewhere makes no hot loop.
-const REST_MIN: Duration = Duration::from_millis(5);
+/// The shortest sleep, so that a call that is due but locked elsewhere causes no hot loop.
+const SLEEP_MIN: Duration = Duration::from_millis(5);
 
 /// Starts the loops of the role.
 pub fn start(app: &App) {
     let wake_up = app.take_calls();
-    let heard = wake_up.clone();
+    let notify = wake_up.clone();
     let slots = Slots::new(app, wake_up);
     app.supervise("caller", move |app| run(app, slots.clone()));
-    app.supervise("wake-up listener", move |app| listen(app, heard.clone()));
+    app.supervise("wake-up listener", move |app| listen(app, notify.clone()));
     app.supervise("deadline watcher", |app| async move { watch(&app).await });
 }
 
-/// Makes what is due, and rests until somebody rings or the next call is due.
+/// Makes the calls that are due, then sleeps until a wake-up or until the next call is due.
 async fn run(app: App, slots: Slots) -> Result<(), store::Error> {
     let caller = Caller::new(app, slots)?;
     while !caller.app.stop.is_cancelled() {
-        let asked = caller.wake_up().notified();
+        let woken = caller.wake_up().notified();
         if make_due(&caller).await? {
             continue;
         }
         let sleep = until_next(&caller.app).await?.min(caller.until_open());
         tokio::select! {
-            () = asked => {}
+            () = woken => {}
             () = tokio::time::sleep(sleep) => {}
             () = caller.app.stop.cancelled() => {}
         }
@@ -58,7 +58,7 @@ async fn run(app: App, slots: Slots) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// One turn: begins what is due and has room. Says whether there may be more.
+/// One pass: begins the calls that are due and have a slot. Returns whether more may be due.
 async fn make_due(caller: &Caller) -> Result<bool, store::Error> {
     let room = caller.room();
     let due = {
@@ -75,8 +75,10 @@ async fn make_due(caller: &Caller) -> Result<bool, store::Error> {
         match begin(caller, one).await {
             Ok(()) => {}
             Err(error @ store::Error::Unavailable(_)) => return Err(error),
-            // What is wrong with one call is nobody else's matter. It stays claimed, and is looked at again after that.
-            Err(error) => tracing::error!(%error, call = %id, "a call could not be begun; it is looked at again"),
+            // The error of one call does not affect others. It is tried again when its claim expires.
+            Err(error) => {
+                tracing::error!(%error, call = %id, "could not begin a call; retrying when its claim expires")
+            }
         }
     }
     Ok(full.1 || (full.0 && caller.has_free_slots()))
@@ -87,17 +89,17 @@ async fn begin(caller: &Caller, due: DueCall) -> Result<(), store::Error> {
         CallKind::Work => None,
         CallKind::Http => match caller.slot(&due.target) {
             Some(slot) => Some(slot),
-            // Somebody took the room meanwhile: whoever has a free slot next takes it.
+            // The slot was taken meanwhile: the next process with a free slot makes the call.
             None => return caller.put_back(&due).await,
         },
     };
     let limit_key = LimitKey::read(due.limits.as_ref(), due.limit_group);
-    // One after the other: two that ask at once would both look at the row.
+    // One after the other: concurrent requests would all read the row.
     let permit = match caller.limits.admit(&due.target, &limit_key).await? {
-        Admitted::Go(permit) => permit,
-        Admitted::NotBefore(until, reason) => return caller.put_off(&due, until, reason).await,
+        Admission::Go(permit) => permit,
+        Admission::NotBefore(until, reason) => return caller.put_off(&due, until, reason).await,
     };
-    // What waited in its limit group was not claimed meanwhile: it is counted when its wait is over.
+    // A call that waits in its limit group is not claimed, so it is counted when its wait is over.
     if let Some((_, reason)) = permit.opened.filter(|(at, _)| due.due_at < *at) {
         crate::telemetry::count_put_off(reason.name());
     }
@@ -109,14 +111,14 @@ async fn begin(caller: &Caller, due: DueCall) -> Result<(), store::Error> {
     tasks.spawn(async move {
         if let Err(error) = Box::pin(attempt::make(&caller, &due, &permit)).await {
             caller.limits.unused(&permit).await;
-            tracing::warn!(%error, call = %due.id, "an attempt could not be begun; it is tried again");
+            tracing::warn!(%error, call = %due.id, "could not begin an attempt; retrying");
         }
         drop(slot);
     });
     Ok(())
 }
 
-/// Sends a request to a worker.
+/// Sends a request to an external worker.
 async fn send_to_external_worker(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let at_once = permit.limit_key.at_once(&due.target);
     match step::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
@@ -131,7 +133,7 @@ async fn send_to_external_worker(caller: &Caller, due: &DueCall, permit: &Permit
     Ok(())
 }
 
-/// Receives wake-ups that say a call is to be made. What they say is looked up, so that they are acknowledged at once.
+/// Receives wake-ups for new calls. They are acknowledged at once, because the database says which calls are due.
 async fn listen(app: App, due: Arc<Notify>) -> Result<(), store::Error> {
     let mut wake_ups = app.broker.consume(Queue::Calls, WAKE_UPS_MAX);
     loop {
@@ -140,7 +142,7 @@ async fn listen(app: App, due: Arc<Notify>) -> Result<(), store::Error> {
                 let Some(wake_up) = wake_up else { return Ok(()) };
                 due.notify_one();
                 if let Err(error) = wake_up.ack().await {
-                    tracing::debug!(%error, "an acknowledgement was lost; the wake-up comes again");
+                    tracing::debug!(%error, "could not acknowledge a wake-up; it will be redelivered");
                 }
             }
             () = app.stop.cancelled() => break,
@@ -150,18 +152,18 @@ async fn listen(app: App, due: Arc<Notify>) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Gives up attempts of which nothing was heard in time.
+/// Expires attempts whose outcome did not arrive in time.
 async fn watch(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         if expire_overdue(app).await? < OVERDUE_MAX as usize {
-            // Spread over the processes: they need not all look at the same moment.
+            // Spread over time: the processes need not all query at the same moment.
             sleep_or_stop(app, until_next(app).await?.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
     }
     Ok(())
 }
 
-/// One turn; says how many attempts were given up.
+/// One pass; returns how many overdue attempts it found.
 pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
     let overdue = {
         let mut conn = app.store.background().await?;
@@ -173,23 +175,23 @@ pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
         let kind = one.kind;
         match step::calls::expire(app, one).await {
             Ok(Executed::Committed(_)) => crate::telemetry::count_call(kind.name(), "expired"),
-            // Something was heard at the last moment, or it is kept until its instance moves.
+            // An outcome arrived at the last moment, or it is kept until the instance moves.
             Ok(Executed::Refused(_) | Executed::Conflict) => {}
             Err(Error::Store(error @ (store::Error::Unavailable(_) | store::Error::Busy(_)))) => return Err(error),
             Err(error) => {
-                tracing::error!(%error, call = %id, "an attempt could not be given up; it is looked at again")
+                tracing::error!(%error, call = %id, "could not expire an attempt; retrying")
             }
         }
     }
     Ok(count)
 }
 
-/// How long until the next call wants to be looked at, but never longer than `calls.sweep_every`.
+/// The time until the next call is due or overdue, at most `calls.sweep_every`.
 async fn until_next(app: &App) -> Result<Duration, store::Error> {
     let (next, now) = {
         let mut conn = app.store.background().await?;
         calls::next_at(&mut conn).await?
     };
     app.clock.observe(now);
-    Ok(super::until_next(next.map(|next| (next, now)), REST_MIN, app.config.calls.sweep_every))
+    Ok(super::until_next(next.map(|next| (next, now)), SLEEP_MIN, app.config.calls.sweep_every))
 }

@@ -1,20 +1,25 @@
-//! How programs write a text: a server that repeats a secret need not repeat it letter by letter.
+//! The spellings in which servers repeat a text: as it is, escaped for JSON, or percent-encoded.
 
 use std::collections::BTreeSet;
 
-/// Characters that some writers of JSON escape for the sake of HTML.
-const HTML: [char; 4] = ['<', '>', '&', '\''];
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The text as it is, as JSON writes it (with `/`, what HTML minds and what is beyond ASCII escaped or not, as PHP, Python and Go do by
-/// themselves), percent-encoded as in a path, and as in a form. The longest first, so that no rest of one is left.
+/// Characters that some JSON libraries escape so that the output is safe in HTML.
+const HTML: [char; 4] = ['<', '>', '&', '\''];
+/// What is not percent-encoded in a path.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The text as it is; as a JSON string, with or without escapes for `/`, for [`HTML`] and for non-ASCII characters (the defaults
+/// of PHP, Go and Python); and percent-encoded, as in a path and as in a form. The longest first.
 pub(super) fn all(text: &str) -> Vec<String> {
     let mut spellings = BTreeSet::from([text.to_owned()]);
     for choice in 0..16_u8 {
-        let is_chosen = |bit: u8| choice >> bit & 1 == 1;
-        spellings.insert(json(text, is_chosen(0), is_chosen(1), is_chosen(2), is_chosen(3)));
+        let chosen = |bit: u8| choice >> bit & 1 == 1;
+        let escapes = Escapes { slash: chosen(0), html: chosen(1), non_ascii: chosen(2), upper_hex: chosen(3) };
+        spellings.insert(json(text, &escapes));
     }
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    for encoded in [percent_encoded(text), form] {
+    for encoded in [utf8_percent_encode(text, UNRESERVED).to_string(), form] {
         spellings.insert(lower_hex(&encoded));
         spellings.insert(encoded);
     }
@@ -23,18 +28,26 @@ pub(super) fn all(text: &str) -> Vec<String> {
     spellings
 }
 
-fn json(text: &str, slash: bool, html: bool, beyond_ascii: bool, upper: bool) -> String {
+/// What a JSON library escapes although it need not, and how.
+struct Escapes {
+    slash: bool,
+    html: bool,
+    non_ascii: bool,
+    upper_hex: bool,
+}
+
+fn json(text: &str, escapes: &Escapes) -> String {
     let mut written = String::new();
     let escape = |written: &mut String, c: char| {
         for unit in c.encode_utf16(&mut [0; 2]) {
-            written.push_str(&if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") });
+            written.push_str(&if escapes.upper_hex { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") });
         }
     };
     for c in text.chars() {
         match c {
-            '/' if slash => written.push_str("\\/"),
-            c if html && HTML.contains(&c) => escape(&mut written, c),
-            c if beyond_ascii && !c.is_ascii() => escape(&mut written, c),
+            '/' if escapes.slash => written.push_str("\\/"),
+            c if escapes.html && HTML.contains(&c) => escape(&mut written, c),
+            c if escapes.non_ascii && !c.is_ascii() => escape(&mut written, c),
             c => {
                 let quoted = serde_json::to_string(&c).unwrap_or_default();
                 written.push_str(quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default());
@@ -42,11 +55,6 @@ fn json(text: &str, slash: bool, html: bool, beyond_ascii: bool, upper: bool) ->
         }
     }
     written
-}
-
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The same with `%2f` for `%2F`.
@@ -64,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_common_writers_make_of_a_text_is_known() {
+    fn the_spellings_of_common_libraries_are_known() {
         let known = all("p\"ß/a&b c~*");
         for written in [
             r#"p"ß/a&b c~*"#,
@@ -74,7 +82,7 @@ mod tests {
             r#"p\"\u00DF/a\u0026b c~*"#,  // System.Text.Json
             r#"p\"ß/a\u0026b c~*"#,       // Go
             "p%22%C3%9F%2Fa%26b%20c~%2A", // in a path
-            "p%22%c3%9f%2fa%26b%20c~%2a", // the same in small letters
+            "p%22%c3%9f%2fa%26b%20c~%2a", // the same in lower case
             "p%22%C3%9F%2Fa%26b+c%7E*",   // in a form
         ] {
             assert!(known.iter().any(|spelling| spelling == written), "{written} is not among {known:#?}");

@@ -9,6 +9,7 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Connection, Error};
 use crate::config;
@@ -29,7 +30,9 @@ const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
 /// leave dead rows until the next vacuum. Without an index the table is read all the same, at a cost that must not
 /// start the JIT compiler.
 const BY_INDEX: &str = " -c enable_seqscan=off -c jit=off";
-/// Seconds without an acknowledgement of sent data after which a connection is closed.
+/// What is not percent-encoded in a parameter of a connection URL.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+/// Seconds after which a connection whose packets nobody answers is given up.
 const SILENCE_MAX: u32 = 10;
 
 /// The pools of connections to PostgreSQL.
@@ -168,14 +171,7 @@ fn place(url: &str) -> String {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.' {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 /// A leased connection. If it is dropped inside a transaction, its socket is closed at once: returned to the pool, the

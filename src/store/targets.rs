@@ -92,7 +92,7 @@ impl TargetRow {
             window,
             seen: self.seen.unsigned_abs(),
             opened: self.opened.unsigned_abs(),
-            asked_at: self.asked_at.map(Timestamp::from),
+            probed_at: self.asked_at.map(Timestamp::from),
         };
         Ok(TargetState {
             breaker,
@@ -168,7 +168,7 @@ async fn save(conn: &mut Connection, target: &str, key: &str, standing: &TargetS
     .bind::<Nullable<Integer>, _>(standing.rate.map(|rate| whole(rate.count)))
     .bind::<Nullable<BigInt>, _>(standing.rate.map(per_ms))
     .bind::<Nullable<Integer>, _>(standing.concurrency.map(whole))
-    .bind::<Nullable<Timestamptz>, _>(breaker.asked_at.map(Moment))
+    .bind::<Nullable<Timestamptz>, _>(breaker.probed_at.map(Moment))
     .execute(conn)
     .await?;
     if changed == 1 { Ok(()) } else { Err(Error::Bug("the row of a target disappeared while it was locked".into())) }

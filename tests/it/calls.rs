@@ -1,4 +1,4 @@
-//! Work outside: sent, answered, lost and found again.
+//! Calls: sent, answered, lost and resolved.
 
 mod callback;
 mod crash;
@@ -16,7 +16,7 @@ use crate::support::{Fresh, House};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A house that may ask servers of this machine.
+/// A house whose requests to this machine are allowed.
 async fn house(change: impl FnOnce(&mut Config)) -> House {
     House::on(Fresh::new().await, |config| {
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
@@ -27,7 +27,7 @@ async fn house(change: impl FnOnce(&mut Config)) -> House {
     .await
 }
 
-/// One request, whose answer is the output.
+/// A definition with one call, whose result is the output.
 fn asking(http: &str) -> String {
     format!(
         "
@@ -47,7 +47,7 @@ async fn started(house: &House, target: &Target, key: &str) {
     house.start_with("ask", key, json!({ "url": target.url("/") })).await;
 }
 
-/// The JSON a request carried.
+/// The JSON body of a request.
 fn carried(asked: &Asked) -> Value {
     serde_json::from_slice(&asked.body).unwrap()
 }
@@ -61,11 +61,11 @@ fn busy() -> Play {
     Play::status(503)
 }
 
-/// A target that answers nobody before it is told to.
+/// A target that answers only after the test has sent `true`.
 async fn gated(answer: Play) -> (tokio::sync::watch::Sender<bool>, Target) {
     let (go, gate) = tokio::sync::watch::channel(false);
     let target = Target::playing(move |_| {
-        // The script is no future: its thread waits, and gives what else it had to do to others.
+        // The script is not async, so its thread blocks; the runtime moves other tasks away from it.
         tokio::task::block_in_place(|| {
             while !*gate.borrow() {
                 std::thread::sleep(Duration::from_millis(5));

@@ -1,24 +1,24 @@
-//! Requests that leave: against servers that are slow, broken, endless, redirecting and lying.
+//! The HTTP client against servers that are slow, broken, endless, redirecting or hostile.
 
-mod answers;
+mod addresses;
 mod bulkhead;
 mod canary;
+mod groups;
 mod limits;
-mod places;
-mod queues;
+mod responses;
 mod security;
 mod supplier;
 
 use std::time::Duration;
 
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Client, Failure, Request, Response};
+use leveret::outgoing::{Client, Request, Response, SendError};
 use leveret::time::clock::Clock;
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Settings with which this machine may be asked.
+/// Settings that allow requests to this machine.
 fn settings() -> Outgoing {
     Outgoing { allow_addresses: vec!["127.0.0.1".parse().unwrap()], ..Outgoing::default() }
 }
@@ -32,22 +32,22 @@ fn get(url: impl Into<String>) -> Request {
     Request { method, url, headers, body: None, timeout: Some(PATIENCE), response_max: 10_000 }
 }
 
-async fn send(request: Request) -> Result<Response, Failure> {
+async fn send(request: Request) -> Result<Response, SendError> {
     client(&settings()).send(request).await
 }
 
-/// The code of a failure after which nothing can have happened.
-fn not_sent(sent: Result<Response, Failure>) -> String {
+/// The code of an error after which certainly nothing was processed.
+fn not_sent(sent: Result<Response, SendError>) -> String {
     match sent {
-        Err(Failure::NotSent { code, .. }) => code,
+        Err(SendError::NotSent { code, .. }) => code,
         other => panic!("{other:?}"),
     }
 }
 
-/// The code of a failure after which anything may have happened.
-fn unknown(sent: Result<Response, Failure>) -> String {
+/// The code of an error after which the request may have been processed.
+fn unknown(sent: Result<Response, SendError>) -> String {
     match sent {
-        Err(Failure::Unknown { code, .. }) => code,
+        Err(SendError::Unknown { code, .. }) => code,
         other => panic!("{other:?}"),
     }
 }

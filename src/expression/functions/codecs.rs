@@ -5,12 +5,16 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Answer, Function, text};
 use crate::expression::bounds::{Budget, Fail, MAP_NODE_BYTES};
 use crate::expression::value::Val;
+
+/// What RFC 3986 never requires to be encoded.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) const ALL: &[Function] = &[
     Function::global("json.encode", (1, 1), json_encode),
@@ -71,20 +75,9 @@ fn sha256<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(hex::encode(Sha256::digest(bytes)), budget)
 }
 
-/// Percent-encodes everything but the characters no part of a URL gives a meaning to.
+/// Percent-encodes everything but the characters that have no meaning in any part of a URL.
 pub(in crate::expression) fn percent_encoded(text: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            encoded.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 fn url_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {

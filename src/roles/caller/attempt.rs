@@ -1,14 +1,15 @@
-//! One attempt: begun, made, recorded.
+//! One attempt: begins it, sends its request, records its outcome.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::{Outcome, Permit};
-use super::outgoing::{Failure as NoAnswer, Request};
-use super::{Caller, wording};
+use super::limits::{Permit, TargetOutcome};
+use super::{Caller, mapping};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::expression::{Marker, filled};
+use crate::limits::backoff::next_delay;
+use crate::outgoing::{Request, SendError};
 use crate::secrets::Carried;
 use crate::step::calls::{Attempt, Begin, Token};
 use crate::step::{self, Error, Executed};
@@ -16,15 +17,16 @@ use crate::store::calls::{Begun, DueCall};
 use crate::store::{self};
 use crate::telemetry;
 
-/// For so long at least an outcome is tried to be recorded, and until the deadline of its attempt: then it is unknown anyway.
+/// Recording an outcome is retried for at least this long, and until the deadline of its attempt: then it counts as unknown.
 const RECORD_FOR: Duration = Duration::from_secs(60);
-/// The pause before the first try after a failed one, and before the last ones.
-const RECORD_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The shortest and the longest delay between two tries to record an outcome.
+const RECORD_BASE: Duration = Duration::from_millis(60);
+const RECORD_MAX: Duration = Duration::from_millis(2_500);
 
-/// Makes an attempt, if it is still to be made.
+/// Makes an attempt, if it is still due.
 ///
 /// # Errors
-/// If it could not be begun.
+/// The attempt could not be begun, so nothing was sent.
 pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let (begun, token) =
         match step::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
@@ -43,15 +45,15 @@ pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Res
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
     let Begun { id, instance, bookmark, dispatch, timeout, .. } = begun;
-    let said = Outcome::of_call(&outcome);
+    let observed = TargetOutcome::of_call(&outcome);
     let time = record_for(timeout, began.elapsed());
     record(caller, Attempt { id, instance, bookmark, dispatch }, outcome, time).await;
     step::fail_point("caller::recorded");
-    caller.limits.observe(permit, said).await;
+    caller.limits.observe(permit, observed).await;
     Ok(())
 }
 
-/// How long an outcome is tried to be recorded.
+/// How long recording an outcome is retried.
 fn record_for(timeout: Option<Duration>, elapsed: Duration) -> Duration {
     timeout.unwrap_or_default().saturating_sub(elapsed).max(RECORD_FOR)
 }
@@ -73,11 +75,11 @@ async fn outcome(caller: &Caller, begun: &Begun, token: &Token) -> CallOutcome {
         Err(failure) => return CallOutcome::Failed { failure },
     };
     match caller.client.send(request).await {
-        Ok(response) => wording::answered(response, &carried),
-        Err(NoAnswer::NotSent { code, message }) => {
+        Ok(response) => mapping::outcome(response, &carried),
+        Err(SendError::NotSent { code, message }) => {
             CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
         }
-        Err(NoAnswer::Unknown { code, message }) => {
+        Err(SendError::Unknown { code, message }) => {
             CallOutcome::Unknown { failure: Failure::new(code, carried.hide(&message)) }
         }
     }
@@ -87,40 +89,40 @@ fn request(caller: &Caller, begun: &Begun, token: &Token, carried: &mut Carried)
     let app = &caller.app;
     let request = filled(&begun.request, &mut |marker| match marker {
         Marker::Secret(name) => carried.reveal(&app.secrets, name),
-        // A server that repeats what it was sent repeats this too.
+        // Servers that repeat the request repeat the token too.
         Marker::Token => Some(carried.carry(token.text())),
     });
     let request = request.map_err(|missing| {
         let names = missing.join(", ");
-        Failure::new("secrets", format!("these secrets are not allowed, or there is nothing in them: {names}"))
+        Failure::new("secrets", format!("secrets not listed in `secrets.names`, or without a value: {names}"))
     })?;
-    wording::request(&request, begun, app.config.outgoing.response_max)
+    mapping::request(&request, begun, app.config.outgoing.response_max)
 }
 
-/// Records an outcome and goes on, however often the database has to be asked in this time.
+/// Records an outcome, and retries for `time` while the database does not take it.
 async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: Duration) {
     let until = Instant::now() + time;
-    let mut pause = RECORD_AFTER.0;
-    loop {
+    for tries in 1.. {
         match step::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
-            Ok(Executed::Committed(_)) => return,
-            Ok(Executed::Refused(Refusal::Suspended)) => return,
+            Ok(Executed::Committed(_)) | Ok(Executed::Refused(Refusal::Suspended)) => return,
             Ok(Executed::Refused(refusal)) => {
-                return tracing::info!(call = %attempt.id, %refusal, "an outcome came too late");
+                return tracing::info!(call = %attempt.id, %refusal, "an outcome arrived too late");
             }
-            Ok(Executed::Conflict) => tracing::debug!(call = %attempt.id, "somebody else moved the instance; again"),
+            Ok(Executed::Conflict) => {
+                tracing::debug!(call = %attempt.id, "another process moved the instance; retrying")
+            }
             Err(Error::Store(store::Error::Bug(error))) => {
-                tracing::error!(call = %attempt.id, error, "an outcome cannot be recorded");
+                tracing::error!(call = %attempt.id, error, "could not record an outcome: the attempt becomes unknown");
                 return;
             }
-            Err(error) => tracing::warn!(call = %attempt.id, %error, "an outcome could not be recorded yet"),
+            Err(error) => tracing::warn!(call = %attempt.id, %error, "could not record an outcome; retrying"),
         }
-        if Instant::now() + pause > until {
-            tracing::error!(call = %attempt.id, "an outcome was not recorded in time: the attempt will be unknown");
+        let delay = next_delay(RECORD_BASE, RECORD_MAX, 2.0, 0.5, tries, fastrand::f64());
+        if Instant::now() + delay > until {
+            tracing::error!(call = %attempt.id, "could not record an outcome in time: the attempt becomes unknown");
             return;
         }
-        tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
-        pause = (pause * 2).min(RECORD_AFTER.1);
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_is_tried_to_be_recorded_until_the_deadline_and_for_a_minute_at_least() {
+    fn recording_is_retried_until_the_deadline_and_for_at_least_a_minute() {
         let minutes = |count: u64| Duration::from_secs(count * 60);
         for (timeout, elapsed, expected) in
             [(Some(minutes(30)), minutes(10), 20), (Some(minutes(5)), minutes(9), 1), (None, minutes(1), 1)]

@@ -1,4 +1,4 @@
-//! What the attempts of a process share: slots, and what is known of limits.
+//! What the attempts of a process share: slots, limits and the HTTP client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,26 +8,26 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{Limits, Permit, Reason};
-use super::outgoing::Client;
 use crate::app::App;
 use crate::limits::bulkhead::Bulkhead;
+use crate::outgoing::Client;
 use crate::store::calls::{self, DueCall, Room};
 use crate::store::{self};
 use crate::telemetry;
 
-/// Queues that open one after the other are looked at together: many keys make no hot loop.
+/// Limit groups that open within this time are served together, so that many keys cause no hot loop.
 const OPENS_APART: Duration = Duration::from_millis(50);
 
-/// What outlives a role that failed and begins again: attempts that still run keep their slots.
+/// Outlives a role that failed and restarts, so that attempts under way keep their slots.
 #[derive(Clone)]
 pub(super) struct Slots {
-    /// One bound for all targets: attempts at once.
+    /// Bounds the attempts to all targets together.
     all: Arc<Semaphore>,
-    /// One bound for each of them.
+    /// Bounds the attempts to each target.
     bulkhead: Arc<Mutex<Bulkhead>>,
-    /// What all processes together may do.
+    /// The limits of all processes together.
     limits: Limits,
-    /// Level when a call may be due, or a slot is free again.
+    /// Notified when a call may be due, or a slot was freed.
     wake_up: Arc<Notify>,
 }
 
@@ -46,7 +46,7 @@ impl Slots {
         act(&mut self.bulkhead.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A slot for one more attempt at a target, if there is room.
+    /// A slot for one more attempt to a target, if one is free.
     fn take(&self, target: &str) -> Option<Slot> {
         let permit = self.all.clone().try_acquire_owned().ok()?;
         let entered = self.with_bulkhead(|bulkhead| bulkhead.enter(target));
@@ -54,7 +54,7 @@ impl Slots {
     }
 }
 
-/// A slot an attempt takes up; free again when it goes.
+/// The slot of an attempt, freed when it is dropped.
 pub(super) struct Slot {
     slots: Slots,
     target: String,
@@ -68,7 +68,7 @@ impl Drop for Slot {
     }
 }
 
-/// What an attempt is made with.
+/// What an attempt needs.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) app: App,
@@ -87,17 +87,17 @@ impl Caller {
         &self.slots.wake_up
     }
 
-    /// A slot for one more attempt at a target, if there is room.
+    /// A slot for one more attempt to a target, if one is free.
     pub(super) fn slot(&self, target: &str) -> Option<Slot> {
         self.slots.take(target)
     }
 
-    /// Whether there is a slot for an attempt at any target.
+    /// Whether an attempt to any target could have a slot.
     pub(super) fn has_free_slots(&self) -> bool {
         self.slots.all.available_permits() > 0
     }
 
-    /// How many calls may be claimed. Those for workers take up no slot.
+    /// How many calls may be claimed. Calls to external workers need no slot.
     pub(super) fn room(&self) -> Room {
         let whole = |room: u32| i32::try_from(room).unwrap_or(i32::MAX);
         let mut narrow: HashMap<String, u32> = self.limits.narrow().into_iter().collect();
@@ -110,7 +110,7 @@ impl Caller {
             }
         });
         Room {
-            // Few enough that the last of them is not claimed again before its turn has come.
+            // Few enough that the last one is begun before its claim expires.
             http: i64::try_from(self.slots.all.available_permits()).unwrap_or(i64::MAX).min(calls::CLAIMED_MAX),
             work: calls::CLAIMED_MAX,
             per_target: i32::try_from(self.app.config.calls.per_target).unwrap_or(i32::MAX),
@@ -119,8 +119,8 @@ impl Caller {
         }
     }
 
-    /// Puts a call off that may not begin. What waits for its group keeps its slot in it: nobody claims it before the group
-    /// opens, and then the oldest goes first.
+    /// Puts a call off that may not begin. A call that waits for its limit group keeps its place: it is not claimed before the
+    /// group opens, and then the oldest goes first.
     pub(super) async fn put_off(&self, due: &DueCall, until: Timestamp, reason: Reason) -> Result<(), store::Error> {
         match reason {
             Reason::Breaker => {
@@ -131,12 +131,12 @@ impl Caller {
         }
     }
 
-    /// Gives a call back as it was.
+    /// Gives a claimed call back unchanged.
     pub(super) async fn put_back(&self, due: &DueCall) -> Result<(), store::Error> {
         self.put_off_until(due, due.due_at).await
     }
 
-    /// Gives a call back that was let through and found no room.
+    /// Gives a call back whose target has reached its concurrency.
     pub(super) async fn put_back_without_room(&self, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
         self.limits.refused(permit).await;
         self.put_back(due).await
@@ -147,7 +147,7 @@ impl Caller {
         calls::put_off(&mut conn, due.id, due.dispatch, until).await
     }
 
-    /// How long until a target, or a group, is open to more.
+    /// The time until a breaker or a limit group opens.
     pub(super) fn until_open(&self) -> Duration {
         let until = |at: Timestamp| Duration::try_from(at.duration_since(self.app.clock.now())).unwrap_or_default();
         self.limits.next_at().map_or(Duration::MAX, until).max(OPENS_APART)
@@ -161,22 +161,22 @@ mod tests {
     use crate::handlers::Handlers;
 
     #[tokio::test]
-    async fn a_role_that_begins_again_has_no_more_places_than_before() {
+    async fn a_role_that_restarts_has_no_more_slots_than_before() {
         let mut config = Config::default();
         config.database.url = "postgres://nobody@127.0.0.1:1/none".into();
         (config.calls.concurrency, config.calls.per_target) = (2, 1);
         let app = App::without_publisher(config, Handlers::new(), "caller").unwrap();
         let slots = Slots::new(&app, Arc::default());
         let before = Caller::new(app.clone(), slots.clone()).unwrap();
-        let held = before.slot("https://a.test:443").unwrap();
+        let first = before.slot("https://a.test:443").unwrap();
         drop(before);
         let after = Caller::new(app, slots).unwrap();
         assert!(after.slot("https://a.test:443").is_none());
         assert_eq!((after.room().http, after.room().narrow), (1, vec![("https://a.test:443".to_owned(), 0)]));
-        // Requests to workers take up none.
+        // Calls to external workers need none.
         let other = after.slot("https://b.test:443").unwrap();
         assert_eq!((after.has_free_slots(), after.room().http, after.room().work), (false, 0, 64));
-        drop((held, other));
+        drop((first, other));
         assert_eq!((after.room().http, after.room().narrow), (2, vec![]));
     }
 }

@@ -1,11 +1,11 @@
-//! Callbacks: while their instance is suspended, over the broker, after the attempt was given up, and what becomes of tokens.
+//! Callbacks: to suspended instances, over the broker, after an attempt expired, and with forged tokens.
 
 use serde_json::json;
 
 use super::*;
 use crate::support::eventually;
 
-/// A request that ends with a callback.
+/// A definition with a request that awaits a callback.
 fn announced(http: &str) -> String {
     format!(
         "
@@ -22,8 +22,8 @@ activities:
     )
 }
 
-/// The token a request carried, and where a callback goes.
-fn door(asked: &Asked) -> (String, String) {
+/// The token of a request, and the path of its callback.
+fn callback_of(asked: &Asked) -> (String, String) {
     let token = carried(asked)["token"].as_str().unwrap().to_owned();
     (token, format!("/calls/{}/complete", asked.header("idempotency-key").unwrap()))
 }
@@ -39,13 +39,13 @@ async fn control(house: &House, key: &str, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callback_to_a_suspended_instance_is_taken_before_and_after_it_goes_on() {
+async fn a_callback_is_accepted_while_its_instance_is_suspended_and_after_it_resumed() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
     for (key, first) in [("asleep", "callback"), ("awake", "resume")] {
         let (go, target) = gated(Play::status(202)).await;
         started(&house, &target, key).await;
-        let (token, path) = door(&asked(&target).await);
+        let (token, path) = callback_of(&asked(&target).await);
         control(&house, key, "suspend").await;
         go.send(true).unwrap();
         house.becomes(1, &format!("leveret.calls WHERE state = 'waiting' AND instance_key = '{key}'")).await;
@@ -68,19 +68,19 @@ async fn a_callback_to_a_suspended_instance_is_taken_before_and_after_it_goes_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
+async fn a_callback_that_overtakes_the_response_is_not_replaced_by_it() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
     let (go, target) = gated(Play::status(202)).await;
     started(&house, &target, "quick").await;
-    let (token, path) = door(&asked(&target).await);
+    let (token, path) = callback_of(&asked(&target).await);
     control(&house, "quick", "suspend").await;
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
     let revision = house.lines("revision", "leveret.instances").await;
     go.send(true).unwrap();
     let answered = async || house.lines("revision", "leveret.instances").await != revision;
-    eventually("the answer is in", SOON, answered).await;
+    eventually("the response is recorded", SOON, answered).await;
     assert_eq!(house.lines("state", "leveret.calls").await, ["reported"]);
     control(&house, "quick", "resume").await;
     house.stands("quick", "completed").await;
@@ -89,7 +89,7 @@ async fn a_callback_that_overtakes_its_answer_is_not_replaced_by_it() {
 }
 
 #[tokio::test]
-async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended() {
+async fn a_callback_replaces_the_expiry_while_its_instance_is_suspended() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
     let target = Target::playing(|_| Play::status(202)).await;
@@ -98,7 +98,7 @@ async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended
     control(&house, "slow", "suspend").await;
     house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
     house.becomes(1, "leveret.calls WHERE state = 'reported' AND outcome->>'outcome' = 'unknown'").await;
-    let (token, path) = door(&asked(&target).await);
+    let (token, path) = callback_of(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
     house.process.post(&path, &told).await.problem(409, "refused");
@@ -109,14 +109,14 @@ async fn a_callback_takes_the_place_of_giving_up_while_its_instance_is_suspended
 }
 
 #[tokio::test]
-async fn a_callback_comes_over_the_broker_as_well() {
+async fn a_callback_over_the_broker_is_accepted() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
     let target = Target::playing(|_| Play::status(202)).await;
     started(&house, &target, "back").await;
     house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
     let asked = asked(&target).await;
-    let (token, _) = door(&asked);
+    let (token, _) = callback_of(&asked);
     let call = asked.header("idempotency-key").unwrap();
     let told = json!({ "call": call, "token": token, "result": { "ok": 1 } });
     house.sender.command("call.complete", "printed", &told).await;
@@ -126,13 +126,14 @@ async fn a_callback_comes_over_the_broker_as_well() {
 }
 
 #[tokio::test]
-async fn a_token_that_its_target_repeats_is_not_kept() {
+async fn a_token_that_its_target_repeats_is_redacted() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
-    let target = Target::playing(|asked| Play::Answer(202, vec![("x-seen", door(asked).0)], asked.body.clone())).await;
+    let target =
+        Target::playing(|asked| Play::Answer(202, vec![("x-seen", callback_of(asked).0)], asked.body.clone())).await;
     started(&house, &target, "back").await;
     house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
-    let (token, path) = door(&asked(&target).await);
+    let (token, path) = callback_of(&asked(&target).await);
     let kept = house.lines("calls::text", "leveret.calls").await.remove(0);
     assert!(kept.contains("x-seen") && !kept.contains(&token), "{kept}");
     house.process.post(&path, &json!({ "token": token, "result": { "ok": 1 } })).await.ok(200);
@@ -141,18 +142,18 @@ async fn a_token_that_its_target_repeats_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_callback_to_a_call_nobody_knows_of_is_kept_for_whoever_finds_out() {
+async fn a_callback_to_an_unknown_call_is_noted() {
     let house = house(|_| {}).await;
     house.apply(&announced("")).await;
     let target = Target::playing(|_| Play::Reset).await;
     started(&house, &target, "lost").await;
     house.stands("lost", "suspended at ask").await;
     let asked = asked(&target).await;
-    let (token, path) = door(&asked);
+    let (token, path) = callback_of(&asked);
     let told = json!({ "token": token, "result": { "ok": 7 } });
     let said = house.process.post_as("once", &path, &told).await.ok(200);
     assert_eq!(said, json!({"outcome": "noted"}));
-    assert_eq!(house.process.post_as("once", &path, &told).await.ok(200), said, "a repetition is told the same");
+    assert_eq!(house.process.post_as("once", &path, &told).await.ok(200), said, "a duplicate gets the same answer");
     let id = asked.header("idempotency-key").unwrap();
     let shown = house.process.get(&format!("/calls/{id}")).await.ok(200);
     assert_eq!((&shown["state"], &shown["late"]["dispatch"]), (&json!("unknown"), &json!(1)));
@@ -167,14 +168,14 @@ async fn a_callback_to_a_call_nobody_knows_of_is_kept_for_whoever_finds_out() {
 }
 
 #[tokio::test]
-async fn a_callback_settles_a_call_whose_target_is_being_probed() {
+async fn a_callback_completes_a_call_whose_target_is_being_probed() {
     let house = house(|config| config.retry.base = Duration::from_secs(3_600)).await;
     let probe = ", on_unknown: probe, probe: { url: '${ url }', done: result.status == 200 }";
     house.apply(&announced(probe)).await;
     let target = Target::playing(|_| Play::Reset).await;
     started(&house, &target, "lost").await;
     house.becomes(1, "leveret.calls WHERE state = 'pending' AND purpose = 'probe'").await;
-    let (token, path) = door(&asked(&target).await);
+    let (token, path) = callback_of(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 7 } });
     assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
     house.stands("lost", "completed").await;
@@ -183,7 +184,7 @@ async fn a_callback_settles_a_call_whose_target_is_being_probed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_person_and_a_target_did_while_an_instance_was_suspended_is_replayed_once() {
+async fn outcomes_of_tasks_and_calls_during_a_suspension_are_replayed_once() {
     let house = house(|_| {}).await;
     house
         .apply(
@@ -207,7 +208,7 @@ activities:
     let path = format!("/tasks/{}/complete", task.as_str().unwrap());
     house.process.post(&path, &json!({ "user": "ann" })).await.ok(200);
     assert_eq!(house.standing("both").await, "suspended after allow");
-    assert_eq!(target.times(), 0, "nothing is begun");
+    assert_eq!(target.times(), 0, "no call begins");
     control(&house, "both", "resume").await;
     asked(&target).await;
     control(&house, "both", "suspend").await;

@@ -1,12 +1,12 @@
-//! The caller is killed at each of its points: the outcome is recorded once, attempts never exceed the policy, and the key
-//! never changes. (F25: between intent and request. F26: the answer is lost. F27: answered, not recorded. F28: recorded.)
+//! The caller is killed at each of its fail points: the outcome is recorded once, attempts never exceed the policy, and the
+//! key never changes. (F25: between mark and request. F26: the response is lost. F27: answered, not recorded. F28: recorded.)
 
 use serde_json::json;
 
 use super::*;
 use crate::support::{Scene, eventually};
 
-/// Roles of the process that dies, and of the one that goes on.
+/// Roles of the process that dies, and of its successor.
 const ROLES: &str = "worker,relay,timers,caller,api";
 
 const SETTINGS: [(&str, &str); 3] = [
@@ -19,7 +19,7 @@ fn document(http: &str) -> String {
     asking(&format!("http: {{ {http} }}\n    timeout: 2s\n    on_error: [{{ output: {{ body: error.code }} }}]"))
 }
 
-/// Lets a call meet a fail point, and another process go on; gives the requests the target saw.
+/// Kills the process at a fail point and lets another continue; returns the requests that the target received.
 async fn killed_at(point: &str, http: &str) -> (Scene, Vec<Asked>) {
     let scene = Scene::new().await;
     scene.apply(&document(http)).await;
@@ -30,7 +30,7 @@ async fn killed_at(point: &str, http: &str) -> (Scene, Vec<Asked>) {
     scene.start("ask", "one", json!({ "url": target.url("/") })).await;
     doomed.dies_at(point, SOON).await;
     let mut next = scene.serve_roles(ROLES, &SETTINGS);
-    // Everything may have ended already: whoever is asked to stop has to run first.
+    // Everything may have ended already, but a process must run before it can be stopped.
     eventually("the next one runs", SOON, async || next.address().is_some()).await;
     scene.all_ended(1, Duration::from_secs(60)).await;
     next.stops_in_order().await;
@@ -53,14 +53,14 @@ const GET: &str = "url: '${ url }'";
 const POST: &str = "method: POST, url: '${ url }', idempotent: true";
 
 #[tokio::test]
-async fn a_caller_that_dies_before_it_has_marked_an_attempt_leaves_it_to_the_next() {
+async fn an_attempt_that_was_not_marked_is_made_by_another_process() {
     let (scene, asked) = killed_at("caller::claimed", GET).await;
     assert_completed_once(&scene, &asked, 1).await;
-    assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "nothing was sent, and all know it");
+    assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "certainly nothing was sent");
 }
 
 #[tokio::test]
-async fn a_caller_that_dies_between_mark_and_request_leaves_an_unknown_attempt() {
+async fn an_attempt_that_was_marked_and_not_sent_is_unknown() {
     let (scene, asked) = killed_at("caller::marked", POST).await;
     assert_completed_once(&scene, &asked, 1).await;
     assert_eq!(scene.count("leveret.history WHERE kind = 'CallUnknown'").await, 1);
@@ -68,19 +68,19 @@ async fn a_caller_that_dies_between_mark_and_request_leaves_an_unknown_attempt()
 }
 
 #[tokio::test]
-async fn a_caller_that_dies_with_the_answer_in_hand_asks_again_with_the_same_key() {
+async fn an_outcome_that_was_not_recorded_is_retried_with_the_same_key() {
     let (scene, asked) = killed_at("caller::answered", POST).await;
     assert_completed_once(&scene, &asked, 2).await;
 }
 
 #[tokio::test]
-async fn a_caller_that_dies_after_it_has_recorded_an_outcome_asks_nobody_again() {
+async fn a_recorded_outcome_is_not_requested_again() {
     let (scene, asked) = killed_at("caller::recorded", POST).await;
     assert_completed_once(&scene, &asked, 1).await;
 }
 
 #[tokio::test]
-async fn attempts_whose_callers_die_count_and_never_exceed_the_policy() {
+async fn attempts_of_killed_callers_count_and_never_exceed_the_policy() {
     let scene = Scene::new().await;
     scene.apply(&document(POST)).await;
     let target = Target::playing(|_| Play::ok("1")).await;
@@ -99,7 +99,7 @@ async fn attempts_whose_callers_die_count_and_never_exceed_the_policy() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_what_must_not_be_repeated_suspends_after_a_crash_as_well() {
+async fn a_lost_response_to_a_non_idempotent_request_suspends_after_a_crash_too() {
     let scene = Scene::new().await;
     scene.apply(&document("method: POST, url: '${ url }'")).await;
     let target = Target::playing(|_| Play::ok("1")).await;
@@ -116,7 +116,7 @@ async fn a_lost_answer_to_what_must_not_be_repeated_suspends_after_a_crash_as_we
 }
 
 #[tokio::test]
-async fn a_caller_that_dies_over_a_callbacks_request_is_missed_soon_though_the_callback_may_take_long() {
+async fn a_request_that_announces_a_callback_expires_long_before_the_callback() {
     let scene = Scene::new().await;
     let http = "method: POST, url: '${ url }', await: callback, on_unknown: fail";
     scene.apply(&document(http).replace("timeout: 2s", "timeout: 2d")).await;

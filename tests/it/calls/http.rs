@@ -1,4 +1,4 @@
-//! Requests over HTTP: results, attempts, unknown outcomes, callbacks, suspended instances.
+//! HTTP requests: results, attempts, unknown outcomes, callbacks, suspended instances.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::support::eventually;
 
 #[tokio::test]
-async fn an_answer_becomes_the_result_in_the_same_commit_as_the_next_step() {
+async fn a_response_becomes_the_result_in_the_same_commit_as_the_next_step() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { url: '${ url }things', query: { q: 'a b' } }")).await;
     let target = Target::playing(|_| Play::ok("{\"n\": 7}")).await;
@@ -28,7 +28,7 @@ async fn an_answer_becomes_the_result_in_the_same_commit_as_the_next_step() {
 }
 
 #[tokio::test]
-async fn of_two_calls_in_a_row_the_second_is_opened_by_the_commit_that_closes_the_first() {
+async fn the_commit_that_closes_a_call_opens_the_next_one() {
     let house = house(|_| {}).await;
     let text = asking("http: { url: '${ url }' }");
     house
@@ -40,13 +40,13 @@ async fn of_two_calls_in_a_row_the_second_is_opened_by_the_commit_that_closes_th
     started(&house, &target, "row").await;
     house.stands("row", "completed").await;
     assert_eq!(output(&house, "row").await, json!(3));
-    // Start, the first call, the second, the end.
+    // Start, first call, second call, end.
     assert_eq!(house.lines("revision", "leveret.instances").await, ["4"]);
     house.close().await;
 }
 
 #[tokio::test]
-async fn what_is_busy_is_asked_again_with_the_same_key() {
+async fn a_busy_target_is_asked_again_with_the_same_key() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { method: POST, url: '${ url }', body: { id: '${ instance.key }' } }")).await;
     let target = Target::playing(|asked| if asked.number < 3 { busy() } else { Play::ok("\"done\"") }).await;
@@ -63,7 +63,7 @@ async fn what_is_busy_is_asked_again_with_the_same_key() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_post_waits_for_a_person_who_tells_what_became_of_it() {
+async fn a_lost_response_to_a_post_waits_until_a_person_resolves_it() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { method: POST, url: '${ url }' }")).await;
     let target = Target::playing(|_| Play::Reset).await;
@@ -71,7 +71,7 @@ async fn a_lost_answer_to_a_post_waits_for_a_person_who_tells_what_became_of_it(
         started(&house, &target, key).await;
         house.stands(key, "suspended at ask").await;
     }
-    assert_eq!(target.asked().len(), 2, "nobody sent it twice behind anyone's back");
+    assert_eq!(target.asked().len(), 2, "no request was sent twice");
     let unknown = house.process.get("/calls?state=unknown").await.ok(200);
     let id = |key: &str| {
         let items = unknown["items"].as_array().unwrap();
@@ -104,7 +104,7 @@ async fn a_lost_answer_to_a_post_waits_for_a_person_who_tells_what_became_of_it(
 }
 
 #[tokio::test]
-async fn a_callback_over_http_ends_what_its_target_has_taken_and_is_taken_once() {
+async fn a_callback_over_http_completes_a_call_once() {
     let house = house(|_| {}).await;
     house
         .apply(
@@ -125,7 +125,7 @@ activities:
     house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
     let token = carried(&target.asked()[0])["token"].as_str().unwrap().to_owned();
     let kept = house.lines("calls::text", "leveret.calls").await.remove(0);
-    assert!(!kept.contains(&token), "the table has its hash only");
+    assert!(!kept.contains(&token), "the table contains only its hash");
     let id = house.lines("id", "leveret.calls").await.remove(0);
     let path = format!("/calls/{id}/complete");
     let forged =
@@ -144,7 +144,7 @@ activities:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
+async fn a_response_during_a_suspension_is_replayed() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { url: '${ url }' }")).await;
     let (go, target) = gated(Play::ok("\"late\"")).await;
@@ -162,7 +162,7 @@ async fn an_answer_that_comes_while_its_instance_is_suspended_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_slow_target_leaves_room_for_others() {
+async fn a_slow_target_leaves_slots_for_others() {
     let house = house(|config| {
         config.calls.concurrency = 6;
         config.calls.per_target = 3;
@@ -179,9 +179,9 @@ async fn a_slow_target_leaves_room_for_others() {
         started(&house, &quick, &format!("quick-{number}")).await;
     }
     house.becomes(12, "leveret.instances WHERE status = 'completed'").await;
-    assert_eq!(house.count("leveret.calls WHERE state = 'running'").await, 3, "no more of the slow one");
+    assert_eq!(house.count("leveret.calls WHERE state = 'running'").await, 3, "no more slots for the slow one");
     assert_eq!(slow.asked().len(), 3);
-    // Nobody waits a minute for this test: what is cancelled is no longer waited for.
+    // Cancelled, so that the test need not wait a minute for their timeout.
     for id in house.lines("id", "leveret.instances WHERE ended_at IS NULL").await {
         house.process.post(&format!("/instances/{id}/cancel"), &json!({})).await.ok(200);
     }

@@ -1,4 +1,4 @@
-//! What comes too late: answers after an attempt was given up, and attempts whose time is over before they begin.
+//! Lateness: responses after an attempt expired, and attempts whose time is over before they begin.
 
 use leveret::engine::CallId;
 use leveret::step::calls::{self, Begin};
@@ -8,13 +8,13 @@ use super::*;
 use crate::support::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_to_an_attempt_that_was_given_up_is_shown_to_whoever_has_to_find_out() {
+async fn a_response_to_an_expired_attempt_is_stored_as_late() {
     let house = house(|_| {}).await;
     house.apply(&asking("http: { method: POST, url: '${ url }' }")).await;
     let (go, target) = gated(Play::ok("\"paid\"")).await;
     started(&house, &target, "slow").await;
     eventually("it is asked", SOON, async || target.times() == 1).await;
-    // Whoever makes it seems to be dead.
+    // As if the process that makes it had died.
     house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
     house.stands("slow", "suspended at ask").await;
     let id = target.asked()[0].header("idempotency-key").unwrap().to_owned();
@@ -36,7 +36,7 @@ const LIMITED: &str = "
     on_error: [{ output: { body: error.code } }]";
 
 #[tokio::test]
-async fn a_call_that_cannot_begin_in_its_time_ends_and_nothing_is_sent() {
+async fn a_call_that_cannot_begin_in_time_fails_and_sends_nothing() {
     let house = house(|_| {}).await;
     house.apply(&asking(&format!("http: {{ method: POST, url: '${{ url }}' }}{LIMITED}"))).await;
     let target = Target::playing(|_| Play::ok("1")).await;
@@ -46,13 +46,13 @@ async fn a_call_that_cannot_begin_in_its_time_ends_and_nothing_is_sent() {
     house.stands("second", "completed").await;
     assert_eq!(output(&house, "second").await, json!("timeout"));
     assert_eq!(target.times(), 1);
-    assert_eq!(house.count("leveret.targets WHERE last_failure IS NOT NULL").await, 0, "its target is well");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "and all know what became of it");
+    assert_eq!(house.count("leveret.targets WHERE last_failure IS NOT NULL").await, 0, "its target has not failed");
+    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "its outcome is known");
     house.close().await;
 }
 
 #[tokio::test]
-async fn a_worker_is_not_asked_for_what_would_be_too_late() {
+async fn a_call_to_an_external_worker_that_would_be_late_is_not_sent() {
     let house = house(|_| {}).await;
     house.apply(&asking(&format!("call: {{ name: pack }}{LIMITED}"))).await;
     for key in ["first", "second"] {
@@ -61,12 +61,12 @@ async fn a_worker_is_not_asked_for_what_would_be_too_late() {
         assert_eq!(output(&house, key).await, json!("timeout"));
     }
     let begun = house.lines("count(begun_at)", "leveret.calls").await;
-    assert_eq!(begun, ["1"], "the second was never begun");
+    assert_eq!(begun, ["1"], "the second did not begin");
     house.close().await;
 }
 
 #[tokio::test]
-async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_time_is_replayed() {
+async fn no_attempt_begins_during_a_suspension_and_its_timeout_is_replayed() {
     let house = house(|_| {}).await;
     house.apply(&asking(&format!("http: {{ url: '${{ url }}' }}{}", LIMITED.replace("2s", "4s")))).await;
     let target = Target::playing(|_| Play::ok("1")).await;
@@ -78,7 +78,7 @@ async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_ti
     house.process.post(&format!("/instances/{id}/suspend"), &json!({})).await.ok(200);
     let call = house.lines("id", "leveret.calls WHERE state = 'pending'").await.remove(0);
     let begun = calls::begin(house.app(), CallId(call.parse().unwrap()), 1, None).await.unwrap();
-    assert!(matches!(begun, Begin::Gone), "somebody had claimed it before");
+    assert!(matches!(begun, Begin::Gone), "another process had claimed it");
     house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(house.standing("second").await, "suspended at ask");
     house.process.post(&format!("/instances/{id}/resume"), &json!({})).await.ok(200);
@@ -89,7 +89,7 @@ async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_ti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_probe_is_sent_instead_of_the_request_whenever_it_is_and_its_answer_settles() {
+async fn a_probe_after_the_end_of_within_still_decides_the_outcome() {
     let house = house(|config| config.retry.base = Duration::from_secs(2)).await;
     let probing = "http:
       method: POST
@@ -111,14 +111,14 @@ async fn a_probe_is_sent_instead_of_the_request_whenever_it_is_and_its_answer_se
     assert_eq!(output(&house, "probed").await, json!("paid"));
     let asked = target.asked();
     let lines: Vec<&str> = asked.iter().map(|asked| asked.line.as_str()).collect();
-    assert_eq!(lines, ["POST /pay HTTP/1.1", "GET /paid HTTP/1.1"], "after `within` it is still asked for");
+    assert_eq!(lines, ["POST /pay HTTP/1.1", "GET /paid HTTP/1.1"], "the probe is sent although `within` is over");
     assert_eq!((asked[1].header("idempotency-key"), asked[1].body.len()), (None, 0));
     assert_eq!(house.lines("state || ' ' || attempt || ' ' || dispatch", "leveret.calls").await, ["succeeded 1 2"]);
     house.close().await;
 }
 
 #[tokio::test]
-async fn an_answer_too_large_to_be_kept_is_a_success_and_never_sends_the_request_under_another_key() {
+async fn a_response_that_is_too_large_never_sends_the_request_with_another_key() {
     let house = house(|config| config.outgoing.response_max = 16).await;
     let post = "http: { method: POST, url: '${ url }' }";
     house.apply(&asking(post)).await;
@@ -127,11 +127,11 @@ async fn an_answer_too_large_to_be_kept_is_a_success_and_never_sends_the_request
     let target = Target::playing(move |asked| if asked.number < 3 { Play::ok(&large) } else { Play::ok("1") }).await;
     house.start_with("glad", "glad", json!({ "url": target.url("/") })).await;
     house.stands("glad", "completed").await;
-    assert_eq!(output(&house, "glad").await, json!(200), "what it says is not needed");
+    assert_eq!(output(&house, "glad").await, json!(200), "the body is not needed");
     started(&house, &target, "needy").await;
     house.stands("needy", "suspended at ask").await;
     assert_eq!(house.lines("error->>'code'", "leveret.calls WHERE state = 'unknown'").await, ["limit.response"]);
-    assert_eq!(house.count("leveret.targets WHERE last_failure IS NOT NULL").await, 0, "its target is well");
+    assert_eq!(house.count("leveret.targets WHERE last_failure IS NOT NULL").await, 0, "its target has not failed");
     let id = house.id("needy").await.unwrap();
     house.process.post(&format!("/instances/{id}/retry"), &json!({})).await.ok(200);
     house.stands("needy", "completed").await;

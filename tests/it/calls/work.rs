@@ -1,4 +1,4 @@
-//! Workers outside: asked over the broker, and answering by commands with the token of their attempt.
+//! External workers: asked over the broker, they answer by commands with the token of their attempt.
 
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
@@ -21,7 +21,7 @@ activities:
     on_error: [{ code: worker.broken, output: { got: error.data.why } }]
 ";
 
-/// A worker of the test: what it is asked, one by one.
+/// An external worker of the test: receives requests one by one.
 struct Worker {
     consumer: lapin::Consumer,
 }
@@ -49,7 +49,7 @@ impl Worker {
     }
 }
 
-/// Waits until the queue is there: it is made when the first request is sent.
+/// Starts an instance and waits until its request is published, which also declares the queue.
 async fn asked(house: &House, key: &str) {
     house.start("packing", key).await;
     house.stands(key, "running at pack").await;
@@ -61,7 +61,7 @@ async fn says(house: &House, kind: &str, id: &str, body: Value) {
 }
 
 #[tokio::test]
-async fn a_worker_is_asked_with_everything_it_needs_and_its_reply_is_taken_once() {
+async fn a_request_has_all_an_external_worker_needs_and_its_reply_is_accepted_once() {
     let house = house(|_| {}).await;
     house.apply(PACKING).await;
     asked(&house, "box").await;
@@ -90,7 +90,7 @@ async fn a_worker_is_asked_with_everything_it_needs_and_its_reply_is_taken_once(
 }
 
 #[tokio::test]
-async fn a_workers_error_has_its_code_and_a_forged_reply_is_a_dead_letter() {
+async fn an_error_of_an_external_worker_has_its_code_and_a_forged_reply_is_a_dead_letter() {
     let house = house(|_| {}).await;
     house.apply(PACKING).await;
     asked(&house, "box").await;
@@ -108,7 +108,7 @@ async fn a_workers_error_has_its_code_and_a_forged_reply_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_worker_that_hangs_is_given_up_and_its_late_reply_refused() {
+async fn an_attempt_of_a_hanging_worker_expires_and_its_late_reply_is_refused() {
     let house = house(|_| {}).await;
     house.apply(&PACKING.replace("timeout: 20s", "timeout: 1s")).await;
     asked(&house, "box").await;
@@ -128,12 +128,12 @@ async fn a_worker_that_hangs_is_given_up_and_its_late_reply_refused() {
 }
 
 #[tokio::test]
-async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
+async fn a_missed_heartbeat_ends_an_attempt_and_a_timely_one_keeps_it() {
     let house = house(|_| {}).await;
     house.apply(&PACKING.replace("name: pack, input", "name: pack, heartbeat: 2s, input")).await;
     asked(&house, "box").await;
     house.stands("box", "running at pack").await;
-    // A backlog is no silence: nobody has begun.
+    // The request waits in the queue, so no heartbeat is due yet.
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let mut worker = Worker::of(&house, "pack").await;
     let (first, _) = worker.next().await;
@@ -143,7 +143,7 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
         says(&house, "call.heartbeat", &format!("beat {beat}"), json!({ "call": first.call, "token": first.token }))
             .await;
     }
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "it lives");
+    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "the attempt continues");
     let (second, _) = worker.next().await;
     assert_eq!(second.attempt, 2);
     assert_eq!(
@@ -152,7 +152,7 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
     );
     says(&house, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
     house.stands("box", "completed").await;
-    // Of the attempt that has ended, and of the call.
+    // From the expired attempt, and for the call that has ended.
     for (n, token) in [&first.token, &second.token].into_iter().enumerate() {
         let about = json!({ "call": first.call, "token": token, "progress": 1 });
         says(&house, "call.heartbeat", &format!("late beat {n}"), about.clone()).await;
@@ -163,7 +163,7 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_beat_keeps_it() {
     let (third, _) = worker.next().await;
     says(&house, "call.complete", "done", json!({ "call": third.call, "token": third.token, "result": 3 })).await;
     house.stands("another", "completed").await;
-    assert_eq!(house.letters().await, [""; 0], "a late sign of life is nothing to look at");
+    assert_eq!(house.letters().await, [""; 0], "a late heartbeat is not a dead letter");
     assert_eq!(house.count("leveret.history WHERE kind = 'CallProgressed'").await, 0);
     house.close().await;
 }

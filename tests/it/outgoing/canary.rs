@@ -1,4 +1,4 @@
-//! Canaries: values that are carried by requests, looked for in everything that is written down or said afterwards.
+//! Canaries: secrets of requests that must not appear in any table, event, metric or log.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 const TOKEN: &str = "canary-token-5b1e";
 const PIN: &str = "canary pin/7&\"ü";
 
-/// Every place a secret may stand in, and every way an attempt may end.
+/// A secret in every place of a request, and an activity for every way an attempt can end.
 fn definition(target: &Target) -> String {
     let ask = |id: &str, more: &str| {
         format!(
@@ -34,11 +34,11 @@ fn definition(target: &Target) -> String {
     )
 }
 
-/// Says what it was told as programs in other languages would write it.
+/// Repeats a secret in the spellings of other languages.
 fn echo_elsewise(asked: &Asked) -> Play {
     let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
     let pin = body["pin"].as_str().unwrap();
-    // As PHP does by itself, as Go does, as nobody in particular.
+    // The defaults of PHP and Go, and a spelling that no library uses.
     let php = pin.replace('"', "\\\"").replace('/', "\\/").replace('ü', "\\u00fc");
     let go = pin.replace('"', "\\\"").replace('&', "\\u0026");
     let text = format!(r#"{{"php": "{php}", "go": "{go}", "{php}": 1, "spelled": "{}"}}"#, pin.replace('"', "\\u0022"));
@@ -51,20 +51,20 @@ fn echo_elsewise(asked: &Asked) -> Play {
     Play::Answer(200, vec![("content-type", kind.to_owned())], said)
 }
 
-/// Says everything it was told.
+/// Repeats the whole request.
 fn echo(asked: &Asked, status: u16) -> Play {
     let body = format!("{} {:?} {}", asked.line, asked.headers, String::from_utf8_lossy(&asked.body));
     let header = asked.header("authorization").unwrap_or_default().to_owned();
     Play::Answer(status, vec![("x-echo", header)], body.into_bytes())
 }
 
-/// How a canary may look.
+/// The forms of a canary that are searched for.
 fn forms() -> Vec<String> {
     let mut forms =
         vec![TOKEN.to_owned(), PIN.to_owned(), "canary%20pin".into(), "canary+pin".into(), "canary pin".into()];
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
     forms.extend([hex("canary-token-"), hex("canary pin")]);
-    // What three letters make of three bytes, wherever they begin.
+    // base64 has three forms of a text, by its offset.
     for skipped in 0..3 {
         forms.push(base64::engine::general_purpose::STANDARD.encode(&"canary pin"[skipped..])[..8].to_owned());
     }
@@ -72,7 +72,7 @@ fn forms() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
+async fn no_secret_appears_in_tables_events_metrics_or_logs() {
     let target = Target::playing(|asked| match asked.line.split(['/', '?']).nth(1) {
         Some("echoed") => echo(asked, 200),
         Some(way) if way.starts_with("elsewise") => echo_elsewise(asked),
@@ -93,7 +93,7 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         ("LEVERET_OUTGOING__ALLOW_ADDRESSES", "127.0.0.1"),
         ("LEVERET_BREAKER__OPEN_FOR", "100ms"),
         ("LEVERET_LOG__FILTER", "trace,lapin=off"),
-        // Once, with everything in hand.
+        // One panic while the secrets are in memory.
         ("FAILPOINTS", "caller::answered=1*panic"),
         ("RUST_BACKTRACE", "full"),
     ];
@@ -102,7 +102,7 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
     scene.start("canaries", "one", serde_json::json!({})).await;
     scene.all_ended(1, WITHIN).await;
     let asked = target.asked();
-    // They did get there, whole, in every place, and what looks like them was left alone.
+    // The secrets arrived unchanged in every place, and data that looks like a placeholder was not resolved.
     let first = &asked[0];
     assert!(first.line.contains("canary%20pin") && first.line.contains(TOKEN), "{first:?}");
     assert_eq!(first.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
@@ -126,17 +126,17 @@ async fn no_secret_is_found_in_anything_that_is_written_down_or_said() {
         let rows = scene.lines(&format!("SELECT t::text AS line FROM leveret.{table} AS t")).await;
         sinks.push((table, rows.join("\n")));
     }
-    assert!(program.output().contains("panicked at"), "the panic was there to be looked through");
+    assert!(program.output().contains("panicked at"), "the log contains the panic");
     let events: Vec<String> = scene.queues.take_whole_events().await.into_iter().map(|(_, whole)| whole).collect();
     assert!(events.iter().any(|event| event.contains("[secret]")), "{events:#?}");
     sinks.push(("events".to_owned(), events.join("\n")));
-    look_through(&sinks);
+    assert_no_canary(&sinks);
 }
 
-/// No sink shows a secret, and what was hidden was there to be found.
-fn look_through(sinks: &[(String, String)]) {
+/// No sink contains a secret, and the echo that contained them was redacted.
+fn assert_no_canary(sinks: &[(String, String)]) {
     let calls = sinks.iter().find(|(name, _)| name == "calls").unwrap();
-    assert!(calls.1.contains("[secret]"), "the echo was there to be found");
+    assert!(calls.1.contains("[secret]"), "the echo was redacted");
     for (sink, text) in sinks {
         for form in forms() {
             if let Some(at) = text.find(&form) {

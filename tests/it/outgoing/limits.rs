@@ -1,4 +1,4 @@
-//! Breakers, rates and concurrency, as two processes see them that know each other only by the database.
+//! Breakers, rates and concurrency of processes that share nothing but the database.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use leveret::app::App;
 use leveret::config::Config;
 use leveret::handlers::Handlers;
 use leveret::limits::rate::Rate;
-use leveret::roles::caller::limits::{Admitted, LimitKey, Limits, Outcome, Permit, Reason};
+use leveret::roles::caller::limits::{Admission, LimitKey, Limits, Permit, Reason, TargetOutcome};
 use leveret::store::targets;
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::support::{Fresh, eventually};
 
 const TARGET: &str = "https://shop.test:443";
 
-/// A process: it has a database, and nothing else in common with others.
+/// A process that shares only the database with others.
 fn process(fresh: &Fresh, open_for: Duration) -> Limits {
     let mut config = Config::default();
     config.database.url = fresh.database_url.clone();
@@ -33,18 +33,18 @@ async fn may_go(limits: &Limits) -> bool {
 }
 
 async fn goes(limits: &Limits, target: &str, limit_key: &LimitKey) -> bool {
-    matches!(limits.admit(target, limit_key).await.unwrap(), Admitted::Go(_))
+    matches!(limits.admit(target, limit_key).await.unwrap(), Admission::Go(_))
 }
 
-/// An attempt that was let through last of all ends like that.
-async fn ends(limits: &Limits, target: &str, outcome: Outcome) {
+/// The end of an attempt that began after every probe.
+async fn ends(limits: &Limits, target: &str, outcome: TargetOutcome) {
     let began_at = jiff::Timestamp::MAX;
     let permit = Permit { target: target.into(), limit_key: LimitKey::default(), began_at, opened: None };
     limits.observe(&permit, outcome).await;
 }
 
-fn failed() -> Outcome {
-    Outcome::Failed("http.503".into())
+fn failed() -> TargetOutcome {
+    TargetOutcome::Failed("http.503".into())
 }
 
 async fn state(fresh: &Fresh) -> (String, u32) {
@@ -53,7 +53,7 @@ async fn state(fresh: &Fresh) -> (String, u32) {
 }
 
 #[tokio::test]
-async fn what_one_process_sees_fail_the_other_leaves_alone_within_a_second() {
+async fn a_breaker_that_one_process_opens_is_known_to_others_within_a_second() {
     let fresh = Fresh::database().await;
     let (one, two) = (process(&fresh, Duration::from_secs(600)), process(&fresh, Duration::from_secs(600)));
     assert!(may_go(&one).await && may_go(&two).await);
@@ -74,7 +74,7 @@ async fn what_one_process_sees_fail_the_other_leaves_alone_within_a_second() {
 async fn failures_are_counted_across_processes() {
     let fresh = Fresh::database().await;
     let processes: Vec<Limits> = (0..5).map(|_| process(&fresh, Duration::from_secs(600))).collect();
-    // Nobody has learned anything yet, so that each tells what it sees at once.
+    // No process knows the row yet, so each writes its outcome at once.
     for process in &processes {
         ends(process, TARGET, failed()).await;
     }
@@ -83,7 +83,7 @@ async fn failures_are_counted_across_processes() {
 }
 
 #[tokio::test]
-async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
+async fn after_the_pause_one_process_probes_for_all() {
     let fresh = Fresh::database().await;
     let pause = Duration::from_secs(3);
     let (one, two) = (process(&fresh, pause), process(&fresh, pause));
@@ -91,11 +91,11 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
         ends(&one, TARGET, failed()).await;
     }
     eventually("one is let through", PATIENCE, async || may_go(&one).await).await;
-    // Not the other, not a second one, not somebody new.
+    // No second attempt of this process, none of the other, none of a new process.
     let third = process(&fresh, pause);
     assert!(!may_go(&one).await && !may_go(&two).await && !may_go(&third).await);
-    // What was sent long before and ends now, in whatever process, decides nothing.
-    for (process, outcome) in [(&one, failed()), (&two, Outcome::Answered), (&third, Outcome::Nothing)] {
+    // An attempt that began long before does not count when it ends now, in any process.
+    for (process, outcome) in [(&one, failed()), (&two, TargetOutcome::Answered), (&third, TargetOutcome::Nothing)] {
         let began_at = jiff::Timestamp::UNIX_EPOCH;
         let permit = Permit { target: TARGET.into(), limit_key: LimitKey::default(), began_at, opened: None };
         process.observe(&permit, outcome).await;
@@ -104,14 +104,14 @@ async fn after_the_pause_one_of_all_asks_and_what_it_hears_counts_for_all() {
     ends(&one, TARGET, failed()).await;
     assert_eq!(state(&fresh).await, ("open".into(), 2));
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
-    ends(&two, TARGET, Outcome::Answered).await;
+    ends(&two, TARGET, TargetOutcome::Answered).await;
     assert_eq!(state(&fresh).await, ("closed".into(), 0));
     assert!(may_go(&two).await);
     eventually("everybody is let through", PATIENCE, async || may_go(&one).await && may_go(&third).await).await;
 }
 
 #[tokio::test]
-async fn who_is_let_through_and_asks_nothing_leaves_its_place_to_another() {
+async fn a_probe_that_sends_nothing_is_replaced_by_another() {
     let fresh = Fresh::database().await;
     let (one, two) = (process(&fresh, Duration::from_secs(5)), process(&fresh, Duration::from_secs(5)));
     for _ in 0..5 {
@@ -120,13 +120,13 @@ async fn who_is_let_through_and_asks_nothing_leaves_its_place_to_another() {
     eventually("one is let through", PATIENCE, async || may_go(&one).await).await;
     assert!(!may_go(&two).await);
     let began = Instant::now();
-    ends(&one, TARGET, Outcome::Nothing).await;
+    ends(&one, TARGET, TargetOutcome::Nothing).await;
     eventually("the other is let through", PATIENCE, async || may_go(&two).await).await;
     assert!(began.elapsed() < Duration::from_millis(4_900), "only what was let through before ended");
 }
 
 #[tokio::test]
-async fn a_worker_has_no_breaker() {
+async fn an_external_worker_has_no_breaker() {
     let fresh = Fresh::database().await;
     let one = process(&fresh, Duration::from_secs(600));
     for _ in 0..20 {
@@ -146,20 +146,20 @@ async fn two_processes_together_keep_a_rate() {
     while began.elapsed() < Duration::from_secs(3) {
         for (process, begun) in processes.iter().zip(&mut begun) {
             match process.admit(TARGET, &limit_key).await.unwrap() {
-                Admitted::Go(_) => *begun += 1,
-                Admitted::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
+                Admission::Go(_) => *begun += 1,
+                Admission::NotBefore(_, reason) => assert_eq!(reason, Reason::Rate),
             }
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let all: u32 = begun.iter().sum();
-    // Those of three seconds and of the one before, but not far fewer: both take part, and what is due is used.
+    // At most the attempts of three seconds plus one burst, not far fewer, and some of each process.
     let most = 20.0 * (1.0 + began.elapsed().as_secs_f64());
     assert!(f64::from(all) <= most && all >= 30 && begun.iter().all(|one| *one > 0), "{begun:?} of {most}");
 }
 
 #[tokio::test]
-async fn a_key_has_a_rate_of_its_own() {
+async fn each_key_has_its_own_rate() {
     let fresh = Fresh::database().await;
     let one = process(&fresh, Duration::from_secs(1));
     let rate = Rate { count: 1, per: Duration::from_secs(3_600) };
@@ -167,7 +167,7 @@ async fn a_key_has_a_rate_of_its_own() {
         let limit_key = LimitKey { rate: Some(rate), concurrency: Some(3), key: key.map(str::to_owned), group: 1 };
         assert!(goes(&one, TARGET, &limit_key).await);
         let again = one.admit(TARGET, &limit_key).await.unwrap();
-        assert!(matches!(again, Admitted::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
+        assert!(matches!(again, Admission::NotBefore(_, Reason::Rate)), "{key:?}: {again:?}");
     }
     let page = targets::list(&mut connect(&fresh).await, None, 2).await.unwrap();
     assert_eq!(page.items.iter().map(|one| one.key.as_deref()).collect::<Vec<_>>(), [None, Some("eu")]);
@@ -178,7 +178,7 @@ async fn a_key_has_a_rate_of_its_own() {
     assert_eq!((said.count, said.per.as_str(), rest.items[0].concurrency), (1, "1h", Some(3)));
 }
 
-/// Calls as rows, in these states, with these keys.
+/// Inserts calls with these states and keys.
 async fn calls(conn: &mut AsyncPgConnection, rows: &[(&str, Option<&str>)]) {
     for (state, key) in rows {
         let limits = key.map_or("NULL".to_owned(), |key| format!("jsonb_build_object('key', '{key}')"));
@@ -193,7 +193,7 @@ async fn calls(conn: &mut AsyncPgConnection, rows: &[(&str, Option<&str>)]) {
 }
 
 #[tokio::test]
-async fn what_runs_is_counted_for_the_target_and_for_a_key() {
+async fn running_calls_are_counted_for_the_target_and_for_a_key() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     calls(conn, &[("running", Some("eu")), ("waiting", Some("us")), ("pending", Some("eu")), ("unknown", None)]).await;
@@ -205,7 +205,7 @@ async fn what_runs_is_counted_for_the_target_and_for_a_key() {
             .await;
         assert_eq!(found.unwrap(), room, "{key:?} {limit}");
     }
-    // Whoever asks is seen to have asked, with the limit it named last, and the queue of its key.
+    // The list shows the last limit of each key, and its waiting and running calls.
     let page = targets::list(conn, None, 10).await.unwrap();
     let seen = |one: &leveret::contract::api::TargetView| (one.key.clone(), one.concurrency, one.waiting, one.running);
     let expected = [(None, Some(3), 1, 2), (Some("eu".into()), Some(2), 1, 1), (Some("x".into()), Some(1), 0, 0)];
@@ -214,7 +214,7 @@ async fn what_runs_is_counted_for_the_target_and_for_a_key() {
 }
 
 #[tokio::test]
-async fn two_that_ask_for_the_last_room_at_once_do_not_both_get_it() {
+async fn concurrent_attempts_do_not_exceed_the_concurrency() {
     let fresh = Fresh::database().await;
     calls(&mut connect(&fresh).await, &[("pending", None); 20]).await;
     let mut asking = tokio::task::JoinSet::new();
@@ -240,7 +240,7 @@ async fn two_that_ask_for_the_last_room_at_once_do_not_both_get_it() {
 }
 
 #[tokio::test]
-async fn rows_of_targets_nobody_asks_any_more_are_deleted() {
+async fn rows_of_unused_targets_are_deleted() {
     let fresh = Fresh::database().await;
     let one = process(&fresh, Duration::from_secs(600));
     assert!(may_go(&one).await);
@@ -250,7 +250,7 @@ async fn rows_of_targets_nobody_asks_any_more_are_deleted() {
     for _ in 0..5 {
         ends(&one, "https://away.test:443", failed()).await;
     }
-    // An open breaker that nobody has looked at for so long says nothing any more, one that is to stay open does.
+    // An open breaker whose pause is over is deleted too, one that stays open is kept.
     let later = "UPDATE leveret.targets SET until = '2200-01-01' WHERE breaker = 'open'";
     assert_eq!(diesel::sql_query(later).execute(conn).await.unwrap(), 1);
     assert_eq!(targets::delete_unused_before(conn, far, 10).await.unwrap(), 1);

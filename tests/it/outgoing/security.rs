@@ -1,10 +1,10 @@
-//! What must not get in, and what must not get out: line ends, and secrets.
+//! Injected line ends are refused, and errors contain no secrets.
 
 use std::time::Duration;
 
 use super::{client, get, not_sent, send, settings};
 use crate::support::target::{Play, Target};
-use leveret::roles::caller::outgoing::Request;
+use leveret::outgoing::Request;
 
 const CANARY: &str = "CANARY-7f3a";
 
@@ -28,7 +28,7 @@ async fn a_line_end_or_nul_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn no_failure_tells_what_was_sent() {
+async fn no_error_contains_what_was_sent() {
     let plays = [
         Play::Silent,
         Play::Reset,

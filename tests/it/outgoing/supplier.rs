@@ -1,4 +1,4 @@
-//! The example of a flaky supplier: a breaker, a rate, and orders that come through all the same.
+//! The example of a flaky supplier: orders succeed behind a breaker and a rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,11 +10,11 @@ use crate::support::target::{Play, Target};
 use crate::support::{Fresh, House, eventually};
 
 const WITHIN: Duration = Duration::from_secs(120);
-/// Orders.
+/// The number of orders.
 const COUNT: i64 = 25;
 
 #[tokio::test]
-async fn orders_come_through_an_outage_and_never_ask_faster_than_allowed() {
+async fn orders_survive_an_outage_and_never_exceed_the_rate() {
     let down = Arc::new(AtomicBool::new(true));
     let (while_down, refused) = (down.clone(), Arc::new(AtomicUsize::new(0)));
     let asked_while_down = refused.clone();
@@ -41,7 +41,7 @@ async fn orders_come_through_an_outage_and_never_ask_faster_than_allowed() {
         house.start_with("supplier", &format!("part-{number}"), input).await;
     }
     let open = "leveret.targets WHERE breaker <> 'closed' AND opened > 1";
-    eventually("the breaker has opened again after a look", WITHIN, async || house.count(open).await == 1).await;
+    eventually("the breaker has opened again after a probe", WITHIN, async || house.count(open).await == 1).await;
     let listed = house.process.get("/targets").await.ok(200);
     let target = &listed["items"][0];
     assert_eq!(

@@ -1,5 +1,5 @@
-//! What one process knows of groups: calls of one target that want the same of it wait for the same tokens and the same room,
-//! and nobody else waits for those. Pure: it is told the time.
+//! What one process knows of limit groups: calls to one target with the same limits share tokens and room, and delay no other
+//! calls. Pure: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::{FRESH_FOR, LimitKey, REMEMBERED_MAX, Reason, UNUSED_FOR, later};
 use crate::limits::rate::Rate;
 
-/// No group waits for longer before somebody looks at its rate again.
-const LOOK_AFTER: Duration = Duration::from_secs(300);
+/// The longest wait of a group before its rate is read again.
+const READ_AFTER: Duration = Duration::from_secs(300);
 
-/// See the module.
+/// The limit groups this process knows.
 #[derive(Default)]
 pub(super) struct Groups(HashMap<(String, LimitKey), Group>);
 
@@ -20,7 +20,7 @@ pub(super) struct Groups(HashMap<(String, LimitKey), Group>);
 struct Group {
     lease: Option<Lease>,
     gate: Option<Gate>,
-    /// When it last opened after it had been closed, and why it was: what was due before has waited.
+    /// When the group last opened, and why it was closed: calls that were due before have waited.
     opened: Option<(Timestamp, Reason)>,
     used_at: Timestamp,
 }
@@ -28,29 +28,28 @@ struct Group {
 struct Lease {
     tokens: u32,
     leased_at: Timestamp,
-    /// Attempts that have asked since.
+    /// Attempts that wanted a token since.
     demand: u32,
-    /// Nothing is leased before.
+    /// The earliest time of the next lease.
     next_at: Timestamp,
 }
 
-/// Attempts that are tried where so many may be under way. Whether they are is counted by whoever begins one; this keeps those
-/// from trying who would find no room.
+/// Keeps attempts from trying where the concurrency is probably reached. The transaction that begins an attempt counts exactly.
 struct Gate {
-    /// Until then no more than these, and as many as have ended.
+    /// Attempts that may try until `until`; grows with each attempt that ends in this process.
     room: u32,
-    /// Then one finds out whether others have ended elsewhere.
+    /// When one attempt may find out whether others have ended elsewhere.
     until: Timestamp,
-    /// It does.
-    asking: bool,
+    /// That attempt is under way.
+    probing: bool,
 }
 
-/// What is known of tokens.
+/// The answer to an attempt that wants a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum TokenAnswer {
     Taken,
     NotBefore(Timestamp),
-    /// So many are to be leased.
+    /// This many must be leased first.
     Lease(u32),
 }
 
@@ -60,7 +59,7 @@ impl Groups {
         if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(&key) {
             self.0.retain(|_, group| now.duration_since(group.used_at) < UNUSED_FOR);
             if self.0.len() >= REMEMBERED_MAX {
-                // Bounded without bookkeeping: the rows know.
+                // A bound without bookkeeping: everything can be read from the rows again.
                 self.0.clear();
             }
         }
@@ -73,24 +72,24 @@ impl Groups {
         self.0.get_mut(&(target.to_owned(), limit_key.clone()))
     }
 
-    pub(super) fn token(&mut self, target: &str, limit_key: &LimitKey, rate: &Rate, now: Timestamp) -> Token {
+    pub(super) fn token(&mut self, target: &str, limit_key: &LimitKey, rate: &Rate, now: Timestamp) -> TokenAnswer {
         let group = self.group(target, limit_key, now);
-        let Some(lease) = &mut group.lease else { return Token::Lease(1) };
+        let Some(lease) = &mut group.lease else { return TokenAnswer::Lease(1) };
         lease.demand = lease.demand.saturating_add(1);
         if lease.tokens > 0 && lease.is_fresh(now) {
             lease.tokens -= 1;
-            return Token::Taken;
+            return TokenAnswer::Taken;
         }
         if now < lease.next_at {
-            return Token::NotBefore(lease.next_at);
+            return TokenAnswer::NotBefore(lease.next_at);
         }
         if lease.tokens == 0 {
             group.opened = Some((lease.next_at, Reason::Rate));
         }
-        Token::Lease(lease.demand.clamp(1, at_once(rate)))
+        TokenAnswer::Lease(lease.demand.clamp(1, at_once(rate)))
     }
 
-    /// `next_at`: when there is a token again, if nobody takes it.
+    /// Records a lease. `next_at` is when the bucket has the next token, if no other process takes it.
     pub(super) fn leased(
         &mut self,
         target: &str,
@@ -99,12 +98,12 @@ impl Groups {
         next_at: Timestamp,
         now: Timestamp,
     ) {
-        let next_at = next_at.max(soon(now)).min(later(now, LOOK_AFTER));
-        // The one that made it look asks again.
+        let next_at = next_at.max(soon(now)).min(later(now, READ_AFTER));
+        // The attempt that caused the lease asks again, so the demand begins at zero.
         self.group(target, limit_key, now).lease = Some(Lease { tokens: taken, leased_at: now, demand: 0, next_at });
     }
 
-    /// Takes up room, as far as is known; when to come back if there is none.
+    /// Takes room, as far as is known. Returns when to retry if there is none.
     pub(super) fn enter(&mut self, target: &str, limit_key: &LimitKey, now: Timestamp) -> Option<Timestamp> {
         let others = limit_key.concurrency?.saturating_sub(1);
         let Group { gate, opened, .. } = self.group(target, limit_key, now);
@@ -113,22 +112,22 @@ impl Groups {
             Some(Gate { room, until, .. }) if now < *until => *room -= 1,
             Some(Gate { room: 0, until, .. }) => {
                 *opened = Some((*until, Reason::Concurrency));
-                *gate = Some(Gate { room: 0, until: soon(now), asking: true });
+                *gate = Some(Gate { room: 0, until: soon(now), probing: true });
             }
-            // There is room: nobody took what was left for all that time.
-            Some(Gate { .. }) | None => *gate = Some(Gate { room: others, until: soon(now), asking: false }),
+            // The room was not used up, so all of it may be free.
+            Some(Gate { .. }) | None => *gate = Some(Gate { room: others, until: soon(now), probing: false }),
         }
         None
     }
 
-    /// Gives that room back.
+    /// Gives the room back.
     pub(super) fn leave(&mut self, target: &str, limit_key: &LimitKey) {
         if let Some(gate) = self.known(target, limit_key).and_then(|group| group.gate.as_mut()) {
             gate.room = gate.room.saturating_add(1);
         }
     }
 
-    /// An attempt that was let through is not made: its token and its room go to the next.
+    /// An admitted attempt is not made: its token and its room go to the next one.
     pub(super) fn unused(&mut self, target: &str, limit_key: &LimitKey) {
         self.leave(target, limit_key);
         if let Some(lease) = self.known(target, limit_key).and_then(|group| group.lease.as_mut()) {
@@ -136,22 +135,22 @@ impl Groups {
         }
     }
 
-    /// An attempt that was let through found no room.
+    /// An admitted attempt found that the concurrency was reached.
     pub(super) fn refused(&mut self, target: &str, limit_key: &LimitKey, now: Timestamp) {
         self.unused(target, limit_key);
-        self.group(target, limit_key, now).gate = Some(Gate { room: 0, until: soon(now), asking: false });
+        self.group(target, limit_key, now).gate = Some(Gate { room: 0, until: soon(now), probing: false });
     }
 
-    /// An attempt that was let through found room: if it was to find out, there may be more.
+    /// An admitted attempt has begun. If it was the one to find out, there may be more room.
     pub(super) fn begun(&mut self, target: &str, limit_key: &LimitKey) {
         let Some(gate) = self.known(target, limit_key).and_then(|group| group.gate.as_mut()) else { return };
-        if gate.asking {
-            gate.asking = false;
+        if gate.probing {
+            gate.probing = false;
             gate.room = limit_key.concurrency.unwrap_or(1).saturating_sub(1);
         }
     }
 
-    /// An attempt with this key has ended: there is room for one that is counted with it.
+    /// An attempt with this key has ended, so there is room for one more that is counted with it.
     pub(super) fn left(&mut self, target: &str, key: Option<&str>, now: Timestamp) {
         for ((of, limit_key), group) in &mut self.0 {
             let Some(gate) = &mut group.gate else { continue };
@@ -164,12 +163,12 @@ impl Groups {
         }
     }
 
-    /// When a group last opened, and why it was closed before.
+    /// When a group last opened, and why it was closed.
     pub(super) fn opened(&mut self, target: &str, limit_key: &LimitKey) -> Option<(Timestamp, Reason)> {
         self.known(target, limit_key)?.opened
     }
 
-    /// Of groups that are not open to all: target, group, and how many may be claimed.
+    /// The groups with limited room: target, group, and how many calls may be claimed.
     pub(super) fn rooms(&self, now: Timestamp) -> Vec<(String, i64, u32)> {
         let room = |((target, limit_key), group): (&(String, LimitKey), &Group)| {
             Some((target.clone(), limit_key.group, group.room(limit_key, now)?))
@@ -177,7 +176,7 @@ impl Groups {
         self.0.iter().filter_map(room).collect()
     }
 
-    /// When one that is closed opens.
+    /// When the next closed group opens.
     pub(super) fn next_at(&self, now: Timestamp) -> Option<Timestamp> {
         let opens = |((_, limit_key), group): (&(String, LimitKey), &Group)| {
             let lease =
@@ -199,7 +198,7 @@ impl Group {
         self.tokens(limit_key, now).into_iter().chain(self.gate.as_ref().and_then(of_gate)).min()
     }
 
-    /// Tokens at hand, or that may be when it is time to lease some.
+    /// Leased tokens, or those that a lease may bring if one is due.
     fn tokens(&self, limit_key: &LimitKey, now: Timestamp) -> Option<u32> {
         let (lease, rate) = (self.lease.as_ref()?, limit_key.rate.as_ref()?);
         match (lease.is_fresh(now), now < lease.next_at) {

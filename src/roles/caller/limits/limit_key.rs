@@ -1,4 +1,4 @@
-//! What an attempt wants of its target, and what it says of it when it is over.
+//! The limits of an attempt, and what its outcome says about its target.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::engine::CallOutcome;
 use crate::limits::rate::Rate;
 use crate::step::calls::AtOnce;
 
-/// How much of a target an activity may take.
+/// The limits of an activity. Calls to one target with equal limits form a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct LimitKey {
-    /// Attempts that may begin in a time.
+    /// How many attempts may begin per time.
     pub rate: Option<Rate>,
-    /// Attempts that may be under way.
+    /// How many attempts may be under way.
     pub concurrency: Option<u32>,
-    /// What both are counted for; for the target as a whole when there is none.
+    /// The key for which both are counted; without it they are counted for the whole target.
     pub key: Option<String>,
-    /// The number of the group of those that want the same, as the table knows it.
+    /// The number of the group, stored with each of its calls.
     pub group: i64,
 }
 
 impl LimitKey {
-    /// Reads what is stored with a call: `rate` (`count`, `per_ms`), `concurrency`, `key`.
+    /// Reads the limits stored with a call: `rate` (`count`, `per_ms`), `concurrency`, `key`.
     pub fn read(stored: Option<&Value>, group: i64) -> Self {
         let Some(stored) = stored else { return Self::default() };
         let whole = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
@@ -40,25 +40,25 @@ impl LimitKey {
         Self { rate: rate(), concurrency, key, group }
     }
 
-    /// The bound of attempts at a target that may be under way.
+    /// The bound of attempts under way, as the transaction that begins one counts it.
     pub(in crate::roles::caller) fn at_once<'a>(&'a self, target: &'a str) -> Option<AtOnce<'a>> {
         Some(AtOnce { target, key: self.key.as_deref(), limit: self.concurrency? })
     }
 }
 
-/// What an attempt says of its target.
+/// What an attempt says about its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answers.
+pub enum TargetOutcome {
+    /// The target answers.
     Answered,
-    /// It does not, or says that it cannot: the code.
+    /// The target does not answer, or answers that it cannot serve requests: the code.
     Failed(String),
-    /// Nothing: it was not asked.
+    /// Nothing, because nothing was sent.
     Nothing,
 }
 
-impl Outcome {
-    /// Of a status. A target that is overloaded, or broken, has failed; one that refuses this request has not.
+impl TargetOutcome {
+    /// The outcome of a status: a target that is overloaded or broken has failed, one that rejects this request has not.
     pub fn of_status(status: u16) -> Self {
         match status {
             429 | 500.. => Self::Failed(format!("http.{status}")),
@@ -66,7 +66,7 @@ impl Outcome {
         }
     }
 
-    /// Of an attempt at a call.
+    /// The outcome of an attempt.
     pub fn of_call(outcome: &CallOutcome) -> Self {
         match outcome {
             CallOutcome::Answered { status, .. } => Self::of_status(*status),
@@ -75,7 +75,7 @@ impl Outcome {
         }
     }
 
-    /// Of an attempt without an answer, by its code.
+    /// The outcome of an attempt without a response, by its code.
     pub fn of_failure(code: &str) -> Self {
         match code {
             "http.request" | "http.refused" | "secrets" => Self::Nothing,
@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_target_that_cannot_is_said_to_fail() {
+    fn only_an_overloaded_or_broken_target_has_failed() {
         for status in [200, 204, 302, 400, 404, 409, 422] {
-            assert_eq!(Outcome::of_status(status), Outcome::Answered);
+            assert_eq!(TargetOutcome::of_status(status), TargetOutcome::Answered);
         }
         for status in [429, 500, 503, 599] {
-            assert_eq!(Outcome::of_status(status), Outcome::Failed(format!("http.{status}")));
+            assert_eq!(TargetOutcome::of_status(status), TargetOutcome::Failed(format!("http.{status}")));
         }
-        assert_eq!(Outcome::of_failure("http.refused"), Outcome::Nothing);
-        assert_eq!(Outcome::of_failure("timeout"), Outcome::Failed("timeout".into()));
+        assert_eq!(TargetOutcome::of_failure("http.refused"), TargetOutcome::Nothing);
+        assert_eq!(TargetOutcome::of_failure("timeout"), TargetOutcome::Failed("timeout".into()));
     }
 }

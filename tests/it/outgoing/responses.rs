@@ -1,4 +1,4 @@
-//! What comes back: late, never, for ever, broken off, packed and false.
+//! Responses: late, missing, endless, incomplete, compressed and invalid ones.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::{PATIENCE, client, get, not_sent, send, settings, unknown};
 use crate::support::target::{Play, Target};
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Failure, Request};
+use leveret::outgoing::{Request, SendError};
 
-/// A time limit that is reached.
+/// A time limit that is exceeded.
 const SHORT: Duration = Duration::from_millis(400);
 
 fn raw(text: &str) -> Play {
@@ -16,7 +16,7 @@ fn raw(text: &str) -> Play {
 }
 
 #[tokio::test]
-async fn what_is_sent_arrives_and_what_comes_back_is_read() {
+async fn a_request_arrives_and_its_response_is_read() {
     let target =
         Target::playing(|_| Play::Answer(201, vec![("x-one", "a".into()), ("X-One", "b".into())], b"{}".into())).await;
     let request = Request {
@@ -38,7 +38,7 @@ async fn what_is_sent_arrives_and_what_comes_back_is_read() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again() {
+async fn a_connection_is_reused() {
     let target = Target::playing(|_| Play::ok("{}")).await;
     let client = client(&settings());
     for _ in 0..5 {
@@ -48,7 +48,7 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_has_closed_costs_nothing() {
+async fn a_connection_that_the_server_has_closed_is_not_reused() {
     let target = Target::playing(|_| raw("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let client = client(&settings());
     for _ in 0..5 {
@@ -58,7 +58,7 @@ async fn a_connection_that_the_server_has_closed_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_patience_is_understood() {
+async fn retry_after_is_read_and_bounded() {
     for (headers, expected) in [
         (vec![("retry-after", "7")], Some(7)),
         (vec![("retry-after", "86400")], Some(900)),
@@ -75,7 +75,7 @@ async fn a_server_that_asks_for_patience_is_understood() {
 }
 
 #[tokio::test]
-async fn nothing_holds_a_request_beyond_its_time() {
+async fn a_request_ends_when_its_time_is_up() {
     for play in [Play::Silent, Play::drip(), raw("HTTP/1.1 200 OK\r\ncontent-le")] {
         let slow = !matches!(play, Play::Raw(_));
         let target = Target::playing(move |_| play.clone()).await;
@@ -87,7 +87,7 @@ async fn nothing_holds_a_request_beyond_its_time() {
 }
 
 #[tokio::test]
-async fn a_time_limit_of_nothing_has_a_bound_all_the_same() {
+async fn a_request_without_a_time_limit_is_bounded_by_the_settings() {
     let target = Target::playing(|_| Play::Silent).await;
     let client = client(&Outgoing { timeout_max: SHORT, ..settings() });
     assert_eq!(unknown(client.send(Request { timeout: None, ..get(target.url("/")) }).await), "timeout");
@@ -104,7 +104,7 @@ async fn an_endless_body_is_cut() {
 }
 
 #[tokio::test]
-async fn an_endless_head_is_broken() {
+async fn an_endless_head_is_an_error() {
     let head = b"HTTP/1.1 200 OK\r\n".to_vec();
     let line = format!("x-{}: y\r\n", "x".repeat(1_000)).into_bytes();
     let target = Target::playing(move |_| Play::Endless(head.clone(), line.clone(), Duration::ZERO)).await;
@@ -112,7 +112,7 @@ async fn an_endless_head_is_broken() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_or_breaks_off_is_unknown() {
+async fn an_invalid_or_incomplete_response_is_unknown() {
     for play in [
         raw(""),
         raw("SSH-2.0-OpenSSH_9.2\r\n"),
@@ -135,7 +135,7 @@ async fn what_is_no_http_or_breaks_off_is_unknown() {
             format!("{play:?}"),
         );
         let sent = send(get(target.url("/"))).await;
-        assert!(matches!(&sent, Err(Failure::Unknown { code, .. }) if code == "http.broken"), "{shown}: {sent:?}");
+        assert!(matches!(&sent, Err(SendError::Unknown { code, .. }) if code == "http.broken"), "{shown}: {sent:?}");
         assert_eq!(target.asked().len(), 1, "{shown}");
     }
 }
@@ -147,7 +147,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_packed_body_is_unpacked_and_a_bomb_is_cut() {
+async fn a_gzip_body_is_decompressed_and_a_bomb_is_cut() {
     let packed = |body: Vec<u8>| Play::Answer(200, vec![("content-encoding", "gzip".into())], body);
     let small = Target::playing(move |_| packed(gzip(b"hello"))).await;
     let response = send(get(small.url("/"))).await.unwrap();
@@ -170,15 +170,15 @@ async fn a_body_that_is_too_long_is_not_sent() {
 }
 
 #[tokio::test]
-async fn who_is_not_reached_was_not_asked() {
+async fn a_request_without_a_connection_was_not_sent() {
     let gone = Target::playing(|_| Play::ok("{}")).await.url("/");
     assert_eq!(not_sent(send(get(gone)).await), "http.connect");
     assert_eq!(not_sent(send(get("http://nobody.invalid/")).await), "http.connect.dns");
-    // It accepts, and never says the first word of TLS.
+    // It accepts the connection and never begins the TLS handshake.
     let silent = Target::playing(|_| Play::Silent).await;
     let url = format!("https://{}/", silent.address);
     let client = client(&Outgoing { connect_timeout: SHORT, ..settings() });
     assert_eq!(not_sent(client.send(get(url.clone())).await), "http.connect");
-    // An attempt with less time than connecting has was not sent either.
+    // A request whose time limit is shorter than `connect_timeout` was not sent either.
     assert_eq!(not_sent(send(Request { timeout: Some(SHORT), ..get(url) }).await), "http.connect");
 }

@@ -1,26 +1,27 @@
-//! Between a stored request and what is sent, between what comes back and an outcome. Pure.
+//! Maps a stored request to an HTTP request, and an HTTP response to an outcome. Pure.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::outgoing::{Request, Response};
 use crate::contract;
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
+use crate::outgoing::{Request, Response};
 use crate::secrets::Carried;
 use crate::store::calls::Begun;
 
-/// What every attempt carries, so that its target can know a repetition.
+/// The header by which a target recognises duplicates.
 const KEY: &str = "idempotency-key";
 
-/// The request of an attempt, everything filled in.
+/// The HTTP request of an attempt, from the stored one with its placeholders filled in.
 ///
 /// # Errors
-/// If the stored form is none of this version.
+/// The stored request was not written by this version.
 pub(super) fn request(filled: &Value, begun: &Begun, response_max: usize) -> Result<Request, Failure> {
-    let text =
-        |name: &str| filled[name].as_str().ok_or_else(|| Failure::new("http.request", format!("there is no {name}")));
+    let text = |name: &str| {
+        filled[name].as_str().ok_or_else(|| Failure::new("http.request", format!("the stored request has no {name}")))
+    };
     let (body, kind) = body(&filled["body"])?;
     let mut headers: Vec<(String, String)> = Vec::new();
     for (name, value) in filled["headers"].as_object().into_iter().flatten() {
@@ -70,7 +71,7 @@ fn with_query(url: &str, query: &Value) -> String {
     if query.is_empty() {
         return url.to_owned();
     }
-    // Before a fragment, which is never sent.
+    // Before the fragment, which is never sent.
     let (before, fragment) = url.split_once('#').map_or((url, None), |(before, fragment)| (before, Some(fragment)));
     let joint = match () {
         () if before.ends_with(['?', '&']) => "",
@@ -81,7 +82,7 @@ fn with_query(url: &str, query: &Value) -> String {
     format!("{before}{joint}{query}{fragment}")
 }
 
-/// Names and values, percent-encoded.
+/// Names and values, encoded as in a form.
 fn encoded(pairs: &Value) -> String {
     let mut written = String::new();
     for pair in pairs.as_array().into_iter().flatten() {
@@ -98,15 +99,15 @@ fn encoded(pairs: &Value) -> String {
     written
 }
 
-/// What came back, without the secrets that went there.
-pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
-    let Response { status, headers, body, retry_after, cut, halted } = response;
-    let headers = shown(&headers, carried);
+/// The outcome of a response, without the secrets that the request carried.
+pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
+    let Response { status, headers, body, retry_after, cut, redirect_refused } = response;
+    let headers = redacted(&headers, carried);
     let definite = |code: &str, message: String| CallOutcome::Failed {
         failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
     };
-    if let Some(why) = halted {
-        return definite(&format!("http.{status}"), format!("a redirect (status {status}) was not followed: {why}"));
+    if let Some(why) = redirect_refused {
+        return definite(&format!("http.{status}"), format!("did not follow a redirect (status {status}): {why}"));
     }
     let (body, cut) = match cut {
         true => (Value::Null, Some(Cut::Long)),
@@ -120,12 +121,12 @@ pub(super) fn answered(response: Response, carried: &Carried) -> CallOutcome {
     CallOutcome::Answered { status, headers, body, cut, retry_after_ms }
 }
 
-fn shown(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String, Value> {
+fn redacted(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String, Value> {
     let kept = headers.iter().filter(|(_, value)| !value.contains('\0'));
     kept.map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
 }
 
-/// JSON if it is that, else text, else bytes.
+/// JSON if the body is that, else text, else bytes as base64.
 fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
     if body.is_empty() {
         return Value::Null;
@@ -137,7 +138,7 @@ fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
     let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = kind == "application/json" || kind.ends_with("+json");
-    // Combed when it is read: JSON has many spellings of one text.
+    // JSON is redacted after it was parsed, because it has many spellings of one text.
     match is_json.then(|| serde_json::from_str(text)) {
         Some(Ok(value)) => carried.hide_in(value),
         Some(Err(_)) | None => Value::String(carried.hide(text)),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_attempt_carries_its_key_and_its_number() {
+    fn every_attempt_carries_its_key_and_number() {
         let sent = sent(json!({"method": "POST", "url": "https://a", "body": {"json": {"n": 1}}}));
         assert_eq!(header(&sent, KEY), "00000000-0000-0000-0000-000000000007");
         assert_eq!((header(&sent, "leveret-attempt"), header(&sent, "traceparent")), ("2", "00-1"));
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_goes_before_the_fragment_and_after_what_is_there() {
+    fn a_query_is_added_after_an_existing_one_and_before_the_fragment() {
         let query = json!([["q", "a b&c"], ["n", "3"]]);
         for (url, expected) in [
             ("https://a", "https://a?q=a+b%26c&n=3"),
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_urlencoded_and_what_the_author_says_of_the_body_holds() {
+    fn a_form_is_urlencoded_and_a_content_type_of_the_author_is_kept() {
         let body = json!({"form": [["a", "1"], ["b", "é"]]});
         let form = sent(json!({"method": "POST", "url": "https://a", "body": body}));
         assert_eq!(form.body.as_deref(), Some(b"a=1&b=%C3%A9".as_slice()));
@@ -212,12 +213,12 @@ mod tests {
     fn answer(kind: &str, body: &[u8], cut: bool) -> CallOutcome {
         let headers = BTreeMap::from([("content-type".to_owned(), kind.to_owned())]);
         let body = bytes::Bytes::copy_from_slice(body);
-        let response = Response { status: 200, headers, body, retry_after: None, cut, halted: None };
-        answered(response, &Carried::default())
+        let response = Response { status: 200, headers, body, retry_after: None, cut, redirect_refused: None };
+        outcome(response, &Carried::default())
     }
 
     #[test]
-    fn a_body_is_json_or_text_or_bytes() {
+    fn a_body_is_json_text_or_bytes() {
         for (kind, body, expected) in [
             ("application/json; charset=utf-8", b"{\"n\": 1}".as_slice(), json!({"n": 1})),
             ("application/problem+json", b"[1]", json!([1])),
@@ -232,10 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_whose_body_cannot_be_kept_is_an_answer_without_one() {
+    fn a_response_whose_body_cannot_be_kept_is_a_response_without_body() {
         for (body, cut, expected) in [(b"\"a\\u0000\"".as_slice(), false, Cut::Nul), (b"1", true, Cut::Long)] {
             let outcome = answer("application/json", body, cut);
-            assert_eq!(limits::Outcome::of_call(&outcome), limits::Outcome::Answered, "its target is well");
+            assert_eq!(limits::TargetOutcome::of_call(&outcome), limits::TargetOutcome::Answered);
             let CallOutcome::Answered { status, body, cut, .. } = outcome else { panic!("{expected:?}") };
             assert_eq!((status, body, cut), (200, Value::Null, Some(expected)));
         }

@@ -1,12 +1,12 @@
-//! Where requests go, and where they do not: private addresses, redirects, proxies, certificates.
+//! Which servers are asked: private addresses, redirects, proxies, certificates.
 
 use super::{client, get, not_sent, send, settings};
 use crate::support::target::{Authority, Play, Target};
 use leveret::config::Outgoing;
-use leveret::roles::caller::outgoing::{Failure, Request};
+use leveret::outgoing::{Request, SendError};
 
 #[tokio::test]
-async fn a_private_address_is_refused_however_it_is_written() {
+async fn a_private_address_is_refused_in_every_notation() {
     let target = Target::playing(|_| Play::ok("{}")).await;
     let port = target.address.port();
     for host in
@@ -29,13 +29,13 @@ async fn only_listed_hosts_are_asked() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_unless_it_is_to_be_followed() {
+async fn a_redirect_is_a_response_unless_redirects_are_followed() {
     let target = Target::playing(|_| Play::redirect(302, "/again")).await;
     let response = send(get(target.url("/"))).await.unwrap();
     assert_eq!((response.status, response.headers["location"].as_str(), target.asked().len()), (302, "/again", 1));
     let following = client(&Outgoing { redirects_max: 3, ..settings() });
     let response = following.send(get(target.url("/"))).await.unwrap();
-    // In a circle: as often as is allowed, and the last answer is the answer.
+    // A circle is followed as often as is allowed; the last redirect is the response.
     assert_eq!((response.status, target.asked().len()), (302, 5));
 }
 
@@ -68,21 +68,21 @@ async fn a_redirect_to_a_private_address_is_not_followed() {
         let begin = Target::playing(move |_| Play::redirect(302, to.clone())).await;
         let response = following.send(get(begin.url("/"))).await.unwrap();
         assert_eq!(response.status, 302);
-        assert!(response.halted.unwrap().contains("outgoing.allow_addresses"));
+        assert!(response.redirect_refused.unwrap().contains("outgoing.allow_addresses"));
     }
     assert_eq!(hidden.connections(), 0);
 }
 
 #[tokio::test]
-async fn who_breaks_off_after_a_redirect_may_have_done_something() {
+async fn a_failure_after_a_redirect_is_unknown() {
     let gone = Target::playing(|_| Play::ok("{}")).await.url("/");
     let begin = Target::playing(move |_| Play::redirect(307, gone.clone())).await;
     let sent = client(&Outgoing { redirects_max: 1, ..settings() }).send(get(begin.url("/"))).await;
-    assert!(matches!(sent, Err(Failure::Unknown { .. })), "{sent:?}");
+    assert!(matches!(sent, Err(SendError::Unknown { .. })), "{sent:?}");
 }
 
 #[tokio::test]
-async fn everything_goes_through_the_proxy_that_is_configured() {
+async fn all_requests_go_through_the_configured_proxy() {
     let proxy = Target::playing(|_| Play::ok("\"from the proxy\"")).await;
     let through = Outgoing { proxy: format!("http://ann:p%40ss@{}", proxy.address), ..settings() };
     let through = client(&Outgoing { allow_addresses: vec!["127.0.0.3".parse().unwrap()], ..through });
@@ -91,10 +91,10 @@ async fn everything_goes_through_the_proxy_that_is_configured() {
     let asked = &proxy.asked()[0];
     assert_eq!(asked.line, "GET http://127.0.0.3:9/x?y=z HTTP/1.1");
     assert_eq!(asked.header("proxy-authorization"), Some("Basic YW5uOnBAc3M="));
-    // The proxy itself may stand anywhere; what is asked through it may not.
+    // The proxy may have any address; the servers asked through it may not.
     assert_eq!(not_sent(through.send(get("http://127.0.0.1:9/")).await), "http.refused");
     assert_eq!(not_sent(through.send(get("http://localhost:9/")).await), "http.refused");
-    // It answers 200 to CONNECT, and then speaks no TLS.
+    // It answers CONNECT with 200, and then does not speak TLS.
     assert_eq!(not_sent(through.send(get("https://127.0.0.3:9/")).await), "http.connect.tls");
     let asked = proxy.asked();
     assert_eq!((asked.len(), asked[1].line.as_str()), (2, "CONNECT 127.0.0.3:9 HTTP/1.1"));
@@ -102,14 +102,14 @@ async fn everything_goes_through_the_proxy_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_was_not_asked_for_anything() {
+async fn a_request_whose_tunnel_the_proxy_refuses_was_not_sent() {
     let proxy = Target::playing(|_| Play::status(403)).await;
     let through = client(&Outgoing { proxy: format!("http://{}", proxy.address), ..settings() });
     assert_eq!(not_sent(through.send(get("https://127.0.0.1:9/")).await), "http.connect");
 }
 
 #[tokio::test]
-async fn only_certificates_of_known_authorities_are_believed() {
+async fn only_certificates_of_trusted_authorities_are_accepted() {
     let authority = Authority::vouching_for("localhost", &["http/1.1"]);
     let target = Target::on("127.0.0.1:0", Some(authority.acceptor.clone()), |_| Play::ok("{}")).await;
     let url = format!("https://localhost:{}/", target.address.port());
@@ -122,7 +122,7 @@ async fn only_certificates_of_known_authorities_are_believed() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_where_the_server_offers_it() {
+async fn http_2_is_used_where_the_server_offers_it() {
     use http_body_util::Full;
     use hyper_util::rt::{TokioExecutor, TokioIo};
 
@@ -132,7 +132,7 @@ async fn http_2_is_spoken_where_the_server_offers_it() {
     let acceptor = authority.acceptor.clone();
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(async move {
-        // One connection is all there is.
+        // It accepts one connection only.
         let socket = listener.accept().await.unwrap().0;
         let socket = TokioIo::new(acceptor.accept(socket).await.unwrap());
         let answer = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
@@ -152,16 +152,16 @@ async fn http_2_is_spoken_where_the_server_offers_it() {
 }
 
 #[test]
-fn a_file_of_certificates_that_cannot_be_used_is_an_error_at_the_start() {
+fn an_unusable_certificate_file_is_an_error_at_the_start() {
     let none = crate::support::target::tempfile::File::with("nothing");
     for file in ["/nowhere/ca.pem".to_owned(), none.path()] {
-        let client = leveret::roles::caller::outgoing::Client::new(
+        let client = leveret::outgoing::Client::new(
             &Outgoing { ca_file: file, ..settings() },
             leveret::time::clock::Clock::default(),
         );
         assert!(client.is_err_and(|why| why.contains("outgoing.ca_file")));
     }
-    let wrong = leveret::roles::caller::outgoing::Client::new(
+    let wrong = leveret::outgoing::Client::new(
         &Outgoing { proxy: "socks5://u:CANARY@h:1".into(), ..settings() },
         leveret::time::clock::Clock::default(),
     );

@@ -1,44 +1,44 @@
-//! What an attempt is told that asks whether it may begin.
+//! The answer to an attempt that wants to begin.
 
 use jiff::Timestamp;
 
 use super::LimitKey;
 
-/// What an attempt is told.
+/// The answer to an attempt that wants to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admitted {
+pub enum Admission {
     /// It may begin.
     Go(Permit),
-    /// Not before, and why.
+    /// It may not begin before this time, and why.
     NotBefore(Timestamp, Reason),
 }
 
-/// An attempt that was let through.
+/// The permission to begin one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
-    /// Whom it asks.
+    /// The target, as `https://host:port` or `work:name`.
     pub target: String,
-    /// How much of it it may take.
+    /// The limits of the activity.
     pub limit_key: LimitKey,
-    /// When it was let through.
+    /// When the permit was given.
     pub began_at: Timestamp,
-    /// When its group opened last, and why it was closed: if it was due before, it has waited for that.
+    /// When the limit group last opened, and why it was closed: a call that was due before has waited for it.
     pub opened: Option<(Timestamp, Reason)>,
 }
 
 /// Why an attempt may not begin yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The target has failed too often lately.
+    /// The breaker of the target is open.
     Breaker,
-    /// As many have begun as may.
+    /// The rate is used up.
     Rate,
-    /// As many are under way as may be.
+    /// As many attempts are under way as `concurrency` allows.
     Concurrency,
 }
 
 impl Reason {
-    /// The word used in metrics.
+    /// The label value in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Reason::Breaker => "breaker",

@@ -1,4 +1,4 @@
-//! What needs names that a test decides on.
+//! Tests that need a resolver of their own.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -8,13 +8,17 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::connect::Names;
+use super::connect::{Connector, Resolver};
+use super::guard::Guard;
 use super::*;
+use crate::config;
+use crate::time::clock::Clock;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A client for which names lead where this says, each time it is asked, and only `allowed` of this machine may be reached.
-fn client(allowed: &[&str], names: impl Fn(&str, usize) -> Vec<IpAddr> + Send + Sync + 'static) -> Client {
+/// A client whose names resolve as `addresses` says for the host and the number of the lookup. Of this machine, only the
+/// addresses in `allowed` may be reached.
+fn client(allowed: &[&str], addresses: impl Fn(&str, usize) -> Vec<IpAddr> + Send + Sync + 'static) -> Client {
     let settings = config::Outgoing {
         allow_addresses: allowed.iter().map(|network| network.parse().unwrap()).collect(),
         idle_for: Duration::ZERO,
@@ -23,14 +27,14 @@ fn client(allowed: &[&str], names: impl Fn(&str, usize) -> Vec<IpAddr> + Send + 
         ..config::Outgoing::default()
     };
     let guard = Guard::new(&settings.allow_hosts, &settings.allow_addresses);
-    let asked = AtomicUsize::new(0);
-    let script = Names::Script(Arc::new(move |host| names(host, asked.fetch_add(1, Ordering::SeqCst))));
+    let lookups = AtomicUsize::new(0);
+    let script = Resolver::Script(Arc::new(move |host| addresses(host, lookups.fetch_add(1, Ordering::SeqCst))));
     let tls = trust::client_config("").unwrap();
-    let connector = Connector::with_names(guard.clone(), tls, None, Duration::from_secs(5), script);
+    let connector = Connector::with_resolver(guard.clone(), tls, None, Duration::from_secs(5), script);
     Client::with_connector(&settings, Clock::default(), guard, None, connector)
 }
 
-/// A server on an address of this machine that answers everything in the same way, and counts.
+/// A server on an address of this machine that always answers the same, and counts its connections.
 async fn server(address: &str, answer: String) -> (u16, Arc<AtomicUsize>, tokio::task::JoinSet<()>) {
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -57,15 +61,15 @@ fn ok() -> String {
     "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into()
 }
 
-fn code(sent: Result<Response, Failure>) -> String {
+fn code(sent: Result<Response, SendError>) -> String {
     match sent {
         Ok(response) => response.status.to_string(),
-        Err(Failure::NotSent { code, .. } | Failure::Unknown { code, .. }) => code,
+        Err(SendError::NotSent { code, .. } | SendError::Unknown { code, .. }) => code,
     }
 }
 
 #[tokio::test]
-async fn a_name_that_changes_its_mind_is_checked_each_time() {
+async fn a_rebound_name_is_checked_for_every_connection() {
     let (port, count, _serving) = server("127.0.0.1", ok()).await;
     let (_, hidden, _hiding) = server("127.0.0.2", ok()).await;
     let client =
@@ -89,7 +93,7 @@ async fn of_several_addresses_only_allowed_ones_are_tried() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_a_name_with_a_private_address_stays_unfollowed() {
+async fn a_redirect_to_a_name_with_a_private_address_is_not_followed() {
     let (hidden_port, hidden, _hiding) = server("127.0.0.2", ok()).await;
     let to = format!(
         "HTTP/1.1 302 X\r\nlocation: http://inside.test:{hidden_port}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -100,12 +104,12 @@ async fn a_redirect_to_a_name_with_a_private_address_stays_unfollowed() {
     });
     let response = client.send(get(format!("http://outside.test:{port}/"))).await.unwrap();
     assert_eq!(response.status, 302);
-    assert!(response.halted.unwrap().contains("127.0.0.2"));
+    assert!(response.redirect_refused.unwrap().contains("127.0.0.2"));
     assert_eq!(hidden.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
-async fn a_name_without_addresses_was_not_asked() {
+async fn a_name_without_addresses_is_a_dns_error() {
     let client = client(&[], |_, _| vec![]);
     assert_eq!(code(client.send(get("http://empty.test/".into())).await), "http.connect.dns");
 }

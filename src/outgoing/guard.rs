@@ -1,41 +1,42 @@
-//! Who may be asked: hosts by their names, and addresses when they are connected to, however they were come by.
+//! Which servers may be asked: hosts are checked by name, addresses when they are connected to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
 use crate::config::Network;
 
-/// Ranges of IPv4 that are nobody's public server: networks of one's own, this machine, links, shared addresses of carriers,
-/// metadata, documentation, benchmarks, relays, many at once, and what is reserved. First address and bits.
-const PRIVATE: [(Ipv4Addr, u32); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(168, 63, 129, 16), 32),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
+/// IPv4 ranges without public servers: this machine, private and link-local networks, carrier-grade NAT, metadata services,
+/// documentation, benchmarks, 6to4 relays, multicast, and reserved ranges.
+const PRIVATE: [Ipv4Net; 16] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(168, 63, 129, 16), 32),
+    Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 0), 24),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 88, 99, 0), 24),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
+    Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24),
+    Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24),
+    Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+    Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Ranges inside the public part of IPv6 that are no public servers: protocols (Teredo among them), documentation, 6to4.
-const PRIVATE_V6: [(Ipv6Addr, u32); 4] = [
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+/// Ranges inside the public part of IPv6 without public servers: protocol assignments (Teredo among them), documentation, 6to4.
+const PRIVATE_V6: [Ipv6Net; 4] = [
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// What may be asked.
+/// The hosts and addresses that may be asked.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     hosts: Vec<Pattern>,
@@ -45,7 +46,8 @@ pub(super) struct Guard {
 #[derive(Debug, Clone)]
 struct Pattern {
     host: String,
-    any_below: bool,
+    /// Written as `*.host`: matches every name below `host`, and not `host` itself.
+    wildcard: bool,
     port: Option<u16>,
 }
 
@@ -54,19 +56,19 @@ impl Guard {
         Self { hosts: hosts.iter().map(|host| Pattern::read(host)).collect(), networks: networks.to_vec() }
     }
 
-    /// Whether names are restricted at all, and this one is among them.
+    /// Whether a host is listed in `outgoing.allow_hosts`. False for every host if the list is empty.
     pub(super) fn lists(&self, host: &str, port: u16) -> bool {
         self.hosts.iter().any(|pattern| pattern.matches(host, port))
     }
 
-    /// Refuses a URL whose host is not among the allowed ones, or is written as an address that is not.
+    /// Refuses a URL whose host is not listed, or is written as an address that is not allowed.
     pub(super) fn check_url(&self, url: &Url) -> Result<(), String> {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err("the URL names no host".into());
+            return Err("the URL has no host".into());
         };
         let text = host.to_string();
         if !self.hosts.is_empty() && !self.lists(&text, port) {
-            return Err(format!("{text}:{port} is not among `outgoing.allow_hosts`"));
+            return Err(format!("{text}:{port} is not listed in `outgoing.allow_hosts`"));
         }
         match host {
             Host::Ipv4(address) => self.check_address(address.into()),
@@ -75,64 +77,59 @@ impl Guard {
         }
     }
 
-    /// Refuses an address that is neither public nor allowed. One that carries another inside needs both.
+    /// Refuses an address that is neither public nor allowed. If it embeds an IPv4 address, both must be allowed.
     pub(super) fn check_address(&self, address: IpAddr) -> Result<(), String> {
         let allowed = |address: IpAddr| is_public(address) || self.networks.iter().any(|net| net.contains(address));
-        let carried = match address {
+        let embedded = match address {
             IpAddr::V4(_) => None,
-            IpAddr::V6(address) => carried(address).map(IpAddr::V4),
+            IpAddr::V6(address) => embedded(address).map(IpAddr::V4),
         };
-        if allowed(address) && carried.is_none_or(allowed) {
+        if allowed(address) && embedded.is_none_or(allowed) {
             return Ok(());
         }
-        Err(format!("{address} is no public address and not among `outgoing.allow_addresses`"))
+        Err(format!("{address} is not a public address and not listed in `outgoing.allow_addresses`"))
     }
 }
 
 impl Pattern {
     fn read(text: &str) -> Self {
-        let (host, any_below) = match text.strip_prefix("*.") {
+        let (host, wildcard) = match text.strip_prefix("*.") {
             Some(host) => (host, true),
             None => (text, false),
         };
-        // Of `[::1]:80` and `host:80` the last colon; of `[::1]` none.
+        // The last colon begins the port in `[::1]:80` and `host:80`, but not in `[::1]`.
         let (host, port) = match host.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
             Some(_) | None => (host, None),
         };
-        Self { host: plain(host), any_below, port }
+        Self { host: normalized(host), wildcard, port }
     }
 
     fn matches(&self, host: &str, port: u16) -> bool {
-        let host = plain(host);
-        let named = match self.any_below {
+        let host = normalized(host);
+        let matches = match self.wildcard {
             true => host.strip_suffix(&self.host).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
             false => host == self.host,
         };
-        named && self.port.is_none_or(|expected| expected == port)
+        matches && self.port.is_none_or(|expected| expected == port)
     }
 }
 
-/// A name as it is compared: a dot at its end means nothing.
-fn plain(host: &str) -> String {
+/// A name in the form that is compared: lower case, without a final dot.
+fn normalized(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => {
-            !PRIVATE.iter().any(|(first, bits)| (first.to_bits() ^ address.to_bits()) >> (32 - bits) == 0)
-        }
-        // Everything public begins with 001; what stands for IPv4 addresses, links and private networks does not.
-        IpAddr::V6(address) => {
-            address.to_bits() >> 125 == 1
-                && !PRIVATE_V6.iter().any(|(first, bits)| (first.to_bits() ^ address.to_bits()) >> (128 - bits) == 0)
-        }
+        IpAddr::V4(address) => !PRIVATE.iter().any(|net| net.contains(&address)),
+        // All public addresses begin with 001; private, link-local and most embedded IPv4 addresses do not.
+        IpAddr::V6(address) => address.to_bits() >> 125 == 1 && !PRIVATE_V6.iter().any(|net| net.contains(&address)),
     }
 }
 
-/// The IPv4 address inside: of mapped, compatible, NAT64 (`64:ff9b::/96`) and 6to4 addresses.
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The IPv4 address inside a mapped, compatible, NAT64 (`64:ff9b::/96`) or 6to4 address.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
     match (a, b) {
@@ -158,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_way_of_writing_a_private_address_is_let_through() {
+    fn a_private_address_is_refused_in_every_notation() {
         let guard = guard(&[], &[]);
         for url in [
             "http://127.0.0.1/",
@@ -207,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn public_servers_are_let_through() {
+    fn public_servers_are_allowed() {
         let guard = guard(&[], &[]);
         for url in [
             "http://8.8.8.8/",
@@ -224,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_inside_another_needs_both_to_be_allowed() {
+    fn an_embedded_address_and_the_address_around_it_must_both_be_allowed() {
         assert!(!allows(&guard(&[], &["64:ff9b::/96"]), "http://[64:ff9b::7f00:1]/"));
         assert!(allows(&guard(&[], &["64:ff9b::/96"]), "http://[64:ff9b::808:808]/"));
         assert!(allows(&guard(&[], &["64:ff9b::/96", "127.0.0.0/8"]), "http://[64:ff9b::7f00:1]/"));
@@ -233,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn only_listed_hosts_are_asked_once_there_is_a_list() {
+    fn a_list_of_hosts_excludes_all_others() {
         let guard = guard(&["api.example.com", "*.shop.test:8443", "[2606:4700::1111]"], &[]);
         for url in [
             "https://api.example.com/x",

@@ -1,4 +1,4 @@
-//! Whose certificates are trusted: those the system trusts, and those of one file of one's own.
+//! Trusted certificates: those of the system, and those in `outgoing.ca_file`.
 
 use std::sync::Arc;
 
@@ -7,28 +7,28 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How connections are secured. HTTP/2 is taken where the server offers it.
+/// The TLS configuration. It prefers HTTP/2 where the server offers it.
 pub(super) fn client_config(ca_file: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if !ca_file.is_empty() {
-        let wrong = |why: String| format!("`outgoing.ca_file`: {ca_file} cannot be used: {why}");
+        let unusable = |why: String| format!("`outgoing.ca_file`: {ca_file} cannot be used: {why}");
         let mut own = 0;
-        for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| wrong(error.to_string()))? {
-            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        for certificate in CertificateDer::pem_file_iter(ca_file).map_err(|error| unusable(error.to_string()))? {
+            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
             own += 1;
         }
         if own == 0 {
-            return Err(wrong("it contains no certificate in PEM".into()));
+            return Err(unusable("it contains no PEM certificate".into()));
         }
     } else if added == 0 {
         tracing::warn!(
-            "this system trusts no certificates: requests to https:// will fail; install some, or set `outgoing.ca_file`"
+            "the system has no trusted certificates, so requests to https:// will fail: install them, or set `outgoing.ca_file`"
         );
     }
-    // One provider, named here: nothing depends on what another library has made the default of the process.
+    // The provider is named here, so that nothing depends on the default that another library has installed.
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

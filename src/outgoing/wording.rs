@@ -1,4 +1,4 @@
-//! A request put into the words of HTTP, and what may not be said: what would end a line, or speak for the connection.
+//! Turns a request into HTTP, and refuses what could end a line or control the connection.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use url::Url;
 
 use super::Request;
 
-/// Bytes of a URL.
+/// The longest URL in bytes.
 const URL_MAX: usize = 16 * 1024;
-/// Bytes of all names and values of headers.
+/// The most bytes of all header names and values together.
 const HEADERS_MAX: usize = 32 * 1024;
-/// Headers that belong to the connection: whoever could write them could smuggle a second request, or ask another host.
-const OF_THE_CONNECTION: [&str; 12] = [
+/// Headers that control the connection: with these a second request could be smuggled, or another host checked.
+const CONNECTION_HEADERS: [&str; 12] = [
     "connection",
     "content-length",
     "expect",
@@ -29,39 +29,39 @@ const OF_THE_CONNECTION: [&str; 12] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Who is asking, unless a header says otherwise.
+/// The `User-Agent` of requests that set none.
 const AGENT: &str = concat!("leveret/", env!("CARGO_PKG_VERSION"));
 
-/// A request whose every part was found sayable.
+/// A request whose parts are all valid.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct CheckedRequest {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
 }
 
-/// Checks a request. What is wrong is said without the values.
-pub(super) fn read(request: Request, body_max: usize) -> Result<Asked, String> {
+/// Checks a request. The error does not contain its values.
+pub(super) fn check(request: Request, body_max: usize) -> Result<CheckedRequest, String> {
     let method = method(&request.method)?;
     let url = url(&request.url)?;
     let headers = headers(&request.headers)?;
     if request.body.as_ref().is_some_and(|body| body.len() > body_max) {
         return Err(format!("the body is longer than `outgoing.request_max`, which is {body_max} bytes"));
     }
-    Ok(Asked { method, url, headers, body: request.body.map(Bytes::from) })
+    Ok(CheckedRequest { method, url, headers, body: request.body.map(Bytes::from) })
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    let method = Method::from_bytes(text.as_bytes()).map_err(|_| "the method is no method".to_owned())?;
+    let method = Method::from_bytes(text.as_bytes()).map_err(|_| "the method is not valid".to_owned())?;
     match method {
-        Method::CONNECT => Err("the method CONNECT is not for requests".into()),
+        Method::CONNECT => Err("the method CONNECT is not allowed".into()),
         method => Ok(method),
     }
 }
 
 fn url(text: &str) -> Result<Url, String> {
-    // A reader of URLs drops some of these silently, so that they are looked for before.
+    // The URL parser drops some of these silently, so they are refused before.
     if text.chars().any(char::is_control) {
         return Err("the URL contains a line end or another control character".into());
     }
@@ -73,7 +73,7 @@ fn url(text: &str) -> Result<Url, String> {
         return Err("the URL must begin with http:// or https://".into());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the URL contains a user or a password: write a header `Authorization`".into());
+        return Err("the URL contains a user or a password: use the header `Authorization` instead".into());
     }
     url.set_fragment(None);
     Ok(url)
@@ -86,14 +86,14 @@ fn headers(named: &[(String, String)]) -> Result<HeaderMap, String> {
     }
     let mut headers = HeaderMap::new();
     for (name, value) in named {
-        let wrong = || format!("`{}` cannot be the name of a header", name.escape_debug());
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        if OF_THE_CONNECTION.contains(&name.as_str()) {
-            return Err(format!("the header `{name}` is written by the connection itself"));
+        let invalid = || format!("`{}` is not a valid header name", name.escape_debug());
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        if CONNECTION_HEADERS.contains(&name.as_str()) {
+            return Err(format!("the header `{name}` is set by the connection itself: remove it"));
         }
         let mut value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("the header `{name}` contains a line end or another control character"))?;
-        // It may hold a secret: HTTP/2 then keeps no copy of it for later requests.
+        // It may contain a secret: HTTP/2 then does not index it for later requests.
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -102,32 +102,36 @@ fn headers(named: &[(String, String)]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// The request as it is sent.
-pub(super) fn write(asked: &Asked, proxy_auth: Option<&HeaderValue>) -> Result<http::Request<Full<Bytes>>, String> {
-    let mut request = http::Request::new(Full::new(asked.body.clone().unwrap_or_default()));
-    *request.method_mut() = asked.method.clone();
-    *request.uri_mut() = asked.url.as_str().parse().map_err(|_| "the URL cannot be written".to_owned())?;
-    *request.headers_mut() = asked.headers.clone();
+/// The request as hyper sends it.
+pub(super) fn build(
+    checked: &CheckedRequest,
+    proxy_auth: Option<&HeaderValue>,
+) -> Result<http::Request<Full<Bytes>>, String> {
+    let mut request = http::Request::new(Full::new(checked.body.clone().unwrap_or_default()));
+    *request.method_mut() = checked.method.clone();
+    *request.uri_mut() =
+        checked.url.as_str().parse().map_err(|_| "the URL is not valid in a request line".to_owned())?;
+    *request.headers_mut() = checked.headers.clone();
     if let Some(value) = proxy_auth {
         request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, value.clone());
     }
     Ok(request)
 }
 
-/// Headers as a definition sees them.
-pub(super) fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut shown: BTreeMap<String, String> = BTreeMap::new();
+/// Headers as a definition sees them: the values of a repeated header are joined by `, `.
+pub(super) fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
-        shown
+        joined
             .entry(name.as_str().to_owned())
-            .and_modify(|said| {
-                said.push_str(", ");
-                said.push_str(&value);
+            .and_modify(|values| {
+                values.push_str(", ");
+                values.push_str(&value);
             })
             .or_insert_with(|| value.into_owned());
     }
-    shown
+    joined
 }
 
 #[cfg(test)]
@@ -147,42 +151,42 @@ mod tests {
         }
     }
 
-    fn wrong(url: &str, headers: &[(&str, &str)]) -> String {
-        read(request(url, headers), 100).err().unwrap_or_default()
+    fn problem(url: &str, headers: &[(&str, &str)]) -> String {
+        check(request(url, headers), 100).err().unwrap_or_default()
     }
 
     #[test]
-    fn a_line_end_or_nul_is_refused_in_every_part() {
+    fn a_line_end_or_nul_is_refused_everywhere() {
         for bad in ["\r\n", "\n", "\r", "\0", "\x7f", "\u{85}"] {
-            assert!(wrong(&format!("http://a.test/{bad}x"), &[]).contains("control"), "{bad:?}");
-            assert!(wrong(&format!("http://a.test{bad}/"), &[]).contains("control"), "{bad:?}");
-            assert!(!wrong("http://a.test/", &[(&format!("x{bad}y"), "1")]).is_empty(), "{bad:?}");
+            assert!(problem(&format!("http://a.test/{bad}x"), &[]).contains("control"), "{bad:?}");
+            assert!(problem(&format!("http://a.test{bad}/"), &[]).contains("control"), "{bad:?}");
+            assert!(!problem("http://a.test/", &[(&format!("x{bad}y"), "1")]).is_empty(), "{bad:?}");
         }
         for bad in ["\r\nx: y", "\n", "\r", "\0", "\x7f"] {
-            assert!(wrong("http://a.test/", &[("x", &format!("1{bad}"))]).contains("control"), "{bad:?}");
+            assert!(problem("http://a.test/", &[("x", &format!("1{bad}"))]).contains("control"), "{bad:?}");
         }
     }
 
     #[test]
-    fn what_speaks_for_the_connection_is_refused() {
+    fn headers_that_control_the_connection_are_refused() {
         for name in ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "proxy-authorization", "Upgrade"] {
-            assert!(wrong("http://a.test/", &[(name, "x")]).contains("connection itself"), "{name}");
+            assert!(problem("http://a.test/", &[(name, "x")]).contains("connection itself"), "{name}");
         }
-        assert!(wrong("http://user:secret@a.test/", &[]).contains("Authorization"));
-        assert!(wrong("ftp://a.test/", &[]).contains("http://"));
-        assert!(wrong("file:///etc/passwd", &[]).contains("http://"));
-        assert!(wrong("a.test", &[]).contains("cannot be read"));
+        assert!(problem("http://user:secret@a.test/", &[]).contains("Authorization"));
+        assert!(problem("ftp://a.test/", &[]).contains("http://"));
+        assert!(problem("file:///etc/passwd", &[]).contains("http://"));
+        assert!(problem("a.test", &[]).contains("cannot be read"));
     }
 
     #[test]
-    fn nothing_longer_than_its_bound_is_sent() {
-        assert!(read(request("http://a.test/", &[]), 9).is_err_and(|why| why.contains("outgoing.request_max")));
-        assert!(wrong("http://a.test/", &[("x", &"y".repeat(HEADERS_MAX))]).contains("headers are longer"));
-        assert!(wrong(&format!("http://a.test/{}", "y".repeat(URL_MAX)), &[]).contains("URL is longer"));
+    fn what_exceeds_its_bound_is_refused() {
+        assert!(check(request("http://a.test/", &[]), 9).is_err_and(|why| why.contains("outgoing.request_max")));
+        assert!(problem("http://a.test/", &[("x", &"y".repeat(HEADERS_MAX))]).contains("headers are longer"));
+        assert!(problem(&format!("http://a.test/{}", "y".repeat(URL_MAX)), &[]).contains("URL is longer"));
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_values() {
+    fn errors_do_not_contain_values() {
         for (url, headers) in [
             ("http://a.test/CANARY\n", vec![]),
             ("http://CANARY:CANARY@a.test/", vec![]),
@@ -190,7 +194,7 @@ mod tests {
             ("CANARY", vec![]),
             ("http://[CANARY]/", vec![]),
         ] {
-            let why = wrong(url, &headers);
+            let why = problem(url, &headers);
             assert!(!why.is_empty() && !why.contains("CANARY"), "{why}");
         }
         let debug = format!("{:?}", request("http://a.test/CANARY?CANARY", &[("authorization", "CANARY")]));
@@ -199,10 +203,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_sent_contains_a_line_end(url in "\\PC{0,12}|[\\x00-\\x7f]{0,12}", name in "[\\x00-\\x7f]{0,6}", value in "[\\x00-\\x7f]{0,12}") {
+        fn requests_never_contain_a_line_end(url in "\\PC{0,12}|[\\x00-\\x7f]{0,12}", name in "[\\x00-\\x7f]{0,6}", value in "[\\x00-\\x7f]{0,12}") {
             let url = format!("http://a.test/{url}");
-            if let Ok(asked) = read(request(&url, &[(&name, &value)]), 100) {
-                let request = write(&asked, None).unwrap();
+            if let Ok(checked) = check(request(&url, &[(&name, &value)]), 100) {
+                let request = build(&checked, None).unwrap();
                 let target = request.uri().to_string();
                 prop_assert!(target.bytes().all(|byte| byte > b' ' && byte != 0x7f), "{target:?}");
                 for (name, value) in request.headers() {

@@ -1,4 +1,4 @@
-//! Calls of several activities at one target, whole: what waits for a limit waits in a queue of its own, and in nobody's way.
+//! Calls of several activities to one target: a limit group that waits does not delay others.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::target::{Play, Target};
 use crate::support::{Fresh, House, eventually};
 
-/// Sooner than a claim that nobody used comes back.
+/// Shorter than the time in which an unused claim expires.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn house(change: impl FnOnce(&mut leveret::config::Config)) -> House {
@@ -18,7 +18,7 @@ async fn house(change: impl FnOnce(&mut leveret::config::Config)) -> House {
     .await
 }
 
-/// A definition of one activity at the target, which names its instance's key there.
+/// Applies a definition of one activity, whose URL contains the key of its instance.
 async fn asks(house: &House, name: &str, target: &Target, limits: &str) {
     let url = target.url(&format!("/{name}/${{ instance.key }}"));
     house
@@ -44,16 +44,16 @@ async fn waiting(house: &House, definition: &str, count: i64) {
     house.becomes(count, &format!("leveret.calls WHERE definition = '{definition}' AND state = 'pending'")).await;
 }
 
-/// The rows of the list, by target and key.
+/// The row of a target and key in the list.
 async fn listed(house: &House, target: &str, key: Option<&str>) -> Value {
     let listed = house.process.get("/targets").await.ok(200);
     let items = listed["items"].as_array().unwrap();
     let found = items.iter().find(|one| one["target"] == target && one["key"].as_str() == key);
-    found.cloned().unwrap_or_else(|| panic!("{target} {key:?} is not among {items:?}"))
+    found.cloned().unwrap_or_else(|| panic!("{target} {key:?} is missing in {items:?}"))
 }
 
 #[tokio::test]
-async fn what_waits_for_a_rate_of_one_activity_holds_up_no_other_at_that_target() {
+async fn a_rate_of_one_activity_delays_no_other_activity_of_that_target() {
     let target = Target::playing(|_| Play::ok("{}")).await;
     let house = house(|_| {}).await;
     asks(&house, "hourly", &target, "limits: { rate: 1/h }").await;
@@ -71,7 +71,7 @@ async fn what_waits_for_a_rate_of_one_activity_holds_up_no_other_at_that_target(
 }
 
 #[tokio::test]
-async fn what_waits_for_others_to_end_holds_up_no_other_at_that_target() {
+async fn a_concurrency_of_one_activity_delays_no_other_activity_of_that_target() {
     let target = Target::playing(|asked| match asked.line.contains("/held/") {
         true => Play::Silent,
         false => Play::ok("{}"),
@@ -88,7 +88,7 @@ async fn what_waits_for_others_to_end_holds_up_no_other_at_that_target() {
 }
 
 #[tokio::test]
-async fn no_more_are_under_way_than_are_allowed_and_the_list_says_how_many() {
+async fn concurrency_is_not_exceeded_and_is_listed() {
     let target = Target::playing(|_| Play::Late(Duration::from_millis(100), "{}")).await;
     let house = house(|_| {}).await;
     asks(&house, "two", &target, "limits: { concurrency: 2 }").await;
@@ -106,7 +106,7 @@ async fn no_more_are_under_way_than_are_allowed_and_the_list_says_how_many() {
 }
 
 #[tokio::test]
-async fn who_waits_longest_is_next() {
+async fn the_call_that_waits_longest_is_next() {
     let target = Target::playing(|_| Play::Late(Duration::from_millis(150), "{}")).await;
     let house = house(|_| {}).await;
     asks(&house, "one", &target, "limits: { concurrency: 1 }").await;
@@ -116,7 +116,7 @@ async fn who_waits_longest_is_next() {
     }
     completed(&house, "one", 12).await;
     let asked: Vec<i64> = target.asked().iter().map(|asked| number(&asked.line)).collect();
-    // One that finds out whether there is room is claimed for that moment, and the next may overtake it.
+    // The call that finds out whether there is room may be overtaken by the next one.
     let near = (0i64..).zip(&asked).all(|(place, number)| place.abs_diff(*number) <= 2);
     assert!(near && asked.len() == 12, "{asked:?}");
 }
@@ -127,12 +127,12 @@ fn number(line: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn limits_of_a_worker_hold_although_every_place_for_requests_is_taken() {
+async fn limits_of_an_external_worker_hold_although_all_slots_for_requests_are_taken() {
     let target = Target::playing(|_| Play::Silent).await;
     let house = house(|config| config.calls.concurrency = 1).await;
     asks(&house, "silent", &target, "").await;
     start(&house, "silent", 3).await;
-    eventually("the only place is taken", SOON, async || target.times() == 1).await;
+    eventually("the only slot is taken", SOON, async || target.times() == 1).await;
     house
         .apply("name: packing\nactivities:\n  - id: pack\n    call: { name: pack, input: null }\n    limits: { concurrency: 2 }\n")
         .await;
@@ -142,7 +142,7 @@ async fn limits_of_a_worker_hold_although_every_place_for_requests_is_taken() {
     waiting(&house, "packing", 3).await;
     let row = listed(&house, "work:pack", None).await;
     assert_eq!((&row["concurrency"], &row["running"], &row["waiting"]), (&json!(2), &json!(2), &json!(3)));
-    // Whoever ends makes room for one, whoever begins takes it.
+    // Each call that ends makes room for one that begins.
     for ended in 1..=3 {
         let id = house.lines("id", &format!("{running} ORDER BY begun_at LIMIT 1")).await.remove(0);
         let told = json!({ "outcome": "succeeded", "result": null, "reason": "seen" });
@@ -156,14 +156,14 @@ async fn limits_of_a_worker_hold_although_every_place_for_requests_is_taken() {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_begun_is_in_nobodys_way() {
+async fn a_call_that_cannot_be_begun_delays_no_other() {
     let target = Target::playing(|_| Play::ok("{}")).await;
     let house = house(|_| {}).await;
     asks(&house, "hourly", &target, "limits: { rate: 1/h }").await;
     start(&house, "hourly", 6).await;
     completed(&house, "hourly", 1).await;
     waiting(&house, "hourly", 5).await;
-    // A key that no index can hold, as only an older version would have written it, first of all that is due.
+    // The first due call has a key that is too long for an index, as only an older version could have written it.
     let long = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 300) AS n)";
     house
         .execute(&format!(
