@@ -113,7 +113,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         let parsed = parse(file)?;
         let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
-        let hints = app.misses(&parsed.definition);
+        let hints = app.hints(&parsed.definition);
         done.push((parsed.definition.name, applied, hints));
     }
     match output {

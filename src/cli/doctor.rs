@@ -44,7 +44,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         Ok(()) => add("schema", true, "is this binary's".into()),
         Err(error) => add("schema", false, error.to_string()),
     }
-    let app = App::visiting(config, "leveret doctor")?;
+    let app = App::for_inspection(config, "leveret doctor")?;
     match app.store.probe().await {
         Ok(now) => {
             add("database", true, "answers".into());

@@ -155,7 +155,7 @@ impl Statement {
     }
 
     /// What is wrong with the names of the parameters an activity gives.
-    pub fn misfits(&self, given: &[&str]) -> Vec<String> {
+    pub fn argument_problems(&self, given: &[&str]) -> Vec<String> {
         let missing = self.params.iter().filter(|param| !given.contains(&param.name.as_str()));
         let unknown = given.iter().filter(|name| !self.params.iter().any(|param| param.name == **name));
         let missing = missing.map(|param| format!("the parameter `{}` is missing", param.name));

@@ -31,7 +31,7 @@ fn problem(problem: &definition::Problem) -> Value {
 pub(super) async fn check(State(door): State<Door>, Body(bytes): Body) -> Result<Json<Value>, Problem> {
     let parsed = parse(&bytes)?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
-    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), door.app.misses(&parsed.definition));
+    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), door.app.hints(&parsed.definition));
     Ok(Json(json!({ "name": name, "hash": hash, "warnings": warnings, "hints": hints })))
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn apply(
     let applied = definitions::apply(&mut conn, &parsed).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
-    let hints = door.app.misses(&parsed.definition);
+    let hints = door.app.hints(&parsed.definition);
     let body = json!({
         "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings, "hints": hints,
     });
