@@ -340,5 +340,5 @@ pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error>
 
 /// A place where a test can kill the process; nothing without the feature `failpoints`.
 pub fn fail_point(name: &'static str) {
-    crate::telemetry::fail_point(name);
+    crate::failpoint::reach(name);
 }

@@ -17,12 +17,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tracing::Instrument;
 
 use crate::app::App;
+use crate::telemetry::spans;
 
 /// A document may be this large, in bytes; commands are bounded by `limits.message_max`.
 const DOCUMENT_MAX: usize = 1024 * 1024;
@@ -90,7 +94,18 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/asyncapi.json", get(health::asyncapi))
         .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
+        .layer(middleware::from_fn(in_span))
         .with_state(door)
+}
+
+/// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.
+async fn in_span(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+    let span = spans::request(request.method().as_str(), route);
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    tracing::debug!(parent: &span, "request answered");
+    response
 }
 
 /// Opens the listener and answers until the process is asked to stop; gives the address it listens on.
