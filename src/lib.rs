@@ -44,6 +44,8 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod definition;
 #[cfg(feature = "server")]
+pub mod failpoint;
+#[cfg(feature = "server")]
 pub mod telemetry;
 
 #[cfg(feature = "server")]
@@ -74,6 +76,8 @@ pub mod roles;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod sandbox;
+#[cfg(feature = "server")]
+pub mod server;
 
 /// The examples of README.md are compiled with the documentation's.
 #[cfg(all(doctest, feature = "server"))]

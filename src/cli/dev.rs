@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
-use super::serve::{self, Running, Signals};
+use super::serve::{self, Signals};
 use super::{definition, output};
 use crate::app::App;
 use crate::broker::without_password;
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox, Status};
+use crate::server::Server;
 use crate::store::{definitions, migrate};
 use crate::telemetry;
 
@@ -87,17 +88,17 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     prepare(&mut config).await?;
     let urls = (shown(&named.0, &config.database.url), shown(&named.1, &config.broker.url));
     let signals = Signals::listen()?;
-    let running = Running::start(config, handlers, &Role::ALL).await?;
-    apply_folder(&running.app, &arguments.definitions).await?;
+    let server = Server::start(config, handlers, &Role::ALL).await?;
+    apply_folder(&server.app, &arguments.definitions).await?;
     output::line(format!("\ndatabase   {}", urls.0));
     output::line(format!("broker     {}", urls.1));
-    if let Some(address) = running.address {
+    if let Some(address) = server.address {
         output::line(format!("HTTP       http://{address}/api/v1/instances   http://{address}/metrics"));
     }
     output::line(
         "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
     );
-    serve::until_stopped(running, signals).await
+    serve::until_stopped(server, signals).await
 }
 
 /// A URL for people: the private servers' with the password, which is of use here alone; what somebody configured without.

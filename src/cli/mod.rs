@@ -30,8 +30,6 @@ use crate::config::Config;
 use crate::handlers::Handlers;
 use output::Output;
 
-pub use serve::Running;
-
 /// Worker threads of the runtime at most; more cores are used by more processes.
 const THREADS_MAX: usize = 8;
 
@@ -106,7 +104,7 @@ enum Noun {
 /// Runs the command line with these handlers; the exit code is 0 on success, 1 on failure, 2 on wrong usage.
 pub fn run(handlers: Handlers) -> ExitCode {
     let arguments = Arguments::parse();
-    crate::telemetry::arm_fail_points();
+    crate::failpoint::arm();
     match block_on(carry_out(arguments, handlers)) {
         Ok(code) => code,
         Err(error) => {

@@ -217,7 +217,7 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
 
     let mut config = InProcess::config(&without.fresh);
     register(&mut config);
-    let with = leveret::cli::Running::start(config, Handlers::new(), &[Role::Worker]).await.unwrap();
+    let with = leveret::server::Server::start(config, Handlers::new(), &[Role::Worker]).await.unwrap();
     eventually("it is done", SOON, async || count(&without, "public.book").await == 1).await;
     assert!(with.stop().await);
     without.stop().await;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::cli::serve::Running;
 use crate::config::Config;
 use crate::definition::Definition;
 use crate::handlers::{Call, Error, Handlers, Outcome};
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox};
+use crate::server::Server;
 use crate::store::{Connection, bench, definitions, migrate};
 
 /// Below the working directory, away from what `leveret dev` keeps.
@@ -23,7 +23,7 @@ pub(super) struct Arena {
 
 /// One run's own database, queues and process of Leveret (in this process).
 pub(super) struct Ring {
-    pub(super) running: Running,
+    pub(super) running: Server,
     database: String,
 }
 
@@ -62,7 +62,7 @@ impl Arena {
         let (database, url) = self.database().await?;
         let mut config = self.config(&database, &url);
         adjust(&mut config);
-        let running = Running::start(config, handlers(), &Role::ALL).await?;
+        let running = Server::start(config, handlers(), &Role::ALL).await?;
         let mut conn = running.app.store.background().await?;
         for document in documents {
             let parsed = Definition::parse(document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
@@ -77,7 +77,7 @@ impl Arena {
     pub(super) async fn restart(&self, ring: Ring) -> Result<Ring> {
         let config = ring.running.app.config.clone();
         ring.running.stop().await;
-        let running = Running::start(config, handlers(), &Role::ALL).await?;
+        let running = Server::start(config, handlers(), &Role::ALL).await?;
         Ok(Ring { running, database: ring.database })
     }
 

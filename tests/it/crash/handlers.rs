@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use leveret::cli::Running;
 use leveret::config::Config;
 use leveret::handlers::{Call, Handlers, Outcome};
 use leveret::roles::Role;
+use leveret::server::Server;
 use leveret::store::Connection;
 use serde_json::json;
 
@@ -89,7 +89,7 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     config.timeouts.database = Duration::from_millis(300);
     let handlers = Handlers::new().register("fragile", fragile);
     let roles = [Role::Worker, Role::Relay, Role::Timers];
-    let running = Running::start(config, handlers, &roles).await.unwrap();
+    let running = Server::start(config, handlers, &roles).await.unwrap();
     scene.start("fragile", "vase", json!({ "how": how })).await;
 
     scene.all_ended(1, DIES_WITHIN).await;
