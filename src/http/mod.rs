@@ -1,4 +1,4 @@
-//! The door for programs: commands run the same step code here and are answered with its outcome. A 2xx is durable.
+//! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
 mod calls;
 mod definitions;
@@ -28,20 +28,20 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::telemetry::spans;
 
-/// A document may be this large, in bytes; commands are bounded by `limits.message_max`.
+/// The largest document, in bytes; commands are bounded by `limits.message_max`.
 const DOCUMENT_MAX: usize = 1024 * 1024;
 
-/// What every route can use.
+/// The state that every route shares.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct ApiState {
     app: App,
     metrics: Option<Arc<PrometheusHandle>>,
 }
 
-/// The routes.
+/// The routes of the API, of health and of metrics.
 pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let commands_max = app.config.limits.message_max;
-    let door = Door { app, metrics: metrics.map(Arc::new) };
+    let api = ApiState { app, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
         .route("/instances", post(instances::start).get(instances::list))
         .route("/instances/{id}", get(instances::get))
@@ -95,7 +95,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
         .layer(middleware::from_fn(in_span))
-        .with_state(door)
+        .with_state(api)
 }
 
 /// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.
@@ -108,10 +108,10 @@ async fn in_span(request: Request, next: Next) -> Response {
     response
 }
 
-/// Opens the listener and answers until the process is asked to stop; gives the address it listens on.
+/// Binds the listener and serves until the process is asked to stop; returns the address it listens on.
 ///
 /// # Errors
-/// If the address is taken.
+/// If the address cannot be bound.
 pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(&app.config.http.listen).await?;
     let address = listener.local_addr()?;
@@ -120,7 +120,7 @@ pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Res
     app.tasks.spawn(async move {
         let stopped = async move { stop.cancelled().await };
         if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the HTTP listener ended");
+            tracing::error!(%error, "the HTTP listener failed");
         }
     });
     Ok(address)
