@@ -210,7 +210,7 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
         let reply = without.send(reqwest::Method::PUT, "/definitions/booking", None, document.into()).await;
         reply.body["hints"].clone()
     };
-    assert_eq!(hints(&document).await, json!(["activity `work`: no statement is registered here as `book`"]));
+    assert_eq!(hints(&document).await, json!(["activity `work`: the statement `book` is not registered here"]));
     without.post("/instances", &json!({ "definition": "booking" })).await.ok(201);
     let passed_on = "leveret.instances WHERE status = 'running' AND ready";
     eventually("it is passed on", SOON, async || count(&without, passed_on).await == 1).await;
@@ -241,7 +241,7 @@ async fn the_command_line_knows_what_is_registered() {
 
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "SELECT :name"));
     let said = leveret.say("doctor").await;
-    assert!(said.out.contains("1 of them, and PostgreSQL understands each"), "{said:?}");
+    assert!(said.out.contains("1 checked, PostgreSQL can prepare each"), "{said:?}");
     // The role of the tests is named `leveret`, so that its path leads into our schema.
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "UPDATE tasks SET title = :name"));
     let said = leveret.say("doctor").await.failed();
