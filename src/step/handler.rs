@@ -13,7 +13,7 @@ use crate::config::HANDLER_FOR_MAX;
 use crate::contract::{self, Unfit};
 use crate::definition::Runs;
 use crate::engine::{self, Command, Facts, Failure, HandlerCall, InstanceId, Refusal};
-use crate::handlers::Call;
+use crate::handlers::HandlerInput;
 use crate::store::{self, Transaction, instances};
 
 /// How a handler left its transaction.
@@ -138,7 +138,7 @@ async fn execute(app: &App, at: &Position, call: &HandlerCall, mut transaction: 
 fn work<'c>(app: &'c App, at: &Position, call: &'c HandlerCall, transaction: &'c mut Transaction) -> Work<'c> {
     match &call.runs {
         Runs::Handler(name) => {
-            let told = Call {
+            let told = HandlerInput {
                 input: call.input.clone(),
                 instance: at.instance.id,
                 key: at.instance.key.clone(),

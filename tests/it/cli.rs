@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::client::Client;
 use leveret::contract::{Start, Target};
-use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::sandbox::{Profile, Sandbox};
 use leveret::store::Connection;
 use serde_json::{Value, json};
@@ -341,7 +341,7 @@ activities:
 async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_every_door() {
     let broken = Arc::new(AtomicBool::new(true));
     let seen = broken.clone();
-    let work = move |_: &mut Connection, _: Call| -> std::future::Ready<Outcome> {
+    let work = move |_: &mut Connection, _: HandlerInput| -> std::future::Ready<HandlerResult> {
         let broken = seen.load(Ordering::SeqCst);
         std::future::ready(if broken { Err(Error::new("broken", "it is broken")) } else { Ok(json!("done")) })
     };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::config::Config;
 use crate::definition::Definition;
-use crate::handlers::{Call, Error, Handlers, Outcome};
+use crate::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox};
 use crate::server::Server;
@@ -95,7 +95,7 @@ async fn create_rows(conn: &mut Connection) -> Result<(), Error> {
     Ok(bench::create_rows(conn).await?)
 }
 
-async fn insert_row(conn: &mut Connection, call: Call) -> Outcome {
-    bench::insert_row(conn, &call.instance.to_string()).await?;
+async fn insert_row(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    bench::insert_row(conn, &input.instance.to_string()).await?;
     Ok(serde_json::Value::Null)
 }
