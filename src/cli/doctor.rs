@@ -81,12 +81,20 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
     let untaken = stuck::untaken(&mut conn, STUCK_MAX).await?;
     let backlog = outbox::find_backlog(&mut conn).await?;
     let age = backlog.oldest_age.unwrap_or_default();
-    let aged = format!("{} unpublished rows, the oldest for {}", backlog.unsent, duration::format(age));
-    let dead = format!("{} dead rows: no queue was bound to their routing key", backlog.dead);
+    let unsent = match backlog.unsent {
+        0 => "no unpublished rows".to_owned(),
+        count => format!("{count} unpublished rows, the oldest for {}", duration::format(age)),
+    };
+    let dead = match backlog.dead {
+        0 => "none".to_owned(),
+        count => {
+            format!("{count}: no queue was bound to their routing key; bind one, then run `leveret outbox revive`")
+        }
+    };
     Ok(vec![
         Finding { what: "instances", good: stuck.is_empty(), says },
         Finding { what: "workers", good: untaken.is_empty(), says: taken(&untaken) },
-        Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
+        Finding { what: "outbox", good: age < OUTBOX_MAX, says: unsent },
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
         planned(&mut conn).await?,
     ])
