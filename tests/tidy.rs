@@ -57,7 +57,7 @@ const PEERS: [(&str, &str); 16] = [
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
@@ -75,6 +75,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("tokio_rustls", &["roles"]),
     ("flate2", &["roles"]),
     ("secrecy", &["secrets"]),
+    ("moka", &["app"]),
 ];
 
 /// One file may name a crate away from its home, and the reason.
