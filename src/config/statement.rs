@@ -23,7 +23,7 @@ const NAME_MAX: usize = 63;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatementSource {
-    /// One statement; `:name` stands for a parameter.
+    /// One statement; `:name` is a parameter.
     pub sql: String,
     /// The type of each parameter; a trailing `?` allows null.
     #[serde(default)]

@@ -20,7 +20,7 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 /// The length of the log quoted in an error message, in bytes.
 const TAIL_MAX: usize = 2_000;
 
-/// A process. The start time (ticks since boot) tells it from a later process with the same pid.
+/// A process. The start time (ticks since boot) distinguishes it from a later process with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
