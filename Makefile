@@ -1,4 +1,4 @@
-# `make` alone lists what there is.
+# `make` without a target lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,23 +6,23 @@ SHELL := /bin/bash
 .ONESHELL:
 .PHONY: help dev demo test check bench services clean
 
-# Installs what is missing; afterwards DATABASE_URL and AMQP_URL are set if the servers are not private ones.
+# Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
-# One set of features for everything that is tested, so that it is built once.
+# One set of features for all checks, so that everything is built once.
 features = --features failpoints
 
-help: ## List what there is
+help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-dev: ## Start servers and every role, apply the examples, and stay
+dev: ## Start servers and every role, apply the examples, and run until Ctrl-C
 	@$(servers)
 	cargo run --example orders -- dev
 
-demo: ## Run one example from start to end, print its history, and exit
+demo: ## Run one order, then a thousand, print how they ended, and exit
 	@$(servers)
 	cargo run --example orders -- demo
 
-test: ## Everything a change needs: format, lints, documentation, unit and integration tests
+test: ## Run all checks: format, lints, documentation, unit and integration tests
 	@$(servers)
 	cargo fmt --check
 	cargo clippy --all-targets $(features) -- -D warnings
@@ -33,7 +33,7 @@ test: ## Everything a change needs: format, lints, documentation, unit and integ
 		cargo test --lib --bins --tests --examples $(features)
 	fi
 
-check: ## Everything that needs no server, in less than a minute once built
+check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check
 	cargo clippy --all-targets $(features) -- -D warnings
 	if cargo nextest --version >/dev/null 2>&1; then
@@ -42,11 +42,11 @@ check: ## Everything that needs no server, in less than a minute once built
 		cargo test $(features) --lib --test tidy --test documents
 	fi
 
-bench: ## Measure, and print the table
+bench: ## Run the benchmarks and print the table
 	@$(servers)
 	cargo run --release -- bench
 
-services: ## Start the private servers and print their addresses
+services: ## Start the private servers and print their URLs
 	@$(servers)
 	cargo run --quiet -- sandbox start
 

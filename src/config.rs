@@ -1,4 +1,4 @@
-//! Every setting: its type, its unit, its default and why. Read once from file and environment, validated once.
+//! Every setting, with type, unit, default and reason. Read from file and environment and validated once, at the start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,66 +36,66 @@ pub use sections::{
 section! {
     /// All settings.
     Config {
-        /// Where the truth is.
+        /// PostgreSQL, which holds the state.
         database: Database = Database::default(),
-        /// What carries the work.
+        /// RabbitMQ, which carries the work.
         broker: Broker = Broker::default(),
-        /// Taking steps.
+        /// The worker role.
         worker: Worker = Worker::default(),
-        /// Publishing what was committed.
+        /// Publishing outbox rows.
         outbox: Outbox = Outbox::default(),
-        /// Waking what waits for a moment.
+        /// The timers role.
         timers: Timers = Timers::default(),
-        /// Waking what was forgotten.
+        /// The recovery of silent branches.
         recovery: Recovery = Recovery::default(),
-        /// The retry policy of activities that write none.
+        /// The retry policy of activities without `retry`.
         retry: Retry = Retry::default(),
-        /// The time limits of activities that write none.
+        /// The time limits of activities without `timeout`.
         timeouts: Timeouts = Timeouts::default(),
-        /// Bounds.
+        /// Limits of sizes and counts.
         limits: Limits = Limits::default(),
-        /// Messages that come before anybody waits.
+        /// Messages that arrive before an instance waits for them.
         messages: Messages = Messages::default(),
-        /// The door for programs.
+        /// The HTTP API.
         http: Http = Http::default(),
         /// Logs.
         log: Log = Log::default(),
-        /// Stopping.
+        /// The shutdown of a process.
         shutdown: Shutdown = Shutdown::default(),
-        /// What expressions may read.
+        /// The environment that expressions may read.
         expressions: Expressions = Expressions::default(),
-        /// What waits for people.
+        /// Tasks of people.
         tasks: Tasks = Tasks::default(),
-        /// Making calls.
+        /// The caller role.
         calls: Calls = Calls::default(),
-        /// Requests to other servers.
+        /// Outgoing HTTP requests.
         outgoing: Outgoing = Outgoing::default(),
-        /// What requests may carry and nobody may see.
+        /// Secrets that outgoing requests may carry.
         secrets: Secrets = Secrets::default(),
-        /// Leaving alone who fails.
+        /// The circuit breakers of targets.
         breaker: Breaker = Breaker::default(),
-        /// SQL that definitions may run by name.
-        statements: BTreeMap<String, statement::Written> = BTreeMap::new(),
+        /// SQL statements that definitions may run by name.
+        statements: BTreeMap<String, statement::StatementSource> = BTreeMap::new(),
     }
 }
 
-/// A setting that cannot be used.
+/// An invalid setting; the text names it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
 
-/// The longest a handler is given: less than the minute after which the database ends a session that is idle in a transaction.
+/// The upper limit of a handler's time: below the minute after which the database ends a session that is idle in a transaction.
 pub const HANDLER_FOR_MAX: Duration = Duration::from_secs(50);
-/// The file that is read when none is named.
+/// The default settings file.
 const FILE: &str = "leveret.toml";
-/// What environment variables of settings begin with: `LEVERET_DATABASE__URL` is `database.url`.
+/// The prefix of environment variables: `LEVERET_DATABASE__URL` is `database.url`.
 const PREFIX: &str = "LEVERET";
 
 impl Config {
-    /// Reads the file (`leveret.toml` if it is there and none is named), then the environment, which wins.
+    /// Reads the file (default: `leveret.toml`, if it exists), then the environment, which takes precedence.
     ///
     /// # Errors
-    /// A sentence that names the setting and where it was read.
+    /// If a setting is unknown or invalid; the text names it.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
         let source = match file {
             Some(path) => config::File::from(path).required(true),
@@ -115,7 +115,7 @@ impl Config {
             .add_source(source)
             .add_source(environment)
             .build()
-            .map_err(|error| Error(format!("the settings cannot be read: {error}")))?;
+            .map_err(|error| Error(format!("cannot read the settings: {error}")))?;
         let mut config: Config = serde_path_to_error::deserialize(read).map_err(|error| Error(explain(&error)))?;
         for (url, name) in [(&mut config.database.url, "DATABASE_URL"), (&mut config.broker.url, "AMQP_URL")] {
             if url.is_empty() {
@@ -126,7 +126,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The allowed environment variables, as `env` of expressions.
+    /// The allowed environment variables: `env` in expressions.
     pub fn env(&self) -> Map<String, Value> {
         let values = self.expressions.env.iter().filter_map(|name| Some((name.clone(), variable(name)?.into())));
         values.collect()
@@ -134,7 +134,7 @@ impl Config {
 }
 
 /// One environment variable, if it is set and not empty.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -149,7 +149,7 @@ const RENAMED: [(&str, &str); 6] = [
     ("outbox.handed_over_for", "outbox.publish_queue_for"),
 ];
 
-/// A deserialization error; for an unknown name with the name that took its place, or the nearest known one.
+/// The text of a deserialization error; for an unknown name with its new name, or with the nearest known one.
 fn explain(error: &serde_path_to_error::Error<config::ConfigError>) -> String {
     let text = error.inner().to_string();
     let path = error.path().to_string();
@@ -165,10 +165,10 @@ fn explain(error: &serde_path_to_error::Error<config::ConfigError>) -> String {
             .unwrap_or_default(),
         (true, None) | (false, _) => String::new(),
     };
-    format!("the setting `{path}` cannot be used: {text}{hint}")
+    format!("the setting `{path}` is invalid: {text}{hint}")
 }
 
-/// Addresses of servers that somebody else runs; where one is missing, a private server takes its place.
+/// URLs of configured servers; a private server replaces a missing one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerUrls {
     /// `LEVERET_DATABASE__URL`, or `DATABASE_URL`.
@@ -178,7 +178,7 @@ pub struct ServerUrls {
 }
 
 impl Config {
-    /// The servers named in the environment; an empty text counts as absent.
+    /// The URLs in the environment; an empty value counts as absent.
     pub fn urls_from_environment() -> ServerUrls {
         let first = |names: [&str; 2]| names.into_iter().find_map(variable);
         ServerUrls {
@@ -187,7 +187,7 @@ impl Config {
         }
     }
 
-    /// The directories in which the shell would look for a program (`PATH`).
+    /// The directories of `PATH`.
     pub fn program_directories() -> Vec<std::path::PathBuf> {
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_has_its_default() {
+    fn a_missing_setting_has_its_default() {
         let config = load("[worker]\nsteps_per_delivery_max = 1\n[recovery]\nafter = \"5s\"").unwrap();
         assert_eq!(config.worker.steps_per_delivery_max, 1);
         assert_eq!(config.recovery.after, Duration::from_secs(5));
@@ -232,17 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_named_with_its_place() {
+    fn an_invalid_value_is_reported_with_its_setting() {
         let error = load("[recovery]\nafter = \"soon\"").unwrap_err();
         assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
         assert!(load("[timeouts]\ndatabase = \"51s\"").unwrap_err().contains("at most 50s"));
         assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
-        // A filter that fell back to another one would let the broker's library log whole messages.
+        // With a fallback filter the RabbitMQ client would log whole messages.
         assert!(load("[log]\nfilter = \"info,leveret=debgu,lapin=off\"").unwrap_err().contains("log.filter"));
     }
 
     #[test]
-    fn a_time_of_zero_is_no_way_to_say_as_often_as_you_like() {
+    fn times_and_counts_of_zero_are_refused() {
         for (section, name) in [("timers", "sweep_every"), ("database", "lock_timeout"), ("broker", "confirm_timeout")]
         {
             let error = load(&format!("[{section}]\n{name} = \"0s\"")).unwrap_err();

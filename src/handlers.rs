@@ -1,4 +1,4 @@
-//! The registry of Rust handlers, and what one receives: the connection of the step's own transaction.
+//! Rust handlers: their registry, their input, and the connection of the step's transaction that they receive.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,22 +10,22 @@ use serde_json::Value;
 use crate::engine::{Failure, InstanceId};
 use crate::store::{Connection, QueryError};
 
-/// What a handler is told.
+/// The input of a handler.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct HandlerInput {
     /// The evaluated `input` of the activity.
     pub input: Value,
-    /// The instance it is run for.
+    /// The id of the instance.
     pub instance: InstanceId,
-    /// The instance's business key.
+    /// The business key of the instance.
     pub key: Option<String>,
-    /// The activity it is run for.
+    /// The id of the activity.
     pub activity: String,
-    /// The attempt, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
 }
 
-/// How a handler fails: data for `retry` and `on_error`, with the code `handler.<code>` or `database.<kind>`.
+/// The error of a handler: data for `retry` and `on_error`, with the code `handler.<code>` or `database.<kind>`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error {
     code: String,
@@ -34,12 +34,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure of the handler's own; authors match it as `handler.<code>`.
+    /// An error of the handler itself; documents match it as `handler.<code>`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: format!("handler.{code}"), message: message.into(), data: Value::Null }
     }
 
-    /// The same with data that `on_error` can read as `error.data`.
+    /// Adds data, which `on_error` reads as `error.data`.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
         self.data = data;
@@ -68,36 +68,36 @@ impl From<Error> for Failure {
     }
 }
 
-/// What a handler returns: the activity's `result`, or a failure.
-pub type Outcome = Result<Value, Error>;
+/// The result of a handler: the `result` of the activity, or an error.
+pub type HandlerResult = Result<Value, Error>;
 
-type Boxed<'c> = Pin<Box<dyn Future<Output = Outcome> + Send + 'c>>;
-type Stored = dyn for<'c> Fn(&'c mut Connection, Call) -> Boxed<'c> + Send + Sync;
+type Boxed<'c> = Pin<Box<dyn Future<Output = HandlerResult> + Send + 'c>>;
+type Stored = dyn for<'c> Fn(&'c mut Connection, HandlerInput) -> Boxed<'c> + Send + Sync;
 
-/// `async fn(&mut Connection, Call) -> Outcome`, as a bound; nobody implements it by hand.
-// Spelled as a trait because the future borrows the connection, which `Fn(..) -> Fut` alone cannot say.
+/// `async fn(&mut Connection, HandlerInput) -> HandlerResult` as a trait bound; implemented for functions.
+// A trait, because the future borrows the connection, which `Fn(..) -> Fut` alone cannot express.
 pub trait Handler<'c>: Send + Sync + 'static {
     /// The future the function returns.
-    type Future: Future<Output = Outcome> + Send + 'c;
+    type Future: Future<Output = HandlerResult> + Send + 'c;
     /// Calls the function.
-    fn call(&self, conn: &'c mut Connection, call: Call) -> Self::Future;
+    fn call(&self, conn: &'c mut Connection, input: HandlerInput) -> Self::Future;
 }
 
 impl<'c, F, Fut> Handler<'c> for F
 where
-    F: Fn(&'c mut Connection, Call) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'c,
+    F: Fn(&'c mut Connection, HandlerInput) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'c,
 {
     type Future = Fut;
-    fn call(&self, conn: &'c mut Connection, call: Call) -> Fut {
-        self(conn, call)
+    fn call(&self, conn: &'c mut Connection, input: HandlerInput) -> Fut {
+        self(conn, input)
     }
 }
 
 type Starting<'c> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>;
 type OnStart = dyn for<'c> Fn(&'c mut Connection) -> Starting<'c> + Send + Sync;
 
-/// `async fn(&mut Connection) -> Result<(), Error>`, as a bound; nobody implements it by hand.
+/// `async fn(&mut Connection) -> Result<(), Error>` as a trait bound; implemented for functions.
 pub trait Start<'c>: Send + Sync + 'static {
     /// The future the function returns.
     type Future: Future<Output = Result<(), Error>> + Send + 'c;
@@ -116,7 +116,7 @@ where
     }
 }
 
-/// Handlers by the name definitions use.
+/// Handlers by the name that definitions use.
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_name: HashMap<String, Arc<Stored>>,
@@ -124,24 +124,23 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// No handlers: what the stock binary runs with.
+    /// An empty registry, as in the stock binary.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a handler. What it does through the connection happens exactly once, with the step; what it does elsewhere may
-    /// happen again. It is given `timeouts.database` at most; longer work is not a handler's.
+    /// Adds a handler. Its writes through the connection are committed exactly once, with the step; its other effects may be
+    /// repeated. Its time limit is `timeouts.database`; longer work belongs in a `call`.
     #[must_use]
     pub fn register<F>(mut self, name: &str, handler: F) -> Self
     where
         F: for<'c> Handler<'c>,
     {
-        self.by_name.insert(name.to_owned(), Arc::new(move |conn, call| Box::pin(handler.call(conn, call))));
+        self.by_name.insert(name.to_owned(), Arc::new(move |conn, input| Box::pin(handler.call(conn, input))));
         self
     }
 
-    /// Runs once before a process begins to work: the place for migrations of the handlers' own tables. Several processes may
-    /// run it at once.
+    /// Runs once before a worker starts, for migrations of the handlers' tables. Several processes may run it at the same time.
     #[must_use]
     pub fn on_start<F>(mut self, start: F) -> Self
     where
@@ -151,10 +150,10 @@ impl Handlers {
         self
     }
 
-    /// Does what [`Handlers::on_start`] was given.
+    /// Runs the function given to [`Handlers::on_start`].
     ///
     /// # Errors
-    /// What that returns.
+    /// The error of that function.
     pub async fn start(&self, conn: &mut Connection) -> Result<(), Error> {
         match &self.on_start {
             Some(start) => start(conn).await,
@@ -162,7 +161,7 @@ impl Handlers {
         }
     }
 
-    /// Whether a handler of that name is registered here.
+    /// Whether a handler with this name is registered.
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }

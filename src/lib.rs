@@ -1,39 +1,39 @@
 //! Durable workflows on PostgreSQL and RabbitMQ.
 //!
-//! A workflow is a document. Its instances are started and controlled by commands, over RabbitMQ, HTTP or SQL. Workers consume step
-//! commands and take one step per database transaction; what a step wants done outside is a row of the outbox, which a relay
-//! publishes. RabbitMQ may lose, repeat or reorder anything: nothing committed is lost, and no step takes effect twice.
+//! A workflow is a document. Commands start and control its instances, over RabbitMQ, HTTP or SQL. Workers consume step commands
+//! and take one step per database transaction. External effects of a step are rows of the outbox, written in the same transaction
+//! and published afterwards. RabbitMQ may lose, repeat or reorder messages: no committed step is lost, and none takes effect twice.
 //!
-//! # Where to begin
+//! # Where to start
 //!
-//! | You want to | Read |
+//! | Task | Read |
 //! |---|---|
-//! | run workflows with handlers of your own | [`handlers`], then [`cli::run`] |
+//! | run workflows with your own handlers | [`handlers`], then [`cli::run`] |
+//! | run Leveret inside another program | [`server::Server`] |
 //! | start instances from another service | [`client`] (the feature `client` alone is enough), [`contract`] |
-//! | test a definition without any server | [`testkit`] |
+//! | test a definition without servers | [`testkit`] |
 //! | check a document | [`definition::Definition::parse`] |
 //! | write a workflow | `docs/language.md` in the repository |
-//! | know what is promised | `docs/protocol.md` |
+//! | look up the guarantees | `docs/protocol.md` |
 //!
-//! # The map
+//! # Rooms
 //!
-//! Rooms stand on floors, and use only the floors below them; the modules here are in reading order, from the ground up.
+//! A top-level module is called a room. Rooms have floors and use only lower ones; the modules below are in reading order.
 //!
 //! | Floor | Rooms |
 //! |---|---|
-//! | 0 | [`contract`] what outsiders see; [`time`] durations, cron, zones and the clock; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the language of expressions; [`definition`] what an author writes; [`telemetry`] logs and metrics |
-//! | 1 | [`engine`] decides and touches nothing; [`testkit`] runs it in memory |
-//! | 2 | [`broker`] is RabbitMQ, [`store`] is PostgreSQL; they do not know each other; [`outgoing`] the HTTP client; [`secrets`] what requests carry and nothing shows |
-//! | 3 | [`step`] the one door to an instance; [`handlers`] users' code; [`app`] what everybody above shares; [`client`] for other services |
-//! | 4 | [`roles`] the loops; [`http`] the door for programs |
-//! | 5 | [`cli`] the command line; [`sandbox`] private servers for development and tests |
+//! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process |
+//! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory |
+//! | 2 | [`broker`] RabbitMQ; [`store`] PostgreSQL; [`outgoing`] the HTTP client; [`secrets`] of outgoing requests; none uses another |
+//! | 3 | [`step`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
+//! | 4 | [`roles`] the loops; [`http`] the API |
+//! | 5 | [`server`] starts and stops a process; [`cli`] the command line; [`sandbox`] private servers for development and tests |
 //!
 //! # The path of a step
 //!
-//! [`broker`] takes a delivery → [`roles`] reads a command of [`contract`] and opens a stride → [`step`] loads the instance and
-//! asks [`engine::needs()`] which facts are required → [`engine::step()`] decides: the instance as it will be, and effects →
-//! [`store::commit`] writes all of it in one transaction, guarded by the revision → the next step, or the acknowledgement →
-//! [`roles::relay`] publishes the outbox rows.
+//! [`broker`] receives a delivery → [`roles`] parses the command of [`contract`] → [`step`] loads the instance and the facts that the
+//! decision needs → [`engine`] decides: the new state of the instance, and effects → [`store::commit`] writes both in one transaction,
+//! guarded by the revision → [`roles`] takes the next step or acknowledges the delivery → [`roles::relay`] publishes the outbox rows.
 
 pub mod contract;
 pub mod limits;
@@ -45,6 +45,8 @@ pub mod config;
 pub mod definition;
 #[cfg(feature = "server")]
 pub mod expression;
+#[cfg(feature = "server")]
+pub mod failpoint;
 #[cfg(feature = "server")]
 pub mod telemetry;
 #[cfg(feature = "server")]
@@ -80,8 +82,10 @@ pub mod roles;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod sandbox;
+#[cfg(feature = "server")]
+pub mod server;
 
-/// The examples of README.md are compiled with the documentation's.
+/// Compiles the Rust examples of README.md as documentation tests.
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -1,4 +1,4 @@
-//! The stock binary: no handlers of its own.
+//! The stock binary, without Rust handlers.
 
 use std::process::ExitCode;
 

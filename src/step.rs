@@ -74,5 +74,5 @@ impl<T> From<Error> for Undo<T, Error> {
 
 /// A place where a test can kill the process; nothing without the feature `failpoints`.
 pub fn fail_point(name: &'static str) {
-    crate::telemetry::fail_point(name);
+    crate::failpoint::reach(name);
 }

@@ -13,10 +13,12 @@ use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
     "docs/language.md",
     "docs/protocol.md",
     "docs/operations.md",

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use leveret::app::App;
-use leveret::cli::{self, Running};
+use leveret::cli;
 use leveret::client::Client;
 use leveret::config::Config;
 use leveret::contract::{Message, Start};
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
+use leveret::server::Server;
 use leveret::store::instances::Filter;
 use leveret::store::views;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ async fn demonstrate(handlers: Handlers) -> Result<()> {
     // Next to a `make dev` that runs already.
     config.http.listen = "127.0.0.1:0".into();
     cli::dev::prepare(&mut config).await?;
-    let running = Running::start(config, handlers, &Role::ALL).await?;
+    let running = Server::start(config, handlers, &Role::ALL).await?;
     cli::dev::apply_folder(&running.app, Path::new("examples")).await?;
     let shown = show(&running.app).await;
     running.stop().await;

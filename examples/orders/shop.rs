@@ -3,7 +3,7 @@
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::store::Connection;
 use serde::Deserialize;
 use serde_json::json;
@@ -46,23 +46,23 @@ struct Id {
 }
 
 /// Reads a handler's input.
-fn input<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, Error> {
-    serde_json::from_value(call.input.clone()).map_err(|error| Error::new("input", error.to_string()))
+fn read<T: for<'de> Deserialize<'de>>(input: &HandlerInput) -> Result<T, Error> {
+    serde_json::from_value(input.input.clone()).map_err(|error| Error::new("input", error.to_string()))
 }
 
-async fn reserve_stock(conn: &mut Connection, call: Call) -> Outcome {
+async fn reserve_stock(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     #[derive(Deserialize)]
     struct Wanted {
         article: String,
         quantity: i32,
     }
-    let wanted: Wanted = input(&call)?;
+    let wanted: Wanted = read(&input)?;
     if !ARTICLES.contains(&wanted.article.as_str()) {
         return Err(Error::new("unknown_article", format!("the shop has no {}", wanted.article)));
     }
     let reserved: Id =
         sql_query("INSERT INTO shop.reservations (order_key, article, quantity) VALUES ($1, $2, $3) RETURNING id")
-            .bind::<Nullable<Text>, _>(&call.key)
+            .bind::<Nullable<Text>, _>(&input.key)
             .bind::<Text, _>(&wanted.article)
             .bind::<Integer, _>(wanted.quantity)
             .get_result(conn)
@@ -75,8 +75,8 @@ struct Reserved {
     reservation: i64,
 }
 
-async fn release_stock(conn: &mut Connection, call: Call) -> Outcome {
-    let Reserved { reservation } = input(&call)?;
+async fn release_stock(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    let Reserved { reservation } = read(&input)?;
     let released = sql_query("UPDATE shop.reservations SET released = true WHERE id = $1 AND NOT released")
         .bind::<BigInt, _>(reservation)
         .execute(conn)
@@ -84,29 +84,29 @@ async fn release_stock(conn: &mut Connection, call: Call) -> Outcome {
     Ok(json!({ "released": released }))
 }
 
-async fn ship_order(conn: &mut Connection, call: Call) -> Outcome {
-    let Reserved { reservation } = input(&call)?;
+async fn ship_order(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    let Reserved { reservation } = read(&input)?;
     let shipped: Id = sql_query("INSERT INTO shop.shipments (order_key, reservation) VALUES ($1, $2) RETURNING id")
-        .bind::<Nullable<Text>, _>(&call.key)
+        .bind::<Nullable<Text>, _>(&input.key)
         .bind::<BigInt, _>(reservation)
         .get_result(conn)
         .await?;
     Ok(json!({ "shipment": shipped.id }))
 }
 
-async fn book_supplier(conn: &mut Connection, call: Call) -> Outcome {
+async fn book_supplier(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     #[derive(Deserialize)]
     struct Wanted {
         succeeds_at: u32,
     }
-    let wanted: Wanted = input(&call)?;
+    let wanted: Wanted = read(&input)?;
     // Written before the failure, and undone with it: only the attempt that succeeds leaves a row.
     let booked: Id = sql_query("INSERT INTO shop.bookings (instance, attempt) VALUES ($1, $2) RETURNING id")
-        .bind::<Text, _>(call.instance.to_string())
-        .bind::<Integer, _>(i32::try_from(call.attempt).unwrap_or(i32::MAX))
+        .bind::<Text, _>(input.instance.to_string())
+        .bind::<Integer, _>(i32::try_from(input.attempt).unwrap_or(i32::MAX))
         .get_result(conn)
         .await?;
-    if call.attempt < wanted.succeeds_at {
+    if input.attempt < wanted.succeeds_at {
         return Err(Error::new("busy", "the supplier is busy, try again"));
     }
     Ok(json!({ "ticket": booked.id }))

@@ -1,5 +1,5 @@
-//! What this process has committed and will publish itself: a queue in memory, bounded in rows and in bytes. What does not
-//! fit stays in the table, for a sweep to find.
+//! The publish queue: rows in memory that this process has committed and publishes itself, bounded in rows and in bytes. Rows
+//! that do not fit stay in the table, where a sweep finds them.
 
 use std::sync::Arc;
 
@@ -7,62 +7,62 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::store::outbox::OutboxRow;
 
-/// Bytes of rows in memory, waiting or on their way, so that a broker that is away for an hour does not cost the process.
+/// Bytes of rows in memory, queued or being published, so that an hour without a broker does not exhaust the memory.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Where commits put their rows.
+/// The end at which commits add their rows.
 #[derive(Clone)]
 pub(super) struct Sender {
-    rows: mpsc::Sender<Held>,
-    room: Arc<Semaphore>,
+    rows: mpsc::Sender<QueuedRow>,
+    bytes: Arc<Semaphore>,
 }
 
-/// Rows this process has committed and will publish itself.
+/// The end from which publishers take rows.
 pub struct PublishQueue {
-    rows: mpsc::Receiver<Held>,
-    /// The first of the next batch, which did not fit into the last one.
-    ahead: Option<Held>,
+    rows: mpsc::Receiver<QueuedRow>,
+    /// The first row of the next batch, which did not fit into the last one.
+    ahead: Option<QueuedRow>,
 }
 
-/// A row in memory, and the room it takes there until it goes.
-struct Held {
+/// A row in memory, and its permit for the bytes it takes.
+struct QueuedRow {
     row: OutboxRow,
-    room: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
-/// Rows that are published together; the room they take is free again when they go.
+/// Rows that are published together; dropping the batch frees their bytes.
 #[derive(Default)]
 pub struct Batch {
     /// The rows.
     pub rows: Vec<OutboxRow>,
-    rooms: Vec<OwnedSemaphorePermit>,
+    permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Batch {
-    fn push(&mut self, held: Held) {
-        self.rows.push(held.row);
-        self.rooms.push(held.room);
+    fn push(&mut self, queued: QueuedRow) {
+        self.rows.push(queued.row);
+        self.permits.push(queued.permit);
     }
 }
 
-/// A queue of at most so many rows.
+/// A queue of at most `rows_max` rows.
 pub(super) fn queue(rows_max: usize) -> (Sender, PublishQueue) {
     let (sender, rows) = mpsc::channel(rows_max);
-    (Sender { rows: sender, room: Arc::new(Semaphore::new(BYTES_MAX)) }, PublishQueue { rows, ahead: None })
+    (Sender { rows: sender, bytes: Arc::new(Semaphore::new(BYTES_MAX)) }, PublishQueue { rows, ahead: None })
 }
 
 impl Sender {
-    /// Puts a row into the queue; false if there is no room for it.
+    /// Adds a row; false if the queue is full.
     pub(super) fn push(&self, row: OutboxRow) -> bool {
         let Ok(size) = u32::try_from(row.size()) else { return false };
-        let Ok(room) = self.room.clone().try_acquire_many_owned(size) else { return false };
-        self.rows.try_send(Held { row, room }).is_ok()
+        let Ok(permit) = self.bytes.clone().try_acquire_many_owned(size) else { return false };
+        self.rows.try_send(QueuedRow { row, permit }).is_ok()
     }
 }
 
 impl PublishQueue {
-    /// The next rows, at most so many of them and so many bytes, but one in any case; none when there will be no more.
-    /// Nothing is lost if it is not waited for.
+    /// The next rows, at most `rows_max` and `bytes_max`, but at least one; none when the queue is closed. It is cancel-safe: no
+    /// row is lost if the future is dropped.
     pub async fn next_batch(&mut self, rows_max: usize, bytes_max: usize) -> Option<Batch> {
         let first = match self.ahead.take() {
             Some(first) => first,
@@ -72,14 +72,14 @@ impl PublishQueue {
         let mut batch = Batch::default();
         batch.push(first);
         while batch.rows.len() < rows_max
-            && let Ok(held) = self.rows.try_recv()
+            && let Ok(queued) = self.rows.try_recv()
         {
-            bytes = bytes.saturating_add(held.row.size());
+            bytes = bytes.saturating_add(queued.row.size());
             if bytes > bytes_max {
-                self.ahead = Some(held);
+                self.ahead = Some(queued);
                 break;
             }
-            batch.push(held);
+            batch.push(queued);
         }
         Some(batch)
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_bounded_in_rows_and_in_bytes_and_has_one_row_in_any_case() {
+    fn a_batch_is_bounded_in_rows_and_bytes_and_has_at_least_one_row() {
         let (sender, mut rows) = queue(100);
         for bytes in [MIB, MIB / 2, MIB, 5 * MIB, 1, 1, 1, 1] {
             assert!(sender.push(row(bytes)));
@@ -128,19 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_memory_is_left_to_the_sweep_until_something_has_gone() {
+    fn a_full_queue_takes_no_row_until_a_batch_is_published() {
         let (sender, mut rows) = queue(100);
         let fitted = (0..100).take_while(|_| sender.push(row(5 * MIB))).count();
         assert_eq!(fitted, 12, "64 MiB hold no more");
-        let held = batch(&mut rows).unwrap();
-        assert!(!sender.push(row(5 * MIB)), "what is on its way is still in memory");
-        drop(held);
+        let taken = batch(&mut rows).unwrap();
+        assert!(!sender.push(row(5 * MIB)), "rows being published still count");
+        drop(taken);
         assert!(sender.push(row(5 * MIB)));
         assert!(!sender.push(row(65 * MIB)));
     }
 
     #[test]
-    fn there_is_a_bound_of_rows_as_well() {
+    fn a_queue_is_bounded_in_rows() {
         let (sender, _rows) = queue(2);
         assert_eq!((0..3).map(|_| sender.push(row(1))).collect::<Vec<_>>(), [true, true, false]);
     }

@@ -15,58 +15,58 @@ use crate::engine::{CallId, CallOutcome, Resolution};
 use crate::step;
 use crate::store::calls::{self, Filter, STATES};
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// List calls, newest first.
     List {
-        /// Only in this state: open, pending, running, waiting, reported, unknown, succeeded, failed, cancelled.
+        /// Only calls in this state: open, pending, running, waiting, reported, unknown, succeeded, failed, cancelled.
         #[arg(long)]
         state: Option<String>,
-        /// Only of this definition.
+        /// Only calls of this definition.
         #[arg(long)]
         definition: Option<String>,
-        /// Only of this instance.
+        /// Only calls of this instance.
         #[arg(long)]
         instance: Option<Uuid>,
-        /// Only to this target, as in https://shop.example:443 or work:pack.
+        /// Only calls to this target, such as https://shop.example:443 or work:pack.
         #[arg(long)]
         target: Option<String>,
-        /// Where the page before ended.
+        /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<String>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
-    /// Show one call: what was sent, what came back, what is unknown.
+    /// Show one call: request, attempts, outcome.
     Show {
-        /// Its id.
+        /// The id of the call.
         id: Uuid,
     },
-    /// Tell what became of a call nobody knows the outcome of, or have it tried again with the same idempotency key.
+    /// Record the outcome of an unknown call, or retry it with the same idempotency key.
     Resolve(Resolve),
 }
 
 #[derive(Args)]
 pub(super) struct Resolve {
-    /// Its id.
+    /// The id of the call.
     id: Uuid,
-    /// What became of it: succeeded, failed or retry.
+    /// The outcome: succeeded, failed or retry.
     #[arg(long = "as", value_parser = ["succeeded", "failed", "retry"])]
     outcome: String,
-    /// What it succeeded with, as JSON.
+    /// The result of a success, as JSON.
     #[arg(long, default_value = "null")]
     result: String,
-    /// The code it failed with; the error is `worker.<code>`.
+    /// The code of a failure; the error is `worker.<code>`.
     #[arg(long)]
     code: Option<String>,
-    /// A sentence that goes with the code.
+    /// The message of a failure.
     #[arg(long, default_value = "")]
     message: String,
-    /// Why; kept in the history.
+    /// The reason, stored in the history.
     #[arg(long)]
     reason: Option<String>,
 }
@@ -74,9 +74,11 @@ pub(super) struct Resolve {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::List { state, definition, instance, target, cursor, limit } => {
-            let before = cursor.map(|cursor| Filter::place(&cursor).context("that is no cursor")).transpose()?;
+            let before = cursor
+                .map(|cursor| Filter::place(&cursor).context("--cursor must be the `next` of an earlier page"))
+                .transpose()?;
             if let Some(state) = state.as_deref().filter(|state| *state != "open" && !STATES.contains(state)) {
-                bail!("`{state}` is no state; there are open, {}", STATES.join(", "));
+                bail!("`{state}` is not a call state: use open, {}", STATES.join(", "));
             }
             let limit = limit.clamp(1, LIST_MAX);
             list(app, Filter { state, definition, instance, target, before, limit }, output).await?;
@@ -92,12 +94,12 @@ async fn list(app: &App, filter: Filter, output: Output) -> Result<()> {
     let page = calls::page(&mut conn, &filter).await?;
     match output {
         Output::Json => return output::json(&page),
-        Output::Table if page.items.is_empty() => output::line("there are no such calls"),
+        Output::Table if page.items.is_empty() => output::line("no calls"),
         Output::Table => {
-            let header = ["id", "of", "at", "target", "state", "attempt", "opened"];
+            let header = ["id", "definition", "activity", "target", "state", "attempt", "opened"];
             output::table(&header, page.items.iter().map(line).collect());
             if let Some(next) = page.next {
-                output::line(format!("there is more: --cursor {next}"));
+                output::line(format!("more: --cursor {next}"));
             }
         }
     }
@@ -135,38 +137,36 @@ fn lines(view: &CallView) -> Vec<String> {
     let mut lines = vec![
         format!("call {id} ({kind} to {target})"),
         format!("{state}, attempt {attempt}, opened {}", output::moment(*opened_at)),
-        format!("of {activity} of instance {instance}"),
+        format!("activity {activity} of instance {instance}"),
     ];
-    lines.extend(view.summary.begun_at.map(|at| format!("attempt begun {}", output::moment(at))));
-    lines.extend(view.summary.due_at.map(|at| format!("looked at again {}", output::moment(at))));
+    lines.extend(view.summary.begun_at.map(|at| format!("attempt started {}", output::moment(at))));
+    lines.extend(view.summary.due_at.map(|at| format!("next check {}", output::moment(at))));
     lines.extend(view.summary.ended_at.map(|at| format!("ended {}", output::moment(at))));
     let parts = [
         ("error", &view.error),
         ("result", &view.result),
-        ("kept", &view.outcome),
-        ("came late", &view.late),
+        ("reported", &view.outcome),
+        ("late", &view.late),
         ("progress", &view.progress),
     ];
     lines.push(format!("request: {}", view.request));
     lines.extend(parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| format!("{name}: {part}"))));
     if state == "unknown" {
-        lines.push(format!("find out what became of it, then: leveret call resolve {id} --as succeeded|failed|retry"));
+        lines.push(format!("find out its outcome, then run: leveret call resolve {id} --as succeeded|failed|retry"));
     }
     lines
 }
 
 async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
     let resolution = match what.outcome.as_str() {
-        "succeeded" => {
-            Resolution::Done { result: serde_json::from_str(&what.result).context("`--result` is not JSON")? }
-        }
+        "succeeded" => Resolution::Done { result: serde_json::from_str(&what.result).context("--result is not JSON")? },
         "failed" => {
-            let code = what.code.context("say what it failed with: --code declined")?;
+            let code = what.code.context("--code is missing: name the code of the failure, such as declined")?;
             let error = CallError { code, message: what.message, data: serde_json::Value::Null };
             match step::calls::outcome(serde_json::Value::Null, Some(error)).map_err(anyhow::Error::msg)? {
                 CallOutcome::Failed { failure } => Resolution::Failed { failure },
                 CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Unknown { .. } => {
-                    bail!("an error is no failure")
+                    bail!("the error did not become a failure")
                 }
             }
         }

@@ -12,28 +12,28 @@ use crate::contract::api::{DeadLetterView, Page};
 use crate::step;
 use crate::store::views;
 
-/// Letters of a list, at most.
+/// The most dead letters of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// List them, newest first, each with its reason.
+    /// List dead letters, newest first, each with its reason.
     List {
-        /// Only those before this number: `next` of the page before.
+        /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<i64>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
-    /// Show one with its body.
+    /// Show one dead letter with its body.
     Show {
-        /// Its number.
+        /// The id of the dead letter.
         id: i64,
     },
-    /// Send one once more, as a new message, to where it was sent: after its cause is gone.
+    /// Send a dead letter again to its original exchange, as a new message. Remove the cause first.
     Redrive {
-        /// Its number.
+        /// The id of the dead letter.
         id: i64,
     },
 }
@@ -42,8 +42,8 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     match verb {
         Verb::Show { id } => {
             let mut conn = app.store.background().await?;
-            let letter = views::dead_letter(&mut conn, id).await?;
-            output::json(&letter.with_context(|| format!("there is no dead letter {id}"))?)?;
+            let found = views::dead_letter(&mut conn, id).await?;
+            output::json(&found.with_context(|| format!("there is no dead letter {id}"))?)?;
         }
         Verb::List { cursor, limit } => {
             let mut conn = app.store.background().await?;
@@ -53,7 +53,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             let message_id = step::redrive(app, id).await?;
             match output {
                 Output::Json => output::json(&json!({ "id": id, "message_id": message_id }))?,
-                Output::Table => output::line(format!("sent once more as message {message_id}")),
+                Output::Table => output::line(format!("sent again as message {message_id}")),
             }
         }
     }
@@ -71,9 +71,9 @@ fn list(page: Page<DeadLetterView>, output: Output) -> Result<()> {
                 let redriven = one.redriven_at.map(output::moment).unwrap_or_default();
                 vec![one.id.to_string(), output::moment(one.received_at), kind, sender, redriven, one.reason]
             });
-            output::table(&["id", "received", "type", "sender and id", "sent again", "reason"], rows.collect());
+            output::table(&["id", "received", "type", "sender and id", "redriven", "reason"], rows.collect());
             if let Some(next) = page.next {
-                output::line(format!("there are more: --cursor {next}"));
+                output::line(format!("more: --cursor {next}"));
             }
         }
     }

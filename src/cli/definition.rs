@@ -12,18 +12,18 @@ use crate::app::App;
 use crate::definition::{Definition, Parsed, Problem, Severity, render};
 use crate::store::{definitions, views};
 
-/// Definitions of a list, at most.
+/// The most definitions of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Report every problem of these documents, with place and hint; exit code 1 if one cannot be used.
+    /// Report every problem of these documents, with line and hint; exit code 1 if one is invalid.
     Check {
         /// YAML or JSON files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Store these documents; one whose content is known already changes nothing, otherwise it is the next version.
+    /// Store these documents, each as the next version of its definition; an unchanged document is not stored again.
     Apply {
         /// YAML or JSON files.
         #[arg(required = true)]
@@ -31,18 +31,18 @@ pub(super) enum Verb {
     },
     /// List definitions by name, each with its newest version.
     List {
-        /// Only those after this name: `next` of the page before.
+        /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<String>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
-    /// Show the newest or one version of a definition.
+    /// Show a definition.
     Show {
-        /// Its name.
+        /// The name of the definition.
         name: String,
-        /// One version.
+        /// The version. Default: the newest.
         #[arg(long)]
         version: Option<i32>,
     },
@@ -54,13 +54,13 @@ fn read(file: &PathBuf) -> Result<String> {
 
 pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
     let mut all = Vec::new();
-    let mut refused = 0;
+    let mut invalid = 0;
     for file in files {
         let text = read(file)?;
         let problems = match Definition::parse(&text) {
             Ok(parsed) => parsed.warnings,
             Err(problems) => {
-                refused += 1;
+                invalid += 1;
                 problems
             }
         };
@@ -72,12 +72,12 @@ pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
     }
     match output {
         Output::Json => output::json(&all)?,
-        Output::Table if refused == 0 => {
-            output::line(format!("{} of {} documents can be used", files.len(), files.len()))
+        Output::Table if invalid == 0 => {
+            output::line(format!("{} of {} documents are valid", files.len(), files.len()))
         }
-        Output::Table => output::line(format!("{refused} of {} documents cannot be used", files.len())),
+        Output::Table => output::line(format!("{invalid} of {} documents are invalid", files.len())),
     }
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if invalid == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn report(name: &str, text: &str, problems: &[Problem]) {
@@ -86,7 +86,7 @@ fn report(name: &str, text: &str, problems: &[Problem]) {
     }
 }
 
-/// Parses one file; problems go to the screen.
+/// Parses one file, and prints its problems.
 pub(super) fn parse(file: &PathBuf) -> Result<Parsed> {
     let text = read(file)?;
     Definition::parse(&text).map_err(|problems| {
@@ -113,7 +113,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         let parsed = parse(file)?;
         let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
-        let hints = app.misses(&parsed.definition);
+        let hints = app.hints(&parsed.definition);
         done.push((parsed.definition.name, applied, hints));
     }
     match output {
@@ -127,7 +127,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         ),
         Output::Table => {
             for (name, applied, hints) in done {
-                let what = if applied.changed { "is new" } else { "was there already" };
+                let what = if applied.changed { "applied" } else { "unchanged" };
                 output::line(format!("{name} version {} {what}", applied.version));
                 for hint in hints {
                     output::line(format!("  hint: {hint}; other processes may have it"));
@@ -153,7 +153,7 @@ async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Re
             });
             output::table(&["name", "version", "status", "applied", "hash"], rows.collect());
             if let Some(next) = page.next {
-                output::line(format!("there are more: --cursor {next}"));
+                output::line(format!("more: --cursor {next}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `leveret dev`: everything on this machine, with private servers, for trying things out.
+//! `leveret dev` and `leveret sandbox`: every role with private servers on this machine, for development.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
-use super::serve::{self, Running, Signals};
+use super::serve::{self, Signals};
 use super::{definition, output};
 use crate::app::App;
 use crate::broker::without_password;
@@ -14,36 +14,37 @@ use crate::config::Config;
 use crate::handlers::Handlers;
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox, Status};
+use crate::server::Server;
 use crate::store::{definitions, migrate};
 use crate::telemetry;
 
-/// Private servers live in `.leveret` below this.
+/// The parent of `.leveret`, where the private servers are.
 const DIRECTORY: &str = ".";
-/// This machine's own addresses.
+/// The addresses of this machine.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
-/// Documents that are applied at the start.
+/// The folder of documents that `dev` applies.
 const EXAMPLES: &str = "examples";
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A folder of documents to apply.
+    /// Folder of documents to apply.
     #[arg(long, default_value = EXAMPLES)]
     definitions: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(super) enum SandboxVerb {
-    /// Start them if they do not run, and print their URLs.
+    /// Start the servers unless they run, and print their URLs.
     Start,
-    /// Print their URLs if they run.
+    /// Print the URLs of the running servers.
     Status,
-    /// Stop them; their data stays.
+    /// Stop the servers and keep their data.
     Stop,
-    /// Stop them and delete their data.
+    /// Stop the servers and delete their data.
     Remove,
 }
 
-/// Uses the private servers of this directory where no URLs are configured and they run.
+/// Uses the running private servers of this directory where no URLs are configured.
 pub(super) fn fall_back_to_sandbox(config: &mut Config) {
     if !config.database.url.is_empty() && !config.broker.url.is_empty() {
         return;
@@ -65,7 +66,7 @@ fn fill(config: &mut Config, database_url: Option<String>, amqp_url: Option<Stri
 /// Starts private servers where no URLs are configured, and brings the schema up to date.
 ///
 /// # Errors
-/// If a server is missing or does not start.
+/// If a server is not installed or does not start.
 pub async fn prepare(config: &mut Config) -> Result<()> {
     if config.database.url.is_empty() || config.broker.url.is_empty() {
         output::progress("starting private servers under .leveret/ …");
@@ -73,36 +74,36 @@ pub async fn prepare(config: &mut Config) -> Result<()> {
         let sandbox = tokio::task::spawn_blocking(move || Sandbox::start(&directory, Profile::Durable)).await??;
         fill(config, Some(sandbox.database_url.clone()), Some(sandbox.amqp_url.clone()));
     }
-    migrate::run(&config.database.url).await.context("the schema cannot be brought up to date")?;
+    migrate::run(&config.database.url).await.context("cannot migrate the database")?;
     Ok(())
 }
 
 pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
     telemetry::start_logs(&config.log);
     if config.outgoing.allow_addresses.is_empty() {
-        // What is tried out asks servers of this machine.
+        // During development, requests go to servers of this machine.
         config.outgoing.allow_addresses = LOOPBACK.iter().filter_map(|network| network.parse().ok()).collect();
     }
-    let named = (config.database.url.clone(), config.broker.url.clone());
+    let configured = (config.database.url.clone(), config.broker.url.clone());
     prepare(&mut config).await?;
-    let urls = (shown(&named.0, &config.database.url), shown(&named.1, &config.broker.url));
+    let urls = (printable(&configured.0, &config.database.url), printable(&configured.1, &config.broker.url));
     let signals = Signals::listen()?;
-    let running = Running::start(config, handlers, &Role::ALL).await?;
-    apply_folder(&running.app, &arguments.definitions).await?;
+    let server = Server::start(config, handlers, &Role::ALL).await?;
+    apply_folder(&server.app, &arguments.definitions).await?;
     output::line(format!("\ndatabase   {}", urls.0));
     output::line(format!("broker     {}", urls.1));
-    if let Some(address) = running.address {
+    if let Some(address) = server.address {
         output::line(format!("HTTP       http://{address}/api/v1/instances   http://{address}/metrics"));
     }
     output::line(
-        "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers go on until `leveret sandbox stop`.",
+        "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers run until `leveret sandbox stop`.",
     );
-    serve::until_stopped(running, signals).await
+    serve::until_stopped(server, signals).await
 }
 
-/// A URL for people: the private servers' with the password, which is of use here alone; what somebody configured without.
-fn shown(named: &str, used: &str) -> String {
-    if named.is_empty() { used.to_owned() } else { without_password(used) }
+/// A URL to print: of private servers with the password, which is valid only here; of configured servers without.
+fn printable(configured: &str, used: &str) -> String {
+    if configured.is_empty() { used.to_owned() } else { without_password(used) }
 }
 
 /// Applies every document of a folder.
@@ -114,7 +115,7 @@ pub async fn apply_folder(app: &App, folder: &Path) -> Result<()> {
         let parsed = definition::parse(&file)?;
         let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
-        let what = if applied.changed { "applied" } else { "known" };
+        let what = if applied.changed { "applied" } else { "unchanged" };
         output::line(format!("{what:>9}  {} version {}", parsed.definition.name, applied.version));
     }
     Ok(())
@@ -144,7 +145,7 @@ pub(super) fn sandbox(verb: SandboxVerb) -> Result<ExitCode> {
         SandboxVerb::Status => match Sandbox::status(&directory)? {
             Some(Status { database_url: Some(database), amqp_url: Some(broker), .. }) => urls(&database, &broker),
             Some(_) | None => {
-                output::line("no private servers run here; `leveret sandbox start` starts them");
+                output::line("the private servers of this directory do not run; `leveret sandbox start` starts them");
                 return Ok(ExitCode::FAILURE);
             }
         },

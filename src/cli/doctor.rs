@@ -1,4 +1,4 @@
-//! `leveret doctor`: what is wrong, and what to do about it.
+//! `leveret doctor`: finds problems and names the next step.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -13,17 +13,17 @@ use crate::config::Config;
 use crate::store::{self, instances, migrate, outbox, schedules, statements, stuck};
 use crate::time::duration;
 
-/// The broker must answer within this.
+/// The time limit for the connection to the broker.
 const BROKER_FOR: Duration = Duration::from_secs(10);
-/// Stuck instances that are listed.
+/// The most stuck instances listed.
 const STUCK_MAX: i64 = 20;
-/// A clock this far from the database's is worth a word: only punctuality suffers, but people compare logs.
+/// The largest offset from the database's clock without a finding: only punctuality suffers, but people compare logs.
 const CLOCK_MAX_S: f64 = 2.0;
-/// An outbox row older than this means that nobody relays.
+/// An older outbox row means that no relay is running.
 const OUTBOX_MAX: Duration = Duration::from_secs(60);
-/// A schedule that wanted to be looked at so long ago means that nobody does.
+/// A schedule overdue for longer means that no process with the role `timers` is running.
 const SCHEDULE_MAX: Duration = Duration::from_secs(60);
-/// Schedules that are looked at.
+/// The most schedules checked.
 const SCHEDULES_MAX: i64 = 1_000;
 
 struct Finding {
@@ -36,33 +36,33 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     super::dev::fall_back_to_sandbox(&mut config);
     let mut findings = Vec::new();
     if config.database.url.is_empty() || config.broker.url.is_empty() {
-        let says = "no servers are named: set DATABASE_URL and AMQP_URL, or run `leveret sandbox start` here";
+        let says = "no servers are configured: set DATABASE_URL and AMQP_URL, or run `leveret sandbox start` here";
         return report(&[Finding { what: "settings", good: false, says: says.into() }], output);
     }
     let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
     match migrate::fits(&config.database.url).await {
-        Ok(()) => add("schema", true, "is this binary's".into()),
+        Ok(()) => add("schema", true, "matches this binary".into()),
         Err(error) => add("schema", false, error.to_string()),
     }
-    let app = App::visiting(config, "leveret doctor")?;
+    let app = App::for_inspection(config, "leveret doctor")?;
     match app.store.probe().await {
         Ok(now) => {
             add("database", true, "answers".into());
             app.clock.observe(now);
             let offset = app.clock.offset_seconds();
-            let says = format!("{offset:+.3} s from the database's");
+            let says = format!("{offset:+.3} s from the database's clock");
             add("clock", offset.abs() < CLOCK_MAX_S, says);
         }
         Err(error) => add("database", false, error.to_string()),
     }
     for finding in database(&app).await.unwrap_or_else(|error| {
-        vec![Finding { what: "instances", good: false, says: format!("cannot be looked at: {error}") }]
+        vec![Finding { what: "instances", good: false, says: format!("cannot be checked: {error}") }]
     }) {
         add(finding.what, finding.good, finding.says);
     }
     match registered(&app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
-        Err(error) => add("statements", false, format!("cannot be looked at: {error}")),
+        Err(error) => add("statements", false, format!("cannot be checked: {error}")),
     }
     for finding in broker(&app).await {
         add(finding.what, finding.good, finding.says);
@@ -75,18 +75,26 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
     let mut conn = app.store.background().await?;
     let stuck = stuck::list(&mut conn, STUCK_MAX).await?;
     let says = match stuck.is_empty() {
-        true => "nothing is stuck".into(),
+        true => "none is stuck".into(),
         false => stuck.iter().map(|one| format!("{}: {}", one.instance, one.why.name())).collect::<Vec<_>>().join("; "),
     };
     let untaken = stuck::untaken(&mut conn, STUCK_MAX).await?;
     let backlog = outbox::find_backlog(&mut conn).await?;
     let age = backlog.oldest_age.unwrap_or_default();
-    let aged = format!("{} rows wait, the oldest for {}", backlog.unsent, duration::format(age));
-    let dead = format!("{} rows were given up because nobody is bound to their routing key", backlog.dead);
+    let unsent = match backlog.unsent {
+        0 => "no unpublished rows".to_owned(),
+        count => format!("{count} unpublished rows, the oldest for {}", duration::format(age)),
+    };
+    let dead = match backlog.dead {
+        0 => "none".to_owned(),
+        count => {
+            format!("{count}: no queue was bound to their routing key; bind one, then run `leveret outbox revive`")
+        }
+    };
     Ok(vec![
         Finding { what: "instances", good: stuck.is_empty(), says },
         Finding { what: "workers", good: untaken.is_empty(), says: taken(&untaken) },
-        Finding { what: "outbox", good: age < OUTBOX_MAX, says: aged },
+        Finding { what: "outbox", good: age < OUTBOX_MAX, says: unsent },
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
         planned(&mut conn).await?,
     ])
@@ -94,16 +102,17 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
 
 fn taken(untaken: &[stuck::Untaken]) -> String {
     if untaken.is_empty() {
-        return "take what is ready".into();
+        return "no ready branch waits for a worker".into();
     }
     let each = untaken.iter().map(|one| format!("{} before `{}` in queue `{}`", one.count, one.activity, one.queue));
     let each = each.collect::<Vec<_>>().join(", ");
     format!(
-        "have not taken for two minutes: {each}. Does one run that serves the queue and has the handlers, and is it fast enough?"
+        "branches have waited for two minutes: {each}. Is a worker running that serves the queue and has the handlers, and is it \
+         fast enough?"
     )
 }
 
-/// Whether somebody looks at schedules, and whether what they start can be started.
+/// Checks that schedules are started in time, and that their starts succeed.
 async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> {
     let first = schedules::next_wake_at(conn).await?;
     let late =
@@ -115,30 +124,30 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
         .collect();
     let says = match (late > SCHEDULE_MAX, failing.is_empty()) {
         (true, _) => {
-            format!("one is due since {}: is a process with the role `timers` running?", duration::format(late))
+            format!("one is overdue by {}: is a process with the role `timers` running?", duration::format(late))
         }
         (false, false) => failing.join("; "),
-        (false, true) => format!("{} of them, and each can be started", found.len()),
+        (false, true) => format!("{} checked, none fails", found.len()),
     };
     Ok(Finding { what: "schedules", good: late <= SCHEDULE_MAX && failing.is_empty(), says })
 }
 
-/// Whether PostgreSQL understands the registered statements.
+/// Checks that PostgreSQL can prepare the registered statements.
 async fn registered(app: &App) -> Result<Finding, store::Error> {
     let mut conn = app.store.background().await?;
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for (name, statement) in &app.statements {
         match statements::check(&mut conn, statement).await {
             Ok(()) => {}
             Err(error @ store::Error::Unavailable(_)) => return Err(error),
-            Err(error) => wrong.push(format!("{name}: {error}")),
+            Err(error) => problems.push(format!("{name}: {error}")),
         }
     }
-    let says = match wrong.is_empty() {
-        true => format!("{} of them, and PostgreSQL understands each", app.statements.len()),
-        false => wrong.join("; "),
+    let says = match problems.is_empty() {
+        true => format!("{} checked, PostgreSQL can prepare each", app.statements.len()),
+        false => problems.join("; "),
     };
-    Ok(Finding { what: "statements", good: wrong.is_empty(), says })
+    Ok(Finding { what: "statements", good: problems.is_empty(), says })
 }
 
 async fn ready_queues(app: &App) -> Result<Vec<String>, store::Error> {
@@ -151,13 +160,13 @@ async fn broker(app: &App) -> Vec<Finding> {
         return vec![Finding { what: "broker", good: false, says }];
     }
     let mut findings = vec![Finding { what: "broker", good: true, says: "connected".into() }];
-    // Those of this configuration, and those others may have been told to serve.
+    // The queues of this configuration, and those with ready branches, which other processes may serve.
     let mut queues: BTreeSet<String> = app.config.worker.queues.iter().cloned().collect();
     queues.extend(ready_queues(app).await.unwrap_or_default());
     let queues: Vec<String> = queues.into_iter().collect();
     findings.push(match app.broker.verify(&queues).await {
         Ok(differences) if differences.is_empty() => {
-            Finding { what: "queues", good: true, says: "are as declared".into() }
+            Finding { what: "queues", good: true, says: "match their declaration".into() }
         }
         Ok(differences) => Finding { what: "queues", good: false, says: differences.join("; ") },
         Err(error) => Finding { what: "queues", good: false, says: error.to_string() },
@@ -166,7 +175,7 @@ async fn broker(app: &App) -> Vec<Finding> {
 }
 
 fn report(findings: &[Finding], output: Output) -> Result<ExitCode> {
-    let well = findings.iter().all(|finding| finding.good);
+    let healthy = findings.iter().all(|finding| finding.good);
     match output {
         Output::Json => {
             let all: Vec<_> = findings
@@ -183,5 +192,5 @@ fn report(findings: &[Finding], output: Output) -> Result<ExitCode> {
             output::table(&["", "", ""], rows.collect());
         }
     }
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

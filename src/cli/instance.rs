@@ -17,9 +17,9 @@ use crate::step::{self, Applied, Follow, Origin, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
-/// The sender of commands from the command line, as the inbox knows it.
+/// The sender of commands from the command line, as stored in the inbox.
 const APP_ID: &str = "leveret.cli";
 
 #[derive(Subcommand)]
@@ -28,28 +28,28 @@ pub(super) enum Verb {
     Start(Start),
     /// List instances, newest first.
     List(List),
-    /// Show one instance: status, variables, what it waits for.
+    /// Show one instance: status, variables, waits.
     Show {
-        /// Its id.
+        /// The id of the instance.
         id: Uuid,
     },
-    /// Show what happened to an instance.
+    /// Show the history of an instance.
     History {
-        /// Its id.
+        /// The id of the instance.
         id: Uuid,
     },
     /// Follow an instance until it ends or is suspended.
     Watch {
-        /// Its id.
+        /// The id of the instance.
         id: Uuid,
     },
-    /// Call an instance off.
+    /// Cancel an instance.
     Cancel(ControlArguments),
-    /// Try again what failed for good.
+    /// Retry the failed activity of a suspended instance.
     Retry(ControlArguments),
-    /// Let an instance stand still: nothing fires, and what comes is told when it goes on.
+    /// Suspend an instance: no timer fires, and messages wait until it is resumed.
     Suspend(ControlArguments),
-    /// Let an instance go on that was suspended by hand.
+    /// Resume an instance that was suspended by a command.
     Resume(ControlArguments),
 }
 
@@ -64,35 +64,35 @@ pub(super) struct Start {
     /// Business key, unique among live instances of the definition.
     #[arg(long, value_parser = output::named)]
     key: Option<String>,
-    /// One version instead of the newest active one.
+    /// The version. Default: the newest active one.
     #[arg(long)]
     version: Option<i32>,
-    /// Follow it until it ends or is suspended.
+    /// Follow the instance until it ends or is suspended.
     #[arg(long)]
     watch: bool,
 }
 
 #[derive(Args)]
 pub(super) struct List {
-    /// Only of this definition.
+    /// Only instances of this definition.
     #[arg(long)]
     definition: Option<String>,
-    /// Only with this status: running, suspended, completed, failed, cancelled.
+    /// Only instances with this status: running, suspended, completed, failed, cancelled.
     #[arg(long)]
     status: Option<String>,
-    /// Only with this business key.
+    /// Only instances with this business key.
     #[arg(long)]
     key: Option<String>,
-    /// At most this many.
+    /// The most rows.
     #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
     limit: i64,
 }
 
 #[derive(Args)]
 pub(super) struct ControlArguments {
-    /// Its id.
+    /// The id of the instance.
     id: Uuid,
-    /// Why; kept in the history.
+    /// The reason, stored in the history.
     #[arg(long, visible_alias = "note")]
     reason: Option<String>,
 }
@@ -137,18 +137,19 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A command given by hand is a command of its own, whatever was given before.
+/// A new identity: no two commands of the command line are duplicates.
 pub(super) fn origin(app: &App) -> Origin {
     Origin::new(APP_ID, &app.new_id().to_string(), b"", Follow::Always)
 }
 
 async fn list(app: &App, list: List, output: Output) -> Result<()> {
-    let status = match &list.status {
-        None => None,
-        Some(name) => Some(Status::parse(name).with_context(|| {
-            format!("`{name}` is no status; there are {}", Status::ALL.map(Status::name).join(", "))
-        })?),
-    };
+    let status =
+        match &list.status {
+            None => None,
+            Some(name) => Some(Status::parse(name).with_context(|| {
+                format!("`{name}` is not a status: use {}", Status::ALL.map(Status::name).join(", "))
+            })?),
+        };
     let limit = list.limit.clamp(1, LIST_MAX);
     let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
     let mut conn = app.store.background().await?;
@@ -168,7 +169,7 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
                     output::moment(one.started_at),
                 ]
             });
-            output::table(&["id", "definition", "key", "status", "at", "started"], rows.collect());
+            output::table(&["id", "definition", "key", "status", "activity", "started"], rows.collect());
             if page.next.is_some() {
                 output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
             }
@@ -202,7 +203,7 @@ fn describe(view: &InstanceView) {
     ];
     let more = [
         ("key", summary.key.clone()),
-        ("at", Some(summary.at.join(", ")).filter(|at| !at.is_empty())),
+        ("activity", Some(summary.at.join(", ")).filter(|at| !at.is_empty())),
         ("ended", summary.ended_at.map(output::moment)),
         ("output", view.output.as_ref().map(Value::to_string)),
         ("error", view.error.as_ref().map(Value::to_string)),
@@ -212,9 +213,9 @@ fn describe(view: &InstanceView) {
         let what = match (&wait.name, wait.due_at, &wait.failure) {
             (Some(name), _, _) => format!("message `{name}` for key `{}`", wait.key.as_deref().unwrap_or_default()),
             (None, Some(due_at), _) => format!("{} due {}", wait.kind, output::moment(due_at)),
-            (None, None, Some(failure)) => format!("a person: {failure}"),
+            (None, None, Some(failure)) => format!("a retry after {failure}"),
             (None, None, None) if wait.kind == "intervention" => {
-                format!("a person, who suspended it: {}", wait.note.as_deref().unwrap_or("no reason given"))
+                format!("a resume; suspended by a command: {}", wait.note.as_deref().unwrap_or("no reason given"))
             }
             (None, None, None) => match wait.task {
                 Some(task) => format!("task {task}"),

@@ -14,38 +14,38 @@ use crate::step::{self, Applied, Delivered};
 use crate::store::messages::Filter;
 use crate::store::views;
 
-/// Messages of a list, at most.
+/// The most messages of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Send a message; it is kept for its time to live if nobody waits yet.
+    /// Send a message. If no instance waits for it yet, it is kept for its time to live.
     Send {
-        /// Its name.
+        /// The name of the message.
         #[arg(value_parser = output::named)]
         name: String,
-        /// Its key.
+        /// The correlation key.
         #[arg(value_parser = output::named)]
         key: String,
-        /// What it says, as JSON.
+        /// The data as JSON.
         #[arg(long, default_value = "null")]
         data: String,
-        /// Seconds it is kept.
+        /// Time to live in seconds.
         #[arg(long)]
         ttl: Option<u32>,
-        /// To everybody who waits now; never kept.
+        /// Deliver to every instance that waits now; never kept.
         #[arg(long, conflicts_with = "ttl")]
         broadcast: bool,
     },
-    /// List messages that are kept because nobody has waited for them, newest first.
+    /// List kept messages, newest first.
     List {
-        /// Only with this name.
+        /// Only messages with this name.
         #[arg(long)]
         name: Option<String>,
-        /// Only with this key.
+        /// Only messages with this key.
         #[arg(long)]
         key: Option<String>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
@@ -67,7 +67,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 async fn send(app: &App, message: Message, output: Output) -> Result<()> {
-    let (body, said) = match step::message(app, message, &origin(app)).await? {
+    let (body, text) = match step::message(app, message, &origin(app)).await? {
         Applied::New(Delivered::To(committed)) => {
             let id = committed.instance.id;
             (json!({ "outcome": "delivered", "instance": id }), format!("delivered to {id}"))
@@ -76,14 +76,14 @@ async fn send(app: &App, message: Message, output: Output) -> Result<()> {
             (json!({ "outcome": "kept", "instance": null }), "kept: no instance waits for it yet".to_owned())
         }
         Applied::New(Delivered::Broadcast(count)) => {
-            (json!({ "outcome": "broadcast", "receivers": count }), format!("sent to {count} waits"))
+            (json!({ "outcome": "broadcast", "receivers": count }), format!("broadcast to {count} waits"))
         }
         Applied::Repeated(answer) => (json!(answer), answer.outcome),
     };
     match output {
         Output::Json => output::json(&body),
         Output::Table => {
-            output::line(said);
+            output::line(text);
             Ok(())
         }
     }
@@ -95,7 +95,7 @@ async fn list(app: &App, filter: &Filter, output: Output) -> Result<()> {
     match output {
         Output::Json => output::json(&page),
         Output::Table if page.items.is_empty() => {
-            output::line("no messages are kept");
+            output::line("no kept messages");
             Ok(())
         }
         Output::Table => {

@@ -11,7 +11,7 @@ use crate::store::migrate;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Change nothing; exit code 1 if migrations are missing or unknown to this binary.
+    /// Only check: exit code 1 if migrations are missing, or unknown to this binary.
     #[arg(long)]
     check: bool,
 }
@@ -24,11 +24,11 @@ pub(super) async fn run(mut config: Config, arguments: &Arguments) -> Result<Exi
     }
     if arguments.check {
         migrate::fits(url).await?;
-        output::line("the schema is this binary's");
+        output::line("the schema matches this binary");
     } else {
         let applied = migrate::run(url).await?;
         match applied.len() {
-            0 => output::line("the schema was up to date"),
+            0 => output::line("the schema is up to date"),
             _ => output::line(format!("applied {}", applied.join(", "))),
         }
     }

@@ -30,18 +30,17 @@ use crate::config::Config;
 use crate::handlers::Handlers;
 use output::Output;
 
-pub use serve::Running;
-
-/// Worker threads of the runtime at most; more cores are used by more processes.
+/// The most worker threads of the runtime; use more processes for more cores.
 const THREADS_MAX: usize = 8;
 
 #[derive(Parser)]
 #[command(name = "leveret", version, about = "Durable workflows on PostgreSQL and RabbitMQ")]
 struct Arguments {
-    /// Settings file; `leveret.toml` when it is there. The environment wins: LEVERET_DATABASE__URL, DATABASE_URL, AMQP_URL, ….
+    /// Settings file. Default: leveret.toml, if it exists. The environment takes precedence: LEVERET_DATABASE__URL, DATABASE_URL,
+    /// AMQP_URL, …
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How results are printed.
+    /// How to print results.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     output: Output,
     #[command(subcommand)]
@@ -50,64 +49,64 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Noun {
-    /// Start private servers, migrate, apply the examples and run every role: for trying things out.
+    /// Start private servers, migrate, apply the examples and run every role: for development.
     Dev(dev::Arguments),
     /// Run roles against the configured servers.
     Serve(serve::Arguments),
-    /// Bring the database's schema up to date.
+    /// Create or update the database schema.
     Migrate(migrate::Arguments),
-    /// Check, apply and show workflow documents.
+    /// Check, apply, list and show workflow documents.
     #[command(subcommand)]
     Definition(definition::Verb),
-    /// Start, watch and control instances.
+    /// Start, list, watch and control instances.
     #[command(subcommand)]
     Instance(instance::Verb),
-    /// Send messages to waiting instances, and see what is kept.
+    /// Send messages to waiting instances, and list kept messages.
     #[command(subcommand)]
     Message(message::Verb),
-    /// Find, claim and do what waits for people.
+    /// List, claim and complete the tasks of people.
     #[command(subcommand)]
     Task(task::Verb),
-    /// See calls to other services and workers, and resolve those nobody knows the outcome of.
+    /// List calls to servers and external workers, and resolve those with an unknown outcome.
     #[command(subcommand)]
     Call(call::Verb),
-    /// See open timers, and put them off.
+    /// List and reschedule open timers.
     #[command(subcommand)]
     Timer(timer::Verb),
-    /// See what waits for a person after a failure, or because one asked for it.
+    /// List instances that are suspended, by a failure or by a person.
     #[command(subcommand)]
     Incident(timer::IncidentVerb),
-    /// Look at messages that could not be handled, and send them once more.
+    /// List, show and redrive messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
-    /// Revive what was given up publishing.
+    /// Publish dead outbox rows again.
     #[command(subcommand)]
     Outbox(outbox::Verb),
-    /// Start a definition again and again, by a cron expression.
+    /// Start instances by cron expressions.
     #[command(subcommand)]
     Schedule(schedule::Verb),
-    /// See whom calls ask, how they stand, and what waits for them.
+    /// List the targets of calls, their circuit breakers, limits and waiting calls.
     #[command(subcommand)]
     Target(target::Verb),
     /// Show the effective settings.
     #[command(subcommand)]
     Config(settings::Verb),
-    /// Measure this machine: PostgreSQL alone, and with Leveret in between.
+    /// Measure the throughput of this machine: PostgreSQL alone, and with Leveret.
     Bench(bench::Arguments),
-    /// Check database, broker, schema, queues and whether anything is stuck.
+    /// Check database, broker, schema and queues, and find stuck instances.
     Doctor,
     /// Print the contract of messages as AsyncAPI 3.0.
     Asyncapi,
-    /// Start, show and stop the private servers under `.leveret/`.
+    /// Start, show and stop the private servers under .leveret/.
     #[command(subcommand)]
     Sandbox(dev::SandboxVerb),
 }
 
-/// Runs the command line with these handlers; the exit code is 0 on success, 1 on failure, 2 on wrong usage.
+/// Runs the command line with these handlers. Exit codes: 0 success, 1 failure, 2 wrong usage.
 pub fn run(handlers: Handlers) -> ExitCode {
     let arguments = Arguments::parse();
-    crate::telemetry::arm_fail_points();
-    match block_on(carry_out(arguments, handlers)) {
+    crate::failpoint::arm();
+    match block_on(execute(arguments, handlers)) {
         Ok(code) => code,
         Err(error) => {
             output::error(&error);
@@ -116,7 +115,7 @@ pub fn run(handlers: Handlers) -> ExitCode {
     }
 }
 
-/// Prints what happens to an instance as it is committed, until it has ended or is suspended; says whether it completed.
+/// Prints the history of an instance as it is committed, until the instance ends or is suspended; true if it completed.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -127,7 +126,7 @@ pub async fn follow(app: &App, id: crate::engine::InstanceId) -> Result<bool> {
 /// Runs a future on the runtime the command line uses.
 ///
 /// # Errors
-/// If no runtime can be started, or the future's own.
+/// If the runtime cannot be started, and those of the future.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -138,7 +137,7 @@ pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(work)
 }
 
-async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
+async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
     let output = arguments.output;
     let config = || Config::load(arguments.config.as_deref()).context("the settings cannot be used");
     match arguments.noun {
@@ -168,7 +167,7 @@ async fn carry_out(arguments: Arguments, handlers: Handlers) -> Result<ExitCode>
     }
 }
 
-/// For commands that commit something and leave its publishing to a running relay.
+/// For commands whose outbox rows a running relay publishes.
 fn short_lived(mut config: Config, handlers: Handlers) -> Result<App> {
     dev::fall_back_to_sandbox(&mut config);
     if config.database.url.is_empty() {
@@ -176,7 +175,7 @@ fn short_lived(mut config: Config, handlers: Handlers) -> Result<App> {
             "no database is configured: set DATABASE_URL, or `database.url` in leveret.toml, or run `leveret dev`"
         );
     }
-    // One command needs one connection, and never waits for the other's.
+    // One command uses one connection; the second keeps it from waiting for itself.
     config.database.pool_max = 2;
     config.database.background_pool_max = 2;
     App::without_publisher(config, handlers, "leveret cli").context("the database cannot be used")

@@ -11,14 +11,14 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::store::outbox;
 
-/// Rows of one call: revived, they are published at once.
+/// The most rows of one command: revived rows are published at once.
 const REVIVE_MAX: i64 = 10_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Let rows that were given up be published again, because a queue is there now that takes them.
+    /// Publish dead rows again, after a queue was bound that takes them.
     Revive {
-        /// Only this one; left out, the oldest 10,000.
+        /// Only this row. Default: the oldest 10,000.
         #[arg(long)]
         id: Option<Uuid>,
     },
@@ -30,7 +30,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     let revived = outbox::revive(&mut conn, id, REVIVE_MAX).await?;
     match output {
         Output::Json => output::json(&json!({ "revived": revived }))?,
-        Output::Table => output::line(format!("{revived} rows are published again")),
+        Output::Table => output::line(format!("revived {revived} rows; a relay publishes them")),
     }
     Ok(if id.is_some() && revived == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,4 +1,4 @@
-//! The only place that prints: tables for people, JSON for programs, errors with a next step.
+//! The only place that prints: tables for people, JSON for programs, errors and progress on standard error.
 #![expect(clippy::print_stderr, reason = "this is what a command line is for")]
 
 use std::io::Write as _;
@@ -15,14 +15,14 @@ use crate::contract::NAME_MAX;
 pub(super) enum Output {
     /// For people.
     Table,
-    /// For programs; the form is stable.
+    /// For programs; the shape is stable.
     Json,
 }
 
-/// What `--limit` may be, as over HTTP.
+/// The values of `--limit`, as over HTTP.
 pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
 
-/// A name or key of a command, bounded as at every other door.
+/// Parses a name or key, with the same limit as every other API.
 pub(super) fn named(text: &str) -> Result<String, String> {
     match text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
         true => Err(format!("it must have from 1 to {NAME_MAX} bytes")),
@@ -35,7 +35,7 @@ pub(super) fn line(text: impl AsRef<str>) {
     say(&escape(text.as_ref()));
 }
 
-/// Whoever reads may have heard enough (`| head`): then there is nobody left to talk to, which is no error.
+/// A closed pipe (`| head`) is not an error: the reader has enough.
 fn say(text: &str) {
     if writeln!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);
@@ -63,7 +63,7 @@ pub(super) fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
     for row in rows {
         table.add_row(row.iter().map(|cell| escape(cell)).collect::<Vec<_>>());
     }
-    // What is copied from a table must stand on one line.
+    // Ids are copied from tables: they must not wrap.
     for (at, _) in header.iter().enumerate().filter(|(_, name)| matches!(**name, "id" | "instance" | "call")) {
         if let Some(column) = table.column_mut(at) {
             column.set_constraint(ColumnConstraint::ContentWidth);
@@ -72,22 +72,22 @@ pub(super) fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
     table.to_string()
 }
 
-/// Prints an error and what led to it.
+/// Prints an error with its causes.
 pub(super) fn error(error: &anyhow::Error) {
     eprintln!("error: {}", escape(&format!("{error:#}")));
 }
 
-/// Says on standard error what is going on.
+/// Prints progress on standard error.
 pub(super) fn progress(text: &str) {
     eprintln!("{text}");
 }
 
-/// A moment, to the millisecond.
+/// A time, to the millisecond.
 pub(super) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
 }
 
-/// What came from outside must not control the terminal.
+/// Replaces control characters: text from outside must not control the terminal.
 fn escape(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
@@ -95,7 +95,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_came_from_outside_does_not_steer_the_terminal() {
+    fn control_characters_are_replaced() {
         assert_eq!(super::escape("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
     }
 }

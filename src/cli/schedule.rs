@@ -15,20 +15,20 @@ use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
 use crate::time::duration;
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
-/// Moments that are shown with a schedule.
+/// Ticks shown with a schedule.
 const NEXT: usize = 10;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Make a schedule.
+    /// Create a schedule.
     Create {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
-        /// The definition that is started.
+        /// The definition to start.
         definition: String,
-        /// When: minute, hour, day of the month, month, day of the week, as in "0 9 * * 1-5".
+        /// Five fields: minute, hour, day of month, month, day of week, such as "0 9 * * 1-5".
         #[arg(long)]
         cron: String,
         #[command(flatten)]
@@ -36,12 +36,12 @@ pub(super) enum Verb {
     },
     /// Change parts of a schedule.
     Update {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
-        /// Another definition.
+        /// The new definition.
         #[arg(long)]
         definition: Option<String>,
-        /// Another cron expression.
+        /// The new cron expression.
         #[arg(long)]
         cron: Option<String>,
         #[command(flatten)]
@@ -49,87 +49,90 @@ pub(super) enum Verb {
     },
     /// List schedules by name.
     List,
-    /// Show one schedule, and the next ten times it comes.
+    /// Show a schedule and its next ten ticks.
     Show {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
     },
-    /// Show the next times a schedule comes.
+    /// Show the next ticks of a schedule.
     Next {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
-        /// How many.
+        /// The number of ticks.
         #[arg(long, default_value_t = NEXT, value_parser = count)]
         count: usize,
     },
-    /// Stop it from coming.
+    /// Pause a schedule.
     Pause {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
     },
-    /// Let it come again; what came due meanwhile is not made up for.
+    /// Resume a paused schedule; ticks missed during the pause are not started.
     Resume {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
     },
-    /// Start an instance now, also of a paused schedule.
+    /// Start an instance now, even if the schedule is paused.
     Run {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
     },
-    /// Remove it; what it has started goes on.
+    /// Delete a schedule; instances it has started continue.
     Delete {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
     },
 }
 
 #[derive(Args)]
 pub(super) struct Parts {
-    /// The time zone whose clock counts, as in Europe/Berlin; UTC if nothing is said.
+    /// The time zone, such as Europe/Berlin. Default: UTC.
     #[arg(long)]
     zone: Option<String>,
-    /// The input as JSON; texts in it are templates, which see now, scheduled_at, schedule, zone and env.
+    /// The input as JSON; strings in it are templates with now, scheduled_at, schedule, zone and env.
     #[arg(long)]
     input: Option<String>,
-    /// Always this version of the definition instead of the newest active one.
+    /// The version of the definition. Default: the newest active one at each tick.
     #[arg(long)]
     version: Option<i32>,
-    /// While the instance of an earlier tick lives: skip, allow, queue or cancel; skip if nothing is said.
+    /// While the instance of an earlier tick is live: skip, allow, queue or cancel. Default: skip.
     #[arg(long, value_parser = overlap)]
     overlap: Option<Overlap>,
-    /// How old a missed tick may be to be started still; 1h if nothing is said.
+    /// The oldest missed tick that is still started, such as 1h. Default: 1h.
     #[arg(long, value_parser = duration::parse)]
     catch_up: Option<Duration>,
-    /// Which missed ticks are started: newest or all; newest if nothing is said.
+    /// The missed ticks to start: newest or all. Default: newest.
     #[arg(long, value_parser = missed)]
     missed: Option<Missed>,
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| (1..=1_000).contains(count)).ok_or_else(|| "a number from 1 to 1000".into())
+    text.parse()
+        .ok()
+        .filter(|count| (1..=1_000).contains(count))
+        .ok_or_else(|| "must be a number from 1 to 1000".into())
 }
 
 fn overlap(text: &str) -> Result<Overlap, String> {
-    Overlap::parse(text).ok_or_else(|| format!("there are {}", Overlap::ALL.map(Overlap::name).join(", ")))
+    Overlap::parse(text).ok_or_else(|| format!("use one of {}", Overlap::ALL.map(Overlap::name).join(", ")))
 }
 
 fn missed(text: &str) -> Result<Missed, String> {
-    Missed::parse(text).ok_or_else(|| format!("there are {}", Missed::ALL.map(Missed::name).join(", ")))
+    Missed::parse(text).ok_or_else(|| format!("use one of {}", Missed::ALL.map(Missed::name).join(", ")))
 }
 
 impl Parts {
-    fn put_into(self, said: &mut ScheduleRequest) -> Result<()> {
+    fn put_into(self, request: &mut ScheduleRequest) -> Result<()> {
         if let Some(text) = self.input {
             let input: Value = serde_json::from_str(&text).context("--input is not JSON")?;
             contract::refuse_unfit(&input).map_err(anyhow::Error::msg)?;
-            said.input = input;
+            request.input = input;
         }
-        said.version = self.version.or(said.version);
-        said.zone = self.zone.unwrap_or_else(|| said.zone.clone());
-        said.overlap = self.overlap.unwrap_or(said.overlap);
-        said.catch_up = self.catch_up.unwrap_or(said.catch_up);
-        said.missed = self.missed.unwrap_or(said.missed);
+        request.version = self.version.or(request.version);
+        request.zone = self.zone.unwrap_or_else(|| request.zone.clone());
+        request.overlap = self.overlap.unwrap_or(request.overlap);
+        request.catch_up = self.catch_up.unwrap_or(request.catch_up);
+        request.missed = self.missed.unwrap_or(request.missed);
         Ok(())
     }
 }
@@ -137,16 +140,17 @@ impl Parts {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::Create { name, definition, cron, parts } => {
-            let mut said: ScheduleRequest = serde_json::from_value(json!({ "definition": definition, "cron": cron }))?;
-            parts.put_into(&mut said)?;
-            put(app, &name, said, (Expect::New, "made"), output).await?;
+            let mut request: ScheduleRequest =
+                serde_json::from_value(json!({ "definition": definition, "cron": cron }))?;
+            parts.put_into(&mut request)?;
+            put(app, &name, request, Expect::New, output).await?;
         }
         Verb::Update { name, definition, cron, parts } => {
-            let ScheduleView { mut said, revision, .. } = schedule::get(app, &name).await?;
-            said.definition = definition.unwrap_or(said.definition);
-            said.cron = cron.unwrap_or(said.cron);
-            parts.put_into(&mut said)?;
-            put(app, &name, said, (Expect::Revision(revision), "changed"), output).await?;
+            let ScheduleView { said: mut request, revision, .. } = schedule::get(app, &name).await?;
+            request.definition = definition.unwrap_or(request.definition);
+            request.cron = cron.unwrap_or(request.cron);
+            parts.put_into(&mut request)?;
+            put(app, &name, request, Expect::Revision(revision), output).await?;
         }
         Verb::List => list(app, output).await?,
         Verb::Show { name } => {
@@ -156,7 +160,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         }
         Verb::Next { name, count } => next(app, &name, count, output).await?,
         Verb::Pause { name } => say(&schedule::pause(app, &name).await?, "paused", output)?,
-        Verb::Resume { name } => say(&schedule::resume(app, &name).await?, "goes on", output)?,
+        Verb::Resume { name } => say(&schedule::resume(app, &name).await?, "resumed", output)?,
         Verb::Run { name } => {
             let instance = schedule::run_now(app, &name, &app.new_id().to_string()).await?;
             match output {
@@ -175,14 +179,9 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-async fn put(
-    app: &App,
-    name: &str,
-    said: ScheduleRequest,
-    (expect, done): (Expect, &str),
-    output: Output,
-) -> Result<()> {
-    let (view, _) = schedule::put(app, name, said, expect).await?;
+async fn put(app: &App, name: &str, request: ScheduleRequest, expect: Expect, output: Output) -> Result<()> {
+    let done = if expect == Expect::New { "created" } else { "changed" };
+    let (view, _) = schedule::put(app, name, request, expect).await?;
     say(&view, done, output)
 }
 
@@ -191,7 +190,7 @@ fn say(view: &ScheduleView, done: &str, output: Output) -> Result<()> {
         Output::Json => output::json(view),
         Output::Table => {
             let next = match (view.paused_at, view.next_at) {
-                (None, Some(at)) => format!("; it comes next at {}", output::moment(at)),
+                (None, Some(at)) => format!("; next tick at {}", output::moment(at)),
                 (Some(_), _) | (None, None) => String::new(),
             };
             output::line(format!("{} {done}{next}", view.name));
@@ -234,7 +233,7 @@ async fn next(app: &App, name: &str, count: usize, output: Output) -> Result<()>
         Output::Json => output::json(&json!({ "items": upcoming })),
         Output::Table => {
             let rows = upcoming.into_iter().map(|tick| vec![output::moment(tick.at), tick.local]);
-            output::table(&["at", "by the zone's clock"], rows.collect());
+            output::table(&["at", "local time"], rows.collect());
             Ok(())
         }
     }

@@ -11,7 +11,7 @@ use crate::config::Config;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Print every effective setting as JSON; passwords are hidden.
+    /// Print every effective setting as JSON, without passwords.
     Show,
 }
 
@@ -20,7 +20,7 @@ pub(super) fn run(config: &Config, verb: &Verb) -> Result<ExitCode> {
         Verb::Show => {
             let mut shown = serde_json::to_value(config)?;
             for (section, url) in [("database", &config.database.url), ("broker", &config.broker.url)] {
-                // What is not set has no password, and no address either.
+                // An unset URL is null.
                 shown[section]["url"] = match url.is_empty() {
                     true => Value::Null,
                     false => crate::broker::without_password(url).into(),

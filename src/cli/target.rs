@@ -1,4 +1,4 @@
-//! `leveret target list`: whom calls ask, how they stand, and what waits for them.
+//! `leveret target list`: the targets of calls, their breakers, limits and waiting calls.
 
 use std::process::ExitCode;
 
@@ -10,14 +10,14 @@ use crate::app::App;
 use crate::contract::api::TargetView;
 use crate::store::targets;
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// List targets by name, with their breakers, their limits and what waits for them.
+    /// List targets by name, with their circuit breakers, limits and waiting calls.
     List {
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
@@ -30,7 +30,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
     let page = targets::list(&mut conn, None, limit).await?;
     match output {
         Output::Json => output::json(&page)?,
-        Output::Table if page.items.is_empty() => output::line("nothing was ever asked"),
+        Output::Table if page.items.is_empty() => output::line("no targets"),
         Output::Table => {
             let more = page.next.is_some();
             let header = ["target", "key", "breaker", "until", "waiting", "running", "limits", "last failure"];
@@ -44,7 +44,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 fn row(one: TargetView) -> Vec<String> {
-    let rate = one.rate.map(|rate| format!("{} in {}", rate.count, rate.per));
+    let rate = one.rate.map(|rate| format!("{} per {}", rate.count, rate.per));
     let at_once = one.concurrency.map(|concurrency| format!("{concurrency} at once"));
     let limits: Vec<String> = rate.into_iter().chain(at_once).collect();
     vec![

@@ -19,38 +19,38 @@ use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// List tasks: of somebody, the highest priority first, or all.
+    /// List the tasks of a person, or all, by priority.
     List(List),
     /// Count tasks.
     Count(List),
-    /// Show one task: what is asked, of whom, and how it can be decided.
+    /// Show one task: title, data, form, candidates and decisions.
     Show {
-        /// Its id.
+        /// The id of the task.
         id: Uuid,
     },
-    /// Claim the task that comes first.
+    /// Claim the first task of the inbox.
     Next {
         #[command(flatten)]
         who: Who,
-        /// Only of this definition.
+        /// Only tasks of this definition.
         #[arg(long)]
         definition: Option<String>,
-        /// For how long, as in 30m.
+        /// How long the claim lasts, such as 30m.
         #[arg(long)]
         lease: Option<String>,
     },
-    /// Take a task to oneself for a while.
+    /// Claim a task for some time.
     Claim(Claim),
-    /// Keep what was claimed for longer.
+    /// Extend a claim.
     Extend(Claim),
-    /// Give a task back.
+    /// Release a claimed task.
     Release {
-        /// Its id.
+        /// The id of the task.
         id: Uuid,
         #[command(flatten)]
         who: Who,
@@ -58,36 +58,36 @@ pub(super) enum Verb {
         #[arg(long)]
         revision: Option<i64>,
     },
-    /// Do a task, or cast a vote.
+    /// Complete a task, or cast a vote.
     Complete {
-        /// Its id.
+        /// The id of the task.
         id: Uuid,
         #[command(flatten)]
         who: Who,
-        /// One of its decisions.
+        /// One of the decisions of the task.
         #[arg(long)]
         decision: Option<String>,
-        /// What is filled in, as JSON.
+        /// The filled-in form as JSON.
         #[arg(long, default_value = "null")]
         form: String,
-        /// Why.
+        /// A comment for the history.
         #[arg(long)]
         comment: Option<String>,
         /// Refuse if the task has another revision.
         #[arg(long)]
         revision: Option<i64>,
     },
-    /// Give a task to somebody, or back to all its candidates.
+    /// Assign a task to another user, or return it to all its candidates.
     Reassign(HandOver),
-    /// Let somebody else do a task that one could do oneself.
+    /// Delegate a task to another user.
     Delegate(HandOver),
-    /// Keep what was filled in so far.
+    /// Save a draft of the form.
     Draft {
-        /// Its id.
+        /// The id of the task.
         id: Uuid,
         #[command(flatten)]
         who: Who,
-        /// What was filled in, as JSON.
+        /// The draft as JSON.
         #[arg(long)]
         form: String,
     },
@@ -95,10 +95,10 @@ pub(super) enum Verb {
 
 #[derive(Args)]
 pub(super) struct Who {
-    /// Who acts.
+    /// The acting user.
     #[arg(long = "as", value_name = "USER", value_parser = output::named)]
     user: String,
-    /// The groups they belong to, with commas between them.
+    /// The groups of the user, separated by commas.
     #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
 }
@@ -111,34 +111,34 @@ impl Who {
 
 #[derive(Args)]
 pub(super) struct List {
-    /// Only what this user can do; of closed ones, what they did.
+    /// Only tasks this user can complete; with --closed, tasks this user completed.
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
-    /// Only what members of these groups can do, with commas between them.
+    /// Only tasks of these groups, separated by commas.
     #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
-    /// Closed ones instead of open ones, newest first.
+    /// Closed tasks instead of open ones, newest first.
     #[arg(long)]
     closed: bool,
-    /// Only of this definition.
+    /// Only tasks of this definition.
     #[arg(long)]
     definition: Option<String>,
-    /// Only of this instance.
+    /// Only tasks of this instance.
     #[arg(long)]
     instance: Option<Uuid>,
-    /// Only of at least this priority.
+    /// Only tasks of at least this priority.
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i16>,
-    /// Only what is due before this moment.
+    /// Only tasks due before this time.
     #[arg(long)]
     due_before: Option<jiff::Timestamp>,
-    /// What is due first comes first.
+    /// Order by due time instead of priority.
     #[arg(long)]
     by_due: bool,
-    /// Go on from here: what the page before said.
+    /// Continue after the previous page: its `next`.
     #[arg(long)]
     cursor: Option<String>,
-    /// At most this many.
+    /// The most rows.
     #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
     limit: i64,
 }
@@ -147,7 +147,7 @@ impl List {
     fn filter(self) -> Result<Filter> {
         let after = match &self.cursor {
             None => None,
-            Some(cursor) => Some(After::parse(cursor).context("--cursor is not the `next` of a page before")?),
+            Some(cursor) => Some(After::parse(cursor).context("--cursor must be the `next` of an earlier page")?),
         };
         Ok(Filter {
             person: Person { user: self.user.unwrap_or_default(), groups: self.groups },
@@ -165,25 +165,25 @@ impl List {
 
 #[derive(Args)]
 pub(super) struct Claim {
-    /// Its id.
+    /// The id of the task.
     id: Uuid,
     #[command(flatten)]
     who: Who,
-    /// For how long, as in 30m.
+    /// How long the claim lasts, such as 30m.
     #[arg(long)]
     lease: Option<String>,
 }
 
 #[derive(Args)]
 pub(super) struct HandOver {
-    /// Its id.
+    /// The id of the task.
     id: Uuid,
     #[command(flatten)]
     who: Who,
-    /// To whom; left out, back to all candidates.
+    /// The new user. Default: all candidates (`reassign` only).
     #[arg(long)]
     to: Option<String>,
-    /// Why.
+    /// A comment for the history.
     #[arg(long)]
     comment: Option<String>,
 }
@@ -199,32 +199,34 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
                 Applied::New(Some(claimed)) => shown::show(app, claimed.id, output).await?,
                 Applied::New(None) | Applied::Repeated(_) => match output {
                     Output::Json => output::json(&json!(null))?,
-                    Output::Table => output::line("there is no task"),
+                    Output::Table => output::line("no task is available"),
                 },
             }
         }
         Verb::Claim(Claim { id, who, lease }) => {
             let act = Act::Claim { lease_for: self::lease(app, lease.as_deref())? };
-            self::act(app, id, (who, None), act, output).await?;
+            self::act(app, id, Actor { who, seen: None }, act, output).await?;
         }
         Verb::Extend(Claim { id, who, lease }) => {
             let act = Act::Extend { lease_for: self::lease(app, lease.as_deref())? };
-            self::act(app, id, (who, None), act, output).await?;
+            self::act(app, id, Actor { who, seen: None }, act, output).await?;
         }
-        Verb::Release { id, who, revision } => self::act(app, id, (who, revision), Act::Release, output).await?,
+        Verb::Release { id, who, revision } => {
+            self::act(app, id, Actor { who, seen: revision }, Act::Release, output).await?
+        }
         Verb::Complete { id, who, decision, form, comment, revision } => {
             let act = Act::Complete { decision, form: read(&form)?, comment };
-            self::act(app, id, (who, revision), act, output).await?;
+            self::act(app, id, Actor { who, seen: revision }, act, output).await?;
         }
         Verb::Reassign(HandOver { id, who, to, comment }) => {
-            self::act(app, id, (who, None), Act::Reassign { to, comment }, output).await?;
+            self::act(app, id, Actor { who, seen: None }, Act::Reassign { to, comment }, output).await?;
         }
         Verb::Delegate(HandOver { id, who, to, comment }) => {
-            let to = to.context("--to says whom the task is delegated to")?;
-            self::act(app, id, (who, None), Act::Delegate { to, comment }, output).await?;
+            let to = to.context("--to is missing: name the user to delegate the task to")?;
+            self::act(app, id, Actor { who, seen: None }, Act::Delegate { to, comment }, output).await?;
         }
         Verb::Draft { id, who, form } => {
-            self::act(app, id, (who, None), Act::Draft { form: read(&form)? }, output).await?;
+            self::act(app, id, Actor { who, seen: None }, Act::Draft { form: read(&form)? }, output).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -236,12 +238,18 @@ fn read(form: &str) -> Result<Value> {
     Ok(form)
 }
 
-fn lease(app: &App, asked: Option<&str>) -> Result<Duration> {
-    let asked = asked.map(duration::parse).transpose().map_err(anyhow::Error::msg)?;
-    Ok(app.config.tasks.lease(asked))
+fn lease(app: &App, requested: Option<&str>) -> Result<Duration> {
+    let requested = requested.map(duration::parse).transpose().map_err(anyhow::Error::msg)?;
+    Ok(app.config.tasks.lease(requested))
 }
 
-async fn act(app: &App, id: Uuid, (who, seen): (Who, Option<i64>), act: Act, output: Output) -> Result<()> {
+/// Who acts, and the revision of the task they have seen.
+struct Actor {
+    who: Who,
+    seen: Option<i64>,
+}
+
+async fn act(app: &App, id: Uuid, Actor { who, seen }: Actor, act: Act, output: Output) -> Result<()> {
     let outcome = act.outcome();
     step::task(app, TaskId(id), who.person(), seen, act, &origin(app)).await?;
     let task = tasks::view(&mut *app.store.background().await?, TaskId(id)).await?;
@@ -250,7 +258,7 @@ async fn act(app: &App, id: Uuid, (who, seen): (Who, Option<i64>), act: Act, out
         Output::Table => {
             // A vote that is not the last one leaves the task open.
             let counted = outcome == "completed" && task.is_some_and(|task| task.summary.closed_at.is_none());
-            output::line(if counted { format!("the vote on {id} is counted") } else { format!("{id} is {outcome}") });
+            output::line(if counted { format!("the vote on {id} was counted") } else { format!("{id} is {outcome}") });
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! `leveret timer list|reschedule` and `leveret incident list`: what instances wait for.
+//! `leveret timer list|reschedule` and `leveret incident list`.
 
 use std::process::ExitCode;
 
@@ -15,49 +15,49 @@ use crate::contract::{Reschedule, Target};
 use crate::step::{self, Applied};
 use crate::store::waits;
 
-/// Rows of a list, at most.
+/// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// List open timers, the next one first.
     List {
-        /// Only of this instance.
+        /// Only timers of this instance.
         #[arg(long)]
         instance: Option<Uuid>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
-    /// Let an open timer be due at another moment; it gets another number.
+    /// Change the due time of an open timer; it gets a new number.
     Reschedule(Rescheduling),
 }
 
 #[derive(Args)]
 pub(super) struct Rescheduling {
-    /// The instance.
+    /// The id of the instance.
     instance: Uuid,
     /// The timer's number, as `timer list` shows it.
     bookmark: i64,
-    /// When it will be due, as in 2026-01-31T09:00:00Z; one that has passed is now.
-    #[arg(long, value_name = "MOMENT", required_unless_present = "after", conflicts_with = "after")]
+    /// The new due time, such as 2026-01-31T09:00:00Z; a time in the past fires at once.
+    #[arg(long, value_name = "TIME", required_unless_present = "after", conflicts_with = "after")]
     at: Option<Timestamp>,
-    /// Or so long from now, as in 2h.
+    /// The new due time from now, such as 2h.
     #[arg(long, value_name = "DURATION")]
     after: Option<String>,
-    /// Why; kept in the history.
+    /// The reason, stored in the history.
     #[arg(long)]
     reason: Option<String>,
 }
 
 #[derive(Subcommand)]
 pub(super) enum IncidentVerb {
-    /// List open incidents, newest first: failures to be retried, and suspensions by hand to be resumed.
+    /// List open incidents, newest first: failures to retry, and suspended instances to resume.
     List {
-        /// Only of this definition.
+        /// Only incidents of this definition.
         #[arg(long)]
         definition: Option<String>,
-        /// At most this many.
+        /// The most rows.
         #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
         limit: i64,
     },
@@ -76,7 +76,7 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
     let page = waits::timers(&mut conn, instance, None, limit).await?;
     match output {
         Output::Json => return output::json(&page),
-        Output::Table if page.items.is_empty() => output::line("no timers are open"),
+        Output::Table if page.items.is_empty() => output::line("no open timers"),
         Output::Table => {
             let rows = page.items.into_iter().map(|one| {
                 let at = one.activity.unwrap_or_else(|| "–".into());
@@ -84,7 +84,7 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
                 let number = one.bookmark.to_string();
                 vec![one.instance.to_string(), number, one.definition, one.key.unwrap_or_default(), at, one.what, due]
             });
-            output::table(&["instance", "timer", "definition", "key", "at", "is for", "due"], rows.collect());
+            output::table(&["instance", "timer", "definition", "key", "activity", "purpose", "due"], rows.collect());
             more(page.next.is_some(), limit);
         }
     }
@@ -96,7 +96,7 @@ async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()>
     let command = Reschedule { target, bookmark: what.bookmark, due_at: what.at, after: what.after };
     let applied = step::reschedule(app, &command, &origin(app)).await?;
     let Applied::New(committed) = applied else { return Ok(()) };
-    let (bookmark, due_at) = step::newest_timer(&committed.instance).context("the timer has gone")?;
+    let (bookmark, due_at) = step::newest_timer(&committed.instance).context("the timer is no longer open")?;
     match output {
         Output::Json => output::json(&json!({ "instance": what.instance, "bookmark": bookmark, "due_at": due_at })),
         Output::Table => {
@@ -113,7 +113,7 @@ pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> 
     let page = waits::incidents(&mut conn, definition.as_deref(), None, limit).await?;
     match output {
         Output::Json => output::json(&page)?,
-        Output::Table if page.items.is_empty() => output::line("no incidents are open"),
+        Output::Table if page.items.is_empty() => output::line("no open incidents"),
         Output::Table => {
             let rows = page.items.into_iter().map(|one| {
                 let failure = one.failure.as_ref().map(|failure| {
@@ -125,7 +125,7 @@ pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> 
                 let since = output::moment(one.opened_at);
                 vec![one.instance.to_string(), one.definition, one.key.unwrap_or_default(), at, one.kind, since, why]
             });
-            output::table(&["instance", "definition", "key", "at", "kind", "since", "why"], rows.collect());
+            output::table(&["instance", "definition", "key", "activity", "kind", "since", "reason"], rows.collect());
             more(page.next.is_some(), limit);
         }
     }

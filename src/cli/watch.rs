@@ -1,4 +1,4 @@
-//! What happened to an instance, all at once or as it happens.
+//! Prints the history of an instance, whole or as it is committed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::store::{calls, views};
 
 /// Rows read at once.
 const PAGE: i64 = 500;
-/// The pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Details longer than this are cut in a line for people.
+/// The pause between two polls.
+const POLL_EVERY: Duration = Duration::from_millis(200);
+/// Longer details are cut in the output for people, in characters.
 const DETAILS_MAX: usize = 120;
 
 /// Prints the whole history.
@@ -41,11 +41,11 @@ pub(super) async fn history(app: &App, id: InstanceId, output: Output) -> Result
     Ok(())
 }
 
-/// Prints history rows as they are committed, until the instance has ended or is suspended. The exit code is 1 if it did not complete.
+/// Prints history rows as they are committed, until the instance ends or is suspended. Exit code 1 unless it completed.
 pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<ExitCode> {
     let mut after = 0;
     loop {
-        // The status first: what is read afterwards holds everything up to it.
+        // Read the status first: the history read afterwards contains everything up to it.
         let mut conn = app.store.background().await?;
         let Some(view) = views::instance(&mut conn, id).await? else { bail!("there is no instance {id}") };
         let rows = views::history(&mut conn, id, after, PAGE).await?;
@@ -69,31 +69,33 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
             let filter =
                 calls::Filter { instance: Some(id.0), state: Some("unknown".into()), limit: 1, ..Default::default() };
             let unknown = calls::page(&mut *app.store.background().await?, &filter).await?;
-            let says =
+            let next_step =
                 unknown.items.first().map_or_else(|| suspended(&view), |call| unknown_call(&call.id.to_string()));
-            output::progress(&says);
+            output::progress(&next_step);
             return Ok(ExitCode::FAILURE);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
-/// What to do about a call of which nobody knows whether it was carried out: to try again blindly may be to do it twice.
+/// The next step for a call whose outcome is unknown: a blind retry may repeat it.
 fn unknown_call(call: &str) -> String {
     format!(
-        "what became of call {call} is unknown: find out (`leveret call show {call}`), then tell it with \
+        "the outcome of call {call} is unknown: find it out (`leveret call show {call}`), then record it with \
          `leveret call resolve {call} --as succeeded|failed|retry`"
     )
 }
 
-/// What to do about an instance that will not move by itself.
+/// The next step for a suspended instance.
 fn suspended(view: &InstanceView) -> String {
     let id = view.summary.id;
-    let by_hand = view.waits.iter().any(|wait| wait.kind == "intervention" && wait.failure.is_none());
-    match by_hand {
-        true => format!("{id} is suspended by hand: `leveret instance resume {id}` lets it go on"),
+    let by_command = view.waits.iter().any(|wait| wait.kind == "intervention" && wait.failure.is_none());
+    match by_command {
+        true => format!("{id} was suspended by a command: `leveret instance resume {id}` continues it"),
         false => {
-            format!("{id} is suspended by a failure: `leveret instance retry {id}` tries again, `cancel` calls it off")
+            format!(
+                "{id} is suspended after a failure: `leveret instance retry {id}` retries, `leveret instance cancel {id}` cancels it"
+            )
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The sections of the settings: each value with its unit, its default and why.
+//! The sections of the settings: each value with its unit, its default and its reason.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ section! {
     Database {
         /// `postgres://user:password@host:port/database`. Also from `DATABASE_URL`.
         url: String = String::new(),
-        /// Connections for steps: one per stride that is in a transaction.
+        /// Connections for steps: one per step in a transaction.
         pool_max: usize = 16,
-        /// Connections for relay, timers and HTTP, which steps cannot starve.
+        /// Connections for relay, timers, caller, cleaner and HTTP, which steps cannot starve.
         background_pool_max: usize = 6,
-        /// No statement may take longer.
+        /// The time limit of a statement.
         #[serde(with = "serde_text")] statement_timeout: Duration = Duration::from_secs(15),
-        /// No lock is waited for longer; the command is tried again later.
+        /// The time limit of waiting for a lock; the command is retried later.
         #[serde(with = "serde_text")] lock_timeout: Duration = Duration::from_secs(2),
     }
 }
@@ -27,11 +27,11 @@ section! {
     Broker {
         /// `amqp://user:password@host:port/vhost`. Also from `AMQP_URL`.
         url: String = String::new(),
-        /// What the names of exchanges and queues begin with.
+        /// The prefix of exchanges and queues.
         prefix: String = "leveret".into(),
-        /// Confirm channels, each with a task of its own.
+        /// Channels with publisher confirms.
         publishers: usize = 2,
-        /// After this a publish is given up; its row stays and is published again.
+        /// The time limit of a publisher confirm; after it the row is published again.
         #[serde(with = "serde_text")] confirm_timeout: Duration = Duration::from_secs(10),
     }
 }
@@ -39,49 +39,49 @@ section! {
 section! {
     /// The worker role.
     Worker {
-        /// Strides at once; also the prefetch of each queue.
+        /// Deliveries handled at once.
         concurrency: usize = 16,
-        /// Steps of a stride: after these the branch goes back to the queue, so that others get a turn.
+        /// Steps taken under one delivery; then the branch returns to the queue, so that other branches make progress.
         steps_per_delivery_max: u32 = 32,
-        /// Time of a stride, for the same reason.
+        /// The time for which a delivery is held for further steps, for the same reason.
         #[serde(with = "serde_text")] hold_delivery_for: Duration = Duration::from_millis(500),
-        /// A branch that killed more workers than this becomes an incident.
+        /// Crashes of workers at one activity, after which it becomes an incident.
         crash_max: u32 = 5,
-        /// The queues served here.
+        /// The queues this worker consumes.
         queues: Vec<String> = vec!["default".into()],
     }
 }
 
 section! {
-    /// The relay role.
+    /// Publishing outbox rows.
     Outbox {
-        /// Returns (nobody is bound to the routing key) after which a row is dead.
+        /// Returns by the broker (no queue is bound to the routing key) after which a row is dead.
         attempts_max: i32 = 20,
-        /// How often rows nobody handed over are looked for.
+        /// The pause between two sweeps for unpublished rows.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
-        /// Rows handed over in memory and not yet published; more are left to the sweep.
+        /// Rows in the publish queue of a process; more are left to the sweep.
         publish_queue_max: usize = 10_000,
-        /// For this long a row that was handed over is left to the process that has it.
+        /// The time for which the sweep leaves a row to the process that committed it.
         #[serde(with = "serde_text")] publish_queue_for: Duration = Duration::from_secs(15),
     }
 }
 
 section! {
-    /// The timers role role.
+    /// The timers role.
     Timers {
-        /// The longest rest between two looks for due timers.
+        /// The longest pause between two sweeps for due timers and due schedules.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
-        /// A timer due sooner than this also gets a delayed message, which makes it punctual.
+        /// A timer due sooner also gets a delayed message, which makes it punctual.
         #[serde(with = "serde_text")] broker_horizon: Duration = Duration::from_secs(15 * 60),
     }
 }
 
 section! {
-    /// Looking after what does not move.
+    /// The recovery of silent branches.
     Recovery {
-        /// A branch that could move and has not for this long gets its step command again.
+        /// A ready branch without progress for this long gets its step command again.
         #[serde(with = "serde_text")] after: Duration = Duration::from_secs(30),
-        /// The longest time between two such looks at one instance.
+        /// The longest time between two such attempts at one instance.
         #[serde(with = "serde_text")] after_max: Duration = Duration::from_secs(15 * 60),
     }
 }
@@ -89,11 +89,11 @@ section! {
 section! {
     /// The default retry policy.
     Retry {
-        /// Attempts in all.
+        /// Attempts, including the first.
         attempts: u32 = 3,
-        /// The wait before the second.
+        /// The pause before the second attempt.
         #[serde(with = "serde_text")] base: Duration = Duration::from_secs(2),
-        /// No wait is longer.
+        /// The longest pause.
         #[serde(with = "serde_text")] max: Duration = Duration::from_secs(30),
     }
 }
@@ -101,7 +101,7 @@ section! {
 section! {
     /// Default time limits.
     Timeouts {
-        /// A handler in the step's transaction; at most 50 s.
+        /// A handler, inside the transaction of the step; at most 50 s.
         #[serde(with = "serde_text")] database: Duration = Duration::from_secs(30),
         /// One attempt of an `http`.
         #[serde(with = "serde_text")] http: Duration = Duration::from_secs(2 * 60),
@@ -111,15 +111,15 @@ section! {
 }
 
 section! {
-    /// Bounds.
+    /// Limits of sizes and counts.
     Limits {
         /// Steps of a branch without a wait; then an incident.
         steps_max: u32 = 10_000,
-        /// Bytes of all variables of an instance as JSON.
+        /// Bytes of the variables of an instance as JSON.
         variables_max: usize = 1024 * 1024,
         /// Bytes of a message from outside.
         message_max: usize = crate::contract::BODY_MAX,
-        /// Rows of a registered statement that names no bound of its own.
+        /// Rows of a registered statement without `rows_max`.
         rows_max: usize = 1_000,
         /// Bytes of the rows of one statement as JSON.
         rows_bytes_max: usize = 1024 * 1024,
@@ -129,7 +129,7 @@ section! {
 section! {
     /// Kept messages.
     Messages {
-        /// How long a message is kept that nobody waits for.
+        /// How long a message is kept if no instance waits for it.
         #[serde(with = "serde_text")] ttl: Duration = Duration::from_secs(24 * 3_600),
     }
 }
@@ -137,7 +137,7 @@ section! {
 section! {
     /// The HTTP API.
     Http {
-        /// Address and port. Loopback only until access control is there.
+        /// Address and port; loopback only, because there is no access control yet.
         listen: String = "127.0.0.1:8420".into(),
     }
 }
@@ -147,33 +147,33 @@ section! {
     Log {
         /// `pretty` for people, `json` for machines.
         format: LogFormat = LogFormat::Pretty,
-        /// A filter as in `info,leveret=debug`. `lapin=off` belongs to it: that library logs whole messages, bodies included.
+        /// A filter such as `info,leveret=debug,lapin=off`. Keep `lapin=off`: that library logs whole messages, including bodies.
         filter: String = "info,lapin=off".into(),
     }
 }
 
 section! {
-    /// Stopping.
+    /// The shutdown of a process.
     Shutdown {
-        /// For this long strides may finish after SIGTERM.
+        /// How long steps and requests in progress may take to finish after SIGTERM.
         #[serde(with = "serde_text")] grace: Duration = Duration::from_secs(25),
     }
 }
 
 section! {
-    /// What expressions may read.
+    /// The environment that expressions may read.
     Expressions {
-        /// Environment variables by name; all others are hidden.
+        /// Names of environment variables; all others are hidden.
         env: Vec<String> = Vec::new(),
     }
 }
 
 section! {
-    /// What waits for people.
+    /// Tasks of people.
     Tasks {
-        /// A claim that names no time lasts for this long.
+        /// The lease of a claim without a time.
         #[serde(with = "serde_text")] lease_for: Duration = Duration::from_secs(1_800),
-        /// No claim lasts longer.
+        /// The longest lease.
         #[serde(with = "serde_text")] lease_max: Duration = Duration::from_secs(86_400),
     }
 }
@@ -181,23 +181,23 @@ section! {
 section! {
     /// The caller role.
     Calls {
-        /// Requests over HTTP under way at once in this process.
+        /// HTTP requests at once in this process.
         concurrency: usize = 64,
-        /// Of these, to any one target: what is slow or dead leaves room for the others.
+        /// Of these, requests to one target, so that a slow or dead one leaves slots for the others.
         per_target: usize = 16,
-        /// The longest rest between two looks for calls that are due, and for attempts of which nothing is heard.
+        /// The longest pause between two sweeps for due calls and for attempts past their deadline.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
     }
 }
 
 impl Tasks {
-    /// How long a claim lasts for which this was asked.
-    pub fn lease(&self, asked: Option<Duration>) -> Duration {
-        asked.unwrap_or(self.lease_for).clamp(Duration::from_secs(1).min(self.lease_max), self.lease_max)
+    /// The lease for a requested time, within the limits.
+    pub fn lease(&self, requested: Option<Duration>) -> Duration {
+        requested.unwrap_or(self.lease_for).clamp(Duration::from_secs(1).min(self.lease_max), self.lease_max)
     }
 }
 
-/// How logs are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

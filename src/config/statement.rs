@@ -1,4 +1,4 @@
-//! SQL statements that definitions may run by name: as they are written in the settings, and as they are run.
+//! SQL statements that definitions may run by name: their source in the settings, and their parsed form.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +12,35 @@ pub use value::{Bound, Kind};
 
 /// The longest statement, in bytes.
 const SQL_MAX: usize = 64 * 1024;
-/// The most parameters of one.
+/// The most parameters of a statement.
 const PARAMS_MAX: usize = 100;
-/// The most rows any statement may be allowed to return: all of them are kept in the instance's history.
+/// The upper limit of `rows_max`: all rows are stored in the history of the instance.
 const ROWS_MAX: usize = 100_000;
-/// The longest name of a statement or parameter, in bytes: that of PostgreSQL's own names.
+/// The longest name of a statement or parameter, in bytes: the limit of PostgreSQL's names.
 const NAME_MAX: usize = 63;
 
-/// `[statements.<name>]`, as it is written.
+/// A section `[statements.<name>]` of the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
-    /// One statement; `:name` stands for a parameter.
+pub struct StatementSource {
+    /// One statement; `:name` is a parameter.
     pub sql: String,
-    /// The type of each parameter; a `?` behind it says that it may be null.
+    /// The type of each parameter; a trailing `?` allows null.
     #[serde(default)]
     pub params: BTreeMap<String, String>,
-    /// The most rows it may return; `limits.rows_max` when left out.
+    /// The most rows it may return. Default: `limits.rows_max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_max: Option<usize>,
 }
 
-/// A statement as it is run.
+/// A parsed statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// The text for PostgreSQL; one column of JSON texts if rows are returned.
     pub pieces: Vec<Piece>,
-    /// In the order of their names.
+    /// The parameters, ordered by name.
     pub params: Vec<Param>,
-    /// Whether it returns rows; else it only counts them.
+    /// Whether it returns rows; otherwise it returns their number.
     pub returns_rows: bool,
     /// The most rows it may return.
     pub rows_max: usize,
@@ -49,9 +49,9 @@ pub struct Statement {
 /// A part of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// As it is.
+    /// SQL, verbatim.
     Sql(String),
-    /// The value of this parameter, by its place among them.
+    /// The value of the parameter with this index.
     Param(usize),
 }
 
@@ -60,32 +60,32 @@ pub enum Piece {
 pub struct Param {
     /// Its name in the statement and in `params`.
     pub name: String,
-    /// What is taken for it.
+    /// Its type.
     pub kind: Kind,
-    /// Whether null is taken too.
+    /// Whether it accepts null.
     pub nullable: bool,
 }
 
-/// Every registered statement by its name.
+/// Every registered statement by name.
 pub type Statements = BTreeMap<String, Statement>;
 
-/// Reads them all; `rows_max` is for those that name none.
-fn read_all(written: &BTreeMap<String, Written>, rows_max: usize) -> Result<Statements, String> {
-    let one = |(name, written): (&String, &Written)| {
+/// Parses all of them; `rows_max` is the default.
+fn read_all(sources: &BTreeMap<String, StatementSource>, rows_max: usize) -> Result<Statements, String> {
+    let one = |(name, source): (&String, &StatementSource)| {
         let read = is_name(name)
             .then_some(())
-            .ok_or_else(|| "its name must be letters, digits, `_` and `-`, at most 63 of them".to_owned())
-            .and_then(|()| Statement::read(written, rows_max));
-        read.map(|read| (name.clone(), read)).map_err(|wrong| format!("`statements.{name}` cannot be used: {wrong}"))
+            .ok_or_else(|| "its name must consist of letters, digits, `_` and `-`, at most 63 of them".to_owned())
+            .and_then(|()| Statement::read(source, rows_max));
+        read.map(|read| (name.clone(), read)).map_err(|error| format!("`statements.{name}` is invalid: {error}"))
     };
-    written.iter().map(one).collect()
+    sources.iter().map(one).collect()
 }
 
 impl super::Config {
-    /// The registered statements, ready to be run.
+    /// The registered statements, parsed.
     ///
     /// # Errors
-    /// A sentence that names one that cannot be used, and why.
+    /// If a statement is invalid; the text names it.
     pub fn registered(&self) -> Result<Statements, super::Error> {
         read_all(&self.statements, self.limits.rows_max).map_err(super::Error)
     }
@@ -98,26 +98,26 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Statement {
-    fn read(written: &Written, rows_max: usize) -> Result<Self, String> {
-        if written.sql.len() > SQL_MAX {
-            return Err(format!("it has {} bytes; {SQL_MAX} are allowed", written.sql.len()));
+    fn read(source: &StatementSource, rows_max: usize) -> Result<Self, String> {
+        if source.sql.len() > SQL_MAX {
+            return Err(format!("`sql` has {} bytes; the limit is {SQL_MAX}", source.sql.len()));
         }
-        if written.params.len() > PARAMS_MAX {
-            return Err(format!("it has {} parameters; {PARAMS_MAX} are allowed", written.params.len()));
+        if source.params.len() > PARAMS_MAX {
+            return Err(format!("it has {} parameters; the limit is {PARAMS_MAX}", source.params.len()));
         }
-        let rows_max = written.rows_max.unwrap_or(rows_max);
+        let rows_max = source.rows_max.unwrap_or(rows_max);
         if rows_max == 0 || rows_max > ROWS_MAX {
             return Err(format!("`rows_max` must be from 1 to {ROWS_MAX}"));
         }
         let mut params = Vec::new();
-        for (name, kind) in &written.params {
+        for (name, kind) in &source.params {
             params.push(Param::read(name, kind)?);
         }
-        let (pieces, returns_rows) = read::read(&written.sql, &params, rows_max)?;
+        let (pieces, returns_rows) = read::read(&source.sql, &params, rows_max)?;
         Ok(Self { pieces, params, returns_rows, rows_max })
     }
 
-    /// The whole text, with `$1` for the first value and so on.
+    /// The text for PostgreSQL, with `$1`, `$2` and so on for the values.
     pub fn text(&self) -> String {
         let mut number = 0;
         let piece = |piece: &Piece| match piece {
@@ -130,48 +130,48 @@ impl Statement {
         self.pieces.iter().map(piece).collect()
     }
 
-    /// The values of its parameters, in their order.
+    /// The values of its parameters, in the order of their use.
     ///
     /// # Errors
-    /// A sentence that names every parameter that is missing, unknown or of another type; never a value.
+    /// If a parameter is missing, unknown or of another type; the text names each, and no value.
     pub fn bind(&self, given: &Value) -> Result<Vec<Bound>, String> {
         let none = serde_json::Map::new();
         let given = given.as_object().unwrap_or(&none);
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         let mut bound = Vec::with_capacity(self.params.len());
         for param in &self.params {
             match given.get(&param.name) {
-                None => wrong.push(format!("`{}` is missing", param.name)),
+                None => problems.push(format!("`{}` is missing", param.name)),
                 Some(value) => match param.bind(value) {
                     Ok(value) => bound.push(value),
-                    Err(sentence) => wrong.push(sentence),
+                    Err(problem) => problems.push(problem),
                 },
             }
         }
         for name in given.keys().filter(|name| !self.params.iter().any(|param| param.name == **name)) {
-            wrong.push(format!("`{name}` is no parameter of the statement"));
+            problems.push(format!("`{name}` is not a parameter of the statement"));
         }
-        if wrong.is_empty() { Ok(bound) } else { Err(wrong.join("; ")) }
+        if problems.is_empty() { Ok(bound) } else { Err(problems.join("; ")) }
     }
 
-    /// What is wrong with the names of the parameters an activity gives.
-    pub fn misfits(&self, given: &[&str]) -> Vec<String> {
+    /// Missing and unknown parameters among those an activity passes.
+    pub fn argument_problems(&self, given: &[&str]) -> Vec<String> {
         let missing = self.params.iter().filter(|param| !given.contains(&param.name.as_str()));
         let unknown = given.iter().filter(|name| !self.params.iter().any(|param| param.name == **name));
         let missing = missing.map(|param| format!("the parameter `{}` is missing", param.name));
-        missing.chain(unknown.map(|name| format!("`{name}` is no parameter of it"))).collect()
+        missing.chain(unknown.map(|name| format!("`{name}` is not a parameter of it"))).collect()
     }
 }
 
 impl Param {
-    fn read(name: &str, written: &str) -> Result<Self, String> {
+    fn read(name: &str, source: &str) -> Result<Self, String> {
         let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !begins || name.len() > NAME_MAX || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(format!("`{name}` cannot be the name of a parameter: use letters, digits and `_`"));
+            return Err(format!("`{name}` is not a valid parameter name: use letters, digits and `_`"));
         }
-        let (word, nullable) = written.strip_suffix('?').map_or((written, false), |word| (word, true));
+        let (word, nullable) = source.strip_suffix('?').map_or((source, false), |word| (word, true));
         let kind = Kind::parse(word)
-            .ok_or_else(|| format!("the parameter `{name}` has the type `{written}`; there are {}", Kind::listed()))?;
+            .ok_or_else(|| format!("the parameter `{name}` has the unknown type `{source}`: use {}", Kind::listed()))?;
         Ok(Self { name: name.to_owned(), kind, nullable })
     }
 
@@ -180,12 +180,12 @@ impl Param {
             (Value::Null, true) => Ok(self.kind.null()),
             (Value::Null, false) => {
                 let Self { name, kind, .. } = self;
-                Err(format!("`{name}` is null; only a parameter of the type `{}?` may be", kind.name()))
+                Err(format!("`{name}` is null; declare it as `{}?` to allow null", kind.name()))
             }
             (value, _) => self
                 .kind
                 .bind(value)
-                .map_err(|found| format!("`{}` is {found}, and its type is `{}`", self.name, self.kind.name())),
+                .map_err(|found| format!("`{}` is {found}, but its type is `{}`", self.name, self.kind.name())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with settings that can be read: found once, before anything is started.
+//! Validates settings once, before anything is started.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Config, Error, HANDLER_FOR_MAX};
 
-/// No loop rests for less, and no limit that PostgreSQL is told is rounded to none at all.
+/// The shortest time: loops do not spin, and no limit of PostgreSQL is rounded to "no limit".
 const TIME_MIN: Duration = Duration::from_millis(1);
-/// The longest name a definition can give its queue.
+/// The longest name of a queue in a definition, in bytes.
 const QUEUE_MAX: usize = 127;
 
 impl Config {
@@ -17,7 +17,7 @@ impl Config {
         self.check_times()?;
         self.check_names()?;
         if EnvFilter::try_new(&self.log.filter).is_err() {
-            return wrong("`log.filter` cannot be read; it looks like info,leveret=debug,lapin=off");
+            return invalid("`log.filter` is invalid: write it like info,leveret=debug,lapin=off");
         }
         self.outgoing.validate()?;
         self.secrets.validate()?;
@@ -27,28 +27,28 @@ impl Config {
 
     fn check_counts(&self) -> Result<(), Error> {
         if self.worker.concurrency == 0 || self.worker.concurrency > 1_000 {
-            return wrong("`worker.concurrency` must be from 1 to 1000");
+            return invalid("`worker.concurrency` must be from 1 to 1000");
         }
         if self.worker.steps_per_delivery_max == 0 {
-            return wrong("`worker.steps_per_delivery_max` must be at least 1; 1 means one step per delivery");
+            return invalid("`worker.steps_per_delivery_max` must be at least 1; 1 means one step per delivery");
         }
         if self.database.pool_max == 0 || self.database.background_pool_max < 2 {
-            return wrong("`database.pool_max` must be at least 1 and `database.background_pool_max` at least 2");
+            return invalid("`database.pool_max` must be at least 1 and `database.background_pool_max` at least 2");
         }
         if self.calls.concurrency == 0 || self.calls.per_target == 0 {
-            return wrong("`calls.concurrency` and `calls.per_target` must be at least 1");
+            return invalid("`calls.concurrency` and `calls.per_target` must be at least 1");
         }
         if self.broker.publishers == 0 || self.outbox.publish_queue_max == 0 || self.outbox.attempts_max < 1 {
-            return wrong(
+            return invalid(
                 "`broker.publishers`, `outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1",
             );
         }
         if self.limits.steps_max == 0 || self.retry.attempts == 0 {
-            return wrong("`limits.steps_max` and `retry.attempts` must be at least 1");
+            return invalid("`limits.steps_max` and `retry.attempts` must be at least 1");
         }
-        // Step commands pass the same door, and would be refused there.
+        // Step commands have the same limit, and would be refused.
         if self.limits.message_max < 1_024 {
-            return wrong("`limits.message_max` must be at least 1024");
+            return invalid("`limits.message_max` must be at least 1024");
         }
         Ok(())
     }
@@ -72,10 +72,10 @@ impl Config {
             ("tasks.lease_max", self.tasks.lease_max),
         ];
         if let Some((name, _)) = times.iter().find(|(_, time)| *time < TIME_MIN) {
-            return wrong(&format!("`{name}` must be at least 1ms"));
+            return invalid(&format!("`{name}` must be at least 1ms"));
         }
         if self.timeouts.database > HANDLER_FOR_MAX {
-            return wrong(
+            return invalid(
                 "`timeouts.database` must be at most 50s: the database ends a session that is idle in a transaction for 60s",
             );
         }
@@ -84,28 +84,28 @@ impl Config {
 
     fn check_names(&self) -> Result<(), Error> {
         if self.worker.queues.is_empty() {
-            return wrong("`worker.queues` must name at least one queue");
+            return invalid("`worker.queues` must name at least one queue");
         }
         if let Some(queue) = self.worker.queues.iter().find(|queue| queue.is_empty() || queue.len() > QUEUE_MAX) {
-            return wrong(&format!("`worker.queues`: `{queue}` must have from 1 to {QUEUE_MAX} bytes"));
+            return invalid(&format!("`worker.queues`: the name `{queue}` must have from 1 to {QUEUE_MAX} bytes"));
         }
         let prefix = &self.broker.prefix;
         if prefix.is_empty()
             || prefix.len() > 100
             || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         {
-            return wrong("`broker.prefix` must be letters, digits, `-`, `_` and `.`, at most 100 of them");
+            return invalid("`broker.prefix` must consist of letters, digits, `-`, `_` and `.`, at most 100 of them");
         }
         let listen = self.http.listen.parse::<std::net::SocketAddr>();
         if !listen.is_ok_and(|address| address.ip().is_loopback()) {
-            return wrong(
-                "`http.listen` must be a loopback address with a port, as in 127.0.0.1:8420: there is no access control yet",
+            return invalid(
+                "`http.listen` must be a loopback address with a port, such as 127.0.0.1:8420: there is no access control yet",
             );
         }
         Ok(())
     }
 }
 
-fn wrong(what: &str) -> Result<(), Error> {
+fn invalid(what: &str) -> Result<(), Error> {
     Err(Error(what.to_owned()))
 }

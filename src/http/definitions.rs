@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body, Path};
 use crate::contract::api::{DefinitionView, Page};
@@ -28,28 +28,28 @@ fn problem(problem: &definition::Problem) -> Value {
     })
 }
 
-pub(super) async fn check(State(door): State<Door>, Body(bytes): Body) -> Result<Json<Value>, Problem> {
+pub(super) async fn check(State(api): State<ApiState>, Body(bytes): Body) -> Result<Json<Value>, Problem> {
     let parsed = parse(&bytes)?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
-    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), door.app.misses(&parsed.definition));
+    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), api.app.hints(&parsed.definition));
     Ok(Json(json!({ "name": name, "hash": hash, "warnings": warnings, "hints": hints })))
 }
 
 pub(super) async fn apply(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path(name): Path<String>,
     Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let parsed = parse(&bytes)?;
     if parsed.definition.name != name {
-        let said = &parsed.definition.name;
-        return Err(Problem::invalid(format!("the document's name is `{said}`, the path says `{name}`")));
+        let named = &parsed.definition.name;
+        return Err(Problem::invalid(format!("the document's name is `{named}`, but the path names `{name}`")));
     }
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     let applied = definitions::apply(&mut conn, &parsed).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
-    let hints = door.app.misses(&parsed.definition);
+    let hints = api.app.hints(&parsed.definition);
     let body = json!({
         "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings, "hints": hints,
     });
@@ -57,27 +57,35 @@ pub(super) async fn apply(
 }
 
 pub(super) async fn list(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<DefinitionView>>, Problem> {
     let (cursor, limit) = query?.0.read()?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(views::definitions(&mut conn, cursor.as_deref(), limit).await?))
 }
 
-pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<DefinitionView>, Problem> {
-    show(&door, &name, None).await
+pub(super) async fn get(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<DefinitionView>, Problem> {
+    show(&api, &name, None).await
 }
 
 pub(super) async fn get_version(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path((name, version)): Path<(String, i32)>,
 ) -> Result<Json<DefinitionView>, Problem> {
-    show(&door, &name, Some(version)).await
+    show(&api, &name, Some(version)).await
 }
 
-async fn show(door: &Door, name: &str, version: Option<i32>) -> Result<Json<DefinitionView>, Problem> {
-    let mut conn = door.app.store.background().await?;
+async fn show(api: &ApiState, name: &str, version: Option<i32>) -> Result<Json<DefinitionView>, Problem> {
+    let mut conn = api.app.store.background().await?;
     let view = views::definition(&mut conn, name, version).await?;
-    view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no definition `{name}`")))
+    view.map(Json).ok_or_else(|| {
+        Problem::not_found(match version {
+            Some(version) => format!("there is no definition `{name}` version {version}"),
+            None => format!("there is no definition `{name}`"),
+        })
+    })
 }

@@ -1,4 +1,4 @@
-//! For orchestrators and for Prometheus.
+//! Health, metrics and the AsyncAPI document: for orchestrators, Prometheus and generators.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,30 +6,30 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use crate::engine::Status;
 use crate::{store, telemetry};
 
-/// Targets whose figures are shown.
+/// Targets with metrics: each is a label.
 const TARGETS_MAX: i64 = 200;
 
-/// The process runs.
+/// 200 while the process runs.
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The contract of messages.
-pub(super) async fn asyncapi(State(door): State<Door>) -> Json<Value> {
-    Json(crate::contract::asyncapi::document(&door.app.config.broker.prefix))
+/// The contract of messages as AsyncAPI.
+pub(super) async fn asyncapi(State(api): State<ApiState>) -> Json<Value> {
+    Json(crate::contract::asyncapi::document(&api.app.config.broker.prefix))
 }
 
-/// The process can do its work: database and broker answer, and it is not stopping.
-pub(super) async fn readyz(State(door): State<Door>) -> (StatusCode, Json<Value>) {
-    let database = door.app.store.probe().await.is_ok();
-    let broker = door.app.broker.is_connected();
-    let blocked = door.app.broker.is_blocked();
-    let stopping = door.app.stop.is_cancelled();
+/// 200 if the process can work: database and broker answer, and it is not stopping.
+pub(super) async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Value>) {
+    let database = api.app.store.probe().await.is_ok();
+    let broker = api.app.broker.is_connected();
+    let blocked = api.app.broker.is_blocked();
+    let stopping = api.app.stop.is_cancelled();
     let ready = database && broker && !blocked && !stopping;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
@@ -42,21 +42,21 @@ pub(super) async fn readyz(State(door): State<Door>) -> (StatusCode, Json<Value>
     (code, Json(body))
 }
 
-pub(super) async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Problem> {
-    let handle = door.metrics.clone().ok_or_else(|| Problem::not_found("metrics are not recorded in this process"))?;
-    if let Err(error) = measure(&door).await {
-        // What the process counts itself is worth having while the database is away.
-        tracing::debug!(%error, "the figures from the database are missing from this scrape");
+pub(super) async fn metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {
+    let handle = api.metrics.clone().ok_or_else(|| Problem::not_found("this process does not record metrics"))?;
+    if let Err(error) = measure(&api).await {
+        // The process's own counters are useful even while the database is unavailable.
+        tracing::debug!(%error, "metrics scrape without the figures of the database");
     }
     handle.run_upkeep();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()))
 }
 
-/// Figures that only the database knows, read when they are asked for.
-async fn measure(door: &Door) -> Result<(), store::Error> {
-    let mut conn = door.app.store.background().await?;
+/// Reads the figures that only the database knows.
+async fn measure(api: &ApiState) -> Result<(), store::Error> {
+    let mut conn = api.app.store.background().await?;
     let counts = store::instances::count_by_status(&mut conn).await?;
-    // Every status each time: one that nobody has any more would keep its last figure.
+    // Every status each time: one without instances would keep its last figure.
     for status in Status::ALL.into_iter().filter(|status| !status.has_ended()) {
         let count = counts.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
         metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
@@ -69,12 +69,12 @@ async fn measure(door: &Door) -> Result<(), store::Error> {
     let backlog = store::outbox::find_backlog(&mut conn).await?;
     metrics::gauge!(telemetry::OUTBOX_ROWS).set(backlog.unsent as f64);
     metrics::gauge!(telemetry::OUTBOX_OLDEST).set(backlog.oldest_age.unwrap_or_default().as_secs_f64());
-    let stuck = store::stuck::count(&mut conn, door.app.config.recovery.after).await?;
+    let stuck = store::stuck::count(&mut conn, api.app.config.recovery.after).await?;
     metrics::gauge!(telemetry::STUCK).set(stuck as f64);
-    // Whole targets only, and not all there may ever be: each is a label.
+    // Targets without key, and a bounded number of them: each is a label.
     let targets = store::targets::list(&mut conn, None, TARGETS_MAX).await?;
     targets.items.iter().filter(|target| target.key.is_none()).for_each(telemetry::measure_target);
-    for (pool, used) in ["steps", "background"].into_iter().zip(door.app.store.in_use()) {
+    for (pool, used) in ["steps", "background"].into_iter().zip(api.app.store.in_use()) {
         metrics::gauge!(telemetry::POOL_IN_USE, "pool" => pool).set(used.lent as f64);
     }
     Ok(())

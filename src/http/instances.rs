@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
 use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
@@ -20,11 +20,13 @@ use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
 
-/// The longest `?wait=`.
+/// The upper limit of `?wait=`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Pauses between two looks at an instance that is waited for: the first, and the longest.
-const LOOK_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-/// Rows of a page of history, at most.
+/// The first pause between two polls of an instance that `?wait=` waits for; it doubles.
+const POLL_AFTER: Duration = Duration::from_millis(10);
+/// The longest pause between two polls.
+const POLL_AFTER_MAX: Duration = Duration::from_millis(250);
+/// The most rows of a page of history.
 const HISTORY_MAX: i64 = 500;
 
 #[derive(Deserialize)]
@@ -34,7 +36,7 @@ pub(super) struct StartQuery {
 }
 
 pub(super) async fn start(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<StartQuery>, QueryRejection>,
     headers: HeaderMap,
     Body(bytes): Body,
@@ -44,7 +46,7 @@ pub(super) async fn start(
     let request: StartRequest = request::body(&bytes)?;
     request::bounded("definition", &request.definition)?;
     request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
-    let origin = request::origin(&door, &headers, &bytes)?;
+    let origin = request::origin(&api, &headers, &bytes)?;
     let command = Start {
         definition: request.definition,
         version: request.version,
@@ -52,7 +54,7 @@ pub(super) async fn start(
         on_conflict: request.on_conflict,
         input: request.input,
     };
-    let (code, id) = match step::start(&door.app, command, &origin).await? {
+    let (code, id) = match step::start(&api.app, command, &origin).await? {
         Applied::New(Started::New(committed)) => (StatusCode::CREATED, committed.instance.id),
         Applied::Repeated(answer) => {
             let why = || answer.reason.clone().unwrap_or_default();
@@ -63,7 +65,7 @@ pub(super) async fn start(
         Applied::New(Started::Existing(id)) => (StatusCode::OK, id),
     };
     let view = match wait {
-        Some(wait) => ended(&door, id, wait.min(WAIT_MAX)).await?,
+        Some(wait) => ended(&api, id, wait.min(WAIT_MAX)).await?,
         None => None,
     };
     let body = match view {
@@ -73,28 +75,28 @@ pub(super) async fn start(
     Ok((code, Json(body)))
 }
 
-/// Looks at an instance until it has ended or the time is up; shows it either way.
-async fn ended(door: &Door, id: InstanceId, wait: Duration) -> Result<Option<InstanceView>, Problem> {
+/// Polls an instance until it has ended or the time is up; returns it either way.
+async fn ended(api: &ApiState, id: InstanceId, wait: Duration) -> Result<Option<InstanceView>, Problem> {
     let until = tokio::time::Instant::now() + wait;
-    let mut pause = LOOK_AFTER.0;
+    let mut pause = POLL_AFTER;
     loop {
-        let view = view(door, id).await?;
-        let over = tokio::time::Instant::now() >= until || door.app.stop.is_cancelled();
+        let view = view(api, id).await?;
+        let over = tokio::time::Instant::now() >= until || api.app.stop.is_cancelled();
         if over || view.as_ref().is_none_or(|view| view.summary.ended_at.is_some()) {
             return Ok(view);
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK_AFTER.1);
+        pause = (pause * 2).min(POLL_AFTER_MAX);
     }
 }
 
-async fn view(door: &Door, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
-    let mut conn = door.app.store.background().await?;
+async fn view(api: &ApiState, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
+    let mut conn = api.app.store.background().await?;
     Ok(views::instance(&mut conn, id).await?)
 }
 
-pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Json<InstanceView>, Problem> {
-    let view = view(&door, InstanceId(id)).await?;
+pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Json<InstanceView>, Problem> {
+    let view = view(&api, InstanceId(id)).await?;
     view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no instance {id}")))
 }
 
@@ -109,14 +111,14 @@ pub(super) struct ListQuery {
 }
 
 pub(super) async fn list(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<InstanceSummary>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let status = query.status.map(|name| Status::parse(&name).ok_or(name)).transpose().map_err(|name| {
         let known = Status::ALL.map(Status::name).join(", ");
-        Problem::invalid(format!("`{}` is no status; there are {known}", request::shorten(&name)))
+        Problem::invalid(format!("`{}` is not a status: use {known}", request::shorten(&name)))
     })?;
     let filter = Filter {
         definition: query.definition,
@@ -126,7 +128,7 @@ pub(super) async fn list(
         limit,
         ..Filter::default()
     };
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(views::instances(&mut conn, &filter).await?))
 }
 
@@ -139,13 +141,13 @@ pub(super) struct HistoryQuery {
 }
 
 pub(super) async fn history(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Id(id): Id,
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Result<Json<Page<HistoryView>>, Problem> {
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(HISTORY_MAX).clamp(1, HISTORY_MAX);
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;
     if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {
         return Err(Problem::not_found(format!("there is no instance {id}")));
@@ -153,28 +155,28 @@ pub(super) async fn history(
     Ok(Json(Page::of(items, limit, |last| last.number.to_string(), |item| item)))
 }
 
-pub(super) async fn cancel(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    control(door, Control::Cancel, about).await
+pub(super) async fn cancel(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
+    control(api, Control::Cancel, about).await
 }
 
-pub(super) async fn retry(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    control(door, Control::Retry, about).await
+pub(super) async fn retry(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
+    control(api, Control::Retry, about).await
 }
 
-pub(super) async fn suspend(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    control(door, Control::Suspend, about).await
+pub(super) async fn suspend(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
+    control(api, Control::Suspend, about).await
 }
 
-pub(super) async fn resume(door: State<Door>, about: About) -> Result<Json<Value>, Problem> {
-    control(door, Control::Resume, about).await
+pub(super) async fn resume(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
+    control(api, Control::Resume, about).await
 }
 
-async fn control(State(door): State<Door>, what: Control, about: About) -> Result<Json<Value>, Problem> {
+async fn control(State(api): State<ApiState>, what: Control, about: About) -> Result<Json<Value>, Problem> {
     let request: ControlRequest = about.body()?;
-    let origin = about.origin(&door, what.name())?;
+    let origin = about.origin(&api, what.name())?;
     let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
-    match step::control(&door.app, what, &target, &origin).await? {
+    match step::control(&api.app, what, &target, &origin).await? {
         Applied::New(committed) => Ok(Json(json!({ "id": id, "status": committed.instance.status }))),
         Applied::Repeated(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
     }

@@ -1,4 +1,4 @@
-//! Send a message to whoever waits for its name and key, and see what is kept.
+//! Send a message to the instances that wait for its name and key; list kept messages.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body};
 use crate::contract::Message;
@@ -17,17 +17,17 @@ use crate::store::messages::Filter;
 use crate::store::views;
 
 pub(super) async fn send(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let request: MessageRequest = request::body(&bytes)?;
     request::bounded("name", &request.name)?;
     request::bounded("key", &request.key)?;
-    let origin = request::origin(&door, &headers, &bytes)?;
+    let origin = request::origin(&api, &headers, &bytes)?;
     let MessageRequest { name, key, data, ttl, broadcast } = request;
     let message = Message { name, key, data, ttl, broadcast };
-    Ok(match step::message(&door.app, message, &origin).await? {
+    Ok(match step::message(&api.app, message, &origin).await? {
         Applied::New(Delivered::To(committed)) => {
             (StatusCode::OK, Json(json!({ "outcome": "delivered", "instance": committed.instance.id })))
         }
@@ -49,12 +49,12 @@ pub(super) struct ListQuery {
 }
 
 pub(super) async fn list(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<MessageView>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let filter = Filter { name: query.name, key: query.key, before: query.cursor, limit };
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(views::messages(&mut conn, &filter).await?))
 }

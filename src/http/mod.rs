@@ -1,4 +1,4 @@
-//! The door for programs: commands run the same step code here and are answered with its outcome. A 2xx is durable.
+//! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
 mod calls;
 mod definitions;
@@ -17,27 +17,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tracing::Instrument;
 
 use crate::app::App;
+use crate::telemetry::spans;
 
-/// A document may be this large, in bytes; commands are bounded by `limits.message_max`.
+/// The largest document, in bytes; commands are bounded by `limits.message_max`.
 const DOCUMENT_MAX: usize = 1024 * 1024;
 
-/// What every route can use.
+/// The state that every route shares.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct ApiState {
     app: App,
     metrics: Option<Arc<PrometheusHandle>>,
 }
 
-/// The routes.
+/// The routes of the API, of health and of metrics.
 pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let commands_max = app.config.limits.message_max;
-    let door = Door { app, metrics: metrics.map(Arc::new) };
+    let api = ApiState { app, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
         .route("/instances", post(instances::start).get(instances::list))
         .route("/instances/{id}", get(instances::get))
@@ -90,13 +94,24 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/asyncapi.json", get(health::asyncapi))
         .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
-        .with_state(door)
+        .layer(middleware::from_fn(in_span))
+        .with_state(api)
 }
 
-/// Opens the listener and answers until the process is asked to stop; gives the address it listens on.
+/// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.
+async fn in_span(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+    let span = spans::request(request.method().as_str(), route);
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    tracing::debug!(parent: &span, "request answered");
+    response
+}
+
+/// Binds the listener and serves until the process is asked to stop; returns the address it listens on.
 ///
 /// # Errors
-/// If the address is taken.
+/// If the address cannot be bound.
 pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(&app.config.http.listen).await?;
     let address = listener.local_addr()?;
@@ -105,7 +120,7 @@ pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Res
     app.tasks.spawn(async move {
         let stopped = async move { stop.cancelled().await };
         if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the HTTP listener ended");
+            tracing::error!(%error, "the HTTP listener failed");
         }
     });
     Ok(address)

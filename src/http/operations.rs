@@ -1,4 +1,4 @@
-//! What operators look at: messages that could not be handled, and sending them once more.
+//! Dead letters: list, show and redrive them.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Path};
 use crate::contract::api::{DeadLetterView, Page};
@@ -21,25 +21,25 @@ pub(super) struct ListQuery {
 }
 
 pub(super) async fn dead_letters(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<DeadLetterView>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(views::dead_letters(&mut conn, query.cursor, limit).await?))
 }
 
 pub(super) async fn dead_letter(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path(id): Path<i64>,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let mut conn = door.app.store.background().await?;
-    let letter = views::dead_letter(&mut conn, id).await?;
-    letter.map(Json).ok_or_else(|| Problem::not_found(format!("there is no dead letter {id}")))
+    let mut conn = api.app.store.background().await?;
+    let found = views::dead_letter(&mut conn, id).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no dead letter {id}")))
 }
 
-pub(super) async fn redrive(State(door): State<Door>, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
-    let message_id = step::redrive(&door.app, id).await?;
+pub(super) async fn redrive(State(api): State<ApiState>, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
+    let message_id = step::redrive(&api.app, id).await?;
     Ok(Json(json!({ "id": id, "message_id": message_id })))
 }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::engine::TaskRefusal;
 use crate::{step, store};
 
-/// What went wrong, for a program and for a person.
+/// An error response: `kind` for programs, the rest for people.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
-    /// Stable; programs compare this.
+    /// Stable, for programs to compare.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -29,23 +29,23 @@ impl Problem {
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "urn:leveret:invalid", "The request is not valid", detail)
+        Self::new(StatusCode::BAD_REQUEST, "urn:leveret:invalid", "Invalid request", detail)
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "urn:leveret:not-found", "There is no such thing", detail)
+        Self::new(StatusCode::NOT_FOUND, "urn:leveret:not-found", "Not found", detail)
     }
 
     pub(crate) fn document(detail: impl Into<String>, errors: Vec<Value>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Self { errors, ..Self::new(status, "urn:leveret:definition", "The definition has problems", detail) }
+        Self { errors, ..Self::new(status, "urn:leveret:definition", "Invalid definition", detail) }
     }
 
-    fn schedule(faults: Vec<step::schedule::Fault>) -> Self {
+    fn schedule(problems: Vec<step::schedule::Fault>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        let detail = format!("{} faults; `errors` lists them all", faults.len());
-        let errors = faults.into_iter().filter_map(|fault| serde_json::to_value(fault).ok()).collect();
-        Self { errors, ..Self::new(status, "urn:leveret:schedule", "The schedule has faults", detail) }
+        let detail = format!("{} problems; `errors` lists them all", problems.len());
+        let errors = problems.into_iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
+        Self { errors, ..Self::new(status, "urn:leveret:schedule", "Invalid schedule", detail) }
     }
 
     pub(crate) fn task(refusal: &TaskRefusal) -> Self {
@@ -53,22 +53,22 @@ impl Problem {
             TaskRefusal::Closed(_) => (StatusCode::CONFLICT, "urn:leveret:task-closed", "The task is closed"),
             TaskRefusal::Stale { .. } => (StatusCode::CONFLICT, "urn:leveret:task-stale", "The task has changed"),
             TaskRefusal::NotCandidate(_) => {
-                (StatusCode::FORBIDDEN, "urn:leveret:task-not-candidate", "The user is no candidate")
+                (StatusCode::FORBIDDEN, "urn:leveret:task-not-candidate", "The user is not a candidate")
             }
             TaskRefusal::Excluded(_) => (StatusCode::FORBIDDEN, "urn:leveret:task-excluded", "The user is excluded"),
             TaskRefusal::Assigned(_) => {
-                (StatusCode::FORBIDDEN, "urn:leveret:task-assigned", "The task is somebody else's")
+                (StatusCode::FORBIDDEN, "urn:leveret:task-assigned", "The task is assigned to another user")
             }
             TaskRefusal::Claimed { .. } => {
-                (StatusCode::CONFLICT, "urn:leveret:task-claimed", "The task is claimed by somebody else")
+                (StatusCode::CONFLICT, "urn:leveret:task-claimed", "The task is claimed by another user")
             }
-            TaskRefusal::NotHeld(_) => (StatusCode::CONFLICT, "urn:leveret:task-not-held", "The user does not hold it"),
+            TaskRefusal::NotHeld(_) => {
+                (StatusCode::CONFLICT, "urn:leveret:task-not-held", "The user has not claimed the task")
+            }
             TaskRefusal::Decision(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-decision", "The decision does not fit")
+                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-decision", "Invalid decision")
             }
-            TaskRefusal::Form(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-form", "The form does not fit")
-            }
+            TaskRefusal::Form(_) => (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-form", "Invalid form"),
             TaskRefusal::Voted(_) => (StatusCode::CONFLICT, "urn:leveret:task-voted", "The user has voted already"),
             TaskRefusal::Vote(_) => (StatusCode::CONFLICT, "urn:leveret:task-vote", "The task is a vote"),
         };
@@ -90,11 +90,11 @@ impl Problem {
 
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "urn:leveret:bug", "This is a defect of Leveret", detail)
+        Self::new(status, "urn:leveret:bug", "Internal error", detail)
     }
 }
 
-/// A problem of an input or a form, which begins with its place.
+/// A problem of an input or a form; its text begins with a JSON pointer.
 fn pointed(problem: &str) -> Value {
     let (pointer, detail) = problem.split_once(": ").unwrap_or(("/", problem));
     json!({ "pointer": pointer, "detail": detail })
@@ -115,7 +115,7 @@ impl IntoResponse for Problem {
 
 impl From<step::Error> for Problem {
     fn from(error: step::Error) -> Self {
-        let title = "The command is refused";
+        let title = "Command refused";
         match error {
             step::Error::Store(error) => error.into(),
             step::Error::Refused(why) | step::Error::Late(why) => {
@@ -124,7 +124,7 @@ impl From<step::Error> for Problem {
             step::Error::Invalid { why, problems } => {
                 let errors = problems.iter().map(|problem| pointed(problem)).collect();
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Problem { errors, ..Problem::new(status, "urn:leveret:input", "The input does not fit", why) }
+                Problem { errors, ..Problem::new(status, "urn:leveret:input", "Invalid input", why) }
             }
             step::Error::NotFound(what) => Problem::not_found(what),
             step::Error::Task(refusal) => Problem::task(&refusal),
@@ -139,7 +139,7 @@ impl From<step::Error> for Problem {
 impl From<step::schedule::Error> for Problem {
     fn from(error: step::schedule::Error) -> Self {
         match error {
-            step::schedule::Error::Faults(faults) => Problem::schedule(faults),
+            step::schedule::Error::Faults(problems) => Problem::schedule(problems),
             step::schedule::Error::Step(error) => error.into(),
             missing @ step::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
             stale @ step::schedule::Error::Stale { .. } => {
@@ -153,25 +153,25 @@ impl From<step::schedule::Error> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        let away = "Try again in a moment";
+        let away = "Temporarily unavailable";
         match error {
             store::Error::Unavailable(why) => {
-                tracing::warn!(error = %why, "a request could not be answered: the database is away");
-                let detail = "the database does not answer; nothing is known to have been written";
+                tracing::warn!(error = %why, "request failed: the database is unavailable");
+                let detail = "the database does not answer; send the request again with the same `Idempotency-Key`";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", away, detail)
             }
             slow if slow.is_slow() => {
-                let detail = "the database took longer over this than a statement may, and nothing came of it";
+                let detail = "a statement exceeded `database.statement_timeout`; nothing was written";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:slow", away, detail)
             }
             store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. } => {
-                let detail = "somebody else is moving this; nothing was written";
+                let detail = "another command is changing this at the moment; nothing was written: send it again";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
             }
             store::Error::NotFound(what) => Problem::not_found(what),
             store::Error::Duplicate(what) | store::Error::Bug(what) => {
-                tracing::error!(error = %what, "a request failed");
-                Problem::internal("see the log of the server")
+                tracing::error!(error = %what, "request failed: internal error");
+                Problem::internal("the log of the server has the details")
             }
         }
     }
@@ -181,8 +181,8 @@ impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
         let status = rejection.status();
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = "the body has more bytes than this route takes";
-            return Problem::new(status, "urn:leveret:too-large", "The body is too large", detail);
+            let detail = "the body exceeds the limit of this route";
+            return Problem::new(status, "urn:leveret:too-large", "Body too large", detail);
         }
         Problem::invalid(rejection.body_text())
     }
@@ -201,12 +201,12 @@ impl From<PathRejection> for Problem {
 }
 
 pub(crate) async fn no_route(uri: Uri) -> Problem {
-    Problem::not_found(format!("nothing is served at `{}`; the API begins with /api/v1", uri.path()))
+    Problem::not_found(format!("no route matches `{}`; the API is under /api/v1", uri.path()))
 }
 
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("`{}` does not take {method}; the header `Allow` says what it takes", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "urn:leveret:method", "The path does not take this method", detail)
+    let detail = format!("`{}` does not support {method}; the header `Allow` lists the supported methods", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "urn:leveret:method", "Method not allowed", detail)
 }
 
 #[cfg(test)]
@@ -214,10 +214,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_that_takes_too_long_is_not_taken_for_somebody_in_the_way() {
-        let said = |why: &str| Problem::from(store::Error::Busy(why.into()));
-        let slow = said("canceling statement due to statement timeout");
+    fn a_statement_timeout_is_not_reported_as_busy() {
+        let problem = |why: &str| Problem::from(store::Error::Busy(why.into()));
+        let slow = problem("canceling statement due to statement timeout");
         assert_eq!((slow.status, slow.kind), (503, "urn:leveret:slow"));
-        assert_eq!(said("canceling statement due to lock timeout").kind, "urn:leveret:busy");
+        assert_eq!(problem("canceling statement due to lock timeout").kind, "urn:leveret:busy");
     }
 }

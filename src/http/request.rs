@@ -1,4 +1,4 @@
-//! What all commands over HTTP have in common: a bounded JSON body and an `Idempotency-Key`.
+//! What requests have in common: a bounded JSON body, an `Idempotency-Key`, pages, revisions.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use crate::contract::{self, NAME_MAX};
 use crate::step::{Follow, Origin};
 
-/// The sender of commands over HTTP, as the inbox knows it.
+/// The sender of commands over HTTP, as stored in the inbox.
 const APP_ID: &str = "leveret.http";
 
 /// Reads a JSON body; an empty one is `{}`.
@@ -23,19 +23,19 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;
     contract::refuse_unfit(&value).map_err(Problem::invalid)?;
     serde_path_to_error::deserialize(value)
-        .map_err(|error| Problem::invalid(format!("the body does not fit at `{}`: {}", error.path(), error.inner())))
+        .map_err(|error| Problem::invalid(format!("the body is invalid at `{}`: {}", error.path(), error.inner())))
 }
 
 /// The identity of a command: its `Idempotency-Key`, or a new one.
-pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Origin, Problem> {
-    // Bytes beyond ASCII are no reason to forget what the client wrote: a repetition would become a second command.
-    let written = headers.get("idempotency-key").map(|value| std::str::from_utf8(value.as_bytes()));
-    let key = match written.transpose().map_err(|_| Problem::invalid("`Idempotency-Key` is not UTF-8"))? {
+pub(super) fn origin(api: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<Origin, Problem> {
+    // A key outside ASCII is still a key: without it a repetition would become a second command.
+    let header = headers.get("idempotency-key").map(|value| std::str::from_utf8(value.as_bytes()));
+    let key = match header.transpose().map_err(|_| Problem::invalid("`Idempotency-Key` is not UTF-8"))? {
         Some(key) if key.is_empty() || key.len() > NAME_MAX => {
             return Err(Problem::invalid(format!("`Idempotency-Key` must have from 1 to {NAME_MAX} bytes")));
         }
         Some(key) => key.to_owned(),
-        None => door.app.new_id().to_string(),
+        None => api.app.new_id().to_string(),
     };
     let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
     let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
@@ -43,7 +43,7 @@ pub(super) fn origin(door: &Door, headers: &HeaderMap, body: &[u8]) -> Result<Or
     Ok(origin)
 }
 
-/// Which page of a list that goes by name.
+/// A page of a list that is ordered by name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AfterName {
@@ -52,7 +52,7 @@ pub(super) struct AfterName {
 }
 
 impl AfterName {
-    /// The name the page begins after, and how many rows it has at most.
+    /// The name after which the page begins, and its size.
     pub(super) fn read(self) -> Result<(Option<String>, i64), Problem> {
         let limit = page(self.limit)?;
         self.cursor.as_deref().map_or(Ok(()), |cursor| bounded("cursor", cursor))?;
@@ -60,7 +60,7 @@ impl AfterName {
     }
 }
 
-/// A name in a command must be short and without `\u0000`.
+/// Checks the length of a name, and that it holds no `\u0000`.
 pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
         return Err(Problem::invalid(format!("`{what}` must have from 1 to {NAME_MAX} bytes and no \\u0000")));
@@ -76,29 +76,31 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         "*" => Ok(None),
         text => match text.trim_matches('"').parse() {
             Ok(revision) => Ok(Some(revision)),
-            Err(_) => Err(Problem::invalid("`If-Match` is the `revision` of what is changed, as in its `ETag`")),
+            Err(_) => Err(Problem::invalid("`If-Match` must be a `revision`, as in the `ETag` of an earlier response")),
         },
     }
 }
 
-/// The revision of what is shown, for `If-Match`.
+/// The revision as `ETag`, for a later `If-Match`.
 pub(super) fn etag(revision: i64) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{revision}\""))]
 }
 
-/// Rows of a page: when nothing is said, and at most.
-const PAGE: (i64, i64) = (50, 500);
+/// Rows of a page without `limit`.
+const PAGE: i64 = 50;
+/// The largest `limit`.
+const PAGE_MAX: i64 = 500;
 
-/// How many rows a list shows.
+/// The number of rows of a page.
 pub(super) fn page(limit: Option<i64>) -> Result<i64, Problem> {
-    let limit = limit.unwrap_or(PAGE.0);
-    if (1..=PAGE.1).contains(&limit) {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=PAGE_MAX).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)))
+    Err(Problem::invalid(format!("`limit` must be from 1 to {PAGE_MAX}")))
 }
 
-/// A body within the route's bound.
+/// A body within the limit of its route.
 pub(super) struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -126,11 +128,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
-        text.parse().map(Id).map_err(|_| Problem::invalid(format!("`{}` is no id", shorten(&text))))
+        text.parse()
+            .map(Id)
+            .map_err(|_| Problem::invalid(format!("`{}` is not a valid id: use a UUID", shorten(&text))))
     }
 }
 
-/// A command about the thing whose id is in the path.
+/// A command for the resource whose id is in the path.
 pub(super) struct About {
     pub(super) id: Uuid,
     pub(super) headers: HeaderMap,
@@ -149,18 +153,19 @@ impl<S: Send + Sync> FromRequest<S> for About {
 }
 
 impl About {
-    /// What is asked for.
+    /// The parsed body.
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         body(&self.bytes)
     }
 
-    /// The identity of the command: the path is part of what an idempotency key stands for.
-    pub(super) fn origin(&self, door: &Door, verb: &str) -> Result<Origin, Problem> {
+    /// The identity of the command: an idempotency key covers the path as well.
+    pub(super) fn origin(&self, api: &ApiState, verb: &str) -> Result<Origin, Problem> {
         let identity = [verb.as_bytes(), self.id.as_bytes(), &self.bytes].concat();
-        origin(door, &self.headers, &identity)
+        origin(api, &self.headers, &identity)
     }
 }
 
+/// The beginning of a text from outside, for an error message.
 pub(super) fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
 }

@@ -1,4 +1,4 @@
-//! Make, show, pause and run schedules.
+//! Create, show, pause, run and delete schedules.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body, Path};
 use crate::contract::api::Page;
@@ -16,71 +16,81 @@ use crate::contract::schedule::{ScheduleRequest, ScheduleView};
 use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
 
-/// Moments that are shown: when nothing is said, and at most.
-const NEXT: (usize, usize) = (10, 1_000);
+/// Ticks listed without `count`.
+const NEXT: usize = 10;
+/// The largest `count`.
+const NEXT_MAX: usize = 1_000;
 
 pub(super) async fn list(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<request::AfterName>, QueryRejection>,
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
     let (cursor, limit) = query?.0.read()?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     let items = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
     Ok(Json(Page::of(items, limit, |last| last.name.clone(), |item| item)))
 }
 
 pub(super) async fn put(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path(name): Path<String>,
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let said: ScheduleRequest = request::body(&bytes)?;
-    request::bounded("definition", &said.definition)?;
+    let request: ScheduleRequest = request::body(&bytes)?;
+    request::bounded("definition", &request.definition)?;
     let expect = request::if_match(&headers)?.map_or(Expect::Either, Expect::Revision);
-    let (view, is_new) = schedule::put(&door.app, &name, said, expect).await?;
+    let (view, is_new) = schedule::put(&api.app, &name, request, expect).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, request::etag(view.revision), Json(view)))
 }
 
-pub(super) async fn get(State(door): State<Door>, Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn get(State(api): State<ApiState>, Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
     named(&name)?;
-    let view = schedule::get(&door.app, &name).await?;
+    let view = schedule::get(&api.app, &name).await?;
     Ok((request::etag(view.revision), Json(view)))
 }
 
-pub(super) async fn delete(State(door): State<Door>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(State(api): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     named(&name)?;
-    schedule::delete(&door.app, &name).await?;
+    schedule::delete(&api.app, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn pause(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+pub(super) async fn pause(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::pause(&door.app, &name).await?))
+    Ok(Json(schedule::pause(&api.app, &name).await?))
 }
 
-pub(super) async fn resume(State(door): State<Door>, Path(name): Path<String>) -> Result<Json<ScheduleView>, Problem> {
+pub(super) async fn resume(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::resume(&door.app, &name).await?))
+    Ok(Json(schedule::resume(&api.app, &name).await?))
 }
 
 pub(super) async fn run(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     named(&name)?;
-    // The key alone says which run it is: there is no body that could differ.
-    let key = request::origin(&door, &headers, b"")?.message_id;
+    // The key alone identifies the run: there is no body.
+    let key = request::origin(&api, &headers, b"")?.message_id;
     if key.len() > RUN_KEY_MAX {
-        return Err(Problem::invalid(format!("`Idempotency-Key` must have at most {RUN_KEY_MAX} bytes here")));
+        return Err(Problem::invalid(format!(
+            "`Idempotency-Key` must have at most {RUN_KEY_MAX} bytes for this route"
+        )));
     }
-    let instance = schedule::run_now(&door.app, &name, &key).await?;
+    let instance = schedule::run_now(&api.app, &name, &key).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": instance }))))
 }
 
-/// Name and key are put together where instances may overlap, and have to fit into a business key.
+/// Where instances may overlap, name and key together form the business key, which has a limit.
 const RUN_KEY_MAX: usize = 128;
 
 #[derive(Deserialize)]
@@ -90,16 +100,16 @@ pub(super) struct NextQuery {
 }
 
 pub(super) async fn next(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path(name): Path<String>,
     query: Result<Query<NextQuery>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     named(&name)?;
-    let count = query?.0.count.unwrap_or(NEXT.0);
-    if !(1..=NEXT.1).contains(&count) {
-        return Err(Problem::invalid(format!("`count` must be from 1 to {}", NEXT.1)));
+    let count = query?.0.count.unwrap_or(NEXT);
+    if !(1..=NEXT_MAX).contains(&count) {
+        return Err(Problem::invalid(format!("`count` must be from 1 to {NEXT_MAX}")));
     }
-    Ok(Json(json!({ "items": schedule::upcoming(&door.app, &name, count).await? })))
+    Ok(Json(json!({ "items": schedule::upcoming(&api.app, &name, count).await? })))
 }
 
 fn named(name: &str) -> Result<(), Problem> {

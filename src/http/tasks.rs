@@ -1,4 +1,4 @@
-//! Tasks: inboxes, and what people do with what they find there. Who acts is said by the caller.
+//! Tasks: inboxes, and the actions of people. The request names the person; it is not authenticated.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
 use crate::contract::api::{
@@ -23,9 +23,6 @@ use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
 use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
-
-/// Rows of a page: when nothing is said, and at most.
-const PAGE: (i64, i64) = (50, 500);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,16 +41,13 @@ pub(super) struct ListQuery {
 
 impl ListQuery {
     fn filter(self) -> Result<Filter, Problem> {
-        let limit = self.limit.unwrap_or(PAGE.0);
-        if !(1..=PAGE.1).contains(&limit) {
-            return Err(Problem::invalid(format!("`limit` must be from 1 to {}", PAGE.1)));
-        }
+        let limit = request::page(self.limit)?;
         let closed = match self.state.as_deref() {
             None | Some("open") => false,
             Some("closed") => true,
             Some(other) => {
                 let other = request::shorten(other);
-                return Err(Problem::invalid(format!("`{other}` is no state; there are open and closed")));
+                return Err(Problem::invalid(format!("`{other}` is not a task state: use open or closed")));
             }
         };
         let order = match self.order.as_deref() {
@@ -61,13 +55,14 @@ impl ListQuery {
             Some("due") => Order::Due,
             Some(other) => {
                 let other = request::shorten(other);
-                return Err(Problem::invalid(format!("`{other}` is no order; there are priority and due")));
+                return Err(Problem::invalid(format!("`{other}` is not an order: use priority or due")));
             }
         };
         let after = match &self.cursor {
             None => None,
             Some(cursor) => Some(
-                After::parse(cursor).ok_or_else(|| Problem::invalid("`cursor` is not the `next` of a page before"))?,
+                After::parse(cursor)
+                    .ok_or_else(|| Problem::invalid("`cursor` must be the `next` of an earlier page"))?,
             ),
         };
         let groups = self.groups.iter().flat_map(|groups| groups.split(',')).map(str::trim);
@@ -91,117 +86,117 @@ impl ListQuery {
 }
 
 pub(super) async fn list(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<TaskSummary>>, Problem> {
     let Query(query) = query?;
     let filter = query.filter()?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::page(&mut conn, &filter).await?))
 }
 
 pub(super) async fn count(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<TaskCount>, Problem> {
     let Query(query) = query?;
     let filter = query.filter()?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::count(&mut conn, &filter).await?))
 }
 
-pub(super) async fn get(State(door): State<Door>, Id(id): Id) -> Result<Response, Problem> {
-    Ok(tagged(view(&door, TaskId(id)).await?))
+pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Response, Problem> {
+    Ok(tagged(view(&api, TaskId(id)).await?))
 }
 
+/// A task with its revision as `ETag`.
 fn tagged(view: TaskView) -> Response {
     (request::etag(view.summary.revision), Json(view)).into_response()
 }
 
-async fn view(door: &Door, id: TaskId) -> Result<TaskView, Problem> {
-    let mut conn = door.app.store.background().await?;
+async fn view(api: &ApiState, id: TaskId) -> Result<TaskView, Problem> {
+    let mut conn = api.app.store.background().await?;
     tasks::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))
 }
 
-/// A task with its revision as `ETag`.
-pub(super) async fn complete(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn complete(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: TaskCompleteRequest = about.body()?;
     let act = Act::Complete { decision: request.decision, form: request.form, comment: request.comment };
-    self::act(&door, &about, "complete", (person(request.user, request.groups)?, act)).await
+    self::act(&api, &about, "complete", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn claim(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn claim(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: TaskClaimRequest = about.body()?;
-    let act = Act::Claim { lease_for: lease(&door, request.lease.as_deref())? };
-    self::act(&door, &about, "claim", (person(request.user, request.groups)?, act)).await
+    let act = Act::Claim { lease_for: lease(&api, request.lease.as_deref())? };
+    self::act(&api, &about, "claim", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn extend(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn extend(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: TaskClaimRequest = about.body()?;
-    let act = Act::Extend { lease_for: lease(&door, request.lease.as_deref())? };
-    self::act(&door, &about, "extend", (person(request.user, request.groups)?, act)).await
+    let act = Act::Extend { lease_for: lease(&api, request.lease.as_deref())? };
+    self::act(&api, &about, "extend", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn release(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn release(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: TaskReleaseRequest = about.body()?;
     let person = person(request.user, request.groups)?;
-    self::act(&door, &about, "release", (person, Act::Release)).await
+    self::act(&api, &about, "release", person, Act::Release).await
 }
 
-pub(super) async fn reassign(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn reassign(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: HandOverRequest = about.body()?;
     request.to.as_deref().map_or(Ok(()), |to| request::bounded("to", to))?;
     let act = Act::Reassign { to: request.to, comment: request.comment };
-    self::act(&door, &about, "reassign", (person(request.user, request.groups)?, act)).await
+    self::act(&api, &about, "reassign", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn delegate(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn delegate(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: HandOverRequest = about.body()?;
-    let to = request.to.ok_or_else(|| Problem::invalid("`to` is missing: it says whom the task is delegated to"))?;
+    let to = request.to.ok_or_else(|| Problem::invalid("`to` is missing: name the user to delegate the task to"))?;
     request::bounded("to", &to)?;
     let act = Act::Delegate { to, comment: request.comment };
-    self::act(&door, &about, "delegate", (person(request.user, request.groups)?, act)).await
+    self::act(&api, &about, "delegate", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn draft(State(door): State<Door>, about: About) -> Result<Response, Problem> {
+pub(super) async fn draft(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
     let request: TaskDraftRequest = about.body()?;
     let act = Act::Draft { form: request.form };
-    self::act(&door, &about, "draft", (person(request.user, request.groups)?, act)).await
+    self::act(&api, &about, "draft", person(request.user, request.groups)?, act).await
 }
 
 pub(super) async fn claim_next(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<Response, Problem> {
     let request: TaskNextRequest = request::body(&bytes)?;
     let person = person(request.user, request.groups)?;
-    let lease_for = lease(&door, request.lease.as_deref())?;
+    let lease_for = lease(&api, request.lease.as_deref())?;
     let identity = [b"claim-next".as_slice(), &bytes].concat();
-    let origin = request::origin(&door, &headers, &identity)?;
+    let origin = request::origin(&api, &headers, &identity)?;
     let definition = request.definition.as_deref();
-    let id = match step::task_next(&door.app, person, definition, lease_for, &origin).await? {
+    let id = match step::task_next(&api.app, person, definition, lease_for, &origin).await? {
         Applied::New(claimed) => claimed.map(|claimed| claimed.id),
         Applied::Repeated(answer) => answer.task,
     };
     match id {
-        Some(id) => Ok(tagged(view(&door, id).await?)),
+        Some(id) => Ok(tagged(view(&api, id).await?)),
         None => Ok(Json(json!(null)).into_response()),
     }
 }
 
-/// Does it, and shows the task as it is afterwards.
-async fn act(door: &Door, about: &About, verb: &str, (person, act): (Person, Act)) -> Result<Response, Problem> {
+/// Performs the action and returns the task as it is afterwards.
+async fn act(api: &ApiState, about: &About, verb: &str, person: Person, act: Act) -> Result<Response, Problem> {
     let seen = request::if_match(&about.headers)?;
-    let origin = about.origin(door, verb)?;
+    let origin = about.origin(api, verb)?;
     let id = TaskId(about.id);
-    step::task(&door.app, id, person, seen, act, &origin).await?;
-    Ok(tagged(view(door, id).await?))
+    step::task(&api.app, id, person, seen, act, &origin).await?;
+    Ok(tagged(view(api, id).await?))
 }
 
-fn lease(door: &Door, asked: Option<&str>) -> Result<Duration, Problem> {
-    let asked = asked.map(duration::parse).transpose().map_err(Problem::invalid)?;
-    Ok(door.app.config.tasks.lease(asked))
+fn lease(api: &ApiState, requested: Option<&str>) -> Result<Duration, Problem> {
+    let requested = requested.map(duration::parse).transpose().map_err(Problem::invalid)?;
+    Ok(api.app.config.tasks.lease(requested))
 }
 
 fn person(user: String, groups: Vec<String>) -> Result<Person, Problem> {

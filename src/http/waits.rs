@@ -1,4 +1,4 @@
-//! Open timers and incidents: listed, and timers put off.
+//! Open timers and incidents: list them, reschedule timers.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Door;
+use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body, Path};
 use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
@@ -26,13 +26,13 @@ pub(super) struct TimersQuery {
 }
 
 pub(super) async fn timers(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<TimersQuery>, QueryRejection>,
 ) -> Result<Json<Page<TimerView>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let after = cursor(query.cursor.as_deref())?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(waits::timers(&mut conn, query.instance, after, limit).await?))
 }
 
@@ -45,13 +45,13 @@ pub(super) struct IncidentsQuery {
 }
 
 pub(super) async fn incidents(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     query: Result<Query<IncidentsQuery>, QueryRejection>,
 ) -> Result<Json<Page<IncidentView>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let before = cursor(query.cursor.as_deref())?;
-    let mut conn = door.app.store.background().await?;
+    let mut conn = api.app.store.background().await?;
     Ok(Json(waits::incidents(&mut conn, query.definition.as_deref(), before, limit).await?))
 }
 
@@ -60,22 +60,22 @@ fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
 }
 
 pub(super) async fn reschedule(
-    State(door): State<Door>,
+    State(api): State<ApiState>,
     Path((instance, bookmark)): Path<(Uuid, i64)>,
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<Json<Value>, Problem> {
     let request: RescheduleRequest = request::body(&bytes)?;
     if request.due_at.is_some() == request.after.is_some() {
-        return Err(Problem::invalid("send `due_at` (a moment) or `after` (a duration as in 2h), one of them"));
+        return Err(Problem::invalid("send either `due_at` (a time) or `after` (a duration such as 2h)"));
     }
     request.after.as_deref().map(duration::parse).transpose().map_err(Problem::invalid)?;
-    // The path is part of what an idempotency key stands for.
+    // An idempotency key covers the path as well.
     let identity = [b"reschedule".as_slice(), instance.as_bytes(), &bookmark.to_be_bytes(), &bytes].concat();
-    let origin = request::origin(&door, &headers, &identity)?;
+    let origin = request::origin(&api, &headers, &identity)?;
     let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
     let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
-    match step::reschedule(&door.app, &command, &origin).await? {
+    match step::reschedule(&api.app, &command, &origin).await? {
         Applied::New(committed) => {
             let timer = step::newest_timer(&committed.instance);
             let (bookmark, due_at) = timer.unzip();

@@ -12,7 +12,7 @@ use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId};
 use crate::step::{self, Error};
 use crate::store;
-use crate::telemetry;
+use crate::telemetry::{self, DeliveryCount};
 
 mod answer;
 mod bounce;
@@ -84,7 +84,8 @@ async fn run(app: App, queue: Queue, gates: Gates) -> Result<(), store::Error> {
 
 /// Carries one delivery to its acknowledgement.
 async fn handle(app: &App, delivery: Delivery, gates: &Gates) {
-    telemetry::count_delivery(&delivery.queue.name(), delivery.redelivered);
+    let count = if delivery.redelivered { DeliveryCount::Redelivered } else { DeliveryCount::First };
+    telemetry::count_delivery(&delivery.queue.name(), count);
     let received = match command::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
         Err(reason) => return dead_letter(app, delivery, &reason, (None, None)).await,

@@ -1,7 +1,7 @@
-//! Private PostgreSQL and RabbitMQ servers for `leveret dev`, tests and benchmarks, from whatever is installed.
+//! Private PostgreSQL and RabbitMQ servers for `leveret dev`, tests and benchmarks, from the installed programs.
 //!
-//! They listen on free loopback ports, share nothing with servers that the machine runs already, and go on running until they are
-//! stopped, so that later processes find them. Linux only: `/proc` tells whether a recorded process is still ours.
+//! They listen on free loopback ports, share nothing with servers that already run on the machine, and run until they are
+//! stopped, so that later processes find them. Linux only: `/proc` shows whether a recorded process is still the same.
 
 mod place;
 mod postgres;
@@ -20,20 +20,20 @@ use crate::config::ServerUrls;
 pub use servers::{Postgres, RabbitMq};
 use state::State;
 
-/// Where each profile's servers live, unless somebody asks for another place.
+/// The default parent directory of the servers, one subdirectory per profile.
 pub const DIRECTORY: &str = ".leveret";
 
-/// What the servers are for.
+/// The purpose of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Development and benchmarks: what is committed survives a power cut.
+    /// Development and benchmarks: commits survive a power cut.
     Durable,
-    /// Tests: what is committed survives a killed server, not a power cut.
+    /// Tests: commits survive a killed server, but not a power cut.
     Test,
 }
 
 impl Profile {
-    /// Its name on the command line.
+    /// Its name in the state file and in paths.
     pub fn name(self) -> &'static str {
         match self {
             Self::Durable => "durable",
@@ -42,7 +42,7 @@ impl Profile {
     }
 
     /// The profile of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn parse(name: &str) -> Option<Self> {
         [Self::Durable, Self::Test].into_iter().find(|profile| profile.name() == name)
     }
 
@@ -52,42 +52,42 @@ impl Profile {
     }
 }
 
-/// Servers that run.
+/// Running servers.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    /// The database `leveret`, as superuser.
+    /// URL of the database `leveret`, as superuser.
     pub database_url: String,
-    /// The default vhost.
+    /// URL of the default vhost.
     pub amqp_url: String,
     directory: PathBuf,
-    /// Kept out of sight of `ps` when `psql` is called; none for a server that somebody else runs.
+    /// Passed to `psql` in the environment, so that `ps` does not show it; none for a configured server.
     password: Option<String>,
 }
 
-/// What is known about a directory.
+/// The state of the servers of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// What the servers are for.
+    /// The purpose of the servers.
     pub profile: Profile,
-    /// Where the data lies: usually the directory itself.
+    /// The data directory: usually the directory itself.
     pub root: PathBuf,
-    /// The database's address, if it runs.
+    /// URL of the database, if it runs.
     pub database_url: Option<String>,
-    /// The broker's address, if it runs.
+    /// URL of the broker, if it runs.
     pub amqp_url: Option<String>,
 }
 
 impl Sandbox {
-    /// Starts both servers, or finds them running. Of many processes that call this at once, one starts them.
+    /// Starts both servers unless they run. If many processes call this at once, one of them starts the servers.
     ///
     /// # Errors
-    /// If a server is not installed (the message says what to install), does not start (the message quotes its log), or runs with
+    /// If a server is not installed (the message names the packages), does not start (the message quotes its log), or runs with
     /// another profile.
     pub fn start(directory: &Path, profile: Profile) -> Result<Self> {
         Self::start_missing(directory, profile, &ServerUrls::default())
     }
 
-    /// The same, but only what has no address yet.
+    /// Starts only the servers without a given URL.
     ///
     /// # Errors
     /// As [`Sandbox::start`].
@@ -111,10 +111,10 @@ impl Sandbox {
         })
     }
 
-    /// What runs in a directory; none if nothing was ever started there.
+    /// The servers of a directory; none if none was ever started there.
     ///
     /// # Errors
-    /// If what was remembered cannot be read.
+    /// If the state file cannot be read.
     pub fn status(directory: &Path) -> Result<Option<Status>> {
         Ok(State::load(directory)?.map(|state| Status {
             profile: state.profile,
@@ -124,7 +124,7 @@ impl Sandbox {
         }))
     }
 
-    /// Stops what was started there, and only that; the data stays.
+    /// Stops the servers of a directory and keeps their data.
     ///
     /// # Errors
     /// If a server does not end.
@@ -136,7 +136,7 @@ impl Sandbox {
         servers::stop(directory)
     }
 
-    /// Stops it and deletes the data and the directory.
+    /// Stops the servers and deletes their data and the directory.
     ///
     /// # Errors
     /// If a server does not end or something cannot be deleted.
@@ -151,14 +151,14 @@ impl Sandbox {
         place::remove(&directory, &root)
     }
 
-    /// The ids of all processes of both servers, workers and connections included.
+    /// The pids of all processes of both servers, including those of connections.
     pub fn server_processes(&self) -> Vec<u32> {
         let Ok(Some(state)) = State::load(&self.directory) else { return Vec::new() };
         let servers = [state.postgres, state.rabbitmq, state.epmd].into_iter().flatten();
         process::families(servers.map(|process| process.pid.unsigned_abs()).collect())
     }
 
-    /// The path of a program of PostgreSQL's own, as `pgbench`.
+    /// The path of a program of PostgreSQL, such as `pgbench`.
     ///
     /// # Errors
     /// If PostgreSQL is not installed.
@@ -166,25 +166,27 @@ impl Sandbox {
         Ok(programs::postgres_directory()?.join(name))
     }
 
-    /// The private PostgreSQL, to be stopped and started by tests of faults.
+    /// Controls the private PostgreSQL, for tests of faults.
     ///
     /// # Errors
-    /// If somebody else runs it.
+    /// If PostgreSQL is a configured server.
     pub fn postgres(&self) -> Result<Postgres> {
-        self.password.as_ref().context("PostgreSQL is not ours: DATABASE_URL is set")?;
+        self.password.as_ref().context("PostgreSQL is not a private server: DATABASE_URL is set")?;
         Ok(Postgres::new(self.directory.clone()))
     }
 
-    /// The private RabbitMQ, to be stopped, wiped and started by tests of faults.
+    /// Controls the private RabbitMQ, for tests of faults.
     ///
     /// # Errors
-    /// If somebody else runs it.
+    /// If RabbitMQ is a configured server.
     pub fn rabbitmq(&self) -> Result<RabbitMq> {
-        let ours = State::load(&self.directory)?.is_some_and(|state| amqp_url(&state) == self.amqp_url);
-        ours.then(|| RabbitMq::new(self.directory.clone())).context("RabbitMQ is not ours: AMQP_URL is set")
+        let is_private = State::load(&self.directory)?.is_some_and(|state| amqp_url(&state) == self.amqp_url);
+        is_private
+            .then(|| RabbitMq::new(self.directory.clone()))
+            .context("RabbitMQ is not a private server: AMQP_URL is set")
     }
 
-    /// Where the servers' state, and files of those who share them, may lie.
+    /// The directory of the state file; processes that share the servers may keep files here.
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -1,4 +1,4 @@
-//! Where the servers' data lies: under the directory asked for, unless their users cannot get there.
+//! The location of the servers' data: in the requested directory, unless the servers' users cannot enter it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 
 use super::programs::Account;
 
-/// What directories elsewhere begin with; nothing else is ever deleted outside the directory asked for.
+/// The prefix of data directories elsewhere; nothing else is ever deleted outside the requested directory.
 const ELSEWHERE: &str = "leveret-";
 
-/// A short name of a path, always the same.
+/// A short, stable name for a path.
 pub(super) fn fingerprint(path: &Path) -> String {
     hex::encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
 }
 
-/// The directory for the data of servers that run as these users.
+/// Chooses the data directory of servers that run as these users.
 pub(super) fn choose_root(directory: &Path, accounts: &[Account]) -> Result<PathBuf> {
     if accounts.iter().all(|account| can_enter(directory, *account)) {
         return Ok(directory.to_owned());
@@ -28,10 +28,12 @@ pub(super) fn choose_root(directory: &Path, accounts: &[Account]) -> Result<Path
     let root = [PathBuf::from("/var/lib"), std::env::temp_dir()]
         .into_iter()
         .find(|parent| accounts.iter().all(|account| can_enter(parent, *account)))
-        .with_context(|| format!("the servers' users can neither enter {} nor /var/lib", directory.display()))?
+        .with_context(|| {
+            format!("the servers' users cannot enter {}, /var/lib or the temporary directory", directory.display())
+        })?
         .join(name);
     create_for(&root, None)?;
-    tracing::info!(directory = %directory.display(), root = %root.display(), "the data lies elsewhere: the servers' users cannot enter the directory");
+    tracing::info!(directory = %directory.display(), root = %root.display(), "using another data directory: the servers' users cannot enter this one");
     Ok(root)
 }
 
@@ -49,7 +51,7 @@ fn can_enter(directory: &Path, account: Account) -> bool {
     })
 }
 
-/// Creates a directory (if it is not there) that belongs to the server's user, and to nobody else.
+/// Creates a directory, unless it exists, that only the server's user owns.
 pub(super) fn create_for(directory: &Path, account: Option<Account>) -> Result<()> {
     let mode = if account.is_some() { 0o700 } else { 0o755 };
     match fs::DirBuilder::new().mode(mode).create(directory) {
@@ -58,17 +60,17 @@ pub(super) fn create_for(directory: &Path, account: Option<Account>) -> Result<(
         }
         Ok(()) | Err(_) => {}
     }
-    // Where everybody may write, somebody may have been here before us.
+    // In a world-writable directory another user may have created it first.
     let owner = fs::symlink_metadata(directory)?.uid();
     if owner != Uid::effective().as_raw() && account.is_none_or(|account| account.uid != owner) {
-        bail!("{} belongs to somebody else", directory.display());
+        bail!("{} belongs to another user", directory.display());
     }
     give_to(directory, account)
 }
 
 /// Writes a small file that only the server's user may read.
 pub(super) fn write_for(path: &Path, text: &str, account: Option<Account>) -> Result<()> {
-    // A cookie is read-only, and may be there already.
+    // A cookie is read-only and may exist already.
     let _ = fs::remove_file(path);
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o400))?;
@@ -77,7 +79,7 @@ pub(super) fn write_for(path: &Path, text: &str, account: Option<Account>) -> Re
 
 fn give_to(path: &Path, account: Option<Account>) -> Result<()> {
     if let Some(Account { uid, gid }) = account {
-        chown(path, Some(uid), Some(gid)).with_context(|| format!("cannot give away {}", path.display()))?;
+        chown(path, Some(uid), Some(gid)).with_context(|| format!("cannot change the owner of {}", path.display()))?;
     }
     Ok(())
 }
@@ -85,8 +87,8 @@ fn give_to(path: &Path, account: Option<Account>) -> Result<()> {
 /// Deletes the data and the directory.
 pub(super) fn remove(directory: &Path, root: &Path) -> Result<()> {
     let is_elsewhere = root != directory;
-    let is_ours = root.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(ELSEWHERE));
-    for (path, wanted) in [(root, is_elsewhere && is_ours), (directory, true)] {
+    let is_named = root.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(ELSEWHERE));
+    for (path, wanted) in [(root, is_elsewhere && is_named), (directory, true)] {
         if wanted && path.exists() {
             fs::remove_dir_all(path).with_context(|| format!("cannot delete {}", path.display()))?;
         }
@@ -99,15 +101,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_below_a_closed_one_cannot_be_entered() {
+    fn a_directory_inside_a_closed_one_cannot_be_entered() {
         let parent = std::env::temp_dir().join(format!("leveret-place-{:016x}", fastrand::u64(..)));
         let inside = parent.join("inside");
         fs::create_dir_all(&inside).unwrap();
-        let stranger = Account { uid: 4_000_000, gid: 4_000_000 };
+        let other = Account { uid: 4_000_000, gid: 4_000_000 };
         fs::set_permissions(&parent, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(can_enter(&inside, stranger));
+        assert!(can_enter(&inside, other));
         fs::set_permissions(&parent, fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(!can_enter(&inside, stranger));
+        assert!(!can_enter(&inside, other));
         fs::remove_dir_all(&parent).unwrap();
     }
 }

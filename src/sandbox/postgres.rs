@@ -12,13 +12,13 @@ use super::programs::{Account, postgres_directory};
 use super::state::State;
 use super::{Profile, place};
 
-/// The superuser, and the first database.
+/// The superuser and the first database.
 pub(super) const NAME: &str = "leveret";
-/// The Debian package's user.
+/// The user of the Debian package.
 pub(super) const USER: &str = "postgres";
-/// Crash recovery included.
+/// The time limit for a start, including crash recovery.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A fast stop writes a checkpoint.
+/// The time limit for a stop, which writes a checkpoint.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Settings of both profiles: modest memory, loopback and no socket file (its path may be too long), enough connections for many
@@ -31,8 +31,8 @@ const SETTINGS: [&str; 6] = [
     "max_wal_size=2GB",
     "logging_collector=off",
 ];
-/// For tests: nothing that only a power cut can tell apart. `synchronous_commit` stays on, since an immediate stop *can* tell:
-/// commits that were answered would be lost.
+/// For tests: without the guarantees that only a power cut would break. `synchronous_commit` stays on, because without it an
+/// immediate stop loses acknowledged commits.
 const TEST_SETTINGS: [&str; 2] = ["fsync=off", "full_page_writes=off"];
 
 fn data(state: &State) -> PathBuf {
@@ -43,7 +43,7 @@ fn log(state: &State) -> PathBuf {
     state.root.join("postgres.log")
 }
 
-/// Creates the data directory with its first database, if there is none yet: whole, or not at all.
+/// Creates the data directory with its first database, unless it exists; atomically, by a rename.
 pub(super) fn initialize(state: &State) -> Result<()> {
     let data = data(state);
     if data.exists() {
@@ -53,7 +53,7 @@ pub(super) fn initialize(state: &State) -> Result<()> {
     let account = Account::for_server_never_root(USER)?;
     let draft = data.with_extension("draft");
     if draft.exists() {
-        // Left behind by somebody who was killed half-way.
+        // Left by a process that was killed in between.
         fs::remove_dir_all(&draft)?;
     }
     place::create_for(&draft, account)?;
@@ -82,33 +82,33 @@ fn initdb_arguments(state: &State, data: &Path, password: &Path) -> Vec<String> 
     arguments
 }
 
-/// Starts the server; it does not answer yet.
+/// Starts the server without waiting until it is ready.
 pub(super) fn launch(state: &State) -> Result<Process> {
     let account = Account::for_server_never_root(USER)?;
     let mut arguments = vec!["-D".to_owned(), data(state).display().to_string()];
     let port = format!("port={}", state.ports.postgres);
-    let of_profile: &[&str] = match state.profile {
+    let profile_settings: &[&str] = match state.profile {
         Profile::Durable => &[],
         Profile::Test => &TEST_SETTINGS,
     };
-    for setting in SETTINGS.iter().chain(of_profile).copied().chain([port.as_str()]) {
+    for setting in SETTINGS.iter().chain(profile_settings).copied().chain([port.as_str()]) {
         arguments.extend(["-c".to_owned(), setting.to_owned()]);
     }
     tracing::info!(port = state.ports.postgres, "starting PostgreSQL");
     launch_of("postgres", arguments, state, account)?.spawn()
 }
 
-/// Waits until the server answers, after whatever it has to recover.
+/// Waits until the server is ready, including crash recovery.
 pub(super) fn await_ready(state: &State, process: Process) -> Result<()> {
     let ready = wait_until(READY_WITHIN, || is_ready(state, process) || !process.is_alive());
     if !ready || !process.is_alive() {
         process.stop(Signal::SIGQUIT, STOP_WITHIN)?;
-        bail!("PostgreSQL does not start{}", tail(&log(state)));
+        bail!("PostgreSQL did not start{}", tail(&log(state)));
     }
     Ok(())
 }
 
-/// The server says so itself, in the last line of its pid file; no connection is needed to know.
+/// Reads the readiness from the pid file, so that no connection is needed.
 fn is_ready(state: &State, process: Process) -> bool {
     let text = fs::read_to_string(data(state).join("postmaster.pid")).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -116,12 +116,12 @@ fn is_ready(state: &State, process: Process) -> bool {
         && lines.get(7).is_some_and(|line| *line == "ready")
 }
 
-/// Stops it: open connections are closed, commits are kept.
+/// Stops the server fast: open connections are closed, commits are kept.
 pub(super) fn stop(process: Process) -> Result<()> {
     process.stop(Signal::SIGINT, STOP_WITHIN)
 }
 
-/// Stops it as a crash would; the next start recovers.
+/// Stops the server as a crash would; the next start recovers.
 pub(super) fn stop_immediate(process: Process) -> Result<()> {
     process.stop(Signal::SIGQUIT, STOP_WITHIN)
 }

@@ -1,4 +1,4 @@
-//! Server processes that outlive whoever starts them, known by pid and start time.
+//! Server processes that outlive the process that starts them, identified by pid and start time.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,19 +15,19 @@ use nix::unistd::Pid;
 
 use super::programs::Account;
 
-/// Between two looks at a process or port that is awaited.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The last bytes of a log that an error message quotes.
+/// The pause between two checks of a process or port.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+/// The length of the log quoted in an error message, in bytes.
 const TAIL_MAX: usize = 2_000;
 
-/// A process, and the moment it started (ticks since boot): a pid alone may have been given to somebody else since.
+/// A process. The start time (ticks since boot) distinguishes it from a later process with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
     pub(super) started: u64,
 }
 
-/// These processes and their children.
+/// Returns these processes and their children.
 pub(super) fn families(parents: Vec<u32>) -> Vec<u32> {
     let parent_of = |pid: u32| -> Option<u32> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -41,7 +41,7 @@ pub(super) fn families(parents: Vec<u32>) -> Vec<u32> {
     parents.into_iter().chain(children).collect()
 }
 
-/// What to start.
+/// A program with its arguments, environment and user.
 pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
@@ -52,7 +52,7 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// The command: as its own user, with only the environment that is written here, so that nobody's settings leak in.
+    /// The command: as its own user, with a clean environment, so that no settings of the caller leak in.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear();
@@ -65,7 +65,7 @@ impl Launch {
         command
     }
 
-    /// Starts it detached: output to its log, and a process group of its own, so that Ctrl-C here does not stop it there.
+    /// Starts it detached: output to its log, in its own process group, so that Ctrl-C does not stop it.
     pub(super) fn spawn(&self) -> Result<Process> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
@@ -73,10 +73,10 @@ impl Launch {
         command.stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let pid = i32::try_from(child.id())?;
-        Process::find(pid).with_context(|| format!("{} ended at once{}", self.program.display(), tail(&self.log)))
+        Process::find(pid).with_context(|| format!("{} exited at once{}", self.program.display(), tail(&self.log)))
     }
 
-    /// Runs it to its end, with this text as its input.
+    /// Runs it to its end, with this text as standard input.
     pub(super) fn run(&self, input: &str) -> Result<()> {
         let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -86,8 +86,8 @@ impl Launch {
         }
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{} failed ({}): {}", self.program.display(), output.status, said.trim());
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("{} failed ({}): {}", self.program.display(), output.status, errors.trim());
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Process {
 
     /// Whether it still runs.
     pub(super) fn is_alive(self) -> bool {
-        // It may be our own child and wait to be reaped; if not, this fails and nothing is lost.
+        // Reaps it if it is our child; otherwise this fails without effect.
         let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));
         Self::find(self.pid) == Some(self)
     }
@@ -112,42 +112,42 @@ impl Process {
         kill(Pid::from_raw(self.pid), signal).with_context(|| format!("cannot signal process {}", self.pid))
     }
 
-    /// Sends a signal, then SIGKILL when `patience` is over, and waits for the end.
+    /// Sends a signal, after `patience` SIGKILL, and waits for the end.
     pub(super) fn stop(self, signal: Signal, patience: Duration) -> Result<()> {
         for (signal, patience) in [(signal, patience), (Signal::SIGKILL, Duration::from_secs(10))] {
             if !self.is_alive() {
                 return Ok(());
             }
-            // It may end between the look and the signal.
+            // It may end between the check and the signal.
             let _ = kill(Pid::from_raw(self.pid), signal);
             if wait_until(patience, || !self.is_alive()) {
                 return Ok(());
             }
         }
-        bail!("process {} does not end", self.pid)
+        bail!("process {} did not end after SIGKILL", self.pid)
     }
 }
 
-/// State and start time from `/proc/<pid>/stat`. The program's name may hold blanks and brackets: count from its end.
+/// State and start time from `/proc/<pid>/stat`. The program's name may contain blanks and brackets: count from its end.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
-/// Looks again and again until it holds; false when the time is over.
+/// Polls a condition until it holds; false when the time is over.
 pub(super) fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !holds() {
         if begun.elapsed() > patience {
             return false;
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_EVERY);
     }
     true
 }
 
-/// The end of a log, ready to be appended to an error message.
+/// The end of a log, to append to an error message.
 pub(super) fn tail(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_MAX)..]);
@@ -159,14 +159,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stat_line_is_read_even_if_the_name_holds_brackets() {
+    fn a_stat_line_is_parsed_even_if_the_name_contains_brackets() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         assert_eq!(parse_stat(&format!("7 (a) R (b) S {}", fields.join(" "))), Some(('S', 22)));
         assert_eq!(parse_stat("7 (a"), None);
     }
 
     #[test]
-    fn a_pid_that_was_given_to_somebody_else_is_not_ours() {
+    fn a_reused_pid_is_another_process() {
         let me = Process::find(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(me.is_alive());
         assert!(!Process { started: me.started + 1, ..me }.is_alive());

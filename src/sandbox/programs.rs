@@ -1,4 +1,4 @@
-//! Finds the installed servers, and the users they run as.
+//! Finds the installed servers and the users they run as.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use nix::unistd::{Uid, User};
 
 use crate::config::Config;
 
-/// Told to whoever lacks a server.
+/// The next step if a server is not installed.
 const REMEDY: &str = "install the servers (as root: scripts/install-servers, or \
     `apt-get install postgresql rabbitmq-server`), or set DATABASE_URL and AMQP_URL";
 
-/// A user of this machine.
+/// A system user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) uid: u32,
@@ -20,7 +20,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The user that a server runs as: nobody else than us, unless we are root.
+    /// The user a server runs as: the current user, or for root the user of the package.
     pub(super) fn for_server(name: &str) -> Result<Option<Self>> {
         if !Uid::effective().is_root() {
             return Ok(None);
@@ -29,11 +29,11 @@ impl Account {
         Ok(user.map(|user| Self { uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
 
-    /// The same, where root will not do.
+    /// Like [`Account::for_server`], but an error if the server would run as root.
     pub(super) fn for_server_never_root(name: &str) -> Result<Option<Self>> {
         let account = Self::for_server(name)?;
         if account.is_none() && Uid::effective().is_root() {
-            bail!("PostgreSQL refuses to run as root and there is no user `{name}`; {REMEDY}");
+            bail!("PostgreSQL refuses to run as root, and the user `{name}` does not exist; {REMEDY}");
         }
         Ok(account)
     }
@@ -46,7 +46,7 @@ pub(super) fn postgres_directory() -> Result<PathBuf> {
         .into_iter()
         .chain(Config::program_directories())
         .find(complete)
-        .with_context(|| format!("PostgreSQL's initdb and postgres are nowhere to be found; {REMEDY}"))
+        .with_context(|| format!("initdb and postgres not found; {REMEDY}"))
 }
 
 /// `/usr/lib/postgresql/<version>/bin`, newest first: Debian keeps the servers out of `PATH`.
@@ -62,10 +62,10 @@ fn debian_postgres_directories() -> Vec<PathBuf> {
 /// The program `psql`, next to the servers or in `PATH`.
 pub(super) fn psql() -> Result<PathBuf> {
     let directories = debian_postgres_directories().into_iter().chain(Config::program_directories());
-    first_file(directories, "psql").context("psql is nowhere to be found: install postgresql-client")
+    first_file(directories, "psql").context("psql not found: install postgresql-client")
 }
 
-/// RabbitMQ's own start script. Debian's in `/usr/sbin` is a wrapper that changes user and settings: not that one.
+/// The start script of RabbitMQ. Not the wrapper of Debian in `/usr/sbin`, which changes user and settings.
 pub(super) fn rabbitmq_server() -> Result<PathBuf> {
     let is_wrapper = |path: &Path| fs::canonicalize(path).is_ok_and(|real| real.ends_with("rabbitmq-script-wrapper"));
     [PathBuf::from("/usr/lib/rabbitmq/bin")]
@@ -73,14 +73,14 @@ pub(super) fn rabbitmq_server() -> Result<PathBuf> {
         .chain(Config::program_directories())
         .map(|directory| directory.join("rabbitmq-server"))
         .find(|path| path.is_file() && !is_wrapper(path))
-        .with_context(|| format!("rabbitmq-server is nowhere to be found; {REMEDY}"))
+        .with_context(|| format!("rabbitmq-server not found; {REMEDY}"))
 }
 
-/// Erlang's name server.
+/// The name server of Erlang.
 pub(super) fn epmd() -> Result<PathBuf> {
     let own = ["/usr/bin", "/usr/local/bin", "/usr/lib/erlang/bin", "/usr/local/lib/erlang/bin"].map(PathBuf::from);
     first_file(own.into_iter().chain(Config::program_directories()), "epmd")
-        .with_context(|| format!("Erlang's epmd is nowhere to be found; {REMEDY}"))
+        .with_context(|| format!("epmd of Erlang not found; {REMEDY}"))
 }
 
 fn first_file(directories: impl Iterator<Item = PathBuf>, name: &str) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! The private RabbitMQ: its own node name, cookie, name server and ports, so that it meets no other node on the machine.
+//! The private RabbitMQ: with its own node name, cookie, name server and ports, isolated from other nodes on the machine.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,17 +14,17 @@ use super::process::{Launch, Process, tail, wait_until};
 use super::programs::{Account, epmd, rabbitmq_server};
 use super::state::State;
 
-/// The broker's user.
+/// The user of the broker.
 pub(super) const NAME: &str = "leveret";
-/// The Debian package's user.
+/// The user of the Debian package.
 pub(super) const USER: &str = "rabbitmq";
-/// An Erlang boot on a busy machine takes its time.
+/// The time limit for a start: Erlang boots slowly on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-/// What a client says first; a broker that is up answers with a method frame, which begins with 1.
+/// The protocol header a client sends first; a ready broker answers with a method frame, whose first byte is 1.
 const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
 
-/// Two schedulers and no spinning; distribution on loopback; and no name server of its own, since one is started here.
+/// Two schedulers without busy waiting, distribution on loopback, and no name server, because the sandbox starts one.
 const ERLANG: &str = "+S 2:2 +sbwt none +A 16 -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false";
 
 fn home(state: &State) -> PathBuf {
@@ -46,7 +46,7 @@ pub(super) struct Started {
     pub(super) server: Process,
 }
 
-/// Starts the node; it does not answer yet.
+/// Starts the node without waiting until it is ready.
 pub(super) fn launch(state: &State) -> Result<Started> {
     tracing::info!(port = state.ports.amqp, "starting RabbitMQ");
     let account = Account::for_server(USER)?;
@@ -81,17 +81,17 @@ pub(super) fn launch(state: &State) -> Result<Started> {
     }
 }
 
-/// Waits until the broker answers.
+/// Waits until the broker is ready.
 pub(super) fn await_ready(state: &State, server: Process) -> Result<()> {
     let ready = wait_until(READY_WITHIN, || answers(state.ports.amqp) || !server.is_alive());
     if !ready || !server.is_alive() {
         stop(server)?;
-        bail!("RabbitMQ does not start{}", tail(&log(state)));
+        bail!("RabbitMQ did not start{}", tail(&log(state)));
     }
     Ok(())
 }
 
-/// Whether a broker answers at this port.
+/// Whether a broker answers on this port.
 fn answers(port: u16) -> bool {
     let mut first = [0; 1];
     let mut greet = || {
@@ -103,7 +103,7 @@ fn answers(port: u16) -> bool {
     greet().is_ok() && first == [1]
 }
 
-/// Stops the node, or its name server.
+/// Stops the node or its name server.
 pub(super) fn stop(process: Process) -> Result<()> {
     process.stop(Signal::SIGTERM, STOP_WITHIN)
 }
@@ -113,7 +113,7 @@ pub(super) fn kill(server: Process) -> Result<()> {
     server.stop(Signal::SIGKILL, STOP_WITHIN)
 }
 
-/// Tells the running node something, as its administrator.
+/// Runs `rabbitmqctl` on the node.
 pub(super) fn control(state: &State, arguments: &[&str]) -> Result<()> {
     let tool = Launch {
         program: rabbitmq_server()?.with_file_name("rabbitmqctl"),
@@ -126,7 +126,7 @@ pub(super) fn control(state: &State, arguments: &[&str]) -> Result<()> {
     tool.run("")
 }
 
-/// Forgets every queue, message and user.
+/// Deletes every queue, message and user.
 pub(super) fn wipe(state: &State) -> Result<()> {
     let data = data(state);
     fs::remove_dir_all(&data).with_context(|| format!("cannot delete {}", data.display()))
@@ -136,7 +136,7 @@ fn write_settings(state: &State, account: Option<Account>) -> Result<()> {
     let home = home(state);
     place::create_for(&home, account)?;
     place::create_for(&data(state), account)?;
-    // RAFT's log is held in memory up to this size: 512 MB by default, which no test and no laptop wants to spend.
+    // The Raft log is held in memory up to this size; the default of 512 MB is too much for tests.
     let settings = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\ndefault_user = {NAME}\ndefault_pass = {}\n\
          log.console = true\nlog.console.level = warning\nlog.file = false\n\
@@ -149,7 +149,7 @@ fn write_settings(state: &State, account: Option<Account>) -> Result<()> {
     place::write_for(&home.join(".erlang.cookie"), &state.password, account)
 }
 
-/// Every path and name that would otherwise be the machine's own.
+/// Overrides every path and name that RabbitMQ would take from the machine.
 fn environment(state: &State) -> Vec<(&'static str, String)> {
     let home = home(state);
     let path = |name: &str| home.join(name).display().to_string();
@@ -169,7 +169,7 @@ fn environment(state: &State) -> Vec<(&'static str, String)> {
         ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
         ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
         ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG.into()),
-        // Else the script stays between us and the node, and the pid would be the script's.
+        // Without this the script stays the parent of the node, and the pid would be that of the script.
         ("RUNNING_UNDER_SYSTEMD", "true".into()),
     ]
 }

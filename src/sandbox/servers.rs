@@ -1,4 +1,4 @@
-//! Starting, stopping and hurting both servers. Whoever calls these holds the directory's lock.
+//! Starts and stops both servers, and injects faults. Callers of the functions hold the lock of the directory.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,17 +13,17 @@ use crate::config::ServerUrls;
 use crate::sandbox::process::Process;
 use crate::sandbox::programs::Account;
 
-/// Starts of one call: another process may take a port between the choice and the start.
+/// The most attempts to start: another process may take a port between the choice and the start.
 const STARTS_MAX: usize = 3;
 const PASSWORD_BYTES: usize = 16;
 
-/// Starts what does not run and has no address; remembers it before it returns.
+/// Starts the servers that neither run nor have a URL, and writes the state file.
 pub(super) fn start(directory: &Path, profile: Profile, given: &ServerUrls) -> Result<State> {
     let mut state = match State::load(directory)? {
         Some(state) if state.profile == profile => state,
         Some(state) => {
             bail!(
-                "{} holds servers of the profile `{}`: use another directory",
+                "{} contains servers of the profile `{}`: use another directory",
                 directory.display(),
                 state.profile.name()
             )
@@ -38,7 +38,7 @@ pub(super) fn start(directory: &Path, profile: Profile, given: &ServerUrls) -> R
         }
         match start_missing(directory, &mut state, given) {
             Err(error) if attempt < STARTS_MAX && is_port_taken(&error) => {
-                tracing::warn!("a port was taken in the meantime; trying others");
+                tracing::warn!("a port was taken in the meantime; trying other ports");
                 stop(directory)?;
                 (state.postgres, state.rabbitmq, state.epmd) = (None, None, None);
             }
@@ -70,7 +70,7 @@ fn password() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// The broker boots while the database is created: both take seconds.
+/// Starts the broker first, so that it boots while the database is created: both take seconds.
 fn start_missing(directory: &Path, state: &mut State, given: &ServerUrls) -> Result<()> {
     if given.broker.is_none() && running(state.rabbitmq).is_none() {
         boot(directory, state)?;
@@ -88,14 +88,14 @@ fn start_missing(directory: &Path, state: &mut State, given: &ServerUrls) -> Res
     if given.broker.is_none() { await_broker(directory, state) } else { Ok(()) }
 }
 
-/// Starts the broker and remembers it, so that it can be found even if we are killed now.
+/// Starts the broker and writes its state, so that it can be found even if this process is killed now.
 fn boot(directory: &Path, state: &mut State) -> Result<()> {
     let started = rabbitmq::launch(state)?;
     (state.rabbitmq, state.epmd, state.is_booting) = (Some(started.server), Some(started.epmd), true);
     state.save(directory)
 }
 
-/// Waits for the broker's first answer, whoever started it.
+/// Waits until the broker is ready, whichever process started it.
 fn await_broker(directory: &Path, state: &mut State) -> Result<()> {
     if let (true, Some(server)) = (state.is_booting, state.rabbitmq) {
         rabbitmq::await_ready(state, server)?;
@@ -109,14 +109,14 @@ fn running(process: Option<Process>) -> Option<Process> {
 }
 
 fn is_port_taken(error: &anyhow::Error) -> bool {
-    let said = format!("{error:#}").to_lowercase();
-    ["eaddrinuse", "already in use", "address in use"].iter().any(|sign| said.contains(sign))
+    let text = format!("{error:#}").to_lowercase();
+    ["eaddrinuse", "already in use", "address in use"].iter().any(|sign| text.contains(sign))
 }
 
-/// Stops both, if they run, and remembers that.
+/// Stops both servers, if they run, and writes the state file.
 pub(super) fn stop(directory: &Path) -> Result<()> {
     let Some(mut state) = State::load(directory)? else { return Ok(()) };
-    // The broker first: it says goodbye to its name server.
+    // The broker first: it deregisters from its name server.
     for process in [running(state.rabbitmq), running(state.epmd)].into_iter().flatten() {
         rabbitmq::stop(process)?;
     }
@@ -138,7 +138,7 @@ impl Postgres {
         Self { directory }
     }
 
-    /// Stops it as a crash would; what was committed is there after the next start.
+    /// Stops it as a crash would; the next start recovers its commits.
     ///
     /// # Errors
     /// If it does not end.
@@ -150,7 +150,7 @@ impl Postgres {
         })
     }
 
-    /// Starts it again at the same port, and returns when it answers.
+    /// Starts it on the same port, and returns when it is ready.
     ///
     /// # Errors
     /// If it does not start.
@@ -177,7 +177,7 @@ impl RabbitMq {
         Self { directory }
     }
 
-    /// Stops it in order; what it has confirmed it still knows when it is started again.
+    /// Stops it in order; confirmed messages are there after the next start.
     ///
     /// # Errors
     /// If it does not end.
@@ -201,7 +201,7 @@ impl RabbitMq {
         })
     }
 
-    /// Lets it stand still: its connections stay open, and nobody answers on them.
+    /// Suspends its process (SIGSTOP): connections stay open but do not answer.
     ///
     /// # Errors
     /// If it does not run.
@@ -209,7 +209,7 @@ impl RabbitMq {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// Lets it go on.
+    /// Continues its process (SIGCONT).
     ///
     /// # Errors
     /// If it does not run.
@@ -220,32 +220,32 @@ impl RabbitMq {
     fn signal(&self, signal: Signal) -> Result<()> {
         change(&self.directory, |state| match running(state.rabbitmq) {
             Some(server) => server.signal(signal),
-            None => bail!("RabbitMQ does not run"),
+            None => bail!("RabbitMQ is not running"),
         })
     }
 
-    /// `rabbitmqctl`, as in `["set_vm_memory_high_watermark", "0.4"]`.
+    /// Runs `rabbitmqctl`, for example `["set_vm_memory_high_watermark", "0.4"]`.
     ///
     /// # Errors
-    /// With what it says, if it fails.
+    /// If it fails, with its output.
     pub fn control(&self, arguments: &[&str]) -> Result<()> {
         change(&self.directory, |state| rabbitmq::control(state, arguments))
     }
 
-    /// Deletes everything it knows: queues, messages, all. It has to be stopped.
+    /// Deletes all its data: queues, messages, users. It must be stopped.
     ///
     /// # Errors
     /// If it runs, or its data cannot be deleted.
     pub fn wipe(&self) -> Result<()> {
         change(&self.directory, |state| {
             if running(state.rabbitmq).is_some() {
-                bail!("RabbitMQ runs: stop it before its data is deleted");
+                bail!("RabbitMQ is running: stop it before deleting its data");
             }
             rabbitmq::wipe(state)
         })
     }
 
-    /// Starts it again at the same port, and returns when it answers.
+    /// Starts it on the same port, and returns when it is ready.
     ///
     /// # Errors
     /// If it does not start.
@@ -260,10 +260,10 @@ impl RabbitMq {
     }
 }
 
-/// Changes what is remembered, alone.
+/// Changes the state file under its lock.
 fn change(directory: &Path, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
     let _lock = lock(directory)?;
-    let Some(mut state) = State::load(directory)? else { bail!("nothing was started in {}", directory.display()) };
+    let Some(mut state) = State::load(directory)? else { bail!("no servers were started in {}", directory.display()) };
     let outcome = change(&mut state);
     state.save(directory)?;
     outcome

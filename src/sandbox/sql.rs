@@ -1,4 +1,4 @@
-//! Databases of the servers, created and dropped with `psql`: this room has no driver of its own.
+//! Creates and drops databases with `psql`: this room has no database driver.
 
 use std::process::{Command, Stdio};
 
@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 
 use super::{Sandbox, programs};
 
-/// PostgreSQL cuts longer names.
+/// PostgreSQL truncates longer names.
 const NAME_MAX: usize = 63;
 
 impl Sandbox {
-    /// Creates a database, empty or as a copy of another to which nobody is connected, and returns its address.
+    /// Creates a database, empty or as a copy of another one without connections, and returns its URL.
     ///
     /// # Errors
     /// If it exists already, or the server refuses.
@@ -20,7 +20,7 @@ impl Sandbox {
         Ok(self.url_of(name))
     }
 
-    /// Drops a database if it exists, and closes whoever is connected to it.
+    /// Drops a database if it exists, and closes its connections.
     ///
     /// # Errors
     /// If the server refuses.
@@ -28,7 +28,7 @@ impl Sandbox {
         self.psql(&format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", checked(name)?)).map(drop)
     }
 
-    /// Renames a database to which nobody is connected.
+    /// Renames a database without connections.
     ///
     /// # Errors
     /// If the new name is taken, or the server refuses.
@@ -36,15 +36,15 @@ impl Sandbox {
         self.psql(&format!("ALTER DATABASE \"{}\" RENAME TO \"{}\"", checked(from)?, checked(to)?)).map(drop)
     }
 
-    /// Whether there is a database of this name.
+    /// Whether a database with this name exists.
     ///
     /// # Errors
-    /// If the server cannot be asked.
+    /// If the query fails.
     pub fn has_database(&self, name: &str) -> Result<bool> {
         Ok(self.psql(&format!("SELECT 1 FROM pg_database WHERE datname = '{}'", checked(name)?))?.trim() == "1")
     }
 
-    /// The address of another database on the same server.
+    /// The URL of another database on the same server.
     pub fn url_of(&self, name: &str) -> String {
         with_database(&self.database_url, name)
     }
@@ -58,7 +58,7 @@ fn psql(url: &str, password: Option<&str>, statement: &str) -> Result<String> {
     let mut command = Command::new(programs::psql()?);
     command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
     match password {
-        // Everybody may read the arguments of a process, only we its environment.
+        // Other users can read the arguments of a process, but not its environment.
         Some(password) => {
             command.env("PGPASSWORD", password);
             command.arg(format!("--dbname={}", url.replacen(&format!(":{password}@"), "@", 1)));
@@ -74,16 +74,16 @@ fn psql(url: &str, password: Option<&str>, statement: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Names are ours and plain, so that they need no quoting rules.
+/// Accepts only plain names, which need no quoting.
 fn checked(name: &str) -> Result<&str> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(is_plain) {
-        bail!("`{name}` is no database name: a-z, 0-9 and _, at most {NAME_MAX}");
+        bail!("`{name}` is not a valid database name: use a-z, 0-9 and _, at most {NAME_MAX} characters");
     }
     Ok(name)
 }
 
-/// The same address with another database; query parameters stay.
+/// Replaces the database in a URL; query parameters stay.
 fn with_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, String::new()), |(url, query)| (url, format!("?{query}")));
     let host_at = address.find("://").map_or(0, |at| at + 3);
@@ -96,13 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_database_of_an_address_changes() {
+    fn only_the_database_of_a_url_changes() {
         assert_eq!(with_database("postgres://a:b@c:1/d", "e"), "postgres://a:b@c:1/e");
         assert_eq!(with_database("postgres://c?sslmode=require", "e"), "postgres://c/e?sslmode=require");
     }
 
     #[test]
-    fn a_name_that_would_need_quoting_is_refused() {
+    fn a_name_that_needs_quoting_is_refused() {
         assert!(checked("t_0a").is_ok());
         for name in ["", "A", "a\"b", "a b", &"a".repeat(64)] {
             assert!(checked(name).is_err(), "{name}");

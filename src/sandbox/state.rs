@@ -1,4 +1,4 @@
-//! What is remembered about running servers, so that later processes find them and `make clean` can stop them.
+//! The state file of running servers, with which later processes find them and `make clean` stops them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -13,27 +13,26 @@ use anyhow::{Context, Result, bail};
 use super::Profile;
 use super::process::{Process, wait_until};
 
-/// How long somebody else may hold the directory: the time of a cold start on a slow machine, several times over.
+/// How long another process may hold the lock: several times a cold start on a slow machine.
 const LOCK_FOR: Duration = Duration::from_secs(240);
-/// Ports are taken from here: below the range from which systems give ports to outgoing connections, so that a server
-/// which is stopped and started finds its port free.
+/// Ports of the servers: below the ephemeral range of outgoing connections, so that a restarted server finds its port free.
 const PORTS: std::ops::Range<u16> = 21_000..31_000;
-/// Tries to find a free one.
+/// The most attempts to find free ports.
 const PORT_TRIES_MAX: usize = 200;
 
-/// The remembered facts. Written as `key=value` lines, which `scripts/stop-servers` reads as well.
+/// The content of the state file: `key=value` lines, which `scripts/stop-servers` also reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) profile: Profile,
-    /// Where the data lies.
+    /// The data directory.
     pub(super) root: PathBuf,
-    /// Of both servers' user `leveret`: they listen on loopback, but a machine may have other users.
+    /// The password of the user `leveret` of both servers: they listen on loopback, but the machine may have other users.
     pub(super) password: String,
     pub(super) ports: Ports,
     pub(super) postgres: Option<Process>,
     pub(super) rabbitmq: Option<Process>,
     pub(super) epmd: Option<Process>,
-    /// The broker was started and nobody has seen it answer yet.
+    /// The broker was started and is not known to be ready.
     pub(super) is_booting: bool,
 }
 
@@ -47,7 +46,7 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Ports that are free now.
+    /// Chooses free ports.
     pub(super) fn choose() -> Result<Self> {
         let mut found: Vec<u16> = Vec::new();
         for _ in 0..PORT_TRIES_MAX {
@@ -62,7 +61,7 @@ impl Ports {
         bail!("no free loopback ports between {} and {}", PORTS.start, PORTS.end)
     }
 
-    /// Whether nobody has taken one of them since.
+    /// Whether all of them are still free.
     pub(super) fn are_free(self) -> bool {
         [self.postgres, self.amqp, self.distribution, self.epmd].into_iter().all(is_free)
     }
@@ -77,18 +76,19 @@ impl State {
         directory.join("servers.state")
     }
 
-    /// Reads it; none if nothing was ever started here.
+    /// Reads the state file; none if it does not exist.
     pub(super) fn load(directory: &Path) -> Result<Option<Self>> {
         let path = Self::path(directory);
         if !path.exists() {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let state = Self::parse(&text).with_context(|| format!("{} is damaged: delete it", path.display()))?;
+        let state = Self::parse(&text)
+            .with_context(|| format!("{} is damaged: stop the servers and delete it", path.display()))?;
         Ok(Some(state))
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the state file atomically.
     pub(super) fn save(&self, directory: &Path) -> Result<()> {
         let path = Self::path(directory);
         let draft = path.with_extension("draft");
@@ -124,7 +124,7 @@ impl State {
             Some(Process { pid: facts.get(pid)?.parse().ok()?, started: facts.get(started)?.parse().ok()? })
         };
         Some(Self {
-            profile: Profile::named(facts.get("profile")?)?,
+            profile: Profile::parse(facts.get("profile")?)?,
             root: PathBuf::from(facts.get("root")?),
             password: (*facts.get("password")?).to_owned(),
             ports: Ports {
@@ -141,7 +141,7 @@ impl State {
     }
 }
 
-/// Takes the directory for us alone until the file is dropped: of many processes that race, one starts the servers.
+/// Locks the directory until the file is dropped: of many processes, one starts the servers.
 pub(super) fn lock(directory: &Path) -> Result<File> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let path = directory.join("lock");
@@ -159,7 +159,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
     match failure {
         Some(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
         None if done => Ok(file),
-        None => bail!("somebody holds {} for more than {LOCK_FOR:?}", path.display()),
+        None => bail!("another process has locked {} for more than {LOCK_FOR:?}", path.display()),
     }
 }
 
@@ -168,11 +168,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_state_survives_writing_and_reading() {
         let state = State {
             profile: Profile::Test,
             root: "/var/lib/leveret a=b".into(),
-            password: "geheim".into(),
+            password: "secret".into(),
             ports: Ports { postgres: 1, amqp: 2, distribution: 3, epmd: 4 },
             postgres: Some(Process { pid: 5, started: 6 }),
             rabbitmq: None,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_ports_are_four_different_ones() {
+    fn chosen_ports_are_distinct() {
         let Ports { postgres, amqp, distribution, epmd } = Ports::choose().unwrap();
         let distinct: std::collections::BTreeSet<u16> = [postgres, amqp, distribution, epmd].into();
         assert_eq!(distinct.len(), 4);

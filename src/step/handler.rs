@@ -15,7 +15,7 @@ use crate::config::HANDLER_FOR_MAX;
 use crate::contract::{self, Unfit};
 use crate::definition::Runs;
 use crate::engine::{Facts, Failure, HandlerCall, InstanceId, Refusal};
-use crate::handlers::Call;
+use crate::handlers::HandlerInput;
 use crate::store::{self, Transaction, Undo, instances};
 
 /// The transaction after a handler.
@@ -127,7 +127,7 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
 fn work<'c>(app: &'c App, at: &Committed, call: &'c HandlerCall, transaction: &'c mut Transaction) -> Work<'c> {
     match &call.runs {
         Runs::Handler(name) => {
-            let input = Call {
+            let input = HandlerInput {
                 input: call.input.clone(),
                 instance: at.instance.id,
                 key: at.instance.key.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::client::Client;
 use leveret::contract::{Start, Target};
-use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::sandbox::{Profile, Sandbox};
 use leveret::store::Connection;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ async fn check_reports_every_problem_with_its_place_and_a_hint() {
     {
         assert!(said.contains(part), "{part} in\n{said}");
     }
-    assert!(said.contains("1 of 2 documents cannot be used") && !said.contains("right.yaml:"), "{said}");
+    assert!(said.contains("1 of 2 documents are invalid") && !said.contains("right.yaml:"), "{said}");
 
     let ran = leveret.say("definition check wrong.yaml -o json").await;
     assert_eq!(ran.code, 1);
@@ -71,7 +71,7 @@ async fn check_reports_every_problem_with_its_place_and_a_hint() {
     assert!(problems.len() >= 3 && problems.iter().all(|one| one["line"].as_u64() > Some(3)), "{all}");
 
     let said = leveret.say("definition check right.yaml").await.good();
-    assert!(said.contains("1 of 1 documents can be used"), "{said}");
+    assert!(said.contains("1 of 1 documents are valid"), "{said}");
     let said = leveret.say("definition check nothing.yaml").await.failed();
     assert!(said.contains("error: nothing.yaml cannot be read: No such file"), "{said}");
     assert_eq!(leveret.say("definition check").await.code, 2, "wrong usage");
@@ -84,8 +84,8 @@ async fn definitions_are_applied_listed_and_shown() {
     let leveret = Leveret::on(&fresh);
     assert!(leveret.say("definition list").await.good().contains("no definitions yet"));
     file(&leveret, "a.yaml", WAITING);
-    assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 is new\n");
-    assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 was there already\n");
+    assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 applied\n");
+    assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 unchanged\n");
     file(&leveret, "a.yaml", &WAITING.replace("got: null", "got: 1"));
     let applied = leveret.json("definition apply a.yaml").await;
     assert_eq!(applied, json!([{ "hints": [], "name": "waiting", "version": 2, "changed": true }]));
@@ -187,7 +187,7 @@ async fn what_cannot_be_done_is_told_with_the_next_step() {
     let said = leveret.run(["message", "send", "a", "b", "--data", r#""\u0000""#]).await.failed();
     assert!(said.contains("\\u0000"), "{said}");
     let said = leveret.say("instance list --status happy").await.failed();
-    assert!(said.contains("`happy` is no status; there are running, suspended"), "{said}");
+    assert!(said.contains("`happy` is not a status: use running, suspended"), "{said}");
     let said = leveret.say("dead-letter show 17").await.failed();
     assert!(said.contains("there is no dead letter 17"), "{said}");
 
@@ -228,8 +228,8 @@ async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused() {
     let (one, other) = tokio::join!(leveret.say("migrate"), leveret.say("migrate"));
     let mut said = [one.good(), other.good()];
     said.sort();
-    assert!(said[0].starts_with("applied ") && said[1] == "the schema was up to date\n", "{said:?}");
-    assert_eq!(leveret.say("migrate --check").await.good(), "the schema is this binary's\n");
+    assert!(said[0].starts_with("applied ") && said[1] == "the schema is up to date\n", "{said:?}");
+    assert_eq!(leveret.say("migrate --check").await.good(), "the schema matches this binary\n");
 
     let mut conn = Connection::establish(&url).await.unwrap();
     let newer = "INSERT INTO leveret.__diesel_schema_migrations (version) VALUES ('29990101000000')";
@@ -341,7 +341,7 @@ activities:
 async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_every_door() {
     let broken = Arc::new(AtomicBool::new(true));
     let seen = broken.clone();
-    let work = move |_: &mut Connection, _: Call| -> std::future::Ready<Outcome> {
+    let work = move |_: &mut Connection, _: HandlerInput| -> std::future::Ready<HandlerResult> {
         let broken = seen.load(Ordering::SeqCst);
         std::future::ready(if broken { Err(Error::new("broken", "it is broken")) } else { Ok(json!("done")) })
     };
@@ -396,7 +396,7 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
         roles.iter().map(|role| Program::start(&fresh, &["serve", "--roles", role], &[])).collect();
     let orders = Leveret::orders_on(&fresh);
     let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(orders.run(["definition", "apply", &example]).await.good(), "order version 1 is new\n");
+    assert_eq!(orders.run(["definition", "apply", &example]).await.good(), "order version 1 applied\n");
 
     let up = async || processes.iter().all(|process| process.output().contains("leveret runs"));
     eventually("all four run", SOON, up).await;

@@ -35,7 +35,7 @@ async fn shop(fresh: &Fresh) -> (Program, Leveret) {
     assert!(files.len() >= 4, "the examples were not found");
     let verb = |verb: &str| -> Vec<PathBuf> { [&["definition".into(), verb.into()], files.as_slice()].concat() };
     let said = leveret.run(verb("check")).await.good();
-    assert_eq!(said, format!("{0} of {0} documents can be used\n", files.len()), "and without a warning");
+    assert_eq!(said, format!("{0} of {0} documents are valid\n", files.len()), "and without a warning");
     leveret.run(verb("apply")).await.good();
     let program = Program::start(fresh, &["serve"], &[("LEVERET_OUTBOX__SWEEP_EVERY", "200ms")]);
     let runs = async || program.output().contains("leveret runs");

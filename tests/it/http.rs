@@ -124,7 +124,7 @@ async fn lists_are_filtered_and_leafed_through_by_cursor() {
         leveret.get(&format!("/instances?{wrong}")).await.problem(400, "invalid");
     }
     let why = leveret.get("/instances?status=happy").await.problem(400, "invalid");
-    assert!(why.contains("`happy` is no status; there are running, suspended"), "{why}");
+    assert!(why.contains("`happy` is not a status: use running, suspended"), "{why}");
     leveret.stop().await;
 }
 
@@ -202,7 +202,7 @@ async fn definitions_are_applied_checked_and_shown_by_version() {
     }
 
     let why = put("other", WAITING).await.problem(400, "invalid");
-    assert!(why.contains("the document's name is `waiting`, the path says `other`"), "{why}");
+    assert!(why.contains("the document's name is `waiting`, but the path names `other`"), "{why}");
     leveret.get("/definitions/nobody").await.problem(404, "not-found");
     leveret.get("/definitions/waiting/versions/7").await.problem(404, "not-found");
     leveret.get("/definitions/waiting/versions/new").await.problem(400, "invalid");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use leveret::config::Config;
-use leveret::config::statement::Written;
+use leveret::config::statement::StatementSource;
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
 use serde_json::{Value, json};
@@ -15,9 +15,9 @@ mod crash;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn written(sql: &str, params: &[(&str, &str)]) -> Written {
+fn written(sql: &str, params: &[(&str, &str)]) -> StatementSource {
     let params = params.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
-    Written { sql: sql.into(), params, rows_max: None }
+    StatementSource { sql: sql.into(), params, rows_max: None }
 }
 
 fn register(config: &mut Config) {
@@ -144,7 +144,7 @@ async fn parameters_that_do_not_fit_are_named_and_nothing_is_run() {
     let said = fails(&leveret, "book", json!({ "name": 5, "m": 1 }), "statement.params").await;
     assert_eq!(
         said,
-        "the statement `book`: `n` is missing; `name` is a number, and its type is `text`; `m` is no parameter of the statement"
+        "the statement `book`: `n` is missing; `name` is a number, but its type is `text`; `m` is not a parameter of the statement"
     );
     let said = fails(&leveret, "book", json!({ "name": null, "n": null }), "statement.params").await;
     assert!(said.contains("`name` is null") && said.contains("`text?`"), "{said}");
@@ -210,14 +210,14 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
         let reply = without.send(reqwest::Method::PUT, "/definitions/booking", None, document.into()).await;
         reply.body["hints"].clone()
     };
-    assert_eq!(hints(&document).await, json!(["activity `work`: no statement is registered here as `book`"]));
+    assert_eq!(hints(&document).await, json!(["activity `work`: the statement `book` is not registered here"]));
     without.post("/instances", &json!({ "definition": "booking" })).await.ok(201);
     let passed_on = "leveret.instances WHERE status = 'running' AND ready";
     eventually("it is passed on", SOON, async || count(&without, passed_on).await == 1).await;
 
     let mut config = InProcess::config(&without.fresh);
     register(&mut config);
-    let with = leveret::cli::Running::start(config, Handlers::new(), &[Role::Worker]).await.unwrap();
+    let with = leveret::server::Server::start(config, Handlers::new(), &[Role::Worker]).await.unwrap();
     eventually("it is done", SOON, async || count(&without, "public.book").await == 1).await;
     assert!(with.stop().await);
     without.stop().await;
@@ -233,7 +233,7 @@ async fn the_command_line_knows_what_is_registered() {
     let book = "[statements.book]\nsql = \"INSERT INTO missing (name) VALUES (:name)\"\nparams = { name = \"text\" }\nrows_max = 7\n";
     write(book);
     let said = leveret.say("definition apply booking.yaml").await.good();
-    assert!(said.contains("hint: activity `work`: statement `book`: `amount` is no parameter of it"), "{said}");
+    assert!(said.contains("hint: activity `work`: statement `book`: `amount` is not a parameter of it"), "{said}");
     let shown = leveret.json("config show").await;
     assert_eq!(shown["statements"]["book"]["rows_max"], 7);
     let said = leveret.say("doctor").await.failed();
@@ -241,7 +241,7 @@ async fn the_command_line_knows_what_is_registered() {
 
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "SELECT :name"));
     let said = leveret.say("doctor").await;
-    assert!(said.out.contains("1 of them, and PostgreSQL understands each"), "{said:?}");
+    assert!(said.out.contains("1 checked, PostgreSQL can prepare each"), "{said:?}");
     // The role of the tests is named `leveret`, so that its path leads into our schema.
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "UPDATE tasks SET title = :name"));
     let said = leveret.say("doctor").await.failed();
@@ -254,7 +254,7 @@ async fn the_command_line_knows_what_is_registered() {
     )
     .unwrap();
     let said = leveret.say("config show").await.failed();
-    assert!(said.contains("`statements.book` cannot be used: the tables of the schema `leveret`"), "{said}");
+    assert!(said.contains("`statements.book` is invalid: the schema `leveret` is not accessible"), "{said}");
 }
 
 #[tokio::test]

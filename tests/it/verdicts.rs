@@ -7,7 +7,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use leveret::app::App;
-use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::store;
 use serde_json::{Value, json};
 
@@ -39,13 +39,13 @@ async fn tables(conn: &mut store::Connection) -> Result<(), Error> {
 }
 
 /// Breaks a rule that PostgreSQL looks at only when the transaction commits.
-async fn note_twice(conn: &mut store::Connection, _call: Call) -> Outcome {
+async fn note_twice(conn: &mut store::Connection, _input: HandlerInput) -> HandlerResult {
     conn.batch_execute("INSERT INTO notes VALUES (1), (1)").await?;
     Ok(Value::Null)
 }
 
 /// Fails, and tells of it what PostgreSQL cannot keep.
-async fn mumble(_conn: &mut store::Connection, _call: Call) -> Outcome {
+async fn mumble(_conn: &mut store::Connection, _input: HandlerInput) -> HandlerResult {
     Err(Error::new("mum\0ble", "it said \0").with_data(json!({ "said": "\0" })))
 }
 

@@ -1,29 +1,29 @@
-//! Where it is measured: private servers with fsync on, and a database and a queue prefix of its own for each run.
+//! The environment of a measurement: private servers with fsync on, and a separate database and queue prefix for each run.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::cli::serve::Running;
 use crate::config::Config;
 use crate::definition::Definition;
-use crate::handlers::{Call, Error, Handlers, Outcome};
+use crate::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox};
+use crate::server::Server;
 use crate::store::{Connection, bench, definitions, migrate};
 
-/// Below the working directory, away from what `leveret dev` keeps.
+/// Below the working directory, apart from the data of `leveret dev`.
 const DIRECTORY: &str = ".leveret/bench";
 
-/// The servers.
+/// The private servers.
 pub(super) struct Arena {
     pub(super) sandbox: Sandbox,
     directory: PathBuf,
 }
 
-/// One run's own database, queues and process of Leveret (in this process).
-pub(super) struct Ring {
-    pub(super) running: Running,
+/// One run: a database, queues, and a server inside this process.
+pub(super) struct Run {
+    pub(super) server: Server,
     database: String,
 }
 
@@ -39,7 +39,7 @@ impl Arena {
         tokio::task::spawn_blocking(move || Sandbox::remove(&self.directory)).await?
     }
 
-    /// A migrated database of its own; its name and URL.
+    /// Creates and migrates a database; returns its name and URL.
     pub(super) async fn database(&self) -> Result<(String, String)> {
         let name = format!("bench_{:012x}", fastrand::u64(..1 << 48));
         let url = self.sandbox.create_database(&name, None)?;
@@ -47,7 +47,7 @@ impl Arena {
         Ok((name, url))
     }
 
-    /// Settings for a database and queues of its own.
+    /// Settings for a database and its queues.
     pub(super) fn config(&self, database: &str, url: &str) -> Config {
         let mut config = Config::default();
         config.database.url = url.to_owned();
@@ -57,33 +57,33 @@ impl Arena {
         config
     }
 
-    /// Leveret with default settings but for what `adjust` changes, and these documents applied.
-    pub(super) async fn ring(&self, documents: &[String], adjust: impl Fn(&mut Config)) -> Result<Ring> {
+    /// Starts a server with default settings, changed by `adjust`, and applies these documents.
+    pub(super) async fn start(&self, documents: &[String], adjust: impl Fn(&mut Config)) -> Result<Run> {
         let (database, url) = self.database().await?;
         let mut config = self.config(&database, &url);
         adjust(&mut config);
-        let running = Running::start(config, handlers(), &Role::ALL).await?;
-        let mut conn = running.app.store.background().await?;
+        let server = Server::start(config, handlers(), &Role::ALL).await?;
+        let mut conn = server.app.store.background().await?;
         for document in documents {
             let parsed = Definition::parse(document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
             definitions::apply(&mut conn, &parsed).await?;
         }
         bench::settle(&mut conn).await?;
         drop(conn);
-        Ok(Ring { running, database })
+        Ok(Run { server, database })
     }
 
-    /// Stops what runs in a ring and starts it again on what it left.
-    pub(super) async fn restart(&self, ring: Ring) -> Result<Ring> {
-        let config = ring.running.app.config.clone();
-        ring.running.stop().await;
-        let running = Running::start(config, handlers(), &Role::ALL).await?;
-        Ok(Ring { running, database: ring.database })
+    /// Stops the server of a run and starts it again on the same database and queues.
+    pub(super) async fn restart(&self, run: Run) -> Result<Run> {
+        let config = run.server.app.config.clone();
+        run.server.stop().await;
+        let server = Server::start(config, handlers(), &Role::ALL).await?;
+        Ok(Run { server, database: run.database })
     }
 
-    pub(super) async fn leave(&self, ring: Ring) -> Result<()> {
-        ring.running.stop().await;
-        self.sandbox.drop_database(&ring.database).context("the database of a run is left behind")
+    pub(super) async fn finish(&self, run: Run) -> Result<()> {
+        run.server.stop().await;
+        self.sandbox.drop_database(&run.database).context("cannot drop the database of a run")
     }
 }
 
@@ -95,7 +95,7 @@ async fn create_rows(conn: &mut Connection) -> Result<(), Error> {
     Ok(bench::create_rows(conn).await?)
 }
 
-async fn insert_row(conn: &mut Connection, call: Call) -> Outcome {
-    bench::insert_row(conn, &call.instance.to_string()).await?;
+async fn insert_row(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    bench::insert_row(conn, &input.instance.to_string()).await?;
     Ok(serde_json::Value::Null)
 }

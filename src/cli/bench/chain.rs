@@ -1,4 +1,4 @@
-//! Throughput: instances of five steps, 64 under way.
+//! Throughput: instances of five steps, 64 in flight.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +8,20 @@ use super::arena::Arena;
 use super::load::Load;
 use super::report::{CpuSince, Row};
 
-/// Instances under way.
+/// Instances in flight.
 const AT_ONCE: usize = 64;
 /// Steps of one instance.
 const STEPS: usize = 5;
-/// Not counted: connections, caches and plans are made meanwhile.
+/// Not measured: connections, caches and plans warm up.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Five `set` steps without effect outside.
+/// Five `set` steps without external effects.
 pub(super) fn sets() -> String {
     let steps: String = (1..=STEPS).map(|n| format!("  - {{ id: step-{n}, set: {{ n: n + 1 }} }}\n")).collect();
     format!("name: chain5\nvariables: {{ n: 0, filler: {} }}\nactivities:\n{steps}", "x".repeat(300))
 }
 
-/// Five handlers, each writing one business row.
+/// Five handlers, each of which writes one business row.
 fn handlers() -> String {
     let steps: String =
         (1..=STEPS).map(|n| format!("  - {{ id: step-{n}, run: {{ handler: insert-row }} }}\n")).collect();
@@ -31,14 +31,14 @@ fn handlers() -> String {
 /// One round of `chain5`, `one-hop` or `handler`.
 pub(super) async fn run(arena: &Arena, workload: &'static str, seconds: u64) -> Result<Row> {
     let definition = if workload == "handler" { "handler" } else { "chain5" };
-    let ring = arena
-        .ring(&[sets(), handlers()], |config| {
+    let run = arena
+        .start(&[sets(), handlers()], |config| {
             if workload == "one-hop" {
                 config.worker.steps_per_delivery_max = 1;
             }
         })
         .await?;
-    let load = Load::begin(&ring.running.app).await?;
+    let load = Load::begin(&run.server.app).await?;
     load.keep(definition, AT_ONCE, WARM_UP).await?;
     let cpu = CpuSince::now(&arena.sandbox);
     let began = Instant::now();
@@ -51,6 +51,6 @@ pub(super) async fn run(arena: &Arena, workload: &'static str, seconds: u64) -> 
         .with_rate(steps as f64 / elapsed.as_secs_f64())
         .with_times(took.into_iter().map(|took| took.as_secs_f64() * 1_000.0).collect())
         .with_cpu(cpu_s * 1_000.0 / (steps as f64).max(1.0));
-    arena.leave(ring).await?;
+    arena.finish(run).await?;
     Ok(row)
 }

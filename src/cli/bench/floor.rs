@@ -1,4 +1,4 @@
-//! The floor: a plain step's own statement from pgbench, with as many clients as the engine has connections.
+//! The floor: the statement of a plain step run by pgbench, with as many clients as Leveret has connections.
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
@@ -10,7 +10,7 @@ use crate::sandbox::Sandbox;
 const STATEMENT: &str = include_str!("floor.sql");
 const SETUP: &str = include_str!("floor_setup.sql");
 
-/// Steps a second.
+/// Returns steps per second.
 pub(super) async fn run(arena: &Arena, seconds: u64) -> Result<f64> {
     let (database, url) = arena.database().await?;
     let folder = std::env::temp_dir().join(&database);
@@ -42,9 +42,9 @@ async fn measure(url: &str, folder: &std::path::Path, seconds: u64) -> Result<f6
         .arg(url)
         .output()
         .await
-        .context("pgbench cannot be run: it comes with PostgreSQL's server packages")?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        .context("cannot run pgbench: install the server packages of PostgreSQL")?;
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
     ensure!(ran.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&ran.stderr));
-    let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    rate.with_context(|| format!("pgbench told no rate: {said}"))
+    let rate = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    rate.with_context(|| format!("pgbench printed no rate: {printed}"))
 }

@@ -1,4 +1,4 @@
-//! What a process costs that has nothing to do.
+//! The cost of an idle process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::process::Command;
 use super::arena::Arena;
 use super::report::{self, Row};
 
-/// Not counted: connecting and declaring.
+/// Not measured: connecting and declaring queues.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// Counted.
+/// The measured time.
 const MEASURED: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(arena: &Arena) -> Result<Row> {
@@ -27,7 +27,7 @@ pub(super) async fn run(arena: &Arena) -> Result<Row> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let pid = child.id().context("the process has ended")?;
+    let pid = child.id().context("the process ended at once")?;
     tokio::time::sleep(WARM_UP).await;
     let before = report::cpu_seconds(pid);
     tokio::time::sleep(MEASURED).await;

@@ -1,4 +1,4 @@
-//! One instance of five steps at a time, from the request until its completion event is received.
+//! Latency: one instance of five steps at a time, from the request until its completion event is received.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,15 +13,15 @@ use super::chain;
 use super::load::Load;
 use super::report::Row;
 
-/// Instances that are measured, after as many tenths that are not.
+/// Measured instances, after a warm-up of a tenth as many.
 const COUNT: usize = 300;
-/// An answer is shorter.
+/// The longest response, in bytes.
 const ANSWER_MAX: usize = 4_096;
 
 pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
-    let ring = arena.ring(&[chain::sets()], |_| {}).await?;
-    let load = Load::begin(&ring.running.app).await?;
-    let address = ring.running.address.context("the API does not listen")?;
+    let run = arena.start(&[chain::sets()], |_| {}).await?;
+    let load = Load::begin(&run.server.app).await?;
+    let address = run.server.address.context("the API has no address")?;
     let mut by_message = Vec::new();
     for _ in 0..COUNT + COUNT / 10 {
         by_message.push(load.one("chain5", json!({})).await?.as_secs_f64() * 1_000.0);
@@ -33,7 +33,7 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
         by_http.push(request(&load, &mut stream, address).await?);
     }
     load.end();
-    arena.leave(ring).await?;
+    arena.finish(run).await?;
     let counted = |mut times: Vec<f64>| times.split_off(COUNT / 10);
     Ok(vec![
         Row::of("latency, AMQP").with_times(counted(by_message)),
@@ -41,7 +41,7 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
     ])
 }
 
-/// Starts one instance over HTTP, on a connection that is kept, and waits for its completion event.
+/// Starts one instance over HTTP, on a kept-alive connection, and waits for its completion event.
 async fn request(load: &Load, stream: &mut TcpStream, address: SocketAddr) -> Result<f64> {
     let key = format!("{:016x}", fastrand::u64(..));
     let body = json!({ "definition": "chain5", "key": key }).to_string();

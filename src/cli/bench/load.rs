@@ -1,4 +1,4 @@
-//! Instances under way: started over AMQP, a bounded number at once, each until its completion event is received.
+//! The load generator: starts instances over AMQP, a bounded number at once, each until its completion event is received.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,14 @@ use crate::broker::Queue;
 use crate::client::Client;
 use crate::contract::Start;
 
-/// Events in hand.
+/// Unacknowledged events of the listener.
 const PREFETCH: u16 = 512;
-/// An instance that takes longer is lost, and so is the measurement.
+/// An instance that takes longer makes the measurement fail.
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Instant>>>>;
 
-/// Starts instances and hears of their ends.
+/// Starts instances and listens for their completion events.
 #[derive(Clone)]
 pub(super) struct Load {
     client: Arc<Client>,
@@ -34,15 +34,15 @@ impl Load {
         let broker = &app.config.broker;
         let client = Client::connect(&broker.url, &broker.prefix, "bench").await?;
         let load = Self { client: Arc::new(client), waiting: Waiting::default(), stop: CancellationToken::new() };
-        let (heard, waiting, stop) = (app.clone(), load.waiting.clone(), load.stop.clone());
-        app.tasks.spawn(async move { listen(&heard, &waiting, &stop).await });
-        // The listener's queue is bound before anything happens that it must not miss.
-        load.settle(app).await?;
+        let (listener, waiting, stop) = (app.clone(), load.waiting.clone(), load.stop.clone());
+        app.tasks.spawn(async move { listen(&listener, &waiting, &stop).await });
+        // The queue of the listener must exist before the first instance starts, or its event would be missed.
+        load.await_queue(app).await?;
         Ok(load)
     }
 
-    /// Until the listener's queue is there.
-    async fn settle(&self, app: &App) -> Result<()> {
+    /// Waits until the queue of the listener exists.
+    async fn await_queue(&self, app: &App) -> Result<()> {
         for _ in 0..200 {
             if app.broker.exists(&queue()).await.unwrap_or(false) {
                 return Ok(());
@@ -52,7 +52,7 @@ impl Load {
         bail!("the queue of events did not appear within 10 s")
     }
 
-    /// Starts one instance by message and waits for its end; says how long that took.
+    /// Starts one instance by message and waits for its end; returns the time it took.
     pub(super) async fn one(&self, definition: &str, input: Value) -> Result<Duration> {
         let key = format!("{:016x}", fastrand::u64(..));
         let began = Instant::now();
@@ -62,7 +62,7 @@ impl Load {
         self.ended(ended, began).await
     }
 
-    /// Announces that an instance with this key will be started.
+    /// Registers an instance with this key before it is started.
     pub(super) fn expect(&self, key: &str) -> oneshot::Receiver<Instant> {
         let (sender, receiver) = oneshot::channel();
         if let Ok(mut waiting) = self.waiting.lock() {
@@ -76,7 +76,7 @@ impl Load {
         Ok(at.duration_since(began))
     }
 
-    /// Keeps `at_once` instances under way for a time; gives how long each took.
+    /// Keeps `at_once` instances in flight for a time; returns how long each took.
     pub(super) async fn keep(&self, definition: &str, at_once: usize, time: Duration) -> Result<Vec<Duration>> {
         let until = Instant::now() + time;
         let drive = || async move {
@@ -111,7 +111,7 @@ async fn listen(app: &App, waiting: &Waiting, stop: &CancellationToken) {
         let is_end = event.kind.as_deref().is_some_and(|kind| kind.ends_with(".completed"));
         if is_end && let Some(key) = event.headers.get("key") {
             let sender = waiting.lock().ok().and_then(|mut waiting| waiting.remove(key));
-            // Nobody waits: the measurement is over.
+            // The receiver is gone if the measurement is over.
             sender.map(|sender| sender.send(at));
         }
         if event.ack().await.is_err() {

@@ -1,4 +1,4 @@
-//! `leveret bench`: what this machine's PostgreSQL can do, and how much of it is left when Leveret is in between.
+//! `leveret bench`: the throughput of this machine's PostgreSQL, and the share of it that Leveret reaches.
 
 mod arena;
 mod chain;
@@ -23,18 +23,18 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload with its floor: floor, chain5, one-hop, handler, latency, timers, idle, tasks, http, call; or timers-mass, which
-    /// takes some minutes. All but the last when left out.
+    /// One workload: floor, chain5, one-hop, handler, latency, timers, idle, tasks, http, call or timers-mass. Default: all except
+    /// timers-mass, which takes some minutes.
     workload: Option<String>,
-    /// Seconds of each round of a throughput workload.
+    /// Seconds per round of a throughput workload.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Rounds: floor and engine take turns, so that the ratio holds on a noisy machine. The medians are reported.
+    /// Rounds. Floor and Leveret alternate, so that the ratio holds on a noisy machine; medians are reported.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     rounds: u64,
 }
 
-/// What is measured against the floor, in turns.
+/// Workloads that are compared with the floor, in alternating rounds.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
 const WORKLOADS: [&str; 11] =
     ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks", "http", "call", "timers-mass"];
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     if let Some(name) = &arguments.workload
         && !WORKLOADS.contains(&name.as_str())
     {
-        bail!("there is no workload `{name}`; there are {}", WORKLOADS.join(", "));
+        bail!("there is no workload `{name}`: use one of {}", WORKLOADS.join(", "));
     }
     let wanted = |name: &str| arguments.workload.as_deref().is_none_or(|only| only == name);
     output::progress("starting private servers with fsync on …");
@@ -69,25 +69,25 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
         rows.extend(timers::run(arena).await?);
     }
     if wanted("idle") {
-        output::progress("idle: a process with nothing to do …");
+        output::progress("idle: a process without work …");
         rows.push(idle::run(arena).await?);
     }
     if wanted("tasks") {
-        output::progress("tasks: 2,000 beside 100,000 open ones …");
+        output::progress("tasks: 2,000 next to 100,000 open ones …");
         rows.extend(tasks::run(arena).await?);
     }
     for name in ["http", "call"].into_iter().filter(|name| wanted(name)) {
-        output::progress(&format!("{name}: five in a row, each of which takes 5 ms by itself …"));
+        output::progress(&format!("{name}: five calls in a row, each of which takes 5 ms …"));
         rows.extend(outside::run(arena, name, arguments.seconds).await?);
     }
-    // Not among all: it takes as long as they do together.
+    // Not part of all: it takes as long as the others together.
     if arguments.workload.as_deref() == Some("timers-mass") {
         rows.extend(timers_mass::run(arena).await?);
     }
     Ok(rows)
 }
 
-/// Rounds of floor and engine in turns; a ratio is taken within a round.
+/// Alternates floor and Leveret; each ratio is taken within a round.
 async fn throughput(arena: &Arena, arguments: &Arguments, compared: &[&'static str]) -> Result<Vec<Row>> {
     let mut floors = Vec::new();
     let mut rounds: Vec<Vec<Row>> = vec![Vec::new(); compared.len()];

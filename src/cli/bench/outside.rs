@@ -1,4 +1,4 @@
-//! Work outside: five requests in a row to a server of this machine, and five to a worker; and how much of the time is theirs.
+//! Calls: five requests in a row to a local server, and five to an external worker; and the share of the time they take.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::arena::{Arena, Ring};
+use super::arena::{Arena, Run};
 use super::load::Load;
 use super::report::{CpuSince, Row};
 use crate::app::App;
@@ -22,19 +22,19 @@ use crate::contract::WorkRequest;
 
 /// Calls of one instance.
 const CALLS: usize = 5;
-/// How long the server, or the worker, takes for one.
+/// The time the server or the external worker takes for one call.
 const TAKES: Duration = Duration::from_millis(5);
-/// Instances under way in a throughput round.
+/// Instances in flight in a throughput round.
 const AT_ONCE: usize = 32;
-/// Instances that are measured one at a time, after a tenth that are not.
+/// Instances measured one at a time, after a warm-up of a tenth as many.
 const COUNT: usize = 100;
-/// Not counted: connections, caches and plans are made meanwhile.
+/// Not measured: connections, caches and plans warm up.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// Requests in hand of the worker.
+/// Unacknowledged requests of the external worker.
 const PREFETCH: u16 = 256;
 
-/// Time that is not ours, in microseconds.
-type Theirs = Arc<AtomicU64>;
+/// Time spent outside of Leveret, in microseconds.
+type OutsideTime = Arc<AtomicU64>;
 
 fn documents(address: SocketAddr) -> [String; 2] {
     let chain = |name: &str, work: &str| {
@@ -47,33 +47,34 @@ fn documents(address: SocketAddr) -> [String; 2] {
 
 /// The workload `http` or `call`.
 pub(super) async fn run(arena: &Arena, workload: &'static str, seconds: u64) -> Result<Vec<Row>> {
-    let theirs = Theirs::default();
+    let theirs = OutsideTime::default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
     let mut others = JoinSet::new();
     others.spawn(serve(listener, theirs.clone(), stop.clone()));
-    let ring = arena
-        .ring(&documents(address), |config| {
+    let run = arena
+        .start(&documents(address), |config| {
             let own: Option<crate::config::Network> = "127.0.0.1".parse().ok();
             config.outgoing.allow_addresses.extend(own);
         })
         .await?;
-    others.spawn(work(ring.running.app.clone(), theirs.clone(), stop.clone()));
-    let measured = measure(arena, &ring, (workload, seconds), &theirs).await;
+    others.spawn(work(run.server.app.clone(), theirs.clone(), stop.clone()));
+    let measured = measure(arena, &run, &theirs, workload, seconds).await;
     stop.cancel();
     others.join_all().await;
-    arena.leave(ring).await?;
+    arena.finish(run).await?;
     measured
 }
 
 async fn measure(
     arena: &Arena,
-    ring: &Ring,
-    (workload, seconds): (&'static str, u64),
-    theirs: &Theirs,
+    run: &Run,
+    theirs: &OutsideTime,
+    workload: &'static str,
+    seconds: u64,
 ) -> Result<Vec<Row>> {
-    let load = Load::begin(&ring.running.app).await?;
+    let load = Load::begin(&run.server.app).await?;
     let mut took = Vec::new();
     for number in 0..COUNT + COUNT / 10 {
         if number == COUNT / 10 {
@@ -104,8 +105,8 @@ async fn measure(
     Ok(vec![alone, many])
 }
 
-/// A server that takes its time and says `1`.
-async fn serve(listener: TcpListener, theirs: Theirs, stop: CancellationToken) {
+/// A server that answers `1` after a pause.
+async fn serve(listener: TcpListener, theirs: OutsideTime, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -118,7 +119,7 @@ async fn serve(listener: TcpListener, theirs: Theirs, stop: CancellationToken) {
     }
 }
 
-async fn answer(mut stream: TcpStream, theirs: Theirs) {
+async fn answer(mut stream: TcpStream, theirs: OutsideTime) {
     let mut read = vec![0; 8 * 1024];
     let mut length = 0;
     drop(stream.set_nodelay(true));
@@ -127,10 +128,10 @@ async fn answer(mut stream: TcpStream, theirs: Theirs) {
         if more == 0 || length == read.len() {
             return;
         }
-        // A GET has no body: a request ends with its head, and the next comes when this is answered.
+        // A GET has no body: a request ends with its head, and the next one follows the response.
         if read[..length].ends_with(b"\r\n\r\n") {
             length = 0;
-            rest(&theirs).await;
+            pause(&theirs).await;
             let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1";
             if stream.write_all(answer).await.is_err() {
                 return;
@@ -139,14 +140,14 @@ async fn answer(mut stream: TcpStream, theirs: Theirs) {
     }
 }
 
-async fn rest(theirs: &Theirs) {
+async fn pause(theirs: &OutsideTime) {
     let began = Instant::now();
     tokio::time::sleep(TAKES).await;
     theirs.fetch_add(u64::try_from(began.elapsed().as_micros()).unwrap_or_default(), Ordering::Relaxed);
 }
 
-/// A worker that takes its time over many requests at once, as many workers would.
-async fn work(app: App, theirs: Theirs, stop: CancellationToken) {
+/// An external worker that handles many requests at once, as many workers would.
+async fn work(app: App, theirs: OutsideTime, stop: CancellationToken) {
     let mut requests = app.broker.consume(Queue::Work("bench".into()), PREFETCH);
     let mut working = JoinSet::new();
     loop {
@@ -160,9 +161,9 @@ async fn work(app: App, theirs: Theirs, stop: CancellationToken) {
     requests.cancel().await;
 }
 
-async fn reply(app: App, request: Delivery, theirs: Theirs) {
+async fn reply(app: App, request: Delivery, theirs: OutsideTime) {
     let Ok(asked) = serde_json::from_slice::<WorkRequest>(&request.body) else { return };
-    rest(&theirs).await;
+    pause(&theirs).await;
     let reply = Outgoing {
         id: app.new_id(),
         exchange: Exchange::Commands,
@@ -176,7 +177,7 @@ async fn reply(app: App, request: Delivery, theirs: Theirs) {
         correlation_id: None,
         message_id: None,
     };
-    // Unanswered, it comes again.
+    // Without a reply the request is redelivered.
     if app.broker.publish(vec![reply]).await.is_ok() {
         drop(request.ack().await);
     }

@@ -1,4 +1,4 @@
-//! Figures, and how they are printed.
+//! The figures of a measurement, and how they are printed.
 
 use std::fs;
 
@@ -11,9 +11,9 @@ use crate::cli::output::{self, Output};
 use crate::config::Config;
 use crate::sandbox::Sandbox;
 
-/// Clock ticks of /proc a second: a constant of Linux's interface.
+/// Clock ticks per second in /proc: a constant of Linux's interface.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Microseconds of the longest time a histogram holds.
+/// The longest time a histogram holds, in microseconds.
 const LONGEST_US: u64 = 600_000_000;
 
 /// The figures of one workload.
@@ -29,7 +29,7 @@ pub(super) struct Row {
     memory_mb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_percent: Option<f64>,
-    /// The share of the time that others take: a server that is asked, a worker.
+    /// The share of the time spent outside of Leveret: in a server, or in an external worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     theirs: Option<f64>,
 }
@@ -69,7 +69,7 @@ impl Row {
         Self { floor_ratio: self.steps_per_second.map(|rate| rate / floor), ..self }
     }
 
-    /// One row of several rounds: each figure's median.
+    /// Combines several rounds: the median of each figure.
     pub(super) fn median(rounds: Vec<Row>) -> Row {
         let of = |figure: fn(&Row) -> Option<f64>| {
             let known: Vec<f64> = rounds.iter().filter_map(figure).collect();
@@ -94,7 +94,7 @@ impl Row {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median.
 pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -126,7 +126,7 @@ pub(super) fn print(rows: &[Row], output: Output) -> Result<()> {
             let line = |row: &Row| {
                 let idle =
                     row.memory_mb.map(|mb| format!("{mb:.0} MB, {:.1} % of a core", row.cpu_percent.unwrap_or(0.0)));
-                let theirs = row.theirs.map(|share| format!("{:.0} % of it is not ours", share * 100.0));
+                let theirs = row.theirs.map(|share| format!("{:.0} % outside of Leveret", share * 100.0));
                 vec![
                     row.workload.to_owned(),
                     figure(row.steps_per_second, 0),
@@ -144,7 +144,7 @@ pub(super) fn print(rows: &[Row], output: Output) -> Result<()> {
     }
 }
 
-/// What the figures were measured with.
+/// The settings and the machine of the measurement.
 fn settings() -> Value {
     let config = Config::default();
     json!({
@@ -154,7 +154,7 @@ fn settings() -> Value {
     })
 }
 
-/// CPU of this process and of the servers, from a moment on.
+/// CPU time of this process and of the servers since a point in time.
 pub(super) struct CpuSince(f64);
 
 impl CpuSince {
@@ -162,7 +162,7 @@ impl CpuSince {
         Self(total(sandbox))
     }
 
-    /// Seconds since then.
+    /// CPU seconds used since then.
     pub(super) fn elapsed(&self, sandbox: &Sandbox) -> f64 {
         total(sandbox) - self.0
     }
@@ -173,10 +173,10 @@ fn total(sandbox: &Sandbox) -> f64 {
     servers + cpu_seconds(std::process::id())
 }
 
-/// CPU seconds of a process and of its children that have ended; 0 if it is gone.
+/// CPU seconds of a process and of its ended children; 0 if it does not exist.
 pub(super) fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything; utime, stime, cutime, cstime are fields 14 to 17 of the line.
+    // The name in parentheses may contain anything; utime, stime, cutime, cstime are fields 14 to 17 of the line.
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: f64 = after_name.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
     ticks / TICKS_PER_SECOND

@@ -1,27 +1,27 @@
-//! Tasks: how many can be opened, claimed and completed a second, and how long each takes, beside 100,000 open ones.
+//! Tasks: rate and latency of opening, claiming and completing them, next to 100,000 open ones.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::arena::{Arena, Ring};
+use super::arena::{Arena, Run};
 use super::report::Row;
 use crate::contract::Start;
 use crate::engine::{Act, Person};
 use crate::step::{self, Applied, Follow, Origin};
 use crate::store::bench;
 
-/// Open tasks of others, who are asked for nothing.
+/// Open tasks of other candidates.
 const OTHERS: i64 = 100_000;
 /// Tasks that are opened, claimed and completed.
 const COUNT: usize = 2_000;
-/// People who work at once.
+/// People working at once.
 const PEOPLE: usize = 16;
-/// All of them are open after this.
+/// The time limit for opening all of them.
 const OPEN_WITHIN: Duration = Duration::from_secs(120);
-/// The pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The pause between two polls.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
 const ASK: &str = "name: ask
 activities:
@@ -29,22 +29,22 @@ activities:
 ";
 
 pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
-    let ring = arena.ring(&[ASK.into()], |_| {}).await?;
-    let mut conn = ring.running.app.store.background().await?;
+    let run = arena.start(&[ASK.into()], |_| {}).await?;
+    let mut conn = run.server.app.store.background().await?;
     bench::offer_tasks(&mut conn, OTHERS).await?;
     bench::settle(&mut conn).await?;
     drop(conn);
     let began = Instant::now();
-    let started = futures_util::future::try_join_all((0..PEOPLE).map(|_| start(&ring, COUNT / PEOPLE)));
+    let started = futures_util::future::try_join_all((0..PEOPLE).map(|_| start(&run, COUNT / PEOPLE)));
     started.await?;
-    all_open(&ring, began).await?;
+    all_open(&run, began).await?;
     let opened = rate(COUNT, began.elapsed());
 
     let began = Instant::now();
-    let workers = (0..PEOPLE).map(|number| work(&ring, number));
-    let done: Vec<Done> = futures_util::future::try_join_all(workers).await?;
+    let workers = (0..PEOPLE).map(|number| work(&run, number));
+    let done: Vec<Times> = futures_util::future::try_join_all(workers).await?;
     let finished = rate(COUNT, began.elapsed());
-    arena.leave(ring).await?;
+    arena.finish(run).await?;
     let (claims, completions): (Vec<_>, Vec<_>) = done.into_iter().unzip();
     let (claims, completions): (Vec<f64>, Vec<f64>) = (claims.concat(), completions.concat());
     if claims.len() != COUNT {
@@ -57,8 +57,8 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
     ])
 }
 
-/// Milliseconds of the claims, and of the completions.
-type Done = (Vec<f64>, Vec<f64>);
+/// Milliseconds of each claim, and of each completion.
+type Times = (Vec<f64>, Vec<f64>);
 
 fn rate(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
@@ -68,28 +68,28 @@ fn origin() -> Origin {
     Origin::new("bench", &format!("{:032x}", fastrand::u128(..)), b"", Follow::Always)
 }
 
-async fn start(ring: &Ring, count: usize) -> Result<()> {
+async fn start(run: &Run, count: usize) -> Result<()> {
     for _ in 0..count {
         let command = Start { definition: "ask".into(), input: json!({}), ..Start::default() };
-        step::start(&ring.running.app, command, &origin()).await?;
+        step::start(&run.server.app, command, &origin()).await?;
     }
     Ok(())
 }
 
-async fn all_open(ring: &Ring, began: Instant) -> Result<()> {
-    let mut conn = ring.running.app.store.background().await?;
+async fn all_open(run: &Run, began: Instant) -> Result<()> {
+    let mut conn = run.server.app.store.background().await?;
     while bench::open_tasks(&mut conn, "ask").await? < COUNT {
         if began.elapsed() > OPEN_WITHIN {
             bail!("not all tasks were open within {OPEN_WITHIN:?}");
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
     Ok(())
 }
 
-/// One person claims and completes until nothing is left.
-async fn work(ring: &Ring, number: usize) -> Result<Done> {
-    let app = &ring.running.app;
+/// One person claims and completes tasks until none is left.
+async fn work(run: &Run, number: usize) -> Result<Times> {
+    let app = &run.server.app;
     let person = Person { user: format!("clerk{number}"), groups: vec!["clerks".into()] };
     let (mut claims, mut completions) = (Vec::new(), Vec::new());
     loop {
@@ -98,7 +98,7 @@ async fn work(ring: &Ring, number: usize) -> Result<Done> {
         let id = match claimed {
             Ok(Applied::New(Some(claimed))) => claimed.id,
             Ok(Applied::New(None) | Applied::Repeated(_)) => return Ok((claims, completions)),
-            // All that could be next are being taken by others: the next look finds the rest.
+            // Others are claiming all candidates at this moment: try again.
             Err(step::Error::Store(crate::store::Error::Busy(_))) => continue,
             Err(error) => return Err(error.into()),
         };

@@ -1,4 +1,4 @@
-//! Tasks as they are printed.
+//! Prints tasks.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -15,9 +15,12 @@ pub(super) async fn list(app: &App, filter: Filter, output: Output) -> Result<()
     match output {
         Output::Json => output::json(&page),
         Output::Table => {
-            output::table(&["id", "task", "of", "priority", "due", "whose"], page.items.iter().map(line).collect());
+            output::table(
+                &["id", "task", "definition", "priority", "due", "user"],
+                page.items.iter().map(line).collect(),
+            );
             if let Some(next) = page.next {
-                output::line(format!("there is more: --cursor {next}"));
+                output::line(format!("more: --cursor {next}"));
             }
             Ok(())
         }
@@ -25,7 +28,7 @@ pub(super) async fn list(app: &App, filter: Filter, output: Output) -> Result<()
 }
 
 fn line(task: &TaskSummary) -> Vec<String> {
-    let whose = match (&task.completed_by, &task.claimed_by, &task.assignee) {
+    let user = match (&task.completed_by, &task.claimed_by, &task.assignee) {
         (Some(by), _, _) => format!("{} by {by}", task.state),
         (None, Some(by), _) => format!("claimed by {by}"),
         (None, None, Some(assignee)) => assignee.clone(),
@@ -38,7 +41,7 @@ fn line(task: &TaskSummary) -> Vec<String> {
         format!("{}{key}", task.definition),
         task.priority.to_string(),
         task.due_at.map(output::moment).unwrap_or_default(),
-        whose,
+        user,
     ]
 }
 
@@ -78,7 +81,7 @@ fn describe(view: &TaskView) {
         ("id", Some(id.to_string())),
         ("task", Some(title.clone())),
         ("state", Some(state.clone())),
-        ("of", Some(format!("{definition}, {activity}, instance {}", view.summary.instance))),
+        ("activity", Some(format!("{activity} of {definition}, instance {}", view.summary.instance))),
         ("priority", Some(priority.to_string())),
         ("revision", Some(revision.to_string())),
         ("description", view.description.clone()),

@@ -1,14 +1,15 @@
-//! Reads the text of a statement: far enough to know its parameters, whether it returns rows, and that it is one.
+//! Parses the text of a statement far enough to find its parameters, whether it returns rows, and that it is one statement.
 
 use super::{Param, Piece};
 
-/// What a statement may do.
+/// The commands a statement may begin with.
 const VERBS: [&str; 7] = ["select", "insert", "update", "delete", "merge", "values", "table"];
-/// Leveret's own schema, and what a statement may call of it.
-const OURS: &str = "leveret";
-const DOORS: [&str; 3] = ["start", "message", "broadcast"];
+/// The schema of Leveret.
+const SCHEMA: &str = "leveret";
+/// The functions of that schema that a statement may call.
+const FUNCTIONS: [&str; 3] = ["start", "message", "broadcast"];
 
-/// The text in pieces, and whether it returns rows.
+/// Splits the text at its parameters; true if it returns rows.
 pub(super) fn read(sql: &str, params: &[Param], rows_max: usize) -> Result<(Vec<Piece>, bool), String> {
     let tokens = tokens(sql)?;
     let tokens = match tokens.split_last() {
@@ -22,51 +23,52 @@ pub(super) fn read(sql: &str, params: &[Param], rows_max: usize) -> Result<(Vec<
     let into = |token: &Token| token.start > main.start && token.depth == 0 && token.is(sql, "into");
     let reads = ["select", "values", "table"].iter().any(|verb| main.is(sql, verb));
     if reads && tokens.iter().any(into) {
-        return Err("`SELECT … INTO` makes a table, which has no place here".into());
+        return Err("`SELECT … INTO` creates a table, which is not allowed".into());
     }
     let end = tokens.last().map_or(0, |token| token.end);
-    let mut filled = Filled { sql, tokens, params, pieces: Vec::new() };
+    let mut splitter = Splitter { sql, tokens, params, pieces: Vec::new() };
     if !reads && !tokens.iter().any(returning) {
-        filled.fill(0, end)?;
-        return Ok((filled.pieces, false));
+        splitter.fill(0, end)?;
+        return Ok((splitter.pieces, false));
     }
-    // As the last of the statement's own `WITH`, because only at the top may one of these write.
+    // As the last query of the statement's own `WITH`, because only top-level ones may write.
     let first = tokens.first().map_or(0, |token| token.start);
-    filled.fill(first, main.start)?;
-    filled.push(if first == main.start { "WITH leveret_row AS (\n" } else { ", leveret_row AS (\n" });
-    filled.fill(main.start, end)?;
+    splitter.fill(first, main.start)?;
+    splitter.push(if first == main.start { "WITH leveret_row AS (\n" } else { ", leveret_row AS (\n" });
+    splitter.fill(main.start, end)?;
     let limit = rows_max.saturating_add(1);
-    filled.push(&format!("\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT {limit}"));
-    Ok((filled.pieces, true))
+    splitter.push(&format!("\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT {limit}"));
+    Ok((splitter.pieces, true))
 }
 
-/// The word that says what is done: the first, or the first after the list of a `WITH`.
+/// The command: the first word, or the first one after the list of a `WITH`.
 fn main<'t>(sql: &str, tokens: &'t [Token]) -> Result<&'t Token, String> {
     let is_verb = |token: &&Token| token.depth == 0 && VERBS.iter().any(|verb| token.is(sql, verb));
-    let first = tokens.first().ok_or("it has no text")?;
+    let first = tokens.first().ok_or("`sql` has no text")?;
     let found = match first.is(sql, "with") {
         true => tokens.iter().find(is_verb),
         false => Some(first).filter(is_verb),
     };
     found.ok_or_else(|| {
-        "it must begin with SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, TABLE or WITH: transactions, settings and changes \
-         of tables have no place in a step"
+        "it must begin with SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, TABLE or WITH: transaction control, settings and \
+         changes of the schema are not allowed"
             .into()
     })
 }
 
-/// What no statement may hold.
+/// Refuses a second statement, and access to the schema of Leveret.
 fn refuse(sql: &str, tokens: &[Token]) -> Result<(), String> {
     for (at, token) in tokens.iter().enumerate() {
         if token.is(sql, ";") {
-            return Err("it must be one statement: register each under a name of its own".into());
+            return Err("it must be one statement: register each under its own name".into());
         }
         let follows = |by: usize, text: &str| tokens.get(at + by).is_some_and(|token| token.is(sql, text));
-        if token.names(sql, OURS) && follows(1, ".") {
-            let door = DOORS.iter().any(|door| tokens.get(at + 2).is_some_and(|token| token.names(sql, door)));
-            if !door || !follows(3, "(") {
-                return Err("the tables of the schema `leveret` are not for statements; only `leveret.start(…)`, \
-                     `leveret.message(…)` and `leveret.broadcast(…)` are"
+        if token.names(sql, SCHEMA) && follows(1, ".") {
+            let is_function =
+                FUNCTIONS.iter().any(|function| tokens.get(at + 2).is_some_and(|token| token.names(sql, function)));
+            if !is_function || !follows(3, "(") {
+                return Err("the schema `leveret` is not accessible to statements, except `leveret.start(…)`, \
+                     `leveret.message(…)` and `leveret.broadcast(…)`"
                     .into());
             }
         }
@@ -78,19 +80,19 @@ fn check_used(sql: &str, tokens: &[Token], params: &[Param]) -> Result<(), Strin
     let used = |param: &&Param| tokens.iter().any(|token| token.param(sql) == Some(&param.name));
     match params.iter().find(|param| !used(param)) {
         None => Ok(()),
-        Some(param) => Err(format!("the parameter `{0}` is declared, but `:{0}` does not stand in it", param.name)),
+        Some(param) => Err(format!("the parameter `{0}` is declared, but `:{0}` is not used", param.name)),
     }
 }
 
-/// A statement while it is taken to pieces.
-struct Filled<'a> {
+/// A statement while it is split into pieces.
+struct Splitter<'a> {
     sql: &'a str,
     tokens: &'a [Token],
     params: &'a [Param],
     pieces: Vec<Piece>,
 }
 
-impl Filled<'_> {
+impl Splitter<'_> {
     fn push(&mut self, text: &str) {
         match self.pieces.last_mut() {
             Some(Piece::Sql(before)) => before.push_str(text),
@@ -98,14 +100,14 @@ impl Filled<'_> {
         }
     }
 
-    /// A part of the text, with every parameter cast to its type.
+    /// Adds a part of the text, with every parameter cast to its type.
     fn fill(&mut self, from: usize, to: usize) -> Result<(), String> {
         let (sql, tokens, params) = (self.sql, self.tokens, self.params);
         let mut done = from;
         for token in tokens.iter().filter(|token| token.start >= from && token.end <= to) {
             let Some(name) = token.param(sql) else { continue };
             let at = params.iter().position(|param| param.name == name).ok_or_else(|| {
-                format!("`:{name}` is not declared: add it to `params` with its type, as in `{name} = \"text\"`")
+                format!("`:{name}` is not declared: add it to `params` with its type, such as `{name} = \"text\"`")
             })?;
             let (before, after) = params[at].kind.cast();
             self.push(&sql[done..token.start]);
@@ -119,12 +121,12 @@ impl Filled<'_> {
     }
 }
 
-/// A word, a name in quotes, a parameter, or one other character; texts and comments are none of these, and left out.
+/// A word, a quoted name, a parameter, or one other character; strings and comments are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token {
     start: usize,
     end: usize,
-    /// How many parentheses and brackets it stands in.
+    /// The depth of parentheses and brackets around it.
     depth: usize,
 }
 
@@ -138,13 +140,13 @@ impl Token {
         self.text(sql).eq_ignore_ascii_case(word)
     }
 
-    /// Whether it is this name, written plainly or in quotes.
+    /// Whether it is this name, plain or quoted.
     fn names(&self, sql: &str, name: &str) -> bool {
         let text = self.text(sql);
         text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map_or(self.is(sql, name), |text| text == name)
     }
 
-    /// The parameter's name, if it is one.
+    /// The name of the parameter, if it is one.
     fn param<'s>(&self, sql: &'s str) -> Option<&'s str> {
         self.text(sql).strip_prefix(':').filter(|name| !name.is_empty() && !name.starts_with(':'))
     }
@@ -154,7 +156,7 @@ fn is_word(c: u8) -> bool {
     c.is_ascii_alphanumeric() || c == b'_' || c >= 0x80
 }
 
-/// PostgreSQL's lexical rules, as far as they decide where texts and comments end.
+/// The lexical rules of PostgreSQL, as far as they determine where strings and comments end.
 fn tokens(sql: &str) -> Result<Vec<Token>, String> {
     let bytes = sql.as_bytes();
     let mut tokens = Vec::new();
@@ -163,7 +165,7 @@ fn tokens(sql: &str) -> Result<Vec<Token>, String> {
         let rest = &bytes[at..];
         let next = rest.get(1).copied().unwrap_or(0);
         let end = match c {
-            0 => return Err("it holds the character \\u0000".into()),
+            0 => return Err("`sql` contains the character \\u0000".into()),
             _ if c.is_ascii_whitespace() => at + 1,
             b'-' if next == b'-' => rest.iter().position(|c| *c == b'\n').map_or(bytes.len(), |length| at + length),
             b'/' if next == b'*' => comment_end(bytes, at)?,
@@ -194,11 +196,11 @@ fn tokens(sql: &str) -> Result<Vec<Token>, String> {
 }
 
 fn word_end(bytes: &[u8], from: usize) -> usize {
-    // A dollar sign may stand inside a name.
+    // A name may contain a dollar sign.
     bytes[from..].iter().position(|c| !is_word(*c) && *c != b'$').map_or(bytes.len(), |length| from + length)
 }
 
-/// Where a text in quotes ends that begins here; a doubled quote belongs to it.
+/// The end of a quoted text that starts here; a doubled quote belongs to it.
 fn text_end(bytes: &[u8], start: usize, quote: u8, escapes: bool) -> Result<usize, String> {
     let mut at = start + 1;
     while let Some(&c) = bytes.get(at) {
@@ -210,7 +212,7 @@ fn text_end(bytes: &[u8], start: usize, quote: u8, escapes: bool) -> Result<usiz
             _ => at += 1,
         }
     }
-    Err("a text in quotes does not end".into())
+    Err("a quoted text is not closed".into())
 }
 
 /// Comments nest.
@@ -226,10 +228,10 @@ fn comment_end(bytes: &[u8], start: usize) -> Result<usize, String> {
             return Ok(at);
         }
     }
-    Err("a comment does not end".into())
+    Err("a comment is not closed".into())
 }
 
-/// `$tag$`, if it begins here.
+/// The opening `$tag$`, if one starts here.
 fn dollar_tag(sql: &str, start: usize) -> Option<&str> {
     let rest = &sql[start + 1..];
     let length = rest.bytes().position(|c| !is_word(c)).filter(|length| rest.as_bytes()[*length] == b'$')?;
@@ -239,6 +241,6 @@ fn dollar_tag(sql: &str, start: usize) -> Option<&str> {
 fn dollar_end(sql: &str, start: usize) -> Result<usize, String> {
     let tag = dollar_tag(sql, start).unwrap_or("$$");
     let inside = start + tag.len();
-    let length = sql[inside..].find(tag).ok_or("a text in dollar signs does not end")?;
+    let length = sql[inside..].find(tag).ok_or("a dollar-quoted text is not closed")?;
     Ok(inside + length + tag.len())
 }

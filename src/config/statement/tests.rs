@@ -1,4 +1,4 @@
-//! Statements as they are read, and values as they are bound.
+//! Tests of parsing statements and binding values.
 
 use serde_json::json;
 
@@ -6,20 +6,20 @@ use super::*;
 
 fn read(sql: &str, params: &[(&str, &str)]) -> Result<Statement, String> {
     let params = params.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
-    Statement::read(&Written { sql: sql.into(), params, rows_max: None }, 9)
+    Statement::read(&StatementSource { sql: sql.into(), params, rows_max: None }, 9)
 }
 
 const ROWS: &str = "\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT 10";
 
 #[test]
-fn a_statement_without_rows_is_only_counted() {
+fn a_statement_without_rows_returns_their_number() {
     let found = read("UPDATE t SET a = :a, b = :b WHERE c = :a;", &[("a", "text"), ("b", "integer?")]).unwrap();
     assert_eq!(found.text(), "UPDATE t SET a = ($1::text)::text, b = ($2::text)::bigint WHERE c = ($3::text)::text");
     assert!(!found.returns_rows && found.params[1].nullable && found.rows_max == 9);
 }
 
 #[test]
-fn rows_come_as_one_column_of_json() {
+fn rows_are_returned_as_one_column_of_json() {
     let select = read("SELECT id FROM t -- all", &[]).unwrap();
     assert_eq!(select.text(), format!("WITH leveret_row AS (\nSELECT id FROM t{ROWS}"));
     let insert = read("insert into t values (1) returning id", &[]).unwrap();
@@ -27,7 +27,7 @@ fn rows_come_as_one_column_of_json() {
 }
 
 #[test]
-fn a_with_of_its_own_stays_at_the_top() {
+fn a_with_clause_stays_at_the_top_level() {
     let sql = "WITH gone AS (DELETE FROM t WHERE id = ANY(:ids) RETURNING id) SELECT count(*) FROM gone";
     let found = read(sql, &[("ids", "uuid[]")]).unwrap();
     let begins =
@@ -38,14 +38,14 @@ fn a_with_of_its_own_stays_at_the_top() {
 }
 
 #[test]
-fn texts_comments_and_casts_hold_no_parameters() {
+fn strings_comments_and_casts_contain_no_parameters() {
     let sql = "SELECT ':a', E'\\':a', $q$ :a ; $q$, \":a\", b::text, x[1:2] /* :a /* ; */ */ FROM t -- :a ;";
     assert!(read(sql, &[]).unwrap().params.is_empty());
 }
 
 #[test]
-fn what_has_no_place_in_a_step_is_refused() {
-    let wrong = |sql: &str| read(sql, &[]).unwrap_err();
+fn statements_that_do_not_belong_in_a_step_are_refused() {
+    let problem = |sql: &str| read(sql, &[]).unwrap_err();
     for sql in [
         "COMMIT",
         "BEGIN",
@@ -57,24 +57,24 @@ fn what_has_no_place_in_a_step_is_refused() {
         "LOCK t",
         "COPY t TO STDOUT",
     ] {
-        let said = wrong(sql);
+        let said = problem(sql);
         assert!(said.contains("must begin with") || said.contains("no text"), "{sql}: {said}");
     }
-    assert!(wrong("SELECT 1; COMMIT").contains("one statement"));
-    assert!(wrong("SELECT * INTO u FROM t").contains("makes a table"));
-    assert!(wrong("SELECT $1").contains("write `:name`"));
-    assert!(wrong("SELECT :a").contains("`:a` is not declared"));
-    assert!(wrong("SELECT 'a").contains("does not end"));
-    assert!(read("SELECT 1", &[("a", "text")]).unwrap_err().contains("does not stand in it"));
+    assert!(problem("SELECT 1; COMMIT").contains("one statement"));
+    assert!(problem("SELECT * INTO u FROM t").contains("creates a table"));
+    assert!(problem("SELECT $1").contains("write `:name`"));
+    assert!(problem("SELECT :a").contains("`:a` is not declared"));
+    assert!(problem("SELECT 'a").contains("is not closed"));
+    assert!(read("SELECT 1", &[("a", "text")]).unwrap_err().contains("is not used"));
     assert!(read("SELECT :a", &[("a", "texts")]).unwrap_err().contains("`timestamp`"));
 }
 
 #[test]
-fn the_tables_of_leveret_are_out_of_reach_and_its_functions_are_not() {
+fn tables_of_leveret_are_not_accessible_but_its_functions_are() {
     for sql in
         ["UPDATE leveret.instances SET status = 'x'", "SELECT * FROM \"leveret\" . outbox", "SELECT LEVERET.uuidv7()"]
     {
-        assert!(read(sql, &[]).unwrap_err().contains("not for statements"), "{sql}");
+        assert!(read(sql, &[]).unwrap_err().contains("not accessible to statements"), "{sql}");
     }
     for sql in
         ["SELECT leveret.start('order', '{}')", "SELECT 'leveret.outbox'", "SELECT leveret_row.a FROM shop.leveret"]
@@ -120,14 +120,14 @@ fn values_are_bound_by_the_declared_types() {
 }
 
 #[test]
-fn every_parameter_that_does_not_fit_is_named_and_no_value_is() {
+fn every_invalid_parameter_is_named_but_no_value() {
     let statement =
         read("SELECT :a, :b, :c, :d", &[("a", "integer"), ("b", "uuid"), ("c", "text"), ("d", "text[]")]).unwrap();
     let said = statement.bind(&json!({ "a": 1.5, "b": "secret", "d": ["x", null], "e": 1 })).unwrap_err();
     assert_eq!(
         said,
-        "`a` is a number with a fraction, and its type is `integer`; `b` is a text, and its type is `uuid`; `c` is missing; \
-         `d` is a list that holds null, and its type is `text[]`; `e` is no parameter of the statement"
+        "`a` is a number with a fraction, but its type is `integer`; `b` is a text, but its type is `uuid`; `c` is missing; \
+         `d` is a list that contains null, but its type is `text[]`; `e` is not a parameter of the statement"
     );
     assert!(statement.bind(&json!({ "a": null, "b": 1, "c": "\0", "d": 1 })).unwrap_err().contains("\\u0000"));
 }

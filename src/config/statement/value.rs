@@ -1,8 +1,8 @@
-//! The types of parameters: which JSON values each takes, and how it is cast.
+//! The types of parameters: the JSON values each accepts, and its cast.
 
 use serde_json::Value;
 
-/// What a parameter may be.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     one: One,
@@ -24,21 +24,21 @@ enum One {
 const ALL: [One; 8] =
     [One::Text, One::Integer, One::Number, One::Boolean, One::Uuid, One::Timestamp, One::Date, One::Json];
 
-/// A value as it is bound: always as a text, which the statement casts.
+/// A bound value: always a text, which the statement casts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     /// One value.
     One(Option<String>),
-    /// A list of them.
+    /// A list of values.
     List(Option<Vec<String>>),
 }
 
 impl Kind {
-    /// The type of that name: `text`, or `text[]` for a list.
+    /// The type of this name: `text`, or `text[]` for a list.
     pub fn parse(name: &str) -> Option<Self> {
         let (word, list) = name.strip_suffix("[]").map_or((name, false), |word| (word, true));
         let one = ALL.into_iter().find(|one| one.name() == word)?;
-        // A list of JSON values is a JSON value itself.
+        // A list of JSON values is itself a JSON value.
         (!list || one != One::Json).then_some(Self { one, list })
     }
 
@@ -47,13 +47,16 @@ impl Kind {
         format!("{}{}", self.one.name(), if self.list { "[]" } else { "" })
     }
 
-    /// Every name, for a sentence.
+    /// All names, for an error message.
     pub fn listed() -> String {
         let names = ALL.map(|one| format!("`{}`", one.name()));
-        format!("{}, each but `json` also as a list (`text[]`), and with a `?` if it may be null", names.join(", "))
+        format!(
+            "{}; all except `json` also as a list (`text[]`), and with a trailing `?` to allow null",
+            names.join(", ")
+        )
     }
 
-    /// What stands before and behind the value in the statement: it is bound as a text, and cast.
+    /// The SQL before and after the value, which is bound as a text and cast.
     pub fn cast(self) -> (&'static str, String) {
         let list = if self.list { "[]" } else { "" };
         ("(", format!("::text{list})::{}{list}", self.one.sql()))
@@ -64,17 +67,17 @@ impl Kind {
         if self.list { Bound::List(None) } else { Bound::One(None) }
     }
 
-    /// A value of this type.
+    /// Converts a value to this type.
     ///
     /// # Errors
-    /// What the value is instead.
+    /// If the value does not fit; the text names its kind.
     pub fn bind(self, value: &Value) -> Result<Bound, String> {
         if !self.list {
             return self.one.text(value).map(|text| Bound::One(Some(text)));
         }
-        let Value::Array(items) = value else { return Err(told(value).to_owned()) };
+        let Value::Array(items) = value else { return Err(kind_of(value).to_owned()) };
         let texts: Result<Vec<String>, String> = items.iter().map(|item| self.one.text(item)).collect();
-        texts.map(|texts| Bound::List(Some(texts))).map_err(|found| format!("a list that holds {found}"))
+        texts.map(|texts| Bound::List(Some(texts))).map_err(|found| format!("a list that contains {found}"))
     }
 }
 
@@ -92,7 +95,7 @@ impl One {
         }
     }
 
-    /// PostgreSQL's name.
+    /// The type of PostgreSQL.
     fn sql(self) -> &'static str {
         match self {
             One::Text => "text",
@@ -106,7 +109,7 @@ impl One {
         }
     }
 
-    /// The value as PostgreSQL reads it.
+    /// The value as text for PostgreSQL.
     fn text(self, value: &Value) -> Result<String, String> {
         let text = match (self, value) {
             (One::Json, value) => Some(value.to_string()),
@@ -124,17 +127,17 @@ impl One {
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
             ) => None,
         };
-        let text = text.ok_or_else(|| told(value).to_owned())?;
-        // Of JSON it is an escape sequence, which `jsonb` refuses likewise.
+        let text = text.ok_or_else(|| kind_of(value).to_owned())?;
+        // In JSON it is an escape sequence, which `jsonb` also refuses.
         match text.contains('\0') || (self == One::Json && crate::contract::refuse_unfit(value).is_err()) {
-            true => Err("a text with \\u0000, which PostgreSQL cannot keep".into()),
+            true => Err("a text with \\u0000, which PostgreSQL cannot store".into()),
             false => Ok(text),
         }
     }
 }
 
-/// A value without saying which.
-fn told(value: &Value) -> &'static str {
+/// The kind of a value, without the value itself.
+fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

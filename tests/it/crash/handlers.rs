@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use leveret::cli::Running;
 use leveret::config::Config;
-use leveret::handlers::{Call, Handlers, Outcome};
+use leveret::handlers::{HandlerInput, HandlerResult, Handlers};
 use leveret::roles::Role;
+use leveret::server::Server;
 use leveret::store::Connection;
 use serde_json::json;
 
@@ -62,12 +62,12 @@ activities:
 
 /// Writes a row; then, at its first attempt, does not come back. In which backend it ran is kept in a sequence: what is set
 /// there stays when the transaction is rolled back.
-async fn fragile(conn: &mut Connection, call: Call) -> Outcome {
-    let insert = format!("INSERT INTO work (attempt) VALUES ({})", call.attempt);
+async fn fragile(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    let insert = format!("INSERT INTO work (attempt) VALUES ({})", input.attempt);
     sql_query(insert).execute(conn).await?;
-    sql_query(format!("SELECT setval('backend_{}', pg_backend_pid())", call.attempt)).execute(conn).await?;
-    match call.input["how"].as_str() {
-        _ if call.attempt > 1 => {}
+    sql_query(format!("SELECT setval('backend_{}', pg_backend_pid())", input.attempt)).execute(conn).await?;
+    match input.input["how"].as_str() {
+        _ if input.attempt > 1 => {}
         Some("panic") => panic!("as the test wants"),
         Some("sleep") => tokio::time::sleep(Duration::from_secs(60)).await,
         _ => drop(sql_query("SELECT pg_sleep(60)").execute(conn).await?),
@@ -89,7 +89,7 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     config.timeouts.database = Duration::from_millis(300);
     let handlers = Handlers::new().register("fragile", fragile);
     let roles = [Role::Worker, Role::Relay, Role::Timers];
-    let running = Running::start(config, handlers, &roles).await.unwrap();
+    let running = Server::start(config, handlers, &roles).await.unwrap();
     scene.start("fragile", "vase", json!({ "how": how })).await;
 
     scene.all_ended(1, DIES_WITHIN).await;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use leveret::broker::Queue;
-use leveret::cli::Running;
 use leveret::client::Client;
 use leveret::contract::Start;
 use leveret::roles::Role;
 use leveret::sandbox::Sandbox;
+use leveret::server::Server;
 use serde_json::json;
 
 use super::RECOVERS_WITHIN;
@@ -26,7 +26,7 @@ pub(super) struct Load {
     pub(super) house: House,
     client: Client,
     /// A second process, for the queue that the first does not serve.
-    slow: Option<Running>,
+    slow: Option<Server>,
 }
 
 impl Load {
@@ -58,7 +58,7 @@ impl Load {
     pub(super) async fn serve_slow(&mut self) {
         let mut config = self.house.app().config.clone();
         config.worker.queues = vec!["slow".into()];
-        self.slow = Some(Running::start(config, ledger::handlers(), &[Role::Worker]).await.unwrap());
+        self.slow = Some(Server::start(config, ledger::handlers(), &[Role::Worker]).await.unwrap());
     }
 
     async fn start_each(&self, definition: &str, numbers: Range<i64>) {

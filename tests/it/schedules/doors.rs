@@ -136,7 +136,7 @@ async fn the_command_line_makes_and_steers_schedules() {
     let create = ["schedule", "create", "monthly", "report", "--cron", "0 6 1 * *", "--zone", "Europe/Berlin"];
     let input = ["--input", r#"{ "at": "${ scheduled_at }" }"#, "--overlap", "queue", "--catch-up", "2d"];
     let said = leveret.run(create.iter().chain(&input)).await.good();
-    assert!(said.starts_with("monthly made; it comes next at "), "{said}");
+    assert!(said.starts_with("monthly created; next tick at "), "{said}");
     let again = leveret.run(create.iter().chain(&input)).await.failed();
     assert_eq!(again, "error: there is a schedule `monthly` already\n");
     let wrong = leveret.run(["schedule", "update", "monthly", "--cron", "0 25 * * *"]).await.failed();
@@ -162,7 +162,7 @@ async fn the_command_line_makes_and_steers_schedules() {
     assert_eq!(leveret.say("schedule pause monthly").await.good(), "monthly paused\n");
     let listed = leveret.say("schedule list").await.good();
     assert!(listed.contains("monthly") && listed.contains("paused"), "{listed}");
-    assert!(leveret.say("schedule resume monthly").await.good().starts_with("monthly goes on; it comes next at "));
+    assert!(leveret.say("schedule resume monthly").await.good().starts_with("monthly resumed; next tick at "));
     let run = leveret.json("schedule run monthly").await;
     assert_eq!(desk.lines("id", "leveret.instances").await, [run["id"].as_str().unwrap()]);
     assert_eq!(leveret.json("schedule list").await["items"][0]["started"], 1);
@@ -183,11 +183,11 @@ async fn the_doctor_tells_of_schedules_that_nobody_looks_at_and_of_starts_that_a
             findings.as_array().unwrap().iter().find(|finding| finding["what"] == "schedules").unwrap().clone();
         finding["says"].as_str().unwrap().to_owned()
     };
-    assert_eq!(says(&leveret.say("doctor -o json").await.good()), "1 of them, and each can be started");
+    assert_eq!(says(&leveret.say("doctor -o json").await.good()), "1 checked, none fails");
     desk.missed("monthly", "2 hours").await;
     let late = says(&leveret.say("doctor -o json").await.failed());
     assert!(
-        late.starts_with("one is due since ") && late.ends_with(": is a process with the role `timers` running?"),
+        late.starts_with("one is overdue by ") && late.ends_with(": is a process with the role `timers` running?"),
         "{late}"
     );
     desk.execute("UPDATE leveret.definitions SET status = 'retired'").await;

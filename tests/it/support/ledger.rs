@@ -3,7 +3,7 @@
 use diesel::sql_query;
 use diesel::sql_types::{Integer, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use leveret::handlers::{Call, Error, Handlers, Outcome};
+use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::store::Connection;
 use serde_json::json;
 
@@ -28,28 +28,28 @@ async fn create_tables(conn: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
-async fn book(conn: &mut Connection, call: Call) -> Outcome {
+async fn book(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     sql_query("INSERT INTO ledger (instance, activity, attempt) VALUES ($1, $2, $3)")
-        .bind::<Text, _>(call.instance.to_string())
-        .bind::<Text, _>(&call.activity)
-        .bind::<Integer, _>(i32::try_from(call.attempt).unwrap_or(i32::MAX))
+        .bind::<Text, _>(input.instance.to_string())
+        .bind::<Text, _>(&input.activity)
+        .bind::<Integer, _>(i32::try_from(input.attempt).unwrap_or(i32::MAX))
         .execute(conn)
         .await?;
-    Ok(json!({ "attempt": call.attempt }))
+    Ok(json!({ "attempt": input.attempt }))
 }
 
-async fn knock(conn: &mut Connection, call: Call) -> Outcome {
-    book(conn, call).await?;
+async fn knock(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    book(conn, input).await?;
     let opened = sql_query("SELECT FROM door").execute(conn).await?;
     if opened == 0 { Err(Error::new("closed", "the door is closed")) } else { Ok(json!(null)) }
 }
 
-async fn break_down(conn: &mut Connection, call: Call) -> Outcome {
-    book(conn, call).await?;
+async fn break_down(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    book(conn, input).await?;
     Err(Error::new("broken", "it never works"))
 }
 
-async fn panic(conn: &mut Connection, call: Call) -> Outcome {
-    book(conn, call).await?;
+async fn panic(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+    book(conn, input).await?;
     panic!("as asked");
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use leveret::app::App;
-use leveret::cli::Running;
 use leveret::config::Config;
 use leveret::definition::Definition;
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
+use leveret::server::Server;
 use leveret::store::definitions;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
@@ -20,7 +20,7 @@ const REQUEST_FOR: Duration = Duration::from_secs(70);
 
 /// Roles that run here, against a database and a prefix of their own.
 pub(crate) struct InProcess {
-    running: Running,
+    running: Server,
     http: Client,
     pub(crate) fresh: Fresh,
 }
@@ -62,7 +62,7 @@ impl InProcess {
 
     /// These roles, `api` among them, with these settings and handlers.
     pub(crate) async fn on(fresh: Fresh, config: Config, handlers: Handlers, roles: &[Role]) -> Self {
-        let running = Running::start(config, handlers, roles).await.unwrap();
+        let running = Server::start(config, handlers, roles).await.unwrap();
         let http = Client::builder().timeout(REQUEST_FOR).build().unwrap();
         let started = Self { running, http, fresh };
         let ready = async || started.get("/readyz").await.status == StatusCode::OK;

@@ -191,7 +191,7 @@ async fn the_command_line_suspends_lists_watches_and_resumes() {
     assert!(leveret.say("incident list").await.good().contains("is it paid?"));
     assert_eq!(leveret.json("incident list").await["items"][0]["kind"], "suspended");
     assert!(leveret.say(&format!("instance show {id}")).await.good().contains("is it paid?"));
-    assert_eq!(leveret.say("incident list --definition other").await.good(), "no incidents are open\n");
+    assert_eq!(leveret.say("incident list --definition other").await.good(), "no open incidents\n");
     leveret.say(&format!("instance resume {id}")).await.good();
     house.pay("paid", "A", 1).await;
     house.stands("A", "completed").await;

@@ -211,6 +211,6 @@ async fn what_is_kept_is_listed_page_by_page() {
     let leveret = crate::support::Leveret::on(&house.process.fresh);
     assert_eq!(ids(&leveret.json("message list --name paid").await), ["3", "2"]);
     assert!(leveret.say("message list").await.good().contains("ended"));
-    assert_eq!(leveret.say("message list --key none").await.good(), "no messages are kept\n");
+    assert_eq!(leveret.say("message list --key none").await.good(), "no kept messages\n");
     house.close().await;
 }

@@ -149,7 +149,7 @@ async fn a_timer_is_put_off_and_brought_forward_by_every_door() {
     assert!(again.contains(&format!("timer {} is due", first + 3)), "{again}");
     house.stands("A", "completed").await;
     assert_eq!(house.count("leveret.history WHERE kind = 'TimerRescheduled'").await, 3);
-    assert_eq!(leveret.say("timer list").await.good(), "no timers are open\n");
+    assert_eq!(leveret.say("timer list").await.good(), "no open timers\n");
     assert!(leveret.say(&format!("timer reschedule {id} 9 --after 1h")).await.failed().contains("ended"));
     house.close().await;
 }

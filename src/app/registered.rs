@@ -1,0 +1,44 @@
+//! Whether this process has what definitions name: handlers of its program, statements of its settings.
+
+use super::App;
+use crate::expression::Data;
+use crate::definition::{Definition, Runs, Work};
+
+impl App {
+    /// Whether the handler or statement of a `run` is registered in this process.
+    pub fn knows(&self, runs: &Runs) -> bool {
+        match runs {
+            Runs::Handler(name) => self.handlers.knows(name),
+            Runs::Statement(name) => self.statements.contains_key(name),
+        }
+    }
+
+    /// Handlers and statements that a definition names and this process lacks, and arguments that do not fit. These are hints:
+    /// other processes may have them.
+    pub fn hints(&self, definition: &Definition) -> Vec<String> {
+        let mut hints = Vec::new();
+        for activity in &definition.activities {
+            if let Work::Run { runs, input } = &activity.work {
+                let found = self.problems_of_run(runs, input).into_iter();
+                hints.extend(found.map(|problem| format!("activity `{}`: {problem}", activity.id)));
+            }
+        }
+        hints
+    }
+
+    fn problems_of_run(&self, runs: &Runs, input: &Data) -> Vec<String> {
+        match runs {
+            // The stock program has no handlers; a hint for each `run` would say nothing.
+            Runs::Handler(_) if self.handlers.names().is_empty() => Vec::new(),
+            Runs::Handler(name) if self.handlers.knows(name) => Vec::new(),
+            Runs::Handler(name) => vec![format!("the handler `{name}` is not registered here")],
+            Runs::Statement(name) => match self.statements.get(name) {
+                None => vec![format!("the statement `{name}` is not registered here")],
+                Some(statement) => {
+                    let found = statement.argument_problems(&input.members()).into_iter();
+                    found.map(|problem| format!("statement `{name}`: {problem}")).collect()
+                }
+            },
+        }
+    }
+}
