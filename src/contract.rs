@@ -5,6 +5,7 @@ pub mod api;
 pub mod asyncapi;
 mod calls;
 pub mod events;
+mod exchange;
 mod fit;
 pub mod schedule;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
+pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
 
 /// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.

@@ -91,8 +91,8 @@ mod tests {
     use jiff::SignedDuration;
     use uuid::Uuid;
 
-    use super::super::message::Exchange;
     use super::*;
+    use crate::contract::Exchange;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

@@ -5,59 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::contract::Exchange;
+
 /// The header that says when a message was published, in milliseconds since 1970 by the database's clock.
 pub const SENT_AT: &str = "sent_at";
-
-/// Where something is published. The physical name carries the configured prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Exchange {
-    /// Commands from upstream services and outside workers.
-    Commands,
-    /// Step commands; the routing key is the queue.
-    Steps,
-    /// What instances did; nobody has to listen.
-    Events,
-    /// Requests to outside workers.
-    Work,
-    /// HTTP calls to make.
-    Calls,
-    /// What could not be handled.
-    Dead,
-    /// Answers: the broker's default exchange, where the routing key is the name of a queue.
-    Reply,
-}
-
-impl Exchange {
-    /// Those that are declared.
-    pub const DECLARED: [Exchange; 6] =
-        [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
-
-    /// The word the outbox keeps, and the end of the physical name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Exchange::Commands => "commands",
-            Exchange::Steps => "steps",
-            Exchange::Events => "events",
-            Exchange::Work => "work",
-            Exchange::Calls => "calls",
-            Exchange::Dead => "dead",
-            Exchange::Reply => "reply",
-        }
-    }
-
-    /// Reads what [`Exchange::name`] writes.
-    pub fn parse(name: &str) -> Option<Exchange> {
-        Exchange::DECLARED.into_iter().chain([Exchange::Reply]).find(|exchange| exchange.name() == name)
-    }
-
-    /// The name on the broker.
-    pub fn physical(self, prefix: &str) -> String {
-        match self {
-            Exchange::Reply => String::new(),
-            declared => format!("{prefix}.{}", declared.name()),
-        }
-    }
-}
 
 /// Where something is consumed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,16 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_exchange_is_read_back_from_its_name() {
-        for exchange in Exchange::DECLARED {
-            assert_eq!(Exchange::parse(exchange.name()), Some(exchange));
-        }
-        assert_eq!(Exchange::parse("nonsense"), None);
-    }
-
-    #[test]
     fn names_carry_the_prefix() {
         assert_eq!(Queue::Steps("slow".into()).physical("acme"), "acme.steps.slow");
-        assert_eq!(Exchange::Events.physical("acme"), "acme.events");
     }
 }

@@ -26,13 +26,14 @@ mod supervisor;
 pub mod topology;
 mod wire;
 
+pub use crate::contract::Exchange;
 pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 pub use error::Error;
 pub use link::without_password;
 use link::{Link, Purpose};
-pub use message::{Exchange, Outgoing, Queue, SENT_AT, Sent};
+pub use message::{Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{JOBS_MAX, Job};
 

@@ -1,7 +1,8 @@
 //! What has to exist on the broker, as data. Names and arguments are frozen: another argument needs another name.
 
 use super::delay::{self, Level};
-use super::message::{Exchange, Queue};
+use super::message::Queue;
+use crate::contract::Exchange;
 
 /// Milliseconds after which the queue of a listener that has gone goes too.
 const LISTENER_MS: i64 = 600_000;
@@ -12,6 +13,9 @@ pub const DEAD_DELIVERY_LIMIT: i64 = 1_000_000;
 /// Parked wake-ups kept for a person to look at; the oldest go first.
 pub const PARKED_MAX: i64 = 10_000;
 
+/// Every exchange but the broker's own.
+const DECLARED: [Exchange; 6] =
+    [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
 /// The routing key of wake-ups that a call is to be made.
 pub const CALLS_KEY: &str = "call";
 
@@ -71,7 +75,7 @@ pub enum Declaration {
 /// Everything but the queues and the queues of workers outside.
 pub fn base(prefix: &str) -> Vec<Declaration> {
     let mut all: Vec<Declaration> =
-        Exchange::DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
+        DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
     all.extend(parking(prefix));
     all.extend(own(prefix, &Queue::Dead));
     all.extend(own(prefix, &Queue::Commands));

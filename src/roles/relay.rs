@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use crate::app::{App, PublishQueue, sleep_or_stop};
-use crate::broker::{BATCH_BYTES_MAX, Exchange, Outgoing, Sent};
+use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent};
 use crate::step;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self};
@@ -210,18 +210,16 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
 }
 
 fn outgoing(row: &OutboxRow) -> Outgoing {
-    let mut headers = row.headers.clone();
     Outgoing {
         id: row.id,
-        // A name this binary does not know was written by a newer one: nobody is bound to it here, it is returned and waits.
-        exchange: Exchange::parse(&row.exchange).unwrap_or(Exchange::Work),
+        exchange: row.exchange,
         routing_key: row.routing_key.clone(),
         kind: row.kind.clone(),
         app_id: row.app_id.clone(),
         message_id: row.message_id.clone(),
-        correlation_id: headers.remove("correlation_id"),
-        reply_to: headers.remove("reply_to"),
-        headers,
+        correlation_id: row.correlation_id.clone(),
+        reply_to: row.reply_to.clone(),
+        headers: row.headers.clone(),
         body: row.body.clone(),
         due_at: row.due_at,
     }
@@ -230,22 +228,10 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::outbox::Claimable;
+    use crate::contract::Exchange;
 
     fn row(bytes: usize) -> OutboxRow {
-        OutboxRow {
-            id: Uuid::nil(),
-            exchange: "events".into(),
-            routing_key: "order.shipped".into(),
-            kind: "order.shipped".into(),
-            app_id: None,
-            message_id: None,
-            headers: Default::default(),
-            body: vec![0; bytes],
-            due_at: None,
-            instance_id: None,
-            claimable: Claimable::Now,
-        }
+        OutboxRow::new(Uuid::nil(), Exchange::Events, "order.shipped", "order.shipped", vec![0; bytes])
     }
 
     #[test]

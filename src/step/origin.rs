@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Follow, Moved, Position};
 use crate::app::App;
+use crate::contract::Exchange;
 use crate::engine::{CallId, InstanceId, Refusal, TaskId};
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::inbox::{self, InboxRow, Outcome};
@@ -107,23 +108,11 @@ impl Origin {
 
 /// An answer as a row, to a queue and with the correlation id that its sender knows it by.
 fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
-    let mut headers = BTreeMap::new();
-    if let Some(correlation) = correlation {
-        headers.insert("correlation_id".into(), correlation.clone());
-    }
-    OutboxRow {
-        id: app.new_id(),
-        exchange: "reply".into(),
-        routing_key: queue.clone(),
-        kind: "answer".into(),
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body: json!(answer).to_string().into_bytes(),
-        due_at: None,
-        instance_id: None,
-        claimable: app.claimable(),
-    }
+    let body = json!(answer).to_string().into_bytes();
+    let row = OutboxRow::new(app.new_id(), Exchange::Reply, queue, "answer", body)
+        .with_app_id("leveret")
+        .with_claimable(app.claimable());
+    OutboxRow { correlation_id: correlation.clone(), ..row }
 }
 
 /// Tells the sender of a repetition what it was told before, if it wants an answer.

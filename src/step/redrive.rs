@@ -57,18 +57,12 @@ fn row(app: &App, kept: Kept) -> Result<OutboxRow, String> {
     let kind = letter.kind.ok_or_else(|| format!("dead letter {id} has no `type`: nobody could take it"))?;
     // What the broker and the ladder have noted is of the last journey.
     let is_kept = |name: &String| name == "traceparent" || name == "schema";
+    let row = OutboxRow::new(app.new_id(), exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
     Ok(OutboxRow {
-        id: app.new_id(),
-        exchange: exchange.name().into(),
-        routing_key,
-        kind,
         app_id: letter.app_id,
-        message_id: None,
         headers: letter.headers.into_iter().filter(|(name, _)| is_kept(name)).collect(),
-        body: letter.body,
-        due_at: None,
         instance_id: letter.instance_id,
-        claimable: app.claimable(),
+        ..row
     })
 }
 

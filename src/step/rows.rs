@@ -1,14 +1,12 @@
 //! From a decision to the rows it asks for: history, bookmarks, events, timer wake-ups, and the follow-up command.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Follow, calls, can_go_on, continuation};
 use crate::app::App;
-use crate::contract::{self, CloudEvent};
+use crate::contract::{self, CloudEvent, Exchange};
 use crate::engine::{Effect, Event, Instance, Step};
 use crate::store::outbox::OutboxRow;
 use crate::store::write::Write;
@@ -90,27 +88,14 @@ pub(crate) fn step_command(
     body: &impl Serialize,
     due_at: Option<Timestamp>,
 ) -> Result<OutboxRow, store::Error> {
-    Ok(OutboxRow {
-        id: app.new_id(),
-        exchange: "steps".into(),
-        routing_key: queue.to_owned(),
-        kind: kind.to_owned(),
-        app_id: None,
-        message_id: None,
-        headers: BTreeMap::new(),
-        body: encode(body)?,
-        due_at,
-        instance_id: None,
-        claimable: app.claimable(),
-    })
+    let row = OutboxRow::new(app.new_id(), Exchange::Steps, queue, kind, encode(body)?).with_claimable(app.claimable());
+    Ok(OutboxRow { due_at, ..row })
 }
 
 /// The command that a timer may be due.
 fn fire(app: &App, instance: &Instance, bookmark: i64, due_at: Timestamp) -> Result<OutboxRow, store::Error> {
     let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
-    let mut row = step_command(app, &instance.queue, "fire", &body, Some(due_at))?;
-    row.instance_id = Some(instance.id);
-    Ok(row)
+    Ok(step_command(app, &instance.queue, "fire", &body, Some(due_at))?.with_instance(instance.id))
 }
 
 fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, store::Error> {
@@ -126,26 +111,17 @@ fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, sto
         datacontenttype: "application/json".into(),
         data: event.data.clone(),
     };
-    let mut headers = BTreeMap::new();
+    let mut row = OutboxRow::new(id, Exchange::Events, &kind, &kind, encode(&body)?)
+        .with_app_id("leveret")
+        .with_instance(instance.id)
+        .with_claimable(app.claimable());
     if let Some(trace) = &instance.trace {
-        headers.insert("traceparent".into(), trace.clone());
+        row = row.with_header("traceparent", trace);
     }
     if let Some(key) = &instance.key {
-        headers.insert("key".into(), key.clone());
+        row = row.with_header("key", key);
     }
-    Ok(OutboxRow {
-        id,
-        exchange: "events".into(),
-        routing_key: kind.clone(),
-        kind,
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body: encode(&body)?,
-        due_at: None,
-        instance_id: Some(instance.id),
-        claimable: app.claimable(),
-    })
+    Ok(row)
 }
 
 pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {

@@ -16,6 +16,7 @@ use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
 use super::{Connection, Error};
+use crate::contract::Exchange;
 use crate::engine::InstanceId;
 
 mod unsent;
@@ -27,9 +28,9 @@ pub use unsent::{claim_unsent, mark_returned, revive};
 pub struct OutboxRow {
     /// UUIDv7; the AMQP `message_id` unless `message_id` says otherwise.
     pub id: Uuid,
-    /// Without the configured prefix: `commands`, `steps`, `events`.
-    pub exchange: String,
-    /// Where it goes.
+    /// Where it is published.
+    pub exchange: Exchange,
+    /// The routing key.
     pub routing_key: String,
     /// The AMQP property `type`.
     pub kind: String,
@@ -37,6 +38,10 @@ pub struct OutboxRow {
     pub app_id: Option<String>,
     /// The AMQP property `message_id`.
     pub message_id: Option<String>,
+    /// The AMQP property `reply_to`: the queue for the answer.
+    pub reply_to: Option<String>,
+    /// The AMQP property `correlation_id`: what the answer names.
+    pub correlation_id: Option<String>,
     /// AMQP headers.
     pub headers: BTreeMap<String, String>,
     /// The body.
@@ -52,6 +57,80 @@ pub struct OutboxRow {
 impl OutboxRow {
     /// What a row takes in memory besides its body, roughly.
     const ROW_BYTES: usize = 512;
+
+    /// A message with nothing but what every message has; the sweep may take it at once.
+    pub fn new(
+        id: Uuid,
+        exchange: Exchange,
+        routing_key: impl Into<String>,
+        kind: impl Into<String>,
+        body: Vec<u8>,
+    ) -> Self {
+        Self {
+            id,
+            exchange,
+            routing_key: routing_key.into(),
+            kind: kind.into(),
+            app_id: None,
+            message_id: None,
+            reply_to: None,
+            correlation_id: None,
+            headers: BTreeMap::new(),
+            body,
+            due_at: None,
+            instance_id: None,
+            claimable: Claimable::Now,
+        }
+    }
+
+    /// Sets the AMQP property `app_id`.
+    #[must_use]
+    pub fn with_app_id(self, app_id: impl Into<String>) -> Self {
+        Self { app_id: Some(app_id.into()), ..self }
+    }
+
+    /// Sets the AMQP property `message_id`, which is otherwise the row's id.
+    #[must_use]
+    pub fn with_message_id(self, message_id: impl Into<String>) -> Self {
+        Self { message_id: Some(message_id.into()), ..self }
+    }
+
+    /// Sets the AMQP property `reply_to`.
+    #[must_use]
+    pub fn with_reply_to(self, queue: impl Into<String>) -> Self {
+        Self { reply_to: Some(queue.into()), ..self }
+    }
+
+    /// Sets the AMQP property `correlation_id`.
+    #[must_use]
+    pub fn with_correlation_id(self, id: impl Into<String>) -> Self {
+        Self { correlation_id: Some(id.into()), ..self }
+    }
+
+    /// Adds an AMQP header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the time before which it must not arrive.
+    #[must_use]
+    pub fn with_due_at(self, due_at: Timestamp) -> Self {
+        Self { due_at: Some(due_at), ..self }
+    }
+
+    /// Sets the instance it is about.
+    #[must_use]
+    pub fn with_instance(self, id: InstanceId) -> Self {
+        Self { instance_id: Some(id), ..self }
+    }
+
+    /// Sets when the sweep may take it.
+    #[must_use]
+    pub fn with_claimable(self, claimable: Claimable) -> Self {
+        Self { claimable, ..self }
+    }
 
     /// Bytes it takes in memory, and on its way to the broker.
     pub fn size(&self) -> usize {
@@ -130,6 +209,8 @@ pub(super) struct Columns<'a> {
     kinds: Vec<&'a str>,
     app_ids: Vec<Option<&'a str>>,
     message_ids: Vec<Option<&'a str>>,
+    reply_tos: Vec<Option<&'a str>>,
+    correlation_ids: Vec<Option<&'a str>>,
     headers: Vec<Json<'a, BTreeMap<String, String>>>,
     bodies: Vec<&'a [u8]>,
     due: Vec<Option<Moment>>,
@@ -141,11 +222,13 @@ impl<'a> Columns<'a> {
     pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
         Columns {
             ids: rows.iter().map(|row| row.id).collect(),
-            exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
+            exchanges: rows.iter().map(|row| row.exchange.name()).collect(),
             routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
             kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
             app_ids: rows.iter().map(|row| row.app_id.as_deref()).collect(),
             message_ids: rows.iter().map(|row| row.message_id.as_deref()).collect(),
+            reply_tos: rows.iter().map(|row| row.reply_to.as_deref()).collect(),
+            correlation_ids: rows.iter().map(|row| row.correlation_id.as_deref()).collect(),
             headers: rows.iter().map(|row| Json(&row.headers)).collect(),
             bodies: rows.iter().map(|row| row.body.as_slice()).collect(),
             due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
@@ -163,10 +246,10 @@ impl<'a> Columns<'a> {
     /// `INSERT` of all rows; `from` is empty or a relation whose one row makes them be written, as in `moved, `.
     pub(super) fn walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, from: &str) -> QueryResult<()> {
         out.push_sql(
-            "INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, \
-             instance_id, claimable_at) SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, \
-             row.message_id, row.headers, row.body, row.due_at, row.instance_id, \
-             now() + row.claimable_in * interval '1 millisecond' FROM ",
+            "INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, reply_to, \
+             correlation_id, headers, body, due_at, instance_id, claimable_at) SELECT row.id, row.exchange, \
+             row.routing_key, row.kind, row.app_id, row.message_id, row.reply_to, row.correlation_id, row.headers, \
+             row.body, row.due_at, row.instance_id, now() + row.claimable_in * interval '1 millisecond' FROM ",
         );
         out.push_sql(from);
         out.push_sql("unnest(");
@@ -182,6 +265,10 @@ impl<'a> Columns<'a> {
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.message_ids)?;
         out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.reply_tos)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.correlation_ids)?;
+        out.push_sql(", ");
         out.push_bind_param::<Array<Jsonb>, _>(&self.headers)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
@@ -192,8 +279,8 @@ impl<'a> Columns<'a> {
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.claimable_in)?;
         out.push_sql(
-            ") AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, \
-             claimable_in)",
+            ") AS row (id, exchange, routing_key, kind, app_id, message_id, reply_to, correlation_id, headers, body, \
+             due_at, instance_id, claimable_in)",
         );
         Ok(())
     }

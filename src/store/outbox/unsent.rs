@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
 use crate::store::moment::Moment;
+use crate::store::schema::functions::clock_timestamp;
 use crate::store::schema::leveret::outbox;
 use crate::store::{Connection, Error};
 
@@ -23,35 +24,78 @@ const REST_MAX: i32 = 60;
 /// Takes at most `limit` rows that nobody has published yet, the longest waiting first, `hold_for` this long; fewer where
 /// their bodies come to `bytes_max`, and one in any case.
 ///
-/// # Errors
-/// Those of the database; `Bug` for headers that are no texts.
+/// A row that cannot be read is logged and marked dead: it is never published to a wrong place, and holds up no other.
 pub async fn claim_unsent(
     conn: &mut Connection,
     (limit, bytes_max): (i64, i64),
     hold_for: Duration,
 ) -> Result<Vec<OutboxRow>, Error> {
-    type Claimed =
-        (Uuid, String, String, String, Option<String>, Option<String>, Value, Vec<u8>, Option<Moment>, Option<Uuid>);
     let claim = ClaimUnsent { limit, bytes_max, hold_for: millis(hold_for) };
     let rows: Vec<Claimed> = claim.get_results(conn).await?;
-    rows.into_iter()
-        .map(|(id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance)| {
-            Ok(OutboxRow {
-                id,
-                exchange,
-                routing_key,
-                kind,
-                app_id,
-                message_id,
-                headers: serde_json::from_value(headers)
-                    .map_err(|error| Error::Bug(format!("headers of outbox row {id}: {error}")))?,
-                body,
-                due_at: due_at.map(Timestamp::from),
-                instance_id: instance.map(InstanceId),
-                claimable: Claimable::After(hold_for),
-            })
-        })
-        .collect()
+    let mut read = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
+    for row in rows {
+        let id = row.0;
+        match self::read(row, hold_for) {
+            Ok(row) => read.push(row),
+            Err(problem) => {
+                tracing::error!(%id, "outbox row marked dead: {problem}");
+                unreadable.push(id);
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        let rows = outbox::table.filter(outbox::id.eq_any(unreadable));
+        diesel::update(rows).set(outbox::dead_at.eq(clock_timestamp().nullable())).execute(conn).await?;
+    }
+    Ok(read)
+}
+
+type Claimed = (
+    Uuid,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Value,
+    Vec<u8>,
+    Option<Moment>,
+    Option<Uuid>,
+);
+
+fn read(row: Claimed, hold_for: Duration) -> Result<OutboxRow, String> {
+    let (
+        id,
+        exchange,
+        routing_key,
+        kind,
+        app_id,
+        message_id,
+        reply_to,
+        correlation_id,
+        headers,
+        body,
+        due_at,
+        instance_id,
+    ) = row;
+    Ok(OutboxRow {
+        id,
+        exchange: exchange.parse().map_err(|_| format!("the exchange `{exchange}` is unknown"))?,
+        routing_key,
+        kind,
+        app_id,
+        message_id,
+        reply_to,
+        correlation_id,
+        headers: serde_json::from_value(headers).map_err(|error| format!("its headers cannot be read: {error}"))?,
+        body,
+        due_at: due_at.map(Timestamp::from),
+        instance_id: instance_id.map(InstanceId),
+        claimable: Claimable::After(hold_for),
+    })
 }
 
 struct ClaimUnsent {
@@ -72,6 +116,8 @@ impl Query for ClaimUnsent {
         Text,
         Text,
         Text,
+        Nullable<Text>,
+        Nullable<Text>,
         Nullable<Text>,
         Nullable<Text>,
         Jsonb,
@@ -98,7 +144,8 @@ impl QueryFragment<Pg> for ClaimUnsent {
         out.push_bind_param::<BigInt, _>(&self.hold_for)?;
         out.push_sql(
             " * interval '1 millisecond' FROM fitting WHERE o.id = fitting.id RETURNING o.id, o.exchange, \
-             o.routing_key, o.kind, o.app_id, o.message_id, o.headers, o.body, o.due_at, o.instance_id",
+             o.routing_key, o.kind, o.app_id, o.message_id, o.reply_to, o.correlation_id, o.headers, o.body, o.due_at, \
+             o.instance_id",
         );
         Ok(())
     }
