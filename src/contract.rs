@@ -25,6 +25,22 @@ pub const BODY_MAX: usize = 256 * 1024;
 /// The longest name, key or id in a command, in bytes.
 pub const NAME_MAX: usize = 255;
 
+/// Why a text cannot be a name, key or id in a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("has {0} bytes; it must have from 1 to {NAME_MAX} and no \\u0000")]
+pub struct InvalidName(usize);
+
+/// Checks a name, key or id in a command, for every API alike.
+///
+/// # Errors
+/// [`InvalidName`] if it is empty, longer than [`NAME_MAX`], or contains `\u0000`, which PostgreSQL cannot store.
+pub fn check_name(text: &str) -> Result<(), InvalidName> {
+    match text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
+        true => Err(InvalidName(text.len())),
+        false => Ok(()),
+    }
+}
+
 /// Everything a worker may be asked by message. The AMQP property `type` names the variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {

@@ -1,58 +1,54 @@
-//! From a command to the step that decides it, and to the stride that drives what it leaves ready.
+//! Executes a command, and takes the steps that follow.
 
-use super::drive::{self, DeliveryFate};
+use super::drive::{self, DeliveryFate, Redelivered};
 use super::{calls, tasks};
 use crate::app::App;
-use crate::broker::Delivery;
-use crate::contract::Command;
-use crate::engine::{BranchId, InstanceId, Refusal};
+use crate::contract::{Command, Target};
+use crate::engine::{InstanceId, Refusal};
 use crate::roles::command::Received;
 use crate::step::{self, Control, Controlled, Delivered, Error, Moved, Origin, Started};
 
-/// Decides a command and drives what it leaves ready.
-pub(super) async fn carry_out(app: &App, received: &Received, delivery: &Delivery) -> Result<DeliveryFate, Error> {
+/// Executes a command, and takes the steps that follow.
+pub(super) async fn execute(app: &App, received: &Received, redelivered: Redelivered) -> Result<DeliveryFate, Error> {
     let none = || Error::Refused("the command has no sender".into());
     let origin = || received.origin.as_ref().ok_or_else(none);
-    let again = delivery.redelivered;
     match &received.command {
         Command::Start(command) => match step::start(app, command.clone(), origin()?).await? {
             Started::New(position) => drive::steps(app, *position).await,
-            // Nothing was moved, so nothing waits for us: whoever moved it last drives it.
+            // Nothing was committed, so no step follows: the worker of the last commit takes it.
             Started::Existing(_) => Ok(DeliveryFate::Done),
-            Started::Known(answer) => drive::repeated(app, origin()?, answer, again).await,
+            Started::Known(answer) => drive::repeated(app, origin()?, answer, redelivered).await,
         },
         Command::Message(command) => match step::message(app, command.clone(), origin()?).await? {
             Delivered::To(position) => drive::steps(app, *position).await,
             Delivered::Kept | Delivered::Spread(_) => Ok(DeliveryFate::Done),
-            Delivered::Known(answer) => drive::repeated(app, origin()?, answer, again).await,
+            Delivered::Known(answer) => drive::repeated(app, origin()?, answer, redelivered).await,
         },
-        Command::Cancel(target) => control(app, Control::Cancel, target, origin()?, again).await,
-        Command::Retry(target) => control(app, Control::Retry, target, origin()?, again).await,
-        Command::Suspend(target) => control(app, Control::Suspend, target, origin()?, again).await,
-        Command::Resume(target) => control(app, Control::Resume, target, origin()?, again).await,
+        Command::Cancel(target) => control(app, Control::Cancel, target, origin()?, redelivered).await,
+        Command::Retry(target) => control(app, Control::Retry, target, origin()?, redelivered).await,
+        Command::Suspend(target) => control(app, Control::Suspend, target, origin()?, redelivered).await,
+        Command::Resume(target) => control(app, Control::Resume, target, origin()?, redelivered).await,
         Command::Reschedule(command) => {
-            controlled(app, step::reschedule(app, command, origin()?).await?, origin()?, again).await
+            controlled(app, step::reschedule(app, command, origin()?).await?, origin()?, redelivered).await
         }
         Command::Deliver(copy) => match step::deliver(app, copy).await? {
             Moved::To(position) => drive::steps(app, *position).await,
             Moved::Elsewhere => Ok(DeliveryFate::Elsewhere),
-            Moved::Refused(_) => drive::known(app, Some(InstanceId(copy.instance)), again).await,
+            Moved::Refused(_) => drive::known(app, Some(InstanceId(copy.instance)), redelivered).await,
         },
-        Command::Continue(at) => {
-            drive::instance(app, InstanceId(at.instance), Some((BranchId(at.branch), at.sequence)), again).await
-        }
+        Command::Continue(at) => drive::instance(app, InstanceId(at.instance), Some(at), redelivered).await,
         Command::Fire(fire) => match step::fire(app, *fire).await? {
             Moved::To(position) => drive::steps(app, *position).await,
             Moved::Elsewhere => Ok(DeliveryFate::Elsewhere),
             Moved::Refused(Refusal::Early(due_at)) => Ok(DeliveryFate::Early(due_at)),
-            // Fired before, perhaps by a worker that died right after: if its branch is ready, we drive it.
-            Moved::Refused(_) => drive::known(app, Some(InstanceId(fire.instance)), again).await,
+            // It was fired before, perhaps by a worker that died right after: if its branch is ready, the step is taken here.
+            Moved::Refused(_) => drive::known(app, Some(InstanceId(fire.instance)), redelivered).await,
         },
         Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => {
-            tasks::carry_out(app, &received.command, origin()?, again).await
+            tasks::execute(app, &received.command, origin()?, redelivered).await
         }
         Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => {
-            calls::carry_out(app, &received.command, origin()?, again).await
+            calls::execute(app, &received.command, origin()?, redelivered).await
         }
     }
 }
@@ -60,16 +56,21 @@ pub(super) async fn carry_out(app: &App, received: &Received, delivery: &Deliver
 async fn control(
     app: &App,
     what: Control,
-    target: &crate::contract::Target,
+    target: &Target,
     origin: &Origin,
-    again: bool,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
-    controlled(app, step::control(app, what, target, origin).await?, origin, again).await
+    controlled(app, step::control(app, what, target, origin).await?, origin, redelivered).await
 }
 
-async fn controlled(app: &App, controlled: Controlled, origin: &Origin, again: bool) -> Result<DeliveryFate, Error> {
+async fn controlled(
+    app: &App,
+    controlled: Controlled,
+    origin: &Origin,
+    redelivered: Redelivered,
+) -> Result<DeliveryFate, Error> {
     match controlled {
         Controlled::To(position) => drive::steps(app, *position).await,
-        Controlled::Known(answer) => drive::repeated(app, origin, answer, again).await,
+        Controlled::Known(answer) => drive::repeated(app, origin, answer, redelivered).await,
     }
 }

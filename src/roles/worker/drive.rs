@@ -1,4 +1,4 @@
-//! Several steps of one branch in a row, each in its own transaction, under one delivery: the unacknowledged delivery is the lease.
+//! Takes several steps of one branch under one delivery, each in its own transaction. The unacknowledged delivery is the lease.
 
 use std::time::Duration;
 
@@ -6,58 +6,75 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::broker::Delivery;
+use crate::contract::Continue;
 use crate::engine::{BranchId, Instance, InstanceId, Refusal};
 use crate::step::{self, Answer, Error, Follow, Moved, Origin, Position};
 use crate::telemetry;
 
-/// Looks at an instance that somebody else may be moving; then the command goes down the ladder.
-const LOOKS_MAX: u32 = 5;
-/// The pause before another look: from this, up to four times this.
-const LOOK_AFTER_MS: u64 = 50;
+/// Polls of an instance that another worker may be moving; then the command goes to a delay queue.
+const POLLS_MAX: u32 = 5;
+/// The pause before a poll: from this up to four times this.
+const POLL_AFTER_MS: u64 = 50;
 
-/// What the holder of a delivery may do with it.
+/// How a delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryFate {
-    /// Acknowledge: a commit of ours, or a look into the database, says that nothing here waits for us.
+    /// It is acknowledged: by a commit of this worker, or by the state in the database, no step is left for it.
     Done,
-    /// Somebody else seems to move it: send it down the ladder.
+    /// It goes to a delay queue: another worker seems to be moving the instance.
     Elsewhere,
-    /// A timer is not due before then.
+    /// It is delayed: its timer is not due before this time.
     Early(Timestamp),
 }
 
-/// Reads an instance and drives it if a branch is ready. `from` is the branch and sequence of a step command.
+/// Whether the broker may have delivered a command before, to a worker that died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redelivered {
+    /// It may have.
+    Yes,
+    /// This is the first delivery.
+    No,
+}
+
+impl Redelivered {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        if delivery.redelivered { Redelivered::Yes } else { Redelivered::No }
+    }
+}
+
+/// Loads an instance and takes its steps if a branch is ready. `from` is the step command, if the delivery is one.
 pub(super) async fn instance(
     app: &App,
     id: InstanceId,
-    from: Option<(BranchId, i64)>,
-    redelivered: bool,
+    from: Option<&Continue>,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     let Some(mut position) = step::find(app, id).await? else { return Ok(DeliveryFate::Done) };
-    // What is no step command itself must not travel up and down the ladder until somebody else has moved the instance.
+    // Only step commands may wait in delay queues until another worker has moved the instance; for others one is written here.
     if from.is_none() && position.instance.is_ready() && !step::is_for_this_process(app, &position.instance).await? {
         step::hand_on(app, &position.instance).await?;
         return Ok(DeliveryFate::Done);
     }
-    if redelivered && let Some(branch) = position.instance.ready_branch() {
-        // It may be we who were killed by it: count before trying again.
+    if redelivered == Redelivered::Yes
+        && let Some(branch) = position.instance.ready_branch()
+    {
+        // It may have killed its worker: the crash is counted before another try.
         match step::crash(app, id, branch.id, branch.sequence).await? {
             Moved::To(counted) => position = *counted,
-            Moved::Elsewhere | Moved::Refused(_) => return look_again(app, position).await,
+            Moved::Elsewhere | Moved::Refused(_) => return poll(app, position).await,
         }
     }
     let Some(branch) = position.instance.ready_branch() else { return Ok(DeliveryFate::Done) };
-    // A step command that is behind its branch: whoever moved it on may still be driving.
-    if from.is_some_and(|(_, sequence)| branch.sequence > sequence) {
-        return look_again(app, position).await;
+    // The step command is older than its branch: the worker that moved the branch may still be taking steps.
+    if from.is_some_and(|from| branch.sequence > from.sequence) {
+        return poll(app, position).await;
     }
     steps(app, position).await
 }
 
-/// Takes steps while a branch is ready and the stride's bounds allow it.
-///
-/// # Errors
-/// As for any step; what was committed stays, and the delivery, not acknowledged, comes again.
+/// Takes steps while a branch is ready, within the limits of one delivery. After an error, committed steps stay, and the
+/// unacknowledged delivery is redelivered.
 pub(super) async fn steps(app: &App, mut position: Position) -> Result<DeliveryFate, Error> {
     let began = Instant::now();
     let mut steps = 0;
@@ -79,7 +96,7 @@ pub(super) async fn steps(app: &App, mut position: Position) -> Result<DeliveryF
         telemetry::observe_step(kind(&moved), outcome(&moved), decided.elapsed());
         match moved {
             Moved::To(next) => position = *next,
-            Moved::Elsewhere => return look_again(app, position).await,
+            Moved::Elsewhere => return poll(app, position).await,
             Moved::Refused(refusal) => return refused(app, position, &refusal).await,
         }
     }
@@ -87,17 +104,26 @@ pub(super) async fn steps(app: &App, mut position: Position) -> Result<DeliveryF
     Ok(DeliveryFate::Done)
 }
 
-/// A command that was handled before: its sender is told the same again, and may have missed it the first time.
-pub(super) async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<DeliveryFate, Error> {
+/// A command that was handled before: its sender gets the same answer again, which it may have missed.
+pub(super) async fn repeated(
+    app: &App,
+    origin: &Origin,
+    answer: Answer,
+    redelivered: Redelivered,
+) -> Result<DeliveryFate, Error> {
     step::answer_again(app, origin, &answer).await?;
-    known(app, answer.instance, again).await
+    known(app, answer.instance, redelivered).await
 }
 
-/// A repetition: never acknowledged for being one, but because its instance does not wait for us.
-pub(super) async fn known(app: &App, instance: Option<InstanceId>, again: bool) -> Result<DeliveryFate, Error> {
+/// A duplicate: it is acknowledged only once its instance needs no step.
+pub(super) async fn known(
+    app: &App,
+    instance: Option<InstanceId>,
+    redelivered: Redelivered,
+) -> Result<DeliveryFate, Error> {
     metrics::counter!(telemetry::DUPLICATES).increment(1);
     match instance {
-        Some(id) => self::instance(app, id, None, again).await,
+        Some(id) => self::instance(app, id, None, redelivered).await,
         None => Ok(DeliveryFate::Done),
     }
 }
@@ -110,7 +136,7 @@ fn outcome(moved: &Moved) -> &'static str {
     }
 }
 
-/// The kind of activity a step was about, known once it is committed.
+/// The kind of activity of a step; known once it is committed.
 fn kind(moved: &Moved) -> &'static str {
     match moved {
         Moved::To(position) => position.kind,
@@ -119,23 +145,24 @@ fn kind(moved: &Moved) -> &'static str {
 }
 
 async fn refused(app: &App, position: Position, refusal: &Refusal) -> Result<DeliveryFate, Error> {
-    tracing::debug!(instance = %position.instance.id, %refusal, "a step was refused; looking again");
-    look_again(app, position).await
+    tracing::debug!(instance = %position.instance.id, %refusal, "a step was refused; polling the instance");
+    poll(app, position).await
 }
 
-/// Nobody may conclude that somebody else holds a delivery: only the database tells whether a branch still has to be driven.
-async fn look_again(app: &App, position: Position) -> Result<DeliveryFate, Error> {
+/// Polls an instance that another worker seems to be moving. That it holds a delivery cannot be known: only the database shows
+/// whether a branch still needs a step.
+async fn poll(app: &App, position: Position) -> Result<DeliveryFate, Error> {
     let id = position.instance.id;
-    let mut seen = at(&position.instance);
-    for _ in 0..LOOKS_MAX {
-        tokio::time::sleep(Duration::from_millis(LOOK_AFTER_MS + fastrand::u64(0..3 * LOOK_AFTER_MS))).await;
+    let mut seen = ready_at(&position.instance);
+    for _ in 0..POLLS_MAX {
+        tokio::time::sleep(Duration::from_millis(POLL_AFTER_MS + fastrand::u64(0..3 * POLL_AFTER_MS))).await;
         let Some(found) = step::find(app, id).await? else { return Ok(DeliveryFate::Done) };
-        let now = at(&found.instance);
+        let now = ready_at(&found.instance);
         if now.is_none() {
             return Ok(DeliveryFate::Done);
         }
         if now == seen {
-            // It did not move while we looked: whoever moved it is gone, or waits for its own second look.
+            // It did not move meanwhile: the other worker died, or is polling as well.
             return take_one(app, found).await;
         }
         seen = now;
@@ -143,7 +170,7 @@ async fn look_again(app: &App, position: Position) -> Result<DeliveryFate, Error
     Ok(DeliveryFate::Elsewhere)
 }
 
-/// Takes one step after a look and leaves the rest to a step command; losing again, the ladder gives the others time.
+/// Takes one step and leaves the rest to a step command. If another worker was faster again, the delay queue gives it time.
 async fn take_one(app: &App, position: Position) -> Result<DeliveryFate, Error> {
     let Some(branch) = position.instance.ready_branch().map(|branch| branch.id) else { return Ok(DeliveryFate::Done) };
     if !step::is_for_this_process(app, &position.instance).await? {
@@ -155,7 +182,7 @@ async fn take_one(app: &App, position: Position) -> Result<DeliveryFate, Error> 
     }
 }
 
-/// Where the ready branch of an instance stands.
-fn at(instance: &Instance) -> Option<(BranchId, i64)> {
+/// The ready branch of an instance, with its sequence.
+fn ready_at(instance: &Instance) -> Option<(BranchId, i64)> {
     instance.ready_branch().map(|branch| (branch.id, branch.sequence))
 }
