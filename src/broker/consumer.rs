@@ -272,7 +272,7 @@ fn subscribing(
     })
 }
 
-/// Declares the queue and subscribes, on a channel of its own.
+/// Declares the queue and subscribes, on a new channel.
 async fn subscribe(
     shared: &Shared,
     connection: Arc<Connection>,

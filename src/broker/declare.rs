@@ -1,4 +1,4 @@
-//! Declares the topology on the broker, and compares it with what exists. Each call uses a channel of its own, because the
+//! Declares the topology on the broker, and compares it with what exists. Each call uses a new channel, because the
 //! broker closes the channel on which a declaration fails.
 
 use std::time::Duration;

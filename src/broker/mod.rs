@@ -46,7 +46,7 @@ pub struct Options {
     pub url: String,
     /// The prefix of the names of exchanges and queues.
     pub prefix: String,
-    /// Confirm channels, each with a task of its own: 1 to [`PUBLISHERS_MAX`].
+    /// The number of confirm channels, each with its own task: 1 to [`PUBLISHERS_MAX`].
     pub publishers: usize,
     /// A publish that is not confirmed within this time fails.
     pub confirm_timeout: Duration,
