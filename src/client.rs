@@ -1,5 +1,5 @@
-//! For upstream services in Rust: start and control instances by messages, confirmed by the broker; or start them and send messages
-//! inside a database transaction of the service's own, see `client::sql` (the feature `client-diesel`).
+//! For upstream services in Rust: starts and controls instances by messages that the broker confirms. To do it inside a database
+//! transaction of the service, see `client::sql` (feature `client-diesel`).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), leveret::client::Error> {
@@ -33,34 +33,34 @@ use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
 use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete};
 use crate::time::clock::Clock;
 
-/// The broker must answer within this.
+/// The broker must answer within this time.
 const CONNECT_FOR: Duration = Duration::from_secs(10);
-/// Tries of one command, over reconnects and while Leveret makes its queues again on a broker that was wiped.
+/// Tries of one command, across reconnects and while Leveret declares its queues on an empty broker.
 const TRIES_MAX: u32 = 5;
-/// The pause between two of them.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The pause between two tries.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a command was not taken by the broker. The same message id can be sent again: it is handled once.
+/// Why the broker did not confirm a command. Send it again with the same message id: it is handled once.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The broker did not answer in time.
     #[error("the broker at {0} did not answer within 10 s")]
     Connect(String),
-    /// The broker was lost before it confirmed.
+    /// The connection was lost before the confirm.
     #[error("the command was not confirmed: {0}; send it again with the same message id")]
     Unconfirmed(String),
-    /// Nobody has declared Leveret's queues under this prefix.
-    #[error("nobody takes commands here ({0}); is Leveret running with this prefix?")]
+    /// The queue of commands does not exist under this prefix.
+    #[error("no queue takes commands here ({0}); start Leveret with this prefix first")]
     Unroutable(String),
     /// The body is too large.
-    #[error("the command has {0} bytes; {BODY_MAX} are allowed")]
+    #[error("the command has {0} bytes; at most {BODY_MAX} are allowed")]
     TooLarge(usize),
     /// The body cannot be written as JSON.
     #[error("the command cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// A connection for commands.
+/// A connection that sends commands.
 pub struct Client {
     broker: Broker,
     clock: Clock,
@@ -70,7 +70,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. `app_id` names the sending service: message ids are unique within it.
+    /// Connects. `app_id` names the sending service, within which message ids are unique.
     ///
     /// # Errors
     /// [`Error::Connect`] if the broker does not answer.
@@ -83,7 +83,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Begins to connect, and waits for nothing.
+    /// Starts to connect, and does not wait.
     fn prepare(url: &str, prefix: &str, app_id: &str) -> Self {
         let options = broker::Options {
             url: url.to_owned(),
@@ -99,18 +99,18 @@ impl Client {
         Self { broker, clock, app_id: app_id.to_owned(), stop, tasks }
     }
 
-    /// Starts an instance.
+    /// Starts an instance. Whether the command is accepted is shown by the events of the instance.
     ///
     /// # Errors
-    /// If the broker did not confirm; whether the start is accepted is told by its events or its answer.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn start(&self, message_id: &str, start: &Start) -> Result<(), Error> {
         self.send("start", &start.definition, message_id, start).await
     }
 
-    /// Sends a message to whoever waits for its name and key, now or within its time to live.
+    /// Sends a message to an instance that waits for its name and key, now or within its time to live.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn message(&self, message_id: &str, message: &Message) -> Result<(), Error> {
         self.send("message", &message.name, message_id, message).await
     }
@@ -118,7 +118,7 @@ impl Client {
     /// Cancels an instance.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn cancel(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("cancel", "instance", message_id, target).await
     }
@@ -126,44 +126,44 @@ impl Client {
     /// Retries the incident of an instance.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn retry(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("retry", "instance", message_id, target).await
     }
 
-    /// Does a task, or casts a vote.
+    /// Completes a task, or casts a vote. Whether the command is accepted is shown by the events of the instance.
     ///
     /// # Errors
-    /// If the broker did not confirm; whether it is accepted is told by the events or the answer.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn complete(&self, message_id: &str, task: &TaskComplete) -> Result<(), Error> {
         self.send("task.complete", "task", message_id, task).await
     }
 
-    /// Lets an instance stand still until it is resumed.
+    /// Suspends an instance until it is resumed.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn suspend(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("suspend", "instance", message_id, target).await
     }
 
-    /// Lets an instance go on that was suspended by hand.
+    /// Resumes an instance that was suspended by a command.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn resume(&self, message_id: &str, target: &Target) -> Result<(), Error> {
         self.send("resume", "instance", message_id, target).await
     }
 
-    /// Lets an open timer be due at another moment.
+    /// Changes the due time of an open timer.
     ///
     /// # Errors
-    /// If the broker did not confirm.
+    /// [`Error`] if the broker did not confirm the command.
     pub async fn reschedule(&self, message_id: &str, command: &Reschedule) -> Result<(), Error> {
         self.send("timer.reschedule", "instance", message_id, command).await
     }
 
-    /// Closes the connection in order.
+    /// Publishes what is queued, and closes the connection.
     pub async fn close(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -198,15 +198,15 @@ impl Client {
                 Err(error) => last = error.to_string(),
             }
             if attempt < TRIES_MAX {
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
             if tokio::time::timeout(CONNECT_FOR, self.broker.connected()).await.is_err() {
                 break;
             }
         }
-        // Publishing to an exchange that is missing looks like a broken channel.
+        // Publishing to a missing exchange looks like a closed channel.
         if self.broker.exists(&Queue::Commands).await == Ok(false) {
-            return Err(Error::Unroutable("its queue of commands does not exist".into()));
+            return Err(Error::Unroutable("the queue of commands does not exist".into()));
         }
         Err(Error::Unconfirmed(last))
     }

@@ -1,12 +1,15 @@
-//! What outsiders see: the messages on the broker. Changing anything here is a breaking change.
+//! The public contract: the messages on the broker and the bodies of the HTTP API. Every change here is a breaking change.
 
 pub mod api;
 #[cfg(feature = "server")]
 pub mod asyncapi;
 mod calls;
 pub mod events;
+mod exchange;
 mod fit;
+mod name;
 pub mod schedule;
+mod tasks;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,16 +17,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
+pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
+pub use name::{InvalidName, NAME_MAX, check_name};
+pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
 
-/// The schema version this binary speaks; carried in the AMQP header `schema`, absent means 1.
+/// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
 pub const SCHEMA: i64 = 1;
 /// The largest body of a message from outside, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
-/// The longest name, key or id in a command, in bytes.
-pub const NAME_MAX: usize = 255;
 
-/// Everything a worker may be asked by message. The AMQP property `type` names the variant.
+/// A command. The AMQP property `type` names the variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// `start`
@@ -36,7 +40,7 @@ pub enum Command {
     Retry(Target),
     /// `continue`: a step command, written by Leveret itself.
     Continue(Continue),
-    /// `fire`: a timer's hint, written by Leveret itself.
+    /// `fire`: the wake-up of a timer, written by Leveret itself.
     Fire(Fire),
     /// `task.complete`
     TaskComplete(TaskComplete),
@@ -50,7 +54,7 @@ pub enum Command {
     Resume(Target),
     /// `timer.reschedule`
     Reschedule(Reschedule),
-    /// `deliver`: one of many copies of a broadcast, written by Leveret itself.
+    /// `deliver`: one copy of a broadcast, written by Leveret itself.
     Deliver(Deliver),
     /// `call.complete`
     CallComplete(CallComplete),
@@ -122,7 +126,7 @@ pub enum OnConflict {
     Replace,
 }
 
-/// Send a message to whoever waits for its name and key.
+/// Send a message to an instance that waits for its name and key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Message {
@@ -130,13 +134,13 @@ pub struct Message {
     pub name: String,
     /// Its key.
     pub key: String,
-    /// What it says.
+    /// Its content.
     #[serde(default)]
     pub data: Value,
-    /// Seconds it is kept if nobody waits yet; the configured time when left out.
+    /// Seconds it is kept if no instance waits yet; `messages.ttl` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
-    /// To everybody who waits when it is handled, and never kept.
+    /// Deliver it to every instance that waits when it is handled, and never keep it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,
 }
@@ -154,24 +158,24 @@ pub struct Target {
     /// …and the business key of a live instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Why; kept in the history. `note` means the same.
+    /// The reason, kept in the history. `note` means the same.
     #[serde(default, alias = "note", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Let an open timer be due at another moment: one of `due_at` and `after`.
+/// Change the due time of an open timer: give `due_at` or `after`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Reschedule {
-    /// Whose timer.
+    /// The instance of the timer.
     #[serde(flatten)]
     pub target: Target,
     /// The timer's number inside the instance.
     pub bookmark: i64,
-    /// When it will be due; a moment that has passed is now.
+    /// The new due time; a time in the past fires at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
-    /// Or so long from now, as in `2h`.
+    /// Or a duration from now, as in `2h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -183,7 +187,7 @@ pub struct Continue {
     pub instance: Uuid,
     /// The branch.
     pub branch: i32,
-    /// The sequence the branch had when this was written.
+    /// The sequence of the branch when the command was written.
     pub sequence: i64,
 }
 
@@ -194,59 +198,8 @@ pub struct Fire {
     pub instance: Uuid,
     /// The timer's bookmark.
     pub bookmark: i64,
-    /// When it is due by the database's clock.
+    /// The due time, by the database's clock.
     pub due_at: Timestamp,
-}
-
-/// Do a task, or cast a vote.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct TaskComplete {
-    /// The task; events name it.
-    pub task: Uuid,
-    /// Who does it.
-    pub user: String,
-    /// The groups they belong to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
-    /// The revision of the task they have seen; without it that is not compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<i64>,
-    /// One of the task's decisions; none where it has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<String>,
-    /// What was filled in.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub form: Value,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comment: Option<String>,
-}
-
-/// Take a task to oneself for a while.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct TaskClaim {
-    /// The task; events name it.
-    pub task: Uuid,
-    /// Who takes it.
-    pub user: String,
-    /// The groups they belong to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
-    /// Seconds it is to last; `tasks.lease_for` when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<u32>,
-}
-
-/// Give a task back.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
-pub struct TaskRelease {
-    /// The task; events name it.
-    pub task: Uuid,
-    /// Who gives it back.
-    pub user: String,
 }
 
 /// One copy of a broadcast, for one wait.
@@ -260,12 +213,12 @@ pub struct Deliver {
     pub name: String,
     /// The message's key.
     pub key: String,
-    /// What it says.
+    /// Its content.
     #[serde(default)]
     pub data: Value,
 }
 
-/// Who sent a message from outside, and which one it is: a repetition is known by this pair.
+/// The identity of a message from outside: duplicates are recognised by this pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// AMQP property `app_id`.
@@ -280,7 +233,7 @@ pub struct Sender {
 pub struct CloudEvent {
     /// Always `1.0`.
     pub specversion: String,
-    /// Receivers drop what they have seen before by this.
+    /// The id of the event: receivers recognise duplicates by it.
     pub id: String,
     /// `leveret/<definition>`
     pub source: String,
@@ -289,10 +242,10 @@ pub struct CloudEvent {
     pub kind: String,
     /// The instance.
     pub subject: String,
-    /// When it happened.
+    /// The time of the event.
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
-    /// What it says.
+    /// Its content.
     pub data: Value,
 }

@@ -1,5 +1,5 @@
-//! `make demo`: one order step by step, then a thousand published by a Python script, and how each kind ended.
-#![expect(clippy::print_stdout, reason = "a demonstration speaks to a person")]
+//! `make demo`: shows one order step by step, then a thousand orders published by a Python script, and the outcome of each kind.
+#![expect(clippy::print_stdout, reason = "a demonstration prints for people")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,16 +19,16 @@ use leveret::store::instances::Filter;
 use leveret::store::views;
 use serde_json::{Value, json};
 
-/// Debian's own interpreter: the one that has pika.
+/// Debian's own interpreter, which has pika.
 const PYTHON: &str = "/usr/bin/python3";
-/// After this the demonstration has failed.
+/// The demonstration fails if the orders have not ended within this time.
 const ENDED_WITHIN: Duration = Duration::from_secs(120);
-/// Seconds after the last order at which late payments are sent: more than the orders' patience.
+/// Seconds after the last order at which late payments are sent: longer than the orders wait.
 const LATE_AFTER: &str = "6";
 /// Rows of a page.
 const PAGE: i64 = 500;
 
-/// Runs the demonstration; exit code 0 if everything ended as it has to.
+/// Runs the demonstration; exit code 0 if every order ended as expected.
 pub(crate) fn run(handlers: Handlers) -> ExitCode {
     match cli::block_on(demonstrate(handlers)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,7 +41,7 @@ pub(crate) fn run(handlers: Handlers) -> ExitCode {
 
 async fn demonstrate(handlers: Handlers) -> Result<()> {
     let mut config = Config::load(None)?;
-    // Next to a `make dev` that runs already.
+    // A free port, so that it can run beside `make dev`.
     config.http.listen = "127.0.0.1:0".into();
     cli::dev::prepare(&mut config).await?;
     let running = Server::start(config, handlers, &Role::ALL).await?;
@@ -54,7 +54,7 @@ async fn demonstrate(handlers: Handlers) -> Result<()> {
 async fn show(app: &App) -> Result<()> {
     println!("\n── One order, as it happens ──────────────────────────────────────────────\n");
     one(app).await?;
-    println!("\n── 1,000 orders from a Python script that knows nothing but AMQP ─────────\n");
+    println!("\n── 1,000 orders from a Python script that only uses AMQP ─────────────────\n");
     thousand(app).await
 }
 
@@ -95,10 +95,10 @@ async fn found(app: &App, key: &str) -> Result<leveret::engine::InstanceId> {
         drop(conn);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("the order was published, and no worker started it within 10 s")
+    bail!("the order was published, but no worker started it within 10 s")
 }
 
-/// How an order of one kind has to end.
+/// The expected end of an order of each kind.
 const EXPECTED: [(&str, &str); 6] = [
     ("paid", "completed, shipped"),
     ("early", "completed, shipped"),
@@ -142,7 +142,7 @@ fn python(script: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
 }
 
-/// The kind of each order, by its number.
+/// The kind of each order, by order number.
 fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(file)?;
     let line = |line: &str| -> Result<(String, String)> {
@@ -153,7 +153,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     text.lines().map(line).collect()
 }
 
-/// Waits until as many orders have ended, and gives how, by their number.
+/// Waits until this many orders have ended; returns their ends by order number.
 async fn wait(app: &App, wanted: usize) -> Result<BTreeMap<String, String>> {
     let until = tokio::time::Instant::now() + ENDED_WITHIN;
     loop {
@@ -197,7 +197,7 @@ async fn letters(app: &App) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Prints how each kind ended, and fails if one ended otherwise than it has to.
+/// Prints the ends of each kind, and fails if one is unexpected.
 fn table(orders: &BTreeMap<String, String>, ended: &BTreeMap<String, String>, letters: Vec<String>) -> Result<()> {
     let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for (key, kind) in orders {
@@ -222,7 +222,7 @@ fn table(orders: &BTreeMap<String, String>, ended: &BTreeMap<String, String>, le
     for (reason, count) in reasons {
         println!("{count:>6}  {reason}");
     }
-    ensure!(wrong == 0, "{wrong} orders ended otherwise than they have to");
-    println!("\nEvery order ended as it has to. Run it again: every message is known, and nothing happens twice.");
+    ensure!(wrong == 0, "{wrong} orders ended unexpectedly");
+    println!("\nEvery order ended as expected. Run it again: every message is a duplicate, and nothing happens twice.");
     Ok(())
 }

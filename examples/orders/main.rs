@@ -1,6 +1,6 @@
-//! A program with handlers of its own: everything the stock binary can do, and `demo`.
+//! A program with its own handlers: everything the standard binary can do, and `demo`.
 //!
-//! `cargo run --example orders -- dev` runs everything; `cargo run --example orders -- demo` shows it from start to end.
+//! `cargo run --example orders -- dev` runs everything; `cargo run --example orders -- demo` runs a demonstration.
 
 mod demo;
 mod shop;

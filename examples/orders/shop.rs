@@ -1,4 +1,4 @@
-//! The shop: its own tables, and handlers that write to them inside the step's own transaction.
+//! The shop: its tables, and handlers that write to them inside the transaction of the step.
 
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
@@ -8,7 +8,7 @@ use leveret::store::Connection;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Nothing here forbids a second row for one order: that there never is one is Leveret's promise, not a constraint's.
+/// No constraint forbids a second row for one order: Leveret guarantees that there is only one.
 const TABLES: &str = "
     CREATE SCHEMA IF NOT EXISTS shop;
     CREATE TABLE IF NOT EXISTS shop.reservations (
@@ -18,7 +18,7 @@ const TABLES: &str = "
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_key text, reservation bigint NOT NULL);
     CREATE TABLE IF NOT EXISTS shop.bookings (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, instance text NOT NULL, attempt int NOT NULL);";
-/// Any number of the shop's own.
+/// The advisory lock of the shop.
 const LOCK: i64 = 7_203_581;
 /// What the shop sells.
 const ARTICLES: [&str; 5] = ["lamp", "chair", "desk", "shelf", "rug"];
@@ -34,7 +34,7 @@ pub(crate) fn handlers() -> Handlers {
 }
 
 async fn create_tables(conn: &mut Connection) -> Result<(), Error> {
-    // Several processes may start at once, and `IF NOT EXISTS` alone does not keep them apart.
+    // Several processes may start at once, and `IF NOT EXISTS` alone does not exclude each other.
     conn.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); {TABLES} COMMIT;")).await?;
     Ok(())
 }
@@ -100,7 +100,7 @@ async fn book_supplier(conn: &mut Connection, input: HandlerInput) -> HandlerRes
         succeeds_at: u32,
     }
     let wanted: Wanted = read(&input)?;
-    // Written before the failure, and undone with it: only the attempt that succeeds leaves a row.
+    // Written before the failure, and rolled back with it: only the attempt that succeeds leaves a row.
     let booked: Id = sql_query("INSERT INTO shop.bookings (instance, attempt) VALUES ($1, $2) RETURNING id")
         .bind::<Text, _>(input.instance.to_string())
         .bind::<Integer, _>(i32::try_from(input.attempt).unwrap_or(i32::MAX))

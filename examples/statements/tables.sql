@@ -1,4 +1,4 @@
--- Tables of the workshop's own, in the same database as Leveret's schema.
+-- The tables of the workshop, in the same database as Leveret's schema.
 CREATE SCHEMA IF NOT EXISTS workshop;
 CREATE TABLE IF NOT EXISTS workshop.parts (part text PRIMARY KEY, stock integer NOT NULL CHECK (stock >= 0), low integer NOT NULL);
 CREATE TABLE IF NOT EXISTS workshop.purchases (

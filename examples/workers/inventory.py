@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Plays an inventory over HTTP, for examples/workers/shipping.yaml: POST /reservations, DELETE /reservations/{id}, GET /stock.
+"""An inventory over HTTP, for examples/workers/shipping.yaml: POST /reservations, DELETE /reservations/{id}, GET /stock.
 
-A request that comes again with the same `Idempotency-Key` gets the same answer and reserves nothing more. Usage: inventory.py [port]
+A request that is repeated with the same `Idempotency-Key` gets the same answer and reserves nothing more. Usage: inventory.py [port]
 """
 
 import http.server

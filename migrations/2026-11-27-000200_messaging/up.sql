@@ -1,27 +1,31 @@
 -- Rows live for milliseconds: vacuum by the number of dead rows, not by their share, and keep the emptied pages.
 CREATE TABLE leveret.outbox (
-    id           uuid        PRIMARY KEY,
-    exchange     text        NOT NULL,
-    routing_key  text        NOT NULL,
-    kind         text        NOT NULL,
-    app_id       text,
-    message_id   text,
-    headers      jsonb       NOT NULL DEFAULT '{}',
-    body         bytea       NOT NULL,
-    due_at       timestamptz,
-    instance_id  uuid,
-    created_at   timestamptz NOT NULL DEFAULT now(),
-    claimable_at timestamptz NOT NULL DEFAULT now(),
-    attempts     integer     NOT NULL DEFAULT 0,
-    dead_at      timestamptz
+    id             uuid        PRIMARY KEY,
+    exchange       text        NOT NULL,
+    routing_key    text        NOT NULL,
+    kind           text        NOT NULL,
+    app_id         text,
+    message_id     text,
+    reply_to       text,
+    correlation_id text,
+    headers        jsonb       NOT NULL DEFAULT '{}',
+    body           bytea       NOT NULL,
+    due_at         timestamptz,
+    instance_id    uuid,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    claimable_at   timestamptz NOT NULL DEFAULT now(),
+    attempts       integer     NOT NULL DEFAULT 0,
+    dead_at        timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000, vacuum_truncate = off);
 COMMENT ON TABLE  leveret.outbox              IS 'One row per message that is committed and not yet confirmed by the broker';
 COMMENT ON COLUMN leveret.outbox.id           IS 'UUIDv7; also the AMQP message_id unless that column has one';
-COMMENT ON COLUMN leveret.outbox.exchange     IS 'Without the configured prefix: commands, steps, events';
+COMMENT ON COLUMN leveret.outbox.exchange     IS 'Without the configured prefix: commands, steps, events, work, calls, dead, reply. A row with another name is marked dead';
 COMMENT ON COLUMN leveret.outbox.kind         IS 'The AMQP property type';
 COMMENT ON COLUMN leveret.outbox.app_id       IS 'The AMQP property app_id';
 COMMENT ON COLUMN leveret.outbox.message_id   IS 'The AMQP property message_id';
+COMMENT ON COLUMN leveret.outbox.reply_to     IS 'The AMQP property reply_to: the queue for the answer';
+COMMENT ON COLUMN leveret.outbox.correlation_id IS 'The AMQP property correlation_id: what the answer names';
 COMMENT ON COLUMN leveret.outbox.headers      IS 'AMQP headers: an object of strings';
 COMMENT ON COLUMN leveret.outbox.due_at       IS 'Not to be delivered before: published to a delay queue for the remaining time';
 COMMENT ON COLUMN leveret.outbox.instance_id  IS 'The instance it is about';

@@ -87,30 +87,16 @@ impl PublishQueue {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use futures_util::FutureExt;
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::outbox::Claimable;
+    use crate::contract::Exchange;
 
     const MIB: usize = 1024 * 1024;
 
     fn row(bytes: usize) -> OutboxRow {
-        OutboxRow {
-            id: Uuid::nil(),
-            exchange: "events".into(),
-            routing_key: "order.shipped".into(),
-            kind: "order.shipped".into(),
-            app_id: None,
-            message_id: None,
-            headers: BTreeMap::new(),
-            body: vec![0; bytes],
-            due_at: None,
-            instance_id: None,
-            claimable: Claimable::Now,
-        }
+        OutboxRow::new(Uuid::nil(), Exchange::Events, "order.shipped", "order.shipped", vec![0; bytes])
     }
 
     fn batch(rows: &mut PublishQueue) -> Option<Batch> {

@@ -1,8 +1,8 @@
 //! Whether this process has what definitions name: handlers of its program, statements of its settings.
 
 use super::App;
-use crate::expression::Data;
 use crate::definition::{Definition, Runs, Work};
+use crate::expression::Data;
 
 impl App {
     /// Whether the handler or statement of a `run` is registered in this process.

@@ -1,4 +1,4 @@
-//! Consuming: a stream of deliveries that outlives connections, channels and queues.
+//! Consumes a queue: a stream of deliveries that outlives connections, channels and queues.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use lapin::{Channel, Consumer};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::connection::{Connection, REPAIR_AFTER};
 use super::declare::{self, short};
 use super::delivery::{Delivery, REQUEUE, Window};
-use super::error::{Error, sort};
-use super::link::{Link, REPAIR_AFTER};
+use super::error::{Error, classify};
 use super::message::Queue;
 use super::{Shared, supervisor, topology};
 
-/// Subscribing, cancelling and giving back must each be done within this time.
+/// The broker must answer a subscription, and each cancellation, within this time.
 const ANSWER_FOR: Duration = Duration::from_secs(10);
-/// A subscription that lasted this long was a good one: the next wait is short again.
+/// A subscription that lasted this long resets the backoff.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
-/// Before a subscription is ended, deliveries are acknowledged again when none has come for so long: there are none.
+/// Before a subscription is cancelled, the broker counts as idle when no delivery has arrived for this time.
 const QUIET_FOR: Duration = Duration::from_millis(100);
-/// In any case after this.
+/// Acknowledgements are held back for at most this time before a subscription is cancelled.
 const HOLD_MAX: Duration = Duration::from_secs(2);
-/// If nothing comes for this long, the subscription is renewed.
+/// A subscription without a delivery for this time is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(15);
-/// The same, if a queue was found missing.
+/// The same, after this process found a queue missing.
 const RENEW_SOON: Duration = Duration::from_millis(200);
 
 /// The deliveries of one queue.
@@ -39,39 +39,39 @@ pub struct Deliveries {
     queue: Queue,
     prefetch: u16,
     state: State,
-    waits: ExponentialBackoff,
-    /// The last failure that was logged.
-    complaint: Option<String>,
-    /// Whether it has never been subscribed.
+    backoff: ExponentialBackoff,
+    /// The last error that was logged.
+    last_problem: Option<String>,
+    /// Whether it was never subscribed.
     is_new: bool,
 }
 
 enum State {
-    /// Nothing is subscribed; this is on its way. Kept here so that [`Deliveries::next`] may be dropped at any time.
+    /// A subscription is being opened. Kept here so that [`Deliveries::next`] may be dropped at any time.
     Subscribing(Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>>),
-    /// Deliveries come.
+    /// Deliveries arrive.
     Subscribed(Box<Subscription>),
-    /// Nothing comes any more.
+    /// The subscription was ended for good.
     Cancelled,
 }
 
 struct Subscription {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
     since: Instant,
     window: Arc<Window>,
-    /// When to subscribe anew if nothing comes.
+    /// When to subscribe again if nothing arrives.
     renew_at: Instant,
     /// Changes when this process finds a queue missing.
     missing: watch::Receiver<u64>,
 }
 
-/// What a subscription has to tell.
+/// An event of a subscription.
 enum Event {
     Delivered(Box<lapin::message::Delivery>),
     Lost(Error),
-    /// Nothing has come for a while.
+    /// Nothing has arrived for a while.
     Idle,
 }
 
@@ -84,12 +84,12 @@ impl Subscription {
                     self.renew_at = Instant::now() + RENEW_AFTER;
                     return match item {
                         Some(Ok(delivery)) => Event::Delivered(Box::new(delivery)),
-                        Some(Err(error)) => Event::Lost(sort("consume", &error)),
-                        None => Event::Lost(Error::Unavailable("it ended the subscription".into())),
+                        Some(Err(error)) => Event::Lost(classify("consume", &error)),
+                        None => Event::Lost(Error::Unavailable("it cancelled the subscription".into())),
                     };
                 }
-                () = self.link.lost.cancelled() => {
-                    return Event::Lost(Error::Unavailable("the connection broke".into()));
+                () = self.connection.lost.cancelled() => {
+                    return Event::Lost(Error::Unavailable("the connection was lost".into()));
                 }
                 Ok(()) = self.missing.changed() => self.renew_at = Instant::now() + RENEW_SOON,
                 () = sleep_until(self.renew_at) => {
@@ -108,11 +108,18 @@ impl Deliveries {
         // Without a limit the library would buffer the whole queue.
         let prefetch = prefetch.max(1);
         let state = State::Subscribing(subscribing(&shared, &queue, prefetch, Duration::ZERO));
-        Self { shared, queue, prefetch, state, waits: supervisor::waits().build(), complaint: None, is_new: true }
+        Self {
+            shared,
+            queue,
+            prefetch,
+            state,
+            backoff: supervisor::backoff().build(),
+            last_problem: None,
+            is_new: true,
+        }
     }
 
-    /// The next delivery, however long it takes; `None` only after [`Deliveries::cancel`] or the broker's stop.
-    /// May be dropped and called again without losing anything.
+    /// Waits for the next delivery; `None` only after [`Deliveries::cancel`] or the stop of [`super::Broker`]. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
         let stop = self.shared.stop.clone();
         loop {
@@ -131,14 +138,14 @@ impl Deliveries {
         }
     }
 
-    /// One event: a delivery, or a change of state.
+    /// Handles one event: returns a delivery, or changes the state.
     async fn advance(&mut self) -> Option<Delivery> {
         match &mut self.state {
             State::Cancelled => None,
             State::Subscribing(subscribing) => {
                 match subscribing.await {
                     Ok(subscription) => {
-                        if self.is_new || self.complaint.take().is_some() {
+                        if self.is_new || self.last_problem.take().is_some() {
                             tracing::info!(queue = %self.queue.name(), "consuming");
                         }
                         self.is_new = false;
@@ -162,14 +169,14 @@ impl Deliveries {
         }
     }
 
-    /// RabbitMQ forgets a subscription without a word when its queue is deleted and declared again at once, and its
-    /// numbers do not show it. Nothing is lost by asking anew while there is nothing to do.
+    /// RabbitMQ silently drops a subscription when its queue is deleted and declared again at once, and nothing it reports shows
+    /// that. Subscribing again while there is nothing to do loses nothing.
     fn renew(&mut self) {
         let next = subscribing(&self.shared, &self.queue, self.prefetch, Duration::ZERO);
         let State::Subscribed(old) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
         self.state = State::Subscribing(Box::pin(async move {
-            // If it cannot be ended in time, its channel is closed when it is dropped.
-            let _ = timeout(ANSWER_FOR, give_back(old)).await;
+            // If it cannot be cancelled in time, its channel is closed when it is dropped.
+            let _ = timeout(ANSWER_FOR, return_rest(old)).await;
             next.await
         }));
     }
@@ -178,36 +185,36 @@ impl Deliveries {
         if let State::Subscribed(subscription) = &self.state
             && subscription.since.elapsed() > HEALTHY_AFTER
         {
-            self.waits = supervisor::waits().build();
+            self.backoff = supervisor::backoff().build();
         }
         self.retry_after(error);
     }
 
     fn retry_after(&mut self, error: &Error) {
         let text = error.to_string();
-        if self.complaint.as_ref() != Some(&text) {
+        if self.last_problem.as_ref() != Some(&text) {
             tracing::warn!(queue = %self.queue.name(), "not consuming: {text}");
-            self.complaint = Some(text);
+            self.last_problem = Some(text);
         }
         let wait = match error {
             Error::Mismatch(_) | Error::Bug(_) => REPAIR_AFTER,
-            Error::Unavailable(_) => self.waits.next().unwrap_or(REPAIR_AFTER),
+            Error::Unavailable(_) => self.backoff.next().unwrap_or(REPAIR_AFTER),
         };
         self.state = State::Subscribing(subscribing(&self.shared, &self.queue, self.prefetch, wait));
     }
 
-    /// Ends the subscription and hands out what was delivered and not yet taken, so that it can be finished here: given
-    /// back, it would look to the next consumer as if it had been begun. At most `prefetch` deliveries.
+    /// Cancels the subscription and returns the deliveries that were prefetched and not yet taken, at most `prefetch`, so that they
+    /// can be finished here: requeued, they would look to the next consumer as if they had been begun.
     ///
-    /// RabbitMQ may send on for a moment after its consent to the end, which the library drops. So nothing is acknowledged
-    /// before the end until the broker has sent all it may, or has nothing to send.
+    /// RabbitMQ may send further deliveries for a moment after it has confirmed the cancellation, and the library drops them. So
+    /// acknowledgements are held back before the cancellation until the broker has sent all it may, or has nothing to send.
     pub async fn drain(&mut self) -> Vec<Delivery> {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else {
             return Vec::new();
         };
         let Subscription { channel, mut consumer, window, .. } = *subscription;
         let mut rest = Vec::new();
-        let held = window.answers.clone().write_owned().await;
+        let held = window.acks.clone().write_owned().await;
         let filling = async {
             while window.open.load(Ordering::Relaxed) < usize::from(self.prefetch) {
                 let Ok(Some(Ok(delivery))) = timeout(QUIET_FOR, consumer.next()).await else { return };
@@ -223,23 +230,23 @@ impl Deliveries {
             }
         };
         if timeout(ANSWER_FOR, ending).await.is_err() {
-            tracing::warn!(queue = %self.queue.name(), "the broker did not end the subscription in time");
+            tracing::warn!(queue = %self.queue.name(), "the broker did not confirm the cancellation of the subscription in time");
         }
         drop(held);
         rest
     }
 
-    /// Ends the subscription; what was delivered and not yet taken by [`Deliveries::next`] goes back to the queue.
-    /// Deliveries already taken stay good until they are answered.
+    /// Cancels the subscription and requeues the deliveries that [`Deliveries::next`] has not returned yet. Deliveries already
+    /// returned stay valid until they are acknowledged.
     pub async fn cancel(&mut self) {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
-        if timeout(ANSWER_FOR, give_back(subscription)).await.is_err() {
-            tracing::warn!(queue = %self.queue.name(), "the broker did not end the subscription in time");
+        if timeout(ANSWER_FOR, return_rest(subscription)).await.is_err() {
+            tracing::warn!(queue = %self.queue.name(), "the broker did not confirm the cancellation of the subscription in time");
         }
     }
 }
 
-async fn give_back(mut subscription: Box<Subscription>) {
+async fn return_rest(mut subscription: Box<Subscription>) {
     let Subscription { channel, consumer, .. } = &mut *subscription;
     if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
         return;
@@ -260,20 +267,25 @@ fn subscribing(
     let (shared, queue) = (shared.clone(), queue.clone());
     Box::pin(async move {
         sleep(wait).await;
-        let link = shared.consuming_link().await?;
-        subscribe(&shared, link, &queue, prefetch).await
+        let connection = shared.consuming_connection().await?;
+        subscribe(&shared, connection, &queue, prefetch).await
     })
 }
 
-/// Declares the queue and subscribes, on a channel of its own.
-async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u16) -> Result<Subscription, Error> {
+/// Declares the queue and subscribes, on a new channel.
+async fn subscribe(
+    shared: &Shared,
+    connection: Arc<Connection>,
+    queue: &Queue,
+    prefetch: u16,
+) -> Result<Subscription, Error> {
     let prefix = &shared.options.prefix;
     let missing = shared.missing.subscribe();
-    let complaints = declare::declare(&link, &topology::queue(prefix, queue)).await?;
-    if !complaints.is_empty() {
-        return Err(Error::Mismatch(complaints.join("; ")));
+    let problems = declare::declare(&connection, &topology::queue(prefix, queue)).await?;
+    if !problems.is_empty() {
+        return Err(Error::Mismatch(problems.join("; ")));
     }
-    let channel = link.channel().await?;
+    let channel = connection.channel().await?;
     let subscribed = timeout(ANSWER_FOR, async {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let name = short(&queue.physical(prefix));
@@ -283,10 +295,10 @@ async fn subscribe(shared: &Shared, link: Arc<Link>, queue: &Queue, prefetch: u1
     });
     let consumer = subscribed
         .await
-        .map_err(|_| Error::Unavailable(format!("no subscription within {ANSWER_FOR:?}")))?
-        .map_err(|error| sort("subscribe", &error))?
-        .ok_or_else(|| Error::Bug("the queue's name is too long".into()))?;
+        .map_err(|_| Error::Unavailable(format!("no answer to a subscription within {ANSWER_FOR:?}")))?
+        .map_err(|error| classify("subscribe", &error))?
+        .ok_or_else(|| Error::Bug("the queue's name has more than 255 bytes".into()))?;
     let since = Instant::now();
     let window = Arc::default();
-    Ok(Subscription { link, channel, consumer, since, window, renew_at: since + RENEW_AFTER, missing })
+    Ok(Subscription { connection, channel, consumer, since, window, renew_at: since + RENEW_AFTER, missing })
 }

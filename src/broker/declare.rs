@@ -1,58 +1,76 @@
-//! Brings the topology to the broker, and compares it with what is there. Always on throw-away channels: the broker
-//! closes the channel on which a declaration fails.
+//! Declares the topology on the broker, and compares it with what exists. Each call uses a new channel, because the
+//! broker closes the channel on which a declaration fails.
 
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind, ExchangeKind};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::error::{Error, is_missing, sort};
-use super::link::Link;
-use super::topology::{Argument, Declaration, Kind, Value};
+use super::connection::{Connection, REPAIR_AFTER};
+use super::error::{Error, classify, is_missing};
+use super::message::Queue;
+use super::topology::{self, Argument, Declaration, Kind, Value};
 
-/// One declaration must be answered within this time.
+/// The broker must answer a declaration within this time.
 const DECLARE_FOR: Duration = Duration::from_secs(10);
 
-/// What a declaration is for.
+/// What a declaration does on the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    /// Make it, or make sure it is the same.
+enum Mode {
+    /// Creates what is missing, and fails where the arguments differ.
     Declare,
-    /// Only see whether it is there.
-    Look,
+    /// Fails where it is missing, and creates nothing.
+    Check,
 }
 
-/// Declares everything that can be declared. Answers with a sentence for each thing that could not, so that one bad
-/// queue does not stop the others.
+/// Declares everything it can. Returns one sentence for each declaration that failed, so that one of them does not stop the
+/// others.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if the connection is of no use.
-pub(super) async fn declare(link: &Link, declarations: &[Declaration]) -> Result<Vec<String>, Error> {
-    let mut complaints = Vec::new();
-    let mut channel = link.channel().await?;
+/// [`Error::Unavailable`] if the connection does not work.
+pub(super) async fn declare(connection: &Connection, declarations: &[Declaration]) -> Result<Vec<String>, Error> {
+    let mut problems = Vec::new();
+    let mut channel = connection.channel().await?;
     for declaration in declarations {
-        if let Err(error) = apply(&channel, declaration, Aim::Declare).await {
-            complaints.push(explain(link, &error)?);
-            channel = link.channel().await?;
+        if let Err(error) = apply(&channel, declaration, Mode::Declare).await {
+            problems.push(explain(connection, &error)?);
+            channel = connection.channel().await?;
         }
     }
-    Ok(complaints)
+    Ok(problems)
 }
 
-/// Compares without creating anything: a sentence for each exchange or queue that is missing or has other arguments.
+/// Declares a queue of steps or of work, once per connection.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if the connection is of no use.
-pub(super) async fn compare(link: &Link, declarations: &[Declaration]) -> Result<Vec<String>, Error> {
+/// [`Error::Unavailable`] if the connection does not work. A declaration that fails is logged and tried again later.
+pub(super) async fn declare_once(connection: &Connection, prefix: &str, queue: &Queue) -> Result<(), Error> {
+    let name = queue.name();
+    if connection.declared.is_known(&name) {
+        return Ok(());
+    }
+    let problems = declare(connection, &topology::queue(prefix, queue)).await?;
+    for problem in &problems {
+        tracing::error!(queue = name, "the queue cannot be declared: {problem}");
+    }
+    connection.declared.remember(name, (!problems.is_empty()).then(|| Instant::now() + REPAIR_AFTER));
+    Ok(())
+}
+
+/// Compares without creating anything. Returns one sentence for each exchange or queue that is missing or has other arguments.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the connection does not work.
+pub(super) async fn compare(connection: &Connection, declarations: &[Declaration]) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
-    let mut channel = link.channel().await?;
+    let mut channel = connection.channel().await?;
     for declaration in declarations.iter().filter(|declaration| !matches!(declaration, Declaration::Binding { .. })) {
-        for aim in [Aim::Look, Aim::Declare] {
-            if let Err(error) = apply(&channel, declaration, aim).await {
-                differences.push(explain(link, &error)?);
-                channel = link.channel().await?;
+        for mode in [Mode::Check, Mode::Declare] {
+            if let Err(error) = apply(&channel, declaration, mode).await {
+                differences.push(explain(connection, &error)?);
+                channel = connection.channel().await?;
                 break;
             }
         }
@@ -60,55 +78,57 @@ pub(super) async fn compare(link: &Link, declarations: &[Declaration]) -> Result
     Ok(differences)
 }
 
-/// The state of a queue, if it exists.
+/// The state of a queue; `None` if it does not exist.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the broker does not answer.
-pub(super) async fn look(link: &Link, queue: &str) -> Result<Option<lapin::Queue>, Error> {
-    let channel = link.channel().await?;
-    let looked = channel.queue_declare(short(queue)?, QueueDeclareOptions::durable().passive(), FieldTable::default());
-    match within(looked).await? {
+pub(super) async fn inspect(connection: &Connection, queue: &str) -> Result<Option<lapin::Queue>, Error> {
+    let channel = connection.channel().await?;
+    let inspected =
+        channel.queue_declare(short(queue)?, QueueDeclareOptions::durable().passive(), FieldTable::default());
+    match within(inspected).await? {
         Ok(state) => Ok(Some(state)),
         Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(sort("look at a queue", &error)),
+        Err(error) => Err(classify("inspect a queue", &error)),
     }
 }
 
-/// A text that fits into the protocol's short strings.
+/// A text as a short string of the protocol.
 ///
 /// # Errors
-/// [`Error::Bug`] if it does not.
+/// [`Error::Bug`] if it has more than 255 bytes.
 pub(super) fn short(text: &str) -> Result<ShortString, Error> {
-    ShortString::try_new(text).map_err(|_| Error::Bug(format!("a name of {} bytes is longer than 255", text.len())))
+    ShortString::try_new(text)
+        .map_err(|_| Error::Bug(format!("a name has {} bytes; at most 255 are allowed", text.len())))
 }
 
-/// An error of one channel becomes a sentence; an error of the connection stays one.
-fn explain(link: &Link, error: &Failure) -> Result<String, Error> {
+/// An error of one channel becomes a sentence; an error of the connection stays an error.
+fn explain(connection: &Connection, error: &DeclareError) -> Result<String, Error> {
     match error {
-        Failure::Ours(error) => Err(error.clone()),
-        Failure::Theirs(error) => match error.kind() {
-            ErrorKind::ProtocolError(amqp) if link.is_open() && error.is_amqp_soft_error() => {
+        DeclareError::Ours(error) => Err(error.clone()),
+        DeclareError::Theirs(error) => match error.kind() {
+            ErrorKind::ProtocolError(amqp) if connection.is_open() && error.is_amqp_soft_error() => {
                 Ok(amqp.get_message().to_string())
             }
-            _ => Err(sort("declare", error)),
+            _ => Err(classify("declare", error)),
         },
     }
 }
 
-enum Failure {
+enum DeclareError {
     Ours(Error),
     Theirs(lapin::Error),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for DeclareError {
     fn from(error: Error) -> Self {
-        Failure::Ours(error)
+        DeclareError::Ours(error)
     }
 }
 
-impl From<lapin::Error> for Failure {
+impl From<lapin::Error> for DeclareError {
     fn from(error: lapin::Error) -> Self {
-        Failure::Theirs(error)
+        DeclareError::Theirs(error)
     }
 }
 
@@ -116,7 +136,7 @@ async fn within<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
     timeout(DECLARE_FOR, answer).await.map_err(|_| Error::Unavailable(format!("no answer within {DECLARE_FOR:?}")))
 }
 
-async fn apply(channel: &Channel, declaration: &Declaration, aim: Aim) -> Result<(), Failure> {
+async fn apply(channel: &Channel, declaration: &Declaration, mode: Mode) -> Result<(), DeclareError> {
     match declaration {
         Declaration::Exchange { name, kind, arguments } => {
             let kind = match kind {
@@ -126,13 +146,13 @@ async fn apply(channel: &Channel, declaration: &Declaration, aim: Aim) -> Result
             };
             let options = ExchangeDeclareOptions {
                 durable: true,
-                passive: aim == Aim::Look,
+                passive: mode == Mode::Check,
                 ..ExchangeDeclareOptions::default()
             };
             within(channel.exchange_declare(short(name)?, kind, options, table(arguments)?)).await??;
         }
         Declaration::Queue { name, arguments } => {
-            let options = QueueDeclareOptions { passive: aim == Aim::Look, ..QueueDeclareOptions::durable() };
+            let options = QueueDeclareOptions { passive: mode == Mode::Check, ..QueueDeclareOptions::durable() };
             within(channel.queue_declare(short(name)?, options, table(arguments)?)).await??;
         }
         Declaration::Binding { queue, exchange, key } => {

@@ -1,11 +1,11 @@
-//! The ladder: which of the fixed waits on the broker comes nearest to what is left, without passing it.
+//! The delay queues: picks the longest fixed delay that is not longer than the remaining time.
 
 use std::time::Duration;
 
-/// A message may come this much too early; then it is on time.
+/// A message that arrives this much too early counts as on time.
 pub const SLACK: Duration = Duration::from_millis(20);
 
-/// The waits the broker offers, shortest first, each with the end of its queue's name.
+/// The delays of the delay queues, shortest first, each with the end of the queue's name.
 pub const LEVELS: [(Duration, &str); 12] = [
     (Duration::from_millis(100), "100ms"),
     (Duration::from_millis(250), "250ms"),
@@ -21,28 +21,29 @@ pub const LEVELS: [(Duration, &str); 12] = [
     (Duration::from_secs(15 * 60), "15m"),
 ];
 
-/// One wait of the ladder.
+/// One delay level: an exchange and a queue with a fixed delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
-    /// How long its queue holds a message.
+    /// How long its queue delays a message.
     pub ttl: Duration,
-    /// The end of its queue's name.
+    /// The end of the queue's name.
     pub label: &'static str,
 }
 
 impl Level {
-    /// The name of its exchange, and of its queue.
+    /// The name of the exchange, and of the queue.
     pub fn name(&self, prefix: &str) -> String {
         format!("{prefix}.delay.{}", self.label)
     }
 }
 
-/// The ladder from its lowest level to its highest.
+/// Every delay level, shortest first.
 pub fn levels() -> impl Iterator<Item = Level> {
     LEVELS.iter().map(|&(ttl, label)| Level { ttl, label })
 }
 
-/// The highest level not above what remains and [`SLACK`]; none below the lowest, where the receiver sleeps the rest.
+/// The longest delay that is not longer than `remaining` and [`SLACK`]. `None` if `remaining` is shorter than every delay: the
+/// receiver then waits itself.
 pub fn level(remaining: Duration) -> Option<Level> {
     let reach = remaining.saturating_add(SLACK);
     levels().filter(|level| level.ttl <= reach).last()
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_rung_within_reach_is_taken() {
+    fn the_longest_delay_within_the_remaining_time_is_picked() {
         let cases: [(u64, Option<&str>); 14] = [
             (0, None),
             (79, None),
@@ -77,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn every_rung_is_one_hop_from_its_own_wait() {
+    fn a_delay_of_a_level_takes_that_level() {
         for step in levels() {
             assert_eq!(level(step.ttl), Some(step));
         }
     }
 
     #[test]
-    fn rungs_rise_and_are_named_as_people_write_them() {
+    fn delay_levels_are_sorted_and_named_by_their_duration() {
         assert!(LEVELS.is_sorted_by(|lower, higher| lower.0 < higher.0));
         for step in levels() {
             assert_eq!(crate::time::duration::parse(step.label), Ok(step.ttl));

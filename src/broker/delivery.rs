@@ -1,4 +1,4 @@
-//! A message on loan from the broker.
+//! A delivered message that has to be acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
 
-use super::error::{Error, sort};
+use super::error::{Error, classify};
 use super::message::Queue;
-use super::sieve::UNREADABLE;
+use super::wire::sieve::UNREADABLE;
 
-/// Headers kept of a message; a sender outside may send more.
+/// The largest number of headers kept of a message. A sender may send more.
 pub const HEADERS_MAX: usize = 64;
-/// Bytes of a header's value; longer ones are left out.
+/// The largest header value in bytes. Headers with longer values are left out.
 pub const HEADER_MAX: usize = 4_096;
-/// An answer must be written within this time.
-const ANSWER_FOR: Duration = Duration::from_secs(5);
+/// An acknowledgement must be written within this time.
+const WRITE_FOR: Duration = Duration::from_secs(5);
 pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 const REJECT: BasicNackOptions = BasicNackOptions { multiple: false, requeue: false };
 
-/// A message that is ours until it is acknowledged or requeued, dropped (which requeues it), or the connection breaks.
-/// Everything in it comes from outside and is bounded by nothing but the broker, except the headers.
+/// A message that belongs to this process until it is acknowledged, requeued, rejected or dropped (which requeues it), or until
+/// the connection is lost. Its content comes from outside; only its headers are bounded here.
 pub struct Delivery {
-    /// Where it was consumed.
+    /// The queue it was consumed from.
     pub queue: Queue,
-    /// Where it was published last.
+    /// The exchange it was last published to.
     pub exchange: String,
-    /// With which routing key.
+    /// Its routing key.
     pub routing_key: String,
-    /// Whether the broker may have delivered it before.
+    /// Whether the broker may have delivered it before: a worker may have died while it handled it.
     pub redelivered: bool,
     /// The AMQP `type`.
     pub kind: Option<String>,
@@ -50,46 +50,46 @@ pub struct Delivery {
     pub content_type: Option<String>,
     /// The AMQP `timestamp`, in seconds since 1970.
     pub timestamp: Option<i64>,
-    /// Headers that are texts, numbers or booleans, as text.
+    /// Headers with a text, a number or a boolean, as text.
     pub headers: BTreeMap<String, String>,
-    /// What was wrong with properties or headers that could not be read: they are not what was sent then.
+    /// Why properties or headers could not be read. They are then not what was sent.
     pub unreadable: Option<String>,
-    /// The header `schema`, as text, however many headers there are.
+    /// The header `schema`, as text. It is kept however many headers there are.
     pub schema: Option<String>,
-    /// The content.
+    /// The body.
     pub body: Vec<u8>,
     lease: Lease,
 }
 
-/// The right to answer, once.
+/// The right to acknowledge or return a delivery, once.
 struct Lease {
     channel: Channel,
     tag: u64,
-    answered: bool,
+    settled: bool,
     window: Arc<Window>,
 }
 
-/// What a subscription and its deliveries know of each other.
+/// The state that a subscription shares with its deliveries.
 #[derive(Default)]
 pub(super) struct Window {
-    /// Unanswered deliveries.
+    /// The number of unacknowledged deliveries.
     pub(super) open: AtomicUsize,
-    /// Taken whole while no delivery may be acknowledged, so that the broker sends no more than the prefetch.
-    pub(super) answers: Arc<RwLock<()>>,
+    /// Locked for writing while no delivery may be acknowledged, so that the broker sends no more than the prefetch.
+    pub(super) acks: Arc<RwLock<()>>,
 }
 
 impl Drop for Lease {
-    /// Whoever panics or is aborted holds nothing back. The first poll queues the frame; nobody waits for more.
+    /// Returns the delivery of a task that panics or is aborted. The first poll queues the frame, and nothing waits for the rest.
     fn drop(&mut self) {
         self.window.open.fetch_sub(1, Ordering::Relaxed);
-        if !self.answered {
+        if !self.settled {
             let _ = self.channel.basic_nack(self.tag, REQUEUE).now_or_never();
         }
     }
 }
 
 impl Delivery {
-    /// The window counts the unanswered deliveries of the subscription, this one included.
+    /// A delivery, which `window` counts as unacknowledged.
     pub(super) fn new(queue: Queue, channel: Channel, window: Arc<Window>, delivery: lapin::message::Delivery) -> Self {
         window.open.fetch_add(1, Ordering::Relaxed);
         let properties = &delivery.properties;
@@ -109,60 +109,60 @@ impl Delivery {
             content_type: text(properties.content_type()),
             timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
             unreadable: headers.remove(UNREADABLE),
-            schema: schema.map(|value| read_value(value).unwrap_or_else(|| "of no known type".into())),
+            schema: schema.map(|value| read_value(value).unwrap_or_else(|| "of an unknown type".into())),
             headers,
-            lease: Lease { channel, tag: delivery.delivery_tag, answered: false, window },
+            lease: Lease { channel, tag: delivery.delivery_tag, settled: false, window },
             body: delivery.data,
         }
     }
 
-    /// Tells the broker that it is done. `false`: the connection broke before, and it will be delivered again.
+    /// Acknowledges the delivery. `false`: the connection was lost before, and the message will be redelivered.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the answer could not be written in time; it will be delivered again, or not.
+    /// [`Error::Unavailable`] if the acknowledgement could not be written in time; the message may be redelivered.
     pub async fn ack(mut self) -> Result<bool, Error> {
-        self.lease.answered = true;
+        self.lease.settled = true;
         let Lease { channel, tag, window, .. } = &self.lease;
-        let _allowed = window.answers.read().await;
-        match timeout(ANSWER_FOR, channel.basic_ack(*tag, BasicAckOptions::default())).await {
+        let _allowed = window.acks.read().await;
+        match timeout(WRITE_FOR, channel.basic_ack(*tag, BasicAckOptions::default())).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a delivery was lost before it was acknowledged");
+                tracing::debug!(%error, "the connection was lost before a delivery was acknowledged");
                 Ok(false)
             }
-            Err(_) => Err(Error::Unavailable(format!("not acknowledged within {ANSWER_FOR:?}"))),
+            Err(_) => Err(Error::Unavailable(format!("not acknowledged within {WRITE_FOR:?}"))),
         }
     }
 
-    /// Gives it back to the queue: only for deliveries not begun, never as a way to wait.
+    /// Returns the message to its queue. Only for deliveries that were not begun, never as a way to wait.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the connection broke, which gives it back as well.
+    /// [`Error::Unavailable`] if the connection was lost, which returns the message as well.
     pub async fn requeue(mut self) -> Result<(), Error> {
-        self.lease.answered = true;
+        self.lease.settled = true;
         self.refuse(REQUEUE).await
     }
 
-    /// Gives it to the dead letters of its queue: it can never be understood.
+    /// Sends the message to the dead letters of its queue: it can never be handled.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the connection broke, after which it is delivered again.
+    /// [`Error::Unavailable`] if the connection was lost, after which the message is redelivered.
     pub async fn reject(mut self) -> Result<(), Error> {
-        self.lease.answered = true;
+        self.lease.settled = true;
         self.refuse(REJECT).await
     }
 
     async fn refuse(&self, options: BasicNackOptions) -> Result<(), Error> {
         let Lease { channel, tag, .. } = &self.lease;
-        timeout(ANSWER_FOR, channel.basic_nack(*tag, options))
+        timeout(WRITE_FOR, channel.basic_nack(*tag, options))
             .await
-            .map_err(|_| Error::Unavailable(format!("not given back within {ANSWER_FOR:?}")))?
-            .map_err(|error| sort("give back a delivery", &error))
+            .map_err(|_| Error::Unavailable(format!("not returned within {WRITE_FOR:?}")))?
+            .map_err(|error| classify("return a delivery", &error))
     }
 }
 
 impl std::fmt::Debug for Delivery {
-    /// Without body and headers, which may hold secrets and anything else.
+    /// Without body and headers, which may hold secrets.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Delivery")
             .field("queue", &self.queue)
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_numbers_are_read_and_the_rest_is_left_out() {
+    fn headers_with_texts_and_numbers_are_kept_and_others_left_out() {
         let headers = read_headers(&table([
             ("schema".into(), AMQPValue::LongInt(1)),
             ("traceparent".into(), AMQPValue::LongString("00-ab".into())),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_headers_are_bounded() {
+    fn number_and_size_of_headers_are_bounded() {
         let many = table((0..1_000).map(|number| (format!("h{number}"), AMQPValue::LongInt(number))));
         assert_eq!(read_headers(&many).len(), HEADERS_MAX);
         let long = table([("long".into(), AMQPValue::LongString("x".repeat(HEADER_MAX + 1).into()))]);

@@ -1,83 +1,34 @@
-//! What is sent, and the names of where it goes.
+//! Messages to be published, and the names of queues.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// The header that says when a message was published, in milliseconds since 1970 by the database's clock.
+use crate::contract::Exchange;
+
+/// The header with the time a message was published, in milliseconds since 1970 by the database's clock.
 pub const SENT_AT: &str = "sent_at";
 
-/// Where something is published. The physical name carries the configured prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Exchange {
-    /// Commands from upstream services and outside workers.
-    Commands,
-    /// Step commands; the routing key is the queue.
-    Steps,
-    /// What instances did; nobody has to listen.
-    Events,
-    /// Requests to outside workers.
-    Work,
-    /// HTTP calls to make.
-    Calls,
-    /// What could not be handled.
-    Dead,
-    /// Answers: the broker's default exchange, where the routing key is the name of a queue.
-    Reply,
-}
-
-impl Exchange {
-    /// Those that are declared.
-    pub const DECLARED: [Exchange; 6] =
-        [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
-
-    /// The word the outbox keeps, and the end of the physical name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Exchange::Commands => "commands",
-            Exchange::Steps => "steps",
-            Exchange::Events => "events",
-            Exchange::Work => "work",
-            Exchange::Calls => "calls",
-            Exchange::Dead => "dead",
-            Exchange::Reply => "reply",
-        }
-    }
-
-    /// Reads what [`Exchange::name`] writes.
-    pub fn parse(name: &str) -> Option<Exchange> {
-        Exchange::DECLARED.into_iter().chain([Exchange::Reply]).find(|exchange| exchange.name() == name)
-    }
-
-    /// The name on the broker.
-    pub fn physical(self, prefix: &str) -> String {
-        match self {
-            Exchange::Reply => String::new(),
-            declared => format!("{prefix}.{}", declared.name()),
-        }
-    }
-}
-
-/// Where something is consumed.
+/// A queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Queue {
-    /// Commands from outside.
+    /// Commands of upstream services and external workers.
     Commands,
-    /// The step commands of a queue.
+    /// The step commands of one of the configured queues.
     Steps(String),
-    /// What could not be handled.
+    /// Dead letters.
     Dead,
-    /// A listener's own queue of all events; it goes when nobody has listened for ten minutes.
+    /// A listener's own queue of all events. The broker deletes it after ten minutes without a consumer.
     Events(String),
-    /// Wake-ups that a call is to be made.
+    /// Wake-ups for calls.
     Calls,
-    /// Requests to workers outside, by the name of the work.
+    /// Requests to external workers, by the name of the work.
     Work(String),
 }
 
 impl Queue {
-    /// The name without the configured prefix, for people and metrics.
+    /// The name without the configured prefix, for logs and metrics.
     pub fn name(&self) -> String {
         match self {
             Queue::Commands => "commands".into(),
@@ -102,12 +53,12 @@ impl Queue {
     }
 }
 
-/// A message to be published: an outbox row, or one of the few that were not first a row.
+/// A message to be published: an outbox row, or a message that was never one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
-    /// The outbox row; the AMQP `message_id` unless [`Outgoing::message_id`] is set.
+    /// The id of the outbox row; the AMQP `message_id` unless [`Outgoing::message_id`] is set.
     pub id: Uuid,
-    /// Where to.
+    /// The exchange.
     pub exchange: Exchange,
     /// The routing key; for [`Exchange::Steps`] the queue, for [`Exchange::Work`] the name of the work.
     pub routing_key: String,
@@ -117,15 +68,15 @@ pub struct Outgoing {
     pub app_id: Option<String>,
     /// Further headers; `schema` is added.
     pub headers: BTreeMap<String, String>,
-    /// JSON.
+    /// The body: JSON.
     pub body: Vec<u8>,
-    /// Deliver it at this moment of the database's clock; at once when left out. Only commands and step commands can wait.
+    /// The time of delivery, by the database's clock; at once when left out. Messages that have a [`Outgoing::queue`] can wait.
     pub due_at: Option<Timestamp>,
-    /// Where answers go.
+    /// The AMQP `reply_to`: the queue for the answer.
     pub reply_to: Option<String>,
-    /// What an answer names.
+    /// The AMQP `correlation_id`: what the answer names.
     pub correlation_id: Option<String>,
-    /// The id given by a sender outside, kept when its command travels on.
+    /// The id given by a sender outside, kept when its command is forwarded.
     pub message_id: Option<String>,
 }
 
@@ -135,16 +86,16 @@ impl Outgoing {
         self.message_id.clone().unwrap_or_else(|| self.id.to_string())
     }
 
-    /// Whether a message that reaches no queue comes back: everything but events.
+    /// Whether the broker returns the message if no queue is bound: yes, except for events and answers.
     pub fn is_mandatory(&self) -> bool {
         match self.exchange {
-            // Nobody listening, or the asker gone, is no failure.
+            // An event without a listener and an answer without its queue are not errors.
             Exchange::Events | Exchange::Reply => false,
             Exchange::Commands | Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Dead => true,
         }
     }
 
-    /// The queue at the end of the ladder, if messages of this kind can wait on it.
+    /// The queue it is delivered to after a delay; `None` if such a message cannot wait.
     pub fn queue(&self) -> Option<Queue> {
         match self.exchange {
             Exchange::Commands => Some(Queue::Commands),
@@ -156,14 +107,14 @@ impl Outgoing {
     }
 }
 
-/// What became of a published message.
+/// The broker's answer to a published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
-    /// The broker has taken it.
+    /// The broker has stored it.
     Confirmed,
-    /// It is nowhere: no queue is bound to its routing key, or it does not fit into the protocol. Why.
+    /// It was not stored: no queue is bound to its routing key, or it does not fit into the protocol. The reason.
     Returned(String),
-    /// A queue has refused it, full perhaps. It counts for nothing: later it may be taken.
+    /// A queue has refused it, for instance because it is full. It may be accepted later.
     Refused,
 }
 
@@ -172,16 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_exchange_is_read_back_from_its_name() {
-        for exchange in Exchange::DECLARED {
-            assert_eq!(Exchange::parse(exchange.name()), Some(exchange));
-        }
-        assert_eq!(Exchange::parse("nonsense"), None);
-    }
-
-    #[test]
     fn names_carry_the_prefix() {
         assert_eq!(Queue::Steps("slow".into()).physical("acme"), "acme.steps.slow");
-        assert_eq!(Exchange::Events.physical("acme"), "acme.events");
     }
 }

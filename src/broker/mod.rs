@@ -1,5 +1,5 @@
-//! RabbitMQ: publishing with confirms, consuming, and keeping the connections up. What is on the broker may be lost,
-//! repeated or reordered at any time; nothing here pretends otherwise.
+//! RabbitMQ: publishes with confirms, consumes, and keeps the connections open. Messages on the broker may be lost, repeated or
+//! reordered at any time; callers must not rely on anything more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,32 +11,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::time::clock::Clock;
 
+mod connection;
 mod consumer;
 mod declare;
 pub mod delay;
 mod delivery;
-mod envelope;
 mod error;
-mod link;
 mod message;
 mod publisher;
-mod sieve;
-mod socket;
 mod supervisor;
 pub mod topology;
 mod wire;
 
+pub use crate::contract::Exchange;
+pub use connection::without_password;
+use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
-pub use envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 pub use error::Error;
-pub use link::without_password;
-use link::{Link, Purpose};
-pub use message::{Exchange, Outgoing, Queue, SENT_AT, Sent};
+pub use message::{Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
-use publisher::{JOBS_MAX, Job};
+use publisher::{PublishJob, QUEUED_JOBS_MAX};
+pub use wire::envelope::{BODY_MAX, HEADERS_BYTES_MAX};
 
-/// Confirm channels of one process.
+/// The largest number of confirm channels of one process.
 pub const PUBLISHERS_MAX: usize = 16;
 /// Closing takes at most this long.
 const CLOSE_FOR: Duration = Duration::from_secs(20);
@@ -46,24 +44,24 @@ const CLOSE_FOR: Duration = Duration::from_secs(20);
 pub struct Options {
     /// `amqp://user:password@host:port/vhost`
     pub url: String,
-    /// What the names of exchanges and queues begin with.
+    /// The prefix of the names of exchanges and queues.
     pub prefix: String,
-    /// Confirm channels, each with a task of its own: 1 to [`PUBLISHERS_MAX`].
+    /// The number of confirm channels, each with its own task: 1 to [`PUBLISHERS_MAX`].
     pub publishers: usize,
-    /// After this a publish is given up.
+    /// A publish that is not confirmed within this time fails.
     pub confirm_timeout: Duration,
     /// The name of the connections, as the broker shows it.
     pub name: String,
-    /// Who makes exchanges and queues.
+    /// Who declares exchanges and queues.
     pub topology: Topology,
 }
 
-/// Who makes exchanges and queues.
+/// Who declares exchanges and queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topology {
-    /// This process, when it connects and whenever something turns out to be missing.
+    /// This process: when it connects, and whenever something is missing.
     Declared,
-    /// Others: whoever only visits creates nothing under a prefix that nobody serves.
+    /// Other processes: a client creates nothing under a prefix that no server uses.
     Found,
 }
 
@@ -73,137 +71,138 @@ pub struct Broker {
     shared: Arc<Shared>,
 }
 
-/// What handles, supervisor, publishers and consumers share.
+/// The state shared by handles, supervisor, publishers and consumers.
 struct Shared {
     options: Options,
     clock: Clock,
-    /// Begin to stop.
+    /// Cancelled to stop.
     stop: CancellationToken,
-    /// What was queued has been published: connections may be closed.
+    /// Cancelled when everything queued has been published, so that connections may be closed.
     flushed: CancellationToken,
-    /// Everything is closed.
+    /// Cancelled when everything is closed.
     closed: CancellationToken,
-    publishing: Hub,
-    consuming: Hub,
-    publishers: Vec<mpsc::Sender<Job>>,
-    turn: AtomicUsize,
-    /// Raised when a message to one of our own queues came back: consumers have to look after themselves.
+    publishing: CurrentConnection,
+    consuming: CurrentConnection,
+    publishers: Vec<mpsc::Sender<PublishJob>>,
+    next_publisher: AtomicUsize,
+    /// Incremented when a message to one of our queues was returned: consumers then subscribe again.
     missing: watch::Sender<u64>,
 }
 
-/// Where the connection of one purpose is found, if there is one.
-struct Hub {
-    link: watch::Sender<Option<Arc<Link>>>,
+/// The current connection of one purpose, if there is one.
+struct CurrentConnection {
+    connection: watch::Sender<Option<Arc<Connection>>>,
+    /// Whether anything needs the connection: a process that only publishes opens only one.
     wanted: watch::Sender<bool>,
-    /// Connections made so far.
+    /// Connections opened so far.
     count: AtomicUsize,
 }
 
-impl Hub {
+impl CurrentConnection {
     fn new(wanted: bool) -> Self {
-        Self { link: watch::Sender::new(None), wanted: watch::Sender::new(wanted), count: AtomicUsize::new(0) }
+        Self { connection: watch::Sender::new(None), wanted: watch::Sender::new(wanted), count: AtomicUsize::new(0) }
     }
 
-    /// Resolves when somebody needs the connection: a process that only publishes makes only one.
+    /// Resolves when the connection is needed.
     async fn wanted(&self) {
         let _ = self.wanted.subscribe().wait_for(|wanted| *wanted).await;
     }
 
-    fn current(&self) -> Option<Arc<Link>> {
-        self.link.borrow().clone().filter(|link| link.is_open())
+    fn current(&self) -> Option<Arc<Connection>> {
+        self.connection.borrow().clone().filter(|connection| connection.is_open())
     }
 
     /// Resolves when there is a connection.
-    async fn connected(&self) -> Option<Arc<Link>> {
+    async fn connected(&self) -> Option<Arc<Connection>> {
         self.wanted.send_replace(true);
-        let mut links = self.link.subscribe();
-        let link = links.wait_for(|link| link.as_ref().is_some_and(|link| link.is_open())).await.ok()?;
-        link.clone()
+        let mut current = self.connection.subscribe();
+        let open = |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|one| one.is_open());
+        current.wait_for(open).await.ok()?.clone()
     }
 
-    fn offer(&self, purpose: Purpose, link: Arc<Link>) {
+    fn offer(&self, purpose: Purpose, connection: Arc<Connection>) {
         if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
             // The feature `client` alone records nothing.
             #[cfg(feature = "server")]
             metrics::counter!(crate::telemetry::BROKER_RECONNECTS, "connection" => purpose.name()).increment(1);
         }
         tracing::info!(connection = purpose.name(), "connected to the broker");
-        self.link.send_replace(Some(link));
+        self.connection.send_replace(Some(connection));
     }
 
     fn withdraw(&self) {
-        self.link.send_replace(None);
+        self.connection.send_replace(None);
     }
 }
 
 impl Shared {
-    fn hub(&self, purpose: Purpose) -> &Hub {
+    fn current(&self, purpose: Purpose) -> &CurrentConnection {
         match purpose {
             Purpose::Publishing => &self.publishing,
             Purpose::Consuming => &self.consuming,
         }
     }
 
-    /// The connection to publish on, if it takes anything now.
-    fn publishing_link(&self) -> Result<Arc<Link>, Error> {
-        let link = self.publishing.current().ok_or_else(|| Error::Unavailable("not connected".into()))?;
-        if link.is_blocked() {
-            return Err(Error::Unavailable("it takes no more messages for now".into()));
+    /// The connection to publish on, if it accepts messages now.
+    fn publishing_connection(&self) -> Result<Arc<Connection>, Error> {
+        let connection = self.publishing.current().ok_or_else(|| Error::Unavailable("not connected".into()))?;
+        if connection.is_blocked() {
+            return Err(Error::Unavailable("it accepts no messages for now".into()));
         }
-        Ok(link)
+        Ok(connection)
     }
 
-    async fn consuming_link(&self) -> Result<Arc<Link>, Error> {
+    async fn consuming_connection(&self) -> Result<Arc<Connection>, Error> {
         self.consuming.connected().await.ok_or_else(|| Error::Unavailable("stopped".into()))
     }
 }
 
 impl Broker {
-    /// A handle, at once, and the supervisor to be run by the caller: it connects, and connects again whenever the
-    /// connection is lost, until `stop`. Then it publishes what is queued and closes everything. Cancel `stop` after
-    /// the consumers have drained: a delivery that is not answered by then is delivered again.
+    /// Returns a handle at once, and the supervisor, which the caller has to run: it connects, and reconnects whenever the
+    /// connection is lost, until `stop`. Then it publishes what is queued and closes everything. Cancel `stop` after the
+    /// consumers have drained: a delivery that is not acknowledged by then is redelivered.
     pub fn start(
         mut options: Options,
         clock: Clock,
         stop: CancellationToken,
     ) -> (Broker, impl Future<Output = ()> + Send + 'static) {
         options.publishers = options.publishers.clamp(1, PUBLISHERS_MAX);
-        let (publishers, queues) = (0..options.publishers).map(|_| mpsc::channel(JOBS_MAX)).unzip();
+        let (publishers, queues) = (0..options.publishers).map(|_| mpsc::channel(QUEUED_JOBS_MAX)).unzip();
         let shared = Arc::new(Shared {
             options,
             clock,
             stop,
             flushed: CancellationToken::new(),
             closed: CancellationToken::new(),
-            publishing: Hub::new(true),
-            consuming: Hub::new(false),
+            publishing: CurrentConnection::new(true),
+            consuming: CurrentConnection::new(false),
             publishers,
-            turn: AtomicUsize::new(0),
+            next_publisher: AtomicUsize::new(0),
             missing: watch::Sender::new(0),
         });
         (Broker { shared: shared.clone() }, supervisor::run(shared, queues))
     }
 
-    /// Publishes a batch of at most [`BATCH_MAX`] and waits until the broker has confirmed all of it: what became of
-    /// each message, in their order.
+    /// Publishes a batch of at most [`BATCH_MAX`] messages and waits for all confirms. Returns the broker's answer to each message,
+    /// in their order.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if any of it was not confirmed: it may have been taken or not, publish all of it again.
+    /// [`Error::Unavailable`] if a message was not confirmed: it may be stored or not, so publish all of them again.
     /// [`Error::Bug`] for a batch that is too long.
     pub async fn publish(&self, batch: Vec<Outgoing>) -> Result<Vec<Sent>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         if batch.len() > BATCH_MAX {
-            return Err(Error::Bug(format!("a batch of {} is longer than {BATCH_MAX}", batch.len())));
+            return Err(Error::Bug(format!("a batch has {} messages; at most {BATCH_MAX} are allowed", batch.len())));
         }
-        self.shared.publishing_link()?;
-        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed) % self.shared.publishers.len();
+        self.shared.publishing_connection()?;
+        let publisher = self.shared.next_publisher.fetch_add(1, Ordering::Relaxed) % self.shared.publishers.len();
         let until = Instant::now() + self.shared.options.confirm_timeout;
         let (answer, answered) = oneshot::channel();
-        let job = Job { batch, answer, until };
-        let queued = self.shared.publishers[turn].send_timeout(job, self.shared.options.confirm_timeout).await;
-        queued.map_err(|_| Error::Unavailable("too much waits to be published".into()))?;
+        let job = PublishJob { batch, answer, until };
+        let queued = self.shared.publishers[publisher].send_timeout(job, self.shared.options.confirm_timeout).await;
+        queued.map_err(|_| Error::Unavailable("too many messages wait to be published".into()))?;
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("stopped".into())))
     }
 
@@ -217,42 +216,42 @@ impl Broker {
         self.shared.publishing.current().is_some()
     }
 
-    /// Whether the broker takes no messages for now, for want of memory or disk.
+    /// Whether the broker accepts no messages for now because it is short of memory or disk.
     pub fn is_blocked(&self) -> bool {
-        self.shared.publishing.current().is_some_and(|link| link.is_blocked())
+        self.shared.publishing.current().is_some_and(|connection| connection.is_blocked())
     }
 
-    /// The deliveries of a queue, at most `prefetch` of them unanswered at a time.
+    /// The deliveries of a queue, at most `prefetch` of them unacknowledged at a time.
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Deliveries {
         Deliveries::new(self.shared.clone(), queue, prefetch)
     }
 
-    /// Whether a queue is there.
+    /// Whether a queue exists.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn exists(&self, queue: &Queue) -> Result<bool, Error> {
-        let link = self.shared.publishing_link()?;
-        Ok(declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?.is_some())
+        let connection = self.shared.publishing_connection()?;
+        Ok(declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?.is_some())
     }
 
-    /// How many messages of a queue wait for a consumer; none if the queue does not exist.
+    /// The number of messages of a queue that wait for a consumer; 0 if the queue does not exist.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
-        let link = self.shared.publishing_link()?;
-        let state = declare::look(&link, &queue.physical(&self.shared.options.prefix)).await?;
+        let connection = self.shared.publishing_connection()?;
+        let state = declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?;
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
-    /// Compares what is on the broker with what has to be, the queues of these queues included: a sentence for each thing that is missing or different.
-    /// Creates nothing.
+    /// Compares the broker's exchanges and queues with those that have to exist, step queues of `queues` included. Returns one
+    /// sentence for each that is missing or different. Creates nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn verify(&self, queues: &[String]) -> Result<Vec<String>, Error> {
-        let link = self.shared.publishing_link()?;
+        let connection = self.shared.publishing_connection()?;
         let prefix = &self.shared.options.prefix;
         let mut all = topology::base(prefix);
         for queue in queues {
@@ -261,10 +260,10 @@ impl Broker {
                 new.into_iter().filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. })),
             );
         }
-        declare::compare(&link, &all).await
+        declare::compare(&connection, &all).await
     }
 
-    /// Stops, and waits until everything queued is published and everything is closed, or until that takes too long.
+    /// Stops, and waits until everything queued is published and everything is closed, or for a limited time.
     pub async fn close(&self) {
         self.shared.stop.cancel();
         if timeout(CLOSE_FOR, self.shared.closed.cancelled()).await.is_err() {

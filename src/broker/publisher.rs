@@ -1,5 +1,5 @@
-//! Publishing with confirms: one task owns one channel. What has come in meanwhile goes out as one group, whose
-//! confirms are awaited together; so a message that comes back is always found in the group it was sent with.
+//! Publishes with confirms: one task owns one channel. Jobs that arrived meanwhile are published as one group, and their confirms
+//! are awaited together, so that a returned message always belongs to the current group.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,59 +12,60 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::Shared;
-use super::envelope::{self, Envelope};
-use super::error::{Error, sort};
-use super::link::Link;
+use super::connection::Connection;
+use super::error::{Error, classify};
 use super::message::{Outgoing, Queue, Sent};
+use super::wire::envelope::{self, Envelope};
+use super::{Shared, declare};
 
-/// Messages in one call of `publish`.
+/// The largest number of messages in one call of `publish`.
 pub const BATCH_MAX: usize = 500;
-/// Batches that wait for one publisher.
-pub(super) const JOBS_MAX: usize = 64;
-/// Bytes of one call of `publish`, unless one message has more: what a slow network carries well within the time for confirms.
+/// The largest number of batches that wait for one publisher.
+pub(super) const QUEUED_JOBS_MAX: usize = 64;
+/// Bytes of one call of `publish`, unless one message has more: a slow network carries them well within the confirm timeout.
 pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// A group is not made longer once it has this many messages.
+/// A group with this many messages takes no further job.
 const GROUP_MAX: usize = 500;
-/// Nor once it has this many bytes: all of it is confirmed in time, or all of it is sent again.
+/// Nor with this many bytes: the whole group is confirmed in time, or published again.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX;
-/// An abandoned channel is closed within this time, or left to the connection's end.
+/// A channel that is no longer used must close within this time; otherwise it ends with the connection.
 const CLOSE_FOR: Duration = Duration::from_secs(2);
 
-/// A batch, and who waits for it.
-pub(super) struct Job {
+/// A batch to be published.
+pub(super) struct PublishJob {
     pub(super) batch: Vec<Outgoing>,
+    /// Receives the result.
     pub(super) answer: oneshot::Sender<Result<Vec<Sent>, Error>>,
-    /// Nobody waits any more after this.
+    /// The caller no longer waits after this time.
     pub(super) until: Instant,
 }
 
-impl Job {
+impl PublishJob {
     fn bytes(&self) -> usize {
         self.batch.iter().map(|message| message.body.len()).sum()
     }
 }
 
-/// What became of a message, unless it came back.
-type Settlement = Result<Sent, Error>;
+/// The confirm of a message, without its return.
+type Confirm = Result<Sent, Error>;
 
-/// What the broker said to one message.
-struct Outcome {
-    settled: Settlement,
-    /// A message that came back, by its id, and why: not always the same message, because the library hangs it on
-    /// whatever confirm comes next.
+/// The broker's answer to one message.
+struct BrokerAnswer {
+    confirm: Confirm,
+    /// The id of a returned message, and the reason. Not always of this message: the library attaches a return to the next confirm,
+    /// whichever that is.
     returned: Option<(String, String)>,
 }
 
-impl Outcome {
-    fn without_answer(settled: Settlement) -> Self {
-        Self { settled, returned: None }
+impl BrokerAnswer {
+    fn without_return(confirm: Confirm) -> Self {
+        Self { confirm, returned: None }
     }
 
     fn read(confirmation: Confirmation) -> Self {
-        let settled = match &confirmation {
+        let confirm = match &confirmation {
             Confirmation::Ack(_) => Ok(Sent::Confirmed),
-            // One queue that is full must not hold up what goes to others: only this message was not taken.
+            // A queue that is full must not hold up messages to other queues: only this message was refused.
             Confirmation::Nack(_) => Ok(Sent::Refused),
             Confirmation::NotRequested => Err(Error::Bug("the channel is not in confirm mode".into())),
         };
@@ -72,19 +73,19 @@ impl Outcome {
             let id = message.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
             (id, format!("{} {}", message.reply_code, message.reply_text))
         });
-        Self { settled, returned }
+        Self { confirm, returned }
     }
 }
 
 /// A confirm channel and the connection it belongs to.
-struct Line {
-    link: Arc<Link>,
+struct ConfirmChannel {
+    connection: Arc<Connection>,
     channel: Channel,
 }
 
-/// Serves jobs until there will be no more; those that are queued when `stop` comes are still published.
-pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
-    let mut line = None;
+/// Serves jobs until all senders are dropped or `stop` is cancelled. Jobs that are queued at the stop are still published.
+pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<PublishJob>) {
+    let mut current = None;
     let mut stopping = false;
     loop {
         let first = tokio::select! {
@@ -98,13 +99,13 @@ pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
         };
         let Some(first) = first else { break };
         let group = gather(first, &mut jobs);
-        run_once(&shared, &mut line, group).await;
+        run_once(&shared, &mut current, group).await;
     }
-    drop_line(line).await;
+    close_channel(current).await;
 }
 
-/// The first job and what waits behind it.
-fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+/// The first job and the jobs queued behind it, within the bounds of a group.
+fn gather(first: PublishJob, jobs: &mut mpsc::Receiver<PublishJob>) -> Vec<PublishJob> {
     let (mut size, mut bytes) = (first.batch.len(), first.bytes());
     let mut group = vec![first];
     while size < GROUP_MAX && bytes < GROUP_BYTES_MAX {
@@ -116,20 +117,20 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
     group
 }
 
-/// Publishes a group and answers everybody in it.
-async fn run_once(shared: &Shared, line: &mut Option<Line>, group: Vec<Job>) {
+/// Publishes a group and answers each job in it.
+async fn run_once(shared: &Shared, current: &mut Option<ConfirmChannel>, group: Vec<PublishJob>) {
     let now = Instant::now();
-    let (group, late): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| now < job.until);
-    answer_all(late, &Error::Unavailable("too much waits to be published".into()));
+    let (group, late): (Vec<PublishJob>, Vec<PublishJob>) = group.into_iter().partition(|job| now < job.until);
+    answer_all(late, &Error::Unavailable("too many messages wait to be published".into()));
     let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.batch, job.answer)).unzip();
-    let result = publish(shared, line, &batches).await;
+    let result = publish(shared, current, &batches).await;
     if let Err(Error::Unavailable(_)) = &result {
-        drop_line(line.take()).await;
+        close_channel(current.take()).await;
     }
     match result {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
-                // Whoever has gone away keeps its rows and finds them again.
+                // A caller that no longer waits still has its rows, and the sweep publishes them.
                 let _ = answer.send(result);
             }
         }
@@ -141,7 +142,7 @@ async fn run_once(shared: &Shared, line: &mut Option<Line>, group: Vec<Job>) {
     }
 }
 
-fn answer_all(jobs: Vec<Job>, error: &Error) {
+fn answer_all(jobs: Vec<PublishJob>, error: &Error) {
     for job in jobs {
         let _ = job.answer.send(Err(error.clone()));
     }
@@ -150,34 +151,34 @@ fn answer_all(jobs: Vec<Job>, error: &Error) {
 /// Publishes all batches and waits for all confirms; an error concerns all of them.
 async fn publish(
     shared: &Shared,
-    line: &mut Option<Line>,
+    current: &mut Option<ConfirmChannel>,
     batches: &[Vec<Outgoing>],
 ) -> Result<Vec<Result<Vec<Sent>, Error>>, Error> {
-    let line = ensure_line(shared, line).await?;
+    let current = ensure_channel(shared, current).await?;
     for queue in named_queues(batches) {
-        match line.link.ensure(&shared.options.prefix, &queue).await {
+        match declare::declare_once(&current.connection, &shared.options.prefix, &queue).await {
             Err(error @ Error::Unavailable(_)) => return Err(error),
-            // The messages to a queue that cannot be come back one by one.
+            // Messages to a queue that cannot be declared are returned one by one.
             Ok(()) | Err(Error::Mismatch(_) | Error::Bug(_)) => {}
         }
     }
     let now = shared.clock.now();
     let sending =
-        join_all(batches.iter().flatten().map(|message| send(&line.channel, &shared.options.prefix, message, now)));
-    let outcomes = tokio::select! {
-        outcomes = timeout(shared.options.confirm_timeout, sending) => outcomes,
-        () = line.link.lost.cancelled() => return Err(Error::Unavailable("the connection broke".into())),
+        join_all(batches.iter().flatten().map(|message| send(&current.channel, &shared.options.prefix, message, now)));
+    let answers = tokio::select! {
+        answers = timeout(shared.options.confirm_timeout, sending) => answers,
+        () = current.connection.lost.cancelled() => return Err(Error::Unavailable("the connection was lost".into())),
     };
-    let outcomes =
-        outcomes.map_err(|_| Error::Unavailable(format!("no confirm within {:?}", shared.options.confirm_timeout)))?;
+    let answers =
+        answers.map_err(|_| Error::Unavailable(format!("no confirm within {:?}", shared.options.confirm_timeout)))?;
     let mut returned = HashMap::new();
-    let mut settled = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        settled.push(outcome.settled);
-        returned.extend(outcome.returned);
+    let mut confirms = Vec::with_capacity(answers.len());
+    for answer in answers {
+        confirms.push(answer.confirm);
+        returned.extend(answer.returned);
     }
     if !returned.is_empty() {
-        line.link.forget_declared();
+        current.connection.forget_declared();
         if batches
             .iter()
             .flatten()
@@ -186,24 +187,24 @@ async fn publish(
             shared.missing.send_modify(|times| *times += 1);
         }
     }
-    if !line.channel.status().connected() {
-        // The broker closed the channel, perhaps because an exchange is gone.
-        line.link.forget_declared();
-        let reason = settled.into_iter().find_map(Result::err);
+    if !current.channel.status().connected() {
+        // The broker closed the channel, for instance because an exchange was deleted.
+        current.connection.forget_declared();
+        let reason = confirms.into_iter().find_map(Result::err);
         return Err(reason.unwrap_or_else(|| Error::Unavailable("the channel was closed".into())));
     }
-    let mut settled = settled.into_iter();
-    Ok(batches.iter().map(|batch| share(batch, &mut settled, &returned)).collect())
+    let mut confirms = confirms.into_iter();
+    Ok(batches.iter().map(|batch| take_results(batch, &mut confirms, &returned)).collect())
 }
 
-/// The part of one batch in what became of the group.
-fn share(
+/// The results of one batch, taken from those of the group.
+fn take_results(
     batch: &[Outgoing],
-    settled: &mut impl Iterator<Item = Settlement>,
+    confirms: &mut impl Iterator<Item = Confirm>,
     returned: &HashMap<String, String>,
 ) -> Result<Vec<Sent>, Error> {
-    // All of the batch's part has to be taken, also behind an error.
-    let part: Vec<Settlement> = settled.take(batch.len()).collect();
+    // All confirms of the batch have to be taken, also after an error.
+    let part: Vec<Confirm> = confirms.take(batch.len()).collect();
     let results = part.into_iter().zip(batch).map(|(result, message)| {
         let returned = returned.get(&message.message_id()).cloned().map(Sent::Returned);
         result.map(|sent| returned.unwrap_or(sent))
@@ -211,50 +212,55 @@ fn share(
     results.collect()
 }
 
-/// The queues of queues and of workers outside that the batches are for: they are made when they are first needed.
+/// The queues of steps and of work that the batches are for: they are declared when they are first needed.
 fn named_queues(batches: &[Vec<Outgoing>]) -> BTreeSet<Queue> {
     let queues = batches.iter().flatten().filter_map(Outgoing::queue);
     queues.filter(|queue| matches!(queue, Queue::Steps(_) | Queue::Work(_))).collect()
 }
 
-/// Writes one message and waits for its confirm. Its first poll takes the delivery tag and queues the frames; all
-/// futures of a channel are polled by one task, so that tags and frames have the same order.
-async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> Outcome {
+/// Publishes one message and waits for its confirm. The first poll takes the delivery tag and queues the frames; one task polls all
+/// futures of a channel, so that tags and frames have the same order.
+async fn send(channel: &Channel, prefix: &str, message: &Outgoing, now: Timestamp) -> BrokerAnswer {
     let Envelope { exchange, routing_key, properties } = match envelope::seal(prefix, message, now) {
         Ok(envelope) => envelope,
-        Err(reason) => return Outcome::without_answer(Ok(Sent::Returned(reason))),
+        Err(reason) => return BrokerAnswer::without_return(Ok(Sent::Returned(reason))),
     };
     let options = BasicPublishOptions { mandatory: message.is_mandatory(), ..BasicPublishOptions::default() };
     let confirmed = match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
-    confirmed.map_or_else(|error| Outcome::without_answer(Err(sort("publish", &error))), Outcome::read)
+    confirmed.map_or_else(|error| BrokerAnswer::without_return(Err(classify("publish", &error))), BrokerAnswer::read)
 }
 
-/// The channel in hand if it still works, a new one otherwise.
-async fn ensure_line<'a>(shared: &Shared, line: &'a mut Option<Line>) -> Result<&'a Line, Error> {
-    let link = shared.publishing_link()?;
-    let usable = line.take().filter(|line| Arc::ptr_eq(&line.link, &link) && line.channel.status().connected());
+/// The current channel if it still works, a new one otherwise.
+async fn ensure_channel<'a>(
+    shared: &Shared,
+    current: &'a mut Option<ConfirmChannel>,
+) -> Result<&'a ConfirmChannel, Error> {
+    let connection = shared.publishing_connection()?;
+    let usable = current
+        .take()
+        .filter(|current| Arc::ptr_eq(&current.connection, &connection) && current.channel.status().connected());
     let usable = match usable {
         Some(usable) => usable,
         None => {
-            let channel = link.channel().await?;
+            let channel = connection.channel().await?;
             timeout(shared.options.confirm_timeout, channel.confirm_select(ConfirmSelectOptions::default()))
                 .await
                 .map_err(|_| Error::Unavailable("no confirm channel in time".into()))?
-                .map_err(|error| sort("ask for confirms", &error))?;
-            Line { link, channel }
+                .map_err(|error| classify("select confirms", &error))?;
+            ConfirmChannel { connection, channel }
         }
     };
-    Ok(line.insert(usable))
+    Ok(current.insert(usable))
 }
 
-async fn drop_line(line: Option<Line>) {
-    let Some(line) = line else { return };
-    if line.channel.status().connected() && !line.link.is_blocked() {
-        // An abandoned channel may still hold confirms nobody waits for.
-        let _ = timeout(CLOSE_FOR, line.channel.close(200, "bye".into())).await;
+async fn close_channel(current: Option<ConfirmChannel>) {
+    let Some(current) = current else { return };
+    if current.channel.status().connected() && !current.connection.is_blocked() {
+        // The channel may still hold confirms that nothing waits for.
+        let _ = timeout(CLOSE_FOR, current.channel.close(200, "bye".into())).await;
     }
 }
 
@@ -283,13 +289,13 @@ mod tests {
         }
     }
 
-    fn job(bytes: usize) -> Job {
+    fn job(bytes: usize) -> PublishJob {
         let batch = vec![Outgoing { body: vec![0; bytes], ..message(1) }];
-        Job { batch, answer: oneshot::channel().0, until: Instant::now() }
+        PublishJob { batch, answer: oneshot::channel().0, until: Instant::now() }
     }
 
     #[test]
-    fn a_group_is_bounded_in_bytes_and_has_one_batch_in_any_case() {
+    fn a_group_is_bounded_in_bytes_and_has_at_least_one_batch() {
         let (sender, mut jobs) = mpsc::channel(9);
         for bytes in [BATCH_BYTES_MAX - 1, 9, 5 * BATCH_BYTES_MAX, 1, 1] {
             sender.try_send(job(bytes)).unwrap();
@@ -302,30 +308,30 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_is_known_by_its_id_wherever_it_hung() {
+    fn a_returned_message_is_matched_by_its_id() {
         let batches = [vec![message(1), message(2)], vec![message(3)]];
         let returned = HashMap::from([(Uuid::from_u128(3).to_string(), "312 NO_ROUTE".to_owned())]);
-        let mut settled =
+        let mut confirms =
             vec![Ok(Sent::Confirmed), Ok(Sent::Returned("too long".into())), Ok(Sent::Confirmed)].into_iter();
-        let first = share(&batches[0], &mut settled, &returned);
-        let second = share(&batches[1], &mut settled, &returned);
+        let first = take_results(&batches[0], &mut confirms, &returned);
+        let second = take_results(&batches[1], &mut confirms, &returned);
         assert_eq!(first, Ok(vec![Sent::Confirmed, Sent::Returned("too long".into())]));
         assert_eq!(second, Ok(vec![Sent::Returned("312 NO_ROUTE".into())]));
     }
 
     #[test]
-    fn a_refused_message_holds_up_no_other() {
+    fn a_refused_message_does_not_affect_others() {
         let batch = [message(1), message(2)];
-        let mut settled = vec![Ok(Sent::Refused), Ok(Sent::Confirmed)].into_iter();
-        assert_eq!(share(&batch, &mut settled, &HashMap::new()), Ok(vec![Sent::Refused, Sent::Confirmed]));
+        let mut confirms = vec![Ok(Sent::Refused), Ok(Sent::Confirmed)].into_iter();
+        assert_eq!(take_results(&batch, &mut confirms, &HashMap::new()), Ok(vec![Sent::Refused, Sent::Confirmed]));
     }
 
     #[test]
-    fn an_error_fails_its_own_batch_only() {
+    fn an_error_fails_only_its_own_batch() {
         let batches = [vec![message(1), message(2)], vec![message(3)]];
         let broken = Error::Unavailable("the channel was closed".into());
-        let mut settled = vec![Err(broken.clone()), Ok(Sent::Confirmed), Ok(Sent::Confirmed)].into_iter();
-        assert_eq!(share(&batches[0], &mut settled, &HashMap::new()), Err(broken));
-        assert_eq!(share(&batches[1], &mut settled, &HashMap::new()), Ok(vec![Sent::Confirmed]));
+        let mut confirms = vec![Err(broken.clone()), Ok(Sent::Confirmed), Ok(Sent::Confirmed)].into_iter();
+        assert_eq!(take_results(&batches[0], &mut confirms, &HashMap::new()), Err(broken));
+        assert_eq!(take_results(&batches[1], &mut confirms, &HashMap::new()), Ok(vec![Sent::Confirmed]));
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the connections up. The client library's own recovery is off: it can hang for ever.
+//! Keeps the connections open. The client library's own recovery is off: it can hang for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,71 +9,71 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connection::{Connection, Purpose, REPAIR_AFTER, without_password};
 use super::error::Error;
-use super::link::{Link, Purpose, REPAIR_AFTER, without_password};
-use super::publisher::{self, Job};
+use super::publisher::{self, PublishJob};
 use super::{Shared, Topology, declare, topology};
 
-/// The first wait after a failure.
-const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest wait after a failure; jitter may double it. Short, so that everything goes on soon after the broker is back.
-const WAIT_MAX: Duration = Duration::from_secs(2);
-/// A connection that lasted this long was a good one: the next wait is short again.
+/// The first pause after an error.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest pause after an error; jitter may double it. Short, so that work continues soon after the broker is back.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A connection that lasted this long resets the backoff.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
-/// Two repairs of the topology are at least this far apart.
+/// The shortest time between two declarations of the topology on one connection.
 const REPAIR_EVERY: Duration = Duration::from_secs(2);
-/// When stopping, what is queued has this long to get out.
+/// On a stop, queued messages must be published within this time.
 const FLUSH_FOR: Duration = Duration::from_secs(10);
 
-/// How long to wait after each failure in a row.
-pub(super) fn waits() -> ExponentialBuilder {
+/// The pauses after consecutive errors.
+pub(super) fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default()
-        .with_min_delay(WAIT_MIN)
-        .with_max_delay(WAIT_MAX)
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(BACKOFF_MAX)
         .with_factor(2.0)
         .with_jitter()
         .without_max_times()
 }
 
 /// Runs until `stop`, and then until everything is closed.
-pub(super) async fn run(shared: Arc<Shared>, queues: Vec<mpsc::Receiver<Job>>) {
+pub(super) async fn run(shared: Arc<Shared>, queues: Vec<mpsc::Receiver<PublishJob>>) {
     let mut publishers = JoinSet::new();
     for jobs in queues {
         publishers.spawn(publisher::run(shared.clone(), jobs));
     }
-    let mut links = JoinSet::new();
-    links.spawn(keep(shared.clone(), Purpose::Publishing));
-    links.spawn(keep(shared.clone(), Purpose::Consuming));
+    let mut connections = JoinSet::new();
+    connections.spawn(keep_connected(shared.clone(), Purpose::Publishing));
+    connections.spawn(keep_connected(shared.clone(), Purpose::Consuming));
 
     shared.stop.cancelled().await;
     let flushed = timeout(FLUSH_FOR, async { while publishers.join_next().await.is_some() {} }).await;
     if flushed.is_err() {
-        tracing::warn!("not everything was published before the stop; it is published later");
+        tracing::warn!("not every message was published before the stop; the outbox keeps them");
     }
     publishers.shutdown().await;
     shared.flushed.cancel();
-    while links.join_next().await.is_some() {}
+    while connections.join_next().await.is_some() {}
     shared.closed.cancel();
 }
 
-/// Connects again and again until the publishers are done after `stop`.
-async fn keep(shared: Arc<Shared>, purpose: Purpose) {
-    let hub = shared.hub(purpose);
-    let mut pauses = waits().build();
-    let mut complaint = None;
+/// Reconnects until `stop`, and then until the publishers are done.
+async fn keep_connected(shared: Arc<Shared>, purpose: Purpose) {
+    let current = shared.current(purpose);
+    let mut pauses = backoff().build();
+    let mut last_problem = None;
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = hub.wanted() => {}
+            () = current.wanted() => {}
         }
         let connected = tokio::select! {
             () = shared.stop.cancelled() => return,
-            connected = Link::open(&shared.options.url, &shared.options.name, purpose) => connected,
+            connected = Connection::open(&shared.options.url, &shared.options.name, purpose) => connected,
         };
         let started = Instant::now();
         let ended = match connected {
-            Ok(link) => {
-                let ((), ended) = join(link.watch(), serve(&shared, &link, purpose)).await;
+            Ok(connection) => {
+                let ((), ended) = join(connection.watch(), serve(&shared, &connection, purpose)).await;
                 ended
             }
             Err(error) => Err(error),
@@ -83,17 +83,17 @@ async fn keep(shared: Arc<Shared>, purpose: Purpose) {
         }
         if let Err(error) = ended {
             let text = error.to_string();
-            if complaint.as_ref() != Some(&text) {
+            if last_problem.as_ref() != Some(&text) {
                 let broker = without_password(&shared.options.url);
                 tracing::warn!(connection = purpose.name(), broker, "{text}");
-                complaint = Some(text);
+                last_problem = Some(text);
             }
         }
         if started.elapsed() > HEALTHY_AFTER {
-            pauses = waits().build();
-            complaint = None;
+            pauses = backoff().build();
+            last_problem = None;
         }
-        let pause = pauses.next().unwrap_or(WAIT_MAX);
+        let pause = pauses.next().unwrap_or(BACKOFF_MAX);
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = sleep(pause) => {}
@@ -101,51 +101,51 @@ async fn keep(shared: Arc<Shared>, purpose: Purpose) {
     }
 }
 
-/// Offers a connection until it is lost, or until everything is flushed after `stop`; then closes it.
-async fn serve(shared: &Shared, link: &Arc<Link>, purpose: Purpose) -> Result<(), Error> {
+/// Offers a connection until it is lost, or until everything is published after `stop`; then closes it.
+async fn serve(shared: &Shared, connection: &Arc<Connection>, purpose: Purpose) -> Result<(), Error> {
     let declared = match purpose {
         Purpose::Publishing => tokio::select! {
-            declared = declare_all(shared, link) => declared.map(Some),
-            () = link.lost.cancelled() => Err(Error::Unavailable("the connection broke".into())),
+            declared = declare_all(shared, connection) => declared.map(Some),
+            () = connection.lost.cancelled() => Err(Error::Unavailable("the connection was lost".into())),
         },
         Purpose::Consuming => Ok(None),
     };
-    let complaints = match declared {
-        Ok(complaints) => complaints,
+    let problems = match declared {
+        Ok(problems) => problems,
         Err(error) => {
-            link.close().await;
+            connection.close().await;
             return Err(error);
         }
     };
-    shared.hub(purpose).offer(purpose, link.clone());
+    shared.current(purpose).offer(purpose, connection.clone());
     tokio::select! {
-        () = link.lost.cancelled() => {}
+        () = connection.lost.cancelled() => {}
         () = shared.flushed.cancelled() => {}
-        () = repair(shared, link, complaints) => {}
+        () = repair(shared, connection, problems) => {}
     }
-    shared.hub(purpose).withdraw();
-    link.close().await;
+    shared.current(purpose).withdraw();
+    connection.close().await;
     Ok(())
 }
 
-/// Declares everything again when something turned out to be missing, and now and then as long as something is wrong.
-/// Never ends while the connection works.
-async fn repair(shared: &Shared, link: &Link, complaints: Option<Vec<String>>) {
-    let Some(mut complaints) = complaints else { return std::future::pending().await };
-    report(&complaints);
-    while link.is_open() {
+/// Declares everything again when something is missing, and at intervals while a declaration fails. Never ends while the
+/// connection works.
+async fn repair(shared: &Shared, connection: &Connection, problems: Option<Vec<String>>) {
+    let Some(mut problems) = problems else { return std::future::pending().await };
+    report(&problems);
+    while connection.is_open() {
         let again =
-            async { if complaints.is_empty() { std::future::pending().await } else { sleep(REPAIR_AFTER).await } };
+            async { if problems.is_empty() { std::future::pending().await } else { sleep(REPAIR_AFTER).await } };
         tokio::select! {
-            () = link.repair.notified() => {}
+            () = connection.repair.notified() => {}
             () = again => {}
         }
-        match declare_all(shared, link).await {
+        match declare_all(shared, connection).await {
             Ok(now) => {
-                if now != complaints {
+                if now != problems {
                     report(&now);
                 }
-                complaints = now;
+                problems = now;
             }
             Err(error) => tracing::debug!("the topology could not be declared again: {error}"),
         }
@@ -153,15 +153,15 @@ async fn repair(shared: &Shared, link: &Link, complaints: Option<Vec<String>>) {
     }
 }
 
-fn report(complaints: &[String]) {
-    for complaint in complaints {
-        tracing::error!("the topology on the broker is not what it has to be: {complaint}");
+fn report(problems: &[String]) {
+    for problem in problems {
+        tracing::error!("the topology on the broker is wrong: {problem}");
     }
 }
 
-async fn declare_all(shared: &Shared, link: &Link) -> Result<Vec<String>, Error> {
+async fn declare_all(shared: &Shared, connection: &Connection) -> Result<Vec<String>, Error> {
     match shared.options.topology {
-        Topology::Declared => declare::declare(link, &topology::base(&shared.options.prefix)).await,
+        Topology::Declared => declare::declare(connection, &topology::base(&shared.options.prefix)).await,
         Topology::Found => Ok(Vec::new()),
     }
 }

@@ -1,28 +1,32 @@
-//! What has to exist on the broker, as data. Names and arguments are frozen: another argument needs another name.
+//! The exchanges, queues and bindings on the broker, as data. Names and arguments are frozen: another argument needs another name.
 
 use super::delay::{self, Level};
-use super::message::{Exchange, Queue};
+use super::message::Queue;
+use crate::contract::Exchange;
 
-/// Milliseconds after which the queue of a listener that has gone goes too.
+/// Milliseconds after which the queue of a listener without a consumer is deleted.
 const LISTENER_MS: i64 = 600_000;
-/// A message returned more often than this by dying workers is dead.
+/// A message that is returned more often than this, by workers that die, becomes a dead letter.
 pub const DELIVERY_LIMIT: i64 = 50;
-/// The dead letters themselves may come back as often as it takes; RabbitMQ 4 would drop them after twenty returns.
+/// Dead letters may be returned any number of times; RabbitMQ 4 would drop them after twenty.
 pub const DEAD_DELIVERY_LIMIT: i64 = 1_000_000;
-/// Parked wake-ups kept for a person to look at; the oldest go first.
+/// Parked messages kept for an operator to inspect. The oldest are dropped first.
 pub const PARKED_MAX: i64 = 10_000;
 
-/// The routing key of wake-ups that a call is to be made.
+/// Every exchange but the broker's default exchange.
+const DECLARED: [Exchange; 6] =
+    [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
+/// The routing key of wake-ups for calls.
 pub const CALLS_KEY: &str = "call";
 
-/// How an exchange chooses.
+/// How an exchange routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// By the whole routing key.
+    /// By the exact routing key.
     Direct,
-    /// To everyone.
+    /// To every bound queue.
     Fanout,
-    /// By a pattern.
+    /// By a pattern of the routing key.
     Topic,
 }
 
@@ -38,14 +42,14 @@ pub enum Value {
 /// An argument of an exchange or a queue.
 pub type Argument = (&'static str, Value);
 
-/// One thing that has to exist, always durable.
+/// An exchange, queue or binding. All of them are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declaration {
     /// An exchange.
     Exchange {
         /// Its name.
         name: String,
-        /// How it chooses.
+        /// How it routes.
         kind: Kind,
         /// Its arguments.
         arguments: Vec<Argument>,
@@ -68,19 +72,19 @@ pub enum Declaration {
     },
 }
 
-/// Everything but the queues and the queues of workers outside.
+/// Everything but the queues of steps and of work, which are declared when they are first used.
 pub fn base(prefix: &str) -> Vec<Declaration> {
     let mut all: Vec<Declaration> =
-        Exchange::DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
+        DECLARED.into_iter().map(|exchange| plain(&exchange.physical(prefix), kind(exchange))).collect();
     all.extend(parking(prefix));
-    all.extend(own(prefix, &Queue::Dead));
-    all.extend(own(prefix, &Queue::Commands));
-    all.extend(own(prefix, &Queue::Calls));
-    all.extend(delay::levels().flat_map(|step| level(prefix, &step)));
+    all.extend(with_bindings(prefix, &Queue::Dead));
+    all.extend(with_bindings(prefix, &Queue::Commands));
+    all.extend(with_bindings(prefix, &Queue::Calls));
+    all.extend(delay::levels().flat_map(|delay| level(prefix, &delay)));
     all
 }
 
-/// One queue with everything it is bound to; enough to consume it on a broker that was just wiped.
+/// A queue with its exchanges and bindings: all that is needed to consume it on an empty broker.
 pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     let mut all = Vec::new();
     match queue {
@@ -93,11 +97,11 @@ pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     }
     all.push(plain(&Exchange::Dead.physical(prefix), kind(Exchange::Dead)));
     all.extend(parking(prefix));
-    all.extend(own(prefix, queue));
+    all.extend(with_bindings(prefix, queue));
     all
 }
 
-/// The exchange at the end of the ladder.
+/// The exchange that delayed messages go to when their delay is over.
 pub fn delayed(prefix: &str) -> String {
     format!("{prefix}.delayed")
 }
@@ -110,8 +114,8 @@ fn kind(exchange: Exchange) -> Kind {
     }
 }
 
-/// The queue and its bindings; their exchanges come before.
-fn own(prefix: &str, queue: &Queue) -> Vec<Declaration> {
+/// The queue and its bindings. Their exchanges must be declared before.
+fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     let name = queue.physical(prefix);
     let work = |exchange: Exchange, key: &str| {
         let arguments = vec![
@@ -151,7 +155,7 @@ fn own(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     }
 }
 
-/// The end of the ladder, and the place for what then has nowhere to go.
+/// The exchange for delayed messages, and the queue that keeps those that then match no queue.
 fn parking(prefix: &str) -> Vec<Declaration> {
     let parked = format!("{prefix}.parked");
     let arguments = vec![
@@ -171,10 +175,10 @@ fn parking(prefix: &str) -> Vec<Declaration> {
     ]
 }
 
-/// One level. A classic queue is enough: what it loses is a wake-up, and the sweep finds the timer.
-fn level(prefix: &str, step: &Level) -> Vec<Declaration> {
-    let name = step.name(prefix);
-    let ttl = i64::try_from(step.ttl.as_millis()).unwrap_or(i64::MAX);
+/// One delay level. A classic queue is enough: a message it loses is only a wake-up, and the sweep finds the timer.
+fn level(prefix: &str, level: &Level) -> Vec<Declaration> {
+    let name = level.name(prefix);
+    let ttl = i64::try_from(level.ttl.as_millis()).unwrap_or(i64::MAX);
     let arguments = vec![
         ("x-queue-type", Value::Text("classic".into())),
         ("x-message-ttl", Value::Number(ttl)),
@@ -205,7 +209,7 @@ mod tests {
         found.unwrap_or_else(|| panic!("{wanted} is declared"))
     }
 
-    fn assert_bindings_follow_what_they_bind(all: &[Declaration]) {
+    fn assert_bindings_come_last(all: &[Declaration]) {
         let mut known = BTreeSet::new();
         for declaration in all {
             match declaration {
@@ -222,14 +226,14 @@ mod tests {
 
     #[test]
     fn bindings_come_after_what_they_bind() {
-        assert_bindings_follow_what_they_bind(&base("leveret"));
+        assert_bindings_come_last(&base("leveret"));
         for wanted in [Queue::Commands, Queue::Steps("default".into()), Queue::Dead] {
-            assert_bindings_follow_what_they_bind(&queue("leveret", &wanted));
+            assert_bindings_come_last(&queue("leveret", &wanted));
         }
     }
 
     #[test]
-    fn work_is_kept_by_a_quorum_and_dies_into_the_dead_letters() {
+    fn a_queue_of_commands_is_a_quorum_queue_with_dead_letters() {
         let expected = [
             ("x-queue-type", Value::Text("quorum".into())),
             ("x-dead-letter-exchange", Value::Text("leveret.dead".into())),
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_keeps_the_routing_key_of_what_waits() {
+    fn a_delay_queue_keeps_the_routing_key() {
         let arguments = arguments_of(&base("leveret"), "leveret.delay.250ms");
         assert_eq!(arguments[1], ("x-message-ttl", Value::Number(250)));
         assert_eq!(arguments[2], ("x-dead-letter-exchange", Value::Text("leveret.delayed".into())));
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ladder_ends_at_the_queue_its_routing_key_names() {
+    fn a_delayed_message_goes_to_the_queue_named_by_its_routing_key() {
         let queue = queue("leveret", &Queue::Steps("slow".into()));
         assert!(queue.contains(&binding("leveret.steps.slow", "leveret.delayed", "leveret.steps.slow")));
         assert!(base("leveret").contains(&binding("leveret.commands", "leveret.delayed", "leveret.commands")));

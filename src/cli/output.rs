@@ -8,7 +8,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::contract::NAME_MAX;
+use crate::contract::check_name;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,10 +24,8 @@ pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
 
 /// Parses a name or key, with the same limit as every other API.
 pub(super) fn named(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
-        true => Err(format!("it must have from 1 to {NAME_MAX} bytes")),
-        false => Ok(text.to_owned()),
-    }
+    check_name(text).map_err(|error| format!("it {error}"))?;
+    Ok(text.to_owned())
 }
 
 /// Prints one line.

@@ -1,5 +1,5 @@
-//! Commands as Diesel expressions, for services whose own tables are in Leveret's database: sent if, and only if, the service's
-//! own transaction commits. With the feature `client-diesel`; for any connection to PostgreSQL, blocking or async.
+//! Commands as Diesel expressions, for services with tables in the same database: a command is sent if, and only if, the transaction
+//! of the service commits. Needs the feature `client-diesel`; for any PostgreSQL connection, blocking or async.
 //!
 //! ```no_run
 //! # use diesel::pg::Pg;
@@ -10,7 +10,7 @@
 //! use serde_json::json;
 //!
 //! conn.transaction(|conn| {
-//!     // … the service's own statements …
+//!     // … the statements of the service …
 //!     let message_id: String =
 //!         sql::start("order").key("PO-17").input(json!({"order_id": "PO-17"})).get_result(conn)?;
 //!     sql::message("paid", "PO-17").data(json!({"amount": 9800})).execute(conn)?;
@@ -19,9 +19,9 @@
 //! # }
 //! ```
 //!
-//! With diesel-async it reads the same, with `diesel_async::RunQueryDsl` and `.await`. As an expression it also fits into the
-//! service's own statements, `order.set(started_by.eq(sql::start("order")))` for example. The value is the message id. What is
-//! sent is checked when it is handled: a start of a definition that does not exist is a dead letter, not an error here.
+//! With diesel-async, use `diesel_async::RunQueryDsl` and `.await`. A command is also an expression for other statements, as in
+//! `order.set(started_by.eq(sql::start("order")))`. Its value is the message id. A command is checked when it is handled: the start
+//! of a definition that does not exist becomes a dead letter, and is not an error here.
 
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
@@ -45,12 +45,12 @@ pub fn start(definition: impl Into<String>) -> Start {
     }
 }
 
-/// Sends a message to whoever waits for its name and key.
+/// Sends a message to an instance that waits for its name and key.
 pub fn message(name: impl Into<String>, key: impl Into<String>) -> Message {
     Message { name: name.into(), key: key.into(), data: Value::Null, ttl: None, message_id: None }
 }
 
-/// Sends a message to everybody who waits for its name and key when it is handled.
+/// Sends a message to every instance that waits for its name and key when it is handled.
 pub fn broadcast(name: impl Into<String>, key: impl Into<String>) -> Broadcast {
     Broadcast { name: name.into(), key: key.into(), data: Value::Null, message_id: None }
 }
@@ -91,7 +91,7 @@ impl Start {
         Self { on_conflict, ..self }
     }
 
-    /// The identity of this command: a second one with the same is a repetition. A new one when left out.
+    /// The identity of the command: a second command with the same id is a duplicate. A new id when left out.
     #[must_use]
     pub fn message_id(self, message_id: impl Into<String>) -> Self {
         Self { message_id: Some(message_id.into()), ..self }
@@ -109,26 +109,26 @@ pub struct Message {
 }
 
 impl Message {
-    /// What it says; null when left out.
+    /// The content; null when left out.
     #[must_use]
     pub fn data(self, data: Value) -> Self {
         Self { data, ..self }
     }
 
-    /// Seconds it is kept if nobody waits yet; the configured time when left out.
+    /// Seconds it is kept if no instance waits yet; `messages.ttl` when left out.
     #[must_use]
     pub fn ttl(self, seconds: i32) -> Self {
         Self { ttl: Some(seconds), ..self }
     }
 
-    /// The identity of this command, as for a start.
+    /// The identity of the command, as for a start.
     #[must_use]
     pub fn message_id(self, message_id: impl Into<String>) -> Self {
         Self { message_id: Some(message_id.into()), ..self }
     }
 }
 
-/// A message for everybody: see [`broadcast`].
+/// A broadcast: see [`broadcast`].
 #[derive(Debug, Clone)]
 pub struct Broadcast {
     name: String,
@@ -138,20 +138,20 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// What it says; null when left out.
+    /// The content; null when left out.
     #[must_use]
     pub fn data(self, data: Value) -> Self {
         Self { data, ..self }
     }
 
-    /// The identity of this command, as for a start.
+    /// The identity of the command, as for a start.
     #[must_use]
     pub fn message_id(self, message_id: impl Into<String>) -> Self {
         Self { message_id: Some(message_id.into()), ..self }
     }
 }
 
-// In parentheses it is a query by itself and a value in another one; PostgreSQL calls the function once in either.
+// In parentheses it is both a query and a value in another query; PostgreSQL calls the function once in either case.
 impl QueryFragment<Pg> for Start {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let on_conflict = match self.on_conflict {
@@ -216,7 +216,7 @@ macro_rules! query_and_expression {
         impl Expression for $command {
             type SqlType = Text;
         }
-        // Its text differs by what to do about a taken key: statements are told apart by that text.
+        // Its text depends on `on_conflict`, and prepared statements are cached by their text.
         impl QueryId for $command {
             type QueryId = ();
             const HAS_STATIC_QUERY_ID: bool = false;

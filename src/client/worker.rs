@@ -1,4 +1,4 @@
-//! For workers in Rust: takes the requests of one name of work, runs a function, and says what came of it.
+//! For external workers in Rust: consumes the requests of one name of work, calls a function, and sends the outcome.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -36,13 +36,13 @@ use crate::broker::{Delivery, Queue};
 use crate::contract::{CallComplete, CallError, CallHeartbeat, CallProgress, SCHEMA, WorkRequest};
 use crate::time::duration;
 
-/// A sign of life is sent this often within the time after which silence means death.
-const SIGNS: u32 = 3;
-/// The longest rest between two signs of life, for calls that ask for none: never.
-const NO_SIGN: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Heartbeats within the time after which an attempt without one is lost.
+const HEARTBEATS: u32 = 3;
+/// The interval of heartbeats for calls that need none: practically never.
+const NO_HEARTBEAT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 impl CallError {
-    /// A failure: `worker.<code>` in the definition.
+    /// An error: the activity fails with `worker.<code>`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), data: Value::Null }
     }
@@ -54,10 +54,10 @@ impl CallError {
     }
 }
 
-/// One request, and the way to tell how far it is.
+/// One request, and the means to report its progress.
 #[derive(Clone)]
 pub struct Job {
-    /// What is asked for. The same `idempotency_key` may come again: what was done already must not be done twice.
+    /// The request. One with the same `idempotency_key` may arrive again: the work must not be done twice.
     pub request: WorkRequest,
     /// W3C trace context of the request.
     pub trace: Option<String>,
@@ -65,24 +65,24 @@ pub struct Job {
 }
 
 impl Job {
-    /// Tells how far the work is. Progress that does not get through is logged, and no reason to stop.
+    /// Reports progress. An error is logged, and the work continues.
     pub async fn progress(&self, progress: Value) {
         let WorkRequest { call, token, .. } = self.request.clone();
-        self.say("call.progress", &Uuid::new_v4().to_string(), &CallProgress { call, token, progress }).await;
+        self.send("call.progress", &Uuid::new_v4().to_string(), &CallProgress { call, token, progress }).await;
     }
 
     async fn heartbeat(&self) {
         let WorkRequest { call, token, .. } = self.request.clone();
-        self.say("call.heartbeat", &Uuid::new_v4().to_string(), &CallHeartbeat { call, token }).await;
+        self.send("call.heartbeat", &Uuid::new_v4().to_string(), &CallHeartbeat { call, token }).await;
     }
 
-    async fn say(&self, kind: &str, message_id: &str, body: &impl Serialize) {
+    async fn send(&self, kind: &str, message_id: &str, body: &impl Serialize) {
         if let Err(error) = self.client.send(kind, &self.request.name, message_id, body).await {
-            tracing::warn!(call = %self.request.call, %error, "{kind} did not get through");
+            tracing::warn!(call = %self.request.call, %error, "{kind} could not be sent");
         }
     }
 
-    /// Replies. The message's id follows from the token, so that an outcome counts once however often it is sent.
+    /// Sends the outcome. Its message id is derived from the token, so that it counts once however often it is sent.
     async fn complete(&self, outcome: Result<Value, CallError>) -> Result<(), Error> {
         let WorkRequest { call, token, name, .. } = &self.request;
         let message_id = hex::encode(Sha256::digest(token));
@@ -95,8 +95,8 @@ impl Job {
         };
         match self.client.send("call.complete", name, &message_id, &reply(outcome)).await {
             Err(error @ (Error::TooLarge(_) | Error::Json(_))) => {
-                let told = CallError::new("result", format!("the result cannot be sent: {error}"));
-                self.client.send("call.complete", name, &message_id, &reply(Err(told))).await
+                let error = CallError::new("result", format!("the result cannot be sent: {error}"));
+                self.client.send("call.complete", name, &message_id, &reply(Err(error))).await
             }
             other => other,
         }
@@ -104,10 +104,10 @@ impl Job {
 }
 
 type Outcome = Result<Value, CallError>;
-/// Work in hand by its idempotency key: a request that comes again meanwhile waits for the same outcome.
-type InHand = Mutex<HashMap<String, Shared<BoxFuture<'static, Outcome>>>>;
+/// Running work by idempotency key: a request that arrives again meanwhile waits for the same outcome.
+type Running = Mutex<HashMap<String, Shared<BoxFuture<'static, Outcome>>>>;
 
-/// Takes the requests of one name of work.
+/// Handles the requests of one name of work.
 pub struct Worker {
     client: Client,
     name: String,
@@ -115,26 +115,26 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Connects to nothing yet. `app_id` names the worker; `name` is that of the work, as in `call: { name: pack }`.
+    /// A worker that is not connected yet. `app_id` names the worker; `name` is the name of the work, as in `call: { name: pack }`.
     pub fn new(url: &str, prefix: &str, app_id: &str, name: &str) -> Self {
         Self { client: Client::prepare(url, prefix, app_id), name: name.to_owned(), concurrency: 1 }
     }
 
-    /// So many requests are worked on at once; one unless set.
+    /// Sets the number of requests handled concurrently; 1 by default.
     #[must_use]
     pub fn concurrency(self, concurrency: u16) -> Self {
         Self { concurrency: concurrency.max(1), ..self }
     }
 
-    /// Works until `stop` resolves, over as many connections as it takes; then finishes what is in hand. A request is acknowledged
-    /// when the broker has confirmed the reply; whatever is not is delivered again. A panic is the error `worker.unexpected`.
+    /// Handles requests until `stop` resolves, and reconnects as necessary; then finishes those that were begun. A request is
+    /// acknowledged when the broker has confirmed the reply; otherwise it is redelivered. A panic is the error `worker.unexpected`.
     pub async fn run<F, Fut>(self, stop: impl Future<Output = ()>, work: F)
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send + 'static,
     {
         let client = Arc::new(self.client);
-        let (work, in_hand) = (Arc::new(work), Arc::new(InHand::default()));
+        let (work, running_work) = (Arc::new(work), Arc::new(Running::default()));
         let mut deliveries = client.broker.consume(Queue::Work(self.name), self.concurrency);
         let running = TaskTracker::new();
         tokio::pin!(stop);
@@ -145,9 +145,9 @@ impl Worker {
                 delivery = deliveries.next() => delivery,
             };
             let Some(delivery) = delivery else { break };
-            running.spawn(handle(client.clone(), delivery, work.clone(), in_hand.clone()));
+            running.spawn(handle(client.clone(), delivery, work.clone(), running_work.clone()));
         }
-        // Not begun: somebody else may have it at once.
+        // Requests that were not begun: another worker may take them at once.
         deliveries.cancel().await;
         running.close();
         running.wait().await;
@@ -157,7 +157,7 @@ impl Worker {
     }
 }
 
-async fn handle<F, Fut>(client: Arc<Client>, delivery: Delivery, work: Arc<F>, in_hand: Arc<InHand>)
+async fn handle<F, Fut>(client: Arc<Client>, delivery: Delivery, work: Arc<F>, running_work: Arc<Running>)
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Outcome> + Send + 'static,
@@ -165,35 +165,35 @@ where
     let (request, every) = match read(&delivery) {
         Ok(read) => read,
         Err(problem) => {
-            tracing::warn!(problem, "a message that is no request goes to the dead letters");
+            tracing::warn!(problem, "rejecting a message that is not a request; it becomes a dead letter");
             let _ = delivery.reject().await;
             return;
         }
     };
     if request.deadline.is_some_and(|deadline| deadline < client.clock.now()) {
-        // Nobody waits for it any more.
+        // An outcome would be too late.
         let _ = delivery.ack().await;
         return;
     }
     let key = request.idempotency_key.clone();
     let job = Job { request, trace: delivery.headers.get("traceparent").cloned(), client };
     let outcome = {
-        let mut in_hand = in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        in_hand.entry(key.clone()).or_insert_with(|| begin(job.clone(), work).shared()).clone()
+        let mut running_work = running_work.lock().unwrap_or_else(PoisonError::into_inner);
+        running_work.entry(key.clone()).or_insert_with(|| begin(job.clone(), work).shared()).clone()
     };
-    let outcome = with_signs(&job, every, outcome).await;
-    in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    let outcome = with_heartbeats(&job, every, outcome).await;
+    running_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     match job.complete(outcome).await {
-        // Only now: had we died before, the request would come again.
+        // After the confirm: if the worker dies before, the request is redelivered.
         Ok(()) => drop(delivery.ack().await),
         Err(error) => {
-            tracing::warn!(call = %job.request.call, %error, "the reply did not get through; the request comes again");
+            tracing::warn!(call = %job.request.call, %error, "the reply could not be sent; requeueing the request");
             let _ = delivery.requeue().await;
         }
     }
 }
 
-/// A future that does nothing until it is polled, so that it can be made under a lock.
+/// Returns a future that does nothing until it is polled, so that it can be created under a lock.
 fn begin<F, Fut>(job: Job, work: Arc<F>) -> BoxFuture<'static, Outcome>
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
@@ -206,16 +206,16 @@ where
     .boxed()
 }
 
-/// Waits for the outcome and says meanwhile that somebody is at it.
-async fn with_signs(job: &Job, every: Option<Duration>, outcome: Shared<BoxFuture<'static, Outcome>>) -> Outcome {
-    // The first at once: from then on silence counts.
-    let mut signs = match every {
+/// Waits for the outcome, and sends heartbeats meanwhile.
+async fn with_heartbeats(job: &Job, every: Option<Duration>, outcome: Shared<BoxFuture<'static, Outcome>>) -> Outcome {
+    // The first one at once: from then on a missing heartbeat counts.
+    let mut heartbeats = match every {
         Some(every) => interval_at(Instant::now(), every),
-        None => interval_at(Instant::now() + NO_SIGN, NO_SIGN),
+        None => interval_at(Instant::now() + NO_HEARTBEAT, NO_HEARTBEAT),
     };
     let beating = async {
         loop {
-            signs.tick().await;
+            heartbeats.tick().await;
             job.heartbeat().await;
         }
     };
@@ -226,15 +226,15 @@ async fn with_signs(job: &Job, every: Option<Duration>, outcome: Shared<BoxFutur
     }
 }
 
-/// The request of a delivery, and how often to give a sign of life.
+/// The request of a delivery, and the interval of its heartbeats.
 fn read(delivery: &Delivery) -> Result<(WorkRequest, Option<Duration>), String> {
     if let Some(problem) = &delivery.unreadable {
         return Err(problem.clone());
     }
     let request: WorkRequest = serde_json::from_slice(&delivery.body).map_err(|error| error.to_string())?;
     if request.schema != SCHEMA {
-        return Err(format!("schema {} is unknown; this worker speaks schema {SCHEMA}", request.schema));
+        return Err(format!("schema {} is unknown; this worker supports schema {SCHEMA}", request.schema));
     }
     let silence = request.heartbeat_for.as_deref().map(duration::parse).transpose()?;
-    Ok((request, silence.map(|silence| (silence / SIGNS).max(Duration::from_millis(1)))))
+    Ok((request, silence.map(|silence| (silence / HEARTBEATS).max(Duration::from_millis(1)))))
 }

@@ -1,4 +1,4 @@
-//! Bodies of the HTTP API; `-o json` of the command line prints the same.
+//! Bodies of the HTTP API. The command line prints the same with `-o json`.
 
 mod calls;
 mod dead_letters;
@@ -16,7 +16,7 @@ pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
 pub use dead_letters::DeadLetterView;
 pub use targets::{RateView, TargetView};
 pub use tasks::{
-    HandOverRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
+    TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
 };
 
@@ -46,12 +46,12 @@ pub struct MessageRequest {
     pub name: String,
     /// Its key.
     pub key: String,
-    /// What it says.
+    /// Its content.
     #[serde(default)]
     pub data: Value,
-    /// Seconds it is kept if nobody waits yet.
+    /// Seconds it is kept if no instance waits yet.
     pub ttl: Option<u32>,
-    /// To everybody who waits now, and never kept.
+    /// Deliver it to every instance that waits now, and never keep it.
     #[serde(default)]
     pub broadcast: bool,
 }
@@ -60,7 +60,7 @@ pub struct MessageRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlRequest {
-    /// Why; kept in the history. `note` means the same.
+    /// The reason, kept in the history. `note` means the same.
     #[serde(alias = "note")]
     pub reason: Option<String>,
 }
@@ -69,15 +69,15 @@ pub struct ControlRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RescheduleRequest {
-    /// When it will be due; a moment that has passed is now.
+    /// The new due time; a time in the past fires at once.
     pub due_at: Option<Timestamp>,
-    /// Or so long from now, as in `2h`.
+    /// Or a duration from now, as in `2h`.
     pub after: Option<String>,
-    /// Why; kept in the history.
+    /// The reason, kept in the history.
     pub reason: Option<String>,
 }
 
-/// One line of a list of instances.
+/// An instance in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceSummary {
     /// Its id.
@@ -90,7 +90,7 @@ pub struct InstanceSummary {
     pub key: Option<String>,
     /// `running`, `suspended`, `completed`, `failed`, `cancelled`.
     pub status: String,
-    /// The activities its branches stand at.
+    /// The current activities of its branches.
     pub at: Vec<String>,
     /// When it was started.
     pub started_at: Timestamp,
@@ -98,85 +98,85 @@ pub struct InstanceSummary {
     pub ended_at: Option<Timestamp>,
 }
 
-/// One instance, whole.
+/// An instance with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceView {
-    /// What a list shows.
+    /// The same as in a list.
     #[serde(flatten)]
     pub summary: InstanceSummary,
-    /// Raised by every change.
+    /// The revision: incremented by every change.
     pub revision: i64,
     /// Its queue.
     pub queue: String,
-    /// Who started it.
+    /// The sender that started it.
     pub started_by: Option<String>,
-    /// What it was started with.
+    /// Its input.
     pub input: Value,
     /// Its variables.
     pub variables: Value,
-    /// What it ended with.
+    /// Its output.
     pub output: Option<Value>,
     /// Why it failed or is suspended: `code`, `message`, `data`.
     pub error: Option<Value>,
-    /// What it waits for.
+    /// Its open waits.
     pub waits: Vec<WaitView>,
 }
 
-/// One open bookmark.
+/// An open bookmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WaitView {
     /// Its number inside the instance.
     pub bookmark: i64,
     /// `timer`, `message`, `intervention`, `task`, `call`.
     pub kind: String,
-    /// The activity that waits; none for the time limit of the whole instance.
+    /// The waiting activity; null for the timeout of the whole instance.
     pub activity: Option<String>,
-    /// When it is due, for timers.
+    /// The due time of a timer.
     pub due_at: Option<Timestamp>,
     /// The message's name.
     pub name: Option<String>,
     /// The message's key.
     pub key: Option<String>,
-    /// The failure, for interventions.
+    /// The failure of an intervention.
     pub failure: Option<Value>,
-    /// The task, for tasks.
+    /// The task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Uuid>,
-    /// The call, for calls.
+    /// The call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<Uuid>,
-    /// Why it was suspended, for interventions by hand.
+    /// Why the instance was suspended by a command.
     #[serde(default)]
     pub note: Option<String>,
 }
 
-/// One kept message.
+/// A kept message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageView {
-    /// The order in which messages are taken.
+    /// The id; messages are delivered in the order of their ids.
     pub id: i64,
     /// Its name.
     pub name: String,
     /// Its key.
     pub key: String,
-    /// What it says.
+    /// Its content.
     pub data: Value,
-    /// When it came.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// When it is removed, unless somebody who is suspended waits for it.
+    /// When it expires, unless a suspended instance waits for it.
     pub expires_at: Timestamp,
-    /// AMQP property `app_id`, or the door it came by.
+    /// The AMQP property `app_id`, or the API it came through.
     pub app_id: Option<String>,
     /// AMQP property `message_id`.
     pub message_id: Option<String>,
-    /// The only instance that may take it: a broadcast found it suspended.
+    /// The only instance that may receive it: it was suspended when a broadcast was delivered.
     pub instance: Option<Uuid>,
 }
 
-/// One open timer.
+/// An open timer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimerView {
-    /// Whose it is.
+    /// Its instance.
     pub instance: Uuid,
     /// Its number inside the instance.
     pub bookmark: i64,
@@ -187,24 +187,24 @@ pub struct TimerView {
     pub definition: String,
     /// Business key.
     pub key: Option<String>,
-    /// The instance's status: a suspended one fires nothing.
+    /// The status of the instance: timers of a suspended one do not fire.
     pub status: String,
-    /// The activity that waits.
+    /// The waiting activity.
     pub activity: Option<String>,
-    /// Since when.
+    /// When it was opened.
     pub opened_at: Timestamp,
-    /// When it is due.
+    /// The due time.
     pub due_at: Timestamp,
 }
 
-/// One open incident.
+/// An open incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IncidentView {
-    /// Whose it is.
+    /// Its instance.
     pub instance: Uuid,
     /// The bookmark's number inside the instance.
     pub bookmark: i64,
-    /// `failed`: to be retried; `suspended`: by hand, to be resumed.
+    /// `failed`: by a failure, to be retried; `suspended`: by a command, to be resumed.
     pub kind: String,
     /// The definition's name.
     pub definition: String,
@@ -212,34 +212,34 @@ pub struct IncidentView {
     pub key: Option<String>,
     /// The activity that failed.
     pub activity: Option<String>,
-    /// Since when.
+    /// When it was opened.
     pub opened_at: Timestamp,
-    /// Who suspended it.
+    /// The sender that suspended it.
     pub by: Option<String>,
-    /// Why.
+    /// The reason given.
     pub note: Option<String>,
     /// `code`, `message`, `data` of the failure.
     pub failure: Option<Value>,
 }
 
-/// One history row.
+/// A history row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryView {
-    /// Counted from 1 without gaps.
+    /// The number, counted from 1 without gaps.
     pub number: i64,
-    /// When it happened, by the database's clock.
+    /// The time, by the database's clock.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind, such as `ActivityCompleted`.
     pub kind: String,
-    /// Where.
+    /// The activity.
     pub activity: Option<String>,
-    /// To which branch.
+    /// The branch.
     pub branch: Option<i32>,
-    /// More.
+    /// Details that depend on the kind.
     pub details: Value,
 }
 
-/// One version of a definition.
+/// A version of a definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DefinitionView {
     /// Its name.
@@ -252,7 +252,7 @@ pub struct DefinitionView {
     pub hash: String,
     /// When it was applied.
     pub created_at: Timestamp,
-    /// The document, where one version is asked for.
+    /// The document; only where a single version is requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Value>,
 }
@@ -262,14 +262,14 @@ pub struct DefinitionView {
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// Ask for the next page with `?cursor=`; absent on the last one.
+    /// The `cursor` of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
 #[cfg(feature = "server")]
 impl<T> Page<T> {
-    /// A page of at most `limit` rows, which are shown by `view`. If it is full, the next one begins after the last row's `cursor`.
+    /// A page of at most `limit` rows, each mapped by `view`. If it is full, the next page begins after the `cursor` of the last row.
     pub(crate) fn of<R>(rows: Vec<R>, limit: i64, cursor: impl Fn(&R) -> String, view: impl FnMut(R) -> T) -> Self {
         let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
         let next = rows.last().filter(|_| full).map(cursor);

@@ -1,4 +1,4 @@
-//! The contract as a document: AsyncAPI 3.0, generated from the types of this room. Nothing else is a source of it.
+//! The contract as an AsyncAPI 3.0 document, generated from the types of this room and from nothing else.
 
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, SchemaGenerator};
@@ -9,12 +9,12 @@ use super::{
     TaskComplete, TaskRelease, WorkRequest, events,
 };
 
-/// Where the schemas stand.
+/// The place of the schemas in the document.
 const SCHEMAS: &str = "/components/schemas";
 /// The version of AsyncAPI's binding to AMQP 0-9-1.
 const BINDING: &str = "0.3.0";
 
-/// The document, with the names that begin with this prefix on the broker.
+/// The document for a broker with this prefix.
 pub fn document(prefix: &str) -> Value {
     let mut messages = Messages::default();
     messages.commands();
@@ -26,8 +26,8 @@ pub fn document(prefix: &str) -> Value {
         "info": {
             "title": "Leveret",
             "version": format!("{SCHEMA}.0.0"),
-            "description": "Commands that start and control workflows, events that tell how they fare, and the requests and replies of \
-                workers in any language. Messages come at least once and in no certain order. Unknown fields are ignored.",
+            "description": "Commands that start and control workflows, events about them, and the requests and replies of external \
+                workers. Messages are delivered at least once and in any order. Unknown fields are ignored.",
             "license": { "name": "Apache-2.0" },
         },
         "defaultContentType": "application/json",
@@ -37,7 +37,7 @@ pub fn document(prefix: &str) -> Value {
     })
 }
 
-/// Who sends a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
     Outside,
@@ -51,56 +51,56 @@ struct Messages {
     commands: Vec<&'static str>,
     replies: Vec<&'static str>,
     events: Vec<&'static str>,
-    /// What others may send.
-    taken: SchemaGenerator,
-    /// What Leveret sends.
-    given: SchemaGenerator,
+    /// Schemas of messages to Leveret.
+    received: SchemaGenerator,
+    /// Schemas of messages from Leveret.
+    sent: SchemaGenerator,
 }
 
 impl Default for Messages {
     fn default() -> Self {
         let settings = || SchemaSettings::draft07().with(|settings| settings.definitions_path = SCHEMAS.into());
-        let given = settings().with(|settings| settings.contract = Contract::Serialize);
-        let (taken, given) = (settings().into_generator(), given.into_generator());
-        Self { all: Map::new(), commands: Vec::new(), replies: Vec::new(), events: Vec::new(), taken, given }
+        let sent = settings().with(|settings| settings.contract = Contract::Serialize);
+        let (received, sent) = (settings().into_generator(), sent.into_generator());
+        Self { all: Map::new(), commands: Vec::new(), replies: Vec::new(), events: Vec::new(), received, sent }
     }
 }
 
 impl Messages {
     fn commands(&mut self) {
         self.command::<Start>("start", "Start an instance of a definition");
-        self.command::<Message>("message", "Send a message to whoever waits for its name and key");
-        self.command::<Target>("cancel", "Call an instance off");
-        self.command::<Target>("retry", "Begin again what failed for good");
-        self.command::<Target>("suspend", "Let an instance stand still");
-        self.command::<Target>("resume", "Let an instance go on that was suspended by hand");
-        self.command::<Reschedule>("timer.reschedule", "Let an open timer be due at another moment");
-        self.command::<TaskComplete>("task.complete", "Do a task, or cast a vote");
-        self.command::<TaskClaim>("task.claim", "Take a task to oneself for a while");
-        self.command::<TaskRelease>("task.release", "Give a task back");
+        self.command::<Message>("message", "Send a message to an instance that waits for its name and key");
+        self.command::<Target>("cancel", "Cancel an instance");
+        self.command::<Target>("retry", "Retry the failed activity of an instance");
+        self.command::<Target>("suspend", "Suspend an instance");
+        self.command::<Target>("resume", "Resume an instance that was suspended by a command");
+        self.command::<Reschedule>("timer.reschedule", "Change the due time of an open timer");
+        self.command::<TaskComplete>("task.complete", "Complete a task, or cast a vote");
+        self.command::<TaskClaim>("task.claim", "Claim a task for a limited time");
+        self.command::<TaskRelease>("task.release", "Release a claimed task");
         self.reply::<CallComplete>("call.complete", "The outcome of a call: its result or its error");
-        self.reply::<CallHeartbeat>("call.heartbeat", "A worker is still at it");
-        self.reply::<CallProgress>("call.progress", "A worker tells how far it is");
+        self.reply::<CallHeartbeat>("call.heartbeat", "An external worker is alive and working on a call");
+        self.reply::<CallProgress>("call.progress", "The progress of an external worker");
     }
 
     fn events(&mut self) {
         self.event::<events::Started>("started", "An instance was started");
         self.event::<events::Completed>("completed", "An instance has completed");
         self.event::<events::Failed>("failed", "An instance has failed");
-        self.event::<events::Controlled>("cancelled", "An instance was called off");
-        self.event::<events::Suspended>("suspended", "An instance stands still, after a failure or by hand");
-        self.event::<events::Controlled>("resumed", "An instance may go on");
+        self.event::<events::Controlled>("cancelled", "An instance was cancelled");
+        self.event::<events::Suspended>("suspended", "An instance was suspended, by a failure or by a command");
+        self.event::<events::Controlled>("resumed", "An instance was resumed");
         self.event::<events::ActivityCompleted>("activity_completed", "An activity has completed");
-        self.event::<events::Task>("task_opened", "A task is there to be done");
-        self.event::<events::TaskAssigned>("task_assigned", "A task belongs to somebody else now");
-        self.event::<events::TaskReminded>("task_reminded", "It is time to remind people of a task");
+        self.event::<events::Task>("task_opened", "A task was opened");
+        self.event::<events::TaskAssigned>("task_assigned", "A task has another assignee");
+        self.event::<events::TaskReminded>("task_reminded", "A reminder of a task");
         self.event::<events::Task>("task_overdue", "A task is overdue");
         self.event::<events::TaskEscalated>("task_escalated", "A task was offered to more people");
-        self.event::<events::TaskCompleted>("task_completed", "A task is done");
-        self.event::<events::TaskClosed>("task_closed", "Nobody waits for a task any more");
+        self.event::<events::TaskCompleted>("task_completed", "A task was completed");
+        self.event::<events::TaskClosed>("task_closed", "A task was closed without being completed");
         let payload = self.payload::<CloudEvent>(From::Leveret);
         let properties = json!({ "type": { "type": "string" }, "app_id": { "const": "leveret" } });
-        self.add("emitted", "What an `emit` of a definition says", payload, &properties);
+        self.add("emitted", "An event of an `emit` activity", payload, &properties);
         self.events.push("emitted");
     }
 
@@ -110,10 +110,10 @@ impl Messages {
             "type": { "const": "call" }, "app_id": { "const": "leveret" }, "correlation_id": { "type": "string" },
             "reply_to": { "type": "string" },
         });
-        self.add("call", "Work for a worker outside: one attempt of a call", payload, &properties);
+        self.add("call", "A request to an external worker: one attempt of a call", payload, &properties);
         let payload = self.payload::<events::Answer>(From::Leveret);
         let properties = json!({ "type": { "const": "answer" }, "app_id": { "const": "leveret" } });
-        self.add("answer", "What became of a command, for a sender that asked", payload, &properties);
+        self.add("answer", "The answer to a command that has set `reply_to`", payload, &properties);
     }
 
     fn command<T: JsonSchema>(&mut self, kind: &'static str, summary: &str) {
@@ -140,8 +140,8 @@ impl Messages {
 
     fn payload<T: JsonSchema>(&mut self, from: From) -> Value {
         let schema = match from {
-            From::Outside | From::Worker => self.taken.subschema_for::<T>(),
-            From::Leveret => self.given.subschema_for::<T>(),
+            From::Outside | From::Worker => self.received.subschema_for::<T>(),
+            From::Leveret => self.sent.subschema_for::<T>(),
         };
         schema.to_value()
     }
@@ -157,16 +157,16 @@ impl Messages {
             "contentType": "application/json",
             "headers": headers(),
             "payload": payload,
-            // AsyncAPI has words for two properties of AMQP only.
+            // AsyncAPI can describe two AMQP properties only.
             "x-amqp-properties": { "type": "object", "required": required, "properties": properties },
         });
         self.all.insert(name.to_owned(), message);
     }
 
-    /// Everything the messages refer to.
+    /// All schemas that the messages refer to.
     fn schemas(&mut self) -> Map<String, Value> {
-        let mut schemas = self.taken.take_definitions(true);
-        schemas.extend(self.given.take_definitions(true));
+        let mut schemas = self.received.take_definitions(true);
+        schemas.extend(self.sent.take_definitions(true));
         schemas
     }
 }
@@ -205,10 +205,10 @@ fn channels(prefix: &str, messages: &Messages) -> Value {
             "address": "{command}.{name}",
             "title": "Commands",
             "description": format!("Publish to the exchange `{prefix}.commands`, persistent and mandatory, with confirms. The routing key is \
-                custom only; the property `type` names the command."),
+                a convention; the property `type` names the command."),
             "parameters": {
                 "command": { "description": "The property `type`." },
-                "name": { "description": "Whatever the command is about." },
+                "name": { "description": "What the command is about, such as the name of a definition." },
             },
             "messages": refs("#/components/messages", &commands),
             "bindings": exchange("commands", "topic"),
@@ -227,7 +227,7 @@ fn channels(prefix: &str, messages: &Messages) -> Value {
         "work": {
             "address": format!("{prefix}.work.{{name}}"),
             "title": "Work",
-            "description": "One queue for each name of work; workers in any language consume it.",
+            "description": "One queue for each name of work, consumed by external workers.",
             "parameters": { "name": { "description": "The `name` of the `call`." } },
             "messages": refs("#/components/messages", &["call"]),
             "bindings": queue,
@@ -250,23 +250,23 @@ fn operations(messages: &Messages) -> Value {
         names.iter().map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") })).collect()
     };
     json!({
-        "takeCommands": {
+        "receiveCommands": {
             "action": "receive",
             "channel": { "$ref": "#/channels/commands" },
-            "summary": "Leveret carries out commands. Each pair of `app_id` and `message_id` is handled once.",
+            "summary": "Leveret executes commands. Each pair of `app_id` and `message_id` is handled once.",
             "messages": of("commands", &messages.commands),
             "reply": { "channel": { "$ref": "#/channels/answers" }, "messages": of("answers", &["answer"]) },
         },
-        "tellEvents": {
+        "publishEvents": {
             "action": "send",
             "channel": { "$ref": "#/channels/events" },
-            "summary": "Leveret tells what happens to instances, and what they emit.",
+            "summary": "Leveret publishes events about instances, and the events they emit.",
             "messages": of("events", &messages.events),
         },
-        "giveWork": {
+        "requestWork": {
             "action": "send",
             "channel": { "$ref": "#/channels/work" },
-            "summary": "Leveret asks a worker; the worker answers with the token of the attempt.",
+            "summary": "Leveret sends a request to an external worker, which replies with the token of the attempt.",
             "messages": of("work", &["call"]),
             "reply": { "channel": { "$ref": "#/channels/commands" }, "messages": of("commands", &messages.replies) },
         },

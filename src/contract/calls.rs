@@ -1,11 +1,11 @@
-//! Messages about calls: what workers outside are asked, and what they answer.
+//! Messages about calls: requests to external workers, and their replies.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The outcome of a call: of a worker, or of an `http` that awaits a callback. Without an `error` it succeeded.
+/// The outcome of a call, from an external worker or from the callback of an `http` activity. Without an `error` it succeeded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallComplete {
@@ -13,29 +13,29 @@ pub struct CallComplete {
     pub call: Uuid,
     /// The token of the attempt.
     pub token: String,
-    /// What came of it.
+    /// The result.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
-    /// What went wrong.
+    /// The error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<CallError>,
 }
 
-/// What went wrong with a call.
+/// The error of a call.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallError {
-    /// Dotted words; the error of the activity is `worker.<code>`.
+    /// The code, words joined by dots. The activity fails with `worker.<code>`.
     pub code: String,
-    /// A sentence.
+    /// A sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Anything more, for `on_error`.
+    /// Further data for `on_error`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
 }
 
-/// A worker is still at it.
+/// The external worker is alive and working on the call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallHeartbeat {
@@ -45,7 +45,7 @@ pub struct CallHeartbeat {
     pub token: String,
 }
 
-/// A worker tells how far it is; a heartbeat too.
+/// The progress of an external worker; also a heartbeat.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallProgress {
@@ -53,21 +53,21 @@ pub struct CallProgress {
     pub call: Uuid,
     /// The token of the attempt.
     pub token: String,
-    /// Whatever tells it.
+    /// The progress: any JSON.
     #[serde(default)]
     pub progress: Value,
 }
 
-/// A call is to be made: a wake-up, written by Leveret itself. AMQP property `type`: `make`.
+/// The wake-up for a call, written by Leveret itself. AMQP property `type`: `make`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Make {
     /// The call.
     pub call: Uuid,
-    /// The number it is handed out under.
+    /// The dispatch number of the call.
     pub dispatch: u32,
 }
 
-/// What a worker outside receives. AMQP property `type`: `call`.
+/// A request to an external worker. AMQP property `type`: `call`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct WorkRequest {
@@ -79,19 +79,19 @@ pub struct WorkRequest {
     pub name: String,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// To be sent back with every answer; of this attempt only.
+    /// The token of this attempt, to be sent back with every reply.
     pub token: String,
-    /// The same on every attempt.
+    /// The idempotency key: the same for every attempt.
     pub idempotency_key: String,
-    /// From then on an answer is too late.
+    /// A reply after this time is too late.
     pub deadline: Option<Timestamp>,
-    /// Whoever is silent for longer is taken for dead.
+    /// The attempt is lost if no heartbeat arrives for this time, as in `30s`.
     pub heartbeat_for: Option<String>,
     /// The instance.
     pub instance: Uuid,
     /// The activity.
     pub activity: String,
-    /// What is to be done.
+    /// The input.
     pub input: Value,
 }
 
@@ -99,12 +99,12 @@ pub struct WorkRequest {
 mod tests {
     use super::*;
 
-    /// A worker that tells more than it is asked for is understood: its work would be done again.
+    /// Refused, the work would be done again.
     #[test]
-    fn what_a_worker_adds_is_left_alone() {
-        let told = r#"{"call": "2d726b8a-e1d9-5e9a-8afe-8ad6ae145452", "token": "1-a", "took_ms": 7,
+    fn unknown_fields_of_a_reply_are_ignored() {
+        let reply = r#"{"call": "2d726b8a-e1d9-5e9a-8afe-8ad6ae145452", "token": "1-a", "took_ms": 7,
                        "error": {"code": "no_label", "message": "m", "stack": ["a"]}}"#;
-        let read: CallComplete = serde_json::from_str(told).unwrap();
+        let read: CallComplete = serde_json::from_str(reply).unwrap();
         assert_eq!(read.error.map(|error| error.code).as_deref(), Some("no_label"));
     }
 }

@@ -1,4 +1,4 @@
-//! What events and answers say: the `data` of a [`super::CloudEvent`], by its kind.
+//! The `data` of each kind of [`super::CloudEvent`], and the answer to a command.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,22 +18,22 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Completed {
-    /// What it ended with.
+    /// The output.
     pub output: Value,
     /// The business key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// An error, as events tell it.
+/// A failure, as events report it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Failure {
-    /// Dotted words.
+    /// The code, words joined by dots.
     pub code: String,
-    /// A sentence.
+    /// A sentence for people.
     pub message: String,
-    /// Anything more.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     /// The attempt that failed last.
@@ -45,21 +45,21 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Failed {
-    /// Why.
+    /// The failure.
     pub error: Failure,
     /// The business key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// An instance was called off, or may go on after it was suspended.
+/// An instance was cancelled or resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Controlled {
-    /// Who asked.
+    /// Who sent the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why.
+    /// The reason given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The business key.
@@ -67,20 +67,20 @@ pub struct Controlled {
     pub key: Option<String>,
 }
 
-/// An instance stands still: after a failure, or by hand.
+/// An instance was suspended, by a failure or by a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Suspended {
     /// The activity that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<String>,
-    /// Why it failed.
+    /// The failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Who asked.
+    /// Who sent the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why they asked.
+    /// The reason given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The business key.
@@ -92,11 +92,11 @@ pub struct Suspended {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ActivityCompleted {
-    /// Which.
+    /// The activity.
     pub activity: String,
 }
 
-/// A task, as events tell it.
+/// A task, as events report it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Task {
@@ -104,9 +104,9 @@ pub struct Task {
     pub task: Uuid,
     /// The activity that waits for it.
     pub activity: String,
-    /// What a list shows.
+    /// The title.
     pub title: String,
-    /// Higher goes first.
+    /// The priority: higher comes first.
     pub priority: i16,
     /// The one user who may do it.
     pub assignee: Option<String>,
@@ -121,56 +121,56 @@ pub struct Task {
     pub key: Option<String>,
 }
 
-/// A task was offered to more people, or could not be.
+/// A task was offered to more people, or this has failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskEscalated {
     /// The task.
     #[serde(flatten)]
     pub about: Task,
-    /// Why it could not be.
+    /// Why it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
 
-/// A task belongs to somebody else now.
+/// A task has another assignee.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskAssigned {
     /// The task.
     #[serde(flatten)]
     pub about: Task,
-    /// Who saw to that.
+    /// The user who changed the assignee.
     pub by: String,
 }
 
-/// It is time to remind people of a task.
+/// A reminder of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskReminded {
     /// The task.
     #[serde(flatten)]
     pub about: Task,
-    /// The reminder, from 1.
+    /// The number of the reminder, from 1.
     pub number: u64,
-    /// Who holds it.
+    /// The user who has claimed it.
     pub claimed_by: Option<String>,
 }
 
-/// A task is done.
+/// A task was completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskCompleted {
     /// The task.
     #[serde(flatten)]
     pub about: Task,
-    /// Who did it; nobody in particular after a vote.
+    /// The user who completed it; null after a vote.
     pub by: Option<String>,
-    /// How it was decided.
+    /// The decision.
     pub decision: Option<String>,
 }
 
-/// Nobody waits for a task any more.
+/// A task was closed without being completed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskClosed {
@@ -182,25 +182,25 @@ pub struct TaskClosed {
     pub key: Option<String>,
 }
 
-/// What the sender of a command is told, if it asks for that.
+/// The answer to a command that has set `reply_to`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Answer {
-    /// The instance it concerned.
+    /// The instance concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Uuid>,
-    /// `refused`, or what the command did: `started`, `delivered`, `cancelled` …
+    /// `refused`, or the effect of the command: `started`, `delivered`, `cancelled` …
     pub outcome: String,
-    /// Why it was refused.
+    /// The reason of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The task it concerned.
+    /// The task concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Uuid>,
-    /// The call it concerned.
+    /// The call concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<Uuid>,
-    /// How many waits a broadcast was sent to.
+    /// The number of waits a broadcast was sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receivers: Option<u64>,
 }

@@ -1,41 +1,41 @@
-//! What a value must be to be kept: without the one character that PostgreSQL cannot keep, and no deeper than can be read again.
+//! Checks that a JSON value can be stored: without `\u0000`, which PostgreSQL cannot store, and not nested too deeply to be read again.
 
 use serde_json::Value;
 
-/// Lists and maps within each other, in what comes from outside and in what expressions and handlers make. JSON is read
-/// to 127 levels, and what is kept is wrapped: a value in a failure in a wait in a branch, and again in an event.
+/// The deepest nesting of lists and maps in a value, from outside or from expressions and handlers. JSON is parsed to 127 levels, and
+/// stored values are wrapped: a value in a failure in a wait in a branch, and again in an event.
 pub const DEPTH_MAX: usize = 64;
 
-/// Why a value cannot be kept.
+/// Why a value cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
-    /// A text or a name holds `\u0000`.
+    /// A text or a name contains `\u0000`.
     Nul,
-    /// It nests deeper than it may.
+    /// It is nested too deeply.
     Deep,
 }
 
-/// Refuses what could not be kept, at the door instead of at every commit: `\u0000` in a text or a name, and more than
-/// [`DEPTH_MAX`] levels.
+/// Refuses a value that cannot be stored, when it arrives instead of at the commit: with `\u0000` in a text or a name, or with more
+/// than [`DEPTH_MAX`] levels.
 ///
 /// # Errors
-/// A sentence, which names the place of a `\u0000` as a JSON pointer.
+/// A sentence that names the place of a `\u0000` as a JSON pointer.
 pub fn refuse_unfit(value: &Value) -> Result<(), String> {
     match find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
         Some((Unfit::Nul, place)) => {
-            Err(format!("the text at `{place}` contains \\u0000, which PostgreSQL cannot keep"))
+            Err(format!("the text at `{place}` contains \\u0000, which PostgreSQL cannot store"))
         }
         Some((Unfit::Deep, _)) => Err(too_deep()),
     }
 }
 
-/// The sentence about a value that nests too deep.
+/// The message about a value that is nested too deeply.
 pub fn too_deep() -> String {
     format!("it nests deeper than {DEPTH_MAX} levels of lists and maps")
 }
 
-/// Whether a value nests deeper than [`DEPTH_MAX`].
+/// Whether a value is nested deeper than [`DEPTH_MAX`].
 pub fn is_too_deep(value: &Value) -> bool {
     fn walk(value: &Value, room: usize) -> bool {
         match value {
@@ -47,7 +47,7 @@ pub fn is_too_deep(value: &Value) -> bool {
     walk(value, DEPTH_MAX)
 }
 
-/// The first place that cannot be kept, as a JSON pointer. Goes down `depth_max` levels, so the recursion is bounded.
+/// The first place that cannot be stored, as a JSON pointer. The recursion stops at `depth_max` levels.
 pub fn find_unfit(value: &Value, depth_max: usize) -> Option<(Unfit, String)> {
     let deeper = |name: &dyn Fn() -> String, value: &Value| {
         find_unfit(value, depth_max - 1).map(|(unfit, rest)| (unfit, format!("/{}{rest}", name())))
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_levels_as_may_be_pass_and_one_more_does_not() {
+    fn a_value_of_the_deepest_nesting_passes_and_a_deeper_one_does_not() {
         assert_eq!(refuse_unfit(&nested(DEPTH_MAX)), Ok(()));
         assert!(!is_too_deep(&nested(DEPTH_MAX)));
         assert!(refuse_unfit(&nested(DEPTH_MAX + 1)).unwrap_err().contains("deeper than 64 levels"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nul_character_is_found_wherever_it_hides() {
+    fn a_nul_character_is_found_at_any_place() {
         let at = |value| find_unfit(&value, DEPTH_MAX);
         assert_eq!(at(json!({"a": ["x", "\u{0}"]})), Some((Unfit::Nul, "/a/1".into())));
         assert_eq!(at(json!({"a\u{0}": 1})), Some((Unfit::Nul, "/a\\u0000".into())));

@@ -10,18 +10,18 @@ use uuid::Uuid;
 use super::empty_object;
 use crate::time::duration::serde_text;
 
-/// `PUT /api/v1/schedules/{name}`: what a person says of a schedule.
+/// `PUT /api/v1/schedules/{name}`: the settings of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRequest {
     /// The definition that is started.
     pub definition: String,
-    /// Always this version; the newest active one when left out.
+    /// The version; the newest active one at the time of the start when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
-    /// When: a cron expression of five fields.
+    /// The cron expression, of five fields.
     pub cron: String,
-    /// By the clock of this time zone.
+    /// The time zone of the expression.
     #[serde(default = "utc")]
     pub zone: String,
     /// The input; texts in it are templates, which see `now`, `scheduled_at`, `schedule`, `zone` and `env`.
@@ -30,10 +30,10 @@ pub struct ScheduleRequest {
     /// What a tick does while the instance of an earlier one lives.
     #[serde(default)]
     pub overlap: Overlap,
-    /// Ticks that nobody was there for are started within this time; at least a minute.
+    /// A missed tick is started if it is not older than this; at least a minute.
     #[serde(default = "an_hour", with = "serde_text")]
     pub catch_up: Duration,
-    /// Which of them.
+    /// Which of the missed ticks are started.
     #[serde(default)]
     pub missed: Missed,
 }
@@ -47,23 +47,29 @@ fn an_hour() -> Duration {
 }
 
 /// What a tick does while the instance of an earlier one lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Overlap {
     /// It starts nothing.
     #[default]
     Skip,
     /// It starts another one.
     Allow,
-    /// It waits for the end of that instance. One waits; those that come meanwhile start nothing.
+    /// It waits for the end of that instance. One tick can wait; further ticks start nothing meanwhile.
     Queue,
     /// It cancels that instance.
     Cancel,
 }
 
-/// Which ticks are started of those that nobody was there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Which of the missed ticks are started.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Missed {
     /// The newest.
     #[default]
@@ -76,37 +82,29 @@ impl Overlap {
     /// Every policy.
     pub const ALL: [Overlap; 4] = [Overlap::Skip, Overlap::Allow, Overlap::Queue, Overlap::Cancel];
 
-    /// The word used in the table, the API and on the command line.
+    /// The name in the table, the API and on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Overlap::Skip => "skip",
-            Overlap::Allow => "allow",
-            Overlap::Queue => "queue",
-            Overlap::Cancel => "cancel",
-        }
+        self.into()
     }
 
     /// The policy of that name.
     pub fn parse(name: &str) -> Option<Overlap> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+        name.parse().ok()
     }
 }
 
 impl Missed {
-    /// Both.
+    /// Every choice.
     pub const ALL: [Missed; 2] = [Missed::Newest, Missed::All];
 
-    /// The word used in the table, the API and on the command line.
+    /// The name in the table, the API and on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Missed::Newest => "newest",
-            Missed::All => "all",
-        }
+        self.into()
     }
 
     /// The choice of that name.
     pub fn parse(name: &str) -> Option<Missed> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -115,42 +113,42 @@ impl Missed {
 pub struct ScheduleView {
     /// Its name.
     pub name: String,
-    /// What was said of it.
+    /// The settings.
     #[serde(flatten)]
     pub said: ScheduleRequest,
-    /// Raised by every change that a person makes.
+    /// The revision: incremented by every change of the settings.
     pub revision: i64,
-    /// The first tick that was not handled yet.
+    /// The first tick that is not handled yet.
     pub next_at: Option<Timestamp>,
-    /// Since when it is paused, if it is.
+    /// When it was paused; null if it is not.
     pub paused_at: Option<Timestamp>,
     /// A tick that waits for the instance of an earlier one to end.
     pub queued_at: Option<Timestamp>,
-    /// The newest tick that was started or could not be.
+    /// The newest tick that was started or has failed.
     pub last_tick_at: Option<Timestamp>,
-    /// What was started last.
+    /// The instance that was started last.
     pub last_instance: Option<Uuid>,
-    /// Why the newest tick could not be started.
+    /// Why the newest failed tick could not be started.
     pub last_error: Option<String>,
-    /// When it could not.
+    /// The time of that error.
     pub last_error_at: Option<Timestamp>,
-    /// Instances started, those by hand among them.
+    /// The number of instances started, manual starts included.
     pub started: i64,
-    /// Ticks that started nothing: overlapping, or missed and too old.
+    /// The number of ticks that started nothing: overlapping, or missed and too old.
     pub skipped: i64,
-    /// Ticks that could not be started.
+    /// The number of ticks that could not be started.
     pub failed: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When a person changed it.
+    /// When its settings were last changed.
     pub updated_at: Timestamp,
 }
 
-/// One moment a schedule will come.
+/// A coming tick of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TickView {
-    /// The moment.
+    /// The time.
     pub at: Timestamp,
-    /// As the zone's clock shows it, with its offset.
+    /// The same in the zone of the schedule, with its offset.
     pub local: String,
 }

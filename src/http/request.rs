@@ -31,10 +31,10 @@ pub(super) fn origin(api: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result
     // A key outside ASCII is still a key: without it a repetition would become a second command.
     let header = headers.get("idempotency-key").map(|value| std::str::from_utf8(value.as_bytes()));
     let key = match header.transpose().map_err(|_| Problem::invalid("`Idempotency-Key` is not UTF-8"))? {
-        Some(key) if key.is_empty() || key.len() > NAME_MAX => {
-            return Err(Problem::invalid(format!("`Idempotency-Key` must have from 1 to {NAME_MAX} bytes")));
+        Some(key) => {
+            bounded("Idempotency-Key", key)?;
+            key.to_owned()
         }
-        Some(key) => key.to_owned(),
         None => api.app.new_id().to_string(),
     };
     let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
@@ -62,10 +62,7 @@ impl AfterName {
 
 /// Checks the length of a name, and that it holds no `\u0000`.
 pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
-    if text.is_empty() || text.len() > NAME_MAX || text.contains('\0') {
-        return Err(Problem::invalid(format!("`{what}` must have from 1 to {NAME_MAX} bytes and no \\u0000")));
-    }
-    Ok(())
+    contract::check_name(text).map_err(|error| Problem::invalid(format!("`{what}` {error}")))
 }
 
 /// The revision in `If-Match`, with or without quotes; `*` compares nothing.

@@ -16,7 +16,7 @@ use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
 use crate::contract::api::{
-    HandOverRequest, Page, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
+    Page, TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
 };
 use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
@@ -144,14 +144,14 @@ pub(super) async fn release(State(api): State<ApiState>, about: About) -> Result
 }
 
 pub(super) async fn reassign(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: HandOverRequest = about.body()?;
+    let request: TaskAssignRequest = about.body()?;
     request.to.as_deref().map_or(Ok(()), |to| request::bounded("to", to))?;
     let act = Act::Reassign { to: request.to, comment: request.comment };
     self::act(&api, &about, "reassign", person(request.user, request.groups)?, act).await
 }
 
 pub(super) async fn delegate(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: HandOverRequest = about.body()?;
+    let request: TaskAssignRequest = about.body()?;
     let to = request.to.ok_or_else(|| Problem::invalid("`to` is missing: name the user to delegate the task to"))?;
     request::bounded("to", &to)?;
     let act = Act::Delegate { to, comment: request.comment };

@@ -1,5 +1,4 @@
-//! The role `cleaner`: deletes messages that have expired and targets that are no longer used, and creates the partitions of the
-//! coming months.
+//! The role `cleaner`: deletes expired messages and unused targets, and creates the partitions of the coming months.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::store::{self, history, messages, targets};
 
 /// Rows of one delete.
 const BATCH_MAX: i64 = 500;
-/// The pause between two deletes of expired messages. Expired messages are not delivered meanwhile.
+/// The pause between two deletes of expired messages. An expired message is never delivered, deleted or not.
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a full batch.
 const PAUSE_FULL: Duration = Duration::from_millis(5);
@@ -33,7 +32,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Deletes one batch of messages that have expired; returns their number.
+/// Deletes one batch of expired messages; returns their number.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let mut conn = app.store.background().await?;
     messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await

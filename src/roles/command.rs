@@ -1,33 +1,39 @@
-//! From a delivery to a command: everything that can be wrong with a message is found here, before anything is done.
+//! Parses a delivery into a command: every problem of a message is found here, before it has an effect.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::broker::Delivery;
-use crate::contract::{self, Command, NAME_MAX};
+use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
 use crate::step::{Follow, Origin, ReplyTo, Undelivered};
 
-/// A command, and who sent it if it came from outside.
+/// A command, and its origin if it came from outside.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) command: Command,
     pub(super) origin: Option<Origin>,
 }
 
-/// Reads a delivery, or says in a sentence why it cannot be read.
+/// Parses a delivery.
+///
+/// # Errors
+/// A sentence that names the problem.
 pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, String> {
     if let Some(problem) = &delivery.unreadable {
         return Err(problem.clone());
     }
     if delivery.body.len() > body_max {
-        return Err(format!("the body has {} bytes; {body_max} are allowed", delivery.body.len()));
+        return Err(format!("the body has {} bytes; at most {body_max} are allowed", delivery.body.len()));
     }
     if let Some(schema) = &delivery.schema
         && schema.parse() != Ok(contract::SCHEMA)
     {
         let schema = shorten(schema);
-        return Err(format!("schema {schema} is unknown; this version of Leveret speaks schema {}", contract::SCHEMA));
+        return Err(format!(
+            "schema {schema} is unknown; this version of Leveret supports schema {}",
+            contract::SCHEMA
+        ));
     }
     let kind = delivery.kind.as_deref().ok_or("the property `type` is missing; it names the command")?;
     let command = match kind {
@@ -47,7 +53,7 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "call.complete" => Command::CallComplete(body(delivery)?),
         "call.heartbeat" => Command::CallHeartbeat(body(delivery)?),
         "call.progress" => Command::CallProgress(body(delivery)?),
-        other => return Err(format!("`{}` is no command", shorten(other))),
+        other => return Err(format!("`{}` is not a command", shorten(other))),
     };
     check(&command)?;
     Ok(Received { origin: Some(origin(delivery)?), command })
@@ -58,27 +64,27 @@ fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command)
 }
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
-    // serde_json stops at 128 levels, so hostile nesting ends here.
+    // serde_json stops at 128 levels, so that deep nesting cannot overflow the stack.
     let value: Value =
         serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    // A list would be read as the members of an object in their order.
+    // serde would read a list as the fields of a struct, in their order.
     if !value.is_object() {
         return Err("the body is not a JSON object".into());
     }
     contract::refuse_unfit(&value)?;
     serde_path_to_error::deserialize(value)
-        .map_err(|error| format!("the body does not fit: at `{}`: {}", error.path(), error.inner()))
+        .map_err(|error| format!("the body does not fit at `{}`: {}", error.path(), error.inner()))
 }
 
 fn origin(delivery: &Delivery) -> Result<Origin, String> {
-    let app_id = required(delivery.app_id.as_deref(), "app_id", "it says who sends")?;
-    let message_id = required(delivery.message_id.as_deref(), "message_id", "it makes a repetition known")?;
-    // Both are written into a row of the outbox.
+    let app_id = required(delivery.app_id.as_deref(), "app_id", "it names the sender")?;
+    let message_id = required(delivery.message_id.as_deref(), "message_id", "duplicates are recognised by it")?;
+    // The answer is written to the outbox with both.
     for (name, text) in [("reply_to", &delivery.reply_to), ("correlation_id", &delivery.correlation_id)] {
-        text.iter().try_for_each(|text| bounded(name, text))?;
+        text.iter().filter(|text| !text.is_empty()).try_for_each(|text| named(name, text))?;
     }
     let mut origin = Origin::new(app_id, message_id, &delivery.body, Follow::IfNeeded);
-    // A trace is a courtesy: a strange one is no reason to refuse the command.
+    // A malformed trace context is dropped; it is not worth refusing the command.
     let is_kept = |trace: &&String| trace.len() <= NAME_MAX && trace.bytes().all(|byte| byte.is_ascii_graphic());
     origin.trace = delivery.headers.get("traceparent").filter(is_kept).cloned();
     origin.reply_to = delivery.reply_to.clone().map(|queue| (queue, delivery.correlation_id.clone()));
@@ -87,7 +93,7 @@ fn origin(delivery: &Delivery) -> Result<Origin, String> {
 
 fn required<'a>(value: Option<&'a str>, name: &str, why: &str) -> Result<&'a str, String> {
     let value = value.filter(|value| !value.is_empty()).ok_or(format!("the property `{name}` is missing; {why}"))?;
-    bounded(name, value)?;
+    named(name, value)?;
     Ok(value)
 }
 
@@ -112,12 +118,7 @@ fn check(command: &Command) -> Result<(), String> {
         Command::CallHeartbeat(call) => vec![("token", Some(&call.token))],
         Command::CallProgress(call) => vec![("token", Some(&call.token))],
     };
-    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| {
-        if text.is_empty() {
-            return Err(format!("`{name}` is empty"));
-        }
-        bounded(name, text)
-    })
+    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).try_for_each(|(name, text)| named(name, text))
 }
 
 fn people<'a>(user: &'a String, groups: &'a [String]) -> Vec<(&'static str, Option<&'a String>)> {
@@ -125,22 +126,16 @@ fn people<'a>(user: &'a String, groups: &'a [String]) -> Vec<(&'static str, Opti
     [("user", Some(user))].into_iter().chain(groups).collect()
 }
 
-fn bounded(name: &str, text: &str) -> Result<(), String> {
-    if text.len() > NAME_MAX {
-        return Err(format!("`{name}` has {} bytes; {NAME_MAX} are allowed", text.len()));
-    }
-    if text.contains('\0') {
-        return Err(format!("`{name}` contains \\u0000, which PostgreSQL cannot keep"));
-    }
-    Ok(())
+fn named(name: &str, text: &str) -> Result<(), String> {
+    check_name(text).map_err(|error| format!("`{name}` {error}"))
 }
 
 fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// What of a delivery is filed with its reason.
-pub(super) fn letter(delivery: &Delivery) -> Undelivered {
+/// The content of a delivery, as a dead letter stores it.
+pub(super) fn undelivered(delivery: &Delivery) -> Undelivered {
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     Undelivered {
         source: delivery.queue.name(),
@@ -156,12 +151,13 @@ pub(super) fn letter(delivery: &Delivery) -> Undelivered {
     }
 }
 
-/// Where a sender wants an answer, if that can be read: also whoever sends what cannot is told so.
+/// Where the sender wants an answer, if that can be read: it is answered even if the rest of the message cannot be read.
 fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
     let queue = delivery.reply_to.as_ref().filter(|queue| !queue.is_empty())?;
     let texts = [("reply_to", Some(queue)), ("correlation_id", delivery.correlation_id.as_ref())];
-    let is_fit = texts.into_iter().all(|(name, text)| text.is_none_or(|text| bounded(name, text).is_ok()));
-    (is_fit && delivery.unreadable.is_none()).then(|| (queue.clone(), delivery.correlation_id.clone()))
+    let are_valid =
+        texts.into_iter().all(|(_, text)| text.is_none_or(|text| text.is_empty() || check_name(text).is_ok()));
+    (are_valid && delivery.unreadable.is_none()).then(|| (queue.clone(), delivery.correlation_id.clone()))
 }
 
 /// The instance a command names by its id.

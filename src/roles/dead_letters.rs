@@ -1,4 +1,4 @@
-//! Drains the broker's dead-letter queue into the `dead_letters` table, where people can see and redrive it.
+//! Moves the broker's dead deliveries into the table `dead_letters`, where operators can read and redrive them.
 
 use crate::app::App;
 use crate::broker::{Delivery, Queue};
@@ -8,53 +8,50 @@ use crate::roles::command;
 use crate::step::{self, Undelivered};
 use crate::store;
 
-/// Letters filed at once.
+/// Dead deliveries prefetched at once.
 const PREFETCH: u16 = 8;
-/// Why a letter is here that brings no reason of its own.
-const REASON: &str = "the broker gave up delivering it";
+/// The reason of a dead letter of the broker.
+const REASON: &str = "the broker stopped redelivering it";
 
-/// Files what the broker gave up on.
-///
-/// # Errors
-/// As for any query; the letter stays in the queue.
+/// Stores dead letters until the process stops. On an error the dead letter stays in its queue.
 pub async fn run(app: &App) -> Result<(), store::Error> {
-    let mut letters = app.broker.consume(Queue::Dead, PREFETCH);
+    let mut deliveries = app.broker.consume(Queue::Dead, PREFETCH);
     loop {
-        let letter = tokio::select! {
-            letter = letters.next() => letter,
+        let delivery = tokio::select! {
+            delivery = deliveries.next() => delivery,
             () = app.stop.cancelled() => None,
         };
-        let Some(letter) = letter else { break };
-        if let Err(error) = file(app, &letter).await {
-            letters.cancel().await;
+        let Some(delivery) = delivery else { break };
+        if let Err(error) = store_one(app, &delivery).await {
+            deliveries.cancel().await;
             return Err(store::Error::Unavailable(error.to_string()));
         }
-        if let Err(error) = letter.ack().await {
-            tracing::debug!(%error, "an acknowledgement was lost; the letter will be filed twice");
+        if let Err(error) = delivery.ack().await {
+            tracing::debug!(%error, "an acknowledgement was lost; the dead letter will be stored twice");
         }
     }
-    letters.cancel().await;
+    deliveries.cancel().await;
     Ok(())
 }
 
-async fn file(app: &App, letter: &Delivery) -> Result<(), step::Error> {
-    // What names a place for replies here may be a request to a worker: Leveret would answer itself.
-    let mut filed = Undelivered { reply_to: None, ..command::letter(letter) };
+async fn store_one(app: &App, delivery: &Delivery) -> Result<(), step::Error> {
+    // It may be a request to an external worker, whose `reply_to` is Leveret itself.
+    let mut letter = Undelivered { reply_to: None, ..command::undelivered(delivery) };
     let reason =
-        filed.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
-    // An internal command that cannot be delivered must not be revived by the sweep for ever: its branch becomes an incident.
-    let received = command::read(letter, app.config.limits.message_max).ok();
-    filed.instance = received.as_ref().and_then(|received| command::instance(&received.command));
+        letter.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
+    // The sweep must not write a step command that cannot be delivered again and again: its branch gets an incident.
+    let received = command::read(delivery, app.config.limits.message_max).ok();
+    letter.instance = received.as_ref().and_then(|received| command::instance(&received.command));
     if let Some(Command::Continue(at)) = received.map(|received| received.command) {
         match step::fail_undeliverable(app, InstanceId(at.instance), BranchId(at.branch), at.sequence, reason.clone())
             .await
         {
             Err(step::Error::Store(error @ store::Error::Bug(_))) => {
-                // Never will: the letter must not keep those behind it from being filed.
+                // A retry does not help, and the dead letters behind this one must still be stored.
                 tracing::error!(%error, instance = %at.instance, "the incident of a dead step command cannot be opened");
             }
             other => other?,
         }
     }
-    step::dead_letter(app, filed, &reason, None).await
+    step::dead_letter(app, letter, &reason, None).await
 }

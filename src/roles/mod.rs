@@ -1,5 +1,5 @@
-//! The loops a process can play. Each is `run` around one turn, can run on every node at once, and learns what changed only
-//! from the database or the queue it serves.
+//! The roles of a process. Each is a loop that can run on every node at once, and that learns what changed only from the database
+//! or from the queue it consumes.
 
 pub mod caller;
 pub mod cleaner;
@@ -15,22 +15,29 @@ use jiff::Timestamp;
 
 use crate::app::{App, PublishQueue};
 
-/// A loop a process plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A role of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
 pub enum Role {
-    /// Carries out commands and takes steps.
+    /// Executes commands and steps.
+    #[strum(serialize = "worker")]
     Worker,
     /// Publishes outbox rows that their writer has not published.
+    #[strum(serialize = "relay")]
     Relay,
     /// Fires due timers, starts what is scheduled, and recovers silent branches.
+    #[strum(serialize = "timers")]
     Timers,
     /// Makes calls.
+    #[strum(serialize = "caller")]
     Caller,
-    /// Deletes what has expired and creates partitions.
+    /// Deletes expired rows and creates partitions.
+    #[strum(serialize = "cleaner")]
     Cleaner,
-    /// Stores what the broker could not deliver in the table `dead_letters`.
+    /// Stores messages that the broker could not deliver in the table `dead_letters`.
+    #[strum(serialize = "dead_letters")]
     DeadLetters,
     /// Serves the HTTP API.
+    #[strum(serialize = "api")]
     Api,
 }
 
@@ -39,36 +46,24 @@ impl Role {
     pub const ALL: [Role; 7] =
         [Role::Worker, Role::Relay, Role::Timers, Role::Caller, Role::Cleaner, Role::DeadLetters, Role::Api];
 
-    /// The word used on the command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Role::Worker => "worker",
-            Role::Relay => "relay",
-            Role::Timers => "timers",
-            Role::Caller => "caller",
-            Role::Cleaner => "cleaner",
-            Role::DeadLetters => "dead_letters",
-            Role::Api => "api",
-        }
+        self.into()
     }
 
     /// The role of that name.
     ///
     /// # Errors
-    /// A sentence that lists the roles, or names those that took the place of an old one.
+    /// A sentence that lists the roles.
     pub fn parse(name: &str) -> Result<Role, String> {
-        if name == "timekeeper" {
-            return Err("the role `timekeeper` is now two: `timers` and `cleaner`".into());
-        }
-        let known = || Self::ALL.map(Role::name).join(", ");
-        let found = Self::ALL.into_iter().find(|role| role.name() == name);
-        found.ok_or_else(|| format!("`{name}` is not a role; the roles are {}", known()))
+        name.parse()
+            .map_err(|_| format!("`{name}` is not a role; the roles are {}", Self::ALL.map(Role::name).join(", ")))
     }
 }
 
-/// Starts the loops of these roles; `api` is started by whoever owns the listener.
+/// Starts the loops of these roles. The owner of the HTTP listener starts `api`.
 ///
-/// Every process that writes rows publishes its own (`publish_queue`), whatever its roles.
+/// Every process publishes the rows it has written itself (`publish_queue`), whatever its roles.
 pub fn start(app: &App, roles: &[Role], publish_queue: PublishQueue) {
     relay::start_publishers(app, publish_queue);
     for role in roles {
@@ -84,9 +79,9 @@ pub fn start(app: &App, roles: &[Role], publish_queue: PublishQueue) {
     }
 }
 
-/// How long a duty rests: until the next thing is due by the database's clock, but not shorter than `least`, and never longer
-/// than `longest`, for something may be opened meanwhile. `next` is when that is, and the database's time.
-fn until_next(next: Option<(Timestamp, Timestamp)>, least: Duration, longest: Duration) -> Duration {
+/// The pause until the next row is due, at least `min`, and at most `max`, because another row may be created meanwhile. `next` is
+/// the time at which that row is due, and the present time, both by the database's clock.
+fn until_next(next: Option<(Timestamp, Timestamp)>, min: Duration, max: Duration) -> Duration {
     let until = next.map(|(next, now)| Duration::try_from(next.duration_since(now)).unwrap_or_default());
-    until.unwrap_or(longest).max(least).min(longest)
+    until.unwrap_or(max).max(min).min(max)
 }

@@ -1,5 +1,5 @@
-//! Carries outbox rows to the broker. Safe on every node at once.
-// Removed after the confirm: a crash in between sends twice, which receivers absorb by id; never zero times.
+//! Publishes outbox rows. Safe on every node at once.
+// A row is deleted after its confirm: a crash in between publishes it twice, and receivers drop the duplicate by its id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
 use crate::app::{App, PublishQueue, sleep_or_stop};
-use crate::broker::{BATCH_BYTES_MAX, Exchange, Outgoing, Sent};
+use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent};
 use crate::step;
+use crate::store;
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::{self};
 use crate::telemetry;
 
-/// Rows of one batch from memory: what a confirm channel takes at once.
+/// Rows of one batch from memory: as many as a confirm channel takes at once.
 const PUBLISH_BATCH_MAX: usize = 256;
-/// Batches from memory on their way at once, so that one round trip of confirms does not hold up the next.
+/// Batches from memory in flight at once, so that waiting for the confirms of one does not hold up the next.
 const BATCHES_MAX: usize = 3;
-/// Confirmed rows of one delete, and of the queue before it.
+/// Confirmed rows of one delete, and of the channel before it.
 const CONFIRMED_MAX: usize = 1_000;
-/// Confirmed rows wait this long for others to be deleted with: a crash meanwhile sends them twice, no more.
+/// A delete waits this long for more confirmed rows. A crash meanwhile publishes them twice.
 const DELETE_AFTER: Duration = Duration::from_millis(20);
-/// The pause before a batch from memory is tried again.
+/// The pause before a batch from memory is retried.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-/// Rows of one sweep, so that a backlog never holds a transaction open for long.
+/// Rows of one sweep, so that a backlog never keeps a transaction open for long.
 const SWEEP_MAX: i64 = 500;
-/// Bytes of one sweep, unless one row has more: published well within the time they are claimed for.
+/// Bytes of one sweep, unless one row has more: they are published well before their claim expires.
 const SWEEP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// For this long a row claimed by a sweep is left to the sweeper.
+/// A claim of a sweep expires after this time.
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
-/// Starts the loops that publish what this process has committed.
+/// Starts the loops that publish the rows this process has committed.
 pub fn start_publishers(app: &App, rows: PublishQueue) {
     let rows = Arc::new(Mutex::new(rows));
     let (confirmed, deleted) = mpsc::channel(CONFIRMED_MAX);
@@ -54,17 +54,17 @@ async fn publish_unpublished(
             tokio::select! {
                 biased;
                 batch = rows.next_batch(PUBLISH_BATCH_MAX, BATCH_BYTES_MAX) => batch,
-                // Reached only when nothing is waiting.
+                // Reached only when no row waits.
                 () = app.closing.cancelled() => return Ok(()),
             }
         };
         let Some(batch) = batch else { return Ok(()) };
-        // Away: the rows wait in the table, and so does this batch in memory, to be the first to go when it is back.
-        // A sweep may have sent them by then; receivers drop the repetition.
+        // Without a broker the rows wait in the table, and this batch waits in memory, to be published first when it is back.
+        // A sweep may have published them by then; receivers drop the duplicate.
         let sent = loop {
             match publish(&app, &batch.rows).await {
                 Ok(sent) => break sent,
-                Err(error) => tracing::debug!(%error, "the broker is away; the rows wait"),
+                Err(error) => tracing::debug!(%error, "the broker is not available; the rows wait"),
             }
             tokio::select! {
                 () = app.broker.connected() => {}
@@ -72,10 +72,10 @@ async fn publish_unpublished(
             }
             tokio::time::sleep(RETRY_AFTER).await;
         };
-        // Its room in memory is free again before others wait for the delete.
+        // Frees the memory of the batch before its rows wait for their delete.
         drop(batch);
         for id in sent {
-            // Full or closed: the row stays, is published once more by a sweep, and deleted then.
+            // Full or closed: the row stays, and a sweep publishes and deletes it.
             if confirmed.send(id).await.is_err() {
                 return Ok(());
             }
@@ -83,7 +83,7 @@ async fn publish_unpublished(
     }
 }
 
-/// Deletes what was confirmed, in few statements: each would be a commit of its own, next to those of the steps.
+/// Deletes confirmed rows, many in one statement, because each statement is a commit that competes with those of the steps.
 async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>) -> Result<(), store::Error> {
     let mut confirmed = confirmed.lock().await;
     let mut ids = Vec::new();
@@ -107,37 +107,32 @@ async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>)
     Ok(())
 }
 
-/// Looks for rows nobody handed over.
+/// Sweeps for rows that their writer has not published, until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         tokio::select! {
             () = app.broker.connected() => {}
             () = app.stop.cancelled() => return Ok(()),
         }
-        let full = sweep(app).await?.is_full;
-        if !full {
-            // Spread over the processes: they need not all look at the same moment.
+        if !run_once(app).await?.is_full {
+            // Jitter, so that the processes do not all sweep at the same moment.
             sleep_or_stop(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
     }
     Ok(())
 }
 
-/// Publishes the rows of one sweep that are due to be published; says how many there were, or 0 if none could be sent.
-pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    Ok(sweep(app).await?.count)
+/// The result of one sweep.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// The number of rows; 0 if they could not be published.
+    pub count: usize,
+    /// Whether there may be more rows to publish at once.
+    pub is_full: bool,
 }
 
-/// What a sweep has found.
-#[derive(Default)]
-struct Swept {
-    /// So many rows; none if they could not be sent.
-    count: usize,
-    /// There may be more at once.
-    is_full: bool,
-}
-
-async fn sweep(app: &App) -> Result<Swept, store::Error> {
+/// Publishes the unpublished rows of one sweep.
+pub async fn run_once(app: &App) -> Result<Swept, store::Error> {
     let rows = {
         let mut conn = app.store.background().await?;
         outbox::claim_unsent(&mut conn, SWEEP_MAX, SWEEP_BYTES_MAX as i64, CLAIM_FOR).await?
@@ -155,7 +150,7 @@ async fn sweep(app: &App) -> Result<Swept, store::Error> {
                 step::fail_point("relay::deleted");
             }
             Err(error) => {
-                tracing::debug!(%error, "the broker is away; the rows wait");
+                tracing::debug!(%error, "the broker is not available; the rows wait");
                 return Ok(Swept::default());
             }
         }
@@ -164,7 +159,8 @@ async fn sweep(app: &App) -> Result<Swept, store::Error> {
     Ok(Swept { count: rows.len(), is_full: rows.len() >= SWEEP_MAX as usize || bytes >= SWEEP_BYTES_MAX })
 }
 
-/// The rows in parts that are confirmed one after the other: each as many as a batch has bytes for, and one in any case.
+/// The rows in batches that are confirmed one after the other. Each holds as many rows as fit into the bytes of a batch, and at
+/// least one.
 fn batches(rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
     let mut parts = Vec::new();
     let (mut begin, mut bytes) = (0, 0_usize);
@@ -179,7 +175,7 @@ fn batches(rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
     parts
 }
 
-/// Publishes; gives what was confirmed and can be deleted.
+/// Publishes rows. Returns the ids of those that were confirmed and can be deleted.
 async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Error> {
     let outgoing: Vec<Outgoing> = rows.iter().map(outgoing).collect();
     step::fail_point("relay::before_publish");
@@ -192,12 +188,12 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
             Sent::Confirmed => confirmed.push(row.id),
             Sent::Returned(reason) => {
                 let key = &row.routing_key;
-                tracing::warn!(id = %row.id, routing_key = %key, reason, "nobody takes this message; it is tried again");
+                tracing::warn!(id = %row.id, routing_key = %key, reason, "no queue takes this message; retrying later");
                 returned.push(row.id);
             }
-            // Left to a later sweep, when the queue may have room again.
+            // A later sweep publishes it again, when the queue may have room.
             Sent::Refused => {
-                tracing::debug!(id = %row.id, routing_key = %row.routing_key, "a queue refuses this message")
+                tracing::debug!(id = %row.id, routing_key = %row.routing_key, "a queue refused this message; retrying later")
             }
         }
     }
@@ -210,18 +206,16 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
 }
 
 fn outgoing(row: &OutboxRow) -> Outgoing {
-    let mut headers = row.headers.clone();
     Outgoing {
         id: row.id,
-        // A name this binary does not know was written by a newer one: nobody is bound to it here, it is returned and waits.
-        exchange: Exchange::parse(&row.exchange).unwrap_or(Exchange::Work),
+        exchange: row.exchange,
         routing_key: row.routing_key.clone(),
         kind: row.kind.clone(),
         app_id: row.app_id.clone(),
         message_id: row.message_id.clone(),
-        correlation_id: headers.remove("correlation_id"),
-        reply_to: headers.remove("reply_to"),
-        headers,
+        correlation_id: row.correlation_id.clone(),
+        reply_to: row.reply_to.clone(),
+        headers: row.headers.clone(),
         body: row.body.clone(),
         due_at: row.due_at,
     }
@@ -230,26 +224,14 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::outbox::Claimable;
+    use crate::contract::Exchange;
 
     fn row(bytes: usize) -> OutboxRow {
-        OutboxRow {
-            id: Uuid::nil(),
-            exchange: "events".into(),
-            routing_key: "order.shipped".into(),
-            kind: "order.shipped".into(),
-            app_id: None,
-            message_id: None,
-            headers: Default::default(),
-            body: vec![0; bytes],
-            due_at: None,
-            instance_id: None,
-            claimable: Claimable::Now,
-        }
+        OutboxRow::new(Uuid::nil(), Exchange::Events, "order.shipped", "order.shipped", vec![0; bytes])
     }
 
     #[test]
-    fn a_sweep_is_published_in_batches_of_so_many_bytes_and_no_row_is_left_out() {
+    fn a_sweep_is_split_into_batches_by_bytes_without_losing_a_row() {
         let of = |sizes: &[usize]| {
             let rows: Vec<OutboxRow> = sizes.iter().map(|bytes| row(*bytes)).collect();
             batches(&rows).iter().map(|batch| batch.len()).collect::<Vec<_>>()
@@ -257,7 +239,7 @@ mod tests {
         let half = BATCH_BYTES_MAX / 2;
         assert_eq!(of(&[]), [0; 0]);
         assert_eq!(of(&[1, 1, 1]), [3]);
-        assert_eq!(of(&[half, half, half]), [1, 1, 1], "their frames count as well");
+        assert_eq!(of(&[half, half, half]), [1, 1, 1], "the frames count as well");
         assert_eq!(of(&[1, 5 * half, 1, half]), [1, 1, 2]);
     }
 }

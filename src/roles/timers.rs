@@ -1,9 +1,11 @@
 //! The role `timers`: fires due timers, starts what is scheduled, and recovers branches that have been silent for too long. It works
-//! from PostgreSQL alone: if RabbitMQ loses every message, everything still moves.
+//! from PostgreSQL alone: if RabbitMQ loses every message, every instance still continues.
 
 pub mod fire;
 pub mod recover;
 pub mod schedule;
+
+use std::collections::BTreeSet;
 
 use crate::app::App;
 use crate::broker::Queue;
@@ -22,10 +24,10 @@ pub fn start(app: &App) {
 
 /// One pass over due timers and one over silent branches; returns the number of step commands written.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    Ok(fire::run_once(app).await? + recover::run_once(app).await?)
+    Ok(fire::run_once(app, &mut BTreeSet::new()).await?.count + recover::run_once(app).await?)
 }
 
-/// Those of the queues that hold undelivered messages: a sweep must not add to a backlog.
+/// The queues that hold undelivered messages: a sweep must not add to a backlog.
 async fn busy_queues(app: &App, queues: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut busy = Vec::new();
     for queue in queues {
@@ -39,8 +41,8 @@ async fn busy_queues(app: &App, queues: impl IntoIterator<Item = String>) -> Vec
 
 /// Commits a sweep and publishes its rows; returns the number of rows.
 async fn commit(app: &App, mut transaction: Transaction, rows: Vec<OutboxRow>) -> Result<usize, store::Error> {
-    // Also without a row: timers of suspended instances were claimed and put off, and would otherwise be claimed again at once,
-    // before all others.
+    // Also without a row: the claim has postponed the timers of suspended instances, and without the commit they would be claimed
+    // again at once, before all others.
     outbox::push(&mut transaction, &rows).await?;
     transaction.commit().await?;
     let count = rows.len();

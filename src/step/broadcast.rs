@@ -60,8 +60,7 @@ async fn copies(
                 key: command.key.clone(),
                 data: command.data.clone(),
             };
-            let row =
-                OutboxRow { instance_id: Some(waiting.instance), ..step_command(app, queue, "deliver", &body, None)? };
+            let row = step_command(app, queue, "deliver", &body, None)?.with_instance(waiting.instance);
             bytes += row.body.len();
             rows.push(row);
             if rows.len() > RECEIVERS_MAX || bytes > BYTES_MAX {

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::Error;
 use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
-use crate::broker::{Exchange, Queue};
+use crate::broker::Queue;
+use crate::contract::Exchange;
 use crate::engine::InstanceId;
 use crate::store::dead_letters::{self, DeadLetter, StoredLetter};
 use crate::store::inbox;
@@ -141,18 +142,12 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
     let kind = letter.kind.ok_or_else(|| format!("dead letter {id} has no `type`, and cannot be sent"))?;
     // Headers that the broker and the delay queues added belong to the earlier delivery.
     let is_kept = |name: &String| name == "traceparent" || name == "schema";
+    let row = OutboxRow::new(app.new_id(), exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
     Ok(OutboxRow {
-        id: app.new_id(),
-        exchange: exchange.name().into(),
-        routing_key,
-        kind,
         app_id: letter.app_id,
-        message_id: None,
         headers: letter.headers.into_iter().filter(|(name, _)| is_kept(name)).collect(),
-        body: letter.body,
-        due_at: None,
         instance_id: letter.instance_id,
-        claimable: app.claimable(),
+        ..row
     })
 }
 

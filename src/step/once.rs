@@ -1,7 +1,5 @@
 //! Commands from outside are executed once: the inbox knows each by its sender and message id, with the answer.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,6 +8,7 @@ use super::Error;
 use super::committed::{Applied, Committed, Executed, Follow};
 use super::execution::Ended;
 use crate::app::App;
+use crate::contract::Exchange;
 use crate::engine::{CallId, InstanceId, Refusal, TaskId};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
@@ -108,23 +107,11 @@ impl Origin {
 
 /// An answer as an outbox row.
 pub(super) fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
-    let mut headers = BTreeMap::new();
-    if let Some(correlation) = correlation {
-        headers.insert("correlation_id".into(), correlation.clone());
-    }
-    OutboxRow {
-        id: app.new_id(),
-        exchange: "reply".into(),
-        routing_key: queue.clone(),
-        kind: "answer".into(),
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body: json!(answer).to_string().into_bytes(),
-        due_at: None,
-        instance_id: None,
-        claimable: app.claimable(),
-    }
+    let body = json!(answer).to_string().into_bytes();
+    let row = OutboxRow::new(app.new_id(), Exchange::Reply, queue, "answer", body)
+        .with_app_id("leveret")
+        .with_claimable(app.claimable());
+    OutboxRow { correlation_id: correlation.clone(), ..row }
 }
 
 /// Sends the answer once more to the sender of a repetition, if it wants one.

@@ -1,12 +1,10 @@
 //! Outbox rows that the pipeline and the roles write for themselves.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::contract;
+use crate::contract::{self, Exchange};
 use crate::engine::Instance;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self};
@@ -19,19 +17,8 @@ pub(crate) fn step_command(
     body: &impl Serialize,
     due_at: Option<Timestamp>,
 ) -> Result<OutboxRow, store::Error> {
-    Ok(OutboxRow {
-        id: app.new_id(),
-        exchange: "steps".into(),
-        routing_key: queue.to_owned(),
-        kind: kind.to_owned(),
-        app_id: None,
-        message_id: None,
-        headers: BTreeMap::new(),
-        body: encode(body)?,
-        due_at,
-        instance_id: None,
-        claimable: app.claimable(),
-    })
+    let row = OutboxRow::new(app.new_id(), Exchange::Steps, queue, kind, encode(body)?).with_claimable(app.claimable());
+    Ok(OutboxRow { due_at, ..row })
 }
 
 /// The step command of the ready branch of an instance.

@@ -1,7 +1,5 @@
 //! Plans a commit: turns the effects of a step into rows for history, bookmarks, events, wake-ups and the step command.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -9,7 +7,7 @@ use super::calls;
 use super::committed::{Follow, Next, serves};
 use super::publish::{self, encode, step_command};
 use crate::app::App;
-use crate::contract::{self, CloudEvent};
+use crate::contract::{self, CloudEvent, Exchange};
 use crate::engine::{Branch, Effect, Event, Instance, Step};
 use crate::store::outbox::OutboxRow;
 use crate::store::write::Write;
@@ -85,9 +83,7 @@ fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
 /// The command that a timer may be due.
 fn fire(app: &App, instance: &Instance, bookmark: i64, due_at: Timestamp) -> Result<OutboxRow, store::Error> {
     let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
-    let mut row = step_command(app, &instance.queue, "fire", &body, Some(due_at))?;
-    row.instance_id = Some(instance.id);
-    Ok(row)
+    Ok(step_command(app, &instance.queue, "fire", &body, Some(due_at))?.with_instance(instance.id))
 }
 
 fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, store::Error> {
@@ -103,24 +99,15 @@ fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, sto
         datacontenttype: "application/json".into(),
         data: event.data.clone(),
     };
-    let mut headers = BTreeMap::new();
+    let mut row = OutboxRow::new(id, Exchange::Events, &kind, &kind, encode(&body)?)
+        .with_app_id("leveret")
+        .with_instance(instance.id)
+        .with_claimable(app.claimable());
     if let Some(trace) = &instance.trace {
-        headers.insert("traceparent".into(), trace.clone());
+        row = row.with_header("traceparent", trace);
     }
     if let Some(key) = &instance.key {
-        headers.insert("key".into(), key.clone());
+        row = row.with_header("key", key);
     }
-    Ok(OutboxRow {
-        id,
-        exchange: "events".into(),
-        routing_key: kind.clone(),
-        kind,
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body: encode(&body)?,
-        due_at: None,
-        instance_id: Some(instance.id),
-        claimable: app.claimable(),
-    })
+    Ok(row)
 }

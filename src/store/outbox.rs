@@ -18,6 +18,7 @@ use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
 use super::sql::Part;
 use super::{Connection, Error};
+use crate::contract::Exchange;
 use crate::engine::InstanceId;
 
 mod unsent;
@@ -29,8 +30,8 @@ pub use unsent::{claim_unsent, mark_returned, revive};
 pub struct OutboxRow {
     /// UUIDv7; also the AMQP `message_id` if the field `message_id` is empty.
     pub id: Uuid,
-    /// Without the configured prefix: `commands`, `steps`, `events`.
-    pub exchange: String,
+    /// Where it is published.
+    pub exchange: Exchange,
     /// The routing key.
     pub routing_key: String,
     /// The AMQP property `type`.
@@ -39,6 +40,10 @@ pub struct OutboxRow {
     pub app_id: Option<String>,
     /// The AMQP property `message_id`.
     pub message_id: Option<String>,
+    /// The AMQP property `reply_to`: the queue for the answer.
+    pub reply_to: Option<String>,
+    /// The AMQP property `correlation_id`: what the answer names.
+    pub correlation_id: Option<String>,
     /// AMQP headers.
     pub headers: BTreeMap<String, String>,
     /// The body.
@@ -55,7 +60,81 @@ impl OutboxRow {
     /// Approximate memory of a row besides its body, in bytes.
     const ROW_BYTES: usize = 512;
 
-    /// Approximate size in memory and on the way to the broker, in bytes.
+    /// A message with nothing but what every message has; the sweep may take it at once.
+    pub fn new(
+        id: Uuid,
+        exchange: Exchange,
+        routing_key: impl Into<String>,
+        kind: impl Into<String>,
+        body: Vec<u8>,
+    ) -> Self {
+        Self {
+            id,
+            exchange,
+            routing_key: routing_key.into(),
+            kind: kind.into(),
+            app_id: None,
+            message_id: None,
+            reply_to: None,
+            correlation_id: None,
+            headers: BTreeMap::new(),
+            body,
+            due_at: None,
+            instance_id: None,
+            claimable: Claimable::Now,
+        }
+    }
+
+    /// Sets the AMQP property `app_id`.
+    #[must_use]
+    pub fn with_app_id(self, app_id: impl Into<String>) -> Self {
+        Self { app_id: Some(app_id.into()), ..self }
+    }
+
+    /// Sets the AMQP property `message_id`, which is otherwise the row's id.
+    #[must_use]
+    pub fn with_message_id(self, message_id: impl Into<String>) -> Self {
+        Self { message_id: Some(message_id.into()), ..self }
+    }
+
+    /// Sets the AMQP property `reply_to`.
+    #[must_use]
+    pub fn with_reply_to(self, queue: impl Into<String>) -> Self {
+        Self { reply_to: Some(queue.into()), ..self }
+    }
+
+    /// Sets the AMQP property `correlation_id`.
+    #[must_use]
+    pub fn with_correlation_id(self, id: impl Into<String>) -> Self {
+        Self { correlation_id: Some(id.into()), ..self }
+    }
+
+    /// Adds an AMQP header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the time before which it must not arrive.
+    #[must_use]
+    pub fn with_due_at(self, due_at: Timestamp) -> Self {
+        Self { due_at: Some(due_at), ..self }
+    }
+
+    /// Sets the instance it is about.
+    #[must_use]
+    pub fn with_instance(self, id: InstanceId) -> Self {
+        Self { instance_id: Some(id), ..self }
+    }
+
+    /// Sets when the sweep may take it.
+    #[must_use]
+    pub fn with_claimable(self, claimable: Claimable) -> Self {
+        Self { claimable, ..self }
+    }
+
+    /// Bytes it takes in memory, and on its way to the broker.
     pub fn size(&self) -> usize {
         self.body.len().saturating_add(Self::ROW_BYTES)
     }
@@ -134,12 +213,13 @@ pub(super) enum Feed {
 }
 
 const INSERT: &str = "
-INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id,
-                            claimable_at)
-SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_id, row.headers, row.body, row.due_at,
-       row.instance_id, now() + row.claimable_in * interval '1 millisecond'
-  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-       AS row (id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance_id, claimable_in)";
+INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, reply_to, correlation_id,
+                            headers, body, due_at, instance_id, claimable_at)
+SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_id, row.reply_to, row.correlation_id,
+       row.headers, row.body, row.due_at, row.instance_id, now() + row.claimable_in * interval '1 millisecond'
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+       AS row (id, exchange, routing_key, kind, app_id, message_id, reply_to, correlation_id, headers, body, due_at,
+               instance_id, claimable_in)";
 
 /// Outbox rows as arrays, so that one prepared statement writes any number of them.
 pub(super) struct OutboxColumns<'a> {
@@ -149,6 +229,8 @@ pub(super) struct OutboxColumns<'a> {
     kinds: Vec<&'a str>,
     app_ids: Vec<Option<&'a str>>,
     message_ids: Vec<Option<&'a str>>,
+    reply_tos: Vec<Option<&'a str>>,
+    correlation_ids: Vec<Option<&'a str>>,
     headers: Vec<Json<'a, BTreeMap<String, String>>>,
     bodies: Vec<&'a [u8]>,
     due: Vec<Option<Moment>>,
@@ -160,11 +242,13 @@ impl<'a> OutboxColumns<'a> {
     pub(super) fn new(rows: &'a [OutboxRow]) -> Self {
         OutboxColumns {
             ids: rows.iter().map(|row| row.id).collect(),
-            exchanges: rows.iter().map(|row| row.exchange.as_str()).collect(),
+            exchanges: rows.iter().map(|row| row.exchange.name()).collect(),
             routing_keys: rows.iter().map(|row| row.routing_key.as_str()).collect(),
             kinds: rows.iter().map(|row| row.kind.as_str()).collect(),
             app_ids: rows.iter().map(|row| row.app_id.as_deref()).collect(),
             message_ids: rows.iter().map(|row| row.message_id.as_deref()).collect(),
+            reply_tos: rows.iter().map(|row| row.reply_to.as_deref()).collect(),
+            correlation_ids: rows.iter().map(|row| row.correlation_id.as_deref()).collect(),
             headers: rows.iter().map(|row| Json(&row.headers)).collect(),
             bodies: rows.iter().map(|row| row.body.as_slice()).collect(),
             due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
@@ -188,6 +272,8 @@ impl<'a> OutboxColumns<'a> {
         part.bind::<Array<Text>, _>(&self.kinds)?;
         part.bind::<Array<Nullable<Text>>, _>(&self.app_ids)?;
         part.bind::<Array<Nullable<Text>>, _>(&self.message_ids)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.reply_tos)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.correlation_ids)?;
         part.bind::<Array<Jsonb>, _>(&self.headers)?;
         part.bind::<Array<Binary>, _>(&self.bodies)?;
         part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;

@@ -222,6 +222,8 @@ pub(super) mod leveret {
             claimable_at -> Timestamptz,
             attempts -> Int4,
             dead_at -> Nullable<Timestamptz>,
+            reply_to -> Nullable<Text>,
+            correlation_id -> Nullable<Text>,
         }
     }
 

@@ -107,7 +107,7 @@ async fn a_client_is_told_when_nobody_takes_commands_or_the_command_is_too_large
     let refused = timeout(SOON, client.start("one", &start("waiting", "A"))).await.unwrap().unwrap_err();
     assert!(matches!(refused, Error::Unroutable(_)), "{refused:?}");
     let why = refused.to_string();
-    assert!(why.contains("is Leveret running with this prefix?"), "{why}");
+    assert!(why.contains("start Leveret with this prefix first"), "{why}");
 
     let large = Start { input: json!("x".repeat(BODY_MAX)), ..start("waiting", "A") };
     let refused = client.start("two", &large).await.unwrap_err();

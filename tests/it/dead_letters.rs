@@ -1,7 +1,8 @@
 //! Dead letters and dead rows: leafed through, about an instance, and sent once more after their cause is gone.
 
+use leveret::contract::Exchange;
 use leveret::contract::Start;
-use leveret::store::outbox::{self, Claimable, OutboxRow};
+use leveret::store::outbox::{self, OutboxRow};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -77,19 +78,7 @@ async fn a_letter_of_which_only_the_beginning_is_kept_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_given_up_are_published_once_they_are_revived() {
     let house = House::on(Fresh::new().await, |config| config.outbox.attempts_max = 1).await;
-    let row = OutboxRow {
-        id: Uuid::now_v7(),
-        exchange: "calls".into(),
-        routing_key: "nobody".into(),
-        kind: "make".into(),
-        app_id: None,
-        message_id: None,
-        headers: Default::default(),
-        body: b"{}".to_vec(),
-        due_at: None,
-        instance_id: None,
-        claimable: Claimable::Now,
-    };
+    let row = OutboxRow::new(Uuid::now_v7(), Exchange::Calls, "nobody", "make", b"{}".to_vec());
     outbox::push(&mut *house.conn().await, std::slice::from_ref(&row)).await.unwrap();
     house.becomes(1, "leveret.outbox WHERE dead_at IS NOT NULL").await;
     house.execute("UPDATE leveret.outbox SET exchange = 'events'").await;

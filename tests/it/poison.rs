@@ -69,8 +69,8 @@ fn bodies() -> Vec<Poison> {
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
-        poison("empty-key", "start", r#"{"definition":"step","key":""}"#, &["`key` is empty"]),
-        poison("empty-message-key", "message", r#"{"name":"paid","key":""}"#, &["`key` is empty"]),
+        poison("empty-key", "start", r#"{"definition":"step","key":""}"#, &["`key` has 0 bytes"]),
+        poison("empty-message-key", "message", r#"{"name":"paid","key":""}"#, &["`key` has 0 bytes"]),
         poison("huge-number", "start", r#"{"definition":"step","input":{"a":1e999}}"#, &["not JSON", "number"]),
         poison("long-name", "start", long, &["`definition`", "300 bytes", "255"]),
         poison("no-such-definition", "start", r#"{"definition":"nothing"}"#, &["no active definition `nothing`"]),
@@ -93,8 +93,8 @@ fn envelopes() -> Vec<Poison> {
     let behind_many = headers(many.chain([("schema".to_owned(), AMQPValue::LongInt(2))]));
     vec![
         strange("no-properties", BasicProperties::default(), &["`type` is missing"]),
-        strange("no-type", plain().with_app_id("a".into()).with_type("".into()), &["`` is no command"]),
-        strange("unknown-type", Sender::properties("explode", "unknown-type"), &["`explode` is no command"]),
+        strange("no-type", plain().with_app_id("a".into()).with_type("".into()), &["`` is not a command"]),
+        strange("unknown-type", Sender::properties("explode", "unknown-type"), &["`explode` is not a command"]),
         strange("no-app-id", plain().with_message_id("no-app-id".into()), &["`app_id` is missing"]),
         strange("no-message-id", plain().with_app_id("a".into()), &["`message_id` is missing"]),
         strange("empty-ids", plain().with_app_id("".into()).with_message_id("".into()), &["`app_id` is missing"]),
@@ -107,7 +107,7 @@ fn envelopes() -> Vec<Poison> {
         strange(
             "schema-list",
             with("schema-list", headers([("schema".into(), no_scalar)])),
-            &["schema of no known type"],
+            &["schema of an unknown type"],
         ),
         strange("schema-behind-many", with("schema-behind-many", behind_many), &["schema 2"]),
     ]
@@ -165,7 +165,7 @@ async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
     let house = House::open().await;
     let all = [
         ("not-json", "start", "{ definition: step }".to_owned(), "not JSON"),
-        ("unknown-type", "explode", "{}".to_owned(), "`explode` is no command"),
+        ("unknown-type", "explode", "{}".to_owned(), "`explode` is not a command"),
         ("no-field", "start", "{}".to_owned(), "definition"),
         ("too-deep", "start", nested_body(100), "deeper than 64 levels"),
     ];
@@ -255,9 +255,9 @@ async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_inc
     assert!((50..=60).contains(&times), "given back {times} times");
     house.stands("given-back", "suspended at only").await;
     let letters = house.lines("reason || ' from ' || source || ': ' || kind", "leveret.dead_letters").await;
-    assert_eq!(letters, ["the broker gave up delivering it (delivery_limit) from dead: continue"]);
+    assert_eq!(letters, ["the broker stopped redelivering it (delivery_limit) from dead: continue"]);
     let incident = house.lines("details->>'code' || ': ' || (details->>'message')", INCIDENTS).await;
-    assert_eq!(incident, ["worker.gave_up: the broker gave up delivering it (delivery_limit)"]);
+    assert_eq!(incident, ["worker.gave_up: the broker stopped redelivering it (delivery_limit)"]);
     house.sender.command("cancel", "call it off", &json!({ "definition": "elsewhere", "key": "given-back" })).await;
     house.stands("given-back", "cancelled").await;
     connection.close(200, "bye".into()).await.unwrap();

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-// A worker for Leveret in JavaScript: packs parcels, and knows nothing of Leveret but its messages.
+// An external worker for Leveret in JavaScript: packs parcels, and uses nothing of Leveret but its messages.
 //
 //     call: { name: pack, input: { parcel: "A-17", items: 2 }, heartbeat: 30s }
 //
-// Each request is acknowledged when the broker has confirmed the reply. What was done is kept in a journal by its idempotency key,
-// so that a request that comes again is answered, not done again. On SIGTERM the request in hand is finished; a lost connection is
-// made again.
+// A request is acknowledged when the broker has confirmed the reply. Results are kept in a journal by idempotency key, so that a
+// request that arrives again is answered without doing the work again. On SIGTERM it finishes the current request; it reconnects
+// when the connection is lost.
 //
 // Usage: node pack.js [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]   (AMQP_URL is the default of --url)
 // Needs `npm install` in this folder.
@@ -19,9 +19,9 @@ import amqp from "amqplib";
 
 const APP_ID = "packer-node";
 const SCHEMA = 1;
-// Milliseconds: the first wait before connecting again, and the longest one.
-const AGAIN_AFTER = 500;
-const AGAIN_MAX = 30_000;
+// Milliseconds: the first pause before a reconnect, and the longest one.
+const RETRY_AFTER = 500;
+const RETRY_MAX = 30_000;
 
 /** Fails the call: `worker.<code>` in the definition. */
 class WorkError extends Error {
@@ -34,13 +34,13 @@ class WorkError extends Error {
 
 // --- the work itself --------------------------------------------------------------------------------------------------------
 
-/** Yields the same result however often it is done with the same idempotency key. */
+/** Returns the same result for the same idempotency key. */
 async function pack(request, progress) {
   const { parcel, items, seconds_per_item = 0 } = request.input;
   if (items < 1) throw new WorkError("nothing_to_pack", `parcel ${parcel} has no items`, { parcel });
   for (let item = 1; item <= items; item++) {
     await sleep(seconds_per_item * 1000);
-    // The last one is told by the reply: a report just before it might be handled after it, and be too late.
+    // The reply reports the last one: a report just before it might be handled after it, and be too late.
     if (item < items) await progress({ packed: item, of: items });
   }
   const label = sha256(request.idempotency_key).slice(0, 8).toUpperCase();
@@ -49,7 +49,7 @@ async function pack(request, progress) {
 
 // --- what every worker needs ------------------------------------------------------------------------------------------------
 
-/** Results by idempotency key. A worker with a database writes this row in the transaction of its work instead. */
+/** Results by idempotency key. A worker with a database writes this in the transaction of its work. */
 class Journal {
   constructor(path) {
     const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
@@ -74,28 +74,28 @@ class Worker {
     this.queue = `${options.prefix}.work.${options.name}`;
     this.journal = new Journal(options.journal);
     this.stop = new AbortController();
-    /** Pieces of work in hand by their idempotency key; they survive a lost connection. */
-    this.inHand = new Map();
+    /** Running work by idempotency key; it survives a lost connection. */
+    this.running = new Map();
   }
 
-  /** Works until it is asked to stop, over as many connections as it takes. */
+  /** Handles requests until it is asked to stop, and reconnects as necessary. */
   async run() {
-    let wait = AGAIN_AFTER;
+    let wait = RETRY_AFTER;
     while (!this.stop.signal.aborted) {
       try {
-        await this.consume(() => (wait = AGAIN_AFTER));
+        await this.consume(() => (wait = RETRY_AFTER));
       } catch (error) {
         if (this.stop.signal.aborted) break;
         console.error(`not connected: ${error}`);
         await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal: this.stop.signal }).catch(() => {});
-        wait = Math.min(wait * 2, AGAIN_MAX);
+        wait = Math.min(wait * 2, RETRY_MAX);
       }
     }
-    await Promise.allSettled(this.inHand.values());
+    await Promise.allSettled(this.running.values());
     this.journal.close();
   }
 
-  /** One connection. Ends in order when asked to stop, and with an error when the connection does. */
+  /** One connection. Returns when asked to stop, and throws when the connection is lost. */
   async consume(onConnected) {
     const connection = await amqp.connect(this.options.url);
     const channel = await connection.createConfirmChannel();
@@ -106,12 +106,12 @@ class Worker {
       }
     });
     lost.catch(() => {});
-    // What is mandatory and reaches no queue comes back, and is confirmed all the same.
+    // A mandatory message without a queue is returned, and confirmed as well.
     channel.returned = new Set();
     channel.on("return", (message) => channel.returned.add(message.properties.messageId));
     try {
       await channel.prefetch(1);
-      // As Leveret itself declares it, so that it does not matter who comes first.
+      // The same declaration as in Leveret, so that either may declare it first.
       await channel.assertQueue(this.queue, {
         durable: true,
         arguments: {
@@ -123,7 +123,7 @@ class Worker {
       let handling = Promise.resolve();
       const failed = new Promise((_, reject) => {
         const onMessage = (message) => {
-          if (message === null) return reject(new Error("the queue is gone"));
+          if (message === null) return reject(new Error("the queue was deleted"));
           handling = handling.then(() => this.handle(channel, message)).catch(reject);
         };
         channel.consume(this.queue, onMessage, { noAck: false }).then(({ consumerTag }) => {
@@ -135,7 +135,7 @@ class Worker {
       const stopped = new Promise((resolve) => this.stop.signal.addEventListener("abort", resolve, { once: true }));
       await Promise.race([lost, failed, stopped]);
       await Promise.race([lost, handling]);
-      // On the channel's own way, so that the last acknowledgement goes before it.
+      // Sent on the channel, and therefore after the last acknowledgement.
       await channel.close();
     } finally {
       await connection.close().catch(() => {});
@@ -150,47 +150,47 @@ class Worker {
       if (request.schema !== SCHEMA) throw new Error(`schema ${request.schema}`);
       every = request.heartbeat_for && milliseconds(request.heartbeat_for) / 3;
     } catch (error) {
-      console.error(`a message that is no request: ${error}`);
+      console.error(`rejecting a message that is not a request: ${error}`);
       return channel.nack(message, false, false); // to Leveret's dead letters
     }
-    if (request.deadline && Date.parse(request.deadline) < Date.now()) return channel.ack(message); // nobody waits any more
+    if (request.deadline && Date.parse(request.deadline) < Date.now()) return channel.ack(message); // too late
     const reply = new Reply(channel, message, request);
-    const sign = () => reply.send("call.heartbeat", {}).catch((error) => console.error(`a heartbeat was lost: ${error}`));
-    if (every) sign(); // the first at once: from then on silence counts
-    const heartbeat = every && setInterval(sign, every);
+    const beat = () => reply.send("call.heartbeat", {}).catch((error) => console.error(`a heartbeat could not be sent: ${error}`));
+    if (every) beat(); // the first one at once: from then on a missing heartbeat counts
+    const heartbeat = every && setInterval(beat, every);
     try {
       await reply.send("call.complete", await this.outcome(request, (progress) => reply.send("call.progress", { progress })));
     } finally {
       clearInterval(heartbeat);
     }
-    // Only now: had we died before, the request would come again, and the journal would know the answer.
+    // After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer.
     channel.ack(message);
   }
 
-  /** What to reply. A request that comes again while it is worked on waits for that, instead of beginning anew. */
+  /** The outcome. A request that arrives again while its work is running waits for the same outcome. */
   outcome(request, progress) {
     const key = request.idempotency_key;
-    const running = this.inHand.get(key) ?? this.work(request, progress).finally(() => this.inHand.delete(key));
-    this.inHand.set(key, running);
+    const running = this.running.get(key) ?? this.work(request, progress).finally(() => this.running.delete(key));
+    this.running.set(key, running);
     return running;
   }
 
   async work(request, progress) {
     const key = request.idempotency_key;
-    // That it could not be told is no reason to stop.
-    const told = (what) => progress(what).catch((error) => console.error(`progress was lost: ${error}`));
+    // The work continues if its progress cannot be sent.
+    const report = (what) => progress(what).catch((error) => console.error(`progress could not be sent: ${error}`));
     try {
-      if (!this.journal.done.has(key)) this.journal.keep(key, await pack(request, told));
+      if (!this.journal.done.has(key)) this.journal.keep(key, await pack(request, report));
       return { result: this.journal.done.get(key) };
     } catch (error) {
       if (error instanceof WorkError) return { error: { code: error.code, message: error.message, data: error.data } };
-      // A defect of ours is an answer too: nobody has to wait for the deadline.
+      // A bug is reported as well, so that the call does not have to wait for its deadline.
       return { error: { code: "unexpected", message: String(error) } };
     }
   }
 }
 
-/** What is said about one attempt. */
+/** Sends the replies about one attempt. */
 class Reply {
   constructor(channel, message, request) {
     this.channel = channel;
@@ -200,10 +200,10 @@ class Reply {
     this.headers = { schema: SCHEMA, ...(traceparent && { traceparent }) };
   }
 
-  /** Resolves when the broker has confirmed it. */
+  /** Resolves when the broker has confirmed the message. */
   send(kind, body) {
     const { call, token, name } = this.request;
-    // An outcome has the same id however often it is sent, so that it counts once; every sign of life is a new one.
+    // The id of an outcome is derived from the token, so that it counts once; each heartbeat has a new id.
     const messageId = kind === "call.complete" ? sha256(token) : randomUUID();
     const properties = {
       type: kind,
@@ -219,7 +219,7 @@ class Reply {
     const bytes = Buffer.from(JSON.stringify({ call, token, ...body }));
     return new Promise((resolve, reject) => {
       const confirmed = (error) => {
-        if (this.channel.returned.delete(messageId)) error ??= new Error("nobody takes replies here");
+        if (this.channel.returned.delete(messageId)) error ??= new Error("no queue takes the reply");
         error ? reject(error) : resolve();
       };
       this.channel.publish(this.exchange, `${kind}.${name}`, bytes, properties, confirmed);
@@ -231,7 +231,7 @@ function sha256(text) {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Of a duration as Leveret writes it: 30s, 1m30s, 250ms. */
+/** Parses a duration of Leveret: 30s, 1m30s, 250ms. */
 function milliseconds(text) {
   const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
   return [...text.matchAll(/(\d+)(ms|s|m|h|d|w)/g)].reduce((sum, [, number, unit]) => sum + number * units[unit], 0);

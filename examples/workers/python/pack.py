@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""A worker for Leveret in Python: packs parcels, and knows nothing of Leveret but its messages.
+"""An external worker for Leveret in Python: packs parcels, and uses nothing of Leveret but its messages.
 
     call: { name: pack, input: { parcel: "A-17", items: 2 }, heartbeat: 30s }
 
-Each request is worked on in a thread while the connection is kept alive; it is acknowledged when the broker has confirmed the
-reply. What was done is kept in a journal by its idempotency key, so that a request that comes again is answered, not done again.
-On SIGTERM the request in hand is finished; a lost connection is made again.
+The work runs in a thread while the main thread keeps the connection alive. A request is acknowledged when the broker has confirmed
+the reply. Results are kept in a journal by idempotency key, so that a request that arrives again is answered without doing the work
+again. On SIGTERM it finishes the current request; it reconnects when the connection is lost.
 
 Usage: pack.py [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]     (AMQP_URL is the default of --url)
 Needs pika (Debian: python3-pika).
@@ -30,8 +30,8 @@ import pika.exceptions
 
 APP_ID = "packer-python"
 SCHEMA = 1
-# Seconds: the first wait before connecting again, the longest one, and how often the connection is looked after.
-AGAIN_AFTER, AGAIN_MAX, LOOK_EVERY = 0.5, 30, 0.1
+# Seconds: the first pause before a reconnect, the longest one, and the interval at which the connection is serviced.
+RETRY_AFTER, RETRY_MAX, POLL_EVERY = 0.5, 30, 0.1
 
 
 class WorkError(Exception):
@@ -46,13 +46,13 @@ class WorkError(Exception):
 
 
 def pack(request, progress):
-    """Yields the same result however often it is done with the same idempotency key."""
+    """Returns the same result for the same idempotency key."""
     parcel, items = request["input"]["parcel"], request["input"]["items"]
     if items < 1:
         raise WorkError("nothing_to_pack", f"parcel {parcel} has no items", {"parcel": parcel})
     for item in range(1, items + 1):
         time.sleep(request["input"].get("seconds_per_item", 0))
-        if item < items:  # the last one is told by the reply: a report just before it might be handled after it
+        if item < items:  # the reply reports the last one: a report just before it might be handled after it
             progress({"packed": item, "of": items})
     label = hashlib.sha256(request["idempotency_key"].encode()).hexdigest()[:8].upper()
     return {"parcel": parcel, "label": label, "packed_by": APP_ID}
@@ -62,7 +62,7 @@ def pack(request, progress):
 
 
 class Journal:
-    """Results by idempotency key. A worker with a database writes this row in the transaction of its work instead."""
+    """Results by idempotency key. A worker with a database writes this in the transaction of its work."""
 
     def __init__(self, path):
         self.done = {}
@@ -81,7 +81,7 @@ class Journal:
 
 
 class Worker:
-    """Takes requests one by one."""
+    """Handles requests one by one."""
 
     def __init__(self, options):
         self.options = options
@@ -91,27 +91,27 @@ class Worker:
         self.stopping = threading.Event()
 
     def run(self):
-        """Works until it is asked to stop, over as many connections as it takes."""
-        wait = AGAIN_AFTER
+        """Handles requests until it is asked to stop, and reconnects as necessary."""
+        wait = RETRY_AFTER
         while not self.stopping.is_set():
             try:
                 with pika.BlockingConnection(pika.URLParameters(self.options.url)) as connection:
                     channel = self.subscribe(connection)
-                    wait = AGAIN_AFTER
+                    wait = RETRY_AFTER
                     print(f"consuming {self.queue}", flush=True)
                     self.consume(connection, channel)
             except (pika.exceptions.AMQPError, OSError) as error:
                 if not self.stopping.is_set():
                     print(f"not connected: {error!r}", file=sys.stderr, flush=True)
                     self.stopping.wait(wait * random.uniform(0.5, 1))
-                    wait = min(wait * 2, AGAIN_MAX)
+                    wait = min(wait * 2, RETRY_MAX)
         self.threads.shutdown()
 
     def subscribe(self, connection):
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=1)
-        # As Leveret itself declares it, so that it does not matter who comes first.
+        # The same declaration as in Leveret, so that either may declare it first.
         arguments = {
             "x-queue-type": "quorum",
             "x-dead-letter-exchange": f"{self.options.prefix}.dead",
@@ -124,7 +124,7 @@ class Worker:
         deliveries = queue.SimpleQueue()
         tag = channel.basic_consume(self.queue, lambda _, method, properties, body: deliveries.put((method, properties, body)))
         while not self.stopping.is_set():
-            connection.process_data_events(LOOK_EVERY)
+            connection.process_data_events(POLL_EVERY)
             if not deliveries.empty():
                 self.handle(connection, channel, *deliveries.get())
         channel.basic_cancel(tag)
@@ -137,30 +137,30 @@ class Worker:
             deadline = request["deadline"] and datetime.datetime.fromisoformat(request["deadline"][:19] + "+00:00")
             every = request["heartbeat_for"] and seconds(request["heartbeat_for"]) / 3
         except (ValueError, KeyError, TypeError) as error:
-            print(f"a message that is no request: {error!r}", file=sys.stderr, flush=True)
+            print(f"rejecting a message that is not a request: {error!r}", file=sys.stderr, flush=True)
             return channel.basic_nack(method.delivery_tag, requeue=False)  # to Leveret's dead letters
         if deadline and deadline < datetime.datetime.now(datetime.timezone.utc):
-            return channel.basic_ack(method.delivery_tag)  # nobody waits for it any more
+            return channel.basic_ack(method.delivery_tag)  # too late
         reply = Reply(channel, properties, request)
-        told = queue.SimpleQueue()
-        working = self.threads.submit(self.outcome, request, told.put)
-        # The first at once: from then on silence counts.
+        reports = queue.SimpleQueue()
+        working = self.threads.submit(self.outcome, request, reports.put)
+        # The first one at once: from then on a missing heartbeat counts.
         next_heartbeat = time.monotonic() if every else float("inf")
         while not working.done():
-            connection.process_data_events(LOOK_EVERY)
-            while not told.empty():
-                reply.send("call.progress", {"progress": told.get()})
+            connection.process_data_events(POLL_EVERY)
+            while not reports.empty():
+                reply.send("call.progress", {"progress": reports.get()})
             if time.monotonic() >= next_heartbeat:
                 reply.send("call.heartbeat", {})
                 next_heartbeat = time.monotonic() + every
-        while not told.empty():
-            reply.send("call.progress", {"progress": told.get()})
+        while not reports.empty():
+            reply.send("call.progress", {"progress": reports.get()})
         reply.send("call.complete", working.result())
-        # Only now: had we died before, the request would come again, and the journal would know the answer.
+        # After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer.
         channel.basic_ack(method.delivery_tag)
 
     def outcome(self, request, progress):
-        """What to reply. Runs in a thread of its own, which never touches the connection."""
+        """The outcome. Runs in another thread, which never touches the connection."""
         key = request["idempotency_key"]
         try:
             if key not in self.journal.done:
@@ -168,12 +168,12 @@ class Worker:
             return {"result": self.journal.done[key]}
         except WorkError as error:
             return {"error": {"code": error.code, "message": str(error), "data": error.data}}
-        except Exception as error:  # a defect of ours is an answer too: nobody has to wait for the deadline
+        except Exception as error:  # a bug is reported as well, so that the call does not wait for its deadline
             return {"error": {"code": "unexpected", "message": repr(error)}}
 
 
 class Reply:
-    """What is said about one attempt."""
+    """Sends the replies about one attempt."""
 
     def __init__(self, channel, properties, request):
         self.channel, self.request = channel, request
@@ -183,9 +183,9 @@ class Reply:
             self.headers["traceparent"] = properties.headers["traceparent"]
 
     def send(self, kind, body):
-        """Returns when the broker has confirmed it."""
+        """Returns when the broker has confirmed the message."""
         token = self.request["token"]
-        # An outcome has the same id however often it is sent, so that it counts once; every sign of life is a new one.
+        # The id of an outcome is derived from the token, so that it counts once; each heartbeat has a new id.
         is_outcome = kind == "call.complete"
         message_id = hashlib.sha256(token.encode()).hexdigest() if is_outcome else str(uuid.uuid4())
         properties = pika.BasicProperties(
@@ -196,7 +196,7 @@ class Reply:
 
 
 def seconds(text):
-    """Of a duration as Leveret writes it: 30s, 1m30s, 250ms."""
+    """Parses a duration of Leveret: 30s, 1m30s, 250ms."""
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
     total, number, unit = 0, "", ""
     for character in text + "0":

@@ -1,11 +1,11 @@
-//! A worker for Leveret in Rust, through the client library: packs parcels.
+//! An external worker for Leveret in Rust, with the client library: packs parcels.
 //!
 //! ```text
 //! call: { name: pack, input: { parcel: "A-17", items: 2 }, heartbeat: 30s }
 //! ```
 //!
-//! The library takes requests, gives signs of life, replies, acknowledges, and connects again. What was done is kept in a journal
-//! by its idempotency key, so that a request that comes again is answered, not done again.
+//! The library consumes requests, sends heartbeats, replies, acknowledges and reconnects. Results are kept in a journal by
+//! idempotency key, so that a request that arrives again is answered without doing the work again.
 //!
 //! Usage: `pack [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]` (`AMQP_URL` is the default of `--url`)
 
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const APP_ID: &str = "packer-rust";
 
-/// Yields the same result however often it is done with the same idempotency key.
+/// Returns the same result for the same idempotency key.
 async fn pack(job: &Job) -> Result<Value, CallError> {
     let input = &job.request.input;
     let (Some(parcel), Some(items)) = (input["parcel"].as_str(), input["items"].as_u64()) else {
@@ -36,7 +36,7 @@ async fn pack(job: &Job) -> Result<Value, CallError> {
     let pause = Duration::try_from_secs_f64(input["seconds_per_item"].as_f64().unwrap_or(0.0)).unwrap_or_default();
     for item in 1..=items {
         tokio::time::sleep(pause).await;
-        // The last one is told by the reply: a report just before it might be handled after it, and be too late.
+        // The reply reports the last one: a report just before it might be handled after it, and be too late.
         if item < items {
             job.progress(json!({ "packed": item, "of": items })).await;
         }
@@ -45,7 +45,7 @@ async fn pack(job: &Job) -> Result<Value, CallError> {
     Ok(json!({ "parcel": parcel, "label": label, "packed_by": APP_ID }))
 }
 
-/// Results by idempotency key. A worker with a database writes this row in the transaction of its work instead.
+/// Results by idempotency key. A worker with a database writes this in the transaction of its work.
 struct Journal {
     file: File,
     done: HashMap<String, Value>,
@@ -76,12 +76,12 @@ fn option(name: &str, default: &str) -> String {
     arguments.nth(1).unwrap_or_else(|| default.to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a program of its own, without Leveret's settings")]
+#[expect(clippy::disallowed_methods, reason = "a separate program, without Leveret's settings")]
 fn url() -> String {
     option("url", &std::env::var("AMQP_URL").unwrap_or_else(|_| "amqp://127.0.0.1:5672/%2f".into()))
 }
 
-#[expect(clippy::print_stdout, reason = "it tells a person what it does")]
+#[expect(clippy::print_stdout, reason = "it prints its progress for people")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let journal = Arc::new(Mutex::new(Journal::open(&option("journal", "pack.jsonl"))?));

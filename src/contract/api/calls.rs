@@ -1,35 +1,35 @@
-//! Bodies of calls.
+//! Bodies about calls.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// `POST /api/v1/calls/{id}/complete`: the callback of a target, or the reply of a worker. Without an `error` it succeeded.
+/// `POST /api/v1/calls/{id}/complete`: the callback of a target, or the reply of an external worker. Without an `error` it succeeded.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallCompleteRequest {
     /// The token of the attempt.
     pub token: String,
-    /// What came of it.
+    /// The result.
     #[serde(default)]
     pub result: Value,
-    /// What went wrong.
+    /// The error.
     pub error: Option<crate::contract::CallError>,
 }
 
-/// `POST /api/v1/calls/{id}/resolve`: what a person found out.
+/// `POST /api/v1/calls/{id}/resolve`: what a person has found out about an unknown call.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallResolveRequest {
     /// `succeeded`, `failed` or `retry`.
     pub outcome: String,
-    /// What it succeeded with.
+    /// The result of a success.
     #[serde(default)]
     pub result: Value,
-    /// What it failed with.
+    /// The error of a failure.
     pub error: Option<crate::contract::CallError>,
-    /// Why; kept in the history.
+    /// The reason, kept in the history.
     #[serde(alias = "note")]
     pub reason: Option<String>,
 }
@@ -49,19 +49,19 @@ pub struct CallSummary {
     pub activity: String,
     /// `http` or `work`.
     pub kind: String,
-    /// Whose limits and breaker it falls under.
+    /// The target, whose limits and circuit breaker apply.
     pub target: String,
     /// `pending`, `running`, `waiting`, `reported`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
-    /// The attempt that runs, or runs next.
+    /// The current or next attempt.
     pub attempt: u32,
-    /// Whether the target is being asked what became of the attempt.
+    /// Whether a probe asks the target for the outcome of the attempt.
     pub probing: bool,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// When the attempt that runs was begun.
+    /// When the current attempt began.
     pub begun_at: Option<Timestamp>,
-    /// When it is made, or given up.
+    /// When the next attempt is due, or the current one expires.
     pub due_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -69,36 +69,35 @@ pub struct CallSummary {
     pub code: Option<String>,
 }
 
-/// One call, whole.
+/// A call with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallView {
-    /// As in lists.
+    /// The same as in a list.
     #[serde(flatten)]
     pub summary: CallSummary,
-    /// What is sent. Secrets stand by their names.
+    /// The request. Secrets appear by their names.
     pub request: Value,
-    /// How the target is asked what became of it.
+    /// The probe that asks the target for an unknown outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<Value>,
-    /// Whether it ends with a callback.
+    /// Whether a callback completes it.
     pub callback: bool,
-    /// The time limit of one attempt, in milliseconds.
+    /// The timeout of an attempt, in milliseconds.
     pub timeout_ms: Option<i64>,
-    /// A worker silent for so many milliseconds has died over it.
+    /// Milliseconds without a heartbeat after which the attempt of an external worker is lost.
     pub heartbeat_ms: Option<i64>,
-    /// No attempt goes on for longer.
+    /// The time at which every attempt ends.
     pub until: Option<Timestamp>,
-    /// How much of its target it may take.
+    /// The limits its activity sets on the target.
     pub limits: Option<Value>,
-    /// What it succeeded with; while it waits for a callback, what its target answered.
+    /// The result; while it waits for a callback, the answer of the target.
     pub result: Option<Value>,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub error: Option<Value>,
-    /// What came while its instance was suspended.
+    /// The outcome that was reported while the instance was suspended.
     pub outcome: Option<Value>,
-    /// What was told of it last when nothing waited for that any more: `run`, the handing-out it belongs to, `at`, and the
-    /// `outcome`. Of an unknown call it is what nobody knew.
+    /// The last outcome that came too late: `dispatch` (its dispatch number), `at` and `outcome`. Of an unknown call, the missing outcome.
     pub late: Option<Value>,
-    /// How often its worker told of its progress, and what it said last.
+    /// The number of progress reports, and the last one.
     pub progress: Option<Value>,
 }

@@ -1,15 +1,15 @@
-//! Messages that could not be handled.
+//! Bodies about dead letters.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// One dead letter.
+/// A dead letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterView {
     /// Its number.
     pub id: i64,
-    /// When it was filed.
+    /// When it was stored.
     pub received_at: Timestamp,
     /// Why it could not be handled.
     pub reason: String,
@@ -25,11 +25,11 @@ pub struct DeadLetterView {
     pub message_id: Option<String>,
     /// The instance it names.
     pub instance: Option<Uuid>,
-    /// When it was sent once more.
+    /// When it was redriven.
     pub redriven_at: Option<Timestamp>,
-    /// Bytes of its body as it came; of more than 1 MiB only the beginning is kept.
+    /// Bytes of the original body, of which at most the first MiB is stored.
     pub body_bytes: i64,
-    /// The body as text, cut at 4 KiB, where one letter is asked for.
+    /// The body as text, cut at 4 KiB; only where a single dead letter is requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }

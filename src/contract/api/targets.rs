@@ -1,40 +1,40 @@
-//! Whom calls ask, as the API shows them.
+//! Bodies about the targets of calls.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A target of calls, or a key of one for which an activity limits it.
+/// A target of calls, or one limit key of a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetView {
     /// `https://host:port`, or `work:<name>`.
     pub target: String,
-    /// The key; none for the target as a whole.
+    /// The limit key; null for the target as a whole.
     pub key: Option<String>,
-    /// `closed`: attempts are let through. `open`: none is. `half_open`: one was, and its outcome is not known yet.
+    /// The circuit breaker. `closed`: attempts pass. `open`: none passes. `half_open`: one has passed, and its outcome is awaited.
     pub breaker: String,
-    /// Until when it stays so, unless something is heard of the target.
+    /// When this state ends, unless an outcome changes it before.
     pub until: Option<Timestamp>,
-    /// How often the breaker has opened since it was closed.
+    /// How often the breaker has opened since it was last closed.
     pub opened: u32,
     /// The code of the last failure.
     pub last_failure: Option<String>,
-    /// When that was.
+    /// When the last failure occurred.
     pub failed_at: Option<Timestamp>,
-    /// The rate the activity asked for that was made last.
+    /// The rate limit of the activity that called last.
     pub rate: Option<RateView>,
-    /// The bound of attempts at once it asked for.
+    /// The limit of concurrent attempts of that activity.
     pub concurrency: Option<u32>,
-    /// Calls that are to be made, counted to 10,000.
+    /// The number of pending calls, counted up to 10,000.
     pub waiting: u64,
-    /// Calls that are being made, or whose callback is awaited, counted to 10,000.
+    /// The number of calls that are running or wait for a callback, counted up to 10,000.
     pub running: u64,
 }
 
-/// So many in so long.
+/// A rate limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RateView {
-    /// How many.
+    /// The number of attempts.
     pub count: u32,
-    /// In how long, as `1s`.
+    /// The period, as in `1s`.
     pub per: String,
 }

@@ -1,25 +1,25 @@
-//! Bodies of the tasks of people.
+//! Bodies about tasks.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// `POST /api/v1/tasks/{id}/complete`. Who acts is said by the caller until there is access control.
+/// `POST /api/v1/tasks/{id}/complete`. There is no access control yet: the caller names the user.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskCompleteRequest {
-    /// Who does it.
+    /// The user who completes it.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// One of the task's decisions.
+    /// One of the decisions of the task.
     pub decision: Option<String>,
-    /// What was filled in.
+    /// The form as filled in.
     #[serde(default)]
     pub form: Value,
-    /// Why.
+    /// A comment, kept in the history.
     pub comment: Option<String>,
 }
 
@@ -27,12 +27,12 @@ pub struct TaskCompleteRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskClaimRequest {
-    /// Who takes it.
+    /// The user who claims it.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// For how long, as in `30m`; `tasks.lease_for` when left out.
+    /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
     pub lease: Option<String>,
 }
 
@@ -40,14 +40,14 @@ pub struct TaskClaimRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskNextRequest {
-    /// Who takes it.
+    /// The user who claims it.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// For how long, as in `30m`; `tasks.lease_for` when left out.
+    /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
     pub lease: Option<String>,
-    /// Only of this definition.
+    /// Only tasks of this definition.
     pub definition: Option<String>,
 }
 
@@ -55,9 +55,9 @@ pub struct TaskNextRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskReleaseRequest {
-    /// Who gives it back.
+    /// The user who releases it.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
 }
@@ -65,15 +65,15 @@ pub struct TaskReleaseRequest {
 /// `POST /api/v1/tasks/{id}/reassign` and `/delegate`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HandOverRequest {
-    /// Who says so.
+pub struct TaskAssignRequest {
+    /// The acting user.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// To whom; `reassign` without it gives the task back to all candidates.
+    /// The new assignee; `reassign` without one offers the task to all candidates again.
     pub to: Option<String>,
-    /// Why.
+    /// A comment, kept in the history.
     pub comment: Option<String>,
 }
 
@@ -81,22 +81,22 @@ pub struct HandOverRequest {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskDraftRequest {
-    /// Who holds it.
+    /// The user who has claimed it.
     pub user: String,
-    /// The groups they belong to.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// What was filled in so far; null forgets it.
+    /// The form as filled in so far; null deletes the draft.
     #[serde(default)]
     pub form: Value,
 }
 
-/// One line of a list of tasks.
+/// A task in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSummary {
     /// Its id.
     pub id: Uuid,
-    /// The instance that waits.
+    /// The waiting instance.
     pub instance: Uuid,
     /// Its business key.
     pub key: Option<String>,
@@ -104,72 +104,72 @@ pub struct TaskSummary {
     pub definition: String,
     /// The activity.
     pub activity: String,
-    /// Raised by every change; `If-Match` compares it.
+    /// The revision: incremented by every change, and compared with `If-Match`.
     pub revision: i64,
-    /// What it is about.
+    /// The title.
     pub title: String,
-    /// Higher goes first.
+    /// The priority: higher comes first.
     pub priority: i16,
     /// `open`, `completed`, `undecided`, `timed_out`, `cancelled`.
     pub state: String,
-    /// Whose it is.
+    /// The assigned user.
     pub assignee: Option<String>,
-    /// Who does it just now.
+    /// The user who has claimed it.
     pub claimed_by: Option<String>,
-    /// Until when that holds.
+    /// When the claim expires.
     pub lease_until: Option<Timestamp>,
     /// Whether it is a vote.
     pub vote: bool,
-    /// When it should be done.
+    /// When it is due.
     pub due_at: Option<Timestamp>,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
-    /// Who did it.
+    /// The user who completed it.
     pub completed_by: Option<String>,
 }
 
-/// One task, whole.
+/// A task with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskView {
-    /// What a list shows.
+    /// The same as in a list.
     #[serde(flatten)]
     pub summary: TaskSummary,
-    /// A longer text.
+    /// The description.
     pub description: Option<String>,
-    /// Shown with it.
+    /// Data to be shown with it.
     pub data: Value,
-    /// The activity's labels.
+    /// The labels of the activity.
     pub labels: Value,
-    /// Users who may do it.
+    /// Users who may complete it.
     pub users: Vec<String>,
-    /// Groups whose members may do it.
+    /// Groups whose members may complete it.
     pub groups: Vec<String>,
-    /// Users who may not.
+    /// Users who may not complete it.
     pub excluded: Vec<String>,
-    /// Who gets it back when the assignee releases it.
+    /// The user it returns to when the assignee releases it.
     pub delegated_by: Option<String>,
     /// Names and labels of its decisions.
     pub decisions: Value,
-    /// JSON Schema of what is filled in.
+    /// The JSON Schema of the form.
     pub form: Option<Value>,
-    /// What was filled in so far.
+    /// The form as filled in so far.
     pub draft: Option<Value>,
-    /// Of a vote: how many there are for each decision.
+    /// The number of votes for each decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes: Option<Value>,
-    /// Of a vote: who has voted how, when and why.
+    /// The votes: user, decision, time and comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ballots: Option<Value>,
-    /// What it was completed with.
+    /// Its result.
     pub result: Option<Value>,
 }
 
-/// How many tasks there are.
+/// The number of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCount {
-    /// So many, at most 1,000.
+    /// The number, at most 1,000.
     pub count: i64,
     /// Whether there are more.
     pub more: bool,

@@ -1,43 +1,43 @@
-//! The document is what AsyncAPI calls one, tells of every command, and is the one in `docs/`.
+//! The document is valid AsyncAPI, describes every command, and is the same as in `docs/`.
 
 use super::*;
 
 #[test]
-fn the_copy_among_the_documents_is_what_is_generated() {
+fn the_document_in_docs_is_the_generated_one() {
     let text = serde_json::to_string_pretty(&document("leveret")).unwrap() + "\n";
     expect_test::expect_file!["../../../docs/asyncapi.json"].assert_eq(&text);
 }
 
 #[test]
-fn it_is_a_document_by_the_schema_of_asyncapi_itself() {
+fn the_document_is_valid_by_the_schema_of_asyncapi() {
     let schema: Value = serde_json::from_str(include_str!("../../../tests/data/asyncapi/3.0.0.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let mut document = document("some.prefix");
     let found: Vec<String> =
         validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert_eq!(found, [""; 0]);
-    document["operations"]["takeCommands"]["action"] = json!("fetch");
-    assert!(!validator.is_valid(&document), "the schema looks at nothing");
+    document["operations"]["receiveCommands"]["action"] = json!("fetch");
+    assert!(!validator.is_valid(&document), "the schema checks nothing");
 }
 
 #[test]
-fn every_command_is_told_of_but_those_of_leveret_itself() {
+fn every_command_but_internal_ones_is_described() {
     let source = include_str!("../../contract.rs");
     let (_, rest) = source.split_once("pub fn kind(&self)").unwrap();
     let (arms, _) = rest.split_once("\n}\n").unwrap();
     let kinds: Vec<&str> = arms.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(kinds.len() > 10, "{kinds:?}");
     let document = document("leveret");
-    let told = document["channels"]["commands"]["messages"].as_object().unwrap();
+    let described = document["channels"]["commands"]["messages"].as_object().unwrap();
     let internal = ["continue", "fire", "deliver", "make"];
     let missing: Vec<&&str> =
-        kinds.iter().filter(|kind| !told.contains_key(**kind) && !internal.contains(kind)).collect();
-    assert!(missing.is_empty(), "not told of: {missing:?}");
-    assert!(!internal.iter().any(|kind| told.contains_key(*kind)));
+        kinds.iter().filter(|kind| !described.contains_key(**kind) && !internal.contains(kind)).collect();
+    assert!(missing.is_empty(), "not described: {missing:?}");
+    assert!(!internal.iter().any(|kind| described.contains_key(*kind)));
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_has_a_target() {
     fn walk(value: &Value, root: &Value, seen: &mut usize) {
         match value {
             Value::Object(members) => {

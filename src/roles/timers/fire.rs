@@ -26,22 +26,25 @@ const QUEUES_MAX: usize = 100;
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut queues = BTreeSet::new();
     while !app.stop.is_cancelled() {
-        let (fired, pause_min) = fire_due(app, &mut queues).await?;
-        if fired < BATCH_MAX as usize {
-            sleep_until_next(app, pause_min).await?;
+        let fired = run_once(app, &mut queues).await?;
+        if fired.count < BATCH_MAX as usize {
+            sleep_until_next(app, fired.pause_min).await?;
         }
     }
     Ok(())
 }
 
-/// Fires one batch of due timers; returns its size.
-pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    Ok(fire_due(app, &mut BTreeSet::new()).await?.0)
+/// The result of one pass.
+#[derive(Debug)]
+pub struct Fired {
+    /// The number of timers fired.
+    pub count: usize,
+    /// The shortest pause if those were all.
+    pause_min: Duration,
 }
 
-/// Writes a `fire` command for each timer of one batch. Returns their number, and the shortest pause if those were all.
-/// `queues` are those that earlier batches had timers for.
-async fn fire_due(app: &App, queues: &mut BTreeSet<String>) -> Result<(usize, Duration), store::Error> {
+/// Writes a `fire` command for each timer of one batch. `queues` are those that earlier passes had timers for.
+pub async fn run_once(app: &App, queues: &mut BTreeSet<String>) -> Result<Fired, store::Error> {
     let busy = busy_queues(app, queues.iter().cloned()).await;
     let began = Instant::now();
     let mut transaction = Transaction::begin(app.store.background().await?).await?;
@@ -61,10 +64,10 @@ async fn fire_due(app: &App, queues: &mut BTreeSet<String>) -> Result<(usize, Du
     if !rows.is_empty() {
         step::fail_point("timers::claimed");
     }
-    Ok((commit(app, transaction, rows).await?, pause_min))
+    Ok(Fired { count: commit(app, transaction, rows).await?, pause_min })
 }
 
-/// Sleeps until the next timer is due, but never longer than `timers.sweep_every`: one may be opened meanwhile.
+/// Sleeps until the next timer is due, at most `timers.sweep_every`, because another may be opened meanwhile.
 async fn sleep_until_next(app: &App, pause_min: Duration) -> Result<(), store::Error> {
     let next = {
         let mut conn = app.store.background().await?;

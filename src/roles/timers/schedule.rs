@@ -1,4 +1,4 @@
-//! Starts what is scheduled. Safe on every node at once: a tick is claimed by one, and its start is known by its message id.
+//! Starts what is scheduled. Safe on every node at once: one node claims a tick, and the message id of the start is unique.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::app::{App, sleep_or_stop};
 use crate::step::schedule;
 use crate::store::{self, schedules};
 
-/// Ticks handled in one turn by each queue, so that the process can be asked to stop in between.
+/// Ticks handled in one pass by each task, so that a stop is noticed in between.
 const BATCH_MAX: usize = 100;
-/// Ticks handled at once: on the first of the month many come together, and each is a few round trips.
-const AT_ONCE: usize = 4;
-/// The shortest rest, so that a schedule that is due but claimed elsewhere makes no hot loop.
-const REST_MIN: Duration = Duration::from_millis(20);
+/// Ticks handled concurrently: on the first of the month many are due together, and each takes a few round trips.
+const CONCURRENCY: usize = 4;
+/// The shortest pause, so that a schedule that is due but claimed elsewhere does not make a hot loop.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// Handles ticks when they are due by the database's clock.
+/// Handles ticks that are due by the database's clock, until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
         run_once(app).await?;
@@ -24,9 +24,9 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Handles the ticks that are due now; says how many.
+/// Handles the ticks that are due now; returns their number.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
-    let counts = join_all((0..AT_ONCE).map(|_| Box::pin(work(app)))).await;
+    let counts = join_all((0..CONCURRENCY).map(|_| Box::pin(work(app)))).await;
     counts.into_iter().sum()
 }
 
@@ -38,11 +38,11 @@ async fn work(app: &App) -> Result<usize, store::Error> {
     Ok(count)
 }
 
-/// The time until the next one, but never longer than `timers.sweep_every`: a schedule may be made meanwhile.
+/// The time until the next tick, at most `timers.sweep_every`, because a schedule may be created meanwhile.
 async fn until_next(app: &App) -> Result<Duration, store::Error> {
     let next = {
         let mut conn = app.store.background().await?;
         schedules::next_wake_at(&mut conn).await?
     };
-    Ok(crate::roles::until_next(next, REST_MIN, app.config.timers.sweep_every))
+    Ok(crate::roles::until_next(next, PAUSE_MIN, app.config.timers.sweep_every))
 }

@@ -1,4 +1,4 @@
-//! What the broker is told of a delivery: done, later, back to the queue, or filed with its reason.
+//! Ends a delivery: acknowledges it, delays it, requeues it, or stores it as a dead letter.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::roles::command;
 use crate::step::{self, Error, Origin, Undelivered};
 use crate::store;
 
-/// The pause before a delivery goes back that could not be sent down the ladder.
-const LATER: Duration = Duration::from_secs(1);
-/// The pause between two looks whether the database is back.
+/// The pause before a delivery is requeued that could not be sent to a delay queue.
+const REQUEUE_AFTER: Duration = Duration::from_secs(1);
+/// The pause between two probes of the database.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) async fn acknowledge(delivery: Delivery) {
     step::fail_point("worker::before_ack");
     if let Err(error) = delivery.ack().await {
-        tracing::debug!(%error, "an acknowledgement was lost; the delivery comes again and finds its work done");
+        tracing::debug!(%error, "an acknowledgement was lost; the delivery will be redelivered without effect");
     }
     step::fail_point("worker::after_ack");
 }
 
-/// Sends a command down the ladder, confirmed, and acknowledges it.
+/// Sends a command to a delay queue, waits for the confirm, and acknowledges it.
 pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
@@ -38,22 +38,22 @@ pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         kind: delivery.kind.clone().unwrap_or_default(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
-        headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_brokers_own(name)).collect(),
+        headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect(),
         body: delivery.body.clone(),
         due_at: Some(due_at),
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
     };
-    let failure = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
+    let problem = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
         Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
         Ok(Some(Sent::Returned(reason))) => reason,
         Ok(Some(Sent::Refused)) => "a queue refused it".into(),
         Ok(None) => "no answer".into(),
         Err(error) => error.to_string(),
     };
-    // Not confirmed: the delivery is kept, and goes back once the broker is there again, but not in a hot loop.
-    tracing::debug!(failure, "a command could not be sent down the ladder; the delivery will come again");
-    sleep_or_stop(app, LATER).await;
+    // Not confirmed: the delivery is requeued once the broker is connected, after a pause, so that there is no hot loop.
+    tracing::debug!(problem, "a command could not be sent to a delay queue; requeueing it");
+    sleep_or_stop(app, REQUEUE_AFTER).await;
     tokio::select! {
         () = app.broker.connected() => {}
         () = app.stop.cancelled() => {}
@@ -61,36 +61,37 @@ pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
     requeue(delivery).await;
 }
 
-/// Headers that tell of a message's last journey: sent along, they would be taken for those of the next.
-fn is_brokers_own(header: &str) -> bool {
+/// Whether the broker has set a header on the last way of a message. Published again, it would count for the next way.
+fn is_set_by_broker(header: &str) -> bool {
     ["x-first-death-", "x-last-death-", "x-delivery-count"].iter().any(|own| header.starts_with(own))
 }
 
 async fn requeue(delivery: Delivery) {
     if let Err(error) = delivery.requeue().await {
-        tracing::debug!(%error, "the delivery went with its connection");
+        tracing::debug!(%error, "the connection was lost, which requeues the delivery");
     }
 }
 
-/// Files a delivery with its reason, however long the database is away, and acknowledges it.
+/// Stores a delivery as a dead letter with its reason, and acknowledges it. Waits for the database as long as necessary.
 pub(super) async fn dead_letter(
     app: &App,
     delivery: Delivery,
     reason: &str,
-    (mut origin, instance): (Option<&Origin>, Option<InstanceId>),
+    mut origin: Option<&Origin>,
+    instance: Option<InstanceId>,
 ) {
-    tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "a message is a dead letter");
+    tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "storing a message as a dead letter");
     loop {
-        let letter = Undelivered { instance, ..command::letter(&delivery) };
+        let letter = Undelivered { instance, ..command::undelivered(&delivery) };
         match step::dead_letter(app, letter, reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
-            // Not even its answer can be written: without it the letter can.
+            // The answer cannot be written; the dead letter without an answer can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {
                 tracing::error!(error, "the sender of a dead letter cannot be answered");
                 origin = None;
             }
             Err(error) => {
-                tracing::warn!(%error, "a dead letter could not be filed yet");
+                tracing::warn!(%error, "a dead letter could not be stored; retrying");
                 if app.stop.is_cancelled() {
                     return requeue(delivery).await;
                 }

@@ -1,19 +1,19 @@
-//! How long a command rests that nobody here can carry out: its handler is not known, its instance is being moved.
+//! The delay of a command that cannot be executed now: its handler is unknown here, or another worker is moving its instance.
 
 use std::time::Duration;
 
 use crate::contract::Command;
 
-/// How often a command went down the ladder because nobody could carry it out.
+/// The header that counts how often a command was delayed because no worker could execute it.
 pub(super) const HEADER: &str = "leveret-bounces";
-/// The rest after each bounce, in seconds; the last one is repeated. Somebody else may well take it the next time, but a
-/// handler that nobody knows must not keep the fleet busy.
+/// The delay after each bounce, in seconds; the last one is repeated. Another worker may execute the command next time, but a
+/// handler that no worker has must not keep all of them busy.
 const PAUSES: [u64; 5] = [1, 2, 5, 10, 30];
-/// A command of our own is given up after so many bounces, a quarter of an hour: the timers role writes it again, and what it
-/// writes must not add up.
+/// An internal command is dropped after this many bounces, a quarter of an hour: the role `timers` writes it again, and its
+/// commands must not pile up.
 const BOUNCES_MAX: usize = 34;
 
-/// The rest before the next try of a command that bounced so often before; none when it is given up.
+/// The delay of a command that has bounced `times` times before; `None` if it is dropped.
 pub(super) fn pause(command: &Command, times: usize) -> Option<Duration> {
     let is_written_again = match command {
         Command::Continue(_) | Command::Fire(_) => true,
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_command_rests_for_longer_each_time_and_is_given_up_after_a_quarter_of_an_hour() {
+    fn a_step_command_is_delayed_longer_each_time_and_dropped_after_a_quarter_of_an_hour() {
         let first: Vec<_> = (0..6).filter_map(|times| seconds(&step(), times)).collect();
         assert_eq!(first, [1, 2, 5, 10, 30, 30]);
         let whole: u64 = (0..).map_while(|times| seconds(&step(), times)).sum();
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_from_outside_is_never_given_up() {
+    fn a_command_from_outside_is_never_dropped() {
         assert_eq!(seconds(&Command::Start(Start::default()), usize::MAX), Some(30));
     }
 }

@@ -1,6 +1,6 @@
-//! What workers outside say about their calls, by message.
+//! Commands of external workers about their calls.
 
-use super::drive::{self, DeliveryFate};
+use super::drive::{self, DeliveryFate, Redelivered};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::CallId;
@@ -8,12 +8,12 @@ use crate::step::calls::{self, Reported};
 use crate::step::{Applied, Error, Origin};
 use crate::telemetry;
 
-/// Carries out `call.complete`, `call.heartbeat` or `call.progress`.
-pub(super) async fn carry_out(
+/// Executes `call.complete`, `call.heartbeat` or `call.progress`.
+pub(super) async fn execute(
     app: &App,
     command: &Command,
     origin: &Origin,
-    again: bool,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     let told = match command {
         Command::CallComplete(command) => {
@@ -44,23 +44,23 @@ pub(super) async fn carry_out(
         | Command::Suspend(_)
         | Command::Resume(_)
         | Command::Reschedule(_)
-        | Command::Deliver(_) => return Err(Error::Refused("this is no command about a call".into())),
+        | Command::Deliver(_) => return Err(Error::Refused("this command is not about a call".into())),
     };
     match told {
         Applied::New(Reported::To(committed)) => drive::steps(app, *committed).await,
         Applied::New(Reported::Kept(_) | Reported::Noted(_)) => Ok(DeliveryFate::Done),
-        Applied::Repeated(answer) => drive::repeated(app, origin, answer, again).await,
+        Applied::Repeated(answer) => drive::repeated(app, origin, answer, redelivered).await,
     }
 }
 
-/// A sign of life that comes too late is no reason for anybody to look: the worker's reply will be, if there is one.
-fn unless_late(heard: Result<DeliveryFate, Error>) -> Result<DeliveryFate, Error> {
-    match heard {
+/// A late heartbeat is not an error: if the worker replies, its reply is handled.
+fn unless_late(result: Result<DeliveryFate, Error>) -> Result<DeliveryFate, Error> {
+    match result {
         Err(Error::Late(why)) => {
-            tracing::debug!(why, "a sign of life came too late");
+            tracing::debug!(why, "a heartbeat came too late");
             metrics::counter!(telemetry::LATE_SIGNS).increment(1);
             Ok(DeliveryFate::Done)
         }
-        heard => heard,
+        result => result,
     }
 }

@@ -1,5 +1,4 @@
-//! Takes several steps of one branch in a row, each in its own transaction, under one delivery: the unacknowledged delivery is the
-//! lease.
+//! Takes several steps of one branch under one delivery, each in its own transaction. The unacknowledged delivery is the lease.
 
 use std::time::Duration;
 
@@ -7,56 +6,75 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::broker::Delivery;
+use crate::contract::Continue;
 use crate::engine::{BranchId, Instance, InstanceId};
 use crate::step::{self, Answer, Applied, Committed, Error, Executed, Follow, Next, Origin};
 use crate::telemetry;
 
-/// Reads of an instance that another worker may be moving; then the command waits in a delay queue.
-const LOOKS_MAX: u32 = 5;
-/// The shortest pause before another read; the longest is four times this.
-const LOOK_AFTER_MS: u64 = 50;
+/// Polls of an instance that another worker may be moving; then the command goes to a delay queue.
+const POLLS_MAX: u32 = 5;
+/// The pause before a poll: from this up to four times this.
+const POLL_AFTER_MS: u64 = 50;
 
-/// What becomes of a delivery.
+/// How a delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryFate {
-    /// It is acknowledged: a commit, or a read of the database, says that no work is left for it.
+    /// It is acknowledged: by a commit of this worker, or by the state in the database, no step is left for it.
     Done,
-    /// Another worker seems to move the instance, or only another can: the command waits in a delay queue.
+    /// It goes to a delay queue: another worker seems to be moving the instance.
     Elsewhere,
-    /// The timer is due at this moment.
+    /// It is delayed: its timer is not due before this time.
     Early(Timestamp),
 }
 
-/// Reads an instance and drives it if a branch is ready. `from` is the branch and sequence of a step command.
+/// Whether the broker may have delivered a command before, to a worker that died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redelivered {
+    /// It may have.
+    Yes,
+    /// This is the first delivery.
+    No,
+}
+
+impl Redelivered {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        if delivery.redelivered { Redelivered::Yes } else { Redelivered::No }
+    }
+}
+
+/// Loads an instance and takes its steps if a branch is ready. `from` is the step command, if the delivery is one.
 pub(super) async fn instance(
     app: &App,
     id: InstanceId,
-    from: Option<(BranchId, i64)>,
-    redelivered: bool,
+    from: Option<&Continue>,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     let Some(mut found) = step::find(app, id).await? else { return Ok(DeliveryFate::Done) };
-    // Other commands than step commands must not wait in delay queues until another worker has moved the instance.
+    // Only step commands may wait in delay queues until another worker has moved the instance; for others one is written here.
     if from.is_none() && found.next == Next::NotServed {
         step::hand_on(app, &found.instance).await?;
         return Ok(DeliveryFate::Done);
     }
-    if redelivered && let Some(branch) = found.instance.ready_branch() {
-        // The step may have killed this worker: count the crash before trying again.
+    if redelivered == Redelivered::Yes
+        && let Some(branch) = found.instance.ready_branch()
+    {
+        // It may have killed its worker: the crash is counted before another try.
         match step::crash(app, id, branch.id, branch.sequence).await? {
             Executed::Committed(counted) => found = *counted,
-            Executed::Conflict | Executed::Refused(_) => return look_again(app, &found.instance).await,
+            Executed::Conflict | Executed::Refused(_) => return poll(app, &found.instance).await,
         }
     }
     let Some(branch) = found.instance.ready_branch() else { return Ok(DeliveryFate::Done) };
-    // The step command is behind its branch: the worker that moved it on may still be driving.
-    if from.is_some_and(|(_, sequence)| branch.sequence > sequence) {
-        return look_again(app, &found.instance).await;
+    // The step command is older than its branch: the worker that moved the branch may still be taking steps.
+    if from.is_some_and(|from| branch.sequence > from.sequence) {
+        return poll(app, &found.instance).await;
     }
     steps(app, found).await
 }
 
-/// Takes steps while a branch is ready, within `worker.steps_per_delivery_max` and `worker.hold_delivery_for`. What was committed
-/// before an error stays; the delivery is not acknowledged and comes again.
+/// Takes steps while a branch is ready, within the limits of one delivery. After an error, committed steps stay, and the
+/// unacknowledged delivery is redelivered.
 pub(super) async fn steps(app: &App, mut at: Committed) -> Result<DeliveryFate, Error> {
     let began = Instant::now();
     let mut steps = 0;
@@ -76,10 +94,10 @@ pub(super) async fn steps(app: &App, mut at: Committed) -> Result<DeliveryFate, 
         telemetry::observe_step(kind(&executed), outcome(&executed), decided.elapsed());
         match executed {
             Executed::Committed(next) => at = *next,
-            Executed::Conflict => return look_again(app, &at.instance).await,
+            Executed::Conflict => return poll(app, &at.instance).await,
             Executed::Refused(refusal) => {
-                tracing::debug!(instance = %at.instance.id, %refusal, "a step was refused; reading the instance again");
-                return look_again(app, &at.instance).await;
+                tracing::debug!(instance = %at.instance.id, %refusal, "a step was refused; polling the instance");
+                return poll(app, &at.instance).await;
             }
         }
     }
@@ -87,30 +105,39 @@ pub(super) async fn steps(app: &App, mut at: Committed) -> Result<DeliveryFate, 
     Ok(DeliveryFate::Done)
 }
 
-/// Drives what a command from outside left ready.
+/// Takes the steps that follow a command from outside.
 pub(super) async fn applied(
     app: &App,
     applied: Applied<Box<Committed>>,
     origin: &Origin,
-    again: bool,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     match applied {
         Applied::New(committed) => steps(app, *committed).await,
-        Applied::Repeated(answer) => repeated(app, origin, answer, again).await,
+        Applied::Repeated(answer) => repeated(app, origin, answer, redelivered).await,
     }
 }
 
-/// A command that was executed before: its sender gets the same answer again, because it may have missed the first one.
-pub(super) async fn repeated(app: &App, origin: &Origin, answer: Answer, again: bool) -> Result<DeliveryFate, Error> {
+/// A command that was handled before: its sender gets the same answer again, which it may have missed.
+pub(super) async fn repeated(
+    app: &App,
+    origin: &Origin,
+    answer: Answer,
+    redelivered: Redelivered,
+) -> Result<DeliveryFate, Error> {
     step::answer_again(app, origin, &answer).await?;
-    known(app, answer.instance, again).await
+    known(app, answer.instance, redelivered).await
 }
 
-/// A repetition is acknowledged only if its instance has no work left for this delivery.
-pub(super) async fn known(app: &App, instance: Option<InstanceId>, again: bool) -> Result<DeliveryFate, Error> {
+/// A duplicate: it is acknowledged only once its instance needs no step.
+pub(super) async fn known(
+    app: &App,
+    instance: Option<InstanceId>,
+    redelivered: Redelivered,
+) -> Result<DeliveryFate, Error> {
     metrics::counter!(telemetry::DUPLICATES).increment(1);
     match instance {
-        Some(id) => self::instance(app, id, None, again).await,
+        Some(id) => self::instance(app, id, None, redelivered).await,
         None => Ok(DeliveryFate::Done),
     }
 }
@@ -123,7 +150,7 @@ fn outcome(executed: &Executed) -> &'static str {
     }
 }
 
-/// The kind of activity a step was about, known once it is committed.
+/// The kind of activity of a step; known once it is committed.
 fn kind(executed: &Executed) -> &'static str {
     match executed {
         Executed::Committed(committed) => committed.kind,
@@ -131,19 +158,19 @@ fn kind(executed: &Executed) -> &'static str {
     }
 }
 
-/// Reads the instance until it has moved, or nothing is ready: only the database tells whether a branch still has to be driven,
-/// not the assumption that another worker holds its delivery.
-async fn look_again(app: &App, instance: &Instance) -> Result<DeliveryFate, Error> {
+/// Polls an instance that another worker seems to be moving. That it holds a delivery cannot be known: only the database shows
+/// whether a branch still needs a step.
+async fn poll(app: &App, instance: &Instance) -> Result<DeliveryFate, Error> {
     let mut seen = ready_at(instance);
-    for _ in 0..LOOKS_MAX {
-        tokio::time::sleep(Duration::from_millis(LOOK_AFTER_MS + fastrand::u64(0..3 * LOOK_AFTER_MS))).await;
+    for _ in 0..POLLS_MAX {
+        tokio::time::sleep(Duration::from_millis(POLL_AFTER_MS + fastrand::u64(0..3 * POLL_AFTER_MS))).await;
         let Some(found) = step::find(app, instance.id).await? else { return Ok(DeliveryFate::Done) };
         let now = ready_at(&found.instance);
         if now.is_none() {
             return Ok(DeliveryFate::Done);
         }
         if now == seen {
-            // It did not move between two reads: the worker that moved it has died, or waits for its own second read.
+            // It did not move meanwhile: the other worker died, or is polling as well.
             return take_one(app, found).await;
         }
         seen = now;
@@ -151,7 +178,7 @@ async fn look_again(app: &App, instance: &Instance) -> Result<DeliveryFate, Erro
     Ok(DeliveryFate::Elsewhere)
 }
 
-/// Takes one step and leaves the rest to a step command; after another conflict the delay queue gives the other worker time.
+/// Takes one step and leaves the rest to a step command. If another worker was faster again, the delay queue gives it time.
 async fn take_one(app: &App, at: Committed) -> Result<DeliveryFate, Error> {
     let branch = match at.next {
         Next::Here(branch) => branch,
@@ -164,7 +191,7 @@ async fn take_one(app: &App, at: Committed) -> Result<DeliveryFate, Error> {
     }
 }
 
-/// The ready branch of an instance, and its sequence.
+/// The ready branch of an instance, with its sequence.
 fn ready_at(instance: &Instance) -> Option<(BranchId, i64)> {
     instance.ready_branch().map(|branch| (branch.id, branch.sequence))
 }

@@ -1,19 +1,19 @@
-//! Commands about tasks: carried out like any other, and driven on from where they leave the instance.
+//! Commands about tasks.
 
 use std::time::Duration;
 
-use super::drive::{self, DeliveryFate};
+use super::drive::{self, DeliveryFate, Redelivered};
 use crate::app::App;
 use crate::contract::Command;
 use crate::engine::{Act, Person, TaskId};
 use crate::step::{self, Error, Origin};
 
-/// Decides a command about a task and drives what it leaves ready.
-pub(super) async fn carry_out(
+/// Executes a command about a task, and takes the steps that follow.
+pub(super) async fn execute(
     app: &App,
     command: &Command,
     origin: &Origin,
-    again: bool,
+    redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     let (task, person, seen, act) = match command {
         Command::TaskComplete(task) => {
@@ -39,9 +39,9 @@ pub(super) async fn carry_out(
         | Command::Deliver(_)
         | Command::CallComplete(_)
         | Command::CallHeartbeat(_)
-        | Command::CallProgress(_) => return Err(Error::Refused("the command is about no task".into())),
+        | Command::CallProgress(_) => return Err(Error::Refused("this command is not about a task".into())),
     };
-    drive::applied(app, step::task(app, TaskId(task), person, seen, act, origin).await?, origin, again).await
+    drive::applied(app, step::task(app, TaskId(task), person, seen, act, origin).await?, origin, redelivered).await
 }
 
 fn person(user: &str, groups: &[String]) -> Person {

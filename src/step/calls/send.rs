@@ -1,6 +1,5 @@
 //! Calls on their way out: wake-ups, requests to workers, attempts that begin, and the tokens that prove them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +8,8 @@ use uuid::Uuid;
 
 use super::super::publish::encode;
 use crate::app::App;
-use crate::contract::{self, WorkRequest};
+use crate::broker::topology::CALLS_KEY;
+use crate::contract::{self, Exchange, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
 use crate::store::calls::{self, Begun, Longest, Sent};
 use crate::store::outbox::OutboxRow;
@@ -59,41 +59,18 @@ pub(in crate::step) fn opened(
 
 fn wake_up(app: &App, id: CallId, dispatch: u32) -> Result<OutboxRow, store::Error> {
     let body = encode(&contract::Make { call: id.0, dispatch })?;
-    Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
+    Ok(row(app, Exchange::Calls, CALLS_KEY, "make", body))
 }
 
-fn row(
-    app: &App,
-    (exchange, routing_key, kind): (&str, &str, &str),
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-) -> OutboxRow {
-    OutboxRow {
-        id: app.new_id(),
-        exchange: exchange.into(),
-        routing_key: routing_key.into(),
-        kind: kind.into(),
-        app_id: Some("leveret".into()),
-        message_id: None,
-        headers,
-        body,
-        due_at: None,
-        instance_id: None,
-        claimable: app.claimable(),
-    }
+fn row(app: &App, exchange: Exchange, routing_key: &str, kind: &str, body: Vec<u8>) -> OutboxRow {
+    OutboxRow::new(app.new_id(), exchange, routing_key, kind, body)
+        .with_app_id("leveret")
+        .with_claimable(app.claimable())
 }
 
 /// The message to a worker.
 fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, store::Error> {
     let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
-    let mut headers = BTreeMap::new();
-    let mut add = |header: &str, value: String| headers.insert(header.to_owned(), value);
-    add("correlation_id", begun.id.to_string());
-    add("reply_to", format!("{}.commands", app.config.broker.prefix));
-    add("leveret-reply-key", format!("call.complete.{name}"));
-    add("leveret-attempt", begun.attempt.to_string());
-    begun.deadline.map(|deadline| add("leveret-deadline", deadline.to_string()));
-    begun.trace.clone().map(|trace| add("traceparent", trace));
     let request = WorkRequest {
         schema: contract::SCHEMA,
         call: begun.id.0,
@@ -107,8 +84,20 @@ fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, st
         activity: begun.activity.clone(),
         input: begun.request["input"].clone(),
     };
-    let row = row(app, ("work", &name, "call"), headers, encode(&request)?);
-    Ok(OutboxRow { message_id: Some(begun.id.to_string()), instance_id: Some(begun.instance), ..row })
+    let mut row = row(app, Exchange::Work, &name, "call", encode(&request)?)
+        .with_message_id(begun.id.to_string())
+        .with_instance(begun.instance)
+        .with_correlation_id(begun.id.to_string())
+        .with_reply_to(format!("{}.commands", app.config.broker.prefix))
+        .with_header("leveret-reply-key", format!("call.complete.{name}"))
+        .with_header("leveret-attempt", begun.attempt.to_string());
+    if let Some(deadline) = begun.deadline {
+        row = row.with_header("leveret-deadline", deadline.to_string());
+    }
+    if let Some(trace) = &begun.trace {
+        row = row.with_header("traceparent", trace);
+    }
+    Ok(row)
 }
 
 /// What proves that somebody was given an attempt. Never kept: the table has its hash.

@@ -15,4 +15,5 @@ UPDATE leveret.outbox AS o
    SET claimable_at = now() + $2 * interval '1 millisecond'
   FROM fitting
  WHERE o.id = fitting.id
-RETURNING o.id, o.exchange, o.routing_key, o.kind, o.app_id, o.message_id, o.headers, o.body, o.due_at, o.instance_id
+RETURNING o.id, o.exchange, o.routing_key, o.kind, o.app_id, o.message_id, o.reply_to, o.correlation_id,
+          o.headers, o.body, o.due_at, o.instance_id

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
 use crate::store::moment::Moment;
+use crate::store::schema::functions::clock_timestamp;
 use crate::store::schema::leveret::outbox;
 use crate::store::sql::Sql;
 use crate::store::{Connection, Error};
@@ -22,35 +23,78 @@ const REST_MAX: i32 = 60;
 /// Claims at most `limit` rows that are not published yet for `hold_for`, oldest first; fewer if their bodies exceed
 /// `bytes_max`, but at least one.
 ///
-/// # Errors
-/// `Bug` for headers that are not strings.
+/// A row that cannot be read is logged and marked dead: it is never published to a wrong exchange, and delays no other row.
 pub async fn claim_unsent(
     conn: &mut Connection,
     limit: i64,
     bytes_max: i64,
     hold_for: Duration,
 ) -> Result<Vec<OutboxRow>, Error> {
-    type Claimed =
-        (Uuid, String, String, String, Option<String>, Option<String>, Value, Vec<u8>, Option<Moment>, Option<Uuid>);
     let rows: Vec<Claimed> = ClaimUnsent::bind_limit(limit, (bytes_max, millis(hold_for))).get_results(conn).await?;
-    rows.into_iter()
-        .map(|(id, exchange, routing_key, kind, app_id, message_id, headers, body, due_at, instance)| {
-            Ok(OutboxRow {
-                id,
-                exchange,
-                routing_key,
-                kind,
-                app_id,
-                message_id,
-                headers: serde_json::from_value(headers)
-                    .map_err(|error| Error::Bug(format!("headers of outbox row {id}: {error}")))?,
-                body,
-                due_at: due_at.map(Timestamp::from),
-                instance_id: instance.map(InstanceId),
-                claimable: Claimable::After(hold_for),
-            })
-        })
-        .collect()
+    let mut read = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
+    for row in rows {
+        let id = row.0;
+        match self::read(row, hold_for) {
+            Ok(row) => read.push(row),
+            Err(problem) => {
+                tracing::error!(%id, "outbox row marked dead: {problem}");
+                unreadable.push(id);
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        let rows = outbox::table.filter(outbox::id.eq_any(unreadable));
+        diesel::update(rows).set(outbox::dead_at.eq(clock_timestamp().nullable())).execute(conn).await?;
+    }
+    Ok(read)
+}
+
+type Claimed = (
+    Uuid,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Value,
+    Vec<u8>,
+    Option<Moment>,
+    Option<Uuid>,
+);
+
+fn read(row: Claimed, hold_for: Duration) -> Result<OutboxRow, String> {
+    let (
+        id,
+        exchange,
+        routing_key,
+        kind,
+        app_id,
+        message_id,
+        reply_to,
+        correlation_id,
+        headers,
+        body,
+        due_at,
+        instance_id,
+    ) = row;
+    Ok(OutboxRow {
+        id,
+        exchange: exchange.parse().map_err(|_| format!("the exchange `{exchange}` is unknown"))?,
+        routing_key,
+        kind,
+        app_id,
+        message_id,
+        reply_to,
+        correlation_id,
+        headers: serde_json::from_value(headers).map_err(|error| format!("its headers cannot be read: {error}"))?,
+        body,
+        due_at: due_at.map(Timestamp::from),
+        instance_id: instance_id.map(InstanceId),
+        claimable: Claimable::After(hold_for),
+    })
 }
 
 struct ClaimUnsent;
@@ -62,6 +106,8 @@ impl Sql for ClaimUnsent {
         Text,
         Text,
         Text,
+        Nullable<Text>,
+        Nullable<Text>,
         Nullable<Text>,
         Nullable<Text>,
         Jsonb,

@@ -1,27 +1,14 @@
 //! A row that nobody takes: it stays, its returns are counted, and at last it is dead, visible, and in nobody's way.
 
-use std::collections::BTreeMap;
-
-use leveret::store::outbox::{self, Claimable, OutboxRow};
+use leveret::contract::Exchange;
+use leveret::store::outbox::{self, OutboxRow};
 use uuid::Uuid;
 
 use crate::support::{Fresh, House};
 
 /// A hint under a key that no queue is bound to.
 fn request() -> OutboxRow {
-    OutboxRow {
-        id: Uuid::now_v7(),
-        exchange: "calls".into(),
-        routing_key: "nobody".into(),
-        kind: "make".into(),
-        app_id: None,
-        message_id: None,
-        headers: BTreeMap::new(),
-        body: b"{}".to_vec(),
-        due_at: None,
-        instance_id: None,
-        claimable: Claimable::Now,
-    }
+    OutboxRow::new(Uuid::now_v7(), Exchange::Calls, "nobody", "make", b"{}".to_vec())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +33,7 @@ async fn a_row_that_nobody_takes_is_counted_and_dies_and_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_nobody_hears_is_no_failure() {
     let house = House::open().await;
-    let event = OutboxRow { exchange: "events".into(), ..request() };
+    let event = OutboxRow { exchange: Exchange::Events, ..request() };
     outbox::push(&mut *house.conn().await, &[event]).await.unwrap();
     house.becomes(0, "leveret.outbox").await;
     house.close().await;
@@ -55,7 +42,7 @@ async fn an_event_that_nobody_hears_is_no_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_larger_than_a_batch_are_all_sent() {
     let house = House::open().await;
-    let large = || OutboxRow { exchange: "events".into(), body: vec![b'0'; 3 << 20], ..request() };
+    let large = || OutboxRow { exchange: Exchange::Events, body: vec![b'0'; 3 << 20], ..request() };
     let rows: Vec<OutboxRow> = (0..6).map(|_| large()).collect();
     outbox::push(&mut *house.conn().await, &rows).await.unwrap();
     house.becomes(0, "leveret.outbox").await;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
+use leveret::contract::Exchange;
 use leveret::engine::{Effect, Phase, ROOT, Status};
 use leveret::store::bookmarks;
 use leveret::store::commit::{self, Guarded};
@@ -200,7 +201,7 @@ async fn a_sql_function_writes_one_command() {
     .unwrap();
     let rows = outbox::claim_unsent(conn, 10, BYTES_MAX, HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
-    assert_eq!((start.routing_key.as_str(), start.exchange.as_str()), ("start.order", "commands"));
+    assert_eq!((start.routing_key.as_str(), start.exchange), ("start.order", Exchange::Commands));
     assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
     let body: leveret::contract::Start = serde_json::from_slice(&start.body).unwrap();
     assert_eq!(
@@ -252,6 +253,20 @@ async fn dead_letters_are_stored_with_any_content() {
     assert_eq!((kept.letter.body.len(), kept.body_bytes), (1 << 20, 3 << 20));
 }
 
+#[tokio::test]
+async fn a_row_for_an_unknown_exchange_is_dead_and_holds_up_no_other() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let rows = [row(Claimable::Now), row(Claimable::Now)];
+    outbox::push(conn, &rows).await.unwrap();
+    let change = format!("UPDATE leveret.outbox SET exchange = 'elsewhere' WHERE id = '{}'", rows[0].id);
+    conn.batch_execute(&change).await.unwrap();
+    let claimed = outbox::claim_unsent(conn, 500, BYTES_MAX, HORIZON).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[1].id]);
+    let backlog = outbox::find_backlog(conn).await.unwrap();
+    assert_eq!((backlog.unsent, backlog.dead), (1, 1));
+}
+
 /// Rows are written as arrays, in one statement for any number.
 #[tokio::test]
 async fn any_number_of_rows_is_written_completely() {
@@ -262,6 +277,8 @@ async fn any_number_of_rows_is_written_completely() {
         let mut rows: Vec<OutboxRow> = (0..count).map(|_| row(Claimable::Now)).collect();
         for (number, row) in rows.iter_mut().enumerate() {
             row.message_id = (number % 2 == 0).then(|| format!("m {number}"));
+            row.reply_to = (number % 3 == 0).then(|| format!("q {number}"));
+            row.correlation_id = (number % 3 == 0).then(|| format!("c {number}"));
             row.body = vec![0, 255, u8::try_from(number).unwrap()];
         }
         outbox::push(conn, &rows).await.unwrap();

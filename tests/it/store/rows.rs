@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
+use leveret::contract::Exchange;
 use leveret::engine::{
     Bookmark, BookmarkKind, Branch, Effect, Entry, EntryKind, Instance, InstanceId, Phase, ROOT, State, Status, Step,
 };
@@ -122,19 +123,10 @@ pub(super) fn asked(write: &Write, message_id: &str) -> InboxRow {
 }
 
 pub(super) fn row(claimable: Claimable) -> OutboxRow {
-    OutboxRow {
-        id: Uuid::now_v7(),
-        exchange: "steps".into(),
-        routing_key: "default".into(),
-        kind: "continue".into(),
-        app_id: None,
-        message_id: None,
-        headers: BTreeMap::from([("schema".into(), "1".into())]),
-        body: b"{}".to_vec(),
-        due_at: Some("2026-11-24T10:00:00.5Z".parse().unwrap()),
-        instance_id: None,
-        claimable,
-    }
+    OutboxRow::new(Uuid::now_v7(), Exchange::Steps, "default", "continue", b"{}".to_vec())
+        .with_header("schema", "1")
+        .with_due_at("2026-11-24T10:00:00.5Z".parse().unwrap())
+        .with_claimable(claimable)
 }
 
 /// A started instance: ready, with one history row.

@@ -1,4 +1,4 @@
-//! Addressing a message: where it goes now, and what is written on it. Pure.
+//! Addresses a message: exchange, routing key and AMQP properties. Pure.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::delay;
-use super::message::{Outgoing, SENT_AT};
+use crate::broker::delay;
+use crate::broker::message::{Outgoing, SENT_AT};
 use crate::contract;
 
-/// Larger bodies are refused by RabbitMQ 4, together with the channel and everything on it.
+/// The largest body of a message in bytes. RabbitMQ 4 refuses a larger one by closing the channel.
 pub const BODY_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of all headers: they must fit into one frame, or the connection ends.
+/// Bytes of all headers of a message: they must fit into one frame, or the connection is closed.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// Persistent.
 const DELIVERY_MODE: u8 = 2;
 
-/// What the protocol wants besides the body.
-pub(super) struct Envelope {
-    pub(super) exchange: ShortString,
-    pub(super) routing_key: ShortString,
-    pub(super) properties: BasicProperties,
+/// Everything of a message but its body.
+pub(in crate::broker) struct Envelope {
+    pub(in crate::broker) exchange: ShortString,
+    pub(in crate::broker) routing_key: ShortString,
+    pub(in crate::broker) properties: BasicProperties,
 }
 
-/// Addresses a message at this moment.
+/// Addresses a message that is published at `now`.
 ///
 /// # Errors
-/// Why it can never be sent; one such message must not hold up others.
-pub(super) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) -> Result<Envelope, String> {
+/// Why it can never be sent. One such message must not hold up others.
+pub(in crate::broker) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) -> Result<Envelope, String> {
     if message.body.len() > BODY_MAX {
-        return Err(format!("a body of {} bytes is larger than {BODY_MAX}", message.body.len()));
+        return Err(format!("the body has {} bytes; at most {BODY_MAX} are allowed", message.body.len()));
     }
     let headers_bytes: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if headers_bytes > HEADERS_BYTES_MAX {
-        return Err(format!("headers of {headers_bytes} bytes are larger than {HEADERS_BYTES_MAX}"));
+        return Err(format!("the headers have {headers_bytes} bytes; at most {HEADERS_BYTES_MAX} are allowed"));
     }
     let (exchange, routing_key) = route(prefix, message, now);
     Ok(Envelope {
@@ -44,7 +44,7 @@ pub(super) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) -> Result<E
     })
 }
 
-/// The exchange and routing key: the ladder for what has to wait, its own exchange for the rest.
+/// The exchange and routing key: those of a delay queue if the message has to wait, its own otherwise.
 fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
     let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
     match (remaining.and_then(delay::level), message.queue()) {
@@ -59,7 +59,7 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
         headers.insert(short("header name", name)?, AMQPValue::LongString(value.as_str().into()));
     }
     headers.insert(short("header name", "schema")?, AMQPValue::LongLongInt(contract::SCHEMA));
-    // The property `timestamp` knows seconds only; how long a command waited in its queue is a matter of milliseconds.
+    // The property `timestamp` is in seconds; how long a command waits in its queue is measured in milliseconds.
     headers.insert(short("header name", SENT_AT)?, AMQPValue::LongLongInt(now.as_millisecond()));
     let mut properties = BasicProperties::default()
         .with_delivery_mode(DELIVERY_MODE)
@@ -81,7 +81,7 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
 }
 
 fn short(what: &str, text: &str) -> Result<ShortString, String> {
-    ShortString::try_new(text).map_err(|_| format!("the {what} has {} bytes, 255 are possible", text.len()))
+    ShortString::try_new(text).map_err(|_| format!("the {what} has {} bytes; at most 255 are allowed", text.len()))
 }
 
 #[cfg(test)]
@@ -91,8 +91,8 @@ mod tests {
     use jiff::SignedDuration;
     use uuid::Uuid;
 
-    use super::super::message::Exchange;
     use super::*;
+    use crate::contract::Exchange;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_goes_straight_to_its_exchange() {
+    fn a_due_message_goes_straight_to_its_exchange() {
         for due_in_millis in [None, Some(-5_000), Some(0), Some(60)] {
             assert_eq!(routed(&step(due_in_millis)), ("leveret.steps".into(), "slow".into()), "{due_in_millis:?}");
         }
     }
 
     #[test]
-    fn what_has_to_wait_takes_the_ladder_to_its_queue() {
+    fn a_message_that_is_not_due_takes_a_delay_queue() {
         assert_eq!(routed(&step(Some(1_500))), ("leveret.delay.1s".into(), "leveret.steps.slow".into()));
         let command = Outgoing { exchange: Exchange::Commands, routing_key: "message.paid".into(), ..step(Some(400)) };
         assert_eq!(routed(&command), ("leveret.delay.250ms".into(), "leveret.commands".into()));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_persistent_and_says_who_and_what_it_is() {
+    fn a_message_is_persistent_and_carries_its_ids_and_type() {
         let message = Outgoing { message_id: Some("m-1".into()), app_id: Some("shop".into()), ..step(None) };
         let properties = seal("leveret", &message, NOW).map(|envelope| envelope.properties).expect("sendable");
         assert_eq!(properties.delivery_mode(), &Some(2));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_its_reason() {
+    fn a_message_that_does_not_fit_is_refused_with_a_reason() {
         let long = "x".repeat(256);
         let refused = [
             Outgoing { routing_key: long.clone(), ..step(None) },

@@ -1,4 +1,4 @@
-//! One connection to the broker, from the handshake to its end.
+//! One connection to the broker, from the handshake to the close.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,37 +8,35 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connect, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connect, ConnectionProperties, Event};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::declare;
-use super::error::{Error, sort};
-use super::message::Queue;
-use super::{socket, topology};
+use super::error::{Error, classify};
+use super::wire::socket;
 
-/// Seconds; a silent peer is found after two of them.
+/// Seconds between heartbeats. A silent peer is detected after two of them.
 const HEARTBEAT: u16 = 10;
-/// The handshake must be done within this time.
+/// The handshake must be finished within this time.
 const CONNECT_FOR: Duration = Duration::from_secs(10);
-/// A channel must be open within this time.
+/// A channel must be opened within this time.
 const OPEN_FOR: Duration = Duration::from_secs(5);
-/// Politeness has its limits: a blocked connection cannot even say goodbye.
+/// A close must be answered within this time: on a blocked connection it is never even sent.
 const CLOSE_FOR: Duration = Duration::from_secs(2);
-/// How often the state of the connection is looked at, in case its event was missed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What could not be declared is tried again after this time.
+/// How often the state of the connection is polled, in case its event was missed.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A declaration that failed is retried after this time.
 pub(super) const REPAIR_AFTER: Duration = Duration::from_secs(30);
-/// Queues remembered as declared; beyond this all are declared again.
+/// Queues remembered as declared. Beyond this number all are declared again.
 const DECLARED_MAX: usize = 1_024;
 
-/// What a client says first.
+/// The first bytes a client sends.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
-/// What a connection is for: RabbitMQ blocks only those that publish.
+/// The use of a connection. Each use has its own, because RabbitMQ blocks only connections that publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Publishing,
@@ -54,54 +52,83 @@ impl Purpose {
     }
 }
 
-/// A connection that was open once. It never comes back: the supervisor makes a new one.
-pub(super) struct Link {
-    connection: Connection,
-    /// Cancelled when the connection is of no more use.
-    pub(super) lost: CancellationToken,
-    /// Asks for everything to be declared again.
-    pub(super) repair: Notify,
-    blocked: AtomicBool,
-    /// Queues of queues and of workers outside declared on this connection, and when to try again those that could not be.
-    declared: Mutex<HashMap<String, Option<Instant>>>,
+/// Queues of steps and of work that were declared on a connection, and when to retry those that could not be.
+#[derive(Default)]
+pub(super) struct Declared(Mutex<HashMap<String, Option<Instant>>>);
+
+impl Declared {
+    /// Whether a queue needs no declaration for now.
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        self.with(|declared| match declared.get(name) {
+            Some(None) => true,
+            Some(Some(retry_at)) => Instant::now() < *retry_at,
+            None => false,
+        })
+    }
+
+    /// Notes a declaration; `retry_at` if it failed.
+    pub(super) fn remember(&self, name: String, retry_at: Option<Instant>) {
+        self.with(|declared| {
+            if declared.len() >= DECLARED_MAX {
+                declared.clear();
+            }
+            declared.insert(name, retry_at);
+        });
+    }
+
+    fn with<T>(&self, access: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-impl Link {
-    /// Connects. Whoever holds the link has to [`Link::watch`] it at once.
-    pub(super) async fn open(url: &str, name: &str, purpose: Purpose) -> Result<Arc<Link>, Error> {
+/// A connection. Once lost it never recovers: the supervisor opens a new one.
+pub(super) struct Connection {
+    inner: lapin::Connection,
+    /// Cancelled when the connection no longer works.
+    pub(super) lost: CancellationToken,
+    /// Notified when everything has to be declared again.
+    pub(super) repair: Notify,
+    blocked: AtomicBool,
+    /// What was declared on this connection.
+    pub(super) declared: Declared,
+}
+
+impl Connection {
+    /// Connects. The caller has to [`Connection::watch`] the connection at once.
+    pub(super) async fn open(url: &str, name: &str, purpose: Purpose) -> Result<Arc<Connection>, Error> {
         let uri = read_url(url)?;
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{name} {}", purpose.name()).into());
         let Ok(connected) = timeout(CONNECT_FOR, connect(uri.clone(), properties)).await else {
             tracing::warn!(connection = purpose.name(), "the broker did not answer within {CONNECT_FOR:?}");
-            answer_of(&uri).await;
-            return Err(Error::Unavailable("it was silent".into()));
+            wait_for_answer(&uri).await;
+            return Err(Error::Unavailable("it did not answer".into()));
         };
-        let connection = connected.map_err(|error| sort("connect", &error))?;
-        Ok(Arc::new(Link {
-            connection,
+        let inner = connected.map_err(|error| classify("connect", &error))?;
+        Ok(Arc::new(Connection {
+            inner,
             lost: CancellationToken::new(),
             repair: Notify::new(),
             blocked: AtomicBool::new(false),
-            declared: Mutex::default(),
+            declared: Declared::default(),
         }))
     }
 
-    /// Whether the broker takes nothing from this connection for now.
+    /// Whether the broker currently accepts no messages on this connection.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed) || self.connection.status().blocked()
+        self.blocked.load(Ordering::Relaxed) || self.inner.status().blocked()
     }
 
-    /// Whether the connection can be used.
+    /// Whether the connection works.
     pub(super) fn is_open(&self) -> bool {
-        !self.lost.is_cancelled() && self.connection.status().connected()
+        !self.lost.is_cancelled() && self.inner.status().connected()
     }
 
-    /// A new channel. A connection that cannot open one in time is given up.
+    /// Opens a channel. A connection that cannot open one in time counts as lost.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
-        match timeout(OPEN_FOR, self.connection.create_channel()).await {
+        match timeout(OPEN_FOR, self.inner.create_channel()).await {
             Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(sort("open a channel", &error)),
+            Ok(Err(error)) => Err(classify("open a channel", &error)),
             Err(_) => {
                 if !self.is_blocked() {
                     self.lost.cancel();
@@ -111,62 +138,33 @@ impl Link {
         }
     }
 
-    /// Declares the queue of a queue or of a worker outside, once per connection.
-    pub(super) async fn ensure(&self, prefix: &str, queue: &Queue) -> Result<(), Error> {
-        let name = queue.name();
-        let known = self.with_declared(|declared| match declared.get(&name) {
-            Some(None) => true,
-            Some(Some(again_at)) => Instant::now() < *again_at,
-            None => false,
-        });
-        if known {
-            return Ok(());
-        }
-        let complaints = declare::declare(self, &topology::queue(prefix, queue)).await?;
-        for complaint in &complaints {
-            tracing::error!(queue = name, "a queue cannot be declared: {complaint}");
-        }
-        let again_at = (!complaints.is_empty()).then(|| Instant::now() + REPAIR_AFTER);
-        self.with_declared(|declared| {
-            if declared.len() >= DECLARED_MAX {
-                declared.clear();
-            }
-            declared.insert(name, again_at);
-        });
-        Ok(())
-    }
-
-    /// Something was missing: declare everything again before it is used next.
+    /// Something is missing on the broker: has everything declared again.
     pub(super) fn forget_declared(&self) {
-        self.with_declared(HashMap::clear);
+        self.declared.with(HashMap::clear);
         self.repair.notify_one();
     }
 
-    fn with_declared<T>(&self, look: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
-        look(&mut self.declared.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Resolves when the connection is gone. Called once: the library gives each event to one listener only.
+    /// Resolves when the connection is lost. Called once: the library gives each event to one listener only.
     pub(super) async fn watch(&self) {
-        let mut events = std::pin::pin!(self.connection.events_listener());
+        let mut events = std::pin::pin!(self.inner.events_listener());
         while self.is_open() {
             let event = tokio::select! {
                 () = self.lost.cancelled() => break,
-                event = timeout(LOOK_EVERY, events.next()) => event,
+                event = timeout(POLL_EVERY, events.next()) => event,
             };
             match event {
                 Ok(Some(Event::ConnectionBlocked(reason))) => {
-                    tracing::warn!(reason, "the broker takes no more messages for now");
+                    tracing::warn!(reason, "the broker accepts no messages for now");
                     self.blocked.store(true, Ordering::Relaxed);
                 }
                 Ok(Some(Event::ConnectionUnblocked)) => {
-                    tracing::info!("the broker takes messages again");
+                    tracing::info!("the broker accepts messages again");
                     self.blocked.store(false, Ordering::Relaxed);
                 }
-                // The library reports the end of a mere channel here as well; its owner knows.
+                // The library also reports the close of a single channel here; its owner handles it.
                 Ok(Some(Event::Error(error))) if error.is_amqp_soft_error() => {}
                 Ok(Some(Event::Error(error))) => {
-                    tracing::warn!(%error, "the connection to the broker broke");
+                    tracing::warn!(%error, "the connection to the broker was lost");
                     break;
                 }
                 Ok(Some(_)) | Err(_) => {}
@@ -176,23 +174,23 @@ impl Link {
         self.lost.cancel();
     }
 
-    /// Says goodbye, if the broker listens.
+    /// Closes the connection, and waits a short time for the broker's answer.
     pub(super) async fn close(&self) {
         self.lost.cancel();
-        if timeout(CLOSE_FOR, self.connection.close(200, "bye".into())).await.is_err() {
-            tracing::debug!("the broker did not answer the goodbye");
+        if timeout(CLOSE_FOR, self.inner.close(200, "bye".into())).await.is_err() {
+            tracing::debug!("the broker did not answer the close");
         }
     }
 }
 
-/// Over a socket that keeps back what the library could not survive.
-async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
+/// Connects over a socket that rewrites what the library cannot parse.
+async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<lapin::Connection> {
     uri.connect_with_config(properties, OwnedTLSConfig::default(), socket::runtime()).await
 }
 
-/// Resolves when the peer answers anything at all. The library keeps a thread and its buffers for each handshake that
-/// is never answered, so the next one is not begun before.
-async fn answer_of(uri: &AMQPUri) {
+/// Resolves when the peer answers anything at all. The library keeps a thread and its buffers for each handshake that is
+/// never answered, so the next one does not start earlier.
+async fn wait_for_answer(uri: &AMQPUri) {
     let address = (uri.authority.host.as_str(), uri.authority.port);
     loop {
         let probe = async {
@@ -203,14 +201,14 @@ async fn answer_of(uri: &AMQPUri) {
         if timeout(OPEN_FOR, probe).await.is_ok() {
             return;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
 }
 
-/// The URL without its password, for people.
+/// The URL without its password, for logs and messages.
 pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "an unreadable URL".into() };
-    // A password may also stand among the parameters, whose values may hold an `@`.
+    let Some((scheme, rest)) = url.split_once("://") else { return "an invalid URL".into() };
+    // A password may also be a parameter, and parameters may contain an `@`.
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (login, place) = match address.rsplit_once('@') {
         None => (None, address),
@@ -223,11 +221,11 @@ pub fn without_password(url: &str) -> String {
     format!("{scheme}://{login}{place}{query}")
 }
 
-/// The password must not get into a log: the text of the URL is in no error.
+/// Parses the URL. Its text is in no error, so that the password gets into no log.
 fn read_url(url: &str) -> Result<AMQPUri, Error> {
     let mut uri: AMQPUri = url
         .parse()
-        .map_err(|_| Error::Bug("the URL cannot be read; it looks like amqp://user:password@host:5672/vhost".into()))?;
+        .map_err(|_| Error::Bug("the broker URL is invalid; write amqp://user:password@host:5672/vhost".into()))?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     if uri.vhost.is_empty() {
         uri.vhost = "/".into();
@@ -240,20 +238,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_peer_is_noticed_unless_the_url_says_otherwise() {
+    fn heartbeats_are_on_unless_the_url_sets_them() {
         assert_eq!(read_url("amqp://localhost").expect("a URL").query.heartbeat, Some(HEARTBEAT));
         assert_eq!(read_url("amqp://localhost/?heartbeat=7").expect("a URL").query.heartbeat, Some(7));
     }
 
     #[test]
-    fn a_bare_slash_is_the_default_host() {
+    fn an_empty_vhost_is_the_default_one() {
         assert_eq!(read_url("amqp://localhost/").expect("a URL").vhost, "/");
         assert_eq!(read_url("amqp://localhost/%2f").expect("a URL").vhost, "/");
         assert_eq!(read_url("amqp://localhost/leveret").expect("a URL").vhost, "leveret");
     }
 
     #[test]
-    fn no_part_of_a_url_betrays_its_password() {
+    fn no_part_of_a_url_shows_its_password() {
         let shown = without_password("postgres://me:hunter2@db:5432/shop?sslmode=require&password=hunter3&PASSWORD=x");
         assert_eq!(shown, "postgres://me@db:5432/shop?sslmode=require");
         assert_eq!(without_password("postgres://db/shop?password=a@b"), "postgres://db/shop");
@@ -261,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_does_not_betray_its_password() {
-        let error = read_url("amqpx://me:hunter2@localhost").expect_err("no URL");
+    fn an_error_about_a_url_does_not_show_its_password() {
+        let error = read_url("amqpx://me:hunter2@localhost").expect_err("an invalid URL");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }

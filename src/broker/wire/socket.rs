@@ -1,4 +1,4 @@
-//! The socket under a connection, with the sieve in it.
+//! The socket of a connection, with the sieve between it and the client library.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -18,15 +18,15 @@ use super::sieve::Sieve;
 /// Bytes of one read.
 const READ_MAX: usize = 64 * 1024;
 
-/// The runtime of a connection: Tokio, but for its sockets.
-pub(super) fn runtime() -> Runtime<RuntimeParts<Tokio, Sieved>> {
+/// The runtime of a connection: Tokio with our own sockets.
+pub(in crate::broker) fn runtime() -> Runtime<RuntimeParts<Tokio, Sieved>> {
     let tokio = Tokio::current();
     Runtime::new(RuntimeParts::new(tokio.clone(), Sieved(tokio)))
 }
 
-/// Makes sockets with a sieve in them.
+/// Opens sockets with a sieve.
 #[derive(Debug, Clone)]
-pub(super) struct Sieved(Tokio);
+pub(in crate::broker) struct Sieved(Tokio);
 
 impl Reactor for Sieved {
     type TcpStream = Socket<<Tokio as Reactor>::TcpStream>;
@@ -56,13 +56,14 @@ impl Reactor for Sieved {
     }
 }
 
-/// A stream whose reader sees only what passed the sieve.
-pub(super) struct Socket<S> {
+/// A stream whose reader sees only bytes that passed the sieve.
+pub(in crate::broker) struct Socket<S> {
     stream: S,
     sieve: Sieve,
     read: Box<[u8]>,
-    /// What passed, and how much of it was taken.
+    /// Bytes that passed the sieve.
     passed: Vec<u8>,
+    /// How many of them the reader has taken.
     taken: usize,
 }
 

@@ -1,45 +1,48 @@
-//! Keeps from the client library what it cannot survive. Pure: bytes in, bytes out.
+//! Rewrites incoming frames that the client library cannot parse. Pure: bytes in, bytes out.
 //!
-//! Property texts and header names are any bytes in AMQP 0-9-1. The library insists on UTF-8, and gives up the whole connection
-//! otherwise; it walks nested tables on the stack, and takes the process with it if they are deep. One message of a stranger would
-//! stop every consumer, again each time it is delivered. Here such a message gets properties that can be read, and a mark.
+//! RabbitMQ forwards property texts and header names as any bytes. lapin and amq-protocol 10 parse them as UTF-8 and close the whole
+//! connection on an error; they parse nested tables recursively, so deep ones overflow the stack and end the process. One message
+//! would stop every consumer, again at each redelivery. Here such a message gets readable properties and a mark.
+//!
+//! Written by hand until lapin passes such a message on as an error. amqp-rs/amq-protocol#28 made long strings bytes and keeps short
+//! strings UTF-8; no upstream issue about nested tables is known.
 
-use super::wire;
+use super::properties;
 
-/// The header that says what was wrong with a message's properties; its other headers are gone.
-pub(super) const UNREADABLE: &str = "x-leveret-unreadable";
+/// The header that says why a message's properties could not be read. It replaces all headers.
+pub(in crate::broker) const UNREADABLE: &str = "x-leveret-unreadable";
 
 /// Type, channel and size of a frame.
 const HEAD: usize = 7;
-/// The type of a frame that says what happens: a delivery, with its routing key, among others.
+/// The type of a method frame, such as a delivery with its routing key.
 const METHOD: u8 = 1;
-/// The type of a frame with the properties of a message.
+/// The type of a frame with a message's properties.
 const PROPERTIES: u8 = 2;
-/// A larger frame is none that was negotiated: the library refuses it by itself.
+/// More than is ever negotiated: the library itself refuses a larger frame.
 const FRAME_MAX: usize = 1024 * 1024;
 
-/// What is known of a stream of frames that comes in pieces.
+/// The state of a stream of frames that arrives in pieces.
 #[derive(Default)]
 pub(super) struct Sieve {
-    /// The beginning of a frame, held until there is enough to judge it by.
+    /// The beginning of a frame, held until there is enough of it to check.
     held: Vec<u8>,
-    /// Bytes of the current frame that are passed on without a look.
+    /// Bytes of the current frame that are passed on unchecked.
     pass: usize,
 }
 
 impl Sieve {
-    /// Takes what was read, and adds what can be passed on.
+    /// Takes the bytes that were read, and appends those that can be passed on.
     pub(super) fn feed(&mut self, mut read: &[u8], out: &mut Vec<u8>) {
         while !read.is_empty() {
             if self.pass > 0 {
                 self.pass -= move_some(self.pass, &mut read, out);
                 continue;
             }
-            move_some(self.wanted(), &mut read, &mut self.held);
-            if self.wanted() > 0 {
+            move_some(self.missing(), &mut read, &mut self.held);
+            if self.missing() > 0 {
                 continue;
             }
-            if self.is_judged_whole() {
+            if self.is_checked() {
                 out.extend(readable(&self.held).as_ref().unwrap_or(&self.held));
             } else {
                 out.extend(&self.held);
@@ -49,38 +52,38 @@ impl Sieve {
         }
     }
 
-    /// Bytes still to be held before the frame can be judged.
-    fn wanted(&self) -> usize {
-        let whole = if self.held.len() < HEAD || !self.is_judged_whole() { HEAD } else { self.size() };
+    /// Bytes still needed before the frame can be checked or passed on.
+    fn missing(&self) -> usize {
+        let whole = if self.held.len() < HEAD || !self.is_checked() { HEAD } else { self.size() };
         whole.saturating_sub(self.held.len())
     }
 
-    fn is_judged_whole(&self) -> bool {
+    fn is_checked(&self) -> bool {
         matches!(self.held[0], METHOD | PROPERTIES) && self.size() <= FRAME_MAX
     }
 
-    /// Of the whole frame, its end included.
+    /// Bytes of the whole frame, its end byte included.
     fn size(&self) -> usize {
         let size = u32::from_be_bytes([self.held[3], self.held[4], self.held[5], self.held[6]]);
         usize::try_from(size).unwrap_or(usize::MAX).saturating_add(HEAD + 1)
     }
 }
 
-/// Moves at most so many bytes; how many it were.
-fn move_some(at_most: usize, from: &mut &[u8], to: &mut Vec<u8>) -> usize {
-    let (moved, rest) = from.split_at(at_most.min(from.len()));
+/// Moves at most `max` bytes; returns their number.
+fn move_some(max: usize, from: &mut &[u8], to: &mut Vec<u8>) -> usize {
+    let (moved, rest) = from.split_at(max.min(from.len()));
     to.extend(moved);
     *from = rest;
     moved.len()
 }
 
-/// The frame with texts that can be read, if they cannot be read as they are.
+/// The frame with readable texts; `None` if it is readable as it is.
 fn readable(frame: &[u8]) -> Option<Vec<u8>> {
     let (head, payload) = frame.split_at_checked(HEAD)?;
     let (end, payload) = payload.split_last()?;
     let rewritten = match head[0] {
-        METHOD => wire::rewrite_delivery(payload)?,
-        _ => wire::rewrite_properties(payload, UNREADABLE)?,
+        METHOD => properties::rewrite_delivery(payload)?,
+        _ => properties::rewrite_properties(payload, UNREADABLE)?,
     };
     let size = u32::try_from(rewritten.len()).ok()?;
     Some([&head[..3], &size.to_be_bytes(), &rewritten, &[*end]].concat())
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_passes_untouched_in_whatever_pieces_it_comes() {
+    fn a_readable_frame_passes_unchanged_in_pieces_of_any_size() {
         let good = properties(&[text(b"key", b"\xff is a value"), nested(10)].concat(), "ä".as_bytes());
         let stream = [frame(1, b"method"), good, frame(3, b"\xff\x02\x00body"), frame(8, b"")].concat();
         for piece in [1, 2, 7, 8, 13, stream.len()] {
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_marked_and_its_neighbours_are_not() {
+    fn an_unreadable_message_is_marked_and_those_around_it_are_not() {
         let good = properties(b"", b"good");
         let cases = [
             (properties(b"", b"M\xfcller"), "the property `message_id` is not UTF-8", &b"M?ller"[..]),
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_routing_key_that_cannot_be_read_becomes_one_that_can() {
+    fn an_unreadable_routing_key_is_made_readable() {
         let deliver = |key: &[u8]| {
             let fixed = [&[0, 60, 0, 60][..], b"\x03tag", &[0; 9], b"\x01x"].concat();
             frame(1, &[&fixed, &[u8::try_from(key.len()).unwrap()][..], key].concat())
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_makes_no_sense_is_left_to_the_library() {
+    fn a_malformed_frame_is_left_to_the_library() {
         for strange in [frame(2, b""), frame(2, &[0; 13]), frame(2, &[0xff; 40]), b"AMQP\x00\x00\x09\x01".to_vec()] {
             assert_eq!(sift(&strange, 3), strange);
         }
