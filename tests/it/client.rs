@@ -1,7 +1,5 @@
 //! Commands over AMQP: from the Rust client, and with answers for whoever asks for them.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -12,9 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{Fresh, InProcess, eventually};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{Fresh, InProcess, SOON, eventually};
 
 /// Waits for a message.
 const WAITING: &str = "
@@ -66,7 +62,7 @@ async fn kinds(leveret: &InProcess, view: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn a_service_in_rust_starts_pays_cancels_and_retries() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     leveret.apply(FAILING).await;
     let client = client(&leveret.fresh).await;
@@ -177,7 +173,7 @@ impl Asker {
 
 #[tokio::test]
 async fn whoever_asks_is_answered_and_answered_again_the_same_when_asking_again() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let mut asker = Asker::new(&leveret.fresh).await;
 

@@ -1,7 +1,6 @@
 //! Every message that comes and goes is one the published contract tells of, and none it tells of never comes.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
@@ -11,9 +10,7 @@ use leveret::client::Client;
 use leveret::contract::{Start, asyncapi};
 use serde_json::{Value, json};
 
-use crate::support::{InProcess, Leveret, Sender, contract, eventually};
-
-const SOON: Duration = Duration::from_secs(30);
+use crate::support::{CommandLine, InProcess, SOON, Sender, contract, eventually};
 
 const TALKS: &str = "
 name: talks
@@ -107,7 +104,7 @@ impl Tap {
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one conversation, from its beginning to its end")]
 async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     for document in [TALKS, BREAKS, FAILS, RESTS, ASKS, KEEPS] {
         leveret.apply(document).await;
     }
@@ -186,11 +183,11 @@ const OF_WORKERS: [&str; 4] = ["call", "call.complete", "call.heartbeat", "call.
 
 #[tokio::test]
 async fn the_contract_is_served_and_printed_with_the_names_of_this_broker() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     let expected = asyncapi::document(&leveret.fresh.prefix);
     let served: Value = serde_json::from_str(&leveret.text("/asyncapi.json").await).unwrap();
     assert_eq!(served, expected);
-    let printed = Leveret::on(&leveret.fresh).say("asyncapi").await.good();
+    let printed = CommandLine::on(&leveret.fresh).say("asyncapi").await.good();
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), expected);
     assert!(printed.contains(&format!("{}.work.{{name}}", leveret.fresh.prefix)));
     leveret.stop().await;

@@ -11,9 +11,8 @@ use leveret::store::Connection;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Fresh, Leveret, Program, Ran, eventually, finish};
+use crate::support::{CommandLine, CommandOutput, Fresh, Program, SOON, eventually, finish};
 
-const SOON: Duration = Duration::from_secs(30);
 /// A thousand orders have ended after this, on a slow machine too.
 const ALL_WITHIN: Duration = Duration::from_secs(150);
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
@@ -27,8 +26,8 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// The shop, serving, with every example applied by its own command line.
-async fn shop(fresh: &Fresh) -> (Program, Leveret) {
-    let leveret = Leveret::orders_on(fresh);
+async fn shop(fresh: &Fresh) -> (Program, CommandLine) {
+    let leveret = CommandLine::orders_on(fresh);
     let files = std::fs::read_dir(example("")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<PathBuf> =
         files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")).collect();
@@ -38,8 +37,7 @@ async fn shop(fresh: &Fresh) -> (Program, Leveret) {
     assert_eq!(said, format!("{0} of {0} documents can be used\n", files.len()), "and without a warning");
     leveret.run(verb("apply")).await.good();
     let program = Program::start(fresh, &["serve"], &[("LEVERET_OUTBOX__SWEEP_EVERY", "200ms")]);
-    let runs = async || program.output().contains("leveret runs");
-    eventually("the shop serves", SOON, runs).await;
+    program.serves().await;
     (program, leveret)
 }
 
@@ -50,7 +48,7 @@ async fn stop(mut program: Program) {
 }
 
 /// Starts one and gives it as it ended.
-async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Value {
+async fn run(leveret: &CommandLine, definition: &str, key: &str, input: Value) -> Value {
     let input = input.to_string();
     let words = ["instance", "start", definition, "--key", key, "--input", &input, "--watch"];
     leveret.run(words).await.good();
@@ -58,7 +56,7 @@ async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Va
 }
 
 /// Payments that come before anybody waits for them, later, not at all, and one that is declined.
-async fn pays_early(leveret: &Leveret) {
+async fn pays_early(leveret: &CommandLine) {
     let input = |payment: &str, packing: &str| json!({ "payment": payment, "amount": 50, "packing": packing, "patience": "1s" });
     let settled = async |payment: &str, data: &str| {
         leveret.run(["message", "send", "payment-settled", payment, "--data", data]).await.good()
@@ -92,12 +90,12 @@ async fn pays_early(leveret: &Leveret) {
     assert_eq!(ended(leveret, "late-payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
 }
 
-async fn ended(leveret: &Leveret, key: &str) -> Value {
+async fn ended(leveret: &CommandLine, key: &str) -> Value {
     let found = leveret.json(&format!("instance list --key {key}")).await;
     leveret.json(&format!("instance show {}", found["items"][0]["id"].as_str().unwrap())).await
 }
 
-async fn kinds(leveret: &Leveret, view: &Value) -> Vec<String> {
+async fn kinds(leveret: &CommandLine, view: &Value) -> Vec<String> {
     let history = leveret.json(&format!("instance history {}", view["id"].as_str().unwrap())).await;
     history.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect()
 }
@@ -174,13 +172,13 @@ async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
 }
 
 /// Starts one that waits for people.
-async fn begin(leveret: &Leveret, definition: &str, key: &str, input: Value) {
+async fn begin(leveret: &CommandLine, definition: &str, key: &str, input: Value) {
     let input = input.to_string();
     leveret.run(["instance", "start", definition, "--key", key, "--input", &input]).await.good();
 }
 
 /// The open task of this key, once it is there.
-async fn task(leveret: &Leveret, key: &str, activity: &str) -> Value {
+async fn task(leveret: &CommandLine, key: &str, activity: &str) -> Value {
     let mut found = Value::Null;
     let open = async || {
         let page = leveret.json("task list").await;
@@ -193,12 +191,12 @@ async fn task(leveret: &Leveret, key: &str, activity: &str) -> Value {
 }
 
 /// What a person says to a task on the command line.
-async fn decide(leveret: &Leveret, task: &Value, words: &[&str]) -> Ran {
+async fn decide(leveret: &CommandLine, task: &Value, words: &[&str]) -> CommandOutput {
     let id = task["id"].as_str().unwrap();
     leveret.run(["task", "complete", id].into_iter().chain(words.iter().copied())).await
 }
 
-async fn output(leveret: &Leveret, key: &str) -> Value {
+async fn output(leveret: &CommandLine, key: &str) -> Value {
     let mut view = Value::Null;
     let over = async || {
         view = ended(leveret, key).await;

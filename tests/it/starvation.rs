@@ -13,9 +13,8 @@ use leveret::handlers::Handlers;
 use leveret::roles::relay;
 use serde_json::json;
 
-use crate::support::{self, Fresh, InProcess, Scene, eventually};
+use crate::support::{self, Fresh, InProcess, Processes, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(20);
 /// A row that was not confirmed is published again after 15 s by whoever sweeps.
 const SWEPT_WITHIN: Duration = Duration::from_secs(60);
 
@@ -42,7 +41,7 @@ async fn count(app: &App, what: &str) -> i64 {
 
 #[tokio::test]
 async fn due_timers_of_suspended_instances_do_not_keep_others_from_firing() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(LIMITED).await;
     leveret.apply(RESTING).await;
     leveret.post("/instances", &json!({ "definition": "limited" })).await.ok(201);
@@ -89,7 +88,7 @@ async fn listen(channel: &Channel, prefix: &str) -> [String; 2] {
 
 #[tokio::test]
 async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -118,17 +117,17 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
 
 #[tokio::test]
 async fn timers_fire_where_the_house_cannot_be_kept() {
-    let scene = Scene::new().await;
-    let mut conn = scene.store.background().await.unwrap();
+    let processes = Processes::new().await;
+    let mut conn = processes.store.background().await.unwrap();
     // As for a role without the right to create tables.
     let refusal = "CREATE OR REPLACE FUNCTION leveret.ensure_history_partitions(moment timestamptz) RETURNS integer \
                    LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for schema leveret'; END $$";
     sql_query(refusal).execute(&mut conn).await.unwrap();
     drop(conn);
     // No hints on the broker: only the sweep fires timers.
-    let mut program = scene.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
-    scene.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
-    scene.all_ended(1, SOON).await;
+    let mut program = processes.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
+    processes.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
+    processes.all_ended(1, SOON).await;
     program.stops_in_order().await;
 }
 

@@ -1,7 +1,5 @@
 //! Registered SQL as the work of a step: what it yields, how it fails, and that it happens exactly once.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection;
 use leveret::config::Config;
 use leveret::config::statement::Written;
@@ -9,11 +7,9 @@ use leveret::handlers::Handlers;
 use leveret::roles::Role;
 use serde_json::{Value, json};
 
-use crate::support::{self, Fresh, InProcess, Leveret, eventually};
+use crate::support::{self, CommandLine, Fresh, InProcess, SOON, eventually};
 
 mod crash;
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn written(sql: &str, params: &[(&str, &str)]) -> Written {
     let params = params.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
@@ -226,34 +222,35 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
 #[tokio::test]
 async fn the_command_line_knows_what_is_registered() {
     let fresh = Fresh::new().await;
-    let leveret = Leveret::on(&fresh);
-    let (toml, document) = (leveret.directory().join("leveret.toml"), leveret.directory().join("booking.yaml"));
+    let command_line = CommandLine::on(&fresh);
+    let (toml, document) =
+        (command_line.directory().join("leveret.toml"), command_line.directory().join("booking.yaml"));
     let write = |text: &str| std::fs::write(&toml, text).unwrap();
     std::fs::write(document, BOOKING).unwrap();
     let book = "[statements.book]\nsql = \"INSERT INTO missing (name) VALUES (:name)\"\nparams = { name = \"text\" }\nrows_max = 7\n";
     write(book);
-    let said = leveret.say("definition apply booking.yaml").await.good();
+    let said = command_line.say("definition apply booking.yaml").await.good();
     assert!(said.contains("hint: activity `work`: statement `book`: `amount` is no parameter of it"), "{said}");
-    let shown = leveret.json("config show").await;
+    let shown = command_line.json("config show").await;
     assert_eq!(shown["statements"]["book"]["rows_max"], 7);
-    let said = leveret.say("doctor").await.failed();
+    let said = command_line.say("doctor").await.failed();
     assert!(said.contains("book: ") && said.contains("relation \"missing\" does not exist"), "{said}");
 
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "SELECT :name"));
-    let said = leveret.say("doctor").await;
+    let said = command_line.say("doctor").await;
     assert!(said.out.contains("1 of them, and PostgreSQL understands each"), "{said:?}");
     // The role of the tests is named `leveret`, so that its path leads into our schema.
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "UPDATE tasks SET title = :name"));
-    let said = leveret.say("doctor").await.failed();
+    let said = command_line.say("doctor").await.failed();
     assert!(said.contains("relation \"tasks\" does not exist"), "{said}");
 
-    let leveret = Leveret::on(&fresh);
+    let command_line = CommandLine::on(&fresh);
     std::fs::write(
-        leveret.directory().join("leveret.toml"),
+        command_line.directory().join("leveret.toml"),
         book.replace("INSERT INTO missing", "INSERT INTO leveret.tasks"),
     )
     .unwrap();
-    let said = leveret.say("config show").await.failed();
+    let said = command_line.say("config show").await.failed();
     assert!(said.contains("`statements.book` cannot be used: the tables of the schema `leveret`"), "{said}");
 }
 
@@ -265,11 +262,11 @@ async fn the_example_takes_parts_and_buys_what_runs_low() {
     let mut settings = Config::load(Some(&config)).unwrap();
     let place = InProcess::config(&fresh);
     (settings.database, settings.broker, settings.http) = (place.database, place.broker, place.http);
-    let leveret = Leveret::on(&fresh);
+    let command_line = CommandLine::on(&fresh);
     let run = async |words: &str| {
         let mut arguments = vec!["--config", config.to_str().unwrap()];
         arguments.extend(words.split_whitespace());
-        leveret.run(arguments).await
+        command_line.run(arguments).await
     };
     let tables = std::fs::read_to_string(folder.join("tables.sql")).unwrap();
     let process = InProcess::on(fresh, settings, Handlers::new(), &Role::ALL).await;

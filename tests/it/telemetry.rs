@@ -8,9 +8,8 @@ use leveret::contract::{Message, Start};
 use serde_json::{Value, json};
 
 use crate::support::target::{Play, Target};
-use crate::support::{Fresh, Leveret, Program, eventually, listens};
+use crate::support::{CommandLine, Fresh, Program, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
 /// What nothing in this test moves: rows that do not fit into memory, forgotten branches, lost connections, schedules,
 /// late signs of life.
@@ -70,7 +69,7 @@ fn password(url: &str) -> &str {
 }
 
 async fn scrape(program: &Program) -> String {
-    let address = listens(&program.output()).expect("the api listens");
+    let address = program.address().expect("the api listens");
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
@@ -78,7 +77,7 @@ async fn scrape(program: &Program) -> String {
 const ASKED: usize = 5;
 
 /// Asks a server more often than is allowed, so that calls are put off.
-async fn calls_are_made(leveret: &Leveret, target: &Target) {
+async fn calls_are_made(leveret: &CommandLine, target: &Target) {
     let file = leveret.directory().join("asking.yaml");
     let asking = format!(
         "name: asking\nactivities:\n  - {{ id: ask, http: {{ url: \"{}\" }}, limits: {{ rate: 1/s }} }}\n",
@@ -94,7 +93,7 @@ async fn calls_are_made(leveret: &Leveret, target: &Target) {
 }
 
 /// An order that is paid, with its start sent twice, one that nobody pays, a start from the command line, and one that is refused.
-async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
+async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
     let input = json!({ "order_id": "A", "article": "lamp", "quantity": 1, "amount": 5, "patience": "1m" });
     let start = Start { definition: "order".into(), key: Some("A".into()), input, ..Start::default() };
@@ -118,7 +117,7 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
 #[tokio::test]
 async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told() {
     let fresh = Fresh::new().await;
-    let leveret = Leveret::orders_on(&fresh);
+    let leveret = CommandLine::orders_on(&fresh);
     let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
     leveret.run(["definition", "apply", &example]).await.good();
     // Everything but the library that logs whole messages: if a password can be logged, it is.
@@ -130,8 +129,7 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
     ];
     let target = Target::playing(|_| Play::ok("{}")).await;
     let mut program = Program::start(&fresh, &["serve"], &settings);
-    let runs = async || program.output().contains("leveret runs");
-    eventually("the shop serves", SOON, runs).await;
+    program.serves().await;
     calls_are_made(&leveret, &target).await;
     everything_that_is_counted(&fresh, &leveret).await;
 
@@ -188,8 +186,7 @@ async fn a_server_that_is_away_is_told_without_its_password() {
     let url = "amqp://leveret:hunter2@127.0.0.1:1/%2f";
     let settings = [("AMQP_URL", url), ("LEVERET_LOG__FILTER", "trace,lapin=off")];
     let mut program = Program::start(&fresh, &["serve"], &settings);
-    let told = async || program.output().contains("127.0.0.1:1");
-    eventually("it says that the broker is away", SOON, told).await;
+    program.says("127.0.0.1:1", SOON).await;
     program.terminate();
     assert_eq!(program.wait_within(STOPS_WITHIN).await.code(), Some(0), "{}", program.output());
     let output = program.output();
@@ -197,7 +194,7 @@ async fn a_server_that_is_away_is_told_without_its_password() {
     assert!(!output.contains('\u{1b}'), "colours in a file: {output}");
 
     let url = fresh.database_url.replace(password(&fresh.database_url), "hunter2");
-    let ran = Leveret::on(&fresh).with("DATABASE_URL", &url).say("serve").await;
+    let ran = CommandLine::on(&fresh).with("DATABASE_URL", &url).say("serve").await;
     assert_eq!(ran.code, 1, "a wrong password");
     assert!(!ran.failed().contains("hunter2"));
 }

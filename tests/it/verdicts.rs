@@ -1,7 +1,5 @@
 //! What an error means: for the activity, for the instance, for whoever sent the command.
 
-use std::time::Duration;
-
 use diesel_async::SimpleAsyncConnection;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -11,9 +9,7 @@ use leveret::handlers::{Call, Error, Handlers, Outcome};
 use leveret::store;
 use serde_json::{Value, json};
 
-use crate::support::{self, InProcess, eventually};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{self, InProcess, SOON, eventually};
 
 /// Runs a handler; an error of its own code or the database's is caught.
 fn caught(handler: &str) -> String {
@@ -56,7 +52,7 @@ async fn count(app: &App, what: &str) -> i64 {
 #[tokio::test]
 async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
     let handlers = Handlers::new().on_start(tables).register("note", note_twice);
-    let leveret = InProcess::with(handlers).await;
+    let leveret = InProcess::with_handlers(handlers).await;
     leveret.apply(&caught("note")).await;
     let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
     assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("database.unique")));
@@ -67,7 +63,7 @@ async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
 
 #[tokio::test]
 async fn an_error_that_cannot_be_kept_as_it_is_can_still_be_caught() {
-    let leveret = InProcess::with(Handlers::new().register("mumble", mumble)).await;
+    let leveret = InProcess::with_handlers(Handlers::new().register("mumble", mumble)).await;
     leveret.apply(&caught("mumble")).await;
     let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
     assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("handler.mum\u{fffd}ble")));
@@ -81,7 +77,7 @@ activities: [{ id: rest, wait: { for: 1h } }]
 
 #[tokio::test]
 async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let started = leveret.post("/instances", &json!({ "definition": "waiting" })).await.ok(201);
     let id = started["id"].as_str().unwrap();
@@ -112,7 +108,7 @@ activities: [{ id: wait, receive: { name: paid } }]
 
 #[tokio::test]
 async fn what_only_newer_workers_can_move_is_left_to_them() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(PAYMENT).await;
     let started = leveret.post("/instances", &json!({ "definition": "payment", "key": "A" })).await.ok(201);
     let id = started["id"].as_str().unwrap();
@@ -150,7 +146,7 @@ async fn depth(channel: &Channel, queue: &str) -> u32 {
 
 #[tokio::test]
 async fn a_repetition_whose_instance_is_for_others_is_handed_on_and_answered_once() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(ABROAD).await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();

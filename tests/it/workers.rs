@@ -11,10 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::contract::Tap;
-use crate::support::{Fresh, House, Lost, Proxy, eventually};
+use crate::support::{Fresh, InProcess, Lost, Proxy, SOON, eventually};
 
-/// A worker is there, or has gone, within this.
-const SOON: Duration = Duration::from_secs(30);
 /// Debian's own interpreter: the one that has pika.
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -138,48 +136,48 @@ fn journal() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{:016x}.jsonl", fastrand::u64(..)))
 }
 
-async fn house() -> House {
-    let house = House::on(Fresh::new().await, |config| {
+async fn leveret() -> InProcess {
+    let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.calls.sweep_every = Duration::from_millis(200);
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
-    house.apply(SHIPS).await;
-    house
+    leveret.apply(SHIPS).await;
+    leveret
 }
 
-async fn ships(house: &House, key: &str, parcel: Value) {
-    house.start_with("ships", key, json!({ "parcel": parcel })).await;
+async fn ships(leveret: &InProcess, key: &str, parcel: Value) {
+    leveret.start_with("ships", key, json!({ "parcel": parcel })).await;
 }
 
-async fn got(house: &House, key: &str) -> Value {
-    house.stands(key, "completed").await;
-    let output = house.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
+async fn got(leveret: &InProcess, key: &str) -> Value {
+    leveret.reaches(key, "completed").await;
+    let output = leveret.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
     serde_json::from_str(&output[0]).unwrap()
 }
 
 /// Before any call was made, so that it is the worker that declares the queue.
 async fn keeps_its_promises(language: Language) {
-    let house = house().await;
-    let fresh = &house.process.fresh;
+    let leveret = leveret().await;
+    let fresh = &leveret.fresh;
     let mut tap = Tap::open(&fresh.amqp_url, &fresh.prefix).await;
-    let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return house.close().await };
+    let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return leveret.close().await };
 
-    ships(&house, "good", json!({ "parcel": "A-17", "items": 3, "seconds_per_item": 0.3 })).await;
-    let result = got(&house, "good").await;
+    ships(&leveret, "good", json!({ "parcel": "A-17", "items": 3, "seconds_per_item": 0.3 })).await;
+    let result = got(&leveret, "good").await;
     assert_eq!((&result["parcel"], &result["packed_by"]), (&json!("A-17"), &json!(language.name())));
     assert_eq!(result["label"].as_str().map(str::len), Some(8), "{result}");
     let told = "leveret.history WHERE kind = 'CallProgressed'";
-    house.becomes(2, told).await;
+    leveret.count_becomes(2, told).await;
 
-    ships(&house, "empty", json!({ "parcel": "A-18", "items": 0 })).await;
+    ships(&leveret, "empty", json!({ "parcel": "A-18", "items": 0 })).await;
     let error = json!(["worker.nothing_to_pack", "parcel A-18 has no items", { "parcel": "A-18" }]);
-    assert_eq!(got(&house, "empty").await, error);
+    assert_eq!(got(&leveret, "empty").await, error);
 
     // Longer than it may be silent, and without any progress meanwhile.
-    ships(&house, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
-    assert_eq!(got(&house, "slow").await["parcel"], "A-19");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
+    ships(&leveret, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
+    assert_eq!(got(&leveret, "slow").await["parcel"], "A-19");
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
 
     tap.drain().await;
     let seen = tap.names();
@@ -187,7 +185,7 @@ async fn keeps_its_promises(language: Language) {
         assert!(seen.contains(name), "{name} was not seen: {seen:?}");
     }
     worker.stops_in_order().await;
-    house.close().await;
+    leveret.close().await;
 }
 
 #[tokio::test]
@@ -207,36 +205,36 @@ async fn a_worker_in_rust_keeps_its_promises() {
 
 /// One is killed over its work, one is asked to stop over it, and one has done it before.
 async fn loses_nothing(language: Language) {
-    let house = house().await;
+    let leveret = leveret().await;
     // The time counts from when the request is sent, and here it lies in the queue for a while.
-    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
-    let fresh = &house.process.fresh;
+    leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &leveret.fresh;
     let kept = journal();
-    let Some(mut first) = Worker::start(language, fresh, &kept).await else { return house.close().await };
-    ships(&house, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
-    let begun = async || house.count("leveret.history WHERE kind = 'CallProgressed'").await > 0;
+    let Some(mut first) = Worker::start(language, fresh, &kept).await else { return leveret.close().await };
+    ships(&leveret, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
+    let begun = async || leveret.count("leveret.history WHERE kind = 'CallProgressed'").await > 0;
     eventually("it has begun", SOON, begun).await;
     first.kill().await;
     let mut second = Worker::start(language, fresh, &kept).await.unwrap();
-    eventually("it is begun again", SOON, async || house.count("leveret.calls WHERE state = 'running'").await == 1)
+    eventually("it is begun again", SOON, async || leveret.count("leveret.calls WHERE state = 'running'").await == 1)
         .await;
     // Longer than a second, so that it is certainly in hand.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     second.stops_in_order().await;
-    assert_eq!(got(&house, "killed").await["parcel"], "A-20");
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
+    assert_eq!(got(&leveret, "killed").await["parcel"], "A-20");
+    assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
 
-    ships(&house, "known", json!({ "parcel": "A-21", "items": 1 })).await;
-    house.stands("known", "running at pack").await;
-    let key = house.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
+    ships(&leveret, "known", json!({ "parcel": "A-21", "items": 1 })).await;
+    leveret.reaches("known", "running at pack").await;
+    let key = leveret.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
     let line = format!("{}\n", json!({ "key": key, "result": { "parcel": "from the journal" } }));
     // What was done before stays in it: that may come once more.
     std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap() + &line).unwrap();
     let mut third = Worker::start(language, fresh, &kept).await.unwrap();
-    assert_eq!(got(&house, "known").await["parcel"], "from the journal");
+    assert_eq!(got(&leveret, "known").await["parcel"], "from the journal");
     third.stops_in_order().await;
-    assert_eq!(house.letters().await, [""; 0]);
-    house.close().await;
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
 }
 
 #[tokio::test]
@@ -256,29 +254,31 @@ async fn a_worker_in_rust_loses_nothing_when_it_dies_or_stops() {
 
 /// Its connection breaks over the reply: once the reply is lost, once the broker's confirm. Either way the request comes again.
 async fn survives_a_cut(language: Language) {
-    let house = house().await;
-    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
-    let fresh = &house.process.fresh;
+    let leveret = leveret().await;
+    leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &leveret.fresh;
     for (key, lost) in [("no-reply", Lost::Request), ("no-confirm", Lost::Answer)] {
         let (proxy, url) = Proxy::before(&fresh.amqp_url).await;
         let kept = journal();
-        let Some(mut worker) = Worker::start_on(language, &url, fresh, &kept).await else { return house.close().await };
+        let Some(mut worker) = Worker::start_on(language, &url, fresh, &kept).await else {
+            return leveret.close().await;
+        };
         proxy.arm(b"call.complete", lost);
-        ships(&house, key, json!({ "parcel": key, "items": 2, "seconds_per_item": 0.1 })).await;
+        ships(&leveret, key, json!({ "parcel": key, "items": 2, "seconds_per_item": 0.1 })).await;
         timeout(SOON, proxy.fired()).await.expect("the wire is cut over the reply");
         proxy.cut();
-        assert_eq!(got(&house, key).await["parcel"], key);
+        assert_eq!(got(&leveret, key).await["parcel"], key);
         let next = format!("after-{key}");
-        ships(&house, &next, json!({ "parcel": next, "items": 1 })).await;
-        assert_eq!(got(&house, &next).await["parcel"], next);
+        ships(&leveret, &next, json!({ "parcel": next, "items": 1 })).await;
+        assert_eq!(got(&leveret, &next).await["parcel"], next);
         let done = std::fs::read_to_string(&kept).unwrap();
         assert_eq!(done.lines().count(), 2, "each once: {done}");
         worker.stops_in_order().await;
     }
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"; 4], "no attempt more");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
-    assert_eq!(house.letters().await, [""; 0], "the second reply is the first one once more");
-    house.close().await;
+    assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"; 4], "no attempt more");
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
+    assert_eq!(leveret.dead_letters().await, [""; 0], "the second reply is the first one once more");
+    leveret.close().await;
 }
 
 #[tokio::test]
@@ -298,31 +298,31 @@ async fn a_worker_in_rust_survives_a_cut_connection() {
 
 #[tokio::test]
 async fn an_order_reserves_over_http_and_ships_through_the_worker_in_python() {
-    let house = house().await;
-    house.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
+    let leveret = leveret().await;
+    leveret.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inventory-{:016x}.log", fastrand::u64(..)));
     let mut inventory = Command::new(PYTHON);
     inventory.arg(folder().join("inventory.py")).arg("0").stdin(Stdio::null()).kill_on_drop(true);
     let _inventory = inventory.stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
     let url = || std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned();
     eventually("the inventory listens", SOON, async || url().starts_with("http")).await;
-    let mut worker = Worker::start(Language::Python, &house.process.fresh, &journal()).await.unwrap();
+    let mut worker = Worker::start(Language::Python, &leveret.fresh, &journal()).await.unwrap();
     let order = async |key: &str, sku: &str, quantity: i64| {
         let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url() });
-        house.start_with("shipping", key, input).await;
+        leveret.start_with("shipping", key, input).await;
     };
     order("A-1", "lamp", 2).await;
-    house.stands("A-1", "completed").await;
+    leveret.reaches("A-1", "completed").await;
     order("A-2", "desk", 5).await;
-    house.stands("A-2", "failed").await;
+    leveret.reaches("A-2", "failed").await;
     // Nothing to pack: what was reserved is put back.
     order("A-3", "lamp", 0).await;
-    house.stands("A-3", "failed").await;
-    let output = house.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);
+    leveret.reaches("A-3", "failed").await;
+    let output = leveret.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);
     let output: Value = serde_json::from_str(&output).unwrap();
     assert!(output["reservation"].as_str().unwrap().starts_with("R-") && output["label"].is_string(), "{output}");
-    let why = house.lines("error->>'message'", "leveret.instances WHERE status = 'failed' ORDER BY key").await;
+    let why = leveret.lines("error->>'message'", "leveret.instances WHERE status = 'failed' ORDER BY key").await;
     assert_eq!(why, ["sold out", "parcel A-3 has no items"]);
     worker.stops_in_order().await;
-    house.close().await;
+    leveret.close().await;
 }

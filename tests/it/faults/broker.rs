@@ -3,7 +3,7 @@
 use leveret::broker::Queue;
 
 use super::load::Load;
-use crate::support::{ENDS_WITHIN, Private, eventually};
+use crate::support::{Private, SOON, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
@@ -35,9 +35,9 @@ async fn a_restarted_broker_comes_back_and_everything_goes_on() {
     broker.stop().unwrap();
     let travelling = load.travelling().await;
     assert!(travelling > 50, "only {travelling} of 100 were under way");
-    let lost = async || !load.house.app().broker.is_connected();
-    eventually("the loss is noticed", ENDS_WITHIN, lost).await;
-    assert!(load.house.app().broker.depth(&Queue::Commands).await.is_err());
+    let lost = async || !load.leveret.app().broker.is_connected();
+    eventually("the loss is noticed", SOON, lost).await;
+    assert!(load.leveret.app().broker.depth(&Queue::Commands).await.is_err());
     let restart = tokio::task::spawn_blocking(move || broker.start());
     let (restarted, ()) = tokio::join!(restart, load.start(100..150));
     restarted.unwrap().unwrap();

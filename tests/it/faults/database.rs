@@ -14,7 +14,7 @@ async fn a_crashed_database_comes_back_and_everything_goes_on() {
     database.stop_immediate().unwrap();
     // These are delivered while it is away, and held.
     load.start(100..150).await;
-    assert!(load.house.app().store.probe().await.is_err(), "it is away");
+    assert!(load.leveret.app().store.probe().await.is_err(), "it is away");
     database.start().unwrap();
     assert!(travelling > 50, "only {travelling} of 100 were under way");
     let took = load.all_arrive(150).await;
@@ -33,7 +33,7 @@ async fn a_database_that_crashes_three_times_stops_nobody_for_good() {
         database.stop_immediate().unwrap();
         load.start(60 + 10 * (round - 1)..60 + 10 * round).await;
         database.start().unwrap();
-        load.house.becomes(60 + 10 * round, "leveret.instances").await;
+        load.leveret.count_becomes(60 + 10 * round, "leveret.instances").await;
     }
     load.all_arrive(90).await;
 }

@@ -14,7 +14,7 @@ use leveret::sandbox::Sandbox;
 use serde_json::json;
 
 use super::RECOVERS_WITHIN;
-use crate::support::{ENDS_WITHIN, Fresh, House, eventually, ledger};
+use crate::support::{Fresh, InProcess, SOON, eventually, ledger};
 
 /// Steps of a journey before its nap, and after it.
 const LEGS: i64 = 4;
@@ -23,7 +23,7 @@ const NAPS: i64 = 4;
 
 /// A house on servers of its own, and a client that connects again by itself.
 pub(super) struct Load {
-    pub(super) house: House,
+    pub(super) leveret: InProcess,
     client: Client,
     /// A second process, for the queue that the first does not serve.
     slow: Option<Running>,
@@ -32,12 +32,14 @@ pub(super) struct Load {
 impl Load {
     /// Every step goes through the broker, so that an outage meets as many messages as possible.
     pub(super) async fn on(servers: &Sandbox) -> Self {
-        let house = House::on(Fresh::on(servers).await, |config| config.worker.steps_per_delivery_max = 1).await;
-        house.apply(&journey("journey", "default")).await;
-        house.apply(&journey("slow-journey", "slow")).await;
-        let fresh = &house.process.fresh;
+        let leveret =
+            InProcess::with_ledger_on(Fresh::on(servers).await, |config| config.worker.steps_per_delivery_max = 1)
+                .await;
+        leveret.apply(&journey("journey", "default")).await;
+        leveret.apply(&journey("slow-journey", "slow")).await;
+        let fresh = &leveret.fresh;
         let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "travellers").await.unwrap();
-        Self { house, client, slow: None }
+        Self { leveret, client, slow: None }
     }
 
     /// Starts journeys with these numbers; returns when the broker has confirmed all of them, however long it is away.
@@ -49,14 +51,14 @@ impl Load {
     pub(super) async fn start_slow(&self, numbers: Range<i64>) {
         let count = numbers.end - numbers.start;
         self.start_each("slow-journey", numbers).await;
-        let (broker, queue) = (&self.house.app().broker, Queue::Steps("slow".into()));
+        let (broker, queue) = (&self.leveret.app().broker, Queue::Steps("slow".into()));
         let queued = async || broker.depth(&queue).await.is_ok_and(|depth| i64::try_from(depth) == Ok(count));
-        eventually("every step command is in the queue", ENDS_WITHIN, queued).await;
+        eventually("every step command is in the queue", SOON, queued).await;
     }
 
     /// Serves that queue.
     pub(super) async fn serve_slow(&mut self) {
-        let mut config = self.house.app().config.clone();
+        let mut config = self.leveret.app().config.clone();
         config.worker.queues = vec!["slow".into()];
         self.slow = Some(Running::start(config, ledger::handlers(), &[Role::Worker]).await.unwrap());
     }
@@ -78,39 +80,39 @@ impl Load {
 
     /// Waits until so many journeys are committed and under way, some at every stage.
     pub(super) async fn is_under_way(&self, count: i64) {
-        let house = &self.house;
-        house.becomes(count, "leveret.instances").await;
+        let leveret = &self.leveret;
+        leveret.count_becomes(count, "leveret.instances").await;
         let pending = async || {
-            house.count("leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL").await > 10
-                && house.count("leveret.instances WHERE ready").await > 10
+            leveret.count("leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL").await > 10
+                && leveret.count("leveret.instances WHERE ready").await > 10
         };
-        eventually("timers are pending and steps are due", ENDS_WITHIN, pending).await;
+        eventually("timers are pending and steps are due", SOON, pending).await;
     }
 
     /// How many are not there yet.
     pub(super) async fn travelling(&self) -> i64 {
-        self.house.count("leveret.instances WHERE ended_at IS NULL").await
+        self.leveret.count("leveret.instances WHERE ended_at IS NULL").await
     }
 
     /// Waits until all have ended, and compares what was done with what should have been. How long that took.
     pub(super) async fn all_arrive(self, count: i64) -> Duration {
-        let Self { house, client, slow } = self;
+        let Self { leveret, client, slow } = self;
         let since = Instant::now();
-        let arrived = async || house.count("leveret.instances WHERE status = 'completed'").await == count;
+        let arrived = async || leveret.count("leveret.instances WHERE status = 'completed'").await == count;
         eventually("every journey has ended", RECOVERS_WITHIN, arrived).await;
         let took = since.elapsed();
         let doubled =
             "(SELECT instance, activity, count(*) AS times FROM ledger GROUP BY 1, 2) AS done WHERE times <> 1";
-        assert_eq!(house.lines("instance || ' ' || activity || ' ' || times", doubled).await, [""; 0]);
-        assert_eq!(house.count("ledger").await, 2 * LEGS * count, "every leg of every journey, once");
-        assert_eq!(house.count("leveret.history WHERE kind = 'TimerFired'").await, count);
-        assert_eq!(house.count("leveret.instances").await, count);
-        assert_eq!(house.letters().await, [""; 0]);
+        assert_eq!(leveret.lines("instance || ' ' || activity || ' ' || times", doubled).await, [""; 0]);
+        assert_eq!(leveret.count("ledger").await, 2 * LEGS * count, "every leg of every journey, once");
+        assert_eq!(leveret.count("leveret.history WHERE kind = 'TimerFired'").await, count);
+        assert_eq!(leveret.count("leveret.instances").await, count);
+        assert_eq!(leveret.dead_letters().await, [""; 0]);
         client.close().await;
         if let Some(slow) = slow {
             assert!(slow.stop().await, "it did not stop in time");
         }
-        house.close().await;
+        leveret.close().await;
         took
     }
 }

@@ -1,28 +1,34 @@
-//! Leveret in the test's own process, with the ledger's handlers, and everything a test asks of it.
+//! The first of two stages: Leveret in the process of the test, its roles, its HTTP API, and the database and broker they share.
 
+pub(crate) mod broker;
+mod http;
+pub(crate) mod ledger;
+mod state;
+
+use std::path::Path;
 use std::time::Duration;
 
-use diesel_async::SimpleAsyncConnection;
 use leveret::app::App;
+use leveret::cli::Running;
 use leveret::config::Config;
-use leveret::engine::{Branch, InstanceId, Phase};
+use leveret::definition::Definition;
+use leveret::handlers::Handlers;
 use leveret::roles::Role;
-use leveret::store::{Connection, Lease, instances};
+use leveret::store::{Lease, definitions};
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{Fresh, InProcess, Sender, eventually, ledger, rest};
+pub(crate) use http::Reply;
 
-/// Whatever is not about speed ends within this.
-pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(20);
+use super::{Fresh, Queues, SOON, Sender, at_rest, eventually};
 
-/// Does one thing, once.
+/// One handler, once.
 const STEP: &str = "
 name: step
 activities:
   - { id: only, run: { handler: book } }
 ";
-/// Does something, waits for a message, and does something else.
+/// A handler, a message, and another handler.
 const PAID: &str = "
 name: paid
 variables: { amount: 0 }
@@ -33,62 +39,115 @@ activities:
   - { id: after, run: { handler: book } }
 ";
 
-/// Roles, a sender, and the world they share.
-pub(crate) struct House {
+/// Roles that run here, against a database and a queue prefix of their own.
+pub(crate) struct InProcess {
+    running: Running,
+    http: Client,
+    /// A client that sends what the test says, in order or not.
     pub(crate) sender: Sender,
-    pub(crate) process: InProcess,
+    pub(crate) fresh: Fresh,
 }
 
-impl House {
-    /// Every role on the servers all tests share, with the definitions `step` and `paid`.
-    pub(crate) async fn open() -> Self {
-        Self::on(Fresh::new().await, |_| {}).await
+/// Starting and stopping.
+impl InProcess {
+    /// Every role, without handlers.
+    pub(crate) async fn new() -> Self {
+        Self::with_handlers(Handlers::new()).await
+    }
+
+    /// Every role, with these handlers.
+    pub(crate) async fn with_handlers(handlers: Handlers) -> Self {
+        let fresh = Fresh::new().await;
+        let config = Self::config(&fresh);
+        Self::on(fresh, config, handlers, &Role::ALL).await
+    }
+
+    /// Every role, with the handlers of [`ledger`] and the definitions `step` and `paid`.
+    pub(crate) async fn with_ledger() -> Self {
+        Self::with_ledger_on(Fresh::new().await, |_| {}).await
     }
 
     /// The same with other settings, or on other servers. What a dead process left is found sooner than by default.
-    pub(crate) async fn on(fresh: Fresh, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = InProcess::config(&fresh);
+    pub(crate) async fn with_ledger_on(fresh: Fresh, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Self::config(&fresh);
         config.outbox.publish_queue_for = Duration::from_secs(5);
         config.recovery.after = Duration::from_secs(5);
         change(&mut config);
-        // What it says is shown if the test fails.
+        let leveret = Self::on(fresh, config, ledger::handlers(), &Role::ALL).await;
+        leveret.apply(STEP).await;
+        leveret.apply(PAID).await;
+        leveret
+    }
+
+    /// The settings of a process on a database and a prefix of the test's own.
+    pub(crate) fn config(fresh: &Fresh) -> Config {
+        let mut config = Config::default();
+        config.database.url = fresh.database_url.clone();
+        config.broker.url = fresh.amqp_url.clone();
+        config.broker.prefix = fresh.prefix.clone();
+        config.http.listen = "127.0.0.1:0".into();
+        // What other processes commit is found soon.
+        config.outbox.sweep_every = Duration::from_millis(100);
+        config
+    }
+
+    /// These roles, `api` among them, with these settings and handlers.
+    pub(crate) async fn on(fresh: Fresh, config: Config, handlers: Handlers, roles: &[Role]) -> Self {
+        // What it logs is shown if the test fails.
         leveret::telemetry::start_logs(&config.log);
         let sender = Sender::connect(&fresh.amqp_url, &fresh.prefix).await;
-        let process = InProcess::on(fresh, config, ledger::handlers(), &Role::ALL).await;
-        let house = Self { sender, process };
-        house.apply(STEP).await;
-        house.apply(PAID).await;
-        house
+        let running = Running::start(config, handlers, roles).await.unwrap();
+        let started = Self { running, http: http::client(), sender, fresh };
+        let ready = async || started.get("/readyz").await.status == StatusCode::OK;
+        eventually("it is ready", SOON, ready).await;
+        started
     }
 
     pub(crate) fn app(&self) -> &App {
-        self.process.app()
+        &self.running.app
     }
 
     pub(crate) async fn conn(&self) -> Lease {
         self.app().store.background().await.unwrap()
     }
 
-    /// Stores a document.
-    pub(crate) async fn apply(&self, document: &str) {
-        self.process.apply(document).await;
+    /// A connection of its own to look at the queues with.
+    pub(crate) async fn queues(&self) -> Queues {
+        Queues::connect(&self.fresh.amqp_url, &self.fresh.prefix).await
     }
 
-    /// Nothing is stuck, unsent, open or broken, and the queues are empty once everybody has stopped: had anything not been
-    /// acknowledged, it would be back.
+    /// Stops in order; the database and the queues exist until what is returned is dropped.
+    pub(crate) async fn stop(self) -> Fresh {
+        assert!(self.running.stop().await, "it did not stop in time");
+        self.fresh
+    }
+
+    /// Stops in order, after proving that nothing is stuck, unsent, open or broken; then the queues must be empty: what was not
+    /// acknowledged would be back.
     pub(crate) async fn close(self) {
-        rest::assert_at_rest(&mut *self.conn().await).await;
-        let Self { sender, process } = self;
-        let queues = super::Queues::connect(&process.fresh.amqp_url, &process.fresh.prefix).await;
-        let fresh = process.stop().await;
-        queues.are_worked_off(ENDS_WITHIN).await;
-        drop((sender, fresh));
+        at_rest::assert_at_rest(&mut *self.conn().await).await;
+        let queues = self.queues().await;
+        let fresh = self.stop().await;
+        queues.assert_work_done(SOON).await;
+        drop(fresh);
     }
 }
 
-/// Asking.
-impl House {
-    /// Starts an instance with a key; its message id is its key.
+/// What is asked of it.
+impl InProcess {
+    /// Stores a document.
+    pub(crate) async fn apply(&self, document: &str) {
+        let parsed = Definition::parse(document).unwrap();
+        definitions::apply(&mut *self.conn().await, &parsed).await.unwrap();
+    }
+
+    /// Stores one of the examples.
+    pub(crate) async fn apply_example(&self, name: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.yaml"));
+        self.apply(&std::fs::read_to_string(file).unwrap()).await;
+    }
+
+    /// Starts an instance with a key; its message id follows from both.
     pub(crate) async fn start(&self, definition: &str, key: &str) {
         self.start_with(definition, key, json!({})).await;
     }
@@ -98,75 +157,9 @@ impl House {
         self.sender.command("start", &format!("start {definition} {key}"), &body).await;
     }
 
-    /// Pays an amount to whoever waits for it under this key.
+    /// Sends the message `paid` to the instance that waits for it under this key.
     pub(crate) async fn pay(&self, message_id: &str, key: &str, amount: i64) {
         let body = json!({ "name": "paid", "key": key, "data": { "amount": amount } });
         self.sender.command("message", message_id, &body).await;
-    }
-}
-
-/// Looking.
-impl House {
-    pub(crate) async fn count(&self, from: &str) -> i64 {
-        rest::count(&mut *self.conn().await, from).await
-    }
-
-    pub(crate) async fn lines(&self, column: &str, from: &str) -> Vec<String> {
-        rest::lines(&mut *self.conn().await, column, from).await
-    }
-
-    /// Does something to the database that no program of ours would do.
-    pub(crate) async fn execute(&self, statement: &str) {
-        self.conn().await.batch_execute(statement).await.unwrap();
-    }
-
-    /// The newest instance with this key.
-    pub(crate) async fn id(&self, key: &str) -> Option<InstanceId> {
-        let ids = self.lines("id", &format!("leveret.instances WHERE key = '{key}' ORDER BY id DESC LIMIT 1")).await;
-        ids.first().map(|id| InstanceId(id.parse::<Uuid>().unwrap()))
-    }
-
-    /// The status of the newest instance with this key, and where it waits if it lives.
-    pub(crate) async fn standing(&self, key: &str) -> String {
-        let Some(id) = self.id(key).await else { return "nowhere".into() };
-        let mut conn = self.conn().await;
-        let instance = instances::find(&mut conn as &mut Connection, id).await.unwrap().unwrap().instance;
-        let status = instance.status.name();
-        match instance.state.branches.first() {
-            Some(Branch { phase: Phase::Waiting(_), activity, .. }) => format!("{status} at {activity}"),
-            Some(Branch { phase: Phase::Ready, activity, .. }) => format!("{status} before {activity}"),
-            Some(Branch { phase: Phase::Concluded(_), activity, .. }) => format!("{status} after {activity}"),
-            None => status.to_owned(),
-        }
-    }
-
-    /// Waits until the newest instance with this key stands there: `completed`, or `running at payment`.
-    pub(crate) async fn stands(&self, key: &str, where_: &str) {
-        let mut seen = String::new();
-        let holds = async || {
-            seen = self.standing(key).await;
-            seen == where_
-        };
-        eventually(&format!("`{key}` is {where_}"), ENDS_WITHIN, holds).await;
-    }
-
-    /// Waits until so many rows are there, and no more.
-    pub(crate) async fn becomes(&self, expected: i64, from: &str) {
-        let what = format!("{expected} of {from}");
-        eventually(&what, ENDS_WITHIN, async || self.count(from).await == expected).await;
-    }
-
-    /// The reasons of the dead letters, oldest first.
-    pub(crate) async fn letters(&self) -> Vec<String> {
-        self.lines("reason", "leveret.dead_letters ORDER BY id").await
-    }
-
-    /// How many rows an activity of the instance with this key has written.
-    pub(crate) async fn booked(&self, key: &str, activity: &str) -> i64 {
-        let from = format!(
-            "ledger JOIN leveret.instances AS i ON i.id::text = instance \
-             WHERE i.key = '{key}' AND activity = '{activity}'"
-        );
-        self.count(&from).await
     }
 }

@@ -1,28 +1,17 @@
-//! Leveret inside the test's own process: roles with handlers of the test, and its HTTP door.
+//! The HTTP API of the process under test.
 
-use std::path::Path;
 use std::time::Duration;
 
-use leveret::app::App;
-use leveret::cli::Running;
-use leveret::config::Config;
-use leveret::definition::Definition;
-use leveret::handlers::Handlers;
-use leveret::roles::Role;
-use leveret::store::definitions;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 
-use super::{Fresh, eventually};
+use super::InProcess;
 
 /// One request takes no longer, a `?wait=` included.
 const REQUEST_FOR: Duration = Duration::from_secs(70);
 
-/// Roles that run here, against a database and a prefix of their own.
-pub(crate) struct InProcess {
-    running: Running,
-    http: Client,
-    pub(crate) fresh: Fresh,
+pub(super) fn client() -> Client {
+    Client::builder().timeout(REQUEST_FOR).build().unwrap()
 }
 
 /// What came back over HTTP.
@@ -36,67 +25,12 @@ pub(crate) struct Reply {
 }
 
 impl InProcess {
-    /// Every role, without handlers.
-    pub(crate) async fn start() -> Self {
-        Self::with(Handlers::new()).await
-    }
-
-    /// Every role, with these handlers.
-    pub(crate) async fn with(handlers: Handlers) -> Self {
-        let fresh = Fresh::new().await;
-        let config = Self::config(&fresh);
-        Self::on(fresh, config, handlers, &Role::ALL).await
-    }
-
-    /// The settings of a process on a database and a prefix of the test's own.
-    pub(crate) fn config(fresh: &Fresh) -> Config {
-        let mut config = Config::default();
-        config.database.url = fresh.database_url.clone();
-        config.broker.url = fresh.amqp_url.clone();
-        config.broker.prefix = fresh.prefix.clone();
-        config.http.listen = "127.0.0.1:0".into();
-        // What other processes commit is found soon.
-        config.outbox.sweep_every = Duration::from_millis(100);
-        config
-    }
-
-    /// These roles, `api` among them, with these settings and handlers.
-    pub(crate) async fn on(fresh: Fresh, config: Config, handlers: Handlers, roles: &[Role]) -> Self {
-        let running = Running::start(config, handlers, roles).await.unwrap();
-        let http = Client::builder().timeout(REQUEST_FOR).build().unwrap();
-        let started = Self { running, http, fresh };
-        let ready = async || started.get("/readyz").await.status == StatusCode::OK;
-        eventually("it is ready", Duration::from_secs(30), ready).await;
-        started
-    }
-
-    pub(crate) fn app(&self) -> &App {
-        &self.running.app
-    }
-
-    /// Stores a document.
-    pub(crate) async fn apply(&self, document: &str) {
-        let parsed = Definition::parse(document).unwrap();
-        definitions::apply(&mut self.app().store.background().await.unwrap(), &parsed).await.unwrap();
-    }
-
-    /// Stores one of the examples.
-    pub(crate) async fn apply_example(&self, name: &str) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.yaml"));
-        self.apply(&std::fs::read_to_string(file).unwrap()).await;
-    }
-
-    /// Stops in order; the database and the queues are there until what is returned goes.
-    pub(crate) async fn stop(self) -> Fresh {
-        assert!(self.running.stop().await, "it did not stop in time");
-        self.fresh
-    }
-
-    /// The address of a path; `/api/v1` stands before what is neither health nor metrics.
+    /// The address of a path; all but health, metrics and the contract are below `/api/v1`.
     pub(crate) fn url(&self, path: &str) -> String {
         let address = self.running.address.unwrap();
-        let machine = ["/livez", "/readyz", "/metrics", "/asyncapi.json"].iter().any(|known| path.starts_with(known));
-        let before = if machine { "" } else { "/api/v1" };
+        let at_the_root =
+            ["/livez", "/readyz", "/metrics", "/asyncapi.json"].iter().any(|known| path.starts_with(known));
+        let before = if at_the_root { "" } else { "/api/v1" };
         format!("http://{address}{before}{path}")
     }
 
