@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::target::{Asked, Play, Target};
 use crate::support::{Fresh, InProcess, SOON};
 
-/// A house that may ask servers of this machine.
+/// A process that may send requests to servers of this machine.
 async fn leveret(change: impl FnOnce(&mut Config)) -> InProcess {
     InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
@@ -59,18 +59,9 @@ fn busy() -> Play {
     Play::status(503)
 }
 
-/// A target that answers nobody before it is told to.
+/// A target that answers only once the test has sent `true`.
 async fn gated(answer: Play) -> (tokio::sync::watch::Sender<bool>, Target) {
     let (go, gate) = tokio::sync::watch::channel(false);
-    let target = Target::playing(move |_| {
-        // The script is no future: its thread waits, and gives what else it had to do to others.
-        tokio::task::block_in_place(|| {
-            while !*gate.borrow() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        answer.clone()
-    })
-    .await;
+    let target = Target::playing(move |_| Play::When(gate.clone(), Box::new(answer.clone()))).await;
     (go, target)
 }

@@ -1,8 +1,7 @@
-//! Poison: what cannot be handled becomes a dead letter that says why, once, and nobody else notices.
+//! Poison: a message that cannot be handled becomes one dead letter with its reason, and other messages are not affected.
 
-use std::time::Duration;
-
-use lapin::options::{BasicGetOptions, BasicNackOptions};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
@@ -21,7 +20,7 @@ const BROKEN: [(&str, &str); 4] = [
 
 const INCIDENTS: &str = "leveret.bookmarks WHERE kind = 'intervention' AND consumed_at IS NULL";
 
-/// Something a stranger sends, and what the letter about it must say.
+/// A message of an unknown client, and what its dead letter must say.
 struct Poison {
     name: &'static str,
     properties: BasicProperties,
@@ -132,7 +131,7 @@ fn harmless() -> Vec<BasicProperties> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
+async fn every_malformed_message_is_a_dead_letter_with_its_reason_and_other_messages_are_handled() {
     let leveret = InProcess::with_ledger().await;
     let all: Vec<Poison> = bodies().into_iter().chain(envelopes()).collect();
     let count = i64::try_from(all.len()).unwrap();
@@ -145,23 +144,21 @@ async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
     leveret.count_becomes(count, "leveret.dead_letters").await;
     for one in &all {
         let about = format!("leveret.dead_letters WHERE routing_key = 'poison.{}'", one.name);
-        let [reason] = &leveret.lines("reason", &about).await[..] else {
-            panic!("{} has no letter of its own", one.name)
-        };
+        let [reason] = &leveret.lines("reason", &about).await[..] else { panic!("{} has no dead letter", one.name) };
         for says in one.says {
-            assert!(reason.contains(says), "the letter about {} does not say `{says}`: {reason}", one.name);
+            assert!(reason.contains(says), "the dead letter of {} does not say `{says}`: {reason}", one.name);
         }
         let kept = leveret.lines("body_bytes || ' from ' || source", &about).await;
         assert_eq!(kept, [format!("{} from commands", one.body.len())], "{}", one.name);
-        assert_eq!(leveret.booked(one.name, "only").await, 1, "the innocent next to {}", one.name);
+        assert_eq!(leveret.booked(one.name, "only").await, 1, "the instance next to {}", one.name);
     }
     assert_eq!(leveret.count("ledger").await, count, "nothing else was done");
     leveret.close().await;
 }
 
-/// Whoever can be told is told, whatever was wrong.
+/// A command with `reply_to` is answered, whatever was wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
+async fn a_malformed_command_is_answered_with_the_reason() {
     let leveret = InProcess::with_ledger().await;
     let all = [
         ("not-json", "start", "{ definition: step }".to_owned(), "not JSON"),
@@ -201,12 +198,12 @@ async fn hostile_headers_do_not_stop_a_command_that_is_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_command_that_means_nothing_harms_nobody() {
+async fn a_step_command_without_a_branch_has_no_effect() {
     let leveret = InProcess::with_ledger().await;
     let (nobody, due_at) = (Uuid::now_v7(), "2026-01-01T00:00:00Z");
-    leveret.start("paid", "innocent").await;
-    leveret.reaches("innocent", "running at payment").await;
-    let id = leveret.id("innocent").await.unwrap();
+    leveret.start("paid", "untouched").await;
+    leveret.reaches("untouched", "running at payment").await;
+    let id = leveret.id("untouched").await.unwrap();
     for stale in [
         json!({ "instance": nobody, "branch": 0, "sequence": 1 }),
         json!({ "instance": id.0, "branch": 0, "sequence": 1 }),
@@ -221,19 +218,19 @@ async fn a_step_command_that_means_nothing_harms_nobody() {
     leveret.sender.step("fire", &json!({ "instance": id.0, "bookmark": 1, "due_at": "tomorrow" })).await;
     leveret.sender.step("explode", &json!({})).await;
     leveret.count_becomes(3, "leveret.dead_letters WHERE source = 'steps.default'").await;
-    assert_eq!(leveret.position("innocent").await, "running at payment");
-    leveret.pay("paid", "innocent", 5).await;
-    leveret.reaches("innocent", "completed").await;
-    assert_eq!((leveret.booked("innocent", "before").await, leveret.booked("innocent", "after").await), (1, 1));
-    assert_eq!(leveret.dead_letters().await.len(), 3, "what is merely stale is no letter");
+    assert_eq!(leveret.position("untouched").await, "running at payment");
+    leveret.pay("paid", "untouched", 5).await;
+    leveret.reaches("untouched", "completed").await;
+    assert_eq!((leveret.booked("untouched", "before").await, leveret.booked("untouched", "after").await), (1, 1));
+    assert_eq!(leveret.dead_letters().await.len(), 3, "a stale command is not a dead letter");
     leveret.close().await;
 }
 
 /// A consumer that gives a step command back until the broker has had enough.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_incident() {
+async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident() {
     let leveret = InProcess::with_ledger().await;
-    leveret.apply("name: elsewhere\nlane: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
+    leveret.apply("name: elsewhere\nqueue: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
     leveret.start("elsewhere", "given-back").await;
     leveret.reaches("given-back", "running before only").await;
 
@@ -241,16 +238,19 @@ async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_inc
     let connection = lapin::Connection::connect(&fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = format!("{}.steps.elsewhere", fresh.prefix);
-    let given_up = async || leveret.count("leveret.dead_letters").await == 1;
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut deliveries = channel.basic_consume(queue.as_str().into(), "".into(), options, none).await.unwrap();
     let mut times = 0;
-    while !given_up().await && times < 200 {
-        let Some(got) = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap() else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        times += 1;
-        let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        channel.basic_nack(got.delivery.delivery_tag, again).await.unwrap();
+    let give_back = async {
+        while let Some(delivery) = deliveries.next().await {
+            times += 1;
+            let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            channel.basic_nack(delivery.unwrap().delivery_tag, again).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = give_back => panic!("the consumer was cancelled after {times} deliveries"),
+        () = leveret.count_becomes(1, "leveret.dead_letters") => {}
     }
     assert!((50..=60).contains(&times), "given back {times} times");
     leveret.reaches("given-back", "suspended at only").await;
@@ -265,7 +265,7 @@ async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_inc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_filed_once_however_often_it_comes() {
+async fn a_dead_letter_is_stored_once_however_often_it_is_delivered() {
     let leveret = InProcess::with_ledger().await;
     for _ in 0..3 {
         leveret.sender.ask("start", "again", &json!({ "definition": "nothing" })).await;
@@ -280,9 +280,9 @@ async fn a_letter_is_filed_once_however_often_it_comes() {
     leveret.close().await;
 }
 
-/// With one stride at a time and no patience, so that one that never ends would stand in everybody's way.
+/// With one delivery at a time and a short hold, so that a loop that never ends would delay every other instance.
 #[tokio::test(flavor = "multi_thread")]
-async fn definitions_that_always_fail_do_not_stop_the_others() {
+async fn definitions_that_always_fail_do_not_stop_other_instances() {
     let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.worker.concurrency = 2;
         config.limits.steps_max = 500;
@@ -310,9 +310,9 @@ async fn definitions_that_always_fail_do_not_stop_the_others() {
     leveret.close().await;
 }
 
-/// Texts are any bytes on the wire, and the broker does not look into them: a stranger's client may send whatever it likes.
+/// Texts are any bytes on the wire, and the broker does not check them.
 #[tokio::test(flavor = "multi_thread")]
-async fn properties_that_are_no_text_do_not_stop_the_others() {
+async fn malformed_properties_do_not_stop_other_messages() {
     let leveret = InProcess::with_ledger().await;
     let fresh = &leveret.fresh;
     let (mut wire, exchange) = (Wire::connect(&fresh.amqp_url).await, format!("{}.commands", fresh.prefix));

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::contract::Tap;
-use crate::support::{Fresh, InProcess, Lost, Proxy, SOON, eventually};
+use crate::support::{Fresh, InProcess, Lost, Output, Proxy, SOON, eventually};
 
 /// Debian's own interpreter: the one that has pika.
 const PYTHON: &str = "/usr/bin/python3";
@@ -75,7 +75,7 @@ impl Language {
     }
 }
 
-/// What package-lock.json names; once, whoever comes first.
+/// Installs what package-lock.json names, once: the first test does it.
 async fn install(folder: &Path) {
     let lock = std::fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm.lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
@@ -87,10 +87,10 @@ async fn install(folder: &Path) {
     }
 }
 
-/// A worker as a process; killed when it goes.
+/// A worker as a process; killed when it is dropped.
 struct Worker {
     child: Child,
-    log: PathBuf,
+    output: Output,
 }
 
 impl Worker {
@@ -106,17 +106,10 @@ impl Worker {
                 return None;
             }
         };
-        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{:016x}.log", fastrand::u64(..)));
-        let output = std::fs::File::create(&log).unwrap();
         command.args(["--url", url, "--prefix", &fresh.prefix, "--journal"]).arg(journal);
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).kill_on_drop(true);
-        let worker = Self { child: command.spawn().unwrap(), log };
-        eventually("it consumes", SOON, async || worker.output().contains("consuming")).await;
-        Some(worker)
-    }
-
-    fn output(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let (child, output) = Output::of(command);
+        output.says("consuming", SOON).await;
+        Some(Self { child, output })
     }
 
     async fn kill(&mut self) {
@@ -127,7 +120,8 @@ impl Worker {
         let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
         let status = timeout(SOON, self.child.wait()).await.expect("it stops").unwrap();
-        let output = self.output();
+        self.output.ends().await;
+        let output = self.output.text();
         assert!(status.success() && output.contains("stopped"), "{status}: {output}");
     }
 }
@@ -179,11 +173,7 @@ async fn keeps_its_promises(language: Language) {
     assert_eq!(got(&leveret, "slow").await["parcel"], "A-19");
     assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
 
-    tap.drain().await;
-    let seen = tap.names();
-    for name in ["call", "call.complete", "call.heartbeat", "call.progress"] {
-        assert!(seen.contains(name), "{name} was not seen: {seen:?}");
-    }
+    tap.sees_all(&["call", "call.complete", "call.heartbeat", "call.progress"]).await;
     worker.stops_in_order().await;
     leveret.close().await;
 }
@@ -212,14 +202,13 @@ async fn loses_nothing(language: Language) {
     let kept = journal();
     let Some(mut first) = Worker::start(language, fresh, &kept).await else { return leveret.close().await };
     ships(&leveret, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
-    let begun = async || leveret.count("leveret.history WHERE kind = 'CallProgressed'").await > 0;
-    eventually("it has begun", SOON, begun).await;
+    let progress = async || leveret.count("leveret.history WHERE kind = 'CallProgressed'").await;
+    eventually("the first makes progress", SOON, async || progress().await > 0).await;
     first.kill().await;
     let mut second = Worker::start(language, fresh, &kept).await.unwrap();
-    eventually("it is begun again", SOON, async || leveret.count("leveret.calls WHERE state = 'running'").await == 1)
-        .await;
-    // Longer than a second, so that it is certainly in hand.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(leveret.count("leveret.calls WHERE state = 'running'").await, 1);
+    let before = progress().await;
+    eventually("the second makes progress", SOON, async || progress().await > before).await;
     second.stops_in_order().await;
     assert_eq!(got(&leveret, "killed").await["parcel"], "A-20");
     assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
@@ -238,17 +227,17 @@ async fn loses_nothing(language: Language) {
 }
 
 #[tokio::test]
-async fn a_worker_in_python_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_python_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Python).await;
 }
 
 #[tokio::test]
-async fn a_worker_in_javascript_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_javascript_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Node).await;
 }
 
 #[tokio::test]
-async fn a_worker_in_rust_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_rust_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Rust).await;
 }
 
@@ -300,15 +289,14 @@ async fn a_worker_in_rust_survives_a_cut_connection() {
 async fn an_order_reserves_over_http_and_ships_through_the_worker_in_python() {
     let leveret = leveret().await;
     leveret.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inventory-{:016x}.log", fastrand::u64(..)));
     let mut inventory = Command::new(PYTHON);
-    inventory.arg(folder().join("inventory.py")).arg("0").stdin(Stdio::null()).kill_on_drop(true);
-    let _inventory = inventory.stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    let url = || std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned();
-    eventually("the inventory listens", SOON, async || url().starts_with("http")).await;
+    inventory.arg(folder().join("inventory.py")).arg("0");
+    let (_inventory, output) = Output::of(inventory);
+    output.says("\n", SOON).await;
+    let url = output.text().lines().next().unwrap().to_owned();
     let mut worker = Worker::start(Language::Python, &leveret.fresh, &journal()).await.unwrap();
     let order = async |key: &str, sku: &str, quantity: i64| {
-        let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url() });
+        let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url });
         leveret.start_with("shipping", key, input).await;
     };
     order("A-1", "lamp", 2).await;

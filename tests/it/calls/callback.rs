@@ -29,7 +29,7 @@ fn door(asked: &Asked) -> (String, String) {
 }
 
 async fn asked(target: &Target) -> Asked {
-    eventually("it is asked", SOON, async || target.times() > 0).await;
+    target.is_asked(1, SOON).await;
     target.asked().remove(0)
 }
 

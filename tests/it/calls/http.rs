@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::eventually;
 
 #[tokio::test]
 async fn an_answer_becomes_the_result_in_the_same_commit_as_the_next_step() {
@@ -86,8 +85,7 @@ async fn a_lost_answer_to_a_post_waits_for_a_person_who_tells_what_became_of_it(
     leveret.post(&format!("/calls/{}/resolve", id("told")), &told).await.problem(409, "refused");
 
     leveret.post(&format!("/calls/{}/resolve", id("again")), &json!({"outcome": "retry"})).await.ok(200);
-    let asked = async || target.asked().len() == 3;
-    eventually("it is sent again", SOON, asked).await;
+    target.is_asked(3, SOON).await;
     let third = target.asked().remove(2);
     assert_eq!(third.header("idempotency-key"), Some(id("again").as_str()));
     assert_eq!(third.header("leveret-attempt"), Some("2"));

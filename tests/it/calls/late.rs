@@ -5,7 +5,6 @@ use leveret::step::calls::{self, Begin};
 use serde_json::json;
 
 use super::*;
-use crate::support::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_to_an_attempt_that_was_given_up_is_shown_to_whoever_has_to_find_out() {
@@ -13,7 +12,7 @@ async fn an_answer_to_an_attempt_that_was_given_up_is_shown_to_whoever_has_to_fi
     leveret.apply(&asking("http: { method: POST, url: '${ url }' }")).await;
     let (go, target) = gated(Play::ok("\"paid\"")).await;
     started(&leveret, &target, "slow").await;
-    eventually("it is asked", SOON, async || target.times() == 1).await;
+    target.is_asked(1, SOON).await;
     // Whoever makes it seems to be dead.
     leveret.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
     leveret.reaches("slow", "suspended at ask").await;

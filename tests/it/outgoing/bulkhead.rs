@@ -32,7 +32,7 @@ async fn throughput(leveret: &InProcess, alive: &Target, prefix: &str, count: u3
     let (before, calls) = (alive.times(), 3 * count as usize);
     let began = Instant::now();
     start(leveret, "alive", prefix, count).await;
-    eventually("the others are asked", WITHIN, async || alive.times() - before >= calls).await;
+    alive.is_asked(before + calls, WITHIN).await;
     let took = began.elapsed();
     let ended = format!("leveret.instances WHERE key LIKE '{prefix}-%' AND status = 'completed'");
     eventually("the others have ended", WITHIN, async || leveret.count(&ended).await == i64::from(count)).await;

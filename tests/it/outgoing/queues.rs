@@ -134,7 +134,7 @@ async fn limits_of_a_worker_hold_although_every_place_for_requests_is_taken() {
     let leveret = leveret(|config| config.calls.concurrency = 1).await;
     asks(&leveret, "silent", &target, "").await;
     start(&leveret, "silent", 3).await;
-    eventually("the only place is taken", SOON, async || target.times() == 1).await;
+    target.is_asked(1, SOON).await;
     leveret
         .apply("name: packing\nactivities:\n  - id: pack\n    call: { name: pack, input: null }\n    limits: { concurrency: 2 }\n")
         .await;
