@@ -239,7 +239,7 @@ fn every_room_uses_only_the_floors_below_it() {
 }
 
 #[test]
-fn the_reader_of_imports_finds_rooms() {
+fn rooms_are_found_in_imports() {
     assert_eq!(rooms_used("use crate::store::{self, X};"), ["store"]);
     assert_eq!(rooms_used("use crate::{step, store};"), ["step", "store"]);
     assert_eq!(rooms_used("crate::broker::Broker; crate::unknown::X"), ["broker"]);
@@ -286,7 +286,7 @@ fn asked_of_the_engine(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn only_the_one_door_asks_the_engine() {
+fn only_the_entry_point_calls_the_engine() {
     for file in files().iter().filter(|file| !["step", "testkit", "engine", "lib"].contains(&file.room.as_str())) {
         let asked = asked_of_the_engine(&file.code);
         assert!(asked.is_empty(), "{} asks the engine: {asked:?}", file.path.display());
@@ -294,7 +294,7 @@ fn only_the_one_door_asks_the_engine() {
 }
 
 #[test]
-fn the_reader_of_paths_finds_what_is_hidden() {
+fn names_are_found_in_paths() {
     assert!(begins_a_path("use ") && begins_a_path("fn f(c: ::") && !begins_a_path("Other::") && !begins_a_path("my_"));
     assert_eq!(asked_of_the_engine("use crate::engine::{self, Step, step}; engine::needs(a)"), ["step", "needs"]);
 }

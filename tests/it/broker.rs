@@ -1,4 +1,4 @@
-//! RabbitMQ as the broker's room uses it: publishing, consuming, waiting on the ladder, and queues that go missing.
+//! RabbitMQ as the broker's room uses it: publishing, consuming, delay queues, and queues that are deleted.
 
 use jiff::SignedDuration;
 use leveret::broker::{Exchange, Outgoing, Queue, Sent};
@@ -8,7 +8,7 @@ use crate::support::broker::{connect, connect_with, depth_becomes, next, publish
 use crate::support::shared;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
+async fn a_published_message_is_delivered_unchanged_and_removed_by_its_acknowledgement() {
     let mut test = connect(&shared().amqp_url).await;
     let message = Outgoing { app_id: Some("shop".into()), ..step("a", "{}") };
     assert_eq!(test.broker.publish(vec![message.clone()]).await, Ok(vec![Sent::Confirmed]));
@@ -31,7 +31,7 @@ async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_consumer_gives_back_what_was_not_taken() {
+async fn a_cancelled_consumer_returns_prefetched_messages() {
     let test = connect(&shared().amqp_url).await;
     let mut deliveries = test.broker.consume(queue("a"), 10);
     publish(&test.broker, step("a", "0")).await;
@@ -45,7 +45,7 @@ async fn a_cancelled_consumer_gives_back_what_was_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_is_dropped_or_requeued_comes_again() {
+async fn a_dropped_or_requeued_delivery_is_redelivered() {
     let test = connect(&shared().amqp_url).await;
     publish(&test.broker, step("a", "0")).await;
     let mut deliveries = test.broker.consume(queue("a"), 1);
@@ -58,7 +58,7 @@ async fn a_delivery_that_is_dropped_or_requeued_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delayed_message_is_punctual_on_every_short_rung() {
+async fn a_delayed_message_is_punctual_on_every_short_delay_level() {
     let test = connect(&shared().amqp_url).await;
     let mut deliveries = test.broker.consume(queue("a"), 10);
     publish(&test.broker, step("a", "warm")).await;
@@ -76,7 +76,7 @@ async fn a_delayed_message_is_punctual_on_every_short_rung() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delayed_command_comes_to_the_commands() {
+async fn a_delayed_command_arrives_in_the_command_queue() {
     let test = connect(&shared().amqp_url).await;
     let due_at = Some(test.clock.now() + SignedDuration::from_millis(250));
     let command =
@@ -88,7 +88,7 @@ async fn a_delayed_command_comes_to_the_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exactly_the_unroutable_message_of_a_batch_comes_back() {
+async fn only_the_unroutable_message_of_a_batch_is_returned() {
     let test = connect(&shared().amqp_url).await;
     for bad in [0, 37, 255] {
         let mut batch: Vec<Outgoing> = (0..256).map(|n| step("a", &n.to_string())).collect();
@@ -104,14 +104,14 @@ async fn exactly_the_unroutable_message_of_a_batch_comes_back() {
             .filter(|(_, s)| **s != Sent::Confirmed)
             .map(|(n, _)| n)
             .collect();
-        assert_eq!(back, [bad, 257], "an event without listeners is no failure");
+        assert_eq!(back, [bad, 257], "an event without a queue is not a failure");
         assert!(other.expect("answered").iter().all(|sent| *sent == Sent::Confirmed));
     }
     test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_survives_its_queue() {
+async fn a_consumer_survives_the_deletion_of_its_queue() {
     let url = &shared().amqp_url;
     let test = connect(url).await;
     let raw = raw(url).await;
@@ -129,7 +129,7 @@ async fn a_consumer_survives_its_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_is_reported_and_declared_again() {
+async fn a_deleted_exchange_is_reported_and_declared_again() {
     let url = &shared().amqp_url;
     let test = connect(url).await;
     let raw = raw(url).await;

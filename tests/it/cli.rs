@@ -103,7 +103,7 @@ async fn definitions_are_applied_listed_and_shown() {
 }
 
 #[tokio::test]
-async fn an_instance_is_started_looked_at_followed_paid_and_cancelled() {
+async fn an_instance_is_started_shown_watched_paid_and_cancelled() {
     let server = InProcess::new().await;
     for document in [WAITING, REFUSING] {
         server.apply(document).await;
@@ -160,7 +160,7 @@ async fn an_instance_is_started_looked_at_followed_paid_and_cancelled() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_told_with_the_next_step() {
+async fn errors_name_the_next_step() {
     let nowhere = CommandLine::nowhere();
     for words in ["instance list", "definition list", "dead-letter list", "migrate", "message send a b"] {
         let said = nowhere.say(words).await.failed();
@@ -169,7 +169,7 @@ async fn what_cannot_be_done_is_told_with_the_next_step() {
     let said = nowhere.say("serve").await.failed();
     assert!(said.contains("DATABASE_URL and AMQP_URL"), "{said}");
     let ran = nowhere.say("serve --roles worker,cook").await;
-    assert!(ran.code == 2 && ran.err.contains("there are worker, relay, timers, api"), "{ran:?}");
+    assert!(ran.code == 2 && ran.err.contains("the roles are worker, relay, timers,"), "{ran:?}");
 
     let fresh = Fresh::new().await;
     let leveret = CommandLine::on(&fresh);
@@ -244,7 +244,7 @@ async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused() {
 #[tokio::test]
 async fn every_noun_uses_the_private_servers_of_its_directory() {
     let Ok(Some(_)) = Sandbox::status(shared().directory()) else {
-        eprintln!("somebody else runs the servers: there are no private ones to be found");
+        eprintln!("skipped: the servers are not private ones");
         return;
     };
     let leveret = CommandLine::nowhere();
@@ -261,20 +261,20 @@ async fn every_noun_uses_the_private_servers_of_its_directory() {
 }
 
 #[tokio::test]
-async fn the_doctor_says_what_is_well_and_what_is_not() {
+async fn the_doctor_reports_each_check_as_passed_or_failed() {
     let server = InProcess::new().await;
     let fresh = &server.fresh;
     let well = CommandLine::on(fresh).json("doctor").await;
     let all = well.as_array().unwrap();
     assert!(all.len() >= 7 && all.iter().all(|one| one["good"] == true), "{well}");
 
-    // Nobody has declared anything under this prefix; the doctor does not either.
+    // Nothing is declared under this prefix, and the doctor declares nothing.
     let elsewhere = format!("{}-not-here", fresh.prefix);
     for _ in 0..2 {
         let said = CommandLine::on(fresh).with("LEVERET_BROKER__PREFIX", &elsewhere).say("doctor").await.failed();
         assert!(said.contains('✗') && said.contains(&format!("{elsewhere}.commands")), "{said}");
     }
-    // The queue of a queue it is told to serve, and that nobody has served yet.
+    // A queue from the settings, which no worker has declared yet.
     let said = CommandLine::on(fresh).with("LEVERET_WORKER__QUEUES", "default,slow").say("doctor").await.failed();
     assert!(said.contains(&format!("{}.steps.slow", fresh.prefix)) && !said.contains("steps.default"), "{said}");
     server.stop().await;
@@ -316,7 +316,7 @@ async fn settings_are_shown_without_passwords_and_a_wrong_one_is_named() {
         assert!(said.contains("concurency") && said.contains("did you mean `concurrency`?"), "{said}");
     }
     let wrong = [
-        ("LEVERET_WORKER__STRIDE_MX", "4", "did you mean `steps_per_delivery_max`?"),
+        ("LEVERET_WORKER__STEPS_PER_DELIVERY_MX", "4", "did you mean `steps_per_delivery_max`?"),
         ("LEVERET_TIMEOUTS__DATABASE", "51s", "`timeouts.database` must be at most 50s"),
         ("LEVERET_HTTP__LISTEN", "0.0.0.0:80", "loopback"),
         ("LEVERET_RECOVERY__AFTER", "soon", "recovery.after"),
@@ -337,7 +337,7 @@ activities:
 ";
 
 #[tokio::test]
-async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_every_door() {
+async fn incidents_are_listed_and_retried_or_cancelled_through_every_interface() {
     let broken = Arc::new(AtomicBool::new(true));
     let seen = broken.clone();
     let work = move |_: &mut Connection, _: Call| -> std::future::Ready<Outcome> {
@@ -374,13 +374,13 @@ async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_eve
     client.retry("retry", &target(&ids[5])).await.unwrap();
 
     let ends = [("cancelled", "InstanceCancelled"), ("completed", "IncidentRetried")];
-    let doors = ["leveret.cli", "leveret.http", "shop"];
+    let senders = ["leveret.cli", "leveret.http", "shop"];
     for (at, id) in ids.iter().enumerate() {
-        let ((status, kind), door) = (ends[at / 3], doors[at % 3]);
+        let ((status, kind), sender) = (ends[at / 3], senders[at % 3]);
         has_status(&leveret, id, status).await;
         let history = leveret.json(&format!("instance history {id}")).await;
         let entry = history.as_array().unwrap().iter().find(|entry| entry["kind"] == kind);
-        assert_eq!(entry.unwrap()["details"], json!({ "by": door, "reason": "seen" }), "{id}");
+        assert_eq!(entry.unwrap()["details"], json!({ "by": sender, "reason": "seen" }), "{id}");
     }
     assert_eq!(leveret.json("instance list --status suspended").await, json!({ "items": [] }));
     client.close().await;
@@ -411,7 +411,7 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     orders.run(["message", "send", "paid", "A-17", "--data", r#"{"amount": 4900}"#]).await.good();
     orders.say(&format!("instance watch {id}")).await.good();
     assert_eq!(orders.json(&format!("instance show {id}")).await["output"]["outcome"], "shipped");
-    // Only a process with the role `timers` notices that nobody pays.
+    // Only a process with the role `timers` notices a missing payment.
     let order = r#"{"order_id":"A-18","article":"rug","quantity":1,"amount":1,"patience":"300ms"}"#;
     orders.run(["instance", "start", "order", "--key", "A-18", "--watch", "--input", order]).await.good();
 
@@ -425,9 +425,9 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     }
 }
 
-/// The command line is a door like the others.
+/// The command line has the same limits as the other interfaces.
 #[tokio::test]
-async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_end() {
+async fn names_and_limits_are_bounded_and_output_may_be_cut_off() {
     let leveret = CommandLine::nowhere();
     let long = "k".repeat(256);
     for words in [
@@ -443,14 +443,14 @@ async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_e
     }
     let program = env!("CARGO_BIN_EXE_leveret");
     let heard = finish(tokio::process::Command::new("sh").arg("-c").arg(format!("{program} asyncapi | head -1"))).await;
-    assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no complaint");
+    assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no error");
 }
 
-/// Whoever has no worker is told, however often the timers role asks again.
+/// An instance without a worker is reported although the timers role publishes its step again.
 #[tokio::test]
-async fn the_doctor_names_what_no_worker_takes() {
+async fn the_doctor_lists_queues_without_a_worker() {
     let server = InProcess::new().await;
-    server.apply("name: nobodys\nlane: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
+    server.apply("name: nobodys\nqueue: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
     server.post("/instances", &json!({ "definition": "nobodys" })).await.ok(201);
     let conn = &mut *server.app().store.background().await.unwrap();
     let old = "UPDATE leveret.instances SET moved_at = now() - interval '3 minutes', rechecked_at = now()";

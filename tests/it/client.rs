@@ -1,4 +1,4 @@
-//! Commands over AMQP: from the Rust client, and with answers for whoever asks for them.
+//! Commands over AMQP: from the Rust client, and with answers for commands that have a `reply_to`.
 
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -96,7 +96,7 @@ async fn a_service_in_rust_starts_pays_cancels_and_retries() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_when_nobody_takes_commands_or_the_command_is_too_large() {
+async fn a_client_gets_an_error_without_a_command_queue_or_with_a_command_that_is_too_large() {
     let fresh = Fresh::new().await;
     let elsewhere = format!("{}-not-here", fresh.prefix);
     let client = Client::connect(&fresh.amqp_url, &elsewhere, "shop").await.unwrap();
@@ -112,7 +112,7 @@ async fn a_client_is_told_when_nobody_takes_commands_or_the_command_is_too_large
 }
 
 #[tokio::test]
-async fn a_client_is_told_when_there_is_no_broker_and_the_password_is_not_shown() {
+async fn a_client_gets_an_error_without_the_password_if_the_broker_is_down() {
     let refused = Client::connect("amqp://shop:hunter2@127.0.0.1:1/%2f", "leveret", "shop").await.err().unwrap();
     let why = refused.to_string();
     assert!(matches!(refused, Error::Connect(_)) && why.contains("127.0.0.1:1") && !why.contains("hunter2"), "{why}");
@@ -172,7 +172,7 @@ impl Asker {
 }
 
 #[tokio::test]
-async fn whoever_asks_is_answered_and_answered_again_the_same_when_asking_again() {
+async fn a_repeated_command_gets_the_same_answer() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let mut asker = Asker::new(&leveret.fresh).await;

@@ -1,4 +1,4 @@
-//! Dead letters and dead rows: leafed through, about an instance, and sent once more after their cause is gone.
+//! Dead letters and dead rows: listed page by page, linked to their instance, and redriven after their cause was removed.
 
 use leveret::contract::Start;
 use leveret::store::outbox::{self, Claimable, OutboxRow};
@@ -20,7 +20,7 @@ async fn numbers(leveret: &InProcess, query: &str) -> (Vec<i64>, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_are_leafed_through_and_name_the_instance_they_are_about() {
+async fn dead_letters_are_listed_page_by_page_with_their_instance() {
     let leveret = InProcess::with_ledger().await;
     for name in ["a", "b", "c"] {
         leveret.sender.command("cancel", name, &json!({ "definition": "step", "key": name })).await;
@@ -43,7 +43,7 @@ async fn letters_are_leafed_through_and_name_the_instance_they_are_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_sent_once_more_and_does_what_was_meant() {
+async fn a_redriven_dead_letter_is_applied() {
     let leveret = InProcess::with_ledger().await;
     leveret.start("later", "A").await;
     leveret.count_becomes(1, "leveret.dead_letters").await;
@@ -62,7 +62,7 @@ async fn a_letter_is_sent_once_more_and_does_what_was_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_of_which_only_the_beginning_is_kept_is_not_sent_again() {
+async fn a_truncated_dead_letter_is_not_redriven() {
     let leveret = InProcess::with_ledger().await;
     let start = Start { definition: "x".repeat(2 << 20), ..Start::default() };
     leveret.sender.command("start", "large", &json!(start)).await;
@@ -74,7 +74,7 @@ async fn a_letter_of_which_only_the_beginning_is_kept_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_were_given_up_are_published_once_they_are_revived() {
+async fn dead_outbox_rows_are_published_after_a_redrive() {
     let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| config.outbox.attempts_max = 1).await;
     let row = OutboxRow {
         id: Uuid::now_v7(),

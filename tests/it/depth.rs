@@ -1,4 +1,4 @@
-//! Values that nest deep: refused before they are kept, for a row that nobody can read would be there for good.
+//! Values that nest deep are refused before they are stored: a row that cannot be read could never be handled.
 
 use leveret::store::instances::{self, Filter};
 use leveret::store::{history, views};
@@ -8,7 +8,7 @@ use crate::support::InProcess;
 
 /// As deep as JSON can be read, and so as deep as a body can come.
 const READ_MAX: usize = 127;
-/// As deep as a command may nest; `data` stands one level down in it.
+/// As deep as a command may nest; `data` is one level down in it.
 const DATA_MAX: usize = 63;
 
 /// Whatever the message says, what is made of it fails.
@@ -77,7 +77,7 @@ async fn a_request_that_nests_too_deep_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_grows_deeper_with_every_turn_is_an_error_that_can_be_caught() {
+async fn a_value_that_nests_deeper_with_every_loop_is_an_error_that_can_be_caught() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(SPIRAL).await;
     leveret.start("spiral", "A").await;
@@ -87,7 +87,7 @@ async fn a_value_that_grows_deeper_with_every_turn_is_an_error_that_can_be_caugh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_hides_nothing_else() {
+async fn an_unreadable_row_does_not_hide_others() {
     let leveret = InProcess::with_ledger().await;
     for key in ["old", "new"] {
         leveret.start("paid", key).await;
@@ -114,7 +114,7 @@ async fn what_cannot_be_read_hides_nothing_else() {
     drop(conn);
     leveret.pay("paid", "new", 5).await;
     leveret.reaches("new", "completed").await;
-    assert_eq!(leveret.dead_letters().await, [""; 0], "nobody else pays for it");
+    assert_eq!(leveret.dead_letters().await, [""; 0], "other messages are not affected");
     leveret.stop().await;
 }
 

@@ -207,7 +207,7 @@ async fn output(leveret: &CommandLine, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_expense_goes_round_until_two_others_agree() {
+async fn an_expense_is_sent_back_until_two_people_approve() {
     let fresh = Fresh::new().await;
     let (program, leveret) = shop(&fresh).await;
     let expense = |amount: i64| json!({ "by": "ann", "amount": amount, "purpose": "a lamp", "remind": "200ms", "patience": "500ms" });
@@ -244,14 +244,14 @@ async fn an_expense_goes_round_until_two_others_agree() {
     let end = output(&leveret, "large").await;
     assert_eq!((&end["outcome"], &end["amount"], &end["approved_by"]), (&json!("paid"), &json!(1500.0), &json!("mia")));
 
-    // Nobody answers: there are reminders, and then the board may.
+    // Without an answer there are reminders, and then the board may approve.
     begin(&leveret, "expense", "slow", expense(10)).await;
     let slow = task(&leveret, "slow", "approve").await;
     let told = async || {
         let history = kinds(&leveret, &ended(&leveret, "slow").await).await;
         history.iter().any(|kind| kind == "TaskReminded") && history.iter().any(|kind| kind == "TaskEscalated")
     };
-    eventually("somebody is reminded, and then the board is asked", SOON, told).await;
+    eventually("there is a reminder, and then the board is asked", SOON, told).await;
     decide(&leveret, &slow, &["--as", "bea", "--groups", "board", "--decision", "refuse"]).await.good();
     assert_eq!(output(&leveret, "slow").await["outcome"], "refused");
     stop(program).await;
@@ -270,7 +270,7 @@ async fn a_board_votes_until_it_is_decided_or_its_time_is_over() {
     assert!(decide(&leveret, &vote, &["--as", "bob", "--decision", "for"]).await.failed().contains("voted already"));
     let id = vote["id"].as_str().unwrap();
     let open = leveret.json(&format!("task show {id}")).await;
-    assert_eq!((&open["state"], &open["votes"]["for"]), (&json!("open"), &json!(2)), "half is no majority");
+    assert_eq!((&open["state"], &open["votes"]["for"]), (&json!("open"), &json!(2)), "half is not a majority");
     decide(&leveret, &vote, &["--as", "dora", "--decision", "for"]).await.good();
     let end = output(&leveret, "carried").await;
     assert_eq!((&end["outcome"], &end["votes"]["for"], &end["closed_by"]), (&json!("for"), &json!(3), &json!("dora")));
@@ -290,7 +290,7 @@ async fn a_board_votes_until_it_is_decided_or_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
+async fn a_thousand_orders_from_a_python_client_end_as_expected() {
     let fresh = Fresh::new().await;
     let (program, leveret) = shop(&fresh).await;
     let file = leveret.directory().join("orders.jsonl");
@@ -329,7 +329,7 @@ async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
     assert_eq!(count(&fresh, "leveret.instances").await, GOOD, "nothing was started that was malformed, nothing twice");
     assert_eq!((count(&fresh, "shop.shipments").await, count(&fresh, "shop.reservations").await), (800, GOOD));
     assert_eq!(count(&fresh, "shop.reservations WHERE released").await, 160);
-    assert_eq!(count(&fresh, "leveret.messages").await, 80, "the late payments are kept for whoever comes");
+    assert_eq!(count(&fresh, "leveret.messages").await, 80, "the late payments are kept");
 
     let filed = async || count(&fresh, "leveret.dead_letters").await >= 40;
     eventually("the malformed ones are filed", SOON, filed).await;

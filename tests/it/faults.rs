@@ -1,4 +1,4 @@
-//! Outages: servers killed, wiped and restarted under load, while Leveret runs on and nobody restarts it.
+//! Outages: servers are killed, wiped and restarted under load, while Leveret keeps running.
 
 mod broker;
 mod database;

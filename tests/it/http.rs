@@ -1,4 +1,4 @@
-//! The door for programs: every route, and every way a request can be wrong.
+//! The HTTP API: every route, and every way a request can be wrong.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ async fn has_status(leveret: &InProcess, id: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_instance_is_started_waited_for_shown_and_its_history_told() {
+async fn an_instance_is_started_awaited_and_shown_with_its_history() {
     let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
 
@@ -85,7 +85,7 @@ async fn a_wait_that_is_over_shows_the_instance_as_it_is() {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_leafed_through_by_cursor() {
+async fn lists_are_filtered_and_paged_by_cursor() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     leveret.apply(FAILING).await;
@@ -126,7 +126,7 @@ async fn lists_are_filtered_and_leafed_through_by_cursor() {
 }
 
 #[tokio::test]
-async fn a_message_is_delivered_or_kept_and_known_when_it_comes_again() {
+async fn a_message_is_delivered_or_kept_and_a_repetition_is_recognised() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let paid = |key: &str| json!({ "name": "paid", "key": key, "data": { "amount": 7 } });
@@ -261,7 +261,7 @@ async fn a_command_with_an_idempotency_key_happens_once() {
     assert_eq!(leveret.post_as("Auftrag-Müller", "/instances", &body).await.ok(201), first);
     leveret.post_as(&"k".repeat(256), "/instances", &body).await.problem(400, "invalid");
 
-    // A refusal is not remembered: once its cause is gone, the same request is done.
+    // A refusal is not remembered: once its cause is removed, the same request succeeds.
     let later = json!({ "definition": "failing" });
     leveret.post_as("later", "/instances", &later).await.problem(404, "not-found");
     leveret.apply(FAILING).await;
@@ -270,7 +270,7 @@ async fn a_command_with_an_idempotency_key_happens_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_a_problem_that_says_why() {
+async fn a_refused_request_is_a_problem_with_its_reason() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let nobody = "0197e000-0000-7000-8000-000000000000";
@@ -323,7 +323,7 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_hostile_body_is_refused_and_nobody_else_notices() {
+async fn a_hostile_body_is_refused_without_effect_on_other_requests() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let send = async |body: &str| leveret.send(Method::POST, "/instances", None, body.to_owned()).await;
@@ -350,7 +350,7 @@ async fn a_hostile_body_is_refused_and_nobody_else_notices() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_handled_is_listed_with_its_reason() {
+async fn dead_letters_are_listed_with_their_reason() {
     let leveret = InProcess::new().await;
     let fresh = &leveret.fresh;
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
@@ -373,7 +373,7 @@ async fn what_could_not_be_handled_is_listed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn it_says_whether_it_lives_and_is_ready_and_counts_what_there_is_now() {
+async fn health_readiness_and_metrics_are_served() {
     let leveret = InProcess::new().await;
     leveret.apply(FAILING).await;
     assert_eq!(leveret.text("/livez").await, "ok\n");

@@ -6,5 +6,5 @@ mod messages;
 mod starts;
 mod timers;
 
-/// Rounds of a race whose winner nobody can foretell.
+/// Rounds of a race without a certain winner.
 const ROUNDS: i64 = 30;

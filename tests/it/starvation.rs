@@ -1,4 +1,4 @@
-//! One thing that cannot move must not keep others from moving, nor anybody busy.
+//! A blocked row must neither delay others nor keep a loop busy.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::support::{self, Fresh, InProcess, Processes, SOON, eventually};
 
-/// A row that was not confirmed is published again after 15 s by whoever sweeps.
+/// A row that was not confirmed is published again by a sweep after 15 s.
 const SWEPT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Fails for good with its first step, and has a deadline.
@@ -60,10 +60,10 @@ async fn due_timers_of_suspended_instances_do_not_keep_others_from_firing() {
          FROM leveret.instances i, generate_series(1000, 1600) n WHERE i.status = 'suspended'",
     )
     .await;
-    // Whether it may fire is told by the instance, whose state holds the same moment.
+    // The state of the instance holds the same time, and decides whether it may fire.
     execute(app, "UPDATE leveret.bookmarks SET next_check_at = now() WHERE activity = 'rest'").await;
     let put_off = async || count(app, "leveret.bookmarks WHERE next_check_at <= now()").await == 0;
-    eventually("every due timer was looked at and put off", SOON, put_off).await;
+    eventually("every due timer was read and put off", SOON, put_off).await;
     leveret.stop().await;
 }
 
@@ -87,7 +87,7 @@ async fn listen(channel: &Channel, prefix: &str) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded() {
+async fn a_full_event_queue_delays_only_the_refused_events_and_is_not_flooded() {
     let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
 }
 
 #[tokio::test]
-async fn timers_fire_where_the_house_cannot_be_kept() {
+async fn timers_fire_although_maintenance_fails() {
     let processes = Processes::new().await;
     let mut conn = processes.store.background().await.unwrap();
     // As for a role without the right to create tables.
@@ -124,7 +124,7 @@ async fn timers_fire_where_the_house_cannot_be_kept() {
                    LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for schema leveret'; END $$";
     sql_query(refusal).execute(&mut conn).await.unwrap();
     drop(conn);
-    // No hints on the broker: only the sweep fires timers.
+    // No wake-ups on the broker: only the sweep fires timers.
     let mut program = processes.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
     processes.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
     processes.all_ended(1, SOON).await;
@@ -132,12 +132,12 @@ async fn timers_fire_where_the_house_cannot_be_kept() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_could_publish_nothing_rests() {
+async fn a_sweep_that_could_publish_nothing_pauses() {
     let fresh = Fresh::new().await;
     let mut config = Config::default();
     config.database.url = fresh.database_url.clone();
     config.broker.url = "amqp://127.0.0.1:1".into();
-    let (app, _handed_over) = App::new(config, Handlers::new(), "test").unwrap();
+    let (app, _publish_queue) = App::new(config, Handlers::new(), "test").unwrap();
     execute(&app, "SELECT leveret.start('line')").await;
     assert_eq!(relay::run_once(&app).await.unwrap(), 0, "a full batch would have been followed by the next at once");
     assert_eq!(count(&app, "leveret.outbox WHERE claimable_at > now()").await, 1, "it was claimed");

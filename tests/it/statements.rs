@@ -107,7 +107,7 @@ async fn fails(leveret: &InProcess, name: &str, params: Value, code: &str) -> St
 }
 
 #[tokio::test]
-async fn what_a_statement_returns_is_the_result_of_its_activity() {
+async fn rows_of_a_statement_are_the_result_of_its_activity() {
     let leveret = start().await;
     assert_eq!(run(&leveret, "book", &json!({ "name": "a", "n": 7 })).await, json!({ "count": 1, "rows": [] }));
     assert_eq!(run(&leveret, "book", &json!({ "name": "b", "n": null })).await["count"], 1);
@@ -135,7 +135,7 @@ async fn what_a_statement_returns_is_the_result_of_its_activity() {
 }
 
 #[tokio::test]
-async fn parameters_that_do_not_fit_are_named_and_nothing_is_run() {
+async fn unsuitable_parameters_are_named_and_nothing_is_run() {
     let leveret = start().await;
     let said = fails(&leveret, "book", json!({ "name": 5, "m": 1 }), "statement.params").await;
     assert_eq!(
@@ -149,13 +149,13 @@ async fn parameters_that_do_not_fit_are_named_and_nothing_is_run() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_leaves_nothing_behind_and_says_how() {
+async fn a_failed_statement_is_rolled_back_and_reported() {
     let leveret = start().await;
     run(&leveret, "book", &json!({ "name": "a", "n": 1 })).await;
     fails(&leveret, "book", json!({ "name": "a", "n": 1 }), "database.unique").await;
     fails(&leveret, "book", json!({ "name": "b", "n": 0 }), "database.check").await;
     assert_eq!(count(&leveret, "public.book").await, 1);
-    // A rule that is looked at only when the step commits.
+    // A constraint that is checked only when the step commits.
     fails(&leveret, "twice", json!({}), "database.unique").await;
     assert_eq!(count(&leveret, "public.late").await, 0);
     let said = fails(&leveret, "near", json!({}), "database.error").await;
@@ -163,12 +163,12 @@ async fn a_statement_that_fails_leaves_nothing_behind_and_says_how() {
     let said = fails(&leveret, "sleep", json!({}), "timeout").await;
     assert_eq!(said, "the statement did not return within 300ms");
     let asleep = "pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
-    eventually("it does not go on", SOON, async || count(&leveret, asleep).await == 0).await;
+    eventually("it is stopped", SOON, async || count(&leveret, asleep).await == 0).await;
     leveret.stop().await;
 }
 
 #[tokio::test]
-async fn more_rows_than_allowed_undo_what_was_written() {
+async fn a_statement_with_too_many_rows_is_rolled_back() {
     let leveret = start().await;
     execute(&leveret, "ALTER TABLE public.book DROP CONSTRAINT book_name_key").await;
     assert_eq!(run(&leveret, "add", &json!({ "n": 3 })).await["count"], 3);
@@ -220,7 +220,7 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
 }
 
 #[tokio::test]
-async fn the_command_line_knows_what_is_registered() {
+async fn the_command_line_lists_registered_statements() {
     let fresh = Fresh::new().await;
     let command_line = CommandLine::on(&fresh);
     let (toml, document) =
@@ -255,7 +255,7 @@ async fn the_command_line_knows_what_is_registered() {
 }
 
 #[tokio::test]
-async fn the_example_takes_parts_and_buys_what_runs_low() {
+async fn the_example_takes_parts_and_reorders_low_stock() {
     let fresh = Fresh::new().await;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/statements");
     let config = folder.join("leveret.toml");

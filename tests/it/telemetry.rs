@@ -86,13 +86,13 @@ async fn calls_are_made(leveret: &CommandLine, target: &Target) {
     std::fs::write(&file, asking).unwrap();
     leveret.run(["definition".as_ref(), "apply".as_ref(), file.as_os_str()]).await.good();
     let start = ["instance", "start", "asking", "--watch"];
-    // So many at once that some have to wait, however slowly the machine starts them.
+    // Enough at once that some have to wait, even on a slow machine.
     for ran in futures_util::future::join_all((0..ASKED).map(|_| leveret.run(start))).await {
         ran.good();
     }
 }
 
-/// An order that is paid, with its start sent twice, one that nobody pays, a start from the command line, and one that is refused.
+/// An order that is paid, with its start sent twice, one without a payment, a start from the command line, and one that is refused.
 async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
     let input = json!({ "order_id": "A", "article": "lamp", "quantity": 1, "amount": 5, "patience": "1m" });
@@ -115,7 +115,7 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
 }
 
 #[tokio::test]
-async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told() {
+async fn logs_are_json_lines_metrics_are_complete_and_both_are_free_of_secrets() {
     let fresh = Fresh::new().await;
     let leveret = CommandLine::orders_on(&fresh);
     let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
@@ -181,7 +181,7 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_told_without_its_password() {
+async fn an_unreachable_server_is_logged_without_its_password() {
     let fresh = Fresh::new().await;
     let url = "amqp://leveret:hunter2@127.0.0.1:1/%2f";
     let settings = [("AMQP_URL", url), ("LEVERET_LOG__FILTER", "trace,lapin=off")];

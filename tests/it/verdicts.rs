@@ -1,4 +1,4 @@
-//! What an error means: for the activity, for the instance, for whoever sent the command.
+//! What an error means for the activity, the instance and the sender of the command.
 
 use diesel_async::SimpleAsyncConnection;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -34,13 +34,13 @@ async fn tables(conn: &mut store::Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Breaks a rule that PostgreSQL looks at only when the transaction commits.
+/// Breaks a constraint that PostgreSQL checks only when the transaction commits.
 async fn note_twice(conn: &mut store::Connection, _call: Call) -> Outcome {
     conn.batch_execute("INSERT INTO notes VALUES (1), (1)").await?;
     Ok(Value::Null)
 }
 
-/// Fails, and tells of it what PostgreSQL cannot keep.
+/// Fails with texts that PostgreSQL cannot store.
 async fn mumble(_conn: &mut store::Connection, _call: Call) -> Outcome {
     Err(Error::new("mum\0ble", "it said \0").with_data(json!({ "said": "\0" })))
 }
@@ -50,7 +50,7 @@ async fn count(app: &App, what: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
+async fn a_constraint_broken_at_the_commit_is_an_error_of_the_activity() {
     let handlers = Handlers::new().on_start(tables).register("note", note_twice);
     let leveret = InProcess::with_handlers(handlers).await;
     leveret.apply(&caught("note")).await;
@@ -62,7 +62,7 @@ async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
 }
 
 #[tokio::test]
-async fn an_error_that_cannot_be_kept_as_it_is_can_still_be_caught() {
+async fn an_error_that_cannot_be_stored_unchanged_can_still_be_caught() {
     let leveret = InProcess::with_handlers(Handlers::new().register("mumble", mumble)).await;
     leveret.apply(&caught("mumble")).await;
     let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
@@ -76,7 +76,7 @@ activities: [{ id: rest, wait: { for: 1h } }]
 ";
 
 #[tokio::test]
-async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() {
+async fn a_command_sent_twice_at_the_same_moment_gets_the_same_answer_twice() {
     let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let started = leveret.post("/instances", &json!({ "definition": "waiting" })).await.ok(201);
@@ -85,7 +85,7 @@ async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() 
     let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
     eventually("it waits", SOON, waits).await;
 
-    // Both have looked for a repetition, found none, and wait for the instance.
+    // Both have found no repetition, and wait for the lock of the instance.
     let mut holder = app.store.background().await.unwrap();
     holder.batch_execute(&format!("BEGIN; SELECT FROM leveret.instances WHERE id = '{id}' FOR UPDATE")).await.unwrap();
     let release = async {
@@ -107,7 +107,7 @@ activities: [{ id: wait, receive: { name: paid } }]
 ";
 
 #[tokio::test]
-async fn what_only_newer_workers_can_move_is_left_to_them() {
+async fn instances_of_newer_workers_are_left_to_them() {
     let leveret = InProcess::new().await;
     leveret.apply(PAYMENT).await;
     let started = leveret.post("/instances", &json!({ "definition": "payment", "key": "A" })).await.ok(201);
@@ -132,7 +132,7 @@ async fn what_only_newer_workers_can_move_is_left_to_them() {
     leveret.stop().await;
 }
 
-/// Nobody here serves its queue.
+/// No worker of this process serves its queue.
 const ABROAD: &str = "
 name: abroad
 queue: abroad
@@ -145,7 +145,7 @@ async fn depth(channel: &Channel, queue: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn a_repetition_whose_instance_is_for_others_is_handed_on_and_answered_once() {
+async fn a_repeated_command_for_an_instance_on_another_queue_is_passed_on_and_answered_once() {
     let leveret = InProcess::new().await;
     leveret.apply(ABROAD).await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();

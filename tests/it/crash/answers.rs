@@ -1,4 +1,4 @@
-//! Said and not heard: a commit, a publish, an acknowledgement whose answer is lost, or which is lost itself. Nobody can tell
+//! Lost messages: a commit, a publish, an acknowledgement, or the answer to one of them. The process cannot tell
 //! the two apart but the database.
 
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{DIES_WITHIN, ENDS_WITHIN};
 use crate::support::{Lost, Processes, Proxy, eventually};
 
-/// A worker whose way to the database is cut; everything else runs apart from it.
+/// A worker whose connection to the database is cut; the other roles run in another process.
 struct Severed {
     processes: Processes,
     wire: Proxy,
@@ -58,7 +58,7 @@ async fn the_answer_to_the_commit_of_a_handler_is_lost() {
     commit_of_a_handler(Lost::Answer, 1).await;
 }
 
-/// A step that is one statement; its parameters hold these words. So many of the instance's commits must be there then.
+/// A step that is one statement; its parameters hold these words. Then the instance must have this number of commits.
 async fn single_statement(words: &str, lost: Lost, standing: Option<&str>) {
     let severed = Severed::new().await;
     severed.wire.arm(words.as_bytes(), lost);

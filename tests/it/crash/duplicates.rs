@@ -33,7 +33,7 @@ async fn the_same_start_and_the_same_payment_three_times_to_two_workers_at_once(
 #[tokio::test]
 async fn every_step_command_four_times_to_two_workers_at_once() {
     let processes = Processes::new().await;
-    let hop = [("LEVERET_WORKER__STRIDE_MAX", "1")];
+    let hop = [("LEVERET_WORKER__STEPS_PER_DELIVERY_MAX", "1")];
     let mut both = [processes.serve(&hop), processes.serve(&hop)];
     for number in 0..5 {
         processes.start("line", &format!("line-{number}"), json!({})).await;

@@ -25,14 +25,14 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
     // The first time, and twice again; the fourth process finds that it was too often.
     for death in 1..=3 {
         let mut doomed = processes.serve(&POISON);
-        processes.start("line", &format!("innocent-{death}"), json!({})).await;
+        processes.start("line", &format!("other-{death}"), json!({})).await;
         doomed.dies_at("step::handler_done", DIES_WITHIN).await;
     }
     let mut survivor = processes.serve(&POISON);
     let suspended = async || processes.count("leveret.instances WHERE status = 'suspended'").await == 1;
     eventually("the order is an incident", DIES_WITHIN, suspended).await;
-    processes.start("line", "innocent-4", json!({})).await;
-    processes.start("countdown", "innocent-5", json!({ "from": 2, "pause": "100ms" })).await;
+    processes.start("line", "other-4", json!({})).await;
+    processes.start("countdown", "other-5", json!({ "from": 2, "pause": "100ms" })).await;
     processes.all_ended(5, ENDS_WITHIN).await;
     assert_eq!(processes.count("shop.reservations").await, 0, "nothing of what the handler did is left");
     let crashes = processes.count("leveret.history WHERE kind = 'WorkerCrashed'").await;
@@ -76,7 +76,7 @@ async fn fragile(conn: &mut Connection, call: Call) -> Outcome {
     Ok(json!({}))
 }
 
-/// The failure must be recorded under this code, its transaction gone with its connection, and the second attempt's work alone be left.
+/// The failure must be recorded under this code, its transaction rolled back with its connection, and only the second attempt's work be left.
 async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     let processes = Processes::new().await;
     processes.apply(FRAGILE).await;
@@ -124,6 +124,6 @@ async fn a_handler_that_takes_too_long_fails_its_attempt_and_its_connection_is_c
 }
 
 #[tokio::test]
-async fn a_handler_whose_statement_takes_too_long_does_not_go_on_in_the_database() {
+async fn a_handler_statement_that_takes_too_long_is_stopped_in_the_database() {
     first_attempt_does_not_come_back("query", "timeout").await;
 }

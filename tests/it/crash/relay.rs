@@ -6,7 +6,7 @@ use crate::support::Processes;
 /// Orders, each with its payment: two rows.
 const ORDERS: i64 = 10;
 
-/// Orders and payments written by a caller's own transaction: rows that nobody hands over, so the sweep has to find them.
+/// Orders and payments written by a caller's own transaction: rows in no process's memory, so the sweep has to find them.
 async fn ask_by_sql(processes: &Processes) {
     let asked = processes
         .lines(&format!(
@@ -18,7 +18,7 @@ async fn ask_by_sql(processes: &Processes) {
     assert_eq!(i64::try_from(asked.len()).unwrap(), ORDERS);
 }
 
-/// Kills the sweep at a point; so many rows must be left. Then lets their claim run out, and everything must happen once.
+/// Kills the sweep at a point; this number of rows must be left. After their claim has expired, everything must happen once.
 async fn sweep_killed_at(point: &str, rows_left: i64) {
     let processes = Processes::new().await;
     ask_by_sql(&processes).await;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ENDS_WITHIN;
 use crate::support::{Processes, Program, eventually};
 
-/// The broker gives up a client whose heartbeats (10 s) it has missed twice.
+/// The broker closes the connection of a client that missed two heartbeats (10 s).
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
 
 /// Publishes orders that are paid already, and as many lines: nothing in them waits, so that no timer outlives them.
@@ -24,7 +24,7 @@ async fn ask(processes: &Processes, count: i64) {
     }
 }
 
-/// Queues from which a process has received what had been delivered to somebody before, and how much.
+/// Queues from which a process has received redelivered messages, and how many.
 async fn redelivered(program: &Program) -> Vec<String> {
     let address = program.address().expect("it has said where it listens");
     let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
@@ -35,7 +35,7 @@ async fn redelivered(program: &Program) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_polite_stop_ends_in_order_and_nothing_comes_again() {
+async fn a_stop_by_sigterm_redelivers_nothing() {
     let processes = Processes::new().await;
     let mut first = processes.serve(&[]);
     ask(&processes, 100).await;
@@ -53,7 +53,7 @@ async fn a_polite_stop_ends_in_order_and_nothing_comes_again() {
 }
 
 #[tokio::test]
-async fn frozen_past_its_heartbeat_and_awake_again_a_worker_does_nothing_twice() {
+async fn a_worker_frozen_past_its_heartbeat_does_nothing_twice() {
     let processes = Processes::new().await;
     let mut frozen = processes.serve(&[]);
     ask(&processes, 100).await;

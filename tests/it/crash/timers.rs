@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{DIES_WITHIN, ENDS_WITHIN};
 use crate::support::Processes;
 
-/// No hints on the broker: only the sweep fires timers.
+/// No wake-ups on the broker: only the sweep fires timers.
 const NO_HINTS: (&str, &str) = ("LEVERET_TIMERS__BROKER_HORIZON", "0s");
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn killed_with_due_timers_claimed_they_fire_once() {
 }
 
 #[tokio::test]
-async fn with_two_of_everything_nothing_is_doubled() {
+async fn two_processes_with_every_role_double_nothing() {
     let processes = Processes::new().await;
     let mut both = [processes.serve(&[]), processes.serve(&[])];
     for number in 0..75 {

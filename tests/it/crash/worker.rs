@@ -4,10 +4,10 @@ use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
 use crate::support::{Processes, Program, eventually};
 use serde_json::json;
 
-/// Sooner than the timers role looks for silent branches (30 s); about 5 s on a machine with nothing else to do.
+/// Sooner than the timers role recovers silent branches (30 s); about 5 s on a machine with nothing else to do.
 const REDELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// What is left when the process dies at a commit: where the order stands, and how many rows the shop has.
+/// What is left when the process dies at a commit: the activity of the order, and the number of rows of the shop.
 type Left = (Option<&'static str>, i64, i64);
 
 /// Lets one order that is paid already meet a fail point at the n-th time it is passed, for each n; and finishes it in a new process.
@@ -80,7 +80,7 @@ async fn killed_after_the_acknowledgement_of_the_payment_and_of_the_order() {
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_of_a_stride_another_goes_on_from_the_last_commit() {
+async fn after_a_kill_between_two_steps_another_worker_continues_from_the_last_commit() {
     let processes = Processes::new().await;
     let mut doomed = processes.serve(&[("FAILPOINTS", "step::after_commit=10*off->1*return")]);
     processes.start("line", "long", json!({})).await;
@@ -114,7 +114,7 @@ async fn processes_that_die_after_a_step_each_still_bring_an_order_to_its_end() 
 }
 
 #[tokio::test]
-async fn with_many_under_way_and_default_settings_redelivery_alone_suffices() {
+async fn with_default_settings_redelivery_alone_recovers_many_instances() {
     let processes = Processes::new().await;
     let fail_points = [("FAILPOINTS", "step::after_commit=60*off->1*return")];
     let mut doomed = Program::start(&processes.fresh, &["serve"], &fail_points);

@@ -1,10 +1,10 @@
-//! PostgreSQL crashed under load: nothing that was delivered is dropped, and everything goes on when it is back.
+//! PostgreSQL crashes under load: no delivery is dropped, and everything continues when it is back.
 
 use super::load::Load;
 use crate::support::Private;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crashed_database_comes_back_and_everything_goes_on() {
+async fn everything_continues_after_a_database_crash() {
     let servers = Private::start();
     let load = Load::on(&servers).await;
     load.start(0..100).await;
@@ -23,7 +23,7 @@ async fn a_crashed_database_comes_back_and_everything_goes_on() {
 
 /// Again and again, so that every loop of the process meets it in another place.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_crashes_three_times_stops_nobody_for_good() {
+async fn everything_continues_after_three_database_crashes() {
     let servers = Private::start();
     let load = Load::on(&servers).await;
     load.start(0..60).await;

@@ -9,7 +9,7 @@ use crate::support::Private;
 use crate::support::broker::{PATIENCE, connect, next, publish, queue, step};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_goes_on_after_the_broker_was_killed_and_wiped() {
+async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
@@ -28,7 +28,7 @@ async fn everything_goes_on_after_the_broker_was_killed_and_wiped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_falls_silent_is_noticed_within_two_heartbeats() {
+async fn a_silent_broker_is_noticed_within_two_heartbeats() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
@@ -48,7 +48,7 @@ async fn a_broker_that_falls_silent_is_noticed_within_two_heartbeats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_broker_takes_acknowledgements_but_no_messages() {
+async fn a_blocked_broker_accepts_acknowledgements_and_refuses_messages() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;

@@ -21,7 +21,7 @@ const LEGS: i64 = 4;
 /// Naps are from one second to four.
 const NAPS: i64 = 4;
 
-/// A house on servers of its own, and a client that connects again by itself.
+/// A process on private servers, and a client that reconnects.
 pub(super) struct Load {
     pub(super) leveret: InProcess,
     client: Client,
@@ -47,7 +47,7 @@ impl Load {
         self.start_each("journey", numbers).await;
     }
 
-    /// The same on a queue that nobody serves yet: every step command lies in its queue, and nowhere else.
+    /// The same on a queue without a worker: every step command is in its queue, and nowhere else.
     pub(super) async fn start_slow(&self, numbers: Range<i64>) {
         let count = numbers.end - numbers.start;
         self.start_each("slow-journey", numbers).await;
@@ -78,7 +78,7 @@ impl Load {
         join_all(starts).await;
     }
 
-    /// Waits until so many journeys are committed and under way, some at every stage.
+    /// Waits until this number of journeys is committed and under way, some at every stage.
     pub(super) async fn is_under_way(&self, count: i64) {
         let leveret = &self.leveret;
         leveret.count_becomes(count, "leveret.instances").await;
@@ -89,7 +89,7 @@ impl Load {
         eventually("timers are pending and steps are due", SOON, pending).await;
     }
 
-    /// How many are not there yet.
+    /// The number of journeys that have not ended.
     pub(super) async fn travelling(&self) -> i64 {
         self.leveret.count("leveret.instances WHERE ended_at IS NULL").await
     }
@@ -119,7 +119,7 @@ impl Load {
 
 fn journey(name: &str, queue: &str) -> String {
     let input = "input: { type: object, properties: { pause: { type: string } } }";
-    let mut text = format!("name: {name}\nlane: {queue}\n{input}\nactivities:\n");
+    let mut text = format!("name: {name}\nqueue: {queue}\n{input}\nactivities:\n");
     for leg in 0..2 * LEGS {
         if leg == LEGS {
             text.push_str("  - { id: nap, wait: { for: '${ pause }' } }\n");

@@ -1,4 +1,4 @@
-//! A row that nobody takes: it stays, its returns are counted, and at last it is dead, visible, and in nobody's way.
+//! Outbox rows that cannot be routed: they are kept, their attempts are counted, and in the end they are dead and delay no other row.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{Fresh, InProcess};
 
-/// A hint under a key that no queue is bound to.
+/// A wake-up under a routing key without a queue.
 fn request() -> OutboxRow {
     OutboxRow {
         id: Uuid::now_v7(),
@@ -25,7 +25,7 @@ fn request() -> OutboxRow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_nobody_takes_is_counted_and_dies_and_stays() {
+async fn an_unroutable_outbox_row_is_dead_after_its_last_attempt_and_kept() {
     let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| config.outbox.attempts_max = 3).await;
     let row = request();
     outbox::push(&mut *leveret.conn().await, std::slice::from_ref(&row)).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_row_that_nobody_takes_is_counted_and_dies_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_nobody_hears_is_no_failure() {
+async fn an_event_without_a_consumer_is_not_a_failure() {
     let leveret = InProcess::with_ledger().await;
     let event = OutboxRow { exchange: "events".into(), ..request() };
     outbox::push(&mut *leveret.conn().await, &[event]).await.unwrap();
@@ -53,7 +53,7 @@ async fn an_event_that_nobody_hears_is_no_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_larger_than_a_batch_are_all_sent() {
+async fn rows_larger_than_a_batch_are_published() {
     let leveret = InProcess::with_ledger().await;
     let large = || OutboxRow { exchange: "events".into(), body: vec![b'0'; 3 << 20], ..request() };
     let rows: Vec<OutboxRow> = (0..6).map(|_| large()).collect();

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::ROUNDS;
 use crate::support::{InProcess, Sender};
 
-/// Stands still until the door is open.
+/// Fails until the table `gate` has a row.
 const VISIT: &str = "
 name: visit
 activities:
-  - { id: door, run: { handler: knock }, retry: none }
+  - { id: gate, run: { handler: wait_for_gate }, retry: none }
   - { id: inside, run: { handler: book } }
 ";
 
@@ -30,7 +30,7 @@ async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
         let key = format!("{round:02}");
         let (payment, cancel, body) = (format!("paid {key}"), format!("cancel {key}"), target("paid", &key));
         let (pays, cancels) = (leveret.pay(&payment, &key, 1), other.command("cancel", &cancel, &body));
-        // Whoever is named first writes first.
+        // The first future writes first.
         if round % 2 == 0 {
             tokio::join!(pays, cancels)
         } else {
@@ -56,7 +56,7 @@ async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_is_cancelled_once_however_often_it_is_asked() {
+async fn an_instance_is_cancelled_once_however_often_it_is_requested() {
     let leveret = InProcess::with_ledger().await;
     leveret.start("paid", "key").await;
     leveret.reaches("key", "running at payment").await;
@@ -75,39 +75,39 @@ async fn an_instance_is_cancelled_once_however_often_it_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incident_is_retried_once_by_two_at_the_same_moment() {
+async fn two_retries_at_the_same_moment_retry_an_incident_once() {
     let leveret = InProcess::with_ledger().await;
     let other = Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await;
     leveret.apply(VISIT).await;
-    leveret.start("visit", "guest").await;
-    leveret.reaches("guest", "suspended at door").await;
-    leveret.sender.command("retry", "too early", &target("visit", "guest")).await;
+    leveret.start("visit", "visitor").await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.command("retry", "too early", &target("visit", "visitor")).await;
     leveret.count_becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
 
-    leveret.execute("INSERT INTO door DEFAULT VALUES").await;
-    let body = target("visit", "guest");
+    leveret.execute("INSERT INTO gate DEFAULT VALUES").await;
+    let body = target("visit", "visitor");
     tokio::join!(leveret.sender.ask("retry", "one", &body), other.ask("retry", "two", &body));
-    leveret.reaches("guest", "completed").await;
+    leveret.reaches("visitor", "completed").await;
     let (mine, theirs) = (leveret.sender.answers(1).await, other.answers(1).await);
     let mut outcomes = [&mine[0].1["outcome"], &theirs[0].1["outcome"]].map(|outcome| outcome.as_str().unwrap());
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["refused", "retried"]);
     assert_eq!(leveret.dead_letters().await.len(), 1);
     assert_eq!(leveret.count("leveret.history WHERE kind = 'IncidentRetried'").await, 2);
-    assert_eq!((leveret.booked("guest", "door").await, leveret.booked("guest", "inside").await), (1, 1));
+    assert_eq!((leveret.booked("visitor", "gate").await, leveret.booked("visitor", "inside").await), (1, 1));
     leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_retry_twice_is_one() {
+async fn a_repeated_retry_is_applied_once() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(VISIT).await;
-    leveret.start("visit", "guest").await;
-    leveret.reaches("guest", "suspended at door").await;
-    leveret.sender.ask("retry", "the same", &target("visit", "guest")).await;
+    leveret.start("visit", "visitor").await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.ask("retry", "the same", &target("visit", "visitor")).await;
     leveret.count_becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
-    leveret.reaches("guest", "suspended at door").await;
-    leveret.sender.ask("retry", "the same", &target("visit", "guest")).await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.ask("retry", "the same", &target("visit", "visitor")).await;
     for (_, answer) in leveret.sender.answers(2).await {
         assert_eq!(answer["outcome"], "retried");
     }

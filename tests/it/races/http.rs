@@ -1,4 +1,4 @@
-//! The same races at the door for programs, where whoever commits does not stay to drive.
+//! The same races over HTTP, where the process that commits does not run the next step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -63,7 +63,11 @@ async fn a_message_after_its_receive_is_delivered_once() {
     leveret.pay("another", "late", 8).await;
     leveret.count_becomes(1, "leveret.messages").await;
     assert_eq!(outputs(&leveret).await, [("late".into(), json!(7))]);
-    assert_eq!(leveret.lines("data->'amount'", "leveret.messages").await, ["8"], "a repetition is no second message");
+    assert_eq!(
+        leveret.lines("data->'amount'", "leveret.messages").await,
+        ["8"],
+        "a repetition is not a second message"
+    );
     assert_eq!(leveret.booked("late", "after").await, 1);
     leveret.close().await;
 }
@@ -115,7 +119,7 @@ async fn of_two_messages_for_one_wait_one_is_delivered_and_the_other_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_no_filter_lets_in_stays_kept() {
+async fn a_message_that_matches_no_filter_stays_kept() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(ENOUGH).await;
     leveret.start("enough", "key").await;
@@ -145,7 +149,7 @@ async fn a_message_goes_to_the_wait_that_is_open_longest() {
     leveret.close().await;
 }
 
-/// Each is paid a little earlier or later than its timeout: whoever wins, the payment is either taken or kept.
+/// Each is paid a little earlier or later than its timeout: in either order, the payment is taken or kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_and_its_timeout_at_the_same_moment_have_one_winner() {
     let leveret = InProcess::with_ledger().await;

@@ -1,4 +1,4 @@
-//! The birth of an instance: the same twice, others with its key, and inside somebody else's transaction.
+//! Starts: the same one twice, others with its key, and inside a caller's transaction.
 
 use diesel_async::SimpleAsyncConnection;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn outcomes(answers: &[(String, Value)]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_start_from_two_at_once_is_one_instance() {
+async fn the_same_start_from_two_clients_at_once_starts_one_instance() {
     let leveret = InProcess::with_ledger().await;
     let other = second_sender(&leveret).await;
     for round in 0..ROUNDS {
@@ -28,7 +28,7 @@ async fn the_same_start_from_two_at_once_is_one_instance() {
     }
     let count = usize::try_from(ROUNDS).unwrap();
     let (mine, theirs) = (leveret.sender.answers(count).await, other.answers(count).await);
-    assert_eq!(mine, theirs, "both are told the same");
+    assert_eq!(mine, theirs, "both get the same answer");
     assert!(outcomes(&mine).iter().all(|outcome| *outcome == "started"));
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     assert_eq!((leveret.count("leveret.instances").await, leveret.count("ledger").await), (ROUNDS, ROUNDS));
@@ -80,7 +80,7 @@ async fn a_taken_key_is_refused_returned_or_replaced_as_the_sender_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_starts_with_one_key_at_once_one_lives() {
+async fn many_starts_with_one_key_at_once_start_one_instance() {
     let leveret = InProcess::with_ledger().await;
     let count = usize::try_from(ROUNDS).unwrap();
     for on_conflict in ["reject", "return", "replace"] {
@@ -138,7 +138,7 @@ async fn a_start_in_the_callers_transaction_happens_if_that_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_is_answered() {
+async fn every_command_with_reply_to_is_answered() {
     let leveret = InProcess::with_ledger().await;
     leveret.sender.ask("message", "1", &json!({ "name": "paid", "key": "K", "data": { "amount": 1 } })).await;
     assert_eq!(outcomes(&leveret.sender.answers(1).await), ["kept"]);

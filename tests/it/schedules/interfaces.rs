@@ -15,7 +15,7 @@ fn monthly() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_is_made_changed_shown_and_deleted_over_http() {
+async fn a_schedule_is_created_changed_shown_and_deleted_over_http() {
     let leveret = with_report().await;
     let made = put(&leveret, "monthly", &monthly()).await.ok(201);
     assert_eq!(
@@ -39,7 +39,7 @@ async fn a_schedule_is_made_changed_shown_and_deleted_over_http() {
         let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
         (response.status().as_u16(), tag)
     };
-    assert_eq!(guarded("\"1\"", &monthly()).await, (409, None), "somebody has changed it since");
+    assert_eq!(guarded("\"1\"", &monthly()).await, (409, None), "it was changed since");
     assert_eq!(guarded("\"2\"", &other).await, (200, Some("\"2\"".into())));
     assert_eq!(guarded("two", &other).await, (400, None));
 
@@ -82,7 +82,7 @@ async fn schedules_are_listed_by_name_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_that_is_wrong_with_a_schedule_is_said_at_once_and_nothing_is_stored() {
+async fn every_problem_of_a_schedule_is_reported_at_once_and_nothing_is_stored() {
     let leveret = with_report().await;
     let wrong = json!({
         "definition": "reprot", "cron": "0 0 30 2 *", "zone": "Europe/Berln", "input": { "at": "${ amount }" }
@@ -110,7 +110,7 @@ async fn everything_that_is_wrong_with_a_schedule_is_said_at_once_and_nothing_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_runs_now_once_for_each_key_also_while_it_is_paused() {
+async fn a_schedule_runs_on_request_once_for_each_key_even_while_paused() {
     let leveret = with_report().await;
     put(&leveret, "monthly", &monthly()).await.ok(201);
     leveret.post("/schedules/monthly/pause", &json!({})).await.ok(200);
@@ -129,7 +129,7 @@ async fn a_schedule_runs_now_once_for_each_key_also_while_it_is_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_makes_and_steers_schedules() {
+async fn the_command_line_creates_and_controls_schedules() {
     let leveret = with_report().await;
     let command_line = CommandLine::on(&leveret.fresh);
     let create = ["schedule", "create", "monthly", "report", "--cron", "0 6 1 * *", "--zone", "Europe/Berlin"];
@@ -167,7 +167,7 @@ async fn the_command_line_makes_and_steers_schedules() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_tells_of_schedules_that_nobody_looks_at_and_of_starts_that_are_refused() {
+async fn the_doctor_reports_overdue_schedules_and_refused_starts() {
     let leveret = with_report().await;
     let command_line = CommandLine::on(&leveret.fresh);
     put(&leveret, "monthly", &monthly()).await.ok(201);

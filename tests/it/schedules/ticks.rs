@@ -13,7 +13,7 @@ use super::{REPORT, SOON, with_report};
 use crate::support::{Fresh, InProcess, Program, count, eventually, lines};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_starts_one_instance_that_knows_its_tick_and_its_schedule() {
+async fn a_tick_starts_one_instance_with_its_tick_and_its_schedule() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "input": { "at": "${ scheduled_at }", "by": "${ schedule }" } })).await;
     assert_eq!(leveret.run_due().await, 0, "nothing has come yet");
@@ -67,7 +67,7 @@ async fn each_tick_starts_one_instance_however_many_processes_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_dies_after_the_start_leaves_a_tick_that_is_not_started_again() {
+async fn a_process_that_dies_after_the_start_does_not_cause_a_second_start() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "overlap": "allow" })).await;
     let tick = leveret.misses_tick("hourly", "0").await;
@@ -88,7 +88,7 @@ async fn whoever_dies_after_the_start_leaves_a_tick_that_is_not_started_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_role_wakes_for_a_tick_by_itself_and_two_processes_start_it_once() {
+async fn two_processes_with_the_role_timers_start_a_tick_once() {
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
     config.timers.sweep_every = Duration::from_millis(200);
@@ -107,7 +107,7 @@ async fn the_role_wakes_for_a_tick_by_itself_and_two_processes_start_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_hours_without_anybody_the_newest_missed_tick_within_the_window_is_started() {
+async fn after_a_long_stop_the_newest_missed_tick_within_the_window_is_started() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "catch_up": "3h" })).await;
     leveret.misses_tick("hourly", "5 hours").await;
@@ -116,7 +116,7 @@ async fn after_hours_without_anybody_the_newest_missed_tick_within_the_window_is
     assert_eq!((seen.started, seen.skipped), (1, 5));
     assert_eq!(seen.last_tick_at.unwrap() + SignedDuration::from_hours(1), seen.next_at.unwrap());
 
-    // The window passed before anybody looked: five hours are too old for it.
+    // The window passed before the schedule ran: five hours are too old for it.
     leveret.plan("nightly", json!({ "cron": "0 0 1 1 *", "catch_up": "2h" })).await;
     leveret.misses_tick("nightly", "5 hours").await;
     leveret.run_due().await;
@@ -126,7 +126,7 @@ async fn after_hours_without_anybody_the_newest_missed_tick_within_the_window_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_missed_tick_within_the_window_is_started_if_that_is_said() {
+async fn every_missed_tick_within_the_window_is_started_if_configured() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "catch_up": "3h", "missed": "all", "overlap": "allow" })).await;
     let oldest = leveret.misses_tick("hourly", "5 hours").await;
@@ -141,7 +141,7 @@ async fn every_missed_tick_within_the_window_is_started_if_that_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_that_overlaps_is_skipped_by_default() {
+async fn an_overlapping_tick_is_skipped_by_default() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({})).await;
     for _ in 0..2 {
@@ -160,7 +160,7 @@ async fn a_tick_that_overlaps_is_skipped_by_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_tick_that_overlaps_can_wait_for_its_turn() {
+async fn one_overlapping_tick_can_wait_for_the_running_instance() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "overlap": "queue", "missed": "all", "catch_up": "1d" })).await;
     leveret.misses_tick("hourly", "2 hours").await;
@@ -183,7 +183,7 @@ async fn one_tick_that_overlaps_can_wait_for_its_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_that_overlaps_can_cancel_what_runs() {
+async fn an_overlapping_tick_can_cancel_the_running_instance() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "overlap": "cancel", "missed": "all", "catch_up": "1d" })).await;
     leveret.misses_tick("hourly", "1 hour").await;
@@ -196,7 +196,7 @@ async fn a_tick_that_overlaps_can_cancel_what_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_schedule_does_not_come_and_makes_nothing_up_for() {
+async fn a_paused_schedule_starts_nothing_and_catches_up_on_nothing() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "catch_up": "1d" })).await;
     let paused = schedule::pause(leveret.app(), "hourly").await.unwrap();
@@ -232,7 +232,7 @@ async fn putting_a_schedule_again_does_not_lose_a_tick_that_is_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_is_refused_is_told_and_not_tried_until_the_next_tick() {
+async fn a_refused_start_is_reported_and_not_retried_before_the_next_tick() {
     let leveret = with_report().await;
     leveret.plan("retired", json!({})).await;
     leveret.plan("stricter", json!({ "input": { "at": "${ scheduled_at }" } })).await;
@@ -294,7 +294,7 @@ async fn a_process_whose_clock_is_an_hour_wrong_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_that_is_deleted_leaves_what_it_has_started() {
+async fn a_deleted_schedule_leaves_its_instances() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({})).await;
     leveret.misses_tick("hourly", "0").await;
@@ -311,7 +311,7 @@ async fn a_schedule_that_is_deleted_leaves_what_it_has_started() {
 
 /// The process remembers the version before, which would refuse the input.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_is_measured_by_the_newest_version_of_its_definition() {
+async fn a_tick_uses_the_newest_version_of_its_definition() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "overlap": "allow" })).await;
     leveret.misses_tick("hourly", "1 hour").await;

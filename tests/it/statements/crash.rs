@@ -22,7 +22,7 @@ const REGISTERED: [(&str, &str); 3] = [
     ("LEVERET_STATEMENTS__NOTE__PARAMS__WHAT", "text"),
 ];
 
-/// Dies at the n-th time the point is passed, for each n; then so many rows are there, and another process goes on.
+/// Dies at the n-th time the point is passed, for each n; then there is this number of rows, and another process continues.
 async fn killed_at_each(point: &str, left: &[i64]) {
     let processes = Processes::new().await;
     processes.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
@@ -49,7 +49,7 @@ async fn killed_at_each(point: &str, left: &[i64]) {
 }
 
 #[tokio::test]
-async fn killed_when_a_statement_has_run_and_nothing_is_committed() {
+async fn killed_after_a_statement_and_before_its_commit() {
     killed_at_each("step::handler_done", &[0, 1]).await;
 }
 
@@ -64,7 +64,7 @@ async fn killed_after_any_commit_around_statements() {
 }
 
 #[tokio::test]
-async fn killed_before_the_acknowledgement_of_a_stride_of_statements() {
+async fn killed_before_the_acknowledgement_of_several_statement_steps() {
     killed_at_each("worker::before_ack", &[2]).await;
 }
 

@@ -1,4 +1,4 @@
-//! The published contract as a judge: whether a message that came or went is one of those it tells of.
+//! Validates messages against the published contract.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ fn judges() -> &'static BTreeMap<String, Judge> {
     JUDGES.get_or_init(|| {
         let document = asyncapi::document("leveret");
         let mut components = document["components"].clone();
-        // For others unknown fields are no fault. Here they are: each has to be told of.
+        // Other readers ignore unknown fields. Here each field must be described.
         for schema in components["schemas"].as_object_mut().unwrap().values_mut() {
             if schema.get("properties").is_some() {
                 schema["additionalProperties"] = json!(false);

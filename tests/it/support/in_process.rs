@@ -111,7 +111,7 @@ impl InProcess {
         self.app().store.background().await.unwrap()
     }
 
-    /// A connection of its own to look at the queues with.
+    /// The queues, read over another connection.
     pub(crate) async fn queues(&self) -> Queues {
         Queues::connect(&self.fresh.amqp_url, &self.fresh.prefix).await
     }

@@ -60,7 +60,7 @@ async fn every_refusal_has_its_own_kind_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_claim_holds_until_its_lease_has_run_out_by_the_clock_of_the_database() {
+async fn a_claim_holds_until_its_lease_expires_by_the_clock_of_the_database() {
     let leveret = with_approval().await;
     let instance = leveret.post_instance("approval", "lease", json!({})).await;
     let task = leveret.open_task(instance).await;
@@ -75,7 +75,7 @@ async fn a_claim_holds_until_its_lease_has_run_out_by_the_clock_of_the_database(
         let page = leveret.get(&format!("/tasks?user={user}")).await.ok(200);
         page["items"].as_array().unwrap().len()
     };
-    assert_eq!((inbox("bob").await, inbox("carl").await), (1, 0), "what somebody else does is not offered");
+    assert_eq!((inbox("bob").await, inbox("carl").await), (1, 0), "a claimed task is not offered to others");
 
     leveret.execute("UPDATE leveret.tasks SET lease_until = now() - interval '1 second'").await;
     assert_eq!((inbox("bob").await, inbox("carl").await), (1, 1));
@@ -92,7 +92,7 @@ async fn a_claim_holds_until_its_lease_has_run_out_by_the_clock_of_the_database(
 }
 
 #[tokio::test]
-async fn what_is_sent_back_comes_again_as_another_task_with_the_comment() {
+async fn rework_opens_another_task_with_the_comment() {
     let leveret = with_approval().await;
     let instance = leveret.post_instance("approval", "again", json!({})).await;
     let first = leveret.open_task(instance).await;
@@ -115,7 +115,7 @@ async fn what_is_sent_back_comes_again_as_another_task_with_the_comment() {
 }
 
 #[tokio::test]
-async fn a_task_is_handed_on_and_comes_back() {
+async fn a_task_is_reassigned_and_delegated_and_returns() {
     let leveret = with_approval().await;
     let instance = leveret.post_instance("approval", "handed", json!({})).await;
     let task = leveret.open_task(instance).await;
@@ -136,7 +136,7 @@ async fn a_task_is_handed_on_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_repetition_of_the_same_command_gets_the_same_answer() {
+async fn a_repeated_task_command_gets_the_same_answer() {
     let leveret = with_approval().await;
     for key in ["one", "two"] {
         let instance = leveret.post_instance("approval", key, json!({})).await;
@@ -171,7 +171,7 @@ activities:
 ";
 
 #[tokio::test]
-async fn the_votes_are_seen_while_the_vote_is_open_and_everybody_has_one() {
+async fn votes_are_shown_while_the_vote_is_open_and_each_person_has_one() {
     let leveret = with_approval().await;
     leveret.apply(BOARD).await;
     let instance = leveret.post_instance("board", "vote", json!({})).await;
@@ -189,12 +189,12 @@ async fn the_votes_are_seen_while_the_vote_is_open_and_everybody_has_one() {
         leveret.act(&task, "complete", vote("bob", "reject")),
         leveret.act(&task, "complete", vote("carl", "approve"))
     );
-    // Whoever comes second may find it decided; nobody's vote is lost otherwise.
+    // The second vote may find it decided; otherwise no vote is lost.
     for reply in [one, other] {
         assert!(reply.status == 200 || reply.body["type"] == "urn:leveret:task-closed", "{}", reply.body);
     }
     assert_eq!(leveret.ended(instance).await["output"], "carl");
-    eventually("it is told", SOON, async || {
+    eventually("it is in the history", SOON, async || {
         leveret.task_history(instance).await.contains(&"Completed by carl".to_owned())
     })
     .await;

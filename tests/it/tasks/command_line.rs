@@ -6,7 +6,7 @@ use super::{id, with_approval};
 use crate::support::CommandLine;
 
 #[tokio::test]
-async fn everything_that_is_done_with_a_task_can_be_said_on_the_command_line() {
+async fn the_command_line_has_every_task_command() {
     let leveret = with_approval().await;
     let command_line = CommandLine::on(&leveret.fresh);
     let instance = leveret.post_instance("approval", "A-1", json!({})).await;

@@ -43,21 +43,21 @@ async fn killed_at(processes: &Processes, number: i64, point: &str) -> i64 {
 
     let mut next = processes.serve(&[]);
     processes.all_ended(number, SOON).await;
-    // The same command once more, and somebody who is too late.
+    // The same command once more, and a command that is too late.
     processes.client.complete(&format!("done {key}"), &decision("ann")).await.unwrap();
     processes.client.complete(&format!("late {key}"), &decision("bob")).await.unwrap();
     let refused = async || processes.count("leveret.dead_letters").await == number;
-    eventually("whoever is too late is told", SOON, refused).await;
+    eventually("the late command is refused", SOON, refused).await;
     next.stops_in_order().await;
     completed
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_over_a_completion_leaves_it_done_once() {
+async fn a_completion_is_applied_once_although_its_worker_dies() {
     let processes = Processes::new().await;
     processes.apply(CHECK).await;
     assert_eq!(killed_at(&processes, 1, "step::before_commit").await, 0, "nothing is left of it");
-    assert_eq!(killed_at(&processes, 2, "step::after_commit").await, 1, "it is done, and nobody knows it yet");
+    assert_eq!(killed_at(&processes, 2, "step::after_commit").await, 1, "it is committed, and not yet published");
     assert_eq!(killed_at(&processes, 3, "worker::before_ack").await, 1, "it is done and gone on, and not acknowledged");
     for kind in ["TaskOpened", "TaskCompleted", "ActivityCompleted' AND activity = 'tell"] {
         assert_eq!(processes.count(&format!("leveret.history WHERE kind = '{kind}'")).await, 3, "{kind}");

@@ -1,4 +1,4 @@
-//! Two people, one task, the same moment: exactly one wins, and the others are told.
+//! Two people, one task, the same moment: exactly one wins, and the others get a reason.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn approve(user: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_claim_at_the_same_instant_one_has_it() {
+async fn one_of_two_simultaneous_claims_wins() {
     let leveret = with_approval().await;
     for turn in 0..TURNS {
         let instance = leveret.post_instance("approval", &format!("claim-{turn}"), json!({})).await;
@@ -49,7 +49,7 @@ async fn of_two_who_claim_at_the_same_instant_one_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_complete_at_the_same_instant_one_does() {
+async fn one_of_two_simultaneous_completions_wins() {
     let leveret = with_approval().await;
     for turn in 0..TURNS {
         let instance = leveret.post_instance("approval", &format!("complete-{turn}"), json!({})).await;
@@ -155,7 +155,7 @@ async fn a_completion_and_a_reassignment_at_the_same_moment_agree_on_an_order() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_for_the_next_task_never_get_the_same_one() {
+async fn concurrent_claims_of_the_next_task_never_get_the_same_task() {
     const TASKS: usize = 24;
     const PEOPLE: usize = 40;
     let leveret = with_approval().await;
@@ -167,7 +167,7 @@ async fn many_who_ask_for_the_next_task_never_get_the_same_one() {
         let leveret = &leveret;
         async move {
             let body = json!({ "user": format!("m{number}"), "groups": ["managers"] });
-            // Told to come again in a moment, one does.
+            // 503 asks for a retry.
             loop {
                 let reply = leveret.post("/tasks/claim-next", &body).await;
                 if reply.status != 503 {
@@ -189,7 +189,7 @@ async fn many_who_ask_for_the_next_task_never_get_the_same_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_task_and_a_completion_of_the_same_one_do_not_hold_each_other_up() {
+async fn claim_next_and_a_completion_of_the_same_task_do_not_deadlock() {
     let leveret = with_approval().await;
     for turn in 0..TURNS {
         let instance = leveret.post_instance("approval", &format!("both-{turn}"), json!({})).await;

@@ -42,11 +42,11 @@ fn evenly() -> BTreeMap<String, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_are_kept_by_two_processes_at_once() {
+async fn round_robin_is_kept_by_two_processes_at_once() {
     assert_eq!(given("round_robin").await, evenly());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_is_shared_evenly_by_two_processes_at_once() {
+async fn least_loaded_is_kept_by_two_processes_at_once() {
     assert_eq!(given("least_loaded").await, evenly());
 }

@@ -22,7 +22,7 @@ activities:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_lets_a_task_lie_is_reminded_and_then_it_is_offered_to_others() {
+async fn an_unfinished_task_is_reminded_of_and_then_escalated() {
     let leveret = with_approval().await;
     let queues = leveret.queues().await;
     leveret.apply(SLOW).await;
@@ -56,7 +56,7 @@ async fn whoever_lets_a_task_lie_is_reminded_and_then_it_is_offered_to_others() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_work_on_while_the_instance_stands_still_and_what_they_did_counts_afterwards() {
+async fn tasks_are_completed_while_their_instance_is_suspended_and_count_after_the_resume() {
     let leveret = with_approval().await;
     leveret.apply(SLOW).await;
     let instance = leveret.post_instance("slow", "still", json!({})).await;
@@ -64,7 +64,7 @@ async fn people_work_on_while_the_instance_stands_still_and_what_they_did_counts
     let control = async |what: &str| leveret.post(&format!("/instances/{instance}/{what}"), &json!({})).await.ok(200);
     control("suspend").await;
     let passed = "leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL AND due_at < now() - interval '3 s'";
-    // Past what a hint may be late, so that the timers role has looked, and has put the timers off.
+    // Later than a wake-up may be, so that the timers role has read the timers and put them off.
     eventually("its timers are due", SOON, async || leveret.count(passed).await == 3).await;
     assert_eq!(leveret.task_history(instance).await, ["Opened"], "nothing fires");
     let resumed = std::time::Instant::now();

@@ -12,13 +12,13 @@ use crate::support::{Processes, Program};
 /// Makes a process believe another time; Debian's package of the same name.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
-/// Later than this, a timer was fired by a sweep, not by its hint; a busy machine needs some of it too.
+/// Later than this, a timer was fired by a sweep, not by its wake-up; a busy machine needs some of it too.
 const PUNCTUAL_MS: i64 = 4_000;
 
 async fn with_a_clock_wrong_by(offset: &str) {
     assert!(Path::new(LIBRARY).exists(), "libfaketime is missing: apt-get install libfaketime");
     let processes = Processes::new().await;
-    // Time that has passed is measured by a clock that nobody can set: it is left alone.
+    // Durations are measured by a clock that cannot be set: it is not changed.
     let wrong =
         [("LD_PRELOAD", LIBRARY), ("FAKETIME", offset), ("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_DONT_RESET", "1")];
     let mut program = processes.serve(&wrong);

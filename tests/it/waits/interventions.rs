@@ -1,4 +1,4 @@
-//! People who step in: what is suspended stands still, what comes meanwhile is not lost, and nothing is stuck.
+//! Interventions: a suspended instance does not move, messages in the meantime are not lost, and nothing is stuck.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CommandLine, InProcess, SOON, Sender, eventually};
 
-/// Rounds of a race whose winner nobody can foretell.
+/// Rounds of a race without a certain winner.
 const ROUNDS: i64 = 20;
 /// Sooner than any sweep: a claimed timer is left alone for 30 s.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ name: deadline
 timeout: 1s
 on_error: [{ code: timeout, to: late }]
 activities:
-  - { id: door, run: { handler: knock }, retry: none }
+  - { id: gate, run: { handler: wait_for_gate }, retry: none }
   - { id: late, end: { output: late } }
 ";
 
@@ -44,7 +44,7 @@ async fn control(leveret: &InProcess, what: &str, definition: &str, key: &str) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_instance_is_listed_and_goes_on_with_what_came_meanwhile() {
+async fn a_suspended_instance_is_listed_and_resumes_with_the_message_it_received() {
     let leveret = InProcess::with_ledger().await;
     leveret.start("paid", "A").await;
     leveret.reaches("A", "running at payment").await;
@@ -74,7 +74,7 @@ async fn a_suspended_instance_is_listed_and_goes_on_with_what_came_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timer_that_passed_meanwhile_fires_with_the_resume() {
+async fn a_timer_that_passed_during_a_suspension_fires_with_the_resume() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(NAP).await;
     for key in ["slept", "cancelled"] {
@@ -99,11 +99,11 @@ async fn a_timer_that_passed_meanwhile_fires_with_the_resume() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_passed_meanwhile_fires_with_the_retry() {
+async fn a_deadline_that_passed_during_a_suspension_fires_with_the_retry() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(DEADLINE).await;
     leveret.start("deadline", "A").await;
-    leveret.reaches("A", "suspended at door").await;
+    leveret.reaches("A", "suspended at gate").await;
     leveret.count_becomes(1, "leveret.bookmarks WHERE kind = 'timer' AND due_at < now() - interval '6 s'").await;
     let retried = Instant::now();
     assert_eq!(control(&leveret, "retry", "deadline", "A").await["outcome"], "retried");
@@ -114,16 +114,16 @@ async fn a_deadline_that_passed_meanwhile_fires_with_the_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_suspended_between_two_steps_goes_on_where_it_stood() {
+async fn an_instance_suspended_between_two_steps_resumes_at_the_same_step() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(LOOP).await;
     leveret.start("loop", "A").await;
     leveret.count_becomes(1, "leveret.instances WHERE (variables->>'n')::int > 50").await;
     assert_eq!(control(&leveret, "suspend", "loop", "A").await["outcome"], "suspended");
     let before = leveret.lines("variables->>'n'", "leveret.instances").await;
-    // Its step command is acknowledged, and nobody bounces it: nothing is on its way.
+    // Its step command is acknowledged and not published again: no message is queued.
     let queues = leveret.queues().await;
-    eventually("nothing is on its way", AT_ONCE, async || queues.not_empty().await.is_empty()).await;
+    eventually("no message is queued", AT_ONCE, async || queues.not_empty().await.is_empty()).await;
     leveret::roles::timers::run_once(leveret.app()).await.unwrap();
     assert_eq!(leveret::store::stuck::list(&mut *leveret.conn().await, 10).await.unwrap(), []);
     assert_eq!(leveret.lines("variables->>'n'", "leveret.instances").await, before);
@@ -136,7 +136,7 @@ async fn what_is_suspended_between_two_steps_goes_on_where_it_stood() {
     leveret.close().await;
 }
 
-/// Whoever wins, the payment is taken: before the suspension, or by the resume.
+/// In either order, the payment is taken: before the suspension, or by the resume.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_at_the_moment_of_a_suspension_or_a_resume_is_never_missed() {
     let leveret = InProcess::with_ledger().await;

@@ -38,7 +38,7 @@ async fn answer(leveret: &InProcess) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_alternative_that_comes_closes_the_others() {
+async fn the_first_message_closes_the_alternative_waits() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(CHOICE).await;
     leveret.start("choice", "A").await;
@@ -52,7 +52,7 @@ async fn the_first_alternative_that_comes_closes_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_is_asked_of_every_wait_and_not_of_the_first_hundred_only() {
+async fn a_filter_is_evaluated_for_more_than_a_hundred_waits() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(MINE).await;
     for number in 0..MANY {
@@ -71,7 +71,7 @@ const WAITING: &str = "leveret.bookmarks AS b JOIN leveret.instances AS i ON i.i
     WHERE b.kind = 'message' AND b.consumed_at IS NULL";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_looks_beyond_the_first_hundred_kept_messages() {
+async fn a_wait_reads_more_than_a_hundred_kept_messages() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(MINE).await;
     for number in 0..MANY {
@@ -89,7 +89,7 @@ async fn a_wait_looks_beyond_the_first_hundred_kept_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broadcast_reaches_everybody_who_waits_and_nobody_who_comes_later() {
+async fn a_broadcast_reaches_every_open_wait_and_no_later_one() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(MINE).await;
     for key in ["a", "b", "c", "deaf"] {
@@ -151,7 +151,7 @@ async fn a_broadcast_from_sql_http_and_the_command_line_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_waited_for_in_time_is_gone() {
+async fn a_message_without_a_wait_is_deleted_after_its_time_to_live() {
     let leveret = InProcess::with_ledger().await;
     let body = json!({ "name": "paid", "key": "late", "data": { "amount": 1 }, "ttl": 3600 });
     leveret.sender.ask("message", "paid", &body).await;
@@ -168,7 +168,7 @@ async fn what_nobody_waited_for_in_time_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_to_live_does_not_run_out_while_who_waits_is_suspended() {
+async fn a_kept_message_does_not_expire_while_its_receiver_is_suspended() {
     let leveret = InProcess::with_ledger().await;
     leveret.start("paid", "A").await;
     leveret.reaches("A", "running at payment").await;
@@ -192,7 +192,7 @@ async fn time_to_live_does_not_run_out_while_who_waits_is_suspended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_is_listed_page_by_page() {
+async fn kept_messages_are_listed_page_by_page() {
     let leveret = InProcess::with_ledger().await;
     leveret.start("paid", "ended").await;
     leveret.reaches("ended", "running at payment").await;

@@ -1,4 +1,4 @@
-//! Timers: put off, lost, many at once, of every length, and moments that are none.
+//! Timers: rescheduled, lost, many at once, of every length, and invalid times.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ name: until
 input: { type: object, required: [at], properties: { at: { type: string } } }
 activities: [{ id: until, wait: { until: '${ at }' } }]
 ";
-/// What the timers role leaves to hints, and a generous rest.
+/// What the timers role leaves to wake-ups, and a generous margin.
 const SWEPT_WITHIN: Duration = Duration::from_secs(20);
 /// Due within one second.
 const MANY: i64 = 5_000;
@@ -38,7 +38,7 @@ async fn lateness(leveret: &InProcess, definition: &str) -> Vec<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn timers_whose_hints_are_lost_fire_by_the_sweep() {
+async fn timers_without_wake_ups_fire_by_the_sweep() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     for key in ["a", "b", "c"] {
@@ -50,18 +50,18 @@ async fn timers_whose_hints_are_lost_fire_by_the_sweep() {
     let channel = broker::raw(&fresh.amqp_url).await;
     let queues = crate::support::Queues::connect(&fresh.amqp_url, &fresh.prefix).await;
     let mut purged = 0;
-    // A hint changes its rung once or twice on its way: until all three were met.
+    // A wake-up passes one or two delay levels: until all three were purged.
     let all = async || {
         for (queue, _) in queues.not_empty().await.into_iter().filter(|(queue, _)| queue.contains(".delay.")) {
             purged += channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await.unwrap();
         }
         purged >= 3 || leveret.count("leveret.history WHERE kind = 'TimerFired'").await > 0
     };
-    eventually("the hints are purged", SWEPT_WITHIN, all).await;
+    eventually("the wake-ups are purged", SWEPT_WITHIN, all).await;
     assert_eq!(purged, 3, "a fault that was not injected proves nothing");
     leveret.count_becomes(3, "leveret.instances WHERE status = 'completed'").await;
     let late = lateness(&leveret, "pause").await;
-    assert!(late[0] >= 4_000.0 && late[2] < 10_000.0, "fired by a hint, or late: {late:?}");
+    assert!(late[0] >= 4_000.0 && late[2] < 10_000.0, "fired by a wake-up, or late: {late:?}");
     assert_eq!(leveret.count("ledger").await, 3);
     leveret.close().await;
 }
@@ -83,7 +83,7 @@ async fn short_timers_do_not_wait_behind_long_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_due_within_a_second_fire_once_and_never_early() {
+async fn thousands_of_timers_due_within_a_second_fire_once_and_never_early() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(UNTIL).await;
     leveret.start_with("until", "first", json!({ "at": "2999-01-01T00:00:00Z" })).await;
@@ -105,7 +105,7 @@ async fn thousands_due_within_a_second_fire_once_and_never_early() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timer_is_put_off_and_brought_forward_by_every_door() {
+async fn a_timer_is_rescheduled_through_every_interface() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     leveret.start_with("pause", "A", json!({ "pause": "2s" })).await;
@@ -140,9 +140,9 @@ async fn a_timer_is_put_off_and_brought_forward_by_every_door() {
     }
     let moved = leveret.post(&path(first + 1), &json!({ "after": "400d" })).await.ok(200);
     assert_eq!(moved["bookmark"], first + 2);
-    // The hint of the first moment comes and finds nothing.
+    // The wake-up of the first time comes and finds nothing.
     let queues = leveret.queues().await;
-    eventually("the hint is gone", SWEPT_WITHIN, async || queues.not_empty().await.is_empty()).await;
+    eventually("the wake-up was consumed", SWEPT_WITHIN, async || queues.not_empty().await.is_empty()).await;
     assert_eq!(leveret.position("A").await, "running at pause");
 
     let command_line = CommandLine::on(&leveret.fresh);
@@ -157,7 +157,7 @@ async fn a_timer_is_put_off_and_brought_forward_by_every_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moments_and_durations_of_every_size_wait_end_or_say_what_is_wrong() {
+async fn times_and_durations_of_every_size_wait_end_or_fail_with_a_reason() {
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     leveret.apply(UNTIL).await;
