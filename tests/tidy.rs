@@ -22,7 +22,7 @@ const EXPECTED_UNTIL_MERGED: &[Rule] = &[
     Rule::PlainWords,
 ];
 
-/// Rooms and the floor each stands on. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
+/// Rooms and their floors. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
 const FLOORS: [(&str, u8); 21] = [
     ("time", 0),
     ("limits", 0),
@@ -66,8 +66,8 @@ const PEERS: [(&str, &str); 15] = [
     ("cli", "sandbox"),
 ];
 
-/// A room may reach one floor up here, and the reason.
-// telemetry counts instances as the engine knows them; it is called by the floors above, never the other way round.
+/// Rooms that may use a higher floor, with the reason.
+// `telemetry` counts instances by the engine's types; it is called from above and calls nothing there.
 const EXCEPTIONS: [(&str, &str); 1] = [("telemetry", "engine")];
 
 /// Outside crates and the rooms that may name them.
@@ -91,8 +91,8 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("secrecy", &["secrets"]),
 ];
 
-/// One file may name a crate away from its home, and the reason.
-// The commands that a service sends in its own transaction are expressions of its own Diesel.
+/// Files that may name a crate away from its home, with the reason.
+// A service sends commands in its own transaction, as expressions of its own Diesel.
 const VISITS: [(&str, &str); 1] = [("diesel", "src/client/sql.rs")];
 
 /// No file is longer before its tests; the aim is 300.
@@ -155,7 +155,7 @@ fn files() -> Vec<File> {
         .collect()
 }
 
-/// What stands before the tests at the end of a file.
+/// What comes before the tests at the end of a file.
 fn untested(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
@@ -174,7 +174,7 @@ fn walk(folder: &Path, kinds: &[&str], found: &mut Vec<PathBuf>) {
 
 fn floor(room: &str) -> u8 {
     let known = FLOORS.iter().find(|(name, _)| *name == room);
-    known.unwrap_or_else(|| panic!("the room `{room}` stands on no floor: add it to FLOORS and to ARCHITECTURE.md")).1
+    known.unwrap_or_else(|| panic!("the room `{room}` has no floor: add it to FLOORS and to ARCHITECTURE.md")).1
 }
 
 /// Rooms named as `crate::room`, also inside `use crate::{a, b}`.
@@ -231,7 +231,7 @@ fn every_room_uses_only_the_floors_below_it() {
                 || PEERS.contains(&(from, to))
                 || EXCEPTIONS.contains(&(from, to));
             if !allowed {
-                broken.push(format!("{} uses `{to}`", file.path.display()));
+                broken.push(format!("{} uses `{to}`", file.name));
             }
         }
     }
@@ -246,23 +246,23 @@ fn rooms_are_found_in_imports() {
 }
 
 #[test]
-fn outside_crates_stay_at_home() {
+fn outside_crates_are_named_only_at_home() {
     let mut broken = Vec::new();
     for file in files() {
         for (outside, homes) in HOMES {
             let named = [format!("{outside}::"), format!("use {outside};")]
                 .iter()
                 .any(|name| file.code.match_indices(name.as_str()).any(|(at, _)| begins_a_path(&file.code[..at])));
-            let visits = VISITS.iter().any(|(guest, place)| *guest == outside && file.path.ends_with(place));
+            let visits = VISITS.iter().any(|(known, place)| *known == outside && file.path.ends_with(place));
             if named && !visits && !homes.contains(&file.room.as_str()) {
-                broken.push(format!("{} names `{outside}`", file.path.display()));
+                broken.push(format!("{} names `{outside}`", file.name));
             }
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Whether a name that follows this is the first of its path, as in `x::` and `::x::`, and no member of another.
+/// Whether a name after this text is the first of its path, as in `x::` and `::x::`, and not a member of another.
 fn begins_a_path(before: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '>';
     match before.strip_suffix("::") {
@@ -272,7 +272,7 @@ fn begins_a_path(before: &str) -> bool {
 }
 
 /// Functions of the engine that are named, called or imported.
-fn asked_of_the_engine(code: &str) -> Vec<String> {
+fn engine_calls(code: &str) -> Vec<String> {
     let mut named = Vec::new();
     for (at, _) in code.match_indices("engine::") {
         let rest = &code[at + "engine::".len()..];
@@ -288,29 +288,29 @@ fn asked_of_the_engine(code: &str) -> Vec<String> {
 #[test]
 fn only_the_entry_point_calls_the_engine() {
     for file in files().iter().filter(|file| !["step", "testkit", "engine", "lib"].contains(&file.room.as_str())) {
-        let asked = asked_of_the_engine(&file.code);
-        assert!(asked.is_empty(), "{} asks the engine: {asked:?}", file.path.display());
+        let called = engine_calls(&file.code);
+        assert!(called.is_empty(), "{} calls the engine: {called:?}", file.name);
     }
 }
 
 #[test]
 fn names_are_found_in_paths() {
     assert!(begins_a_path("use ") && begins_a_path("fn f(c: ::") && !begins_a_path("Other::") && !begins_a_path("my_"));
-    assert_eq!(asked_of_the_engine("use crate::engine::{self, Step, step}; engine::needs(a)"), ["step", "needs"]);
+    assert_eq!(engine_calls("use crate::engine::{self, Step, step}; engine::needs(a)"), ["step", "needs"]);
 }
 
 #[test]
 fn decisions_are_not_async() {
     for file in files().iter().filter(|file| floor(&file.room) <= 1) {
         let waits = ["async fn", "async {", "async move", ".await"].iter().any(|word| file.code.contains(word));
-        assert!(!waits, "{} waits for something", file.path.display());
+        assert!(!waits, "{} is async", file.name);
     }
 }
 
 #[test]
 fn every_file_opens_by_saying_what_it_is_for() {
     for file in files() {
-        assert!(file.text.starts_with("//! "), "{} does not say what it is for", file.path.display());
+        assert!(file.text.starts_with("//! "), "{} does not open with `//!` and what it is for", file.name);
     }
 }
 
@@ -371,19 +371,27 @@ fn words_are_plain() {
 }
 
 #[test]
-fn names_say_something() {
+fn file_names_say_something() {
     for file in files() {
         let name = file.path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(!EMPTY_NAMES.contains(&name.as_str()), "{} has a name that says nothing", file.path.display());
+        assert!(!EMPTY_NAMES.contains(&name.as_str()), "{}: the file name says nothing", file.name);
     }
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn code_has_no_unfinished_parts() {
     for file in files() {
         for word in ["todo!(", "unimplemented!(", "FIXME", "XXX", "dbg!("] {
-            assert!(!file.code.contains(word), "{} contains {word}", file.path.display());
+            assert!(!file.code.contains(word), "{} contains {word}", file.name);
         }
+    }
+}
+
+#[test]
+fn lints_are_expected_and_not_allowed() {
+    for file in files() {
+        let allowed = file.text.contains("#[allow(") || file.text.contains("#![allow(");
+        assert!(!allowed, "{}: write `#[expect(…, reason = \"…\")]` instead of `#[allow(…)]`", file.name);
     }
 }
 
