@@ -1,4 +1,4 @@
-//! Work outside: sent, answered, lost and found again.
+//! Calls: sent, answered, lost and recovered.
 
 mod callback;
 mod crash;

@@ -163,7 +163,7 @@ impl Asker {
             let answer = answer.unwrap().unwrap();
             let named = answer.properties.correlation_id().as_ref().map(|named| named.as_str().to_owned());
             assert_eq!(answer.properties.kind().as_ref().map(|kind| kind.as_str()), Some("answer"));
-            // An answer may come twice: one for an earlier question is passed over.
+            // An answer may come twice: one for an earlier command is skipped.
             if named.as_deref() == Some(&correlation) {
                 return serde_json::from_slice(&answer.data).unwrap();
             }
@@ -202,7 +202,7 @@ async fn a_repeated_command_gets_the_same_answer() {
     for _ in 0..2 {
         assert_eq!(asker.ask("cancel", "c-1", &json!(target("waiting", "C"))).await["outcome"], "cancelled");
     }
-    // What is refused is filed once and refused again.
+    // A refused command is stored once and refused again.
     for _ in 0..2 {
         let refused = asker.ask("start", "s-4", &json!(start("odrer", "D"))).await;
         assert_eq!(refused["outcome"], "refused");

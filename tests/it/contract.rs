@@ -78,7 +78,7 @@ impl Tap {
         Self { messages: messages.await.unwrap(), _connection: connection, seen: Vec::new() }
     }
 
-    /// Waits until what was seen holds.
+    /// Takes messages until this holds.
     async fn sees(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         while !holds(self) {
             let message = timeout(SOON, self.messages.next()).await;
@@ -126,7 +126,7 @@ async fn every_message_is_described_in_the_contract() {
     };
     let of = |definition: &str, key: &str| json!({ "definition": definition, "key": key, "reason": "because" });
 
-    // From SQL, from Rust, and from anybody.
+    // From SQL, from the Rust client, and over plain AMQP.
     let mut conn = leveret.app().store.background().await.unwrap();
     conn.batch_execute("SELECT leveret.start('talks', '{}', key => 't')").await.unwrap();
     drop(conn);
@@ -175,7 +175,7 @@ async fn every_message_is_described_in_the_contract() {
     tap.event("task_closed", "c").await;
     sender.ask("cancel", "m-11", &of("asks", "nobody")).await;
 
-    // Each is held to the contract as it is taken.
+    // Each is checked against the contract as it is taken.
     answers.extend(sender.answers(4).await);
     assert_eq!(answers.iter().filter(|(_, answer)| answer["outcome"] == "refused").count(), 1, "{answers:?}");
     let mut seen = tap.names();

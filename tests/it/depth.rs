@@ -11,14 +11,14 @@ const READ_MAX: usize = 127;
 /// As deep as a command may nest; `data` is one level down in it.
 const DATA_MAX: usize = 63;
 
-/// Whatever the message says, what is made of it fails.
+/// Fails with every message.
 const FALLS: &str = "
 name: falls
 variables: { got: null }
 activities:
   - { id: payment, receive: { name: paid }, output: { got: result.data.nothing.of.it } }
 ";
-/// Puts what it has into one more map, for ever.
+/// Wraps its value into one more map, in an endless loop.
 const SPIRAL: &str = "
 name: spiral
 variables: { path: null, turns: 0 }

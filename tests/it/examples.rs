@@ -1,4 +1,4 @@
-//! Every example runs to the end its comment promises; and a thousand orders come from a program that is not ours.
+//! Every example runs to the end its comment promises; and a Python client sends a thousand orders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ async fn run(leveret: &CommandLine, definition: &str, key: &str, input: Value) -
     ended(leveret, key).await
 }
 
-/// Payments that come before anybody waits for them, later, not at all, and one that is declined.
+/// Payments that come before their wait, later, not at all, and one that is declined.
 async fn pays_early(leveret: &CommandLine) {
     let input = |payment: &str, packing: &str| json!({ "payment": payment, "amount": 50, "packing": packing, "patience": "1s" });
     let settled = async |payment: &str, data: &str| {

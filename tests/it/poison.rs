@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::support::amqp_bytes::{Strange, Wire, nested};
 use crate::support::{Fresh, InProcess, Sender};
 
-/// Fails for ever: its message is refused, its handler breaks or panics, its loop never ends.
+/// Always fails: its message is refused, its handler fails or panics, its loop never ends.
 const BROKEN: [(&str, &str); 4] = [
     ("breaks", "{ id: only, run: { handler: break }, retry: none }"),
     ("panics", "{ id: only, run: { handler: panic }, retry: none }"),
@@ -226,7 +226,7 @@ async fn a_step_command_without_a_branch_has_no_effect() {
     leveret.close().await;
 }
 
-/// A consumer that gives a step command back until the broker has had enough.
+/// A consumer that requeues a step command until the broker's delivery limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident() {
     let leveret = InProcess::with_ledger().await;

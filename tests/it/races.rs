@@ -1,4 +1,4 @@
-//! What may happen in any order, in every order: before, at the same moment, after, twice and too late.
+//! Races, in every order: before, at the same moment, after, twice and too late.
 
 mod control;
 mod http;

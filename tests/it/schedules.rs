@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Fresh, InProcess, SOON, eventually};
 
-/// Waits for a message that bears the key of its instance.
+/// Waits for a message with the key of its instance.
 const REPORT: &str = "
 name: report
 input:
@@ -36,14 +36,14 @@ async fn with_report() -> InProcess {
     leveret
 }
 
-/// What is asked of schedules.
+/// Calls of the functions of schedules.
 impl InProcess {
     /// The handles of one more process on the same database.
     fn another(&self) -> App {
         App::without_publisher(Self::config(&self.fresh), Handlers::new(), "another").unwrap()
     }
 
-    /// A schedule that starts reports; what is not said is as by default.
+    /// A schedule that starts reports, with these fields and else the defaults.
     async fn plan(&self, name: &str, said: Value) -> ScheduleView {
         let mut whole = json!({ "definition": "report", "cron": "0 * * * *", "input": { "at": "${ scheduled_at }" } });
         whole.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
@@ -61,7 +61,7 @@ impl InProcess {
         self.waits_for(name, &hour).await
     }
 
-    /// Lets a schedule wait for a moment, an expression of SQL.
+    /// Makes a schedule wait for a time, an expression of SQL.
     async fn waits_for(&self, name: &str, moment: &str) -> Timestamp {
         let statement =
             format!("UPDATE leveret.schedules SET next_at = {moment}, wake_at = {moment} WHERE name = '{name}'");

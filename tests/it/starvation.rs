@@ -106,7 +106,7 @@ async fn a_full_event_queue_delays_only_the_refused_events_and_is_not_flooded() 
     let left = count(app, "leveret.outbox").await;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let taken = channel.queue_declare(open.as_str().into(), passive, FieldTable::default()).await.unwrap();
-    // The open queue was given each at least once, and again only by a sweep.
+    // The open queue received each at least once, and again only by a sweep.
     assert!(taken.message_count() <= 60, "{} events for 20 were published, {left} are left", taken.message_count());
 
     channel.queue_delete(full.as_str().into(), QueueDeleteOptions::default()).await.unwrap();

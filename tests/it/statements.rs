@@ -1,4 +1,4 @@
-//! Registered SQL as the work of a step: what it yields, how it fails, and that it happens exactly once.
+//! Registered SQL as the work of a step: its result, its failures, and that it runs exactly once.
 
 use diesel_async::SimpleAsyncConnection;
 use leveret::config::Config;
@@ -80,7 +80,7 @@ async fn count(leveret: &InProcess, what: &str) -> i64 {
     support::count(&mut leveret.app().store.background().await.unwrap(), what).await
 }
 
-/// Runs one statement in an instance of its own, and gives what it yielded, or the code and message it failed with.
+/// Runs one statement in its own instance, and gives its result, or the code and message of its failure.
 async fn run(leveret: &InProcess, name: &str, params: &Value) -> Value {
     let given: serde_json::Map<String, Value> =
         params.as_object().unwrap().keys().map(|key| (key.clone(), format!("${{ params.{key} }}").into())).collect();

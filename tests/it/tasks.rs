@@ -52,7 +52,7 @@ async fn with_approval() -> InProcess {
     leveret
 }
 
-/// What is asked of tasks over HTTP.
+/// Requests about tasks over HTTP.
 impl InProcess {
     async fn post_instance(&self, definition: &str, key: &str, input: Value) -> Uuid {
         let request = json!({ "definition": definition, "key": key, "input": input });

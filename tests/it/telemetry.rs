@@ -1,4 +1,4 @@
-//! What a process says of itself: logs that machines can read, metrics that are all there, and no secret anywhere.
+//! Logs that machines can read, complete metrics, and no secret in either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::support::target::{Play, Target};
 use crate::support::{CommandLine, Fresh, Program, SOON, eventually};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
-/// What nothing in this test moves: rows that do not fit into memory, forgotten branches, lost connections, schedules,
-/// late signs of life.
+/// Metrics that this test does not move: rows that do not fit into memory, recovered branches, lost connections, schedules,
+/// late heartbeats.
 const UNMOVED: [&str; 6] = [
     "leveret_call_late_signs_total",
     "leveret_publish_queue_full_total",
@@ -21,7 +21,7 @@ const UNMOVED: [&str; 6] = [
     "leveret_schedule_ticks_total",
     "leveret_schedule_lateness_seconds",
 ];
-/// Labels there are, and none of them is an id.
+/// Every label; none of them is an id.
 const LABELS: [&str; 12] = [
     "target",
     "state",
@@ -73,7 +73,7 @@ async fn scrape(program: &Program) -> String {
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
-/// Calls of a target that may be asked once a second.
+/// Calls of a target with a rate of one a second.
 const ASKED: usize = 5;
 
 /// Asks a server more often than is allowed, so that calls are put off.
@@ -138,7 +138,7 @@ async fn logs_are_json_lines_metrics_are_complete_and_both_are_free_of_secrets()
     let found = |metrics: &str| -> BTreeSet<String> {
         metrics.lines().filter(|line| line.starts_with("leveret_")).map(|line| base(line).to_owned()).collect()
     };
-    // What is done last is counted after its commit.
+    // The last commands are counted after their commit.
     let counted = async || {
         metrics = scrape(&program).await;
         let repeated = |line: &str| line.starts_with("leveret_duplicates_total") && value(line) >= 1.0;

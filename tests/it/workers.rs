@@ -1,4 +1,4 @@
-//! The workers of the examples, in three languages: one program, the same promises.
+//! The external workers of the examples: the same program in three languages, with the same guarantees.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -150,7 +150,7 @@ async fn got(leveret: &InProcess, key: &str) -> Value {
     serde_json::from_str(&output[0]).unwrap()
 }
 
-/// Before any call was made, so that it is the worker that declares the queue.
+/// It starts before any call exists, so that the worker declares the queue.
 async fn keeps_its_promises(language: Language) {
     let leveret = leveret().await;
     let fresh = &leveret.fresh;
@@ -168,7 +168,7 @@ async fn keeps_its_promises(language: Language) {
     let error = json!(["worker.nothing_to_pack", "parcel A-18 has no items", { "parcel": "A-18" }]);
     assert_eq!(got(&leveret, "empty").await, error);
 
-    // Longer than it may be silent, and without any progress meanwhile.
+    // Longer than its heartbeat interval, and without progress.
     ships(&leveret, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
     assert_eq!(got(&leveret, "slow").await["parcel"], "A-19");
     assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
@@ -193,10 +193,10 @@ async fn a_worker_in_rust_keeps_its_promises() {
     keeps_its_promises(Language::Rust).await;
 }
 
-/// One is killed over its work, one is asked to stop over it, and one has done it before.
+/// One worker is killed during its work, one is stopped during it, and one finds it in its journal.
 async fn loses_nothing(language: Language) {
     let leveret = leveret().await;
-    // The time counts from when the request is sent, and here it lies in the queue for a while.
+    // The time counts from the publish, and here the request waits in the queue.
     leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
     let fresh = &leveret.fresh;
     let kept = journal();
@@ -217,7 +217,7 @@ async fn loses_nothing(language: Language) {
     leveret.reaches("known", "running at pack").await;
     let key = leveret.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
     let line = format!("{}\n", json!({ "key": key, "result": { "parcel": "from the journal" } }));
-    // What was done before stays in it: that may come once more.
+    // The journal keeps what was done before: that may be redelivered.
     std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap() + &line).unwrap();
     let mut third = Worker::start(language, fresh, &kept).await.unwrap();
     assert_eq!(got(&leveret, "known").await["parcel"], "from the journal");
@@ -241,7 +241,7 @@ async fn a_worker_in_rust_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Rust).await;
 }
 
-/// Its connection breaks over the reply: once the reply is lost, once the broker's confirm. Either way the request comes again.
+/// Its connection breaks during the reply: once the reply is lost, once the broker's confirm. Both times the request is redelivered.
 async fn survives_a_cut(language: Language) {
     let leveret = leveret().await;
     leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
@@ -303,7 +303,7 @@ async fn an_order_reserves_over_http_and_ships_through_the_worker_in_python() {
     leveret.reaches("A-1", "completed").await;
     order("A-2", "desk", 5).await;
     leveret.reaches("A-2", "failed").await;
-    // Nothing to pack: what was reserved is put back.
+    // Nothing to pack: the reservation is released.
     order("A-3", "lamp", 0).await;
     leveret.reaches("A-3", "failed").await;
     let output = leveret.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);

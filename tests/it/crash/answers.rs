@@ -1,5 +1,5 @@
 //! Lost messages: a commit, a publish, an acknowledgement, or the answer to one of them. The process cannot tell
-//! the two apart but the database.
+//! the two apart, only the database can.
 
 use serde_json::json;
 
@@ -93,7 +93,7 @@ async fn the_answer_to_a_start_is_lost() {
     single_statement(START, Lost::Answer, Some("step-01")).await;
 }
 
-/// Something said to the broker is lost, or its answer; the process lives on.
+/// A request to the broker is lost, or its answer; the process keeps running.
 async fn said_to_the_broker(words: &[u8], lost: Lost) {
     let processes = Processes::new().await;
     let (wire, url) = Proxy::before(&processes.fresh.amqp_url).await;

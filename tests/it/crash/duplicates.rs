@@ -17,7 +17,7 @@ async fn the_same_start_and_the_same_payment_three_times_to_two_workers_at_once(
         tokio::join!(one(), one(), one());
     }
     processes.all_ended(20, ENDS_WITHIN).await;
-    // Once more, when all of it is long over.
+    // Once more, after everything has ended.
     for number in 0..20 {
         let key = format!("order-{number}");
         tokio::join!(processes.order(&key, "8s"), processes.pay(&key));
@@ -29,7 +29,7 @@ async fn the_same_start_and_the_same_payment_three_times_to_two_workers_at_once(
     processes.queues_are_empty().await;
 }
 
-/// One hop per step: every step has its own command on the broker, and each of them comes four times.
+/// One hop per step: every step has its own command on the broker, and each of them is delivered four times.
 #[tokio::test]
 async fn every_step_command_four_times_to_two_workers_at_once() {
     let processes = Processes::new().await;

@@ -1,4 +1,4 @@
-//! Handlers that kill their process, panic, or do not come back.
+//! Handlers that kill their process, panic, or hang.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
 use crate::support::{Processes, Program, eventually};
 
-/// Every handler kills its process, always.
+/// Every handler kills its process.
 const POISON: [(&str, &str); 2] = [("FAILPOINTS", "step::handler_done=return"), ("LEVERET_WORKER__CRASH_MAX", "2")];
 
 #[tokio::test]
@@ -61,7 +61,7 @@ activities:
     end: {}
 ";
 
-/// Writes a row; then, at its first attempt, does not come back. In which backend it ran is kept in a sequence: what is set
+/// Writes a row; then its first attempt hangs. A sequence keeps the backend in which it ran: what is set
 /// there stays when the transaction is rolled back.
 async fn fragile(conn: &mut Connection, call: Call) -> Outcome {
     let insert = format!("INSERT INTO work (attempt) VALUES ({})", call.attempt);

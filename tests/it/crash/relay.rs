@@ -1,4 +1,4 @@
-//! A relay killed with claimed rows in its hands: before it publishes, before it deletes what was confirmed, and after.
+//! A relay killed with claimed rows: before it publishes, before it deletes what was confirmed, and after.
 
 use super::{DIES_WITHIN, ENDS_WITHIN};
 use crate::support::Processes;

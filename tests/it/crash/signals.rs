@@ -1,4 +1,4 @@
-//! A worker that is asked to stop while it works, and one that is frozen for longer than the broker believes in it.
+//! A worker that is stopped during its work, and one that is frozen for longer than its heartbeat.
 
 use std::time::Duration;
 

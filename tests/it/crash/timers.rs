@@ -1,4 +1,4 @@
-//! A timers killed with due timers claimed; and two of everything at once.
+//! A process killed with due timers claimed; and two processes with every role at once.
 
 use serde_json::json;
 

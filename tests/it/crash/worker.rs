@@ -10,7 +10,7 @@ const REDELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2
 /// What is left when the process dies at a commit: the activity of the order, and the number of rows of the shop.
 type Left = (Option<&'static str>, i64, i64);
 
-/// Lets one order that is paid already meet a fail point at the n-th time it is passed, for each n; and finishes it in a new process.
+/// Kills the process of a paid order at the n-th pass of a fail point, for each n, and ends the order in a new process.
 async fn killed_at_each(point: &str, left: &[Left]) {
     let processes = Processes::new().await;
     for (passed, (standing, reserved, shipped)) in left.iter().enumerate() {

@@ -12,7 +12,7 @@ async fn everything_continues_after_a_database_crash() {
     let travelling = load.travelling().await;
     let database = servers.postgres().unwrap();
     database.stop_immediate().unwrap();
-    // These are delivered while it is away, and held.
+    // These are delivered while it is down, and held.
     load.start(100..150).await;
     assert!(load.leveret.app().store.probe().await.is_err(), "it is away");
     database.start().unwrap();
@@ -21,7 +21,7 @@ async fn everything_continues_after_a_database_crash() {
     println!("{travelling} were under way; all have arrived {took:?} after the database was back");
 }
 
-/// Again and again, so that every loop of the process meets it in another place.
+/// Three crashes, so that each loop of the process meets one in another place.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_continues_after_three_database_crashes() {
     let servers = Private::start();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use leveret::broker::Error;
 use tokio::time::timeout;
 
-use crate::support::Private;
 use crate::support::broker::{PATIENCE, connect, next, publish, queue, step};
+use crate::support::{Private, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped() {
@@ -35,12 +35,7 @@ async fn a_silent_broker_is_noticed_within_two_heartbeats() {
     publish(&test.broker, step("a", "before")).await;
     node.freeze().unwrap();
     let since = Instant::now();
-    let silent = async {
-        while test.broker.is_connected() {
-            tokio::task::yield_now().await
-        }
-    };
-    timeout(Duration::from_secs(25), silent).await.expect("noticed");
+    eventually("the silence is noticed", Duration::from_secs(25), async || !test.broker.is_connected()).await;
     assert!(since.elapsed() < Duration::from_secs(25));
     node.thaw().unwrap();
     publish(&test.broker, step("a", "after")).await;

@@ -1,4 +1,4 @@
-//! Work that an outage hits in every state: queued, running, between two steps, waiting for a moment, or just asked for.
+//! Instances that an outage meets in every state: queued, running, between two steps, waiting for a timer, or just requested.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -42,7 +42,7 @@ impl Load {
         Self { leveret, client, slow: None }
     }
 
-    /// Starts journeys with these numbers; returns when the broker has confirmed all of them, however long it is away.
+    /// Starts journeys with these numbers; returns when the broker has confirmed all of them, however long it is down.
     pub(super) async fn start(&self, numbers: Range<i64>) {
         self.start_each("journey", numbers).await;
     }
@@ -94,7 +94,7 @@ impl Load {
         self.leveret.count("leveret.instances WHERE ended_at IS NULL").await
     }
 
-    /// Waits until all have ended, and compares what was done with what should have been. How long that took.
+    /// Waits until all have ended, and compares the rows with what is expected. Returns the time until the last end.
     pub(super) async fn all_arrive(self, count: i64) -> Duration {
         let Self { leveret, client, slow } = self;
         let since = Instant::now();

@@ -36,7 +36,7 @@ async fn an_unroutable_outbox_row_is_dead_after_its_last_attempt_and_kept() {
     }
     leveret.count_becomes(1, "leveret.outbox WHERE attempts = 3 AND dead_at IS NOT NULL").await;
     assert_eq!(leveret.lines("id", "leveret.outbox WHERE dead_at IS NOT NULL").await, [row.id.to_string()]);
-    // What the instances beside it announced is deleted some moments after it was sent.
+    // The events of the other instances are deleted a moment after they were published.
     leveret.count_becomes(0, "leveret.outbox WHERE dead_at IS NULL").await;
     let backlog = outbox::find_backlog(&mut *leveret.conn().await).await.unwrap();
     assert_eq!((backlog.unsent, backlog.dead), (0, 1));

@@ -72,7 +72,7 @@ async fn the_schedule_in_its_comment_starts_the_report() {
     leveret.close_schedules().await;
 }
 
-/// The commands of the comment, but for the message.
+/// The commands of the comment, without the message.
 fn commands() -> Vec<Vec<String>> {
     let text = EXAMPLE.replace("\\\n#", " ");
     let lines = text.lines().filter_map(|line| line.strip_prefix("#   ")).filter(|line| !line.contains("message send"));

@@ -1,4 +1,4 @@
-//! What becomes of a tick.
+//! Ticks: started once, missed, overlapping, refused.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn a_tick_starts_one_instance_with_its_tick_and_its_schedule() {
     leveret.close_schedules().await;
 }
 
-/// Three processes take turns at once over an hour of ticks, of several schedules.
+/// Three processes run an hour of ticks of several schedules at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_tick_starts_one_instance_however_many_processes_run() {
     let leveret = with_report().await;
@@ -79,7 +79,7 @@ async fn a_process_that_dies_after_the_start_does_not_cause_a_second_start() {
     doomed.dies_at("schedule::started", SOON).await;
     let seen = leveret.schedule("hourly").await;
     assert_eq!((leveret.instances().await.len(), seen.started, seen.next_at), (1, 0, Some(tick)));
-    // It is the dead one's for half a minute.
+    // The claim of the dead process holds for half a minute.
     assert_eq!(leveret.run_due().await, 0);
     leveret.run_due_later().await;
     let seen = leveret.schedule("hourly").await;
@@ -218,7 +218,7 @@ async fn a_paused_schedule_starts_nothing_and_catches_up_on_nothing() {
     leveret.close_schedules().await;
 }
 
-/// A plan that is put again and again, as by a deployment, must not lose what has come and was not handled.
+/// A schedule that is put again and again, as by a deployment, must not lose a tick that is due.
 #[tokio::test(flavor = "multi_thread")]
 async fn putting_a_schedule_again_does_not_lose_a_tick_that_is_due() {
     let leveret = with_report().await;
@@ -260,7 +260,7 @@ async fn a_refused_start_is_reported_and_not_retried_before_the_next_tick() {
         assert!(error.contains(why) && seen.last_error_at.is_some(), "{name}: {error}");
     }
     assert_eq!(leveret.count("leveret.instances").await, 0);
-    // What works again forgets why it did not.
+    // A success clears the last error.
     leveret.execute("UPDATE leveret.definitions SET status = 'active' WHERE version = 1").await;
     leveret.execute("UPDATE leveret.inbox SET message_id = message_id || ' before'").await;
     leveret.misses_tick("retired", "0").await;
@@ -270,7 +270,7 @@ async fn a_refused_start_is_reported_and_not_retried_before_the_next_tick() {
     leveret.close_schedules().await;
 }
 
-/// The clock of a process is believed an hour ahead, or an hour behind: only the database's counts.
+/// The clock of a process is an hour ahead or behind: only the database's clock counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_clock_is_an_hour_wrong_changes_nothing() {
     let leveret = with_report().await;
@@ -309,7 +309,7 @@ async fn a_deleted_schedule_leaves_its_instances() {
     leveret.close_schedules().await;
 }
 
-/// The process remembers the version before, which would refuse the input.
+/// The process has cached the previous version, which would refuse the input.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tick_uses_the_newest_version_of_its_definition() {
     let leveret = with_report().await;

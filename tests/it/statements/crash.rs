@@ -1,4 +1,4 @@
-//! Processes that die around the commit of a statement: its row is there once, whenever that was.
+//! Processes that die around the commit of a statement: its row is written once.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use lapin::types::AMQPValue;
 use leveret::contract::asyncapi;
 use serde_json::{Map, Value, json};
 
-/// Of one message: its body, its headers, its properties.
+/// The validators of one message.
 struct Judge {
     payload: Validator,
     headers: Validator,
@@ -55,7 +55,7 @@ pub(crate) fn name_of(kind: &str) -> String {
     if judges().contains_key(name) { name.to_owned() } else { "emitted".to_owned() }
 }
 
-/// Holds a message to the contract, and gives the name it has there.
+/// Checks a message against the contract, and gives its name there.
 #[track_caller]
 pub(crate) fn assert_fits(properties: &BasicProperties, body: &[u8]) -> String {
     let kind = properties.kind().as_ref().map(ToString::to_string).unwrap_or_default();

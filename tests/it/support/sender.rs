@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{SOON, contract};
 
 /// The `app_id` of what it sends.
-pub(crate) const APP_ID: &str = "upstream";
+const APP_ID: &str = "upstream";
 
 /// A connection with confirms.
 pub(crate) struct Sender {

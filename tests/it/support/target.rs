@@ -65,9 +65,7 @@ pub(crate) struct Asked {
     /// The headers with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// The number of its connection, from 1.
-    pub(crate) connection: usize,
-    /// Its own number, from 1.
+    /// Its number, from 1.
     pub(crate) number: usize,
 }
 
@@ -93,7 +91,7 @@ impl Busy {
     }
 }
 
-/// A server that plays a script. It ends with this value.
+/// A server that plays a script until it is dropped.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     asked: Arc<watch::Sender<Vec<Asked>>>,
@@ -124,14 +122,14 @@ impl Target {
         accepting.spawn(async move {
             let mut serving = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = count.fetch_add(1, Ordering::SeqCst) + 1;
+                count.fetch_add(1, Ordering::SeqCst);
                 let (kept, script, tls, busy) = (kept.clone(), script.clone(), tls.clone(), at_work.clone());
                 serving.spawn(async move {
                     match tls {
-                        None => serve(socket, connection, (&kept, &busy), &script).await,
+                        None => serve(socket, (&kept, &busy), &script).await,
                         Some(tls) => {
                             let Ok(socket) = tls.accept(socket).await else { return };
-                            serve(socket, connection, (&kept, &busy), &script).await;
+                            serve(socket, (&kept, &busy), &script).await;
                         }
                     }
                 });
@@ -162,18 +160,18 @@ impl Target {
         assert!(read.is_ok(), "{} requests within {within:?}, not {times}", self.times());
     }
 
-    /// How many requests it had to answer at once, at most.
+    /// The largest number of requests it had to answer at once.
     pub(crate) fn busiest(&self) -> usize {
         self.busy.1.load(Ordering::SeqCst)
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
 
-/// What a connection is for a server that plays.
+/// A connection of a server that plays a script.
 trait Link: AsyncRead + AsyncWrite + Unpin + Send {
     fn reset(self);
 }
@@ -190,15 +188,10 @@ impl Link for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-async fn serve(
-    mut link: impl Link,
-    connection: usize,
-    (kept, busy): (&watch::Sender<Vec<Asked>>, &Busy),
-    script: &Script,
-) {
+async fn serve(mut link: impl Link, (kept, busy): (&watch::Sender<Vec<Asked>>, &Busy), script: &Script) {
     let mut read = Vec::new();
     while let Some((line, headers, body)) = request(&mut link, &mut read).await {
-        let mut asked = Asked { line, headers, body, connection, number: 0 };
+        let mut asked = Asked { line, headers, body, number: 0 };
         kept.send_modify(|kept| {
             asked.number = kept.len() + 1;
             kept.push(asked.clone());
@@ -287,14 +280,14 @@ async fn request(link: &mut impl Link, read: &mut Vec<u8>) -> Option<Parts> {
     Some((line, headers, body))
 }
 
-/// A certificate authority of the test's own, and a server that it vouches for.
+/// A certificate authority of the test, and a server with its certificate.
 pub(crate) struct Authority {
     /// The authority's certificate in a file.
     pub(crate) file: tempfile::File,
     pub(crate) acceptor: tokio_rustls::TlsAcceptor,
 }
 
-/// A file that goes with this value.
+/// A file that is deleted when it is dropped.
 pub(crate) mod tempfile {
     use std::path::PathBuf;
 
@@ -320,7 +313,7 @@ pub(crate) mod tempfile {
 }
 
 impl Authority {
-    /// Vouches for a server of that name or address, which speaks these protocols.
+    /// A server of that name or address, which speaks these protocols.
     pub(crate) fn vouching_for(name: &str, protocols: &[&str]) -> Self {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
         use tokio_rustls::rustls::ServerConfig;

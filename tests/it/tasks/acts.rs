@@ -1,4 +1,4 @@
-//! What one person after the other does with a task.
+//! Task commands, one after the other.
 
 use serde_json::json;
 

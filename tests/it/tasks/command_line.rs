@@ -1,4 +1,4 @@
-//! The same on the command line.
+//! Tasks on the command line.
 
 use serde_json::{Value, json};
 

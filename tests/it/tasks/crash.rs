@@ -1,4 +1,4 @@
-//! A worker that is killed over a completion: it is done once, however often the command comes.
+//! A worker that is killed during a completion: it is applied once, however often the command is delivered.
 
 use std::time::Duration;
 

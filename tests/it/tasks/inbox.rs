@@ -79,7 +79,7 @@ async fn an_inbox_is_fast_with_a_million_tasks() {
     leveret.post_instance("approval", "one", json!({})).await;
     for part in 0..20 {
         let rows = generated(50_000).replace("'Task ' || n", &format!("'Task {part} ' || n"));
-        // Each part once: what was there before is offered already.
+        // Each part once: the earlier ones are offered already.
         leveret.execute(&rows.replace("FROM leveret.tasks WHERE open", "FROM leveret.tasks AS t WHERE open AND NOT EXISTS (SELECT FROM leveret.task_candidates WHERE task_id = t.id)")).await;
     }
     leveret.execute("VACUUM ANALYZE leveret.tasks").await;

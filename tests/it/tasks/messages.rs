@@ -1,4 +1,4 @@
-//! The same over the broker.
+//! Tasks by commands over the broker.
 
 use serde_json::json;
 use uuid::Uuid;

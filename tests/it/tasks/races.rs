@@ -120,7 +120,7 @@ async fn a_completion_and_a_cancel_at_the_same_moment_leave_one_of_them() {
         let view = leveret.ended(instance).await;
         match view["status"].as_str().unwrap() {
             "completed" => assert!(won(&done) && !won(&cancelled), "{}", cancelled.body),
-            // Done first, and called off before the next step, is legal; then the task is done all the same.
+            // Completed first and cancelled before the next step is legal; then the task stays completed.
             "cancelled" if won(&done) => assert_eq!(leveret.show_task(&task).await["state"], "completed"),
             "cancelled" => {
                 lost_by(&done, &["task-closed"]);

@@ -1,4 +1,4 @@
-//! Who is given a task, while two processes give tasks at once.
+//! Assignment strategies, while two processes assign tasks at once.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::support::{Program, eventually};
 
 const TASKS: i64 = 40;
 
-/// Opens many tasks in two processes at once, and counts who was given how many.
+/// Opens many tasks in two processes at once, and counts the tasks of each person.
 async fn given(strategy: &str) -> BTreeMap<String, i64> {
     let leveret = with_approval().await;
     let mut other = Program::start(&leveret.fresh, &["serve", "--roles", "worker,relay"], &[]);

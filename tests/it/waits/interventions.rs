@@ -8,7 +8,7 @@ use crate::support::{CommandLine, InProcess, SOON, Sender, eventually};
 
 /// Rounds of a race without a certain winner.
 const ROUNDS: i64 = 20;
-/// Sooner than any sweep: a claimed timer is left alone for 30 s.
+/// Sooner than any sweep: the claim of a timer holds for 30 s.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 const NAP: &str = "

@@ -15,7 +15,7 @@ activities:
     output: { taken: result.name }
     next: { approved: exit, rejected: exit, withdrawn: exit }
 ";
-/// Waits with everybody else, for what is meant for it or for all.
+/// Waits like all others, for a message to itself or to all.
 const MINE: &str = "
 name: mine
 variables: { got: null }
@@ -105,7 +105,7 @@ async fn a_broadcast_reaches_every_open_wait_and_no_later_one() {
         assert_eq!(answer(&leveret).await, json!({ "outcome": "broadcast", "receivers": 4 }));
     }
     leveret.count_becomes(3, "leveret.instances WHERE status = 'completed' AND output = '\"hear\"'").await;
-    // The one that may not move has its copy kept, for itself alone.
+    // The suspended one keeps its own copy.
     leveret.count_becomes(1, "leveret.messages WHERE instance_id IS NOT NULL").await;
     leveret.start("mine", "later").await;
     leveret.reaches("later", "running at wait").await;
