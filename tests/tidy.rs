@@ -116,7 +116,7 @@ fn assert_kept(rule: Rule, what: &str, offenders: &[String]) {
     }
     let report = format!("{} offenders: {what}\n  {}\n", offenders.len(), offenders.join("\n  "));
     assert!(EXPECTED_UNTIL_MERGED.contains(&rule), "{report}");
-    println!("expected until merged: {report}");
+    eprintln!("expected until merged: {report}");
 }
 
 struct File {
