@@ -274,6 +274,13 @@ fn everything_that_can_happen_to_an_instance_is_told() {
 }
 
 #[test]
+fn the_skeleton_of_a_test_is_a_test() {
+    let file = "tests/it/skeleton.rs";
+    let shown = blocks("CONTRIBUTING.md").into_iter().find(|block| block.text.starts_with("//! The skeleton"));
+    assert!(shown.is_some_and(|block| block.text == read(file)), "CONTRIBUTING.md does not show {file} as it is");
+}
+
+#[test]
 fn every_link_leads_to_a_file() {
     for name in DOCUMENTS {
         let folder = root().join(name).parent().unwrap().to_owned();

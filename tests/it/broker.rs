@@ -1,19 +1,19 @@
-//! RabbitMQ as the broker's room uses it: publishing, consuming, waiting on the ladder, and queues that go missing.
+//! RabbitMQ as the broker's room uses it: publishing, consuming, delay queues, and queues that are deleted.
 
 use jiff::SignedDuration;
 use leveret::broker::{Exchange, Outgoing, Queue, Sent};
 use uuid::Uuid;
 
-use crate::support::rig::{depth_becomes, next, publish, queue, raw, rig, rig_with, step};
+use crate::support::broker::{connect, connect_with, depth_becomes, next, publish, queue, raw, step};
 use crate::support::shared;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
-    let mut rig = rig(&shared().amqp_url).await;
+async fn a_published_message_is_delivered_unchanged_and_removed_by_its_acknowledgement() {
+    let mut test = connect(&shared().amqp_url).await;
     let message = Outgoing { app_id: Some("shop".into()), ..step("a", "{}") };
-    assert_eq!(rig.broker.publish(vec![message.clone()]).await, Ok(vec![Sent::Confirmed]));
-    assert_eq!(rig.broker.depth(&queue("a")).await, Ok(1));
-    let mut deliveries = rig.broker.consume(queue("a"), 10);
+    assert_eq!(test.broker.publish(vec![message.clone()]).await, Ok(vec![Sent::Confirmed]));
+    assert_eq!(test.broker.depth(&queue("a")).await, Ok(1));
+    let mut deliveries = test.broker.consume(queue("a"), 10);
     let delivery = next(&mut deliveries).await;
     assert_eq!(delivery.body, b"{}");
     assert_eq!(delivery.kind.as_deref(), Some("continue"));
@@ -24,79 +24,79 @@ async fn what_is_published_is_delivered_as_it_was_and_gone_when_acknowledged() {
     assert!(!delivery.redelivered);
     assert_eq!(delivery.ack().await, Ok(true));
     deliveries.cancel().await;
-    assert_eq!(rig.broker.depth(&queue("a")).await, Ok(0));
-    assert_eq!(rig.broker.verify(&[]).await, Ok(vec![]));
-    rig.broker.close().await;
-    rig.supervisor.join_next().await.expect("a supervisor").expect("a clean end");
+    assert_eq!(test.broker.depth(&queue("a")).await, Ok(0));
+    assert_eq!(test.broker.verify(&[]).await, Ok(vec![]));
+    test.broker.close().await;
+    test.supervisor.join_next().await.expect("a supervisor").expect("a clean end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_consumer_gives_back_what_was_not_taken() {
-    let rig = rig(&shared().amqp_url).await;
-    let mut deliveries = rig.broker.consume(queue("a"), 10);
-    publish(&rig.broker, step("a", "0")).await;
+async fn a_cancelled_consumer_returns_prefetched_messages() {
+    let test = connect(&shared().amqp_url).await;
+    let mut deliveries = test.broker.consume(queue("a"), 10);
+    publish(&test.broker, step("a", "0")).await;
     let taken = next(&mut deliveries).await;
-    rig.broker.publish((1..=5).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
+    test.broker.publish((1..=5).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
     deliveries.cancel().await;
     assert!(deliveries.next().await.is_none());
-    depth_becomes(&rig.broker, &queue("a"), 5).await;
+    depth_becomes(&test.broker, &queue("a"), 5).await;
     assert_eq!(taken.ack().await, Ok(true), "what was taken before stays good");
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_is_dropped_or_requeued_comes_again() {
-    let rig = rig(&shared().amqp_url).await;
-    publish(&rig.broker, step("a", "0")).await;
-    let mut deliveries = rig.broker.consume(queue("a"), 1);
+async fn a_dropped_or_requeued_delivery_is_redelivered() {
+    let test = connect(&shared().amqp_url).await;
+    publish(&test.broker, step("a", "0")).await;
+    let mut deliveries = test.broker.consume(queue("a"), 1);
     drop(next(&mut deliveries).await);
     let second = next(&mut deliveries).await;
     assert!(second.redelivered);
     second.requeue().await.expect("given back");
     assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delayed_message_is_punctual_on_every_short_rung() {
-    let rig = rig(&shared().amqp_url).await;
-    let mut deliveries = rig.broker.consume(queue("a"), 10);
-    publish(&rig.broker, step("a", "warm")).await;
+async fn a_delayed_message_is_punctual_on_every_short_delay_level() {
+    let test = connect(&shared().amqp_url).await;
+    let mut deliveries = test.broker.consume(queue("a"), 10);
+    publish(&test.broker, step("a", "warm")).await;
     next(&mut deliveries).await.ack().await.expect("acknowledged");
     for millis in [100, 250, 500, 1_000, 2_000] {
-        let due_at = rig.clock.now() + SignedDuration::from_millis(millis);
-        publish(&rig.broker, Outgoing { due_at: Some(due_at), ..step("a", "x") }).await;
+        let due_at = test.clock.now() + SignedDuration::from_millis(millis);
+        publish(&test.broker, Outgoing { due_at: Some(due_at), ..step("a", "x") }).await;
         let delivery = next(&mut deliveries).await;
-        let late = rig.clock.now().duration_since(due_at);
+        let late = test.clock.now().duration_since(due_at);
         delivery.ack().await.expect("acknowledged");
         assert!(late > SignedDuration::from_millis(-20), "{millis} ms: {late:?}");
         assert!(late < SignedDuration::from_millis(250), "{millis} ms: {late:?}");
     }
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delayed_command_comes_to_the_commands() {
-    let rig = rig(&shared().amqp_url).await;
-    let due_at = Some(rig.clock.now() + SignedDuration::from_millis(250));
+async fn a_delayed_command_arrives_in_the_command_queue() {
+    let test = connect(&shared().amqp_url).await;
+    let due_at = Some(test.clock.now() + SignedDuration::from_millis(250));
     let command =
         Outgoing { exchange: Exchange::Commands, routing_key: "message.paid".into(), due_at, ..step("", "{}") };
-    publish(&rig.broker, command).await;
-    let mut deliveries = rig.broker.consume(Queue::Commands, 1);
+    publish(&test.broker, command).await;
+    let mut deliveries = test.broker.consume(Queue::Commands, 1);
     assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exactly_the_unroutable_message_of_a_batch_comes_back() {
-    let rig = rig(&shared().amqp_url).await;
+async fn only_the_unroutable_message_of_a_batch_is_returned() {
+    let test = connect(&shared().amqp_url).await;
     for bad in [0, 37, 255] {
         let mut batch: Vec<Outgoing> = (0..256).map(|n| step("a", &n.to_string())).collect();
         batch[bad] = Outgoing { exchange: Exchange::Calls, routing_key: "nobody".into(), ..step("a", "bad") };
         batch.push(Outgoing { exchange: Exchange::Events, routing_key: "x.y".into(), ..step("a", "event") });
         batch.push(Outgoing { correlation_id: Some("x".repeat(300)), ..step("a", "too long") });
         let other = (0..200).map(|n| step("a", &n.to_string())).collect();
-        let (sent, other) = tokio::join!(rig.broker.publish(batch), rig.broker.publish(other));
+        let (sent, other) = tokio::join!(test.broker.publish(batch), test.broker.publish(other));
         let back: Vec<usize> = sent
             .expect("answered")
             .iter()
@@ -104,43 +104,43 @@ async fn exactly_the_unroutable_message_of_a_batch_comes_back() {
             .filter(|(_, s)| **s != Sent::Confirmed)
             .map(|(n, _)| n)
             .collect();
-        assert_eq!(back, [bad, 257], "an event without listeners is no failure");
+        assert_eq!(back, [bad, 257], "an event without a queue is not a failure");
         assert!(other.expect("answered").iter().all(|sent| *sent == Sent::Confirmed));
     }
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_survives_its_queue() {
+async fn a_consumer_survives_the_deletion_of_its_queue() {
     let url = &shared().amqp_url;
-    let rig = rig(url).await;
+    let test = connect(url).await;
     let raw = raw(url).await;
-    let mut deliveries = rig.broker.consume(queue("a"), 10);
+    let mut deliveries = test.broker.consume(queue("a"), 10);
     // Declared again at once by the publisher, RabbitMQ 3.10 forgets the consumer without a word.
     for round in 0..3 {
-        publish(&rig.broker, step("a", "before")).await;
+        publish(&test.broker, step("a", "before")).await;
         next(&mut deliveries).await.ack().await.expect("acknowledged");
-        let name = queue("a").physical(&rig.prefix);
+        let name = queue("a").physical(&test.prefix);
         raw.queue_delete(name.as_str().into(), Default::default()).await.expect("deleted");
-        publish(&rig.broker, step("a", "after")).await;
+        publish(&test.broker, step("a", "after")).await;
         assert_eq!(next(&mut deliveries).await.ack().await, Ok(true), "{round}");
     }
-    rig.broker.close().await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_is_reported_and_declared_again() {
+async fn a_deleted_exchange_is_reported_and_declared_again() {
     let url = &shared().amqp_url;
-    let rig = rig(url).await;
+    let test = connect(url).await;
     let raw = raw(url).await;
-    let exchange = Exchange::Commands.physical(&rig.prefix);
+    let exchange = Exchange::Commands.physical(&test.prefix);
     raw.exchange_delete(exchange.as_str().into(), Default::default()).await.expect("deleted");
-    let differences = rig.broker.verify(&[]).await.expect("compared");
+    let differences = test.broker.verify(&[]).await.expect("compared");
     assert!(differences.iter().any(|sentence| sentence.contains(&exchange)), "{differences:?}");
-    publish(&rig.broker, Outgoing { exchange: Exchange::Commands, routing_key: "start.x".into(), ..step("", "{}") })
+    publish(&test.broker, Outgoing { exchange: Exchange::Commands, routing_key: "start.x".into(), ..step("", "{}") })
         .await;
-    assert_eq!(rig.broker.verify(&[]).await, Ok(vec![]));
-    rig.broker.close().await;
+    assert_eq!(test.broker.verify(&[]).await, Ok(vec![]));
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,16 +150,16 @@ async fn one_wrong_queue_is_named_and_does_not_stop_the_others() {
     let wrong = queue("wrong").physical(&prefix);
     let durable = lapin::options::QueueDeclareOptions::durable();
     raw(url).await.queue_declare(wrong.as_str().into(), durable, Default::default()).await.expect("declared");
-    let rig = rig_with(url, prefix).await;
-    let mut bad = rig.broker.consume(queue("wrong"), 1);
-    let mut good = rig.broker.consume(queue("good"), 1);
-    publish(&rig.broker, step("good", "{}")).await;
+    let test = connect_with(url, prefix).await;
+    let mut bad = test.broker.consume(queue("wrong"), 1);
+    let mut good = test.broker.consume(queue("good"), 1);
+    publish(&test.broker, step("good", "{}")).await;
     tokio::select! {
         delivery = next(&mut good) => assert_eq!(delivery.ack().await, Ok(true)),
         _ = bad.next() => panic!("a queue with other arguments is not consumed"),
     }
-    let differences = rig.broker.verify(&["wrong".into(), "good".into()]).await.expect("compared");
+    let differences = test.broker.verify(&["wrong".into(), "good".into()]).await.expect("compared");
     assert_eq!(differences.len(), 1);
     assert!(differences[0].contains(&wrong) && differences[0].contains("inequivalent arg 'x-"), "{differences:?}");
-    rig.broker.close().await;
+    test.broker.close().await;
 }

@@ -12,13 +12,11 @@ use leveret::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::target::{Asked, Play, Target};
-use crate::support::{Fresh, House};
-
-const SOON: Duration = Duration::from_secs(30);
+use crate::support::{Fresh, InProcess, SOON};
 
 /// A house whose requests to this machine are allowed.
-async fn house(change: impl FnOnce(&mut Config)) -> House {
-    House::on(Fresh::new().await, |config| {
+async fn leveret(change: impl FnOnce(&mut Config)) -> InProcess {
+    InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
         config.retry.base = Duration::from_millis(50);
         config.calls.sweep_every = Duration::from_millis(200);
@@ -43,8 +41,8 @@ activities:
     )
 }
 
-async fn started(house: &House, target: &Target, key: &str) {
-    house.start_with("ask", key, json!({ "url": target.url("/") })).await;
+async fn started(leveret: &InProcess, target: &Target, key: &str) {
+    leveret.start_with("ask", key, json!({ "url": target.url("/") })).await;
 }
 
 /// The JSON body of a request.
@@ -52,8 +50,8 @@ fn carried(asked: &Asked) -> Value {
     serde_json::from_slice(&asked.body).unwrap()
 }
 
-async fn output(house: &House, key: &str) -> Value {
-    let output = house.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
+async fn output(leveret: &InProcess, key: &str) -> Value {
+    let output = leveret.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
     output.first().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
 }
 
@@ -64,15 +62,6 @@ fn busy() -> Play {
 /// A target that answers only after the test has sent `true`.
 async fn gated(answer: Play) -> (tokio::sync::watch::Sender<bool>, Target) {
     let (go, gate) = tokio::sync::watch::channel(false);
-    let target = Target::playing(move |_| {
-        // The script is not async, so its thread blocks; the runtime moves other tasks away from it.
-        tokio::task::block_in_place(|| {
-            while !*gate.borrow() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        answer.clone()
-    })
-    .await;
+    let target = Target::playing(move |_| Play::When(gate.clone(), Box::new(answer.clone()))).await;
     (go, target)
 }

@@ -12,9 +12,8 @@ use leveret::sandbox::{Profile, Sandbox};
 use leveret::store::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Fresh, InProcess, Leveret, Program, eventually, finish, listens, shared};
+use crate::support::{CommandLine, Fresh, InProcess, Program, SOON, eventually, finish, shared};
 
-const SOON: Duration = Duration::from_secs(30);
 /// The grace period of a clean stop and a little more.
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
 
@@ -34,7 +33,7 @@ activities:
 ";
 
 /// Writes a file where the command runs.
-fn file(leveret: &Leveret, name: &str, text: &str) -> String {
+fn file(leveret: &CommandLine, name: &str, text: &str) -> String {
     std::fs::write(leveret.directory().join(name), text).unwrap();
     name.to_owned()
 }
@@ -45,14 +44,14 @@ fn id(text: &str) -> String {
     id
 }
 
-async fn has_status(leveret: &Leveret, id: &str, status: &str) {
+async fn has_status(leveret: &CommandLine, id: &str, status: &str) {
     let there = async || leveret.json(&format!("instance show {id}")).await["status"] == status;
     eventually(status, SOON, there).await;
 }
 
 #[tokio::test]
 async fn check_reports_every_problem_with_its_place_and_a_hint() {
-    let leveret = Leveret::nowhere();
+    let leveret = CommandLine::nowhere();
     let wrong = "name: broken\nvariables: { total: 0 }\nactivities:\n  - { id: a, set: { totl: 1 }, next: nowhere }\n  - { id: b, fly: x }\n";
     file(&leveret, "wrong.yaml", wrong);
     file(&leveret, "right.yaml", WAITING);
@@ -81,7 +80,7 @@ async fn check_reports_every_problem_with_its_place_and_a_hint() {
 #[tokio::test]
 async fn definitions_are_applied_listed_and_shown() {
     let fresh = Fresh::new().await;
-    let leveret = Leveret::on(&fresh);
+    let leveret = CommandLine::on(&fresh);
     assert!(leveret.say("definition list").await.good().contains("no definitions yet"));
     file(&leveret, "a.yaml", WAITING);
     assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 applied\n");
@@ -104,13 +103,13 @@ async fn definitions_are_applied_listed_and_shown() {
 }
 
 #[tokio::test]
-async fn an_instance_is_started_looked_at_followed_paid_and_cancelled() {
-    let server = InProcess::start().await;
+async fn an_instance_is_started_shown_watched_paid_and_cancelled() {
+    let server = InProcess::new().await;
     for document in [WAITING, REFUSING] {
         server.apply(document).await;
     }
     server.apply_example("line").await;
-    let leveret = Leveret::on(&server.fresh);
+    let leveret = CommandLine::on(&server.fresh);
 
     let first = id(&leveret.say("instance start waiting --key A").await.good());
     let waits = async || leveret.json(&format!("instance show {first}")).await["waits"] != json!([]);
@@ -161,8 +160,8 @@ async fn an_instance_is_started_looked_at_followed_paid_and_cancelled() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_told_with_the_next_step() {
-    let nowhere = Leveret::nowhere();
+async fn errors_name_the_next_step() {
+    let nowhere = CommandLine::nowhere();
     for words in ["instance list", "definition list", "dead-letter list", "migrate", "message send a b"] {
         let said = nowhere.say(words).await.failed();
         assert!(said.contains("no database is configured: set DATABASE_URL"), "{words}: {said}");
@@ -170,10 +169,10 @@ async fn what_cannot_be_done_is_told_with_the_next_step() {
     let said = nowhere.say("serve").await.failed();
     assert!(said.contains("DATABASE_URL and AMQP_URL"), "{said}");
     let ran = nowhere.say("serve --roles worker,cook").await;
-    assert!(ran.code == 2 && ran.err.contains("there are worker, relay, timers, api"), "{ran:?}");
+    assert!(ran.code == 2 && ran.err.contains("the roles are worker, relay, timers,"), "{ran:?}");
 
     let fresh = Fresh::new().await;
-    let leveret = Leveret::on(&fresh);
+    let leveret = CommandLine::on(&fresh);
     let nobody = "0197e000-0000-7000-8000-000000000000";
     for verb in ["show", "history", "watch", "cancel", "retry"] {
         let said = leveret.say(&format!("instance {verb} {nobody}")).await.failed();
@@ -191,15 +190,15 @@ async fn what_cannot_be_done_is_told_with_the_next_step() {
     let said = leveret.say("dead-letter show 17").await.failed();
     assert!(said.contains("there is no dead letter 17"), "{said}");
 
-    let away = Leveret::nowhere().with("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/db");
+    let away = CommandLine::nowhere().with("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/db");
     let said = away.say("instance list").await.failed();
     assert!(said.starts_with("error: ") && !said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]
 async fn dead_letters_are_listed_with_their_reason_and_shown_with_their_body() {
-    let server = InProcess::start().await;
-    let leveret = Leveret::on(&server.fresh);
+    let server = InProcess::new().await;
+    let leveret = CommandLine::on(&server.fresh);
     assert_eq!(leveret.say("dead-letter list").await.good(), "no dead letters\n");
     let client = Client::connect(&server.fresh.amqp_url, &server.fresh.prefix, "shop").await.unwrap();
     let start = Start { definition: "odrer".into(), key: Some("\u{1b}[31mred".into()), ..Start::default() };
@@ -220,7 +219,7 @@ async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused() {
     let sandbox = shared();
     let name = format!("m{:016x}", fastrand::u64(..));
     let url = sandbox.create_database(&name, None).unwrap();
-    let leveret = Leveret::nowhere().with("DATABASE_URL", &url).with("AMQP_URL", &sandbox.amqp_url);
+    let leveret = CommandLine::nowhere().with("DATABASE_URL", &url).with("AMQP_URL", &sandbox.amqp_url);
     let said = leveret.say("migrate --check").await.failed();
     assert!(said.contains("migrations are missing") && said.contains("run `leveret migrate`"), "{said}");
     let said = leveret.say("serve").await.failed();
@@ -245,10 +244,10 @@ async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused() {
 #[tokio::test]
 async fn every_noun_uses_the_private_servers_of_its_directory() {
     let Ok(Some(_)) = Sandbox::status(shared().directory()) else {
-        eprintln!("somebody else runs the servers: there are no private ones to be found");
+        eprintln!("skipped: the servers are not private ones");
         return;
     };
-    let leveret = Leveret::nowhere();
+    let leveret = CommandLine::nowhere();
     let place = Profile::Durable.directory(leveret.directory());
     std::fs::create_dir_all(place.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(shared().directory(), &place).unwrap();
@@ -262,25 +261,25 @@ async fn every_noun_uses_the_private_servers_of_its_directory() {
 }
 
 #[tokio::test]
-async fn the_doctor_says_what_is_well_and_what_is_not() {
-    let server = InProcess::start().await;
+async fn the_doctor_reports_each_check_as_passed_or_failed() {
+    let server = InProcess::new().await;
     let fresh = &server.fresh;
-    let well = Leveret::on(fresh).json("doctor").await;
+    let well = CommandLine::on(fresh).json("doctor").await;
     let all = well.as_array().unwrap();
     assert!(all.len() >= 7 && all.iter().all(|one| one["good"] == true), "{well}");
 
-    // Nobody has declared anything under this prefix; the doctor does not either.
+    // Nothing is declared under this prefix, and the doctor declares nothing.
     let elsewhere = format!("{}-not-here", fresh.prefix);
     for _ in 0..2 {
-        let said = Leveret::on(fresh).with("LEVERET_BROKER__PREFIX", &elsewhere).say("doctor").await.failed();
+        let said = CommandLine::on(fresh).with("LEVERET_BROKER__PREFIX", &elsewhere).say("doctor").await.failed();
         assert!(said.contains('✗') && said.contains(&format!("{elsewhere}.commands")), "{said}");
     }
-    // The queue of a queue it is told to serve, and that nobody has served yet.
-    let said = Leveret::on(fresh).with("LEVERET_WORKER__QUEUES", "default,slow").say("doctor").await.failed();
+    // A queue from the settings, which no worker has declared yet.
+    let said = CommandLine::on(fresh).with("LEVERET_WORKER__QUEUES", "default,slow").say("doctor").await.failed();
     assert!(said.contains(&format!("{}.steps.slow", fresh.prefix)) && !said.contains("steps.default"), "{said}");
     server.stop().await;
 
-    let ill = Leveret::nowhere()
+    let ill = CommandLine::nowhere()
         .with("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/db")
         .with("AMQP_URL", "amqp://me:hunter2@127.0.0.1:1/%2f");
     let ran = ill.say("doctor -o json").await;
@@ -292,15 +291,15 @@ async fn the_doctor_says_what_is_well_and_what_is_not() {
     }
     assert!(!(ran.out + &ran.err).contains("hunter2"));
 
-    let said = Leveret::nowhere().say("doctor").await.failed();
+    let said = CommandLine::nowhere().say("doctor").await.failed();
     assert!(said.contains("DATABASE_URL") && said.contains("leveret sandbox start"), "{said}");
 }
 
 #[tokio::test]
 async fn settings_are_shown_without_passwords_and_a_wrong_one_is_named() {
-    let nothing = Leveret::nowhere().json("config show").await;
+    let nothing = CommandLine::nowhere().json("config show").await;
     assert_eq!((&nothing["database"]["url"], &nothing["broker"]["url"]), (&Value::Null, &Value::Null));
-    let leveret = Leveret::nowhere()
+    let leveret = CommandLine::nowhere()
         .with("DATABASE_URL", "postgres://me:hunter2@db/x")
         .with("LEVERET_BROKER__URL", "amqp://me:hunter2@mq:5672/%2f")
         .with("LEVERET_WORKER__QUEUES", "default,slow");
@@ -317,13 +316,13 @@ async fn settings_are_shown_without_passwords_and_a_wrong_one_is_named() {
         assert!(said.contains("concurency") && said.contains("did you mean `concurrency`?"), "{said}");
     }
     let wrong = [
-        ("LEVERET_WORKER__STRIDE_MX", "4", "did you mean `steps_per_delivery_max`?"),
+        ("LEVERET_WORKER__STEPS_PER_DELIVERY_MX", "4", "did you mean `steps_per_delivery_max`?"),
         ("LEVERET_TIMEOUTS__DATABASE", "51s", "`timeouts.database` must be at most 50s"),
         ("LEVERET_HTTP__LISTEN", "0.0.0.0:80", "loopback"),
         ("LEVERET_RECOVERY__AFTER", "soon", "recovery.after"),
     ];
     for (name, value, why) in wrong {
-        let said = Leveret::nowhere().with(name, value).say("config show").await.failed();
+        let said = CommandLine::nowhere().with(name, value).say("config show").await.failed();
         assert!(said.contains(why), "{name}: {said}");
     }
     let said = leveret.say("config show --config nothing.toml").await.failed();
@@ -338,16 +337,16 @@ activities:
 ";
 
 #[tokio::test]
-async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_every_door() {
+async fn incidents_are_listed_and_retried_or_cancelled_through_every_interface() {
     let broken = Arc::new(AtomicBool::new(true));
     let seen = broken.clone();
     let work = move |_: &mut Connection, _: HandlerInput| -> std::future::Ready<HandlerResult> {
         let broken = seen.load(Ordering::SeqCst);
         std::future::ready(if broken { Err(Error::new("broken", "it is broken")) } else { Ok(json!("done")) })
     };
-    let server = InProcess::with(Handlers::new().register("work", work)).await;
+    let server = InProcess::with_handlers(Handlers::new().register("work", work)).await;
     server.apply(FRAGILE).await;
-    let leveret = Leveret::on(&server.fresh);
+    let leveret = CommandLine::on(&server.fresh);
     let client = Client::connect(&server.fresh.amqp_url, &server.fresh.prefix, "shop").await.unwrap();
     let mut ids = Vec::new();
     for number in 0..6 {
@@ -375,13 +374,13 @@ async fn what_has_failed_for_good_is_listed_and_retried_or_cancelled_through_eve
     client.retry("retry", &target(&ids[5])).await.unwrap();
 
     let ends = [("cancelled", "InstanceCancelled"), ("completed", "IncidentRetried")];
-    let doors = ["leveret.cli", "leveret.http", "shop"];
+    let senders = ["leveret.cli", "leveret.http", "shop"];
     for (at, id) in ids.iter().enumerate() {
-        let ((status, kind), door) = (ends[at / 3], doors[at % 3]);
+        let ((status, kind), sender) = (ends[at / 3], senders[at % 3]);
         has_status(&leveret, id, status).await;
         let history = leveret.json(&format!("instance history {id}")).await;
         let entry = history.as_array().unwrap().iter().find(|entry| entry["kind"] == kind);
-        assert_eq!(entry.unwrap()["details"], json!({ "by": door, "reason": "seen" }), "{id}");
+        assert_eq!(entry.unwrap()["details"], json!({ "by": sender, "reason": "seen" }), "{id}");
     }
     assert_eq!(leveret.json("instance list --status suspended").await, json!({ "items": [] }));
     client.close().await;
@@ -394,13 +393,11 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     let roles = ["worker", "relay", "timers", "api"];
     let mut processes: Vec<Program> =
         roles.iter().map(|role| Program::start(&fresh, &["serve", "--roles", role], &[])).collect();
-    let orders = Leveret::orders_on(&fresh);
+    let orders = CommandLine::orders_on(&fresh);
     let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
     assert_eq!(orders.run(["definition", "apply", &example]).await.good(), "order version 1 applied\n");
 
-    let up = async || processes.iter().all(|process| process.output().contains("leveret runs"));
-    eventually("all four run", SOON, up).await;
-    let addresses: Vec<Option<String>> = processes.iter().map(|process| listens(&process.output())).collect();
+    let addresses = futures_util::future::join_all(processes.iter().map(Program::serves)).await;
     assert!(addresses[..3].iter().all(Option::is_none), "only the api listens");
     let api = format!("http://{}", addresses[3].clone().expect("the api listens"));
 
@@ -414,7 +411,7 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     orders.run(["message", "send", "paid", "A-17", "--data", r#"{"amount": 4900}"#]).await.good();
     orders.say(&format!("instance watch {id}")).await.good();
     assert_eq!(orders.json(&format!("instance show {id}")).await["output"]["outcome"], "shipped");
-    // Only a process with the role `timers` notices that nobody pays.
+    // Only a process with the role `timers` notices a missing payment.
     let order = r#"{"order_id":"A-18","article":"rug","quantity":1,"amount":1,"patience":"300ms"}"#;
     orders.run(["instance", "start", "order", "--key", "A-18", "--watch", "--input", order]).await.good();
 
@@ -424,14 +421,14 @@ async fn roles_split_over_four_processes_bring_an_order_to_its_end_and_stop_in_o
     for (process, role) in processes.iter_mut().zip(roles) {
         let status = process.wait_within(STOPS_WITHIN).await;
         assert_eq!(status.code(), Some(0), "{role}: {}", process.output());
-        assert!(!process.output().contains('\u{1b}'), "colours in a file: {}", process.output());
+        assert!(!process.output().contains('\u{1b}'), "colours, but not for a terminal: {}", process.output());
     }
 }
 
-/// The command line is a door like the others.
+/// The command line has the same limits as the other interfaces.
 #[tokio::test]
-async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_end() {
-    let leveret = Leveret::nowhere();
+async fn names_and_limits_are_bounded_and_output_may_be_cut_off() {
+    let leveret = CommandLine::nowhere();
     let long = "k".repeat(256);
     for words in [
         vec!["instance", "start", "x", "--key", ""],
@@ -446,18 +443,18 @@ async fn names_and_limits_are_bounded_here_too_and_nobody_has_to_listen_to_the_e
     }
     let program = env!("CARGO_BIN_EXE_leveret");
     let heard = finish(tokio::process::Command::new("sh").arg("-c").arg(format!("{program} asyncapi | head -1"))).await;
-    assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no complaint");
+    assert_eq!((heard.out.as_str(), heard.err.as_str()), ("{\n", ""), "no error");
 }
 
-/// Whoever has no worker is told, however often the timers role asks again.
+/// An instance without a worker is reported although the timers role publishes its step again.
 #[tokio::test]
-async fn the_doctor_names_what_no_worker_takes() {
-    let server = InProcess::start().await;
-    server.apply("name: nobodys\nlane: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
+async fn the_doctor_lists_queues_without_a_worker() {
+    let server = InProcess::new().await;
+    server.apply("name: nobodys\nqueue: nobodys\nactivities: [{ id: only, set: { x: 1 } }]\nvariables: { x: 0 }").await;
     server.post("/instances", &json!({ "definition": "nobodys" })).await.ok(201);
     let conn = &mut *server.app().store.background().await.unwrap();
     let old = "UPDATE leveret.instances SET moved_at = now() - interval '3 minutes', rechecked_at = now()";
     conn.batch_execute(old).await.unwrap();
-    let said = Leveret::on(&server.fresh).say("doctor").await.failed();
+    let said = CommandLine::on(&server.fresh).say("doctor").await.failed();
     assert!(said.contains("1 before `only` in queue") && said.contains("`nobodys`"), "{said}");
 }

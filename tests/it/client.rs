@@ -1,6 +1,4 @@
-//! Commands over AMQP: from the Rust client, and with answers for whoever asks for them.
-
-use std::time::Duration;
+//! Commands over AMQP: from the Rust client, and with answers for commands that have a `reply_to`.
 
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -12,9 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{Fresh, InProcess, eventually};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{Fresh, InProcess, SOON, eventually};
 
 /// Waits for a message.
 const WAITING: &str = "
@@ -66,7 +62,7 @@ async fn kinds(leveret: &InProcess, view: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn a_service_in_rust_starts_pays_cancels_and_retries() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     leveret.apply(FAILING).await;
     let client = client(&leveret.fresh).await;
@@ -100,7 +96,7 @@ async fn a_service_in_rust_starts_pays_cancels_and_retries() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_when_nobody_takes_commands_or_the_command_is_too_large() {
+async fn a_client_gets_an_error_without_a_command_queue_or_with_a_command_that_is_too_large() {
     let fresh = Fresh::new().await;
     let elsewhere = format!("{}-not-here", fresh.prefix);
     let client = Client::connect(&fresh.amqp_url, &elsewhere, "shop").await.unwrap();
@@ -116,7 +112,7 @@ async fn a_client_is_told_when_nobody_takes_commands_or_the_command_is_too_large
 }
 
 #[tokio::test]
-async fn a_client_is_told_when_there_is_no_broker_and_the_password_is_not_shown() {
+async fn a_client_gets_an_error_without_the_password_if_the_broker_is_down() {
     let refused = Client::connect("amqp://shop:hunter2@127.0.0.1:1/%2f", "leveret", "shop").await.err().unwrap();
     let why = refused.to_string();
     assert!(matches!(refused, Error::Connect(_)) && why.contains("127.0.0.1:1") && !why.contains("hunter2"), "{why}");
@@ -167,7 +163,7 @@ impl Asker {
             let answer = answer.unwrap().unwrap();
             let named = answer.properties.correlation_id().as_ref().map(|named| named.as_str().to_owned());
             assert_eq!(answer.properties.kind().as_ref().map(|kind| kind.as_str()), Some("answer"));
-            // An answer may come twice: one for an earlier question is passed over.
+            // An answer may come twice: one for an earlier command is skipped.
             if named.as_deref() == Some(&correlation) {
                 return serde_json::from_slice(&answer.data).unwrap();
             }
@@ -176,8 +172,8 @@ impl Asker {
 }
 
 #[tokio::test]
-async fn whoever_asks_is_answered_and_answered_again_the_same_when_asking_again() {
-    let leveret = InProcess::start().await;
+async fn a_repeated_command_gets_the_same_answer() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let mut asker = Asker::new(&leveret.fresh).await;
 
@@ -206,7 +202,7 @@ async fn whoever_asks_is_answered_and_answered_again_the_same_when_asking_again(
     for _ in 0..2 {
         assert_eq!(asker.ask("cancel", "c-1", &json!(target("waiting", "C"))).await["outcome"], "cancelled");
     }
-    // What is refused is filed once and refused again.
+    // A refused command is stored once and refused again.
     for _ in 0..2 {
         let refused = asker.ask("start", "s-4", &json!(start("odrer", "D"))).await;
         assert_eq!(refused["outcome"], "refused");

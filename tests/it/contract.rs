@@ -1,19 +1,18 @@
-//! Every message that comes and goes is one the published contract tells of, and none it tells of never comes.
+//! Every message is described in the published contract, and every described message occurs.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
-use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, Consumer};
 use leveret::client::Client;
 use leveret::contract::{Start, asyncapi};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::support::{InProcess, Leveret, Sender, contract, eventually};
-
-const SOON: Duration = Duration::from_secs(30);
+use crate::support::{CommandLine, InProcess, SOON, Sender, contract};
 
 const TALKS: &str = "
 name: talks
@@ -57,8 +56,7 @@ activities:
 /// Everything on the exchanges of commands and events, and the requests to workers that pack.
 pub(crate) struct Tap {
     _connection: Connection,
-    channel: Channel,
-    queue: String,
+    messages: Consumer,
     /// What came so far, each with its name in the contract.
     seen: Vec<(String, Value)>,
 }
@@ -75,39 +73,46 @@ impl Tap {
             let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
             channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), key.into(), bind, none).await.unwrap();
         }
-        Self { _connection: connection, channel, queue, seen: Vec::new() }
+        let taken = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let messages = channel.basic_consume(queue.as_str().into(), "".into(), taken, FieldTable::default());
+        Self { messages: messages.await.unwrap(), _connection: connection, seen: Vec::new() }
     }
 
-    pub(crate) async fn drain(&mut self) {
-        let taken = BasicGetOptions { no_ack: true };
-        while let Some(message) = self.channel.basic_get(self.queue.as_str().into(), taken).await.unwrap() {
-            let name = contract::assert_fits(&message.delivery.properties, &message.delivery.data);
-            self.seen.push((name, serde_json::from_slice(&message.delivery.data).unwrap()));
+    /// Takes messages until this holds.
+    async fn sees(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        while !holds(self) {
+            let message = timeout(SOON, self.messages.next()).await;
+            let message = message.unwrap_or_else(|_| panic!("not within {SOON:?}: {what}; seen: {:?}", self.names()));
+            let delivery = message.expect("the queue exists").unwrap();
+            let name = contract::assert_fits(&delivery.properties, &delivery.data);
+            self.seen.push((name, serde_json::from_slice(&delivery.data).unwrap()));
         }
+    }
+
+    /// Waits for messages of all these names.
+    pub(crate) async fn sees_all(&mut self, names: &[&str]) {
+        self.sees(&format!("{names:?}"), |tap| names.iter().all(|name| tap.names().contains(*name))).await;
     }
 
     /// Waits for a message of this name about the instance with this key, and gives its `data`.
     async fn event(&mut self, name: &str, key: &str) -> Value {
-        let mut found = None;
-        let came = async || {
-            self.drain().await;
+        let find = |tap: &Self| {
             let wanted = |seen: &&(String, Value)| seen.0 == name && seen.1["data"]["key"] == key;
-            found = self.seen.iter().find(wanted).map(|seen| seen.1["data"].clone());
-            found.is_some()
+            tap.seen.iter().find(wanted).map(|seen| seen.1["data"].clone())
         };
-        eventually(&format!("{name} of {key}"), SOON, came).await;
-        found.unwrap()
+        self.sees(&format!("{name} of {key}"), |tap| find(tap).is_some()).await;
+        find(self).unwrap()
     }
 
-    pub(crate) fn names(&self) -> BTreeSet<String> {
+    fn names(&self) -> BTreeSet<String> {
         self.seen.iter().map(|(name, _)| name.clone()).collect()
     }
 }
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one conversation, from its beginning to its end")]
-async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
-    let leveret = InProcess::start().await;
+async fn every_message_is_described_in_the_contract() {
+    let leveret = InProcess::new().await;
     for document in [TALKS, BREAKS, FAILS, RESTS, ASKS, KEEPS] {
         leveret.apply(document).await;
     }
@@ -121,7 +126,7 @@ async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
     };
     let of = |definition: &str, key: &str| json!({ "definition": definition, "key": key, "reason": "because" });
 
-    // From SQL, from Rust, and from anybody.
+    // From SQL, from the Rust client, and over plain AMQP.
     let mut conn = leveret.app().store.background().await.unwrap();
     conn.batch_execute("SELECT leveret.start('talks', '{}', key => 't')").await.unwrap();
     drop(conn);
@@ -170,27 +175,27 @@ async fn every_message_that_comes_or_goes_is_told_of_in_the_contract() {
     tap.event("task_closed", "c").await;
     sender.ask("cancel", "m-11", &of("asks", "nobody")).await;
 
-    // Each is held to the contract as it is taken.
+    // Each is checked against the contract as it is taken.
     answers.extend(sender.answers(4).await);
     assert_eq!(answers.iter().filter(|(_, answer)| answer["outcome"] == "refused").count(), 1, "{answers:?}");
     let mut seen = tap.names();
     seen.insert("answer".into());
     let never: Vec<String> = contract::names().into_iter().filter(|name| !seen.contains(name)).collect();
-    assert_eq!(never, OF_WORKERS, "told of, and never seen");
+    assert_eq!(never, OF_WORKERS, "described, and never seen");
     client.close().await;
     leveret.stop().await;
 }
 
-/// The messages of workers are seen where there are some.
+/// The messages of external workers occur in their own tests.
 const OF_WORKERS: [&str; 4] = ["call", "call.complete", "call.heartbeat", "call.progress"];
 
 #[tokio::test]
 async fn the_contract_is_served_and_printed_with_the_names_of_this_broker() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     let expected = asyncapi::document(&leveret.fresh.prefix);
     let served: Value = serde_json::from_str(&leveret.text("/asyncapi.json").await).unwrap();
     assert_eq!(served, expected);
-    let printed = Leveret::on(&leveret.fresh).say("asyncapi").await.good();
+    let printed = CommandLine::on(&leveret.fresh).say("asyncapi").await.good();
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), expected);
     assert!(printed.contains(&format!("{}.work.{{name}}", leveret.fresh.prefix)));
     leveret.stop().await;

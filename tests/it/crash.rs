@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A fail point that is passed must have killed within this.
 const DIES_WITHIN: Duration = Duration::from_secs(20);
-/// What a killed process left behind must have moved again within this, the start of the next one included.
+/// The instances of a killed process have moved again within this, the start of the next process included.
 const MOVES_WITHIN: Duration = Duration::from_secs(5);
-/// Bound of whatever is not about speed.
+/// The bound of what is not about speed.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);

@@ -1,24 +1,24 @@
-//! Values that nest deep: refused before they are kept, for a row that nobody can read would be there for good.
+//! Values that nest deep are refused before they are stored: a row that cannot be read could never be handled.
 
 use leveret::store::instances::{self, Filter};
 use leveret::store::{history, views};
 use serde_json::{Value, json};
 
-use crate::support::{House, InProcess};
+use crate::support::InProcess;
 
 /// As deep as JSON can be read, and so as deep as a body can come.
 const READ_MAX: usize = 127;
-/// As deep as a command may nest; `data` stands one level down in it.
+/// As deep as a command may nest; `data` is one level down in it.
 const DATA_MAX: usize = 63;
 
-/// Whatever the message says, what is made of it fails.
+/// Fails with every message.
 const FALLS: &str = "
 name: falls
 variables: { got: null }
 activities:
   - { id: payment, receive: { name: paid }, output: { got: result.data.nothing.of.it } }
 ";
-/// Puts what it has into one more map, for ever.
+/// Wraps its value into one more map, in an endless loop.
 const SPIRAL: &str = "
 name: spiral
 variables: { path: null, turns: 0 }
@@ -40,32 +40,32 @@ fn body(name: &str, key: &str, data: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_nests_too_deep_is_refused_and_the_deepest_that_is_taken_can_be_retried_and_listed() {
-    let house = House::open().await;
-    house.apply(FALLS).await;
-    house.start("falls", "A").await;
-    house.stands("A", "running at payment").await;
+    let leveret = InProcess::with_ledger().await;
+    leveret.apply(FALLS).await;
+    leveret.start("falls", "A").await;
+    leveret.reaches("A", "running at payment").await;
     for levels in [DATA_MAX + 1, 118, READ_MAX - 1] {
-        house.sender.command("message", &format!("deep {levels}"), &body("paid", "A", &nested(levels))).await;
+        leveret.sender.command("message", &format!("deep {levels}"), &body("paid", "A", &nested(levels))).await;
     }
-    house.becomes(3, "leveret.dead_letters WHERE reason LIKE '%deeper than 64 levels%'").await;
-    house.stands("A", "running at payment").await;
-    house.sender.command("message", "deep enough", &body("paid", "A", &nested(DATA_MAX))).await;
-    house.stands("A", "suspended at payment").await;
-    let id = house.id("A").await.unwrap();
-    let mut conn = house.conn().await;
+    leveret.count_becomes(3, "leveret.dead_letters WHERE reason LIKE '%deeper than 64 levels%'").await;
+    leveret.reaches("A", "running at payment").await;
+    leveret.sender.command("message", "deep enough", &body("paid", "A", &nested(DATA_MAX))).await;
+    leveret.reaches("A", "suspended at payment").await;
+    let id = leveret.id("A").await.unwrap();
+    let mut conn = leveret.conn().await;
     assert_eq!(instances::list(&mut conn, &Filter { limit: 10, ..Filter::default() }).await.unwrap().len(), 1);
     assert_eq!(views::instance(&mut conn, id).await.unwrap().unwrap().summary.status, "suspended");
     drop(conn);
-    house.sender.command("retry", "again", &json!({ "instance": id })).await;
-    house.becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
-    house.sender.command("cancel", "enough", &json!({ "instance": id })).await;
-    house.stands("A", "cancelled").await;
-    house.close().await;
+    leveret.sender.command("retry", "again", &json!({ "instance": id })).await;
+    leveret.count_becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
+    leveret.sender.command("cancel", "enough", &json!({ "instance": id })).await;
+    leveret.reaches("A", "cancelled").await;
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_request_that_nests_too_deep_is_refused() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(FALLS).await;
     let start = |levels| json!({ "definition": "falls", "input": { "a": nested(levels) } });
     let why = leveret.post("/instances", &start(READ_MAX - 2)).await.problem(400, "invalid");
@@ -77,24 +77,24 @@ async fn a_request_that_nests_too_deep_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_grows_deeper_with_every_turn_is_an_error_that_can_be_caught() {
-    let house = House::open().await;
-    house.apply(SPIRAL).await;
-    house.start("spiral", "A").await;
-    house.stands("A", "completed").await;
-    assert_eq!(house.lines("output", "leveret.instances").await, ["64"]);
-    house.close().await;
+async fn a_value_that_nests_deeper_with_every_loop_is_an_error_that_can_be_caught() {
+    let leveret = InProcess::with_ledger().await;
+    leveret.apply(SPIRAL).await;
+    leveret.start("spiral", "A").await;
+    leveret.reaches("A", "completed").await;
+    assert_eq!(leveret.lines("output", "leveret.instances").await, ["64"]);
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_hides_nothing_else() {
-    let house = House::open().await;
+async fn an_unreadable_row_does_not_hide_others() {
+    let leveret = InProcess::with_ledger().await;
     for key in ["old", "new"] {
-        house.start("paid", key).await;
-        house.stands(key, "running at payment").await;
+        leveret.start("paid", key).await;
+        leveret.reaches(key, "running at payment").await;
     }
-    let id = house.id("old").await.unwrap();
-    let (new, deep) = (house.id("new").await.unwrap(), nested(READ_MAX + 10));
+    let id = leveret.id("old").await.unwrap();
+    let (new, deep) = (leveret.id("new").await.unwrap(), nested(READ_MAX + 10));
     // Both wait for the same message, and the one that cannot be read has waited longer. Its first history row cannot be read either.
     let spoil = format!(
         "UPDATE leveret.bookmarks SET message_key = 'new' WHERE instance_id = '{id}';
@@ -103,8 +103,8 @@ async fn what_cannot_be_read_hides_nothing_else() {
          UPDATE leveret.history SET details = '{deep}' WHERE instance_id = '{id}' AND number = 1;
          SET session_replication_role = DEFAULT"
     );
-    house.execute(&spoil).await;
-    let mut conn = house.conn().await;
+    leveret.execute(&spoil).await;
+    let mut conn = leveret.conn().await;
     let listed = instances::list(&mut conn, &Filter { limit: 10, ..Filter::default() }).await.unwrap();
     assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [new, id]);
     let told = views::history(&mut conn, id, 0, 10).await.unwrap();
@@ -112,16 +112,16 @@ async fn what_cannot_be_read_hides_nothing_else() {
     let broken = history::verify(&mut conn, id).await.unwrap_err();
     assert!(broken.to_string().contains("history row 1"), "{broken}");
     drop(conn);
-    house.pay("paid", "new", 5).await;
-    house.stands("new", "completed").await;
-    assert_eq!(house.letters().await, [""; 0], "nobody else pays for it");
-    house.process.stop().await;
+    leveret.pay("paid", "new", 5).await;
+    leveret.reaches("new", "completed").await;
+    assert_eq!(leveret.dead_letters().await, [""; 0], "other messages are not affected");
+    leveret.stop().await;
 }
 
 #[tokio::test]
 async fn a_command_from_sql_that_nests_too_deep_ends_the_transaction_it_is_sent_in() {
     use diesel_async::SimpleAsyncConnection;
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     let mut conn = leveret.app().store.background().await.unwrap();
     let message = |levels| format!("SELECT leveret.message('paid', 'C', '{}')", nested(levels));
     let why = conn.batch_execute(&message(DATA_MAX + 1)).await.unwrap_err().to_string();

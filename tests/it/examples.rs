@@ -1,4 +1,4 @@
-//! Every example runs to the end its comment promises; and a thousand orders come from a program that is not ours.
+//! Every example runs to the end its comment promises; and a Python client sends a thousand orders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,8 @@ use leveret::store::Connection;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Fresh, Leveret, Program, Ran, eventually, finish};
+use crate::support::{CommandLine, CommandOutput, Fresh, Program, SOON, eventually, finish};
 
-const SOON: Duration = Duration::from_secs(30);
 /// A thousand orders have ended after this, on a slow machine too.
 const ALL_WITHIN: Duration = Duration::from_secs(150);
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
@@ -27,8 +26,8 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// The shop, serving, with every example applied by its own command line.
-async fn shop(fresh: &Fresh) -> (Program, Leveret) {
-    let leveret = Leveret::orders_on(fresh);
+async fn shop(fresh: &Fresh) -> (Program, CommandLine) {
+    let leveret = CommandLine::orders_on(fresh);
     let files = std::fs::read_dir(example("")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<PathBuf> =
         files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")).collect();
@@ -38,8 +37,7 @@ async fn shop(fresh: &Fresh) -> (Program, Leveret) {
     assert_eq!(said, format!("{0} of {0} documents are valid\n", files.len()), "and without a warning");
     leveret.run(verb("apply")).await.good();
     let program = Program::start(fresh, &["serve"], &[("LEVERET_OUTBOX__SWEEP_EVERY", "200ms")]);
-    let runs = async || program.output().contains("leveret runs");
-    eventually("the shop serves", SOON, runs).await;
+    program.serves().await;
     (program, leveret)
 }
 
@@ -50,15 +48,15 @@ async fn stop(mut program: Program) {
 }
 
 /// Starts one and gives it as it ended.
-async fn run(leveret: &Leveret, definition: &str, key: &str, input: Value) -> Value {
+async fn run(leveret: &CommandLine, definition: &str, key: &str, input: Value) -> Value {
     let input = input.to_string();
     let words = ["instance", "start", definition, "--key", key, "--input", &input, "--watch"];
     leveret.run(words).await.good();
     ended(leveret, key).await
 }
 
-/// Payments that come before anybody waits for them, later, not at all, and one that is declined.
-async fn pays_early(leveret: &Leveret) {
+/// Payments that come before their wait, later, not at all, and one that is declined.
+async fn pays_early(leveret: &CommandLine) {
     let input = |payment: &str, packing: &str| json!({ "payment": payment, "amount": 50, "packing": packing, "patience": "1s" });
     let settled = async |payment: &str, data: &str| {
         leveret.run(["message", "send", "payment-settled", payment, "--data", data]).await.good()
@@ -92,12 +90,12 @@ async fn pays_early(leveret: &Leveret) {
     assert_eq!(ended(leveret, "late-payment").await["output"], json!({ "outcome": "shipped", "paid": 60 }));
 }
 
-async fn ended(leveret: &Leveret, key: &str) -> Value {
+async fn ended(leveret: &CommandLine, key: &str) -> Value {
     let found = leveret.json(&format!("instance list --key {key}")).await;
     leveret.json(&format!("instance show {}", found["items"][0]["id"].as_str().unwrap())).await
 }
 
-async fn kinds(leveret: &Leveret, view: &Value) -> Vec<String> {
+async fn kinds(leveret: &CommandLine, view: &Value) -> Vec<String> {
     let history = leveret.json(&format!("instance history {}", view["id"].as_str().unwrap())).await;
     history.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect()
 }
@@ -174,13 +172,13 @@ async fn every_example_is_valid_applied_and_runs_to_the_end_it_promises() {
 }
 
 /// Starts one that waits for people.
-async fn begin(leveret: &Leveret, definition: &str, key: &str, input: Value) {
+async fn begin(leveret: &CommandLine, definition: &str, key: &str, input: Value) {
     let input = input.to_string();
     leveret.run(["instance", "start", definition, "--key", key, "--input", &input]).await.good();
 }
 
 /// The open task of this key, once it is there.
-async fn task(leveret: &Leveret, key: &str, activity: &str) -> Value {
+async fn task(leveret: &CommandLine, key: &str, activity: &str) -> Value {
     let mut found = Value::Null;
     let open = async || {
         let page = leveret.json("task list").await;
@@ -193,12 +191,12 @@ async fn task(leveret: &Leveret, key: &str, activity: &str) -> Value {
 }
 
 /// What a person says to a task on the command line.
-async fn decide(leveret: &Leveret, task: &Value, words: &[&str]) -> Ran {
+async fn decide(leveret: &CommandLine, task: &Value, words: &[&str]) -> CommandOutput {
     let id = task["id"].as_str().unwrap();
     leveret.run(["task", "complete", id].into_iter().chain(words.iter().copied())).await
 }
 
-async fn output(leveret: &Leveret, key: &str) -> Value {
+async fn output(leveret: &CommandLine, key: &str) -> Value {
     let mut view = Value::Null;
     let over = async || {
         view = ended(leveret, key).await;
@@ -209,7 +207,7 @@ async fn output(leveret: &Leveret, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_expense_goes_round_until_two_others_agree() {
+async fn an_expense_is_sent_back_until_two_people_approve() {
     let fresh = Fresh::new().await;
     let (program, leveret) = shop(&fresh).await;
     let expense = |amount: i64| json!({ "by": "ann", "amount": amount, "purpose": "a lamp", "remind": "200ms", "patience": "500ms" });
@@ -246,14 +244,14 @@ async fn an_expense_goes_round_until_two_others_agree() {
     let end = output(&leveret, "large").await;
     assert_eq!((&end["outcome"], &end["amount"], &end["approved_by"]), (&json!("paid"), &json!(1500.0), &json!("mia")));
 
-    // Nobody answers: there are reminders, and then the board may.
+    // Without an answer there are reminders, and then the board may approve.
     begin(&leveret, "expense", "slow", expense(10)).await;
     let slow = task(&leveret, "slow", "approve").await;
     let told = async || {
         let history = kinds(&leveret, &ended(&leveret, "slow").await).await;
         history.iter().any(|kind| kind == "TaskReminded") && history.iter().any(|kind| kind == "TaskEscalated")
     };
-    eventually("somebody is reminded, and then the board is asked", SOON, told).await;
+    eventually("there is a reminder, and then the board is asked", SOON, told).await;
     decide(&leveret, &slow, &["--as", "bea", "--groups", "board", "--decision", "refuse"]).await.good();
     assert_eq!(output(&leveret, "slow").await["outcome"], "refused");
     stop(program).await;
@@ -272,7 +270,7 @@ async fn a_board_votes_until_it_is_decided_or_its_time_is_over() {
     assert!(decide(&leveret, &vote, &["--as", "bob", "--decision", "for"]).await.failed().contains("voted already"));
     let id = vote["id"].as_str().unwrap();
     let open = leveret.json(&format!("task show {id}")).await;
-    assert_eq!((&open["state"], &open["votes"]["for"]), (&json!("open"), &json!(2)), "half is no majority");
+    assert_eq!((&open["state"], &open["votes"]["for"]), (&json!("open"), &json!(2)), "half is not a majority");
     decide(&leveret, &vote, &["--as", "dora", "--decision", "for"]).await.good();
     let end = output(&leveret, "carried").await;
     assert_eq!((&end["outcome"], &end["votes"]["for"], &end["closed_by"]), (&json!("for"), &json!(3), &json!("dora")));
@@ -292,7 +290,7 @@ async fn a_board_votes_until_it_is_decided_or_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
+async fn a_thousand_orders_from_a_python_client_end_as_expected() {
     let fresh = Fresh::new().await;
     let (program, leveret) = shop(&fresh).await;
     let file = leveret.directory().join("orders.jsonl");
@@ -331,7 +329,7 @@ async fn a_thousand_orders_of_a_program_that_is_not_ours_end_as_they_have_to() {
     assert_eq!(count(&fresh, "leveret.instances").await, GOOD, "nothing was started that was malformed, nothing twice");
     assert_eq!((count(&fresh, "shop.shipments").await, count(&fresh, "shop.reservations").await), (800, GOOD));
     assert_eq!(count(&fresh, "shop.reservations WHERE released").await, 160);
-    assert_eq!(count(&fresh, "leveret.messages").await, 80, "the late payments are kept for whoever comes");
+    assert_eq!(count(&fresh, "leveret.messages").await, 80, "the late payments are kept");
 
     let filed = async || count(&fresh, "leveret.dead_letters").await >= 40;
     eventually("the malformed ones are filed", SOON, filed).await;

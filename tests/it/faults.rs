@@ -1,4 +1,4 @@
-//! Outages: servers killed, wiped and restarted under load, while Leveret runs on and nobody restarts it.
+//! Outages: servers are killed, wiped and restarted under load, while Leveret keeps running.
 
 mod broker;
 mod database;
@@ -8,5 +8,5 @@ mod outbox;
 
 use std::time::Duration;
 
-/// What was held up by an outage has ended within this after the server is back.
+/// Delayed instances have ended within this after the server is back.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);

@@ -1,16 +1,13 @@
-//! The door for programs: every route, and every way a request can be wrong.
+//! The HTTP API: every route, and every way a request can be wrong.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use leveret::client::Client;
 use leveret::contract::Start;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{InProcess, eventually};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{InProcess, SOON, eventually};
 
 /// Waits for a message; the amount must be a number.
 const WAITING: &str = "
@@ -47,8 +44,8 @@ async fn has_status(leveret: &InProcess, id: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_instance_is_started_waited_for_shown_and_its_history_told() {
-    let leveret = InProcess::start().await;
+async fn an_instance_is_started_awaited_and_shown_with_its_history() {
+    let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
 
     let short = leveret.post("/instances", &json!({ "definition": "line", "key": "A" })).await.ok(201);
@@ -78,7 +75,7 @@ async fn an_instance_is_started_waited_for_shown_and_its_history_told() {
 
 #[tokio::test]
 async fn a_wait_that_is_over_shows_the_instance_as_it_is() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let view = leveret.post("/instances?wait=50ms", &json!({ "definition": "waiting", "key": "A" })).await.ok(201);
     assert_eq!((&view["status"], &view["ended_at"]), (&json!("running"), &Value::Null));
@@ -88,8 +85,8 @@ async fn a_wait_that_is_over_shows_the_instance_as_it_is() {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_leafed_through_by_cursor() {
-    let leveret = InProcess::start().await;
+async fn lists_are_filtered_and_paged_by_cursor() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     leveret.apply(FAILING).await;
     let mut all = Vec::new();
@@ -129,8 +126,8 @@ async fn lists_are_filtered_and_leafed_through_by_cursor() {
 }
 
 #[tokio::test]
-async fn a_message_is_delivered_or_kept_and_known_when_it_comes_again() {
-    let leveret = InProcess::start().await;
+async fn a_message_is_delivered_or_kept_and_a_repetition_is_recognised() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let paid = |key: &str| json!({ "name": "paid", "key": key, "data": { "amount": 7 } });
 
@@ -157,7 +154,7 @@ async fn a_message_is_delivered_or_kept_and_known_when_it_comes_again() {
 
 #[tokio::test]
 async fn definitions_are_applied_checked_and_shown_by_version() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     let put = async |name: &str, text: &str| {
         leveret.send(Method::PUT, &format!("/definitions/{name}"), None, text.to_owned()).await
     };
@@ -213,7 +210,7 @@ async fn definitions_are_applied_checked_and_shown_by_version() {
 
 #[tokio::test]
 async fn an_instance_is_cancelled_once_and_retried_only_when_it_has_failed() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let waiting = started(&leveret, json!({ "definition": "waiting", "key": "A" })).await;
     leveret.post(&format!("/instances/{waiting}/retry"), &json!({})).await.problem(409, "refused");
@@ -238,7 +235,7 @@ async fn an_instance_is_cancelled_once_and_retried_only_when_it_has_failed() {
 
 #[tokio::test]
 async fn a_command_with_an_idempotency_key_happens_once() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let body = json!({ "definition": "waiting", "key": "A", "input": { "amount": 1 } });
     let first = leveret.post_as("order-A", "/instances", &body).await.ok(201);
@@ -264,7 +261,7 @@ async fn a_command_with_an_idempotency_key_happens_once() {
     assert_eq!(leveret.post_as("Auftrag-Müller", "/instances", &body).await.ok(201), first);
     leveret.post_as(&"k".repeat(256), "/instances", &body).await.problem(400, "invalid");
 
-    // A refusal is not remembered: once its cause is gone, the same request is done.
+    // A refusal is not remembered: once its cause is removed, the same request succeeds.
     let later = json!({ "definition": "failing" });
     leveret.post_as("later", "/instances", &later).await.problem(404, "not-found");
     leveret.apply(FAILING).await;
@@ -273,8 +270,8 @@ async fn a_command_with_an_idempotency_key_happens_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_a_problem_that_says_why() {
-    let leveret = InProcess::start().await;
+async fn a_refused_request_is_a_problem_with_its_reason() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let nobody = "0197e000-0000-7000-8000-000000000000";
     for path in ["/nothing", "/instances/", "/instances/x/y/z", "/metrics/more"] {
@@ -326,8 +323,8 @@ async fn what_cannot_be_done_is_a_problem_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_hostile_body_is_refused_and_nobody_else_notices() {
-    let leveret = InProcess::start().await;
+async fn a_hostile_body_is_refused_without_effect_on_other_requests() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let send = async |body: &str| leveret.send(Method::POST, "/instances", None, body.to_owned()).await;
     for broken in ["{", "nonsense", "[]", "\"text\"", "{\"definition\": \"waiting\"} {}", "\u{feff}{}"] {
@@ -353,8 +350,8 @@ async fn a_hostile_body_is_refused_and_nobody_else_notices() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_handled_is_listed_with_its_reason() {
-    let leveret = InProcess::start().await;
+async fn dead_letters_are_listed_with_their_reason() {
+    let leveret = InProcess::new().await;
     let fresh = &leveret.fresh;
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
     client.start("one", &Start { definition: "odrer".into(), ..Start::default() }).await.unwrap();
@@ -376,8 +373,8 @@ async fn what_could_not_be_handled_is_listed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn it_says_whether_it_lives_and_is_ready_and_counts_what_there_is_now() {
-    let leveret = InProcess::start().await;
+async fn health_readiness_and_metrics_are_served() {
+    let leveret = InProcess::new().await;
     leveret.apply(FAILING).await;
     assert_eq!(leveret.text("/livez").await, "ok\n");
     let ready = leveret.get("/readyz").await.ok(200);

@@ -1,17 +1,16 @@
-//! Poison: what cannot be handled becomes a dead letter that says why, once, and nobody else notices.
+//! Poison: a message that cannot be handled becomes one dead letter with its reason, and other messages are not affected.
 
-use std::time::Duration;
-
-use lapin::options::{BasicGetOptions, BasicNackOptions};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::wire::{Strange, Wire, nested};
-use crate::support::{Fresh, House, Sender};
+use crate::support::amqp_bytes::{Strange, Wire, nested};
+use crate::support::{Fresh, InProcess, Sender};
 
-/// Fails for ever: its message is refused, its handler breaks or panics, its loop never ends.
+/// Always fails: its message is refused, its handler fails or panics, its loop never ends.
 const BROKEN: [(&str, &str); 4] = [
     ("breaks", "{ id: only, run: { handler: break }, retry: none }"),
     ("panics", "{ id: only, run: { handler: panic }, retry: none }"),
@@ -21,7 +20,7 @@ const BROKEN: [(&str, &str); 4] = [
 
 const INCIDENTS: &str = "leveret.bookmarks WHERE kind = 'intervention' AND consumed_at IS NULL";
 
-/// Something a stranger sends, and what the letter about it must say.
+/// A message of an unknown client, and what its dead letter must say.
 struct Poison {
     name: &'static str,
     properties: BasicProperties,
@@ -132,37 +131,35 @@ fn harmless() -> Vec<BasicProperties> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_poison_is_a_dead_letter_with_its_reason_and_others_go_on() {
-    let house = House::open().await;
+async fn every_malformed_message_is_a_dead_letter_with_its_reason_and_other_messages_are_handled() {
+    let leveret = InProcess::with_ledger().await;
     let all: Vec<Poison> = bodies().into_iter().chain(envelopes()).collect();
     let count = i64::try_from(all.len()).unwrap();
     for one in &all {
         let routing_key = format!("poison.{}", one.name);
-        house.sender.send("commands", &routing_key, one.properties.clone(), &one.body).await;
-        house.start("step", one.name).await;
+        leveret.sender.send("commands", &routing_key, one.properties.clone(), &one.body).await;
+        leveret.start("step", one.name).await;
     }
-    house.becomes(count, "leveret.instances WHERE status = 'completed'").await;
-    house.becomes(count, "leveret.dead_letters").await;
+    leveret.count_becomes(count, "leveret.instances WHERE status = 'completed'").await;
+    leveret.count_becomes(count, "leveret.dead_letters").await;
     for one in &all {
         let about = format!("leveret.dead_letters WHERE routing_key = 'poison.{}'", one.name);
-        let [reason] = &house.lines("reason", &about).await[..] else {
-            panic!("{} has no letter of its own", one.name)
-        };
+        let [reason] = &leveret.lines("reason", &about).await[..] else { panic!("{} has no dead letter", one.name) };
         for says in one.says {
-            assert!(reason.contains(says), "the letter about {} does not say `{says}`: {reason}", one.name);
+            assert!(reason.contains(says), "the dead letter of {} does not say `{says}`: {reason}", one.name);
         }
-        let kept = house.lines("body_bytes || ' from ' || source", &about).await;
+        let kept = leveret.lines("body_bytes || ' from ' || source", &about).await;
         assert_eq!(kept, [format!("{} from commands", one.body.len())], "{}", one.name);
-        assert_eq!(house.booked(one.name, "only").await, 1, "the innocent next to {}", one.name);
+        assert_eq!(leveret.booked(one.name, "only").await, 1, "the instance next to {}", one.name);
     }
-    assert_eq!(house.count("ledger").await, count, "nothing else was done");
-    house.close().await;
+    assert_eq!(leveret.count("ledger").await, count, "nothing else was done");
+    leveret.close().await;
 }
 
-/// Whoever can be told is told, whatever was wrong.
+/// A command with `reply_to` is answered, whatever was wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
-    let house = House::open().await;
+async fn a_malformed_command_is_answered_with_the_reason() {
+    let leveret = InProcess::with_ledger().await;
     let all = [
         ("not-json", "start", "{ definition: step }".to_owned(), "not JSON"),
         ("unknown-type", "explode", "{}".to_owned(), "`explode` is not a command"),
@@ -170,12 +167,12 @@ async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
         ("too-deep", "start", nested_body(100), "deeper than 64 levels"),
     ];
     for (name, kind, body, _) in &all {
-        let properties = house.sender.asking(Sender::properties(kind, name), name);
-        house.sender.send("commands", "poison.test", properties, body.as_bytes()).await;
+        let properties = leveret.sender.asking(Sender::properties(kind, name), name);
+        leveret.sender.send("commands", "poison.test", properties, body.as_bytes()).await;
     }
-    let nameless = house.sender.asking(BasicProperties::default().with_type("start".into()), "nameless");
-    house.sender.send("commands", "start.step", nameless, &start()).await;
-    let answers = house.sender.answers(all.len() + 1).await;
+    let nameless = leveret.sender.asking(BasicProperties::default().with_type("start".into()), "nameless");
+    leveret.sender.send("commands", "start.step", nameless, &start()).await;
+    let answers = leveret.sender.answers(all.len() + 1).await;
     for (name, _, _, says) in &all {
         let (_, answer) = answers.iter().find(|(about, _)| about == &format!("about {name}")).expect(name);
         assert_eq!(answer["outcome"], "refused", "{name}: {answer}");
@@ -183,143 +180,146 @@ async fn who_wants_an_answer_is_told_why_even_what_cannot_be_read_is_refused() {
     }
     let (_, answer) = answers.iter().find(|(about, _)| about == "about nameless").unwrap();
     assert!(answer["reason"].as_str().unwrap().contains("`app_id` is missing"), "{answer}");
-    house.becomes(5, "leveret.dead_letters").await;
-    house.close().await;
+    leveret.count_becomes(5, "leveret.dead_letters").await;
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_headers_do_not_stop_a_command_that_is_in_order() {
-    let house = House::open().await;
+    let leveret = InProcess::with_ledger().await;
     let all = harmless();
     let count = i64::try_from(all.len()).unwrap();
     for properties in all {
-        house.sender.send("commands", "start.step", properties, &start()).await;
+        leveret.sender.send("commands", "start.step", properties, &start()).await;
     }
-    house.becomes(count, "leveret.instances WHERE status = 'completed'").await;
-    assert_eq!(house.letters().await, [""; 0]);
-    house.close().await;
+    leveret.count_becomes(count, "leveret.instances WHERE status = 'completed'").await;
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_command_that_means_nothing_harms_nobody() {
-    let house = House::open().await;
+async fn a_step_command_without_a_branch_has_no_effect() {
+    let leveret = InProcess::with_ledger().await;
     let (nobody, due_at) = (Uuid::now_v7(), "2026-01-01T00:00:00Z");
-    house.start("paid", "innocent").await;
-    house.stands("innocent", "running at payment").await;
-    let id = house.id("innocent").await.unwrap();
+    leveret.start("paid", "untouched").await;
+    leveret.reaches("untouched", "running at payment").await;
+    let id = leveret.id("untouched").await.unwrap();
     for stale in [
         json!({ "instance": nobody, "branch": 0, "sequence": 1 }),
         json!({ "instance": id.0, "branch": 0, "sequence": 1 }),
         json!({ "instance": id.0, "branch": 77, "sequence": i64::MAX }),
     ] {
-        house.sender.step("continue", &stale).await;
+        leveret.sender.step("continue", &stale).await;
     }
     for (instance, bookmark) in [(nobody, 1), (id.0, 1), (id.0, 99), (id.0, -1)] {
-        house.sender.step("fire", &json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })).await;
+        leveret.sender.step("fire", &json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })).await;
     }
-    house.sender.step("continue", &json!({ "instance": "nobody" })).await;
-    house.sender.step("fire", &json!({ "instance": id.0, "bookmark": 1, "due_at": "tomorrow" })).await;
-    house.sender.step("explode", &json!({})).await;
-    house.becomes(3, "leveret.dead_letters WHERE source = 'steps.default'").await;
-    assert_eq!(house.standing("innocent").await, "running at payment");
-    house.pay("paid", "innocent", 5).await;
-    house.stands("innocent", "completed").await;
-    assert_eq!((house.booked("innocent", "before").await, house.booked("innocent", "after").await), (1, 1));
-    assert_eq!(house.letters().await.len(), 3, "what is merely stale is no letter");
-    house.close().await;
+    leveret.sender.step("continue", &json!({ "instance": "nobody" })).await;
+    leveret.sender.step("fire", &json!({ "instance": id.0, "bookmark": 1, "due_at": "tomorrow" })).await;
+    leveret.sender.step("explode", &json!({})).await;
+    leveret.count_becomes(3, "leveret.dead_letters WHERE source = 'steps.default'").await;
+    assert_eq!(leveret.position("untouched").await, "running at payment");
+    leveret.pay("paid", "untouched", 5).await;
+    leveret.reaches("untouched", "completed").await;
+    assert_eq!((leveret.booked("untouched", "before").await, leveret.booked("untouched", "after").await), (1, 1));
+    assert_eq!(leveret.dead_letters().await.len(), 3, "a stale command is not a dead letter");
+    leveret.close().await;
 }
 
-/// A consumer that gives a step command back until the broker has had enough.
+/// A consumer that requeues a step command until the broker's delivery limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_command_the_broker_gives_up_on_is_a_letter_and_its_branch_an_incident() {
-    let house = House::open().await;
-    house.apply("name: elsewhere\nlane: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
-    house.start("elsewhere", "given-back").await;
-    house.stands("given-back", "running before only").await;
+async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident() {
+    let leveret = InProcess::with_ledger().await;
+    leveret.apply("name: elsewhere\nqueue: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
+    leveret.start("elsewhere", "given-back").await;
+    leveret.reaches("given-back", "running before only").await;
 
-    let fresh = &house.process.fresh;
+    let fresh = &leveret.fresh;
     let connection = lapin::Connection::connect(&fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = format!("{}.steps.elsewhere", fresh.prefix);
-    let given_up = async || house.count("leveret.dead_letters").await == 1;
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut deliveries = channel.basic_consume(queue.as_str().into(), "".into(), options, none).await.unwrap();
     let mut times = 0;
-    while !given_up().await && times < 200 {
-        let Some(got) = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap() else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        times += 1;
-        let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        channel.basic_nack(got.delivery.delivery_tag, again).await.unwrap();
+    let give_back = async {
+        while let Some(delivery) = deliveries.next().await {
+            times += 1;
+            let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            channel.basic_nack(delivery.unwrap().delivery_tag, again).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = give_back => panic!("the consumer was cancelled after {times} deliveries"),
+        () = leveret.count_becomes(1, "leveret.dead_letters") => {}
     }
     assert!((50..=60).contains(&times), "given back {times} times");
-    house.stands("given-back", "suspended at only").await;
-    let letters = house.lines("reason || ' from ' || source || ': ' || kind", "leveret.dead_letters").await;
+    leveret.reaches("given-back", "suspended at only").await;
+    let letters = leveret.lines("reason || ' from ' || source || ': ' || kind", "leveret.dead_letters").await;
     assert_eq!(letters, ["the broker stopped redelivering it (delivery_limit) from dead: continue"]);
-    let incident = house.lines("details->>'code' || ': ' || (details->>'message')", INCIDENTS).await;
+    let incident = leveret.lines("details->>'code' || ': ' || (details->>'message')", INCIDENTS).await;
     assert_eq!(incident, ["worker.gave_up: the broker stopped redelivering it (delivery_limit)"]);
-    house.sender.command("cancel", "call it off", &json!({ "definition": "elsewhere", "key": "given-back" })).await;
-    house.stands("given-back", "cancelled").await;
+    leveret.sender.command("cancel", "call it off", &json!({ "definition": "elsewhere", "key": "given-back" })).await;
+    leveret.reaches("given-back", "cancelled").await;
     connection.close(200, "bye".into()).await.unwrap();
-    house.close().await;
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_filed_once_however_often_it_comes() {
-    let house = House::open().await;
+async fn a_dead_letter_is_stored_once_however_often_it_is_delivered() {
+    let leveret = InProcess::with_ledger().await;
     for _ in 0..3 {
-        house.sender.ask("start", "again", &json!({ "definition": "nothing" })).await;
-        house.start("step", &Uuid::now_v7().to_string()).await;
+        leveret.sender.ask("start", "again", &json!({ "definition": "nothing" })).await;
+        leveret.start("step", &Uuid::now_v7().to_string()).await;
     }
-    house.becomes(3, "leveret.instances WHERE status = 'completed'").await;
-    for (about, answer) in house.sender.answers(3).await {
+    leveret.count_becomes(3, "leveret.instances WHERE status = 'completed'").await;
+    for (about, answer) in leveret.sender.answers(3).await {
         assert_eq!((about.as_str(), &answer["outcome"]), ("about again", &json!("refused")), "{answer}");
         assert!(answer["reason"].as_str().unwrap().contains("`nothing`"), "{answer}");
     }
-    assert_eq!(house.letters().await.len(), 1);
-    house.close().await;
+    assert_eq!(leveret.dead_letters().await.len(), 1);
+    leveret.close().await;
 }
 
-/// With one stride at a time and no patience, so that one that never ends would stand in everybody's way.
+/// With one delivery at a time and a short hold, so that a loop that never ends would delay every other instance.
 #[tokio::test(flavor = "multi_thread")]
-async fn definitions_that_always_fail_do_not_stop_the_others() {
-    let house = House::on(Fresh::new().await, |config| {
+async fn definitions_that_always_fail_do_not_stop_other_instances() {
+    let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.worker.concurrency = 2;
         config.limits.steps_max = 500;
     })
     .await;
     for (name, activity) in BROKEN {
-        house.apply(&format!("name: {name}\nvariables: {{ x: 0 }}\nactivities:\n  - {activity}\n")).await;
+        leveret.apply(&format!("name: {name}\nvariables: {{ x: 0 }}\nactivities:\n  - {activity}\n")).await;
     }
     for round in 0..5 {
         for (name, _) in BROKEN {
-            house.start(name, &format!("{name} {round}")).await;
-            house.start("step", &format!("beside {name} {round}")).await;
+            leveret.start(name, &format!("{name} {round}")).await;
+            leveret.start("step", &format!("beside {name} {round}")).await;
         }
     }
-    house.becomes(20, "leveret.instances WHERE definition = 'step' AND status = 'completed'").await;
-    house.becomes(20, "leveret.instances WHERE definition <> 'step' AND status = 'suspended'").await;
+    leveret.count_becomes(20, "leveret.instances WHERE definition = 'step' AND status = 'completed'").await;
+    leveret.count_becomes(20, "leveret.instances WHERE definition <> 'step' AND status = 'suspended'").await;
     let codes = "leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id \
         WHERE b.kind = 'intervention' GROUP BY i.definition, b.details->>'code' ORDER BY 1";
-    let incidents = house.lines("i.definition || ': ' || (b.details->>'code') || ' ' || count(*)", codes).await;
+    let incidents = leveret.lines("i.definition || ': ' || (b.details->>'code') || ' ' || count(*)", codes).await;
     let expected =
         ["breaks: handler.broken 5", "circles: limit.steps 5", "divides: expression 5", "panics: handler.panic 5"];
     assert_eq!(incidents, expected);
-    assert_eq!(house.count("ledger WHERE activity = 'only'").await, 20, "what failed left nothing behind");
-    assert_eq!(house.letters().await, [""; 0]);
-    house.close().await;
+    assert_eq!(leveret.count("ledger WHERE activity = 'only'").await, 20, "what failed left nothing behind");
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
 }
 
-/// Texts are any bytes on the wire, and the broker does not look into them: a stranger's client may send whatever it likes.
+/// Texts are any bytes on the wire, and the broker does not check them.
 #[tokio::test(flavor = "multi_thread")]
-async fn properties_that_are_no_text_do_not_stop_the_others() {
-    let house = House::open().await;
-    let fresh = &house.process.fresh;
+async fn malformed_properties_do_not_stop_other_messages() {
+    let leveret = InProcess::with_ledger().await;
+    let fresh = &leveret.fresh;
     let (mut wire, exchange) = (Wire::connect(&fresh.amqp_url).await, format!("{}.commands", fresh.prefix));
     wire.publish(&exchange, &Strange::IN_ORDER, &start()).await;
     let odd = Strange { routing_key: b"start.\xff", message_id: b"2", ..Strange::IN_ORDER };
     wire.publish(&exchange, &odd, &start()).await;
-    house.becomes(2, "leveret.instances WHERE status = 'completed'").await;
+    leveret.count_becomes(2, "leveret.instances WHERE status = 'completed'").await;
     let deep = nested(20_000);
     let cases = [
         (Strange { message_id: b"\xff\xfe", ..Strange::IN_ORDER }, "`message_id` is not UTF-8"),
@@ -330,13 +330,13 @@ async fn properties_that_are_no_text_do_not_stop_the_others() {
     ];
     for (number, (strange, _)) in cases.iter().enumerate() {
         wire.publish(&exchange, strange, &start()).await;
-        house.start("step", &number.to_string()).await;
+        leveret.start("step", &number.to_string()).await;
     }
-    house.becomes(7, "leveret.instances WHERE status = 'completed'").await;
-    house.becomes(5, "leveret.dead_letters").await;
-    let letters = house.letters().await;
+    leveret.count_becomes(7, "leveret.instances WHERE status = 'completed'").await;
+    leveret.count_becomes(5, "leveret.dead_letters").await;
+    let letters = leveret.dead_letters().await;
     for (_, says) in cases {
         assert_eq!(letters.iter().filter(|letter| letter.contains(says)).count(), 1, "{says}: {letters:?}");
     }
-    house.close().await;
+    leveret.close().await;
 }

@@ -1,4 +1,4 @@
-//! What may happen in any order, in every order: before, at the same moment, after, twice and too late.
+//! Races, in every order: before, at the same moment, after, twice and too late.
 
 mod control;
 mod http;
@@ -6,5 +6,5 @@ mod messages;
 mod starts;
 mod timers;
 
-/// Rounds of a race whose winner nobody can foretell.
+/// Rounds of a race without a certain winner.
 const ROUNDS: i64 = 30;

@@ -32,7 +32,7 @@ impl Drop for Closed {
 }
 
 #[test]
-fn many_starts_at_once_give_the_same_servers_even_below_a_closed_directory() {
+fn concurrent_starts_share_the_same_servers_even_below_an_unreadable_directory() {
     let closed = Closed::new();
     let servers = Private::start_in(&closed.0);
     let directory = servers.directory().to_owned();
@@ -59,7 +59,7 @@ fn many_starts_at_once_give_the_same_servers_even_below_a_closed_directory() {
 }
 
 #[tokio::test]
-async fn a_crash_keeps_what_was_committed_and_a_wipe_leaves_nothing() {
+async fn a_crash_keeps_committed_data_and_a_wipe_deletes_it() {
     let servers = Private::start();
     servers.create_database("committed", None).unwrap();
     let queue_is_there = async || {
@@ -88,7 +88,7 @@ async fn a_crash_keeps_what_was_committed_and_a_wipe_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn each_test_has_a_database_of_its_own() {
+async fn each_test_has_its_own_database() {
     let (one, other) = (Fresh::new().await, Fresh::new().await);
     assert_ne!(one.database_url, other.database_url);
     let name = one.prefix.clone();
@@ -110,7 +110,7 @@ async fn declare_durable(url: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_kept_durably_and_only_tests_do_without() {
+async fn servers_are_durable_except_those_of_tests() {
     for (profile, fsync) in [(Profile::Durable, "on"), (Profile::Test, "off")] {
         let closed = Closed::new();
         let directory = profile.directory(&closed.0);

@@ -1,4 +1,4 @@
-//! One thing that cannot move must not keep others from moving, nor anybody busy.
+//! A blocked row must neither delay others nor keep a loop busy.
 
 use std::time::Duration;
 
@@ -13,10 +13,9 @@ use leveret::handlers::Handlers;
 use leveret::roles::relay;
 use serde_json::json;
 
-use crate::support::{self, Fresh, InProcess, Scene, eventually};
+use crate::support::{self, Fresh, InProcess, Processes, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(20);
-/// A row that was not confirmed is published again after 15 s by whoever sweeps.
+/// A row that was not confirmed is published again by a sweep after 15 s.
 const SWEPT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Fails for good with its first step, and has a deadline.
@@ -42,7 +41,7 @@ async fn count(app: &App, what: &str) -> i64 {
 
 #[tokio::test]
 async fn due_timers_of_suspended_instances_do_not_keep_others_from_firing() {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(LIMITED).await;
     leveret.apply(RESTING).await;
     leveret.post("/instances", &json!({ "definition": "limited" })).await.ok(201);
@@ -61,10 +60,10 @@ async fn due_timers_of_suspended_instances_do_not_keep_others_from_firing() {
          FROM leveret.instances i, generate_series(1000, 1600) n WHERE i.status = 'suspended'",
     )
     .await;
-    // Whether it may fire is told by the instance, whose state holds the same moment.
+    // The state of the instance holds the same time, and decides whether it may fire.
     execute(app, "UPDATE leveret.bookmarks SET next_check_at = now() WHERE activity = 'rest'").await;
     let put_off = async || count(app, "leveret.bookmarks WHERE next_check_at <= now()").await == 0;
-    eventually("every due timer was looked at and put off", SOON, put_off).await;
+    eventually("every due timer was read and put off", SOON, put_off).await;
     leveret.stop().await;
 }
 
@@ -88,8 +87,8 @@ async fn listen(channel: &Channel, prefix: &str) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded() {
-    let leveret = InProcess::start().await;
+async fn a_full_event_queue_delays_only_the_refused_events_and_is_not_flooded() {
+    let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -107,7 +106,7 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
     let left = count(app, "leveret.outbox").await;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let taken = channel.queue_declare(open.as_str().into(), passive, FieldTable::default()).await.unwrap();
-    // The open queue was given each at least once, and again only by a sweep.
+    // The open queue received each at least once, and again only by a sweep.
     assert!(taken.message_count() <= 60, "{} events for 20 were published, {left} are left", taken.message_count());
 
     channel.queue_delete(full.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
@@ -117,28 +116,28 @@ async fn a_full_queue_of_events_holds_up_only_what_it_refused_and_is_not_flooded
 }
 
 #[tokio::test]
-async fn timers_fire_where_the_house_cannot_be_kept() {
-    let scene = Scene::new().await;
-    let mut conn = scene.store.background().await.unwrap();
+async fn timers_fire_although_maintenance_fails() {
+    let processes = Processes::new().await;
+    let mut conn = processes.store.background().await.unwrap();
     // As for a role without the right to create tables.
     let refusal = "CREATE OR REPLACE FUNCTION leveret.ensure_history_partitions(moment timestamptz) RETURNS integer \
                    LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for schema leveret'; END $$";
     sql_query(refusal).execute(&mut conn).await.unwrap();
     drop(conn);
-    // No hints on the broker: only the sweep fires timers.
-    let mut program = scene.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
-    scene.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
-    scene.all_ended(1, SOON).await;
+    // No wake-ups on the broker: only the sweep fires timers.
+    let mut program = processes.serve(&[("LEVERET_TIMERS__BROKER_HORIZON", "0s")]);
+    processes.start("countdown", "A", json!({ "from": 2, "pause": "100ms" })).await;
+    processes.all_ended(1, SOON).await;
     program.stops_in_order().await;
 }
 
 #[tokio::test]
-async fn a_sweep_that_could_publish_nothing_rests() {
+async fn a_sweep_that_could_publish_nothing_pauses() {
     let fresh = Fresh::new().await;
     let mut config = Config::default();
     config.database.url = fresh.database_url.clone();
     config.broker.url = "amqp://127.0.0.1:1".into();
-    let (app, _handed_over) = App::new(config, Handlers::new(), "test").unwrap();
+    let (app, _publish_queue) = App::new(config, Handlers::new(), "test").unwrap();
     execute(&app, "SELECT leveret.start('line')").await;
     assert_eq!(
         relay::run_once(&app).await.unwrap().count,

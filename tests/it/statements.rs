@@ -1,6 +1,4 @@
-//! Registered SQL as the work of a step: what it yields, how it fails, and that it happens exactly once.
-
-use std::time::Duration;
+//! Registered SQL as the work of a step: its result, its failures, and that it runs exactly once.
 
 use diesel_async::SimpleAsyncConnection;
 use leveret::config::Config;
@@ -9,11 +7,9 @@ use leveret::handlers::Handlers;
 use leveret::roles::Role;
 use serde_json::{Value, json};
 
-use crate::support::{self, Fresh, InProcess, Leveret, eventually};
+use crate::support::{self, CommandLine, Fresh, InProcess, SOON, eventually};
 
 mod crash;
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn written(sql: &str, params: &[(&str, &str)]) -> StatementSource {
     let params = params.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
@@ -84,7 +80,7 @@ async fn count(leveret: &InProcess, what: &str) -> i64 {
     support::count(&mut leveret.app().store.background().await.unwrap(), what).await
 }
 
-/// Runs one statement in an instance of its own, and gives what it yielded, or the code and message it failed with.
+/// Runs one statement in its own instance, and gives its result, or the code and message of its failure.
 async fn run(leveret: &InProcess, name: &str, params: &Value) -> Value {
     let given: serde_json::Map<String, Value> =
         params.as_object().unwrap().keys().map(|key| (key.clone(), format!("${{ params.{key} }}").into())).collect();
@@ -111,7 +107,7 @@ async fn fails(leveret: &InProcess, name: &str, params: Value, code: &str) -> St
 }
 
 #[tokio::test]
-async fn what_a_statement_returns_is_the_result_of_its_activity() {
+async fn rows_of_a_statement_are_the_result_of_its_activity() {
     let leveret = start().await;
     assert_eq!(run(&leveret, "book", &json!({ "name": "a", "n": 7 })).await, json!({ "count": 1, "rows": [] }));
     assert_eq!(run(&leveret, "book", &json!({ "name": "b", "n": null })).await["count"], 1);
@@ -139,7 +135,7 @@ async fn what_a_statement_returns_is_the_result_of_its_activity() {
 }
 
 #[tokio::test]
-async fn parameters_that_do_not_fit_are_named_and_nothing_is_run() {
+async fn unsuitable_parameters_are_named_and_nothing_is_run() {
     let leveret = start().await;
     let said = fails(&leveret, "book", json!({ "name": 5, "m": 1 }), "statement.params").await;
     assert_eq!(
@@ -153,13 +149,13 @@ async fn parameters_that_do_not_fit_are_named_and_nothing_is_run() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_leaves_nothing_behind_and_says_how() {
+async fn a_failed_statement_is_rolled_back_and_reported() {
     let leveret = start().await;
     run(&leveret, "book", &json!({ "name": "a", "n": 1 })).await;
     fails(&leveret, "book", json!({ "name": "a", "n": 1 }), "database.unique").await;
     fails(&leveret, "book", json!({ "name": "b", "n": 0 }), "database.check").await;
     assert_eq!(count(&leveret, "public.book").await, 1);
-    // A rule that is looked at only when the step commits.
+    // A constraint that is checked only when the step commits.
     fails(&leveret, "twice", json!({}), "database.unique").await;
     assert_eq!(count(&leveret, "public.late").await, 0);
     let said = fails(&leveret, "near", json!({}), "database.error").await;
@@ -167,12 +163,12 @@ async fn a_statement_that_fails_leaves_nothing_behind_and_says_how() {
     let said = fails(&leveret, "sleep", json!({}), "timeout").await;
     assert_eq!(said, "the statement did not return within 300ms");
     let asleep = "pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
-    eventually("it does not go on", SOON, async || count(&leveret, asleep).await == 0).await;
+    eventually("it is stopped", SOON, async || count(&leveret, asleep).await == 0).await;
     leveret.stop().await;
 }
 
 #[tokio::test]
-async fn more_rows_than_allowed_undo_what_was_written() {
+async fn a_statement_with_too_many_rows_is_rolled_back() {
     let leveret = start().await;
     execute(&leveret, "ALTER TABLE public.book DROP CONSTRAINT book_name_key").await;
     assert_eq!(run(&leveret, "add", &json!({ "n": 3 })).await["count"], 3);
@@ -224,52 +220,53 @@ async fn a_branch_waits_for_a_worker_that_has_its_statement() {
 }
 
 #[tokio::test]
-async fn the_command_line_knows_what_is_registered() {
+async fn the_command_line_lists_registered_statements() {
     let fresh = Fresh::new().await;
-    let leveret = Leveret::on(&fresh);
-    let (toml, document) = (leveret.directory().join("leveret.toml"), leveret.directory().join("booking.yaml"));
+    let command_line = CommandLine::on(&fresh);
+    let (toml, document) =
+        (command_line.directory().join("leveret.toml"), command_line.directory().join("booking.yaml"));
     let write = |text: &str| std::fs::write(&toml, text).unwrap();
     std::fs::write(document, BOOKING).unwrap();
     let book = "[statements.book]\nsql = \"INSERT INTO missing (name) VALUES (:name)\"\nparams = { name = \"text\" }\nrows_max = 7\n";
     write(book);
-    let said = leveret.say("definition apply booking.yaml").await.good();
+    let said = command_line.say("definition apply booking.yaml").await.good();
     assert!(said.contains("hint: activity `work`: statement `book`: `amount` is not a parameter of it"), "{said}");
-    let shown = leveret.json("config show").await;
+    let shown = command_line.json("config show").await;
     assert_eq!(shown["statements"]["book"]["rows_max"], 7);
-    let said = leveret.say("doctor").await.failed();
+    let said = command_line.say("doctor").await.failed();
     assert!(said.contains("book: ") && said.contains("relation \"missing\" does not exist"), "{said}");
 
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "SELECT :name"));
-    let said = leveret.say("doctor").await;
+    let said = command_line.say("doctor").await;
     assert!(said.out.contains("1 checked, PostgreSQL can prepare each"), "{said:?}");
     // The role of the tests is named `leveret`, so that its path leads into our schema.
     write(&book.replace("INSERT INTO missing (name) VALUES (:name)", "UPDATE tasks SET title = :name"));
-    let said = leveret.say("doctor").await.failed();
+    let said = command_line.say("doctor").await.failed();
     assert!(said.contains("relation \"tasks\" does not exist"), "{said}");
 
-    let leveret = Leveret::on(&fresh);
+    let command_line = CommandLine::on(&fresh);
     std::fs::write(
-        leveret.directory().join("leveret.toml"),
+        command_line.directory().join("leveret.toml"),
         book.replace("INSERT INTO missing", "INSERT INTO leveret.tasks"),
     )
     .unwrap();
-    let said = leveret.say("config show").await.failed();
+    let said = command_line.say("config show").await.failed();
     assert!(said.contains("`statements.book` is invalid: the schema `leveret` is not accessible"), "{said}");
 }
 
 #[tokio::test]
-async fn the_example_takes_parts_and_buys_what_runs_low() {
+async fn the_example_takes_parts_and_reorders_low_stock() {
     let fresh = Fresh::new().await;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/statements");
     let config = folder.join("leveret.toml");
     let mut settings = Config::load(Some(&config)).unwrap();
     let place = InProcess::config(&fresh);
     (settings.database, settings.broker, settings.http) = (place.database, place.broker, place.http);
-    let leveret = Leveret::on(&fresh);
+    let command_line = CommandLine::on(&fresh);
     let run = async |words: &str| {
         let mut arguments = vec!["--config", config.to_str().unwrap()];
         arguments.extend(words.split_whitespace());
-        leveret.run(arguments).await
+        command_line.run(arguments).await
     };
     let tables = std::fs::read_to_string(folder.join("tables.sql")).unwrap();
     let process = InProcess::on(fresh, settings, Handlers::new(), &Role::ALL).await;

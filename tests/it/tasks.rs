@@ -1,4 +1,4 @@
-//! What waits for people: who may do it, who was first, and whether everybody is told the truth.
+//! Tasks of people: who may act, who was first, and what the others are told.
 
 mod acts;
 mod command_line;
@@ -9,18 +9,13 @@ mod races;
 mod strategies;
 mod timers;
 
-use std::time::Duration;
-
-use leveret::store::stuck;
 use reqwest::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{InProcess, Reply, count, eventually, lines};
+use crate::support::{InProcess, Reply, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(30);
-
-/// Something a clerk or a manager decides, but never whoever wants it.
+/// A clerk or a manager decides, but never the person who asks.
 const APPROVAL: &str = "
 name: approval
 input:
@@ -50,55 +45,51 @@ activities:
   - { id: late, end: { output: late } }
 ";
 
-/// A process, and what is asked of its tasks.
-struct Office {
-    leveret: InProcess,
-    http: Client,
+/// A process with the definition `approval`.
+async fn with_approval() -> InProcess {
+    let leveret = InProcess::new().await;
+    leveret.apply(APPROVAL).await;
+    leveret
 }
 
-impl Office {
-    async fn open() -> Self {
-        let leveret = InProcess::start().await;
-        leveret.apply(APPROVAL).await;
-        Self { leveret, http: Client::new() }
-    }
-
-    async fn start(&self, definition: &str, key: &str, input: Value) -> Uuid {
+/// Requests about tasks over HTTP.
+impl InProcess {
+    async fn post_instance(&self, definition: &str, key: &str, input: Value) -> Uuid {
         let request = json!({ "definition": definition, "key": key, "input": input });
-        self.leveret.post("/instances", &request).await.ok(201)["id"].as_str().unwrap().parse().unwrap()
+        self.post("/instances", &request).await.ok(201)["id"].as_str().unwrap().parse().unwrap()
     }
 
     /// The open task of an instance, once there is one.
-    async fn task(&self, instance: Uuid) -> Value {
+    async fn open_task(&self, instance: Uuid) -> Value {
         let mut found = Value::Null;
         let open = async || {
-            let page = self.leveret.get(&format!("/tasks?instance={instance}")).await.ok(200);
+            let page = self.get(&format!("/tasks?instance={instance}")).await.ok(200);
             found = page["items"][0].clone();
             !found.is_null()
         };
         eventually("a task is open", SOON, open).await;
-        self.show(&found).await
+        self.show_task(&found).await
     }
 
-    async fn show(&self, task: &Value) -> Value {
-        self.leveret.get(&format!("/tasks/{}", id(task))).await.ok(200)
+    async fn show_task(&self, task: &Value) -> Value {
+        self.get(&format!("/tasks/{}", id(task))).await.ok(200)
     }
 
     async fn act(&self, task: &Value, verb: &str, body: Value) -> Reply {
-        self.leveret.post(&format!("/tasks/{}/{verb}", id(task)), &body).await
+        self.post(&format!("/tasks/{}/{verb}", id(task)), &body).await
     }
 
-    /// The same by somebody who has seen this revision of the task.
+    /// The same with the revision of the task that the person has seen.
     async fn act_if(&self, task: &Value, verb: &str, revision: i64, body: Value) -> (u16, Value) {
-        let url = self.leveret.url(&format!("/tasks/{}/{verb}", id(task)));
-        let request = self.http.post(url).header("if-match", format!("\"{revision}\"")).body(body.to_string());
+        let url = self.url(&format!("/tasks/{}/{verb}", id(task)));
+        let request = Client::new().post(url).header("if-match", format!("\"{revision}\"")).body(body.to_string());
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
     async fn instance(&self, id: Uuid) -> Value {
-        self.leveret.get(&format!("/instances/{id}")).await.ok(200)
+        self.get(&format!("/instances/{id}")).await.ok(200)
     }
 
     async fn ended(&self, id: Uuid) -> Value {
@@ -111,36 +102,21 @@ impl Office {
         view
     }
 
-    /// What was recorded of tasks, with who did it.
-    async fn told(&self, id: Uuid) -> Vec<String> {
-        let history = self.leveret.get(&format!("/instances/{id}/history")).await.ok(200);
-        let told = |entry: &Value| {
+    /// The history of the tasks of an instance, with who did it.
+    async fn task_history(&self, id: Uuid) -> Vec<String> {
+        let history = self.get(&format!("/instances/{id}/history")).await.ok(200);
+        let entry = |entry: &Value| {
             let kind = entry["kind"].as_str().unwrap().strip_prefix("Task")?.to_owned();
             Some(match entry["details"]["by"].as_str() {
                 Some(by) => format!("{kind} by {by}"),
                 None => kind,
             })
         };
-        history["items"].as_array().unwrap().iter().filter_map(told).collect()
+        history["items"].as_array().unwrap().iter().filter_map(entry).collect()
     }
 
-    async fn count(&self, from: &str) -> i64 {
-        count(&mut self.leveret.app().store.background().await.unwrap(), from).await
-    }
-
-    async fn lines(&self, column: &str, from: &str) -> Vec<String> {
-        lines(&mut self.leveret.app().store.background().await.unwrap(), column, from).await
-    }
-
-    async fn execute(&self, statement: &str) {
-        use diesel_async::SimpleAsyncConnection;
-        self.leveret.app().store.background().await.unwrap().batch_execute(statement).await.unwrap();
-    }
-
-    /// Nothing is stuck, nothing unsent, and every task is open exactly while its bookmark is.
-    async fn close(self) {
-        eventually("the outbox is empty", SOON, async || self.count("leveret.outbox").await == 0).await;
-        assert_eq!(stuck::list(&mut self.leveret.app().store.background().await.unwrap(), 10).await.unwrap(), []);
+    /// Stops in order, after proving that every task is open exactly while its bookmark is.
+    async fn close_tasks(self) {
         let torn = "leveret.tasks AS t FULL JOIN (SELECT * FROM leveret.bookmarks WHERE kind = 'task') AS b \
             ON b.instance_id = t.instance_id AND b.number = t.bookmark \
             WHERE t.id IS NULL OR b.number IS NULL OR t.open <> (b.consumed_at IS NULL)";
@@ -148,7 +124,7 @@ impl Office {
         let offered = "leveret.task_candidates AS c LEFT JOIN leveret.tasks AS t ON t.id = c.task_id \
             WHERE t.id IS NULL OR NOT t.open";
         assert_eq!(self.count(offered).await, 0, "a closed task is offered");
-        self.leveret.stop().await;
+        self.close().await;
     }
 }
 

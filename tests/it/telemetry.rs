@@ -1,4 +1,4 @@
-//! What a process says of itself: logs that machines can read, metrics that are all there, and no secret anywhere.
+//! Logs that machines can read, complete metrics, and no secret in either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,12 +8,11 @@ use leveret::contract::{Message, Start};
 use serde_json::{Value, json};
 
 use crate::support::target::{Play, Target};
-use crate::support::{Fresh, Leveret, Program, eventually, listens};
+use crate::support::{CommandLine, Fresh, Program, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(35);
-/// What nothing in this test moves: rows that do not fit into memory, forgotten branches, lost connections, schedules,
-/// late signs of life.
+/// Metrics that this test does not move: rows that do not fit into memory, recovered branches, lost connections, schedules,
+/// late heartbeats.
 const UNMOVED: [&str; 6] = [
     "leveret_call_late_signs_total",
     "leveret_publish_queue_full_total",
@@ -22,7 +21,7 @@ const UNMOVED: [&str; 6] = [
     "leveret_schedule_ticks_total",
     "leveret_schedule_lateness_seconds",
 ];
-/// Labels there are, and none of them is an id.
+/// Every label; none of them is an id.
 const LABELS: [&str; 12] = [
     "target",
     "state",
@@ -70,15 +69,15 @@ fn password(url: &str) -> &str {
 }
 
 async fn scrape(program: &Program) -> String {
-    let address = listens(&program.output()).expect("the api listens");
+    let address = program.address().expect("the api listens");
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
-/// Calls of a target that may be asked once a second.
+/// Calls of a target with a rate of one a second.
 const ASKED: usize = 5;
 
 /// Asks a server more often than is allowed, so that calls are put off.
-async fn calls_are_made(leveret: &Leveret, target: &Target) {
+async fn calls_are_made(leveret: &CommandLine, target: &Target) {
     let file = leveret.directory().join("asking.yaml");
     let asking = format!(
         "name: asking\nactivities:\n  - {{ id: ask, http: {{ url: \"{}\" }}, limits: {{ rate: 1/s }} }}\n",
@@ -87,14 +86,14 @@ async fn calls_are_made(leveret: &Leveret, target: &Target) {
     std::fs::write(&file, asking).unwrap();
     leveret.run(["definition".as_ref(), "apply".as_ref(), file.as_os_str()]).await.good();
     let start = ["instance", "start", "asking", "--watch"];
-    // So many at once that some have to wait, however slowly the machine starts them.
+    // Enough at once that some have to wait, even on a slow machine.
     for ran in futures_util::future::join_all((0..ASKED).map(|_| leveret.run(start))).await {
         ran.good();
     }
 }
 
-/// An order that is paid, with its start sent twice, one that nobody pays, a start from the command line, and one that is refused.
-async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
+/// An order that is paid, with its start sent twice, one without a payment, a start from the command line, and one that is refused.
+async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
     let input = json!({ "order_id": "A", "article": "lamp", "quantity": 1, "amount": 5, "patience": "1m" });
     let start = Start { definition: "order".into(), key: Some("A".into()), input, ..Start::default() };
@@ -116,9 +115,9 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &Leveret) {
 }
 
 #[tokio::test]
-async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told() {
+async fn logs_are_json_lines_metrics_are_complete_and_both_are_free_of_secrets() {
     let fresh = Fresh::new().await;
-    let leveret = Leveret::orders_on(&fresh);
+    let leveret = CommandLine::orders_on(&fresh);
     let example = format!("{}/examples/order.yaml", env!("CARGO_MANIFEST_DIR"));
     leveret.run(["definition", "apply", &example]).await.good();
     // Everything but the library that logs whole messages: if a password can be logged, it is.
@@ -130,8 +129,7 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
     ];
     let target = Target::playing(|_| Play::ok("{}")).await;
     let mut program = Program::start(&fresh, &["serve"], &settings);
-    let runs = async || program.output().contains("leveret runs");
-    eventually("the shop serves", SOON, runs).await;
+    program.serves().await;
     calls_are_made(&leveret, &target).await;
     everything_that_is_counted(&fresh, &leveret).await;
 
@@ -140,7 +138,7 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
     let found = |metrics: &str| -> BTreeSet<String> {
         metrics.lines().filter(|line| line.starts_with("leveret_")).map(|line| base(line).to_owned()).collect()
     };
-    // What is done last is counted after its commit.
+    // The last commands are counted after their commit.
     let counted = async || {
         metrics = scrape(&program).await;
         let repeated = |line: &str| line.starts_with("leveret_duplicates_total") && value(line) >= 1.0;
@@ -183,13 +181,12 @@ async fn logs_are_json_line_by_line_metrics_are_complete_and_no_secret_is_told()
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_told_without_its_password() {
+async fn an_unreachable_server_is_logged_without_its_password() {
     let fresh = Fresh::new().await;
     let url = "amqp://leveret:hunter2@127.0.0.1:1/%2f";
     let settings = [("AMQP_URL", url), ("LEVERET_LOG__FILTER", "trace,lapin=off")];
     let mut program = Program::start(&fresh, &["serve"], &settings);
-    let told = async || program.output().contains("127.0.0.1:1");
-    eventually("it says that the broker is away", SOON, told).await;
+    program.says("127.0.0.1:1", SOON).await;
     program.terminate();
     assert_eq!(program.wait_within(STOPS_WITHIN).await.code(), Some(0), "{}", program.output());
     let output = program.output();
@@ -197,7 +194,7 @@ async fn a_server_that_is_away_is_told_without_its_password() {
     assert!(!output.contains('\u{1b}'), "colours in a file: {output}");
 
     let url = fresh.database_url.replace(password(&fresh.database_url), "hunter2");
-    let ran = Leveret::on(&fresh).with("DATABASE_URL", &url).say("serve").await;
+    let ran = CommandLine::on(&fresh).with("DATABASE_URL", &url).say("serve").await;
     assert_eq!(ran.code, 1, "a wrong password");
     assert!(!ran.failed().contains("hunter2"));
 }

@@ -1,6 +1,4 @@
-//! What an error means: for the activity, for the instance, for whoever sent the command.
-
-use std::time::Duration;
+//! What an error means for the activity, the instance and the sender of the command.
 
 use diesel_async::SimpleAsyncConnection;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -11,9 +9,7 @@ use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::store;
 use serde_json::{Value, json};
 
-use crate::support::{self, InProcess, eventually};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::support::{self, InProcess, SOON, eventually};
 
 /// Runs a handler; an error of its own code or the database's is caught.
 fn caught(handler: &str) -> String {
@@ -38,13 +34,13 @@ async fn tables(conn: &mut store::Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Breaks a rule that PostgreSQL looks at only when the transaction commits.
+/// Breaks a constraint that PostgreSQL checks only when the transaction commits.
 async fn note_twice(conn: &mut store::Connection, _input: HandlerInput) -> HandlerResult {
     conn.batch_execute("INSERT INTO notes VALUES (1), (1)").await?;
     Ok(Value::Null)
 }
 
-/// Fails, and tells of it what PostgreSQL cannot keep.
+/// Fails with texts that PostgreSQL cannot store.
 async fn mumble(_conn: &mut store::Connection, _input: HandlerInput) -> HandlerResult {
     Err(Error::new("mum\0ble", "it said \0").with_data(json!({ "said": "\0" })))
 }
@@ -54,9 +50,9 @@ async fn count(app: &App, what: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
+async fn a_constraint_broken_at_the_commit_is_an_error_of_the_activity() {
     let handlers = Handlers::new().on_start(tables).register("note", note_twice);
-    let leveret = InProcess::with(handlers).await;
+    let leveret = InProcess::with_handlers(handlers).await;
     leveret.apply(&caught("note")).await;
     let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
     assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("database.unique")));
@@ -66,8 +62,8 @@ async fn a_rule_broken_at_the_commit_is_an_error_of_the_activity() {
 }
 
 #[tokio::test]
-async fn an_error_that_cannot_be_kept_as_it_is_can_still_be_caught() {
-    let leveret = InProcess::with(Handlers::new().register("mumble", mumble)).await;
+async fn an_error_that_cannot_be_stored_unchanged_can_still_be_caught() {
+    let leveret = InProcess::with_handlers(Handlers::new().register("mumble", mumble)).await;
     leveret.apply(&caught("mumble")).await;
     let ended = leveret.post("/instances?wait=20s", &json!({ "definition": "caught" })).await.ok(201);
     assert_eq!((&ended["status"], &ended["output"]["code"]), (&json!("completed"), &json!("handler.mum\u{fffd}ble")));
@@ -80,8 +76,8 @@ activities: [{ id: rest, wait: { for: 1h } }]
 ";
 
 #[tokio::test]
-async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() {
-    let leveret = InProcess::start().await;
+async fn a_command_sent_twice_at_the_same_moment_gets_the_same_answer_twice() {
+    let leveret = InProcess::new().await;
     leveret.apply(WAITING).await;
     let started = leveret.post("/instances", &json!({ "definition": "waiting" })).await.ok(201);
     let id = started["id"].as_str().unwrap();
@@ -89,7 +85,7 @@ async fn one_command_sent_twice_at_the_same_moment_is_answered_twice_the_same() 
     let waits = async || count(app, "leveret.bookmarks WHERE consumed_at IS NULL").await == 1;
     eventually("it waits", SOON, waits).await;
 
-    // Both have looked for a repetition, found none, and wait for the instance.
+    // Both have found no repetition, and wait for the lock of the instance.
     let mut holder = app.store.background().await.unwrap();
     holder.batch_execute(&format!("BEGIN; SELECT FROM leveret.instances WHERE id = '{id}' FOR UPDATE")).await.unwrap();
     let release = async {
@@ -111,8 +107,8 @@ activities: [{ id: wait, receive: { name: paid } }]
 ";
 
 #[tokio::test]
-async fn what_only_newer_workers_can_move_is_left_to_them() {
-    let leveret = InProcess::start().await;
+async fn instances_of_newer_workers_are_left_to_them() {
+    let leveret = InProcess::new().await;
     leveret.apply(PAYMENT).await;
     let started = leveret.post("/instances", &json!({ "definition": "payment", "key": "A" })).await.ok(201);
     let id = started["id"].as_str().unwrap();
@@ -136,7 +132,7 @@ async fn what_only_newer_workers_can_move_is_left_to_them() {
     leveret.stop().await;
 }
 
-/// Nobody here serves its queue.
+/// No worker of this process serves its queue.
 const ABROAD: &str = "
 name: abroad
 queue: abroad
@@ -149,8 +145,8 @@ async fn depth(channel: &Channel, queue: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn a_repetition_whose_instance_is_for_others_is_handed_on_and_answered_once() {
-    let leveret = InProcess::start().await;
+async fn a_repeated_command_for_an_instance_on_another_queue_is_passed_on_and_answered_once() {
+    let leveret = InProcess::new().await;
     leveret.apply(ABROAD).await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();

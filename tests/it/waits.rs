@@ -1,4 +1,4 @@
-//! Waiting: messages for one and for all, timers of every size, people who step in, and services that send from their own tables.
+//! Waits: messages and broadcasts, timers of every size, interventions, and services that send in their own transactions.
 
 mod clocks;
 mod interventions;

@@ -1,4 +1,4 @@
-//! The workers of the examples, in three languages: one program, the same promises.
+//! The external workers of the examples: the same program in three languages, with the same guarantees.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,10 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::contract::Tap;
-use crate::support::{Fresh, House, Lost, Proxy, eventually};
+use crate::support::{Fresh, InProcess, Lost, Output, Proxy, SOON, eventually};
 
-/// A worker is there, or has gone, within this.
-const SOON: Duration = Duration::from_secs(30);
 /// Debian's own interpreter: the one that has pika.
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -77,7 +75,7 @@ impl Language {
     }
 }
 
-/// What package-lock.json names; once, whoever comes first.
+/// Installs what package-lock.json names, once: the first test does it.
 async fn install(folder: &Path) {
     let lock = std::fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm.lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
@@ -89,10 +87,10 @@ async fn install(folder: &Path) {
     }
 }
 
-/// A worker as a process; killed when it goes.
+/// A worker as a process; killed when it is dropped.
 struct Worker {
     child: Child,
-    log: PathBuf,
+    output: Output,
 }
 
 impl Worker {
@@ -108,17 +106,10 @@ impl Worker {
                 return None;
             }
         };
-        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{:016x}.log", fastrand::u64(..)));
-        let output = std::fs::File::create(&log).unwrap();
         command.args(["--url", url, "--prefix", &fresh.prefix, "--journal"]).arg(journal);
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).kill_on_drop(true);
-        let worker = Self { child: command.spawn().unwrap(), log };
-        eventually("it consumes", SOON, async || worker.output().contains("consuming")).await;
-        Some(worker)
-    }
-
-    fn output(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let (child, output) = Output::of(command);
+        output.says("consuming", SOON).await;
+        Some(Self { child, output })
     }
 
     async fn kill(&mut self) {
@@ -129,7 +120,8 @@ impl Worker {
         let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
         let status = timeout(SOON, self.child.wait()).await.expect("it stops").unwrap();
-        let output = self.output();
+        self.output.ends().await;
+        let output = self.output.text();
         assert!(status.success() && output.contains("stopped"), "{status}: {output}");
     }
 }
@@ -138,56 +130,52 @@ fn journal() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{:016x}.jsonl", fastrand::u64(..)))
 }
 
-async fn house() -> House {
-    let house = House::on(Fresh::new().await, |config| {
+async fn leveret() -> InProcess {
+    let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.calls.sweep_every = Duration::from_millis(200);
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
-    house.apply(SHIPS).await;
-    house
+    leveret.apply(SHIPS).await;
+    leveret
 }
 
-async fn ships(house: &House, key: &str, parcel: Value) {
-    house.start_with("ships", key, json!({ "parcel": parcel })).await;
+async fn ships(leveret: &InProcess, key: &str, parcel: Value) {
+    leveret.start_with("ships", key, json!({ "parcel": parcel })).await;
 }
 
-async fn got(house: &House, key: &str) -> Value {
-    house.stands(key, "completed").await;
-    let output = house.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
+async fn got(leveret: &InProcess, key: &str) -> Value {
+    leveret.reaches(key, "completed").await;
+    let output = leveret.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
     serde_json::from_str(&output[0]).unwrap()
 }
 
-/// Before any call was made, so that it is the worker that declares the queue.
+/// It starts before any call exists, so that the worker declares the queue.
 async fn keeps_its_promises(language: Language) {
-    let house = house().await;
-    let fresh = &house.process.fresh;
+    let leveret = leveret().await;
+    let fresh = &leveret.fresh;
     let mut tap = Tap::open(&fresh.amqp_url, &fresh.prefix).await;
-    let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return house.close().await };
+    let Some(mut worker) = Worker::start(language, fresh, &journal()).await else { return leveret.close().await };
 
-    ships(&house, "good", json!({ "parcel": "A-17", "items": 3, "seconds_per_item": 0.3 })).await;
-    let result = got(&house, "good").await;
+    ships(&leveret, "good", json!({ "parcel": "A-17", "items": 3, "seconds_per_item": 0.3 })).await;
+    let result = got(&leveret, "good").await;
     assert_eq!((&result["parcel"], &result["packed_by"]), (&json!("A-17"), &json!(language.name())));
     assert_eq!(result["label"].as_str().map(str::len), Some(8), "{result}");
     let told = "leveret.history WHERE kind = 'CallProgressed'";
-    house.becomes(2, told).await;
+    leveret.count_becomes(2, told).await;
 
-    ships(&house, "empty", json!({ "parcel": "A-18", "items": 0 })).await;
+    ships(&leveret, "empty", json!({ "parcel": "A-18", "items": 0 })).await;
     let error = json!(["worker.nothing_to_pack", "parcel A-18 has no items", { "parcel": "A-18" }]);
-    assert_eq!(got(&house, "empty").await, error);
+    assert_eq!(got(&leveret, "empty").await, error);
 
-    // Longer than it may be silent, and without any progress meanwhile.
-    ships(&house, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
-    assert_eq!(got(&house, "slow").await["parcel"], "A-19");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
+    // Longer than its heartbeat interval, and without progress.
+    ships(&leveret, "slow", json!({ "parcel": "A-19", "items": 1, "seconds_per_item": 3 })).await;
+    assert_eq!(got(&leveret, "slow").await["parcel"], "A-19");
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "it gave signs of life");
 
-    tap.drain().await;
-    let seen = tap.names();
-    for name in ["call", "call.complete", "call.heartbeat", "call.progress"] {
-        assert!(seen.contains(name), "{name} was not seen: {seen:?}");
-    }
+    tap.sees_all(&["call", "call.complete", "call.heartbeat", "call.progress"]).await;
     worker.stops_in_order().await;
-    house.close().await;
+    leveret.close().await;
 }
 
 #[tokio::test]
@@ -205,80 +193,81 @@ async fn a_worker_in_rust_keeps_its_promises() {
     keeps_its_promises(Language::Rust).await;
 }
 
-/// One is killed over its work, one is asked to stop over it, and one has done it before.
+/// One worker is killed during its work, one is stopped during it, and one finds it in its journal.
 async fn loses_nothing(language: Language) {
-    let house = house().await;
-    // The time counts from when the request is sent, and here it lies in the queue for a while.
-    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
-    let fresh = &house.process.fresh;
+    let leveret = leveret().await;
+    // The time counts from the publish, and here the request waits in the queue.
+    leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &leveret.fresh;
     let kept = journal();
-    let Some(mut first) = Worker::start(language, fresh, &kept).await else { return house.close().await };
-    ships(&house, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
-    let begun = async || house.count("leveret.history WHERE kind = 'CallProgressed'").await > 0;
-    eventually("it has begun", SOON, begun).await;
+    let Some(mut first) = Worker::start(language, fresh, &kept).await else { return leveret.close().await };
+    ships(&leveret, "killed", json!({ "parcel": "A-20", "items": 20, "seconds_per_item": 0.2 })).await;
+    let progress = async || leveret.count("leveret.history WHERE kind = 'CallProgressed'").await;
+    eventually("the first makes progress", SOON, async || progress().await > 0).await;
     first.kill().await;
     let mut second = Worker::start(language, fresh, &kept).await.unwrap();
-    eventually("it is begun again", SOON, async || house.count("leveret.calls WHERE state = 'running'").await == 1)
-        .await;
-    // Longer than a second, so that it is certainly in hand.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(leveret.count("leveret.calls WHERE state = 'running'").await, 1);
+    let before = progress().await;
+    eventually("the second makes progress", SOON, async || progress().await > before).await;
     second.stops_in_order().await;
-    assert_eq!(got(&house, "killed").await["parcel"], "A-20");
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
+    assert_eq!(got(&leveret, "killed").await["parcel"], "A-20");
+    assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"], "the same attempt");
 
-    ships(&house, "known", json!({ "parcel": "A-21", "items": 1 })).await;
-    house.stands("known", "running at pack").await;
-    let key = house.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
+    ships(&leveret, "known", json!({ "parcel": "A-21", "items": 1 })).await;
+    leveret.reaches("known", "running at pack").await;
+    let key = leveret.lines("id", "leveret.calls WHERE state = 'running'").await.remove(0);
     let line = format!("{}\n", json!({ "key": key, "result": { "parcel": "from the journal" } }));
-    // What was done before stays in it: that may come once more.
+    // The journal keeps what was done before: that may be redelivered.
     std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap() + &line).unwrap();
     let mut third = Worker::start(language, fresh, &kept).await.unwrap();
-    assert_eq!(got(&house, "known").await["parcel"], "from the journal");
+    assert_eq!(got(&leveret, "known").await["parcel"], "from the journal");
     third.stops_in_order().await;
-    assert_eq!(house.letters().await, [""; 0]);
-    house.close().await;
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
 }
 
 #[tokio::test]
-async fn a_worker_in_python_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_python_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Python).await;
 }
 
 #[tokio::test]
-async fn a_worker_in_javascript_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_javascript_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Node).await;
 }
 
 #[tokio::test]
-async fn a_worker_in_rust_loses_nothing_when_it_dies_or_stops() {
+async fn a_worker_in_rust_loses_nothing_when_it_is_killed_or_stopped() {
     loses_nothing(Language::Rust).await;
 }
 
-/// Its connection breaks over the reply: once the reply is lost, once the broker's confirm. Either way the request comes again.
+/// Its connection breaks during the reply: once the reply is lost, once the broker's confirm. Both times the request is redelivered.
 async fn survives_a_cut(language: Language) {
-    let house = house().await;
-    house.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
-    let fresh = &house.process.fresh;
+    let leveret = leveret().await;
+    leveret.apply(&SHIPS.replace("heartbeat: 1s", "heartbeat: 20s")).await;
+    let fresh = &leveret.fresh;
     for (key, lost) in [("no-reply", Lost::Request), ("no-confirm", Lost::Answer)] {
         let (proxy, url) = Proxy::before(&fresh.amqp_url).await;
         let kept = journal();
-        let Some(mut worker) = Worker::start_on(language, &url, fresh, &kept).await else { return house.close().await };
+        let Some(mut worker) = Worker::start_on(language, &url, fresh, &kept).await else {
+            return leveret.close().await;
+        };
         proxy.arm(b"call.complete", lost);
-        ships(&house, key, json!({ "parcel": key, "items": 2, "seconds_per_item": 0.1 })).await;
+        ships(&leveret, key, json!({ "parcel": key, "items": 2, "seconds_per_item": 0.1 })).await;
         timeout(SOON, proxy.fired()).await.expect("the wire is cut over the reply");
         proxy.cut();
-        assert_eq!(got(&house, key).await["parcel"], key);
+        assert_eq!(got(&leveret, key).await["parcel"], key);
         let next = format!("after-{key}");
-        ships(&house, &next, json!({ "parcel": next, "items": 1 })).await;
-        assert_eq!(got(&house, &next).await["parcel"], next);
+        ships(&leveret, &next, json!({ "parcel": next, "items": 1 })).await;
+        assert_eq!(got(&leveret, &next).await["parcel"], next);
         let done = std::fs::read_to_string(&kept).unwrap();
         assert_eq!(done.lines().count(), 2, "each once: {done}");
         worker.stops_in_order().await;
     }
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"; 4], "no attempt more");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
-    assert_eq!(house.letters().await, [""; 0], "the second reply is the first one once more");
-    house.close().await;
+    assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"; 4], "no attempt more");
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
+    assert_eq!(leveret.dead_letters().await, [""; 0], "the second reply is the first one once more");
+    leveret.close().await;
 }
 
 #[tokio::test]
@@ -298,31 +287,30 @@ async fn a_worker_in_rust_survives_a_cut_connection() {
 
 #[tokio::test]
 async fn an_order_reserves_over_http_and_ships_through_the_worker_in_python() {
-    let house = house().await;
-    house.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inventory-{:016x}.log", fastrand::u64(..)));
+    let leveret = leveret().await;
+    leveret.apply(&std::fs::read_to_string(folder().join("shipping.yaml")).unwrap()).await;
     let mut inventory = Command::new(PYTHON);
-    inventory.arg(folder().join("inventory.py")).arg("0").stdin(Stdio::null()).kill_on_drop(true);
-    let _inventory = inventory.stdout(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    let url = || std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned();
-    eventually("the inventory listens", SOON, async || url().starts_with("http")).await;
-    let mut worker = Worker::start(Language::Python, &house.process.fresh, &journal()).await.unwrap();
+    inventory.arg(folder().join("inventory.py")).arg("0");
+    let (_inventory, output) = Output::of(inventory);
+    output.says("\n", SOON).await;
+    let url = output.text().lines().next().unwrap().to_owned();
+    let mut worker = Worker::start(Language::Python, &leveret.fresh, &journal()).await.unwrap();
     let order = async |key: &str, sku: &str, quantity: i64| {
-        let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url() });
-        house.start_with("shipping", key, input).await;
+        let input = json!({ "order_id": key, "sku": sku, "quantity": quantity, "inventory": url });
+        leveret.start_with("shipping", key, input).await;
     };
     order("A-1", "lamp", 2).await;
-    house.stands("A-1", "completed").await;
+    leveret.reaches("A-1", "completed").await;
     order("A-2", "desk", 5).await;
-    house.stands("A-2", "failed").await;
-    // Nothing to pack: what was reserved is put back.
+    leveret.reaches("A-2", "failed").await;
+    // Nothing to pack: the reservation is released.
     order("A-3", "lamp", 0).await;
-    house.stands("A-3", "failed").await;
-    let output = house.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);
+    leveret.reaches("A-3", "failed").await;
+    let output = leveret.lines("output", "leveret.instances WHERE key = 'A-1'").await.remove(0);
     let output: Value = serde_json::from_str(&output).unwrap();
     assert!(output["reservation"].as_str().unwrap().starts_with("R-") && output["label"].is_string(), "{output}");
-    let why = house.lines("error->>'message'", "leveret.instances WHERE status = 'failed' ORDER BY key").await;
+    let why = leveret.lines("error->>'message'", "leveret.instances WHERE status = 'failed' ORDER BY key").await;
     assert_eq!(why, ["sold out", "parcel A-3 has no items"]);
     worker.stops_in_order().await;
-    house.close().await;
+    leveret.close().await;
 }

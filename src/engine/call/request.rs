@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_longer_than_any_is_refused() {
+    fn a_host_that_is_too_long_is_refused() {
         let host = |bytes: usize| json!(format!("https://{}/", "a".repeat(bytes)));
         assert!(target(&host(253)).is_ok());
         assert_eq!(target(&host(3_000)).unwrap_err().code, "expression");

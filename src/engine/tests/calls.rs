@@ -21,7 +21,7 @@ pub(super) fn posting(more: &str) -> String {
 }
 
 #[test]
-fn what_is_sent_is_evaluated_once_and_secrets_stay_open() {
+fn a_request_is_evaluated_once_and_keeps_its_secret_placeholders() {
     let text = r#"
 variables: { id: "a b", tags: [x, y], odd: { $parts: [{ secret: STOLEN }] } }
 activities:
@@ -74,7 +74,7 @@ activities:
 }
 
 #[test]
-fn a_key_of_limits_that_no_index_can_hold_is_an_error_to_be_caught() {
+fn a_limit_key_that_is_too_long_for_the_index_is_an_error_that_can_be_caught() {
     let text = r#"
 variables: { tenant: eu, caught: null }
 output: ${ caught }
@@ -135,7 +135,7 @@ fn transient_errors_are_tried_again_with_the_same_key_and_the_last_one_counts() 
 }
 
 #[test]
-fn an_answer_that_is_final_is_not_asked_for_again() {
+fn a_final_answer_is_not_retried() {
     let text = "
 variables: { seen: null }
 output: ${ seen }
@@ -157,7 +157,7 @@ activities:
 }
 
 #[test]
-fn a_list_of_policies_counts_each_by_itself() {
+fn each_policy_of_a_list_counts_its_own_attempts() {
     let text = "
 activities:
   - id: ask
@@ -180,7 +180,7 @@ activities:
 }
 
 #[test]
-fn a_target_that_wants_to_be_left_alone_is() {
+fn a_retry_after_header_delays_the_next_attempt() {
     let mut scenario = scenario(GET);
     started(&mut scenario);
     let answer = |retry_after_ms| CallOutcome::Answered {
@@ -198,7 +198,7 @@ fn a_target_that_wants_to_be_left_alone_is() {
 }
 
 #[test]
-fn within_bounds_the_whole_call() {
+fn the_within_of_a_policy_bounds_all_attempts_of_a_call() {
     let text = "
 activities:
   - id: ask
@@ -219,7 +219,7 @@ activities:
 }
 
 #[test]
-fn what_may_be_repeated_is_after_an_unknown_outcome_and_nothing_else() {
+fn only_repeatable_requests_are_retried_after_an_unknown_outcome() {
     let after_one = |text: &str| {
         let mut scenario = scenario(text);
         started(&mut scenario);
@@ -240,7 +240,7 @@ fn what_may_be_repeated_is_after_an_unknown_outcome_and_nothing_else() {
 }
 
 #[test]
-fn unknown_outcomes_are_attempts_like_others() {
+fn unknown_outcomes_count_as_attempts() {
     let mut scenario = scenario(GET);
     started(&mut scenario);
     for _ in 0..3 {
@@ -251,7 +251,7 @@ fn unknown_outcomes_are_attempts_like_others() {
 }
 
 #[test]
-fn a_person_resolves_what_nobody_knows() {
+fn a_person_resolves_an_unknown_outcome() {
     let text = "
 variables: { got: null }
 output: ${ got }
@@ -301,7 +301,7 @@ activities:
 }
 
 #[test]
-fn what_comes_back_too_late_changes_nothing() {
+fn a_late_answer_changes_nothing() {
     let mut scenario = scenario(GET);
     started(&mut scenario);
     scenario.respond(503, json!(null)).unwrap();
@@ -312,7 +312,7 @@ fn what_comes_back_too_late_changes_nothing() {
 }
 
 #[test]
-fn whoever_ends_an_instance_ends_its_calls() {
+fn the_end_of_an_instance_ends_its_calls() {
     let mut cancelled = scenario(GET);
     started(&mut cancelled);
     cancelled.cancel("not wanted").unwrap();
@@ -324,7 +324,7 @@ fn whoever_ends_an_instance_ends_its_calls() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_an_error_and_no_call() {
+fn a_request_that_cannot_be_sent_is_an_error_without_a_call() {
     let failing = |url: &str| {
         let mut scenario =
             scenario(&format!("variables: {{ x: null }}\nactivities: [{{ id: a, http: {{ url: '{url}' }} }}]"));

@@ -18,7 +18,7 @@ fn only_the_newest_step_command_is_taken() {
 }
 
 #[test]
-fn a_cancel_closes_everything_and_is_not_done_twice() {
+fn a_cancel_closes_everything_and_is_applied_once() {
     let mut scenario = scenario(WAITS);
     started(&mut scenario);
     assert_eq!(scenario.bookmarks().count(), 3);
@@ -65,7 +65,7 @@ fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
 }
 
 #[test]
-fn a_step_that_nobody_can_carry_out_waits_for_a_person_and_says_why() {
+fn a_step_without_a_handler_is_an_incident_with_its_reason() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
     assert!(matches!(scenario.start(json!({})), Err(Error::NoHandler(_))));
@@ -83,7 +83,7 @@ fn a_step_that_nobody_can_carry_out_waits_for_a_person_and_says_why() {
 }
 
 #[test]
-fn a_handler_that_was_not_run_is_a_defect_of_the_caller() {
+fn a_missing_handler_result_is_a_bug_of_the_caller() {
     let definition = definition("activities: [{ id: a, run: { handler: deadly, input: {} } }]");
     let mut scenario = Scenario::new(&definition);
     scenario.start(json!({})).unwrap_err();

@@ -6,7 +6,7 @@ use crate::testkit::Error;
 use expect_test::expect;
 
 #[test]
-fn a_transient_error_is_tried_again_and_then_becomes_an_incident() {
+fn a_transient_error_is_retried_and_then_becomes_an_incident() {
     check(
         "activities: [{ id: a, run: { handler: fail, input: { code: timeout } } }]",
         |scenario| {
@@ -27,7 +27,7 @@ fn a_transient_error_is_tried_again_and_then_becomes_an_incident() {
 }
 
 #[test]
-fn an_error_that_will_not_pass_is_tried_once() {
+fn a_permanent_error_is_tried_once() {
     check(
         "activities: [{ id: a, run: { handler: fail, input: { code: handler.bad } } }]",
         started,
@@ -59,7 +59,7 @@ activities:
 }
 
 #[test]
-fn work_that_is_done_is_not_tried_again_by_any_policy() {
+fn completed_work_is_not_retried_by_any_policy() {
     check(
         "
 variables: { n: 0 }
@@ -126,7 +126,7 @@ activities:
 }
 
 #[test]
-fn a_wait_between_attempts_is_shortened_by_chance_alone() {
+fn a_wait_between_attempts_is_shortened_only_by_jitter() {
     let text = "
 activities:
   - { id: a, run: { handler: fail, input: { code: timeout } }, retry: { attempts: 2, base: 10s, jitter: 0.5 } }
@@ -166,7 +166,7 @@ activities:
 }
 
 #[test]
-fn what_the_activity_does_not_catch_is_asked_of_the_definition() {
+fn an_error_the_activity_does_not_catch_goes_to_the_definition() {
     check(
         "
 variables: { seen: null }
@@ -189,7 +189,7 @@ activities:
 }
 
 #[test]
-fn an_error_nobody_catches_may_end_the_instance() {
+fn an_uncaught_error_may_end_the_instance() {
     check(
         "
 on_failure: fail
@@ -206,7 +206,7 @@ activities: [{ id: a, raise: { code: no_stock, message: 'No ${ instance.key }' }
 }
 
 #[test]
-fn a_failing_handler_of_errors_is_not_handled_again() {
+fn an_error_in_an_error_handler_is_not_handled_again() {
     check(
         "
 variables: { seen: null }
@@ -226,7 +226,7 @@ activities:
 }
 
 #[test]
-fn work_that_is_done_stays_done_when_its_output_fails() {
+fn completed_work_is_not_repeated_when_its_output_fails() {
     let text = "
 variables: { n: 0 }
 activities:
@@ -258,7 +258,7 @@ activities:
 }
 
 #[test]
-fn what_the_work_returned_is_kept_until_the_output_can_be_evaluated() {
+fn a_result_is_kept_until_its_output_can_be_evaluated() {
     let text = "
 variables: { got: null }
 activities:
@@ -285,7 +285,7 @@ activities:
 }
 
 #[test]
-fn an_event_is_not_published_again_when_only_what_follows_failed() {
+fn an_event_is_not_published_again_after_a_later_failure() {
     let mut scenario = scenario(
         "
 events: { instance: false }
@@ -323,7 +323,7 @@ fn a_retry_begins_with_the_first_attempt() {
 }
 
 #[test]
-fn a_retry_has_all_its_time_again() {
+fn a_retry_restarts_the_time_limit() {
     let text = "
 activities:
   - id: a
@@ -339,7 +339,7 @@ activities:
 }
 
 #[test]
-fn an_error_entry_that_leads_nowhere_assigns_nothing() {
+fn an_error_entry_whose_transition_fails_assigns_nothing() {
     let mut scenario = scenario(
         "
 variables: { seen: 0 }
@@ -356,7 +356,7 @@ activities:
 }
 
 #[test]
-fn there_is_nothing_to_retry_without_an_incident() {
+fn a_retry_without_an_incident_is_refused() {
     let mut scenario = scenario("activities: [{ id: a, wait: { for: 1d } }]");
     started(&mut scenario);
     assert!(matches!(scenario.retry(), Err(Error::Refused(Refusal::NoIncident))));

@@ -54,7 +54,7 @@ activities:
 }
 
 #[test]
-fn an_activity_whose_condition_does_not_hold_is_passed_over_as_if_it_were_absent() {
+fn an_activity_with_a_false_condition_is_skipped_as_if_absent() {
     check(
         "
 variables: { n: 0 }
@@ -119,7 +119,7 @@ fn no_handler_runs_beyond_the_bound_of_steps() {
 }
 
 #[test]
-fn a_wait_starts_the_count_of_steps_anew() {
+fn a_wait_resets_the_count_of_steps() {
     let text = "
 variables: { n: 0 }
 activities:
@@ -182,7 +182,7 @@ fn variables_that_grow_too_large_are_a_failure_and_stay_as_they_were() {
 }
 
 #[test]
-fn what_is_told_has_a_bound_and_more_is_a_failure_that_can_be_caught() {
+fn events_and_outputs_have_a_size_limit_and_an_excess_can_be_caught() {
     let mut scenario = scenario(
         "
 variables: { seen: '' }
@@ -198,7 +198,7 @@ activities:
 }
 
 #[test]
-fn a_value_that_nests_too_deep_is_a_failure_that_can_be_caught() {
+fn a_value_that_nests_too_deep_is_an_error_that_can_be_caught() {
     let mut scenario = scenario(
         "
 variables: { path: null, turns: 0 }

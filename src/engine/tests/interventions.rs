@@ -26,7 +26,7 @@ fn hours(count: u64) -> Duration {
 }
 
 #[test]
-fn what_came_while_it_stood_still_happens_in_the_order_of_its_moments() {
+fn commands_received_during_a_suspension_are_replayed_in_the_order_of_their_times() {
     let paid_first = |scenario: &mut Scenario| {
         started(scenario);
         scenario.suspend("look at it").unwrap();
@@ -63,7 +63,7 @@ fn what_came_while_it_stood_still_happens_in_the_order_of_its_moments() {
 }
 
 #[test]
-fn nothing_moves_what_stands_still() {
+fn a_suspended_instance_does_not_move() {
     let mut scenario = scenario(PAYMENT);
     scenario.begin(json!({})).unwrap();
     scenario.suspend("wait").unwrap();
@@ -80,7 +80,7 @@ fn nothing_moves_what_stands_still() {
 }
 
 #[test]
-fn what_stands_still_can_be_called_off() {
+fn a_suspended_instance_can_be_cancelled() {
     let mut scenario = scenario(PAYMENT);
     started(&mut scenario);
     scenario.suspend("wait").unwrap();
@@ -90,7 +90,7 @@ fn what_stands_still_can_be_called_off() {
 }
 
 #[test]
-fn a_failure_is_retried_and_not_resumed() {
+fn an_incident_is_retried_and_not_resumed() {
     let mut scenario = scenario("activities: [{ id: a, raise: { code: broken } }]");
     started(&mut scenario);
     assert!(matches!(scenario.resume("go"), Err(Error::Refused(Refusal::ByFailure))));
@@ -98,7 +98,7 @@ fn a_failure_is_retried_and_not_resumed() {
 }
 
 #[test]
-fn a_deadline_that_passed_meanwhile_fires_with_the_retry() {
+fn a_deadline_that_passed_during_a_suspension_fires_with_the_retry() {
     let text = "
 timeout: 1h
 on_error: [{ code: timeout, to: late }]
@@ -116,7 +116,7 @@ activities:
 }
 
 #[test]
-fn a_timer_is_put_off_and_brought_forward() {
+fn a_timer_is_rescheduled_to_a_later_and_an_earlier_time() {
     let mut scenario = scenario("timeout: 9d\nactivities: [{ id: a, wait: { for: 1h } }]");
     started(&mut scenario);
     scenario.apply(reschedule(2, Due::After(hours(5)))).unwrap();
@@ -139,7 +139,7 @@ fn a_timer_is_put_off_and_brought_forward() {
 }
 
 #[test]
-fn only_open_timers_are_put_off_and_no_calendar_is_left() {
+fn only_open_timers_are_rescheduled_to_times_within_the_calendar() {
     let mut scenario = scenario(PAYMENT);
     started(&mut scenario);
     let far = scenario.apply(reschedule(1, Due::After(Duration::MAX)));
@@ -165,7 +165,7 @@ activities:
 ";
 
 #[test]
-fn a_task_that_is_done_while_its_instance_stands_still_is_gone_on_with_afterwards() {
+fn a_task_completed_during_a_suspension_continues_after_the_resume() {
     check(
         REVIEW,
         |scenario| {
@@ -198,7 +198,7 @@ fn a_task_that_is_done_while_its_instance_stands_still_is_gone_on_with_afterward
 }
 
 #[test]
-fn a_task_cannot_be_done_after_its_timeout_passed_while_its_instance_stood_still() {
+fn a_task_cannot_be_completed_after_its_timeout_passed_during_a_suspension() {
     let mut scenario = scenario(REVIEW);
     started(&mut scenario);
     scenario.suspend("look at it").unwrap();

@@ -277,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_an_instance_stays_legal(which in 0..DEFINITIONS.len(), life in prop::collection::vec(happens(), 1..60)) {
+    fn every_sequence_of_commands_keeps_an_instance_legal(which in 0..DEFINITIONS.len(), life in prop::collection::vec(happens(), 1..60)) {
         let definition = definition(DEFINITIONS[which]);
         let mut scenario = scenario(DEFINITIONS[which]).limits(50, 1_000);
         scenario.begin(json!({})).unwrap();

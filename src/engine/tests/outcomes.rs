@@ -5,7 +5,7 @@ use super::*;
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure, Status};
 
 #[test]
-fn a_probe_tells_what_nobody_knows() {
+fn a_probe_resolves_an_unknown_outcome() {
     let text = "
 variables: { got: null }
 output: ${ got }
@@ -53,7 +53,7 @@ activities:
 }
 
 #[test]
-fn a_callback_ends_what_its_target_has_taken() {
+fn a_callback_ends_an_accepted_call() {
     let text = posting(", await: callback, body: { token: '${ activity.token }' }");
     let mut scenario = scenario(&text);
     started(&mut scenario);
@@ -77,7 +77,7 @@ fn outcomes_of_a_suspended_instance_are_replayed_in_their_order() {
 }
 
 #[test]
-fn a_suspended_instance_learns_that_its_target_will_call_back_and_keeps_the_callback() {
+fn a_suspended_instance_keeps_the_acceptance_and_the_callback_of_a_call() {
     let waits = || {
         let mut scenario = scenario(&posting(", await: callback"));
         started(&mut scenario);
@@ -114,7 +114,7 @@ fn cut(status: u16) -> CallOutcome {
 }
 
 #[test]
-fn a_good_answer_whose_body_was_not_kept_is_one_where_nobody_needs_it() {
+fn a_success_with_a_cut_body_is_a_success_where_the_body_is_unused() {
     let after = |http: &str, output: &str, outcome: CallOutcome| {
         let text = format!(
             "variables: {{ got: null }}\noutput: '${{ got }}'\nactivities:\n  - id: ask\n    http: {{ url: 'https://a.example', {http} }}
@@ -143,7 +143,7 @@ fn a_good_answer_whose_body_was_not_kept_is_one_where_nobody_needs_it() {
 }
 
 #[test]
-fn a_call_whose_time_was_over_before_it_began_is_not_tried_again() {
+fn a_call_that_expired_before_it_began_is_not_retried() {
     let mut scenario = scenario(
         "
 variables: { got: null }

@@ -74,7 +74,7 @@ fn a_task_waits_for_a_decision_and_its_form() {
 }
 
 #[test]
-fn who_is_no_candidate_or_excluded_or_late_is_told_so_and_changes_nothing() {
+fn a_refused_task_command_has_its_reason_and_changes_nothing() {
     let mut scenario = open();
     let before = scenario.instance().unwrap().clone();
     let form = json!({ "limit": 5 });
@@ -97,7 +97,7 @@ fn who_is_no_candidate_or_excluded_or_late_is_told_so_and_changes_nothing() {
 }
 
 #[test]
-fn a_member_of_a_group_may_claim_and_nobody_else_while_the_lease_lasts() {
+fn a_claim_by_a_group_member_excludes_others_while_the_lease_lasts() {
     let mut scenario = open();
     scenario.act_as(manager("mia"), None, claim()).unwrap();
     assert!(matches!(refusal(scenario.act("bob", claim())), TaskRefusal::Claimed { by, .. } if by == "mia"));
@@ -123,7 +123,7 @@ fn a_member_of_a_group_may_claim_and_nobody_else_while_the_lease_lasts() {
 }
 
 #[test]
-fn a_draft_is_kept_for_whoever_holds_the_task() {
+fn a_draft_is_kept_for_the_holder_of_the_task() {
     let mut scenario = open();
     let draft = || Act::Draft { form: json!({ "limit": "not yet" }) };
     assert_eq!(refusal(scenario.act("bob", draft())), TaskRefusal::NotHeld("bob".into()));
@@ -135,7 +135,7 @@ fn a_draft_is_kept_for_whoever_holds_the_task() {
 }
 
 #[test]
-fn a_reassigned_task_is_its_assignees_alone_and_a_delegated_one_comes_back() {
+fn a_reassigned_task_belongs_to_its_assignee_and_a_delegated_one_returns() {
     let mut scenario = open();
     let to = |to: &str| Act::Reassign { to: Some(to.into()), comment: Some("you know it best".into()) };
     assert_eq!(refusal(scenario.act("boss", to("ann"))), TaskRefusal::Excluded("ann".into()));
@@ -152,7 +152,7 @@ fn a_reassigned_task_is_its_assignees_alone_and_a_delegated_one_comes_back() {
 }
 
 #[test]
-fn a_task_nobody_is_left_for_is_an_error() {
+fn a_task_without_a_possible_candidate_is_an_error() {
     let mut scenario = scenario(
         "activities: [{ id: a, task: { candidates: { users: [ann] }, exclude: ann }, on_error: [{ code: task.candidates, to: exit }] }]",
     );
@@ -161,7 +161,7 @@ fn a_task_nobody_is_left_for_is_an_error() {
 }
 
 #[test]
-fn a_task_that_is_late_closes_and_says_so() {
+fn a_task_closes_at_its_timeout() {
     let mut scenario = open();
     scenario.advance(seconds(5 * 86_400)).unwrap();
     assert_eq!(scenario.status(), Some(Status::Failed));
@@ -172,7 +172,7 @@ fn a_task_that_is_late_closes_and_says_so() {
 }
 
 #[test]
-fn what_was_decided_stays_decided_when_its_output_fails() {
+fn a_decision_is_kept_when_its_output_fails() {
     let mut scenario = scenario(
         "
 variables: { n: null }
@@ -240,7 +240,7 @@ activities:
 }
 
 #[test]
-fn a_task_in_a_loop_gets_a_new_bookmark_each_turn_and_remembers_who_was_there() {
+fn a_task_in_a_loop_gets_a_new_bookmark_each_time_and_remembers_earlier_actors() {
     let mut scenario = scenario(
         "
 variables: { seen: null }

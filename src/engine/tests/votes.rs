@@ -54,7 +54,7 @@ fn one_veto_is_enough_where_a_rule_says_so() {
 }
 
 #[test]
-fn everybody_votes_once_and_for_themselves() {
+fn each_person_votes_once_and_only_for_themselves() {
     let mut scenario = board();
     vote(&mut scenario, "ann", "abstain").unwrap();
     for (refused, expected) in [
@@ -77,7 +77,7 @@ fn everybody_votes_once_and_for_themselves() {
 }
 
 #[test]
-fn a_vote_that_nobody_is_left_to_decide_is_undecided() {
+fn a_vote_without_remaining_voters_is_undecided() {
     let mut scenario = board();
     for user in ["ann", "bob", "carl"] {
         vote(&mut scenario, user, "abstain").unwrap();

@@ -16,7 +16,7 @@ activities:
 ";
 
 #[test]
-fn a_timer_moves_its_branch_on_when_it_is_due() {
+fn a_due_timer_moves_its_branch() {
     check(
         "activities: [{ id: a, wait: { for: 90s } }]",
         |scenario| {
@@ -37,7 +37,7 @@ fn a_timer_moves_its_branch_on_when_it_is_due() {
 }
 
 #[test]
-fn a_timer_that_is_early_or_gone_is_refused() {
+fn an_early_or_closed_timer_is_refused() {
     let mut scenario = scenario("activities: [{ id: a, wait: { for: 90s } }, { id: b, wait: { for: 1d } }]");
     started(&mut scenario);
     assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
@@ -46,7 +46,7 @@ fn a_timer_that_is_early_or_gone_is_refused() {
 }
 
 #[test]
-fn a_moment_in_the_past_is_not_waited_for() {
+fn a_time_in_the_past_is_not_waited_for() {
     check(
         "activities: [{ id: a, wait: { until: '2001-01-01T00:00:00Z' } }]",
         started,
@@ -60,7 +60,7 @@ fn a_moment_in_the_past_is_not_waited_for() {
 }
 
 #[test]
-fn a_text_that_is_no_duration_is_an_error_that_does_not_show_its_value() {
+fn an_invalid_duration_is_an_error_that_does_not_show_its_value() {
     let mut scenario = scenario("variables: { d: secret }\nactivities: [{ id: a, wait: { for: '${ d }' } }]");
     started(&mut scenario);
     let error = scenario.error().unwrap();
@@ -105,7 +105,7 @@ fn the_oldest_kept_message_that_fits_is_taken() {
 }
 
 #[test]
-fn a_kept_message_starts_the_count_of_steps_anew() {
+fn a_kept_message_resets_the_count_of_steps() {
     let text = "
 variables: { n: 0 }
 activities:
@@ -120,7 +120,7 @@ activities:
 }
 
 #[test]
-fn a_filter_that_fails_does_not_hold() {
+fn a_filter_with_an_error_does_not_match() {
     let mut scenario = scenario(RECEIVE);
     started(&mut scenario);
     scenario.send("paid", "k-1", json!({})).unwrap();
@@ -146,7 +146,7 @@ fn a_wait_that_takes_too_long_is_an_error() {
 }
 
 #[test]
-fn a_timeout_may_be_a_way_on() {
+fn a_timeout_may_lead_to_another_activity() {
     check(
         &RECEIVE.replace("timeout: 1h", "timeout: 1h, on_timeout: b"),
         |scenario| {
@@ -166,7 +166,7 @@ fn a_timeout_may_be_a_way_on() {
 }
 
 #[test]
-fn of_several_messages_the_first_to_come_chooses_the_way() {
+fn the_first_of_several_messages_chooses_the_next_activity() {
     check(
         "
 activities:
@@ -192,7 +192,7 @@ activities:
 }
 
 #[test]
-fn a_message_without_any_key_cannot_be_waited_for() {
+fn a_wait_for_a_message_needs_a_key() {
     let text = "activities: [{ id: a, receive: { name: paid } }]";
     let mut scenario = Scenario::new(&definition(text));
     started(&mut scenario);
@@ -291,7 +291,7 @@ fn a_cron_expression_is_waited_for_by_the_clock_of_its_zone() {
 }
 
 #[test]
-fn cron_and_zone_may_be_the_instances_own() {
+fn cron_and_zone_may_be_variables_of_the_instance() {
     let text = "
 input: { type: object, properties: { cron: { type: string }, zone: { type: string } } }
 activities: [{ id: a, wait: { cron: '${ cron }', zone: '${ zone }' } }]

@@ -29,164 +29,164 @@ fn callback_of(asked: &Asked) -> (String, String) {
 }
 
 async fn asked(target: &Target) -> Asked {
-    eventually("it is asked", SOON, async || target.times() > 0).await;
+    target.is_asked(1, SOON).await;
     target.asked().remove(0)
 }
 
-async fn control(house: &House, key: &str, what: &str) {
-    let id = house.id(key).await.unwrap();
-    house.process.post(&format!("/instances/{id}/{what}"), &json!({})).await.ok(200);
+async fn control(leveret: &InProcess, key: &str, what: &str) {
+    let id = leveret.id(key).await.unwrap();
+    leveret.post(&format!("/instances/{id}/{what}"), &json!({})).await.ok(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callback_is_accepted_while_its_instance_is_suspended_and_after_it_resumed() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     for (key, first) in [("asleep", "callback"), ("awake", "resume")] {
         let (go, target) = gated(Play::status(202)).await;
-        started(&house, &target, key).await;
+        started(&leveret, &target, key).await;
         let (token, path) = callback_of(&asked(&target).await);
-        control(&house, key, "suspend").await;
+        control(&leveret, key, "suspend").await;
         go.send(true).unwrap();
-        house.becomes(1, &format!("leveret.calls WHERE state = 'waiting' AND instance_key = '{key}'")).await;
-        assert_eq!(house.standing(key).await, "suspended at ask");
+        leveret.count_becomes(1, &format!("leveret.calls WHERE state = 'waiting' AND instance_key = '{key}'")).await;
+        assert_eq!(leveret.position(key).await, "suspended at ask");
         let told = json!({ "token": token, "result": { "ok": key } });
         if first == "callback" {
-            assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
-            house.process.post(&path, &told).await.problem(409, "refused");
-            control(&house, key, "resume").await;
+            assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
+            leveret.post(&path, &told).await.problem(409, "refused");
+            control(&leveret, key, "resume").await;
         } else {
-            control(&house, key, "resume").await;
-            assert_eq!(house.standing(key).await, "running at ask");
-            assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
+            control(&leveret, key, "resume").await;
+            assert_eq!(leveret.position(key).await, "running at ask");
+            assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
         }
-        house.stands(key, "completed").await;
-        assert_eq!(output(&house, key).await, json!(key));
+        leveret.reaches(key, "completed").await;
+        assert_eq!(output(&leveret, key).await, json!(key));
         assert_eq!(target.times(), 1);
     }
-    house.close().await;
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callback_that_overtakes_the_response_is_not_replaced_by_it() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     let (go, target) = gated(Play::status(202)).await;
-    started(&house, &target, "quick").await;
+    started(&leveret, &target, "quick").await;
     let (token, path) = callback_of(&asked(&target).await);
-    control(&house, "quick", "suspend").await;
+    control(&leveret, "quick", "suspend").await;
     let told = json!({ "token": token, "result": { "ok": 1 } });
-    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
-    let revision = house.lines("revision", "leveret.instances").await;
+    assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
+    let revision = leveret.lines("revision", "leveret.instances").await;
     go.send(true).unwrap();
-    let answered = async || house.lines("revision", "leveret.instances").await != revision;
+    let answered = async || leveret.lines("revision", "leveret.instances").await != revision;
     eventually("the response is recorded", SOON, answered).await;
-    assert_eq!(house.lines("state", "leveret.calls").await, ["reported"]);
-    control(&house, "quick", "resume").await;
-    house.stands("quick", "completed").await;
-    assert_eq!(output(&house, "quick").await, json!(1));
-    house.close().await;
+    assert_eq!(leveret.lines("state", "leveret.calls").await, ["reported"]);
+    control(&leveret, "quick", "resume").await;
+    leveret.reaches("quick", "completed").await;
+    assert_eq!(output(&leveret, "quick").await, json!(1));
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_callback_replaces_the_expiry_while_its_instance_is_suspended() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     let target = Target::playing(|_| Play::status(202)).await;
-    started(&house, &target, "slow").await;
-    house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
-    control(&house, "slow", "suspend").await;
-    house.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
-    house.becomes(1, "leveret.calls WHERE state = 'reported' AND outcome->>'outcome' = 'unknown'").await;
+    started(&leveret, &target, "slow").await;
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'waiting'").await;
+    control(&leveret, "slow", "suspend").await;
+    leveret.execute("UPDATE leveret.calls SET deadline = now(), next_at = now()").await;
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'reported' AND outcome->>'outcome' = 'unknown'").await;
     let (token, path) = callback_of(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 1 } });
-    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
-    house.process.post(&path, &told).await.problem(409, "refused");
-    control(&house, "slow", "resume").await;
-    house.stands("slow", "completed").await;
-    assert_eq!(output(&house, "slow").await, json!(1));
-    house.close().await;
+    assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "kept"}));
+    leveret.post(&path, &told).await.problem(409, "refused");
+    control(&leveret, "slow", "resume").await;
+    leveret.reaches("slow", "completed").await;
+    assert_eq!(output(&leveret, "slow").await, json!(1));
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_callback_over_the_broker_is_accepted() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     let target = Target::playing(|_| Play::status(202)).await;
-    started(&house, &target, "back").await;
-    house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
+    started(&leveret, &target, "back").await;
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'waiting'").await;
     let asked = asked(&target).await;
     let (token, _) = callback_of(&asked);
     let call = asked.header("idempotency-key").unwrap();
     let told = json!({ "call": call, "token": token, "result": { "ok": 1 } });
-    house.sender.command("call.complete", "printed", &told).await;
-    house.stands("back", "completed").await;
-    assert_eq!(output(&house, "back").await, json!(1));
-    house.close().await;
+    leveret.sender.command("call.complete", "printed", &told).await;
+    leveret.reaches("back", "completed").await;
+    assert_eq!(output(&leveret, "back").await, json!(1));
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_token_that_its_target_repeats_is_redacted() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     let target =
         Target::playing(|asked| Play::Answer(202, vec![("x-seen", callback_of(asked).0)], asked.body.clone())).await;
-    started(&house, &target, "back").await;
-    house.becomes(1, "leveret.calls WHERE state = 'waiting'").await;
+    started(&leveret, &target, "back").await;
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'waiting'").await;
     let (token, path) = callback_of(&asked(&target).await);
-    let kept = house.lines("calls::text", "leveret.calls").await.remove(0);
+    let kept = leveret.lines("calls::text", "leveret.calls").await.remove(0);
     assert!(kept.contains("x-seen") && !kept.contains(&token), "{kept}");
-    house.process.post(&path, &json!({ "token": token, "result": { "ok": 1 } })).await.ok(200);
-    house.stands("back", "completed").await;
-    house.close().await;
+    leveret.post(&path, &json!({ "token": token, "result": { "ok": 1 } })).await.ok(200);
+    leveret.reaches("back", "completed").await;
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_callback_to_an_unknown_call_is_noted() {
-    let house = house(|_| {}).await;
-    house.apply(&announced("")).await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&announced("")).await;
     let target = Target::playing(|_| Play::Reset).await;
-    started(&house, &target, "lost").await;
-    house.stands("lost", "suspended at ask").await;
+    started(&leveret, &target, "lost").await;
+    leveret.reaches("lost", "suspended at ask").await;
     let asked = asked(&target).await;
     let (token, path) = callback_of(&asked);
     let told = json!({ "token": token, "result": { "ok": 7 } });
-    let said = house.process.post_as("once", &path, &told).await.ok(200);
+    let said = leveret.post_as("once", &path, &told).await.ok(200);
     assert_eq!(said, json!({"outcome": "noted"}));
-    assert_eq!(house.process.post_as("once", &path, &told).await.ok(200), said, "a duplicate gets the same answer");
+    assert_eq!(leveret.post_as("once", &path, &told).await.ok(200), said, "a duplicate gets the same answer");
     let id = asked.header("idempotency-key").unwrap();
-    let shown = house.process.get(&format!("/calls/{id}")).await.ok(200);
+    let shown = leveret.get(&format!("/calls/{id}")).await.ok(200);
     assert_eq!((&shown["state"], &shown["late"]["dispatch"]), (&json!("unknown"), &json!(1)));
     assert_eq!(shown["late"]["outcome"], json!({"outcome": "done", "result": {"ok": 7}}));
     let forged = json!({ "token": "1-0000", "result": 1 });
-    house.process.post(&path, &forged).await.problem(409, "refused");
+    leveret.post(&path, &forged).await.problem(409, "refused");
     let found = json!({ "outcome": "succeeded", "result": shown["late"]["outcome"]["result"] });
-    house.process.post(&format!("/calls/{id}/resolve"), &found).await.ok(200);
-    house.stands("lost", "completed").await;
-    assert_eq!(output(&house, "lost").await, json!(7));
-    house.close().await;
+    leveret.post(&format!("/calls/{id}/resolve"), &found).await.ok(200);
+    leveret.reaches("lost", "completed").await;
+    assert_eq!(output(&leveret, "lost").await, json!(7));
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_callback_completes_a_call_whose_target_is_being_probed() {
-    let house = house(|config| config.retry.base = Duration::from_secs(3_600)).await;
+    let leveret = leveret(|config| config.retry.base = Duration::from_secs(3_600)).await;
     let probe = ", on_unknown: probe, probe: { url: '${ url }', done: result.status == 200 }";
-    house.apply(&announced(probe)).await;
+    leveret.apply(&announced(probe)).await;
     let target = Target::playing(|_| Play::Reset).await;
-    started(&house, &target, "lost").await;
-    house.becomes(1, "leveret.calls WHERE state = 'pending' AND purpose = 'probe'").await;
+    started(&leveret, &target, "lost").await;
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'pending' AND purpose = 'probe'").await;
     let (token, path) = callback_of(&asked(&target).await);
     let told = json!({ "token": token, "result": { "ok": 7 } });
-    assert_eq!(house.process.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
-    house.stands("lost", "completed").await;
-    assert_eq!((output(&house, "lost").await, target.times()), (json!(7), 1));
-    house.close().await;
+    assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
+    leveret.reaches("lost", "completed").await;
+    assert_eq!((output(&leveret, "lost").await, target.times()), (json!(7), 1));
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_of_tasks_and_calls_during_a_suspension_are_replayed_once() {
-    let house = house(|_| {}).await;
-    house
+    let leveret = leveret(|_| {}).await;
+    leveret
         .apply(
             "
 name: ask
@@ -200,28 +200,28 @@ activities:
         )
         .await;
     let (go, target) = gated(Play::ok("\"yes\"")).await;
-    started(&house, &target, "both").await;
-    house.stands("both", "running at allow").await;
-    let id = house.id("both").await.unwrap();
-    control(&house, "both", "suspend").await;
-    let task = house.process.get(&format!("/tasks?instance={id}")).await.ok(200)["items"][0]["id"].clone();
+    started(&leveret, &target, "both").await;
+    leveret.reaches("both", "running at allow").await;
+    let id = leveret.id("both").await.unwrap();
+    control(&leveret, "both", "suspend").await;
+    let task = leveret.get(&format!("/tasks?instance={id}")).await.ok(200)["items"][0]["id"].clone();
     let path = format!("/tasks/{}/complete", task.as_str().unwrap());
-    house.process.post(&path, &json!({ "user": "ann" })).await.ok(200);
-    assert_eq!(house.standing("both").await, "suspended after allow");
+    leveret.post(&path, &json!({ "user": "ann" })).await.ok(200);
+    assert_eq!(leveret.position("both").await, "suspended after allow");
     assert_eq!(target.times(), 0, "no call begins");
-    control(&house, "both", "resume").await;
+    control(&leveret, "both", "resume").await;
     asked(&target).await;
-    control(&house, "both", "suspend").await;
+    control(&leveret, "both", "suspend").await;
     go.send(true).unwrap();
-    house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
-    control(&house, "both", "resume").await;
-    house.stands("both", "completed").await;
-    assert_eq!(output(&house, "both").await, json!({"who": "ann", "body": "yes"}));
+    leveret.count_becomes(1, "leveret.calls WHERE state = 'reported'").await;
+    control(&leveret, "both", "resume").await;
+    leveret.reaches("both", "completed").await;
+    assert_eq!(output(&leveret, "both").await, json!({"who": "ann", "body": "yes"}));
     for activity in ["allow", "ask"] {
-        house
-            .becomes(1, &format!("leveret.history WHERE kind = 'ActivityCompleted' AND activity = '{activity}'"))
+        leveret
+            .count_becomes(1, &format!("leveret.history WHERE kind = 'ActivityCompleted' AND activity = '{activity}'"))
             .await;
     }
     assert_eq!(target.times(), 1);
-    house.close().await;
+    leveret.close().await;
 }

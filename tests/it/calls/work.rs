@@ -27,8 +27,8 @@ struct Worker {
 }
 
 impl Worker {
-    async fn of(house: &House, name: &str) -> Self {
-        let fresh = &house.process.fresh;
+    async fn of(leveret: &InProcess, name: &str) -> Self {
+        let fresh = &leveret.fresh;
         let connection =
             lapin::Connection::connect(&fresh.amqp_url, lapin::ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
@@ -50,22 +50,22 @@ impl Worker {
 }
 
 /// Starts an instance and waits until its request is published, which also declares the queue.
-async fn asked(house: &House, key: &str) {
-    house.start("packing", key).await;
-    house.stands(key, "running at pack").await;
-    house.becomes(0, "leveret.outbox WHERE exchange = 'work'").await;
+async fn asked(leveret: &InProcess, key: &str) {
+    leveret.start("packing", key).await;
+    leveret.reaches(key, "running at pack").await;
+    leveret.count_becomes(0, "leveret.outbox WHERE exchange = 'work'").await;
 }
 
-async fn says(house: &House, kind: &str, id: &str, body: Value) {
-    house.sender.command(kind, id, &body).await;
+async fn says(leveret: &InProcess, kind: &str, id: &str, body: Value) {
+    leveret.sender.command(kind, id, &body).await;
 }
 
 #[tokio::test]
 async fn a_request_has_all_an_external_worker_needs_and_its_reply_is_accepted_once() {
-    let house = house(|_| {}).await;
-    house.apply(PACKING).await;
-    asked(&house, "box").await;
-    let mut worker = Worker::of(&house, "pack").await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(PACKING).await;
+    asked(&leveret, "box").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
     let (request, properties) = worker.next().await;
     assert_eq!((request.name.as_str(), request.attempt, &request.input), ("pack", 1, &json!({"id": "box"})));
     assert_eq!(request.idempotency_key, request.call.to_string());
@@ -73,97 +73,97 @@ async fn a_request_has_all_an_external_worker_needs_and_its_reply_is_accepted_on
     assert_eq!(text(properties.kind()), "call");
     assert_eq!(text(properties.message_id()), request.idempotency_key);
     assert_eq!(text(properties.correlation_id()), request.call.to_string());
-    assert_eq!(text(properties.reply_to()), format!("{}.commands", house.process.fresh.prefix));
+    assert_eq!(text(properties.reply_to()), format!("{}.commands", leveret.fresh.prefix));
     let progress = json!({ "call": request.call, "token": request.token, "progress": { "percent": 50 } });
-    says(&house, "call.progress", "half", progress).await;
-    house.becomes(1, "leveret.history WHERE kind = 'CallProgressed'").await;
+    says(&leveret, "call.progress", "half", progress).await;
+    leveret.count_becomes(1, "leveret.history WHERE kind = 'CallProgressed'").await;
     let reply = json!({ "call": request.call, "token": request.token, "result": { "packed": true } });
-    says(&house, "call.complete", "done", reply.clone()).await;
-    house.stands("box", "completed").await;
-    assert_eq!(output(&house, "box").await, json!({"packed": true}));
-    says(&house, "call.complete", "done", reply.clone()).await;
-    says(&house, "call.complete", "done twice", reply).await;
-    house.becomes(1, "leveret.dead_letters").await;
-    assert!(house.letters().await[0].contains("ended as succeeded"));
-    house.execute("DELETE FROM leveret.dead_letters").await;
-    house.close().await;
+    says(&leveret, "call.complete", "done", reply.clone()).await;
+    leveret.reaches("box", "completed").await;
+    assert_eq!(output(&leveret, "box").await, json!({"packed": true}));
+    says(&leveret, "call.complete", "done", reply.clone()).await;
+    says(&leveret, "call.complete", "done twice", reply).await;
+    leveret.count_becomes(1, "leveret.dead_letters").await;
+    assert!(leveret.dead_letters().await[0].contains("ended as succeeded"));
+    leveret.execute("DELETE FROM leveret.dead_letters").await;
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn an_error_of_an_external_worker_has_its_code_and_a_forged_reply_is_a_dead_letter() {
-    let house = house(|_| {}).await;
-    house.apply(PACKING).await;
-    asked(&house, "box").await;
-    let mut worker = Worker::of(&house, "pack").await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(PACKING).await;
+    asked(&leveret, "box").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
     let (request, _) = worker.next().await;
     let forged = json!({ "call": request.call, "token": "1-1234", "result": 1 });
-    says(&house, "call.complete", "forged", forged).await;
-    house.becomes(1, "leveret.dead_letters").await;
+    says(&leveret, "call.complete", "forged", forged).await;
+    leveret.count_becomes(1, "leveret.dead_letters").await;
     let error = json!({ "code": "broken", "message": "it fell", "data": { "why": "butter fingers" } });
-    says(&house, "call.complete", "done", json!({ "call": request.call, "token": request.token, "error": error }))
+    says(&leveret, "call.complete", "done", json!({ "call": request.call, "token": request.token, "error": error }))
         .await;
-    house.stands("box", "completed").await;
-    assert_eq!(output(&house, "box").await, json!("butter fingers"));
-    house.close().await;
+    leveret.reaches("box", "completed").await;
+    assert_eq!(output(&leveret, "box").await, json!("butter fingers"));
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn an_attempt_of_a_hanging_worker_expires_and_its_late_reply_is_refused() {
-    let house = house(|_| {}).await;
-    house.apply(&PACKING.replace("timeout: 20s", "timeout: 1s")).await;
-    asked(&house, "box").await;
-    let mut worker = Worker::of(&house, "pack").await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&PACKING.replace("timeout: 20s", "timeout: 1s")).await;
+    asked(&leveret, "box").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
     let (first, _) = worker.next().await;
     let (second, _) = worker.next().await;
     assert_eq!((second.call, second.attempt), (first.call, 2));
     assert_eq!(second.idempotency_key, first.idempotency_key);
     assert_ne!(second.token, first.token);
-    says(&house, "call.complete", "late", json!({ "call": first.call, "token": first.token, "result": 1 })).await;
-    says(&house, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
-    house.stands("box", "completed").await;
-    assert_eq!(output(&house, "box").await, json!(2));
-    house.becomes(1, "leveret.dead_letters").await;
-    assert!(house.letters().await[0].contains("too late"), "{:?}", house.letters().await);
-    house.close().await;
+    says(&leveret, "call.complete", "late", json!({ "call": first.call, "token": first.token, "result": 1 })).await;
+    says(&leveret, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
+    leveret.reaches("box", "completed").await;
+    assert_eq!(output(&leveret, "box").await, json!(2));
+    leveret.count_becomes(1, "leveret.dead_letters").await;
+    assert!(leveret.dead_letters().await[0].contains("too late"), "{:?}", leveret.dead_letters().await);
+    leveret.close().await;
 }
 
 #[tokio::test]
 async fn a_missed_heartbeat_ends_an_attempt_and_a_timely_one_keeps_it() {
-    let house = house(|_| {}).await;
-    house.apply(&PACKING.replace("name: pack, input", "name: pack, heartbeat: 2s, input")).await;
-    asked(&house, "box").await;
-    house.stands("box", "running at pack").await;
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&PACKING.replace("name: pack, input", "name: pack, heartbeat: 2s, input")).await;
+    asked(&leveret, "box").await;
+    leveret.reaches("box", "running at pack").await;
     // The request waits in the queue, so no heartbeat is due yet.
     tokio::time::sleep(Duration::from_millis(3_500)).await;
-    let mut worker = Worker::of(&house, "pack").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
     let (first, _) = worker.next().await;
     assert_eq!(first.heartbeat_for.as_deref(), Some("2s"));
     for beat in 0..5 {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        says(&house, "call.heartbeat", &format!("beat {beat}"), json!({ "call": first.call, "token": first.token }))
+        says(&leveret, "call.heartbeat", &format!("beat {beat}"), json!({ "call": first.call, "token": first.token }))
             .await;
     }
-    assert_eq!(house.lines("attempt", "leveret.calls").await, ["1"], "the attempt continues");
+    assert_eq!(leveret.lines("attempt", "leveret.calls").await, ["1"], "the attempt continues");
     let (second, _) = worker.next().await;
     assert_eq!(second.attempt, 2);
     assert_eq!(
-        house.lines("details->>'code'", "leveret.history WHERE kind = 'CallUnknown'").await,
+        leveret.lines("details->>'code'", "leveret.history WHERE kind = 'CallUnknown'").await,
         ["worker.unavailable"]
     );
-    says(&house, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
-    house.stands("box", "completed").await;
+    says(&leveret, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
+    leveret.reaches("box", "completed").await;
     // From the expired attempt, and for the call that has ended.
     for (n, token) in [&first.token, &second.token].into_iter().enumerate() {
         let about = json!({ "call": first.call, "token": token, "progress": 1 });
-        says(&house, "call.heartbeat", &format!("late beat {n}"), about.clone()).await;
-        says(&house, "call.progress", &format!("late progress {n}"), about).await;
+        says(&leveret, "call.heartbeat", &format!("late beat {n}"), about.clone()).await;
+        says(&leveret, "call.progress", &format!("late progress {n}"), about).await;
     }
-    house.becomes(0, "leveret.outbox").await;
-    asked(&house, "another").await;
+    leveret.count_becomes(0, "leveret.outbox").await;
+    asked(&leveret, "another").await;
     let (third, _) = worker.next().await;
-    says(&house, "call.complete", "done", json!({ "call": third.call, "token": third.token, "result": 3 })).await;
-    house.stands("another", "completed").await;
-    assert_eq!(house.letters().await, [""; 0], "a late heartbeat is not a dead letter");
-    assert_eq!(house.count("leveret.history WHERE kind = 'CallProgressed'").await, 0);
-    house.close().await;
+    says(&leveret, "call.complete", "done", json!({ "call": third.call, "token": third.token, "result": 3 })).await;
+    leveret.reaches("another", "completed").await;
+    assert_eq!(leveret.dead_letters().await, [""; 0], "a late heartbeat is not a dead letter");
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallProgressed'").await, 0);
+    leveret.close().await;
 }

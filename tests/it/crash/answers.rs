@@ -1,14 +1,14 @@
-//! Said and not heard: a commit, a publish, an acknowledgement whose answer is lost, or which is lost itself. Nobody can tell
-//! the two apart but the database.
+//! Lost messages: a commit, a publish, an acknowledgement, or the answer to one of them. The process cannot tell
+//! the two apart, only the database can.
 
 use serde_json::json;
 
 use super::{DIES_WITHIN, ENDS_WITHIN};
-use crate::support::{Lost, Proxy, Scene, eventually};
+use crate::support::{Lost, Processes, Proxy, eventually};
 
-/// A worker whose way to the database is cut; everything else runs apart from it.
+/// A worker whose connection to the database is cut; the other roles run in another process.
 struct Severed {
-    scene: Scene,
+    processes: Processes,
     wire: Proxy,
     worker: crate::support::Program,
     others: crate::support::Program,
@@ -16,35 +16,35 @@ struct Severed {
 
 impl Severed {
     async fn new() -> Self {
-        let scene = Scene::new().await;
-        let (wire, url) = Proxy::before(&scene.fresh.database_url).await;
-        let worker = scene.serve_roles("worker", &[("DATABASE_URL", &url)]);
-        let others = scene.serve_roles("relay,timers", &[]);
-        Self { scene, wire, worker, others }
+        let processes = Processes::new().await;
+        let (wire, url) = Proxy::before(&processes.fresh.database_url).await;
+        let worker = processes.serve_roles("worker", &[("DATABASE_URL", &url)]);
+        let others = processes.serve_roles("relay,timers", &[]);
+        Self { processes, wire, worker, others }
     }
 
     /// Cuts the wire where the fault has fired; the worker has to finish without being started anew.
     async fn finish(mut self, started: i64) {
         self.wire.cut();
-        self.scene.all_ended(started, ENDS_WITHIN).await;
-        self.scene.is_at_rest(started).await;
+        self.processes.all_ended(started, ENDS_WITHIN).await;
+        self.processes.is_at_rest(started).await;
         for one in [&mut self.worker, &mut self.others] {
             one.stops_in_order().await;
         }
-        self.scene.queues_are_empty().await;
+        self.processes.queues_are_empty().await;
     }
 }
 
 /// A `COMMIT` of its own, after a handler has written.
 async fn commit_of_a_handler(lost: Lost, reserved: i64) {
     let severed = Severed::new().await;
-    let scene = &severed.scene;
-    scene.pay("unheard").await;
-    eventually("the payment is kept", ENDS_WITHIN, async || scene.count("leveret.messages").await == 1).await;
+    let processes = &severed.processes;
+    processes.pay("unheard").await;
+    eventually("the payment is kept", ENDS_WITHIN, async || processes.count("leveret.messages").await == 1).await;
     severed.wire.arm(b"COMMIT\0", lost);
-    scene.order("unheard", "8s").await;
+    processes.order("unheard", "8s").await;
     tokio::time::timeout(DIES_WITHIN, severed.wire.fired()).await.expect("COMMIT was said");
-    assert_eq!(scene.count("shop.reservations").await, reserved);
+    assert_eq!(processes.count("shop.reservations").await, reserved);
     severed.finish(1).await;
 }
 
@@ -58,13 +58,13 @@ async fn the_answer_to_the_commit_of_a_handler_is_lost() {
     commit_of_a_handler(Lost::Answer, 1).await;
 }
 
-/// A step that is one statement; its parameters hold these words. So many of the instance's commits must be there then.
+/// A step that is one statement; its parameters hold these words. Then the instance must have this number of commits.
 async fn single_statement(words: &str, lost: Lost, standing: Option<&str>) {
     let severed = Severed::new().await;
     severed.wire.arm(words.as_bytes(), lost);
-    severed.scene.start("line", "unheard", json!({})).await;
+    severed.processes.start("line", "unheard", json!({})).await;
     tokio::time::timeout(DIES_WITHIN, severed.wire.fired()).await.expect("the statement was sent");
-    assert_eq!(severed.scene.standing("unheard").await.as_deref(), standing);
+    assert_eq!(severed.processes.position("unheard").await.as_deref(), standing);
     severed.finish(1).await;
 }
 
@@ -93,22 +93,22 @@ async fn the_answer_to_a_start_is_lost() {
     single_statement(START, Lost::Answer, Some("step-01")).await;
 }
 
-/// Something said to the broker is lost, or its answer; the process lives on.
+/// A request to the broker is lost, or its answer; the process keeps running.
 async fn said_to_the_broker(words: &[u8], lost: Lost) {
-    let scene = Scene::new().await;
-    let (wire, url) = Proxy::before(&scene.fresh.amqp_url).await;
+    let processes = Processes::new().await;
+    let (wire, url) = Proxy::before(&processes.fresh.amqp_url).await;
     wire.arm(words, lost);
-    let mut program = scene.serve(&[("AMQP_URL", &url)]);
+    let mut program = processes.serve(&[("AMQP_URL", &url)]);
     for number in 0..5 {
         let key = format!("unheard-{number}");
-        tokio::join!(scene.pay(&key), scene.order(&key, "8s"));
+        tokio::join!(processes.pay(&key), processes.order(&key, "8s"));
     }
     tokio::time::timeout(DIES_WITHIN, wire.fired()).await.expect("it was said");
     wire.cut();
-    scene.all_ended(5, ENDS_WITHIN).await;
-    scene.is_at_rest(5).await;
+    processes.all_ended(5, ENDS_WITHIN).await;
+    processes.is_at_rest(5).await;
     program.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 /// The routing key of an event, which only its `basic.publish` holds.
@@ -133,18 +133,18 @@ async fn an_acknowledgement_is_lost() {
 
 #[tokio::test]
 async fn killed_between_publish_and_confirm() {
-    let scene = Scene::new().await;
-    let (wire, url) = Proxy::before(&scene.fresh.amqp_url).await;
+    let processes = Processes::new().await;
+    let (wire, url) = Proxy::before(&processes.fresh.amqp_url).await;
     wire.arm(EVENT, Lost::Answer);
-    let mut doomed = scene.serve(&[("AMQP_URL", &url)]);
-    scene.pay("unheard").await;
-    scene.order("unheard", "8s").await;
+    let mut doomed = processes.serve(&[("AMQP_URL", &url)]);
+    processes.pay("unheard").await;
+    processes.order("unheard", "8s").await;
     tokio::time::timeout(DIES_WITHIN, wire.fired()).await.expect("it was published");
     doomed.kill().await;
-    assert!(scene.count("leveret.outbox WHERE exchange = 'events'").await > 0, "it was deleted before its confirm");
-    let mut next = scene.serve(&[]);
-    scene.all_ended(1, ENDS_WITHIN).await;
-    scene.is_at_rest(1).await;
+    assert!(processes.count("leveret.outbox WHERE exchange = 'events'").await > 0, "it was deleted before its confirm");
+    let mut next = processes.serve(&[]);
+    processes.all_ended(1, ENDS_WITHIN).await;
+    processes.is_at_rest(1).await;
     next.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

@@ -5,52 +5,52 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::ENDS_WITHIN;
-use crate::support::{Scene, eventually};
+use crate::support::{Processes, eventually};
 
 #[tokio::test]
 async fn the_same_start_and_the_same_payment_three_times_to_two_workers_at_once() {
-    let scene = Scene::new().await;
-    let mut both = [scene.serve(&[]), scene.serve(&[])];
+    let processes = Processes::new().await;
+    let mut both = [processes.serve(&[]), processes.serve(&[])];
     for number in 0..20 {
         let key = format!("order-{number}");
-        let one = async || tokio::join!(scene.order(&key, "8s"), scene.pay(&key));
+        let one = async || tokio::join!(processes.order(&key, "8s"), processes.pay(&key));
         tokio::join!(one(), one(), one());
     }
-    scene.all_ended(20, ENDS_WITHIN).await;
-    // Once more, when all of it is long over.
+    processes.all_ended(20, ENDS_WITHIN).await;
+    // Once more, after everything has ended.
     for number in 0..20 {
         let key = format!("order-{number}");
-        tokio::join!(scene.order(&key, "8s"), scene.pay(&key));
+        tokio::join!(processes.order(&key, "8s"), processes.pay(&key));
     }
-    scene.is_at_rest(20).await;
+    processes.is_at_rest(20).await;
     for one in &mut both {
         one.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
-/// One hop per step: every step has its own command on the broker, and each of them comes four times.
+/// One hop per step: every step has its own command on the broker, and each of them is delivered four times.
 #[tokio::test]
 async fn every_step_command_four_times_to_two_workers_at_once() {
-    let scene = Scene::new().await;
-    let hop = [("LEVERET_WORKER__STRIDE_MAX", "1")];
-    let mut both = [scene.serve(&hop), scene.serve(&hop)];
+    let processes = Processes::new().await;
+    let hop = [("LEVERET_WORKER__STEPS_PER_DELIVERY_MAX", "1")];
+    let mut both = [processes.serve(&hop), processes.serve(&hop)];
     for number in 0..5 {
-        scene.start("line", &format!("line-{number}"), json!({})).await;
+        processes.start("line", &format!("line-{number}"), json!({})).await;
     }
-    eventually("all have begun", ENDS_WITHIN, async || scene.count("leveret.instances").await == 5).await;
-    let ids = scene.lines("SELECT id::text AS line FROM leveret.instances").await;
+    eventually("all have begun", ENDS_WITHIN, async || processes.count("leveret.instances").await == 5).await;
+    let ids = processes.lines("SELECT id::text AS line FROM leveret.instances").await;
     for sequence in 0..25 {
         for id in &ids {
             let command = Continue { instance: id.parse::<Uuid>().unwrap(), branch: 0, sequence };
-            let publish = || scene.queues.publish_continue(&command);
+            let publish = || processes.queues.publish_continue(&command);
             tokio::join!(publish(), publish(), publish());
         }
     }
-    scene.all_ended(5, ENDS_WITHIN).await;
-    scene.is_at_rest(5).await;
+    processes.all_ended(5, ENDS_WITHIN).await;
+    processes.is_at_rest(5).await;
     for one in &mut both {
         one.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

@@ -1,4 +1,4 @@
-//! Handlers that kill their process, panic, or do not come back.
+//! Handlers that kill their process, panic, or hang.
 
 use std::time::Duration;
 
@@ -12,41 +12,42 @@ use leveret::store::Connection;
 use serde_json::json;
 
 use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
-use crate::support::{Program, Scene, eventually};
+use crate::support::{Processes, Program, eventually};
 
-/// Every handler kills its process, always.
+/// Every handler kills its process.
 const POISON: [(&str, &str); 2] = [("FAILPOINTS", "step::handler_done=return"), ("LEVERET_WORKER__CRASH_MAX", "2")];
 
 #[tokio::test]
 async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_others_are_not_affected() {
-    let scene = Scene::new().await;
-    scene.pay("poison").await;
-    scene.order("poison", "8s").await;
+    let processes = Processes::new().await;
+    processes.pay("poison").await;
+    processes.order("poison", "8s").await;
     // The first time, and twice again; the fourth process finds that it was too often.
     for death in 1..=3 {
-        let mut doomed = scene.serve(&POISON);
-        scene.start("line", &format!("innocent-{death}"), json!({})).await;
+        let mut doomed = processes.serve(&POISON);
+        processes.start("line", &format!("other-{death}"), json!({})).await;
         doomed.dies_at("step::handler_done", DIES_WITHIN).await;
     }
-    let mut survivor = scene.serve(&POISON);
-    let suspended = async || scene.count("leveret.instances WHERE status = 'suspended'").await == 1;
+    let mut survivor = processes.serve(&POISON);
+    let suspended = async || processes.count("leveret.instances WHERE status = 'suspended'").await == 1;
     eventually("the order is an incident", DIES_WITHIN, suspended).await;
-    scene.start("line", "innocent-4", json!({})).await;
-    scene.start("countdown", "innocent-5", json!({ "from": 2, "pause": "100ms" })).await;
-    scene.all_ended(5, ENDS_WITHIN).await;
-    assert_eq!(scene.count("shop.reservations").await, 0, "nothing of what the handler did is left");
-    let crashes = scene.count("leveret.history WHERE kind = 'WorkerCrashed'").await;
+    processes.start("line", "other-4", json!({})).await;
+    processes.start("countdown", "other-5", json!({ "from": 2, "pause": "100ms" })).await;
+    processes.all_ended(5, ENDS_WITHIN).await;
+    assert_eq!(processes.count("shop.reservations").await, 0, "nothing of what the handler did is left");
+    let crashes = processes.count("leveret.history WHERE kind = 'WorkerCrashed'").await;
     assert!(crashes >= 2, "the crashes are in the history: {crashes}");
     survivor.stops_in_order().await;
 
-    let mut cured = scene.serve(&[]);
-    let id = scene.lines("SELECT id::text AS line FROM leveret.instances WHERE status = 'suspended'").await.remove(0);
-    let mut retry = Program::start(&scene.fresh, &["instance", "retry", &id], &[]);
+    let mut cured = processes.serve(&[]);
+    let id =
+        processes.lines("SELECT id::text AS line FROM leveret.instances WHERE status = 'suspended'").await.remove(0);
+    let mut retry = Program::start(&processes.fresh, &["instance", "retry", &id], &[]);
     assert!(retry.wait_within(DIES_WITHIN).await.success(), "{}", retry.output());
-    scene.all_ended(6, ENDS_WITHIN).await;
-    scene.is_at_rest(6).await;
+    processes.all_ended(6, ENDS_WITHIN).await;
+    processes.is_at_rest(6).await;
     cured.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 const FRAGILE: &str = "
@@ -60,7 +61,7 @@ activities:
     end: {}
 ";
 
-/// Writes a row; then, at its first attempt, does not come back. In which backend it ran is kept in a sequence: what is set
+/// Writes a row; then its first attempt hangs. A sequence keeps the backend in which it ran: what is set
 /// there stays when the transaction is rolled back.
 async fn fragile(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     let insert = format!("INSERT INTO work (attempt) VALUES ({})", input.attempt);
@@ -75,38 +76,39 @@ async fn fragile(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     Ok(json!({}))
 }
 
-/// The failure must be recorded under this code, its transaction gone with its connection, and the second attempt's work alone be left.
+/// The failure must be recorded under this code, its transaction rolled back with its connection, and only the second attempt's work be left.
 async fn first_attempt_does_not_come_back(how: &str, code: &str) {
-    let scene = Scene::new().await;
-    scene.apply(FRAGILE).await;
-    scene.lines("CREATE TABLE work (attempt int NOT NULL)").await;
-    scene.lines("CREATE SEQUENCE backend_1").await;
-    scene.lines("CREATE SEQUENCE backend_2").await;
+    let processes = Processes::new().await;
+    processes.apply(FRAGILE).await;
+    processes.lines("CREATE TABLE work (attempt int NOT NULL)").await;
+    processes.lines("CREATE SEQUENCE backend_1").await;
+    processes.lines("CREATE SEQUENCE backend_2").await;
     let mut config = Config::default();
-    config.database.url = scene.fresh.database_url.clone();
-    config.broker.url = scene.fresh.amqp_url.clone();
-    config.broker.prefix = scene.fresh.prefix.clone();
+    config.database.url = processes.fresh.database_url.clone();
+    config.broker.url = processes.fresh.amqp_url.clone();
+    config.broker.prefix = processes.fresh.prefix.clone();
     config.timeouts.database = Duration::from_millis(300);
     let handlers = Handlers::new().register("fragile", fragile);
     let roles = [Role::Worker, Role::Relay, Role::Timers];
     let running = Server::start(config, handlers, &roles).await.unwrap();
-    scene.start("fragile", "vase", json!({ "how": how })).await;
+    processes.start("fragile", "vase", json!({ "how": how })).await;
 
-    scene.all_ended(1, DIES_WITHIN).await;
-    assert_eq!(scene.lines("SELECT attempt::text AS line FROM work").await, ["2"]);
+    processes.all_ended(1, DIES_WITHIN).await;
+    assert_eq!(processes.lines("SELECT attempt::text AS line FROM work").await, ["2"]);
     let failure = format!("leveret.history WHERE activity = 'work' AND details->>'code' = '{code}'");
-    let history = scene.lines("SELECT kind || ' ' || details::text AS line FROM leveret.history ORDER BY number").await;
-    assert_eq!(scene.count(&failure).await, 1, "{history:#?}");
+    let history =
+        processes.lines("SELECT kind || ' ' || details::text AS line FROM leveret.history ORDER BY number").await;
+    assert_eq!(processes.count(&failure).await, 1, "{history:#?}");
     let ran = "SELECT last_value::text AS line FROM backend_1 WHERE is_called \
                UNION ALL SELECT last_value::text FROM backend_2 WHERE is_called";
-    let backends = scene.lines(ran).await;
+    let backends = processes.lines(ran).await;
     assert_eq!(backends.len(), 2, "two attempts");
     assert_ne!(backends[0], backends[1], "the connection was used again");
     let alive = format!("pg_stat_activity WHERE pid = {}", backends[0]);
-    eventually("the connection is closed", MOVES_WITHIN, async || scene.count(&alive).await == 0).await;
+    eventually("the connection is closed", MOVES_WITHIN, async || processes.count(&alive).await == 0).await;
     let open = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-    assert_eq!(scene.count(open).await, 0, "an open transaction");
-    let completed = scene.count("leveret.instances WHERE status = 'completed'").await;
+    assert_eq!(processes.count(open).await, 0, "an open transaction");
+    let completed = processes.count("leveret.instances WHERE status = 'completed'").await;
     assert_eq!(completed, 1, "{history:#?}");
     assert!(running.stop().await, "it stops in order");
 }
@@ -122,6 +124,6 @@ async fn a_handler_that_takes_too_long_fails_its_attempt_and_its_connection_is_c
 }
 
 #[tokio::test]
-async fn a_handler_whose_statement_takes_too_long_does_not_go_on_in_the_database() {
+async fn a_handler_statement_that_takes_too_long_is_stopped_in_the_database() {
     first_attempt_does_not_come_back("query", "timeout").await;
 }

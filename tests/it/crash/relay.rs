@@ -1,14 +1,14 @@
-//! A relay killed with claimed rows in its hands: before it publishes, before it deletes what was confirmed, and after.
+//! A relay killed with claimed rows: before it publishes, before it deletes what was confirmed, and after.
 
 use super::{DIES_WITHIN, ENDS_WITHIN};
-use crate::support::Scene;
+use crate::support::Processes;
 
 /// Orders, each with its payment: two rows.
 const ORDERS: i64 = 10;
 
-/// Orders and payments written by a caller's own transaction: rows that nobody hands over, so the sweep has to find them.
-async fn ask_by_sql(scene: &Scene) {
-    let asked = scene
+/// Orders and payments written by a caller's own transaction: rows in no process's memory, so the sweep has to find them.
+async fn ask_by_sql(processes: &Processes) {
+    let asked = processes
         .lines(&format!(
             "SELECT leveret.start('order', jsonb_build_object('order_id', 'sql-' || n, 'article', 'rug', 'quantity', 1, \
                  'amount', 100, 'patience', '8s'), key => 'sql-' || n) \
@@ -18,24 +18,26 @@ async fn ask_by_sql(scene: &Scene) {
     assert_eq!(i64::try_from(asked.len()).unwrap(), ORDERS);
 }
 
-/// Kills the sweep at a point; so many rows must be left. Then lets their claim run out, and everything must happen once.
+/// Kills the sweep at a point; this number of rows must be left. After their claim has expired, everything must happen once.
 async fn sweep_killed_at(point: &str, rows_left: i64) {
-    let scene = Scene::new().await;
-    ask_by_sql(&scene).await;
-    let mut doomed = scene.serve_roles("relay", &[("FAILPOINTS", &format!("{point}=1*return"))]);
+    let processes = Processes::new().await;
+    ask_by_sql(&processes).await;
+    let mut doomed = processes.serve_roles("relay", &[("FAILPOINTS", &format!("{point}=1*return"))]);
     doomed.dies_at(point, DIES_WITHIN).await;
-    assert_eq!(scene.count("leveret.outbox").await, rows_left, "rows after the death");
+    assert_eq!(processes.count("leveret.outbox").await, rows_left, "rows after the death");
     // Instead of the 30 s for which a claim holds.
-    scene.lines("UPDATE leveret.outbox SET claimable_at = claimable_at - interval '30 s' RETURNING NULL AS line").await;
-    finish(scene, ORDERS).await;
+    processes
+        .lines("UPDATE leveret.outbox SET claimable_at = claimable_at - interval '30 s' RETURNING NULL AS line")
+        .await;
+    finish(processes, ORDERS).await;
 }
 
-async fn finish(scene: Scene, started: i64) {
-    let mut next = scene.serve(&[]);
-    scene.all_ended(started, ENDS_WITHIN).await;
-    scene.is_at_rest(started).await;
+async fn finish(processes: Processes, started: i64) {
+    let mut next = processes.serve(&[]);
+    processes.all_ended(started, ENDS_WITHIN).await;
+    processes.is_at_rest(started).await;
     next.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
@@ -55,15 +57,19 @@ async fn sweep_killed_after_the_delete() {
 
 /// Kills a process that plays every role while it publishes what it has just committed itself.
 async fn publisher_killed_at(point: &str) {
-    let scene = Scene::new().await;
-    let mut doomed = scene.serve(&[("FAILPOINTS", &format!("{point}=3*off->1*return"))]);
+    let processes = Processes::new().await;
+    let mut doomed = processes.serve(&[("FAILPOINTS", &format!("{point}=3*off->1*return"))]);
     for number in 0..ORDERS {
         let key = format!("order-{number}");
-        tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("retry", &key, serde_json::json!({})));
+        tokio::join!(
+            processes.pay(&key),
+            processes.order(&key, "8s"),
+            processes.start("retry", &key, serde_json::json!({}))
+        );
     }
     doomed.dies_at(point, DIES_WITHIN).await;
-    assert!(scene.count("leveret.instances").await > 0, "it died too early to have begun anything");
-    finish(scene, 2 * ORDERS).await;
+    assert!(processes.count("leveret.instances").await > 0, "it died too early to have begun anything");
+    finish(processes, 2 * ORDERS).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A worker that is asked to stop while it works, and one that is frozen for longer than the broker believes in it.
+//! A worker that is stopped during its work, and one that is frozen for longer than its heartbeat.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::ENDS_WITHIN;
-use crate::support::{Program, Scene, eventually};
+use crate::support::{Processes, Program, eventually};
 
-/// The broker gives up a client whose heartbeats (10 s) it has missed twice.
+/// The broker closes the connection of a client that missed two heartbeats (10 s).
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
 
 /// Publishes orders that are paid already, and as many lines: nothing in them waits, so that no timer outlives them.
-async fn ask(scene: &Scene, count: i64) {
+async fn ask(processes: &Processes, count: i64) {
     let keys: Vec<String> = (0..count / 2).map(|number| format!("busy-{number}")).collect();
     for key in &keys {
-        scene.pay(key).await;
+        processes.pay(key).await;
     }
-    let kept = async || scene.count("leveret.messages").await == count / 2;
+    let kept = async || processes.count("leveret.messages").await == count / 2;
     eventually("every payment is kept", ENDS_WITHIN, kept).await;
     for key in &keys {
-        tokio::join!(scene.order(key, "8s"), scene.start("line", key, json!({})));
+        tokio::join!(processes.order(key, "8s"), processes.start("line", key, json!({})));
     }
 }
 
-/// Queues from which a process has received what had been delivered to somebody before, and how much.
+/// Queues from which a process has received redelivered messages, and how many.
 async fn redelivered(program: &Program) -> Vec<String> {
     let address = program.address().expect("it has said where it listens");
     let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
@@ -35,43 +35,43 @@ async fn redelivered(program: &Program) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_polite_stop_ends_in_order_and_nothing_comes_again() {
-    let scene = Scene::new().await;
-    let mut first = scene.serve(&[]);
-    ask(&scene, 100).await;
-    eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
+async fn a_stop_by_sigterm_redelivers_nothing() {
+    let processes = Processes::new().await;
+    let mut first = processes.serve(&[]);
+    ask(&processes, 100).await;
+    eventually("it works", ENDS_WITHIN, async || processes.count("leveret.instances").await >= 10).await;
     first.stops_in_order().await;
-    let alive = 100 - scene.ended().await;
+    let alive = 100 - processes.ended().await;
     assert!(alive > 0, "everything had ended before it was asked to stop");
-    let mut next = scene.serve(&[]);
-    scene.all_ended(100, ENDS_WITHIN).await;
-    scene.is_at_rest(100).await;
+    let mut next = processes.serve(&[]);
+    processes.all_ended(100, ENDS_WITHIN).await;
+    processes.is_at_rest(100).await;
     let again = redelivered(&next).await;
     assert!(again.is_empty(), "came again: {again:#?}; the first said:\n{}", first.output());
     next.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
-async fn frozen_past_its_heartbeat_and_awake_again_a_worker_does_nothing_twice() {
-    let scene = Scene::new().await;
-    let mut frozen = scene.serve(&[]);
-    ask(&scene, 100).await;
-    eventually("it works", ENDS_WITHIN, async || scene.count("leveret.instances").await >= 10).await;
+async fn a_worker_frozen_past_its_heartbeat_does_nothing_twice() {
+    let processes = Processes::new().await;
+    let mut frozen = processes.serve(&[]);
+    ask(&processes, 100).await;
+    eventually("it works", ENDS_WITHIN, async || processes.count("leveret.instances").await >= 10).await;
     frozen.signal(Signal::SIGSTOP);
-    let alive = 100 - scene.ended().await;
+    let alive = 100 - processes.ended().await;
     assert!(alive > 0, "everything had ended before it was frozen");
 
-    let mut other = scene.serve(&[]);
-    eventually("the other one runs", ENDS_WITHIN, async || other.address().is_some()).await;
+    let mut other = processes.serve(&[]);
+    other.serves().await;
     let taken_over = async || !redelivered(&other).await.is_empty();
     eventually("the broker gives its deliveries to the other", GIVEN_UP_WITHIN, taken_over).await;
     frozen.signal(Signal::SIGCONT);
-    scene.all_ended(100, ENDS_WITHIN).await;
-    scene.is_at_rest(100).await;
+    processes.all_ended(100, ENDS_WITHIN).await;
+    processes.is_at_rest(100).await;
     assert!(frozen.is_running(), "it died of being awake:\n{}", frozen.output());
     for one in [&mut frozen, &mut other] {
         one.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

@@ -1,57 +1,57 @@
-//! A timers killed with due timers claimed; and two of everything at once.
+//! A process killed with due timers claimed; and two processes with every role at once.
 
 use serde_json::json;
 
 use super::{DIES_WITHIN, ENDS_WITHIN};
-use crate::support::Scene;
+use crate::support::Processes;
 
-/// No hints on the broker: only the sweep fires timers.
+/// No wake-ups on the broker: only the sweep fires timers.
 const NO_HINTS: (&str, &str) = ("LEVERET_TIMERS__BROKER_HORIZON", "0s");
 
 #[tokio::test]
 async fn killed_with_due_timers_claimed_they_fire_once() {
-    let scene = Scene::new().await;
-    let mut worker = scene.serve_roles("worker,relay", &[NO_HINTS]);
+    let processes = Processes::new().await;
+    let mut worker = processes.serve_roles("worker,relay", &[NO_HINTS]);
     for number in 0..5 {
-        scene.start("countdown", &format!("countdown-{number}"), json!({ "from": 3, "pause": "100ms" })).await;
+        processes.start("countdown", &format!("countdown-{number}"), json!({ "from": 3, "pause": "100ms" })).await;
     }
-    let mut doomed = scene.serve_roles("timers", &[NO_HINTS, ("FAILPOINTS", "timers::claimed=1*off->1*return")]);
+    let mut doomed = processes.serve_roles("timers", &[NO_HINTS, ("FAILPOINTS", "timers::claimed=1*off->1*return")]);
     doomed.dies_at("timers::claimed", DIES_WITHIN).await;
-    assert!(scene.ended().await < 5, "timers were fired without a process with the role `timers`");
-    let mut next = scene.serve_roles("timers", &[NO_HINTS]);
-    scene.all_ended(5, ENDS_WITHIN).await;
-    scene.is_at_rest(5).await;
+    assert!(processes.ended().await < 5, "timers were fired without a process with the role `timers`");
+    let mut next = processes.serve_roles("timers", &[NO_HINTS]);
+    processes.all_ended(5, ENDS_WITHIN).await;
+    processes.is_at_rest(5).await;
     next.stops_in_order().await;
     worker.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
-async fn with_two_of_everything_nothing_is_doubled() {
-    let scene = Scene::new().await;
-    let mut both = [scene.serve(&[]), scene.serve(&[])];
+async fn two_processes_with_every_role_double_nothing() {
+    let processes = Processes::new().await;
+    let mut both = [processes.serve(&[]), processes.serve(&[])];
     for number in 0..75 {
         let key = format!("mixed-{number}");
         // Two in three are paid, before or after their order is there; the others expire.
         let is_paid = number % 3 != 0;
         let pay = async {
             if is_paid {
-                scene.pay(&key).await;
+                processes.pay(&key).await;
             }
         };
         tokio::join!(
             pay,
-            scene.order(&key, if is_paid { "15s" } else { "2s" }),
-            scene.start("countdown", &key, json!({ "from": 3, "pause": "150ms" })),
-            scene.start("retry", &key, json!({})),
-            scene.start("line", &key, json!({})),
+            processes.order(&key, if is_paid { "15s" } else { "2s" }),
+            processes.start("countdown", &key, json!({ "from": 3, "pause": "150ms" })),
+            processes.start("retry", &key, json!({})),
+            processes.start("line", &key, json!({})),
         );
     }
-    scene.all_ended(300, ENDS_WITHIN).await;
-    scene.is_at_rest(300).await;
-    assert_eq!(scene.count("shop.reservations WHERE released").await, 25, "the unpaid third has expired");
+    processes.all_ended(300, ENDS_WITHIN).await;
+    processes.is_at_rest(300).await;
+    assert_eq!(processes.count("shop.reservations WHERE released").await, 25, "the unpaid third has expired");
     for one in &mut both {
         one.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

@@ -1,39 +1,39 @@
 //! A worker killed before a commit, between commit and acknowledgement, after the acknowledgement, and in the middle of many.
 
 use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
-use crate::support::{Program, Scene, eventually};
+use crate::support::{Processes, Program, eventually};
 use serde_json::json;
 
-/// Sooner than the timers role looks for silent branches (30 s); about 5 s on a machine with nothing else to do.
+/// Sooner than the timers role recovers silent branches (30 s); about 5 s on a machine with nothing else to do.
 const REDELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// What is left when the process dies at a commit: where the order stands, and how many rows the shop has.
+/// What is left when the process dies at a commit: the activity of the order, and the number of rows of the shop.
 type Left = (Option<&'static str>, i64, i64);
 
-/// Lets one order that is paid already meet a fail point at the n-th time it is passed, for each n; and finishes it in a new process.
+/// Kills the process of a paid order at the n-th pass of a fail point, for each n, and ends the order in a new process.
 async fn killed_at_each(point: &str, left: &[Left]) {
-    let scene = Scene::new().await;
+    let processes = Processes::new().await;
     for (passed, (standing, reserved, shipped)) in left.iter().enumerate() {
         let key = format!("order-{passed}");
-        let mut doomed = scene.serve(&[("FAILPOINTS", &format!("{point}={passed}*off->1*return"))]);
-        scene.pay(&key).await;
-        eventually("the payment is kept", ENDS_WITHIN, async || scene.count("leveret.messages").await == 1).await;
-        scene.order(&key, "8s").await;
+        let mut doomed = processes.serve(&[("FAILPOINTS", &format!("{point}={passed}*off->1*return"))]);
+        processes.pay(&key).await;
+        eventually("the payment is kept", ENDS_WITHIN, async || processes.count("leveret.messages").await == 1).await;
+        processes.order(&key, "8s").await;
         doomed.dies_at(point, DIES_WITHIN).await;
 
-        assert_eq!(scene.standing(&key).await.as_deref(), *standing, "after {passed} passes");
+        assert_eq!(processes.position(&key).await.as_deref(), *standing, "after {passed} passes");
         for (table, rows) in [("reservations", reserved), ("shipments", shipped)] {
-            let count = scene.count(&format!("shop.{table} WHERE order_key = '{key}'")).await;
+            let count = processes.count(&format!("shop.{table} WHERE order_key = '{key}'")).await;
             assert_eq!(count, *rows, "{table} after {passed} passes");
         }
-        let mut next = scene.serve(&[]);
-        scene.all_ended(i64::try_from(passed).unwrap() + 1, MOVES_WITHIN).await;
+        let mut next = processes.serve(&[]);
+        processes.all_ended(i64::try_from(passed).unwrap() + 1, MOVES_WITHIN).await;
         if passed + 1 == left.len() {
-            scene.is_at_rest(i64::try_from(left.len()).unwrap()).await;
+            processes.is_at_rest(i64::try_from(left.len()).unwrap()).await;
         }
         next.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
@@ -80,52 +80,52 @@ async fn killed_after_the_acknowledgement_of_the_payment_and_of_the_order() {
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_of_a_stride_another_goes_on_from_the_last_commit() {
-    let scene = Scene::new().await;
-    let mut doomed = scene.serve(&[("FAILPOINTS", "step::after_commit=10*off->1*return")]);
-    scene.start("line", "long", json!({})).await;
+async fn after_a_kill_between_two_steps_another_worker_continues_from_the_last_commit() {
+    let processes = Processes::new().await;
+    let mut doomed = processes.serve(&[("FAILPOINTS", "step::after_commit=10*off->1*return")]);
+    processes.start("line", "long", json!({})).await;
     doomed.dies_at("step::after_commit", DIES_WITHIN).await;
-    assert_eq!(scene.standing("long").await.as_deref(), Some("step-11"), "the start and ten steps were committed");
-    let mut next = scene.serve(&[]);
-    scene.all_ended(1, MOVES_WITHIN).await;
-    scene.is_at_rest(1).await;
+    assert_eq!(processes.position("long").await.as_deref(), Some("step-11"), "the start and ten steps were committed");
+    let mut next = processes.serve(&[]);
+    processes.all_ended(1, MOVES_WITHIN).await;
+    processes.is_at_rest(1).await;
     next.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
 async fn processes_that_die_after_a_step_each_still_bring_an_order_to_its_end() {
-    let scene = Scene::new().await;
+    let processes = Processes::new().await;
     let mut deaths = 0;
-    scene.pay("tough").await;
-    scene.order("tough", "8s").await;
-    while scene.ended().await == 0 {
+    processes.pay("tough").await;
+    processes.order("tough", "8s").await;
+    while processes.ended().await == 0 {
         assert!(deaths < 20, "it does not get on");
         // It is passed when the repeated start is recognised, and when the crash is counted; then comes a step.
-        let mut doomed = scene.serve(&[("FAILPOINTS", "step::after_commit=2*off->1*return")]);
+        let mut doomed = processes.serve(&[("FAILPOINTS", "step::after_commit=2*off->1*return")]);
         doomed.dies_at("step::after_commit", DIES_WITHIN).await;
         deaths += 1;
     }
     assert!(deaths >= 4, "only {deaths} deaths");
-    let mut last = scene.serve(&[]);
-    scene.is_at_rest(1).await;
+    let mut last = processes.serve(&[]);
+    processes.is_at_rest(1).await;
     last.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
-async fn with_many_under_way_and_default_settings_redelivery_alone_suffices() {
-    let scene = Scene::new().await;
+async fn with_default_settings_redelivery_alone_recovers_many_instances() {
+    let processes = Processes::new().await;
     let fail_points = [("FAILPOINTS", "step::after_commit=60*off->1*return")];
-    let mut doomed = Program::start(&scene.fresh, &["serve"], &fail_points);
-    let mut survivor = Program::start(&scene.fresh, &["serve"], &[]);
+    let mut doomed = Program::start(&processes.fresh, &["serve"], &fail_points);
+    let mut survivor = Program::start(&processes.fresh, &["serve"], &[]);
     for number in 0..15 {
         let key = format!("order-{number}");
-        tokio::join!(scene.pay(&key), scene.order(&key, "8s"), scene.start("line", &key, json!({})));
+        tokio::join!(processes.pay(&key), processes.order(&key, "8s"), processes.start("line", &key, json!({})));
     }
     doomed.dies_at("step::after_commit", DIES_WITHIN).await;
-    scene.all_ended(30, REDELIVERED_WITHIN).await;
-    scene.is_at_rest(30).await;
+    processes.all_ended(30, REDELIVERED_WITHIN).await;
+    processes.is_at_rest(30).await;
     survivor.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

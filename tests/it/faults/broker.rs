@@ -1,9 +1,9 @@
-//! The broker restarted, and the broker wiped: PostgreSQL alone says what has to move, and it moves.
+//! The broker is restarted or wiped: PostgreSQL alone says what has to move, and it moves.
 
 use leveret::broker::Queue;
 
 use super::load::Load;
-use crate::support::{ENDS_WITHIN, Private, eventually};
+use crate::support::{Private, SOON, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
@@ -23,10 +23,10 @@ async fn a_wiped_broker_loses_no_instance_and_doubles_none() {
     println!("{travelling} were under way; all have arrived {took:?} after the broker was back");
 }
 
-/// Starts go on being sent while it is away. It is stopped in order: after SIGKILL a quorum queue of RabbitMQ 3.10 sometimes does
+/// Starts are sent while it is down. It is stopped in order: after SIGKILL a quorum queue of RabbitMQ 3.10 sometimes does
 /// not answer again, and then only wiping helps, as above.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_broker_comes_back_and_everything_goes_on() {
+async fn everything_continues_after_a_broker_restart() {
     let servers = Private::start();
     let load = Load::on(&servers).await;
     load.start(0..100).await;
@@ -35,9 +35,9 @@ async fn a_restarted_broker_comes_back_and_everything_goes_on() {
     broker.stop().unwrap();
     let travelling = load.travelling().await;
     assert!(travelling > 50, "only {travelling} of 100 were under way");
-    let lost = async || !load.house.app().broker.is_connected();
-    eventually("the loss is noticed", ENDS_WITHIN, lost).await;
-    assert!(load.house.app().broker.depth(&Queue::Commands).await.is_err());
+    let lost = async || !load.leveret.app().broker.is_connected();
+    eventually("the loss is noticed", SOON, lost).await;
+    assert!(load.leveret.app().broker.depth(&Queue::Commands).await.is_err());
     let restart = tokio::task::spawn_blocking(move || broker.start());
     let (restarted, ()) = tokio::join!(restart, load.start(100..150));
     restarted.unwrap().unwrap();

@@ -1,10 +1,10 @@
-//! PostgreSQL crashed under load: nothing that was delivered is dropped, and everything goes on when it is back.
+//! PostgreSQL crashes under load: no delivery is dropped, and everything continues when it is back.
 
 use super::load::Load;
 use crate::support::Private;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crashed_database_comes_back_and_everything_goes_on() {
+async fn everything_continues_after_a_database_crash() {
     let servers = Private::start();
     let load = Load::on(&servers).await;
     load.start(0..100).await;
@@ -12,18 +12,18 @@ async fn a_crashed_database_comes_back_and_everything_goes_on() {
     let travelling = load.travelling().await;
     let database = servers.postgres().unwrap();
     database.stop_immediate().unwrap();
-    // These are delivered while it is away, and held.
+    // These are delivered while it is down, and held.
     load.start(100..150).await;
-    assert!(load.house.app().store.probe().await.is_err(), "it is away");
+    assert!(load.leveret.app().store.probe().await.is_err(), "it is away");
     database.start().unwrap();
     assert!(travelling > 50, "only {travelling} of 100 were under way");
     let took = load.all_arrive(150).await;
     println!("{travelling} were under way; all have arrived {took:?} after the database was back");
 }
 
-/// Again and again, so that every loop of the process meets it in another place.
+/// Three crashes, so that each loop of the process meets one in another place.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_crashes_three_times_stops_nobody_for_good() {
+async fn everything_continues_after_three_database_crashes() {
     let servers = Private::start();
     let load = Load::on(&servers).await;
     load.start(0..60).await;
@@ -33,7 +33,7 @@ async fn a_database_that_crashes_three_times_stops_nobody_for_good() {
         database.stop_immediate().unwrap();
         load.start(60 + 10 * (round - 1)..60 + 10 * round).await;
         database.start().unwrap();
-        load.house.becomes(60 + 10 * round, "leveret.instances").await;
+        load.leveret.count_becomes(60 + 10 * round, "leveret.instances").await;
     }
     load.all_arrive(90).await;
 }

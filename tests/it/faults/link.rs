@@ -5,64 +5,59 @@ use std::time::{Duration, Instant};
 use leveret::broker::Error;
 use tokio::time::timeout;
 
-use crate::support::Private;
-use crate::support::rig::{PATIENCE, next, publish, queue, rig, step};
+use crate::support::broker::{PATIENCE, connect, next, publish, queue, step};
+use crate::support::{Private, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_goes_on_after_the_broker_was_killed_and_wiped() {
+async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
-    let rig = rig(&servers.amqp_url).await;
-    let mut deliveries = rig.broker.consume(queue("a"), 10);
-    publish(&rig.broker, step("a", "before")).await;
+    let test = connect(&servers.amqp_url).await;
+    let mut deliveries = test.broker.consume(queue("a"), 10);
+    publish(&test.broker, step("a", "before")).await;
     let lost = next(&mut deliveries).await;
     node.stop_immediate().unwrap();
     node.wipe().unwrap();
-    assert!(matches!(rig.broker.publish(vec![step("a", "nowhere")]).await, Err(Error::Unavailable(_))));
+    assert!(matches!(test.broker.publish(vec![step("a", "nowhere")]).await, Err(Error::Unavailable(_))));
     assert_eq!(lost.ack().await, Ok(false));
     node.start().unwrap();
-    publish(&rig.broker, step("a", "after")).await;
+    publish(&test.broker, step("a", "after")).await;
     assert_eq!(next(&mut deliveries).await.body, b"after");
-    assert_eq!(rig.broker.verify(&[]).await, Ok(vec![]));
-    rig.broker.close().await;
+    assert_eq!(test.broker.verify(&[]).await, Ok(vec![]));
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_falls_silent_is_noticed_within_two_heartbeats() {
+async fn a_silent_broker_is_noticed_within_two_heartbeats() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
-    let rig = rig(&servers.amqp_url).await;
-    publish(&rig.broker, step("a", "before")).await;
+    let test = connect(&servers.amqp_url).await;
+    publish(&test.broker, step("a", "before")).await;
     node.freeze().unwrap();
     let since = Instant::now();
-    let silent = async {
-        while rig.broker.is_connected() {
-            tokio::task::yield_now().await
-        }
-    };
-    timeout(Duration::from_secs(25), silent).await.expect("noticed");
+    eventually("the silence is noticed", Duration::from_secs(25), async || !test.broker.is_connected()).await;
     assert!(since.elapsed() < Duration::from_secs(25));
     node.thaw().unwrap();
-    publish(&rig.broker, step("a", "after")).await;
-    rig.broker.close().await;
+    publish(&test.broker, step("a", "after")).await;
+    test.broker.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_broker_takes_acknowledgements_but_no_messages() {
+async fn a_blocked_broker_accepts_acknowledgements_and_refuses_messages() {
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
-    let rig = rig(&servers.amqp_url).await;
-    rig.broker.publish((0..10).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
-    let mut deliveries = rig.broker.consume(queue("a"), 1);
+    let test = connect(&servers.amqp_url).await;
+    test.broker.publish((0..10).map(|n| step("a", &n.to_string())).collect()).await.expect("published");
+    let mut deliveries = test.broker.consume(queue("a"), 1);
     next(&mut deliveries).await.ack().await.expect("acknowledged");
     node.control(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
-    let refused = async { while rig.broker.publish(vec![step("a", "x")]).await.is_ok() {} };
+    let refused = async { while test.broker.publish(vec![step("a", "x")]).await.is_ok() {} };
     timeout(PATIENCE, refused).await.expect("refused");
-    assert!(rig.broker.is_blocked() && rig.broker.is_connected());
+    assert!(test.broker.is_blocked() && test.broker.is_connected());
     for _ in 0..5 {
         assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
     }
     node.control(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
-    publish(&rig.broker, step("a", "after")).await;
-    rig.broker.close().await;
+    publish(&test.broker, step("a", "after")).await;
+    test.broker.close().await;
 }

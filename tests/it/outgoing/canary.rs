@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use crate::support::target::{Asked, Play, Target, tempfile};
-use crate::support::{Fresh, Scene, eventually};
+use crate::support::{Fresh, Processes, eventually};
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// One from the environment, one from a file.
@@ -84,7 +84,7 @@ async fn no_secret_appears_in_tables_events_metrics_or_logs() {
     .await;
     let file = tempfile::File::with(PIN);
     let fresh = Fresh::new().await;
-    let scene = Scene::on(fresh).await;
+    let processes = Processes::on(fresh).await;
     let file_of_pin = file.path();
     let settings = [
         ("LEVERET_SECRETS__NAMES", "TOKEN,PIN"),
@@ -97,10 +97,10 @@ async fn no_secret_appears_in_tables_events_metrics_or_logs() {
         ("FAILPOINTS", "caller::answered=1*panic"),
         ("RUST_BACKTRACE", "full"),
     ];
-    let mut program = scene.serve_roles("worker,relay,timers,caller,api", &settings);
-    scene.apply(&definition(&target)).await;
-    scene.start("canaries", "one", serde_json::json!({})).await;
-    scene.all_ended(1, WITHIN).await;
+    let mut program = processes.serve_roles("worker,relay,timers,caller,api", &settings);
+    processes.apply(&definition(&target)).await;
+    processes.start("canaries", "one", serde_json::json!({})).await;
+    processes.all_ended(1, WITHIN).await;
     let asked = target.asked();
     // The secrets arrived unchanged in every place, and data that looks like a placeholder was not resolved.
     let first = &asked[0];
@@ -116,18 +116,19 @@ async fn no_secret_appears_in_tables_events_metrics_or_logs() {
 
     let metrics =
         reqwest::get(format!("http://{}/metrics", program.address().unwrap())).await.unwrap().text().await.unwrap();
-    let sent = async || scene.count("leveret.outbox").await == 0;
+    let sent = async || processes.count("leveret.outbox").await == 0;
     eventually("everything is sent", WITHIN, sent).await;
     program.stops_in_order().await;
     let mut sinks = vec![("metrics".to_owned(), metrics), ("the log".to_owned(), program.output())];
-    let tables = scene.lines("SELECT tablename AS line FROM pg_tables WHERE schemaname = 'leveret' ORDER BY 1").await;
+    let tables =
+        processes.lines("SELECT tablename AS line FROM pg_tables WHERE schemaname = 'leveret' ORDER BY 1").await;
     assert!(tables.len() > 10 && tables.contains(&"calls".to_owned()), "{tables:?}");
     for table in tables {
-        let rows = scene.lines(&format!("SELECT t::text AS line FROM leveret.{table} AS t")).await;
+        let rows = processes.lines(&format!("SELECT t::text AS line FROM leveret.{table} AS t")).await;
         sinks.push((table, rows.join("\n")));
     }
     assert!(program.output().contains("panicked at"), "the log contains the panic");
-    let events: Vec<String> = scene.queues.take_whole_events().await.into_iter().map(|(_, whole)| whole).collect();
+    let events: Vec<String> = processes.queues.take_whole_events().await.into_iter().map(|(_, whole)| whole).collect();
     assert!(events.iter().any(|event| event.contains("[secret]")), "{events:#?}");
     sinks.push(("events".to_owned(), events.join("\n")));
     assert_no_canary(&sinks);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::target::{Play, Target};
-use crate::support::{Fresh, House, eventually};
+use crate::support::{Fresh, InProcess, eventually};
 
 const WITHIN: Duration = Duration::from_secs(120);
 /// The number of orders.
@@ -29,20 +29,20 @@ async fn orders_survive_an_outage_and_never_exceed_the_rate() {
         }
     })
     .await;
-    let house = House::on(Fresh::new().await, |config| {
+    let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
         config.outgoing.allow_addresses = vec!["127.0.0.1".parse().unwrap()];
         config.breaker.open_for = Duration::from_secs(2);
     })
     .await;
-    house.process.apply_example("supplier").await;
+    leveret.apply_example("supplier").await;
     let began = Instant::now();
     for number in 0..COUNT {
         let input = json!({ "part": format!("bolt {number}"), "supplier": supplier.url("") });
-        house.start_with("supplier", &format!("part-{number}"), input).await;
+        leveret.start_with("supplier", &format!("part-{number}"), input).await;
     }
     let open = "leveret.targets WHERE breaker <> 'closed' AND opened > 1";
-    eventually("the breaker has opened again after a probe", WITHIN, async || house.count(open).await == 1).await;
-    let listed = house.process.get("/targets").await.ok(200);
+    eventually("the breaker has opened again after a probe", WITHIN, async || leveret.count(open).await == 1).await;
+    let listed = leveret.get("/targets").await.ok(200);
     let target = &listed["items"][0];
     assert_eq!(
         (&target["target"], &target["last_failure"]),
@@ -50,7 +50,7 @@ async fn orders_survive_an_outage_and_never_exceed_the_rate() {
     );
     assert_eq!((&target["rate"], &target["concurrency"]), (&json!({ "count": 5, "per": "1s" }), &json!(2)));
     assert!(target["waiting"].as_i64().unwrap() >= COUNT - 2, "{target}");
-    let metrics = house.process.text("/metrics").await;
+    let metrics = leveret.text("/metrics").await;
     assert!(metrics.contains("leveret_breaker_state") && metrics.contains("leveret_target_waiting"), "{metrics}");
     let seconds = began.elapsed().as_secs() + 1;
     let many = refused.load(Ordering::SeqCst) as u64;
@@ -58,7 +58,7 @@ async fn orders_survive_an_outage_and_never_exceed_the_rate() {
 
     down.store(false, Ordering::SeqCst);
     let offered = "leveret.instances WHERE output->>'outcome' = 'offered' AND output->>'price' = '40'";
-    eventually("everything is offered", WITHIN, async || house.count(offered).await == COUNT).await;
+    eventually("everything is offered", WITHIN, async || leveret.count(offered).await == COUNT).await;
     let seconds = began.elapsed().as_secs_f64();
     let all = supplier.asked().len() as f64;
     assert!(all <= 5.0 * (seconds + 1.0), "{all} requests in {seconds} s");

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::ROUNDS;
-use crate::support::{House, Sender};
+use crate::support::{InProcess, Sender};
 
-/// Stands still until the door is open.
+/// Fails until the table `gate` has a row.
 const VISIT: &str = "
 name: visit
 activities:
-  - { id: door, run: { handler: knock }, retry: none }
+  - { id: gate, run: { handler: wait_for_gate }, retry: none }
   - { id: inside, run: { handler: book } }
 ";
 
@@ -20,25 +20,25 @@ fn target(definition: &str, key: &str) -> serde_json::Value {
 /// Either the message comes first and what it moved is called off or has ended, or the cancel does and the message is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
-    let house = House::open().await;
-    let other = Sender::connect(&house.process.fresh.amqp_url, &house.process.fresh.prefix).await;
+    let leveret = InProcess::with_ledger().await;
+    let other = Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await;
     for round in 0..ROUNDS {
-        house.start("paid", &format!("{round:02}")).await;
+        leveret.start("paid", &format!("{round:02}")).await;
     }
-    house.becomes(ROUNDS, "leveret.bookmarks WHERE kind = 'message' AND consumed_at IS NULL").await;
+    leveret.count_becomes(ROUNDS, "leveret.bookmarks WHERE kind = 'message' AND consumed_at IS NULL").await;
     for round in 0..ROUNDS {
         let key = format!("{round:02}");
         let (payment, cancel, body) = (format!("paid {key}"), format!("cancel {key}"), target("paid", &key));
-        let (pays, cancels) = (house.pay(&payment, &key, 1), other.command("cancel", &cancel, &body));
-        // Whoever is named first writes first.
+        let (pays, cancels) = (leveret.pay(&payment, &key, 1), other.command("cancel", &cancel, &body));
+        // The first future writes first.
         if round % 2 == 0 {
             tokio::join!(pays, cancels)
         } else {
             tokio::join!(cancels, pays)
         };
     }
-    house.becomes(ROUNDS, "leveret.instances WHERE ended_at IS NOT NULL").await;
-    house.becomes(2 * ROUNDS, "leveret.inbox WHERE command IN ('cancel', 'message')").await;
+    leveret.count_becomes(ROUNDS, "leveret.instances WHERE ended_at IS NOT NULL").await;
+    leveret.count_becomes(2 * ROUNDS, "leveret.inbox WHERE command IN ('cancel', 'message')").await;
     let torn = "(SELECT i.key, i.status, \
             EXISTS (SELECT FROM leveret.history AS h WHERE h.instance_id = i.id AND h.kind = 'MessageReceived') AS received, \
             EXISTS (SELECT FROM leveret.messages AS m WHERE m.key = i.key) AS kept, \
@@ -47,71 +47,75 @@ async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
             FROM leveret.instances AS i) AS ended \
         WHERE received = kept OR (status = 'completed') <> refused OR (status = 'completed' AND (booked <> 1 OR kept)) \
             OR booked > 1 OR (kept AND booked > 0)";
-    assert_eq!(house.lines("row_to_json(ended)", torn).await, [""; 0]);
-    for letter in house.letters().await {
+    assert_eq!(leveret.lines("row_to_json(ended)", torn).await, [""; 0]);
+    for letter in leveret.dead_letters().await {
         // It ended before the cancel found it by its key, or after.
         assert!(letter.contains("already ended as completed") || letter.contains("no live instance"), "{letter}");
     }
-    house.close().await;
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_is_cancelled_once_however_often_it_is_asked() {
-    let house = House::open().await;
-    house.start("paid", "key").await;
-    house.stands("key", "running at payment").await;
-    let target = json!({ "instance": house.id("key").await.unwrap().0 });
+async fn an_instance_is_cancelled_once_however_often_it_is_requested() {
+    let leveret = InProcess::with_ledger().await;
+    leveret.start("paid", "key").await;
+    leveret.reaches("key", "running at payment").await;
+    let target = json!({ "instance": leveret.id("key").await.unwrap().0 });
     for message_id in ["one", "one", "two"] {
-        house.sender.ask("cancel", message_id, &target).await;
-        house.stands("key", "cancelled").await;
+        leveret.sender.ask("cancel", message_id, &target).await;
+        leveret.reaches("key", "cancelled").await;
     }
-    let outcomes = house.sender.answers(3).await;
+    let outcomes = leveret.sender.answers(3).await;
     let outcomes: Vec<_> = outcomes.iter().map(|(about, answer)| (about.as_str(), &answer["outcome"])).collect();
     let (done, refused) = (json!("cancelled"), json!("refused"));
     assert_eq!(outcomes, [("about one", &done), ("about one", &done), ("about two", &refused)]);
-    assert_eq!(house.letters().await, ["the instance has already ended as cancelled"]);
-    assert_eq!(house.count("leveret.history WHERE kind = 'InstanceCancelled'").await, 1);
-    house.close().await;
+    assert_eq!(leveret.dead_letters().await, ["the instance has already ended as cancelled"]);
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'InstanceCancelled'").await, 1);
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incident_is_retried_once_by_two_at_the_same_moment() {
-    let house = House::open().await;
-    let other = Sender::connect(&house.process.fresh.amqp_url, &house.process.fresh.prefix).await;
-    house.apply(VISIT).await;
-    house.start("visit", "guest").await;
-    house.stands("guest", "suspended at door").await;
-    house.sender.command("retry", "too early", &target("visit", "guest")).await;
-    house.becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
+async fn two_retries_at_the_same_moment_retry_an_incident_once() {
+    let leveret = InProcess::with_ledger().await;
+    let other = Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await;
+    leveret.apply(VISIT).await;
+    leveret.start("visit", "visitor").await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.command("retry", "too early", &target("visit", "visitor")).await;
+    leveret.count_becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
 
-    house.execute("INSERT INTO door DEFAULT VALUES").await;
-    let body = target("visit", "guest");
-    tokio::join!(house.sender.ask("retry", "one", &body), other.ask("retry", "two", &body));
-    house.stands("guest", "completed").await;
-    let (mine, theirs) = (house.sender.answers(1).await, other.answers(1).await);
+    leveret.execute("INSERT INTO gate DEFAULT VALUES").await;
+    let body = target("visit", "visitor");
+    tokio::join!(leveret.sender.ask("retry", "one", &body), other.ask("retry", "two", &body));
+    leveret.reaches("visitor", "completed").await;
+    let (mine, theirs) = (leveret.sender.answers(1).await, other.answers(1).await);
     let mut outcomes = [&mine[0].1["outcome"], &theirs[0].1["outcome"]].map(|outcome| outcome.as_str().unwrap());
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["refused", "retried"]);
-    assert_eq!(house.letters().await.len(), 1);
-    assert_eq!(house.count("leveret.history WHERE kind = 'IncidentRetried'").await, 2);
-    assert_eq!((house.booked("guest", "door").await, house.booked("guest", "inside").await), (1, 1));
-    house.close().await;
+    assert_eq!(leveret.dead_letters().await.len(), 1);
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'IncidentRetried'").await, 2);
+    assert_eq!((leveret.booked("visitor", "gate").await, leveret.booked("visitor", "inside").await), (1, 1));
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_retry_twice_is_one() {
-    let house = House::open().await;
-    house.apply(VISIT).await;
-    house.start("visit", "guest").await;
-    house.stands("guest", "suspended at door").await;
-    house.sender.ask("retry", "the same", &target("visit", "guest")).await;
-    house.becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
-    house.stands("guest", "suspended at door").await;
-    house.sender.ask("retry", "the same", &target("visit", "guest")).await;
-    for (_, answer) in house.sender.answers(2).await {
+async fn a_repeated_retry_is_applied_once() {
+    let leveret = InProcess::with_ledger().await;
+    leveret.apply(VISIT).await;
+    leveret.start("visit", "visitor").await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.ask("retry", "the same", &target("visit", "visitor")).await;
+    leveret.count_becomes(2, "leveret.history WHERE kind = 'IncidentOpened'").await;
+    leveret.reaches("visitor", "suspended at gate").await;
+    leveret.sender.ask("retry", "the same", &target("visit", "visitor")).await;
+    for (_, answer) in leveret.sender.answers(2).await {
         assert_eq!(answer["outcome"], "retried");
     }
-    assert_eq!(house.count("leveret.history WHERE kind = 'IncidentOpened'").await, 2, "the repetition retried nothing");
-    assert_eq!(house.letters().await, [""; 0]);
-    house.close().await;
+    assert_eq!(
+        leveret.count("leveret.history WHERE kind = 'IncidentOpened'").await,
+        2,
+        "the repetition retried nothing"
+    );
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
 }

@@ -1,4 +1,4 @@
-//! The same races at the door for programs, where whoever commits does not stay to drive.
+//! The same races over HTTP, where the process that commits does not run the next step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use leveret::store::stuck;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{self, InProcess, eventually};
+use crate::support::{self, InProcess, SOON, eventually};
 
-const SOON: Duration = Duration::from_secs(30);
 /// Repetitions of what is a matter of moments.
 const TURNS: usize = 30;
 
@@ -30,7 +29,7 @@ activities:
 ";
 
 async fn leveret() -> InProcess {
-    let leveret = InProcess::start().await;
+    let leveret = InProcess::new().await;
     leveret.apply(PAYMENT).await;
     leveret
 }

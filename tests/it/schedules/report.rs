@@ -7,8 +7,8 @@ use leveret::engine::Status;
 use leveret::testkit::Scenario;
 use serde_json::{Value, json};
 
-use super::{Desk, SOON};
-use crate::support::{Leveret, eventually};
+use super::{SOON, with_report};
+use crate::support::{CommandLine, eventually};
 
 const EXAMPLE: &str = include_str!("../../../examples/monthly-report.yaml");
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -48,31 +48,31 @@ fn a_report_without_figures_fails_after_three_days() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_in_its_comment_starts_the_report() {
-    let desk = Desk::open().await;
-    let leveret = Leveret::on(&desk.process.fresh);
-    std::fs::create_dir(leveret.directory().join("examples")).unwrap();
-    std::fs::write(leveret.directory().join("examples/monthly-report.yaml"), EXAMPLE).unwrap();
+    let leveret = with_report().await;
+    let command_line = CommandLine::on(&leveret.fresh);
+    std::fs::create_dir(command_line.directory().join("examples")).unwrap();
+    std::fs::write(command_line.directory().join("examples/monthly-report.yaml"), EXAMPLE).unwrap();
     for command in commands() {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        leveret.run(&words[1..]).await.good();
+        command_line.run(&words[1..]).await.good();
     }
     let at = "leveret.instances WHERE definition = 'monthly-report'";
-    let zone: Vec<Value> = desk.lines("input->'zone'", at).await.iter().map(|text| text.parse().unwrap()).collect();
+    let zone: Vec<Value> = leveret.lines("input->'zone'", at).await.iter().map(|text| text.parse().unwrap()).collect();
     assert_eq!(zone, [json!("Europe/Berlin")]);
     let period =
-        desk.lines("to_char(date_trunc('month', started_at) - interval '1 day', 'YYYY-MM')", at).await.remove(0);
+        leveret.lines("to_char(date_trunc('month', started_at) - interval '1 day', 'YYYY-MM')", at).await.remove(0);
     let figures = json!({ "name": "figures", "key": period, "data": { "total": 12_800 } });
-    let waits = async || desk.count("leveret.bookmarks WHERE activity = 'figures' AND kind = 'message'").await == 1;
+    let waits = async || leveret.count("leveret.bookmarks WHERE activity = 'figures' AND kind = 'message'").await == 1;
     eventually("it waits for figures", SOON, waits).await;
-    desk.process.post("/messages", &figures).await.ok(200);
+    leveret.post("/messages", &figures).await.ok(200);
     let due = "leveret.bookmarks WHERE activity = 'office-hours' AND consumed_at IS NULL";
-    eventually("it waits for the morning", SOON, async || desk.count(due).await == 1).await;
-    let nine = desk.lines("to_char(due_at AT TIME ZONE 'Europe/Berlin', 'HH24:MI')", due).await;
+    eventually("it waits for the morning", SOON, async || leveret.count(due).await == 1).await;
+    let nine = leveret.lines("to_char(due_at AT TIME ZONE 'Europe/Berlin', 'HH24:MI')", due).await;
     assert_eq!(nine, ["09:00"]);
-    desk.close().await;
+    leveret.close_schedules().await;
 }
 
-/// The commands of the comment, but for the message.
+/// The commands of the comment, without the message.
 fn commands() -> Vec<Vec<String>> {
     let text = EXAMPLE.replace("\\\n#", " ");
     let lines = text.lines().filter_map(|line| line.strip_prefix("#   ")).filter(|line| !line.contains("message send"));

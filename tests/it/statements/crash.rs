@@ -1,10 +1,10 @@
-//! Processes that die around the commit of a statement: its row is there once, whenever that was.
+//! Processes that die around the commit of a statement: its row is written once.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Scene, eventually};
+use crate::support::{Processes, eventually};
 
 const DIES_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
@@ -22,34 +22,34 @@ const REGISTERED: [(&str, &str); 3] = [
     ("LEVERET_STATEMENTS__NOTE__PARAMS__WHAT", "text"),
 ];
 
-/// Dies at the n-th time the point is passed, for each n; then so many rows are there, and another process goes on.
+/// Dies at the n-th time the point is passed, for each n; then there is this number of rows, and another process continues.
 async fn killed_at_each(point: &str, left: &[i64]) {
-    let scene = Scene::new().await;
-    scene.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
-    scene.apply(NOTES).await;
+    let processes = Processes::new().await;
+    processes.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
+    processes.apply(NOTES).await;
     for (passed, rows) in left.iter().enumerate() {
         let key = format!("key-{passed}");
         let failing = format!("{point}={passed}*off->1*return");
         let settings: Vec<_> = REGISTERED.iter().copied().chain([("FAILPOINTS", failing.as_str())]).collect();
-        let mut doomed = scene.serve(&settings);
-        scene.start("notes", &key, json!({})).await;
+        let mut doomed = processes.serve(&settings);
+        processes.start("notes", &key, json!({})).await;
         doomed.dies_at(point, DIES_WITHIN).await;
         let written = format!("public.notes WHERE key = '{key}'");
-        assert_eq!(scene.count(&written).await, *rows, "after {passed} passes of {point}");
-        let mut next = scene.serve(&REGISTERED);
-        scene.all_ended(i64::try_from(passed).unwrap() + 1, ENDS_WITHIN).await;
+        assert_eq!(processes.count(&written).await, *rows, "after {passed} passes of {point}");
+        let mut next = processes.serve(&REGISTERED);
+        processes.all_ended(i64::try_from(passed).unwrap() + 1, ENDS_WITHIN).await;
         let found = format!("SELECT what AS line FROM public.notes WHERE key = '{key}' ORDER BY what");
-        assert_eq!(scene.lines(&found).await, ["one", "other"], "killed after {passed} passes of {point}");
+        assert_eq!(processes.lines(&found).await, ["one", "other"], "killed after {passed} passes of {point}");
         if passed + 1 == left.len() {
-            scene.is_at_rest(i64::try_from(left.len()).unwrap()).await;
+            processes.is_at_rest(i64::try_from(left.len()).unwrap()).await;
         }
         next.stops_in_order().await;
     }
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }
 
 #[tokio::test]
-async fn killed_when_a_statement_has_run_and_nothing_is_committed() {
+async fn killed_after_a_statement_and_before_its_commit() {
     killed_at_each("step::handler_done", &[0, 1]).await;
 }
 
@@ -64,26 +64,26 @@ async fn killed_after_any_commit_around_statements() {
 }
 
 #[tokio::test]
-async fn killed_before_the_acknowledgement_of_a_stride_of_statements() {
+async fn killed_before_the_acknowledgement_of_several_statement_steps() {
     killed_at_each("worker::before_ack", &[2]).await;
 }
 
 #[tokio::test]
 async fn many_instances_over_processes_that_die_write_each_row_once() {
-    let scene = Scene::new().await;
-    scene.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
-    scene.apply(NOTES).await;
+    let processes = Processes::new().await;
+    processes.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
+    processes.apply(NOTES).await;
     let settings: Vec<_> =
         REGISTERED.iter().copied().chain([("FAILPOINTS", "step::handler_done=25*off->1*return")]).collect();
-    let (mut doomed, mut survivor) = (scene.serve(&settings), scene.serve(&REGISTERED));
+    let (mut doomed, mut survivor) = (processes.serve(&settings), processes.serve(&REGISTERED));
     for number in 0..60 {
-        scene.start("notes", &format!("key-{number}"), json!({})).await;
+        processes.start("notes", &format!("key-{number}"), json!({})).await;
     }
     doomed.dies_at("step::handler_done", DIES_WITHIN).await;
-    scene.all_ended(60, ENDS_WITHIN).await;
-    assert_eq!(scene.count("public.notes").await, 120);
-    assert_eq!(scene.count("(SELECT DISTINCT key, what FROM public.notes) AS once").await, 120);
-    eventually("it is at rest", ENDS_WITHIN, async || scene.count("leveret.outbox").await == 0).await;
+    processes.all_ended(60, ENDS_WITHIN).await;
+    assert_eq!(processes.count("public.notes").await, 120);
+    assert_eq!(processes.count("(SELECT DISTINCT key, what FROM public.notes) AS once").await, 120);
+    eventually("it is at rest", ENDS_WITHIN, async || processes.count("leveret.outbox").await == 0).await;
     survivor.stops_in_order().await;
-    scene.queues_are_empty().await;
+    processes.queues_are_empty().await;
 }

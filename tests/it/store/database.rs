@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::rows::{connect, number, started};
-use crate::support::Fresh;
+use crate::support::{Fresh, eventually};
 
 #[tokio::test]
 async fn lists_are_paged() {
@@ -108,13 +108,8 @@ async fn a_lease_dropped_inside_a_transaction_closes_its_session() {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dropped'";
     assert_eq!(number(conn, sessions).await, 1);
     drop(lease);
-    let mut looks = 0;
-    while number(conn, sessions).await > 0 {
-        looks += 1;
-        assert!(looks < 200);
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let closed = async || number(conn, sessions).await == 0;
+    eventually("the session is closed", Duration::from_secs(1), closed).await;
     drop(store.steps().await.unwrap());
     assert_eq!(store.in_use()[0].lent, 0);
     assert_eq!(number(conn, sessions).await, 1);

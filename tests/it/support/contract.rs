@@ -1,4 +1,4 @@
-//! The published contract as a judge: whether a message that came or went is one of those it tells of.
+//! Validates messages against the published contract.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use lapin::types::AMQPValue;
 use leveret::contract::asyncapi;
 use serde_json::{Map, Value, json};
 
-/// Of one message: its body, its headers, its properties.
+/// The validators of one message.
 struct Judge {
     payload: Validator,
     headers: Validator,
@@ -21,7 +21,7 @@ fn judges() -> &'static BTreeMap<String, Judge> {
     JUDGES.get_or_init(|| {
         let document = asyncapi::document("leveret");
         let mut components = document["components"].clone();
-        // For others unknown fields are no fault. Here they are: each has to be told of.
+        // Other readers ignore unknown fields. Here each field must be described.
         for schema in components["schemas"].as_object_mut().unwrap().values_mut() {
             if schema.get("properties").is_some() {
                 schema["additionalProperties"] = json!(false);
@@ -55,7 +55,7 @@ pub(crate) fn name_of(kind: &str) -> String {
     if judges().contains_key(name) { name.to_owned() } else { "emitted".to_owned() }
 }
 
-/// Holds a message to the contract, and gives the name it has there.
+/// Checks a message against the contract, and gives its name there.
 #[track_caller]
 pub(crate) fn assert_fits(properties: &BasicProperties, body: &[u8]) -> String {
     let kind = properties.kind().as_ref().map(ToString::to_string).unwrap_or_default();

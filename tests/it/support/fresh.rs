@@ -16,7 +16,7 @@ use super::shared;
 /// Exchanges and queues are there after this.
 const DECLARED_WITHIN: Duration = Duration::from_secs(20);
 
-/// A migrated database and a prefix that nobody else uses. The database is dropped at the end of the test; its queues stay until the
+/// A migrated database and a prefix that no other test uses. The database is dropped at the end of the test; its queues stay until the
 /// servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test needs.
 pub(crate) struct Fresh {
     pub(crate) database_url: String,
@@ -81,7 +81,7 @@ impl Drop for Fresh {
 async fn template(sandbox: &Sandbox) -> String {
     let fingerprint = migrations_fingerprint();
     let name = format!("template_{fingerprint}");
-    // It is not there yet if somebody else runs the servers.
+    // It does not exist yet if the servers are not ours.
     fs::create_dir_all(sandbox.directory()).unwrap();
     let lock = File::create(sandbox.directory().join("template.lock")).unwrap();
     lock.lock().unwrap();

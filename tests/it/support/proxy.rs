@@ -1,5 +1,5 @@
-//! A wire between our program and a server, to be cut at an exact moment: when the client has said something, before the
-//! server hears it or before the client hears the answer.
+//! A proxy between our program and a server, to be cut at an exact moment: when the client has sent certain bytes, before the
+//! server reads them or before the client reads the answer.
 
 #![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
 
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-/// What is lost once the client has said the words.
+/// What is lost once the client has sent the words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// The words themselves, and everything after them on this connection.
@@ -61,12 +61,12 @@ impl Proxy {
         (proxy, through)
     }
 
-    /// The next time a client says these words, this is lost.
+    /// The next time a client sends these words, this is lost.
     pub(crate) fn arm(&self, words: &[u8], lost: Lost) {
         *self.wire.fault.lock().unwrap() = Some((words.to_vec(), lost));
     }
 
-    /// Resolves when the words were swallowed, or said and answered with the answer swallowed.
+    /// Resolves when the words, or the answer to them, were lost.
     pub(crate) async fn fired(&self) {
         self.wire.fired.cancelled().await;
     }

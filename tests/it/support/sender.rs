@@ -1,21 +1,26 @@
-//! An upstream service that is not ours: any properties, any bytes, and a queue for the answers.
+//! An upstream service without our client: any properties, any bytes, and a queue for the answers.
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-use super::{ENDS_WITHIN, eventually};
+use super::{SOON, contract};
 
-/// Who it says it is.
-pub(crate) const APP_ID: &str = "upstream";
+/// The `app_id` of what it sends.
+const APP_ID: &str = "upstream";
 
 /// A connection with confirms.
 pub(crate) struct Sender {
     _connection: Connection,
     channel: Channel,
     prefix: String,
+    /// The queue of the answers, and its consumer.
     answers: String,
+    coming: Mutex<Consumer>,
 }
 
 impl Sender {
@@ -26,7 +31,10 @@ impl Sender {
         let answers = format!("{prefix}.answers-{:016x}", fastrand::u64(..));
         let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(answers.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
-        Self { _connection: connection, channel, prefix: prefix.to_owned(), answers }
+        let unacknowledged = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let coming = channel.basic_consume(answers.as_str().into(), "".into(), unacknowledged, FieldTable::default());
+        let coming = Mutex::new(coming.await.unwrap());
+        Self { _connection: connection, channel, prefix: prefix.to_owned(), answers, coming }
     }
 
     /// The properties of a command in order.
@@ -56,25 +64,24 @@ impl Sender {
         properties.with_reply_to(self.answers.as_str().into()).with_correlation_id(format!("about {about}").into())
     }
 
-    /// An answer, if one has come: what it is about, and what it says.
-    pub(crate) async fn take_answer(&self) -> Option<(String, Value)> {
-        let taken = BasicGetOptions { no_ack: true };
-        let got = self.channel.basic_get(self.answers.as_str().into(), taken).await.unwrap()?;
-        assert_eq!(super::contract::assert_fits(&got.delivery.properties, &got.delivery.data), "answer");
-        let about = got.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
-        Some((about, serde_json::from_slice(&got.data).unwrap()))
-    }
-
-    /// Waits for the answers to everything that was asked, in the order of what they are about.
+    /// Waits for this number of answers, and gives what has come in the order of what it is about: the correlation, and the body.
     pub(crate) async fn answers(&self, count: usize) -> Vec<(String, Value)> {
+        let mut coming = self.coming.lock().await;
         let mut answers = Vec::new();
-        let all = async || {
-            while let Some(answer) = self.take_answer().await {
-                answers.push(answer);
-            }
-            answers.len() >= count
-        };
-        eventually(&format!("{count} answers"), ENDS_WITHIN, all).await;
+        loop {
+            let delivery = if answers.len() < count {
+                let came = timeout(SOON, coming.next()).await;
+                came.unwrap_or_else(|_| panic!("{count} answers within {SOON:?}: only {answers:?}"))
+            } else {
+                // One too many is reported too.
+                let Some(came) = coming.next().now_or_never() else { break };
+                came
+            };
+            let delivery = delivery.expect("the queue of the answers exists").unwrap();
+            assert_eq!(contract::assert_fits(&delivery.properties, &delivery.data), "answer");
+            let about = delivery.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
+            answers.push((about, serde_json::from_slice(&delivery.data).unwrap()));
+        }
         answers.sort_by(|one, other| one.0.cmp(&other.0));
         answers
     }

@@ -1,28 +1,32 @@
-//! A server somebody else runs: it answers as a test says, slowly, for ever, wrongly or not at all, and keeps what it was asked.
+//! An HTTP server of another team: it answers as a test says, slowly, endlessly, wrongly or not at all, and keeps the requests.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// What a server does with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Play {
     /// Answers, and keeps the connection.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// Answers with this body after so long, and keeps the connection.
+    /// Does that once the test has sent `true`.
+    When(watch::Receiver<bool>, Box<Play>),
+    /// Answers with this body after this time, and keeps the connection.
     Late(Duration, &'static str),
     /// Writes these bytes, and closes.
     Raw(Vec<u8>),
-    /// Writes these bytes, then some others again and again with such pauses, until nobody listens.
+    /// Writes these bytes, then some others again and again with these pauses, until the client has gone.
     Endless(Vec<u8>, Vec<u8>, Duration),
-    /// Says nothing until the other side goes.
+    /// Writes nothing until the client has gone.
     Silent,
-    /// Breaks the connection off without a word.
+    /// Resets the connection.
     Reset,
 }
 
@@ -58,12 +62,10 @@ impl Play {
 pub(crate) struct Asked {
     /// The first line: method, what is asked for, and version.
     pub(crate) line: String,
-    /// The headers with names in small letters.
+    /// The headers with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// The number of its connection, from 1.
-    pub(crate) connection: usize,
-    /// Its own number, from 1.
+    /// Its number, from 1.
     pub(crate) number: usize,
 }
 
@@ -89,10 +91,10 @@ impl Busy {
     }
 }
 
-/// A server that plays a script. It ends with this value.
+/// A server that plays a script until it is dropped.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<watch::Sender<Vec<Asked>>>,
     connections: Arc<AtomicUsize>,
     busy: Arc<Busy>,
     _accepting: JoinSet<()>,
@@ -111,7 +113,7 @@ impl Target {
     ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::new(watch::Sender::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
         let script: Script = Arc::new(script);
         let mut accepting = JoinSet::new();
@@ -120,14 +122,14 @@ impl Target {
         accepting.spawn(async move {
             let mut serving = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = count.fetch_add(1, Ordering::SeqCst) + 1;
+                count.fetch_add(1, Ordering::SeqCst);
                 let (kept, script, tls, busy) = (kept.clone(), script.clone(), tls.clone(), at_work.clone());
                 serving.spawn(async move {
                     match tls {
-                        None => serve(socket, connection, (&kept, &busy), &script).await,
+                        None => serve(socket, (&kept, &busy), &script).await,
                         Some(tls) => {
                             let Ok(socket) = tls.accept(socket).await else { return };
-                            serve(socket, connection, (&kept, &busy), &script).await;
+                            serve(socket, (&kept, &busy), &script).await;
                         }
                     }
                 });
@@ -143,26 +145,33 @@ impl Target {
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.borrow().clone()
     }
 
-    /// How often it was asked.
+    /// The number of requests it has read.
     pub(crate) fn times(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.borrow().len()
     }
 
-    /// How many requests it had to answer at once, at most.
+    /// Waits until it has read this number of requests.
+    pub(crate) async fn is_asked(&self, times: usize, within: Duration) {
+        let mut asked = self.asked.subscribe();
+        let read = timeout(within, asked.wait_for(|asked| asked.len() >= times)).await;
+        assert!(read.is_ok(), "{} requests within {within:?}, not {times}", self.times());
+    }
+
+    /// The largest number of requests it had to answer at once.
     pub(crate) fn busiest(&self) -> usize {
         self.busy.1.load(Ordering::SeqCst)
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
 
-/// What a connection is for a server that plays.
+/// A connection of a server that plays a script.
 trait Link: AsyncRead + AsyncWrite + Unpin + Send {
     fn reset(self);
 }
@@ -179,16 +188,23 @@ impl Link for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-async fn serve(mut link: impl Link, connection: usize, (kept, busy): (&Mutex<Vec<Asked>>, &Busy), script: &Script) {
+async fn serve(mut link: impl Link, (kept, busy): (&watch::Sender<Vec<Asked>>, &Busy), script: &Script) {
     let mut read = Vec::new();
     while let Some((line, headers, body)) = request(&mut link, &mut read).await {
-        let asked = {
-            let mut kept = kept.lock().unwrap();
-            let asked = Asked { line, headers, body, connection, number: kept.len() + 1 };
+        let mut asked = Asked { line, headers, body, number: 0 };
+        kept.send_modify(|kept| {
+            asked.number = kept.len() + 1;
             kept.push(asked.clone());
-            asked
-        };
-        match script(&asked) {
+        });
+        let mut play = script(&asked);
+        while let Play::When(mut gate, then) = play {
+            if gate.wait_for(|open| *open).await.is_err() {
+                return;
+            }
+            play = *then;
+        }
+        match play {
+            Play::When(..) => unreachable!("it was waited for"),
             Play::Answer(status, headers, body) => {
                 let mut text = format!("HTTP/1.1 {status} X\r\n");
                 headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
@@ -201,7 +217,7 @@ async fn serve(mut link: impl Link, connection: usize, (kept, busy): (&Mutex<Vec
             Play::Late(pause, body) => {
                 busy.enter();
                 tokio::time::sleep(pause).await;
-                // Before the answer: whoever has it may ask again at once.
+                // Before the answer: the client that has it may ask again at once.
                 busy.leave();
                 let head =
                     format!("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
@@ -235,7 +251,7 @@ async fn serve(mut link: impl Link, connection: usize, (kept, busy): (&Mutex<Vec
 
 type Parts = (String, Vec<(String, String)>, Vec<u8>);
 
-/// One request; none when the other side has gone.
+/// One request; none when the client has gone.
 async fn request(link: &mut impl Link, read: &mut Vec<u8>) -> Option<Parts> {
     let end = loop {
         if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -264,14 +280,14 @@ async fn request(link: &mut impl Link, read: &mut Vec<u8>) -> Option<Parts> {
     Some((line, headers, body))
 }
 
-/// A certificate authority of the test's own, and a server that it vouches for.
+/// A certificate authority of the test, and a server with its certificate.
 pub(crate) struct Authority {
     /// The authority's certificate in a file.
     pub(crate) file: tempfile::File,
     pub(crate) acceptor: tokio_rustls::TlsAcceptor,
 }
 
-/// A file that goes with this value.
+/// A file that is deleted when it is dropped.
 pub(crate) mod tempfile {
     use std::path::PathBuf;
 
@@ -297,7 +313,7 @@ pub(crate) mod tempfile {
 }
 
 impl Authority {
-    /// Vouches for a server of that name or address, which speaks these protocols.
+    /// A server of that name or address, which speaks these protocols.
     pub(crate) fn vouching_for(name: &str, protocols: &[&str]) -> Self {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
         use tokio_rustls::rustls::ServerConfig;

@@ -6,7 +6,7 @@ use leveret::engine::Person;
 use leveret::store::tasks::{self, Filter, Order};
 use serde_json::json;
 
-use super::Office;
+use super::with_approval;
 
 /// Generated tasks, half of them closed.
 const MANY: i64 = 100_000;
@@ -33,13 +33,13 @@ fn person(user: &str, groups: &[&str]) -> Person {
 }
 
 #[tokio::test]
-async fn a_page_of_an_inbox_is_found_by_indexes_however_many_tasks_there_are() {
-    let office = Office::open().await;
-    office.execute(&generated(MANY)).await;
-    let mut conn = office.leveret.app().store.background().await.unwrap();
+async fn a_page_of_an_inbox_is_read_by_indexes() {
+    let leveret = with_approval().await;
+    leveret.execute(&generated(MANY)).await;
+    let mut conn = leveret.app().store.background().await.unwrap();
     let somebody = Filter { person: person("clerk8", &["clerks", "others"]), limit: 50, ..Filter::default() };
     let middle = tasks::place(&somebody, &tasks::list(&mut conn, &somebody).await.unwrap()[40]);
-    let soon = office.leveret.app().clock.now() + Duration::from_secs(60);
+    let soon = leveret.app().clock.now() + Duration::from_secs(60);
     let filters = [
         somebody.clone(),
         Filter { after: Some(middle), ..somebody.clone() },
@@ -67,24 +67,24 @@ async fn a_page_of_an_inbox_is_found_by_indexes_however_many_tasks_there_are() {
     assert_eq!((few.count, few.more), (MANY / 1_000, false));
     let many = tasks::count(&mut conn, &Filter { person: person("", &["clerks"]), ..Filter::default() }).await.unwrap();
     assert_eq!((many.count, many.more), (tasks::COUNT_MAX, true));
-    office.leveret.stop().await;
+    leveret.stop().await;
 }
 
 /// `cargo nextest run --test it --run-ignored all a_million_tasks --no-capture` prints the figures of docs/waiting.md.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a million rows take minutes to make"]
-async fn a_million_tasks_do_not_make_an_inbox_slow() {
+async fn an_inbox_is_fast_with_a_million_tasks() {
     const LOOKS: usize = 50;
-    let office = Office::open().await;
-    office.start("approval", "one", json!({})).await;
+    let leveret = with_approval().await;
+    leveret.post_instance("approval", "one", json!({})).await;
     for part in 0..20 {
         let rows = generated(50_000).replace("'Task ' || n", &format!("'Task {part} ' || n"));
-        // Each part once: what was there before is offered already.
-        office.execute(&rows.replace("FROM leveret.tasks WHERE open", "FROM leveret.tasks AS t WHERE open AND NOT EXISTS (SELECT FROM leveret.task_candidates WHERE task_id = t.id)")).await;
+        // Each part once: the earlier ones are offered already.
+        leveret.execute(&rows.replace("FROM leveret.tasks WHERE open", "FROM leveret.tasks AS t WHERE open AND NOT EXISTS (SELECT FROM leveret.task_candidates WHERE task_id = t.id)")).await;
     }
-    office.execute("VACUUM ANALYZE leveret.tasks").await;
-    office.execute("VACUUM ANALYZE leveret.task_candidates").await;
-    let mut conn = office.leveret.app().store.background().await.unwrap();
+    leveret.execute("VACUUM ANALYZE leveret.tasks").await;
+    leveret.execute("VACUUM ANALYZE leveret.task_candidates").await;
+    let mut conn = leveret.app().store.background().await.unwrap();
     let clerk = Filter { person: person("clerk8", &["clerks"]), limit: 50, ..Filter::default() };
     let mut middle = clerk.clone();
     for _ in 0..200 {
@@ -116,7 +116,7 @@ async fn a_million_tasks_do_not_make_an_inbox_slow() {
     for number in 0..LOOKS {
         let began = std::time::Instant::now();
         let body = json!({ "user": format!("m{number}"), "groups": ["clerks"] });
-        let reply = office.leveret.post("/tasks/claim-next", &body).await;
+        let reply = leveret.post("/tasks/claim-next", &body).await;
         // The instance knows nothing of the generated tasks: none can be claimed, and the search is what is timed.
         assert_eq!(reply.ok(200), json!(null));
         times.push(began.elapsed());
@@ -124,16 +124,16 @@ async fn a_million_tasks_do_not_make_an_inbox_slow() {
     times.sort();
     eprintln!("search for the next, sixteen times in vain: p50 {:?}", times[LOOKS / 2]);
     drop(conn);
-    office.leveret.stop().await;
+    leveret.stop().await;
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_in_order_without_gap_or_repetition() {
-    let office = Office::open().await;
-    office.execute(&generated(400)).await;
+async fn pages_are_in_order_without_gap_or_repetition() {
+    let leveret = with_approval().await;
+    leveret.execute(&generated(400)).await;
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = office.leveret.get(&format!("/tasks?user=clerk4&groups=clerks&limit=30{cursor}")).await.ok(200);
+        let page = leveret.get(&format!("/tasks?user=clerk4&groups=clerks&limit=30{cursor}")).await.ok(200);
         seen.extend(page["items"].as_array().unwrap().iter().cloned());
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -149,14 +149,14 @@ async fn pages_follow_each_other_in_order_without_gap_or_repetition() {
         (-task["priority"].as_i64().unwrap(), task["opened_at"].as_str().unwrap().to_owned())
     };
     assert!(seen.windows(2).all(|pair| place(&pair[0]) <= place(&pair[1])), "the highest priority, then the oldest");
-    let due = office.leveret.get("/tasks?groups=clerks&order=due&limit=500").await.ok(200);
+    let due = leveret.get("/tasks?groups=clerks&order=due&limit=500").await.ok(200);
     let due: Vec<&str> = due["items"].as_array().unwrap().iter().map(|task| task["due_at"].as_str().unwrap()).collect();
     assert!(due.is_sorted() && !due.is_empty());
-    let closed = office.leveret.get("/tasks?state=closed&limit=10").await.ok(200);
+    let closed = leveret.get("/tasks?state=closed&limit=10").await.ok(200);
     assert!(closed["items"].as_array().unwrap().iter().all(|task| task["state"] == "completed"), "{closed}");
-    office.leveret.get("/tasks?cursor=nonsense").await.problem(400, "invalid");
-    office.leveret.get("/tasks?state=odd").await.problem(400, "invalid");
-    office.leveret.get("/tasks?wrong=1").await.problem(400, "invalid");
-    assert_eq!(office.leveret.get("/tasks/count?definition=d4").await.ok(200), json!({ "count": 1, "more": false }));
-    office.leveret.stop().await;
+    leveret.get("/tasks?cursor=nonsense").await.problem(400, "invalid");
+    leveret.get("/tasks?state=odd").await.problem(400, "invalid");
+    leveret.get("/tasks?wrong=1").await.problem(400, "invalid");
+    assert_eq!(leveret.get("/tasks/count?definition=d4").await.ok(200), json!({ "count": 1, "more": false }));
+    leveret.stop().await;
 }

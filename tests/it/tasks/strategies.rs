@@ -1,22 +1,21 @@
-//! Who is given a task, while two processes give tasks at once.
+//! Assignment strategies, while two processes assign tasks at once.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{Office, SOON};
+use super::{SOON, with_approval};
 use crate::support::{Program, eventually};
 
 const TASKS: i64 = 40;
 
-/// Opens many tasks in two processes at once, and counts who was given how many.
+/// Opens many tasks in two processes at once, and counts the tasks of each person.
 async fn given(strategy: &str) -> BTreeMap<String, i64> {
-    let office = Office::open().await;
-    let mut other = Program::start(&office.leveret.fresh, &["serve", "--roles", "worker,relay"], &[]);
-    eventually("the other process serves", SOON, async || other.output().contains("leveret runs")).await;
-    office
-        .leveret
+    let leveret = with_approval().await;
+    let mut other = Program::start(&leveret.fresh, &["serve", "--roles", "worker,relay"], &[]);
+    other.serves().await;
+    leveret
         .apply(&format!(
             "
 name: shared
@@ -29,12 +28,12 @@ activities:
         ))
         .await;
     let keys: Vec<String> = (0..TASKS).map(|number| number.to_string()).collect();
-    join_all(keys.iter().map(|key| office.start("shared", key, json!({})))).await;
-    eventually("all tasks are open", SOON, async || office.count("leveret.tasks WHERE open").await == TASKS).await;
-    let rows = office.lines("assignee || ' ' || count(*)", "leveret.tasks GROUP BY assignee").await;
+    join_all(keys.iter().map(|key| leveret.post_instance("shared", key, json!({})))).await;
+    eventually("all tasks are open", SOON, async || leveret.count("leveret.tasks WHERE open").await == TASKS).await;
+    let rows = leveret.lines("assignee || ' ' || count(*)", "leveret.tasks GROUP BY assignee").await;
     other.terminate();
     other.wait_within(SOON).await;
-    office.close().await;
+    leveret.close_tasks().await;
     rows.iter().filter_map(|row| row.split_once(' ')).map(|(user, n)| (user.to_owned(), n.parse().unwrap())).collect()
 }
 
@@ -43,11 +42,11 @@ fn evenly() -> BTreeMap<String, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_are_kept_by_two_processes_at_once() {
+async fn round_robin_is_kept_by_two_processes_at_once() {
     assert_eq!(given("round_robin").await, evenly());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_is_shared_evenly_by_two_processes_at_once() {
+async fn least_loaded_is_kept_by_two_processes_at_once() {
     assert_eq!(given("least_loaded").await, evenly());
 }

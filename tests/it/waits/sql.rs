@@ -7,7 +7,7 @@ use leveret::client::sql;
 use leveret::contract::OnConflict;
 use serde_json::json;
 
-use crate::support::House;
+use crate::support::InProcess;
 
 diesel::table! {
     orders (id) {
@@ -20,9 +20,9 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, sta
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocking_transaction_starts_and_pays_if_it_commits_and_sends_nothing_if_it_does_not() {
-    let house = House::open().await;
-    House::execute(&house, TABLE).await;
-    let url = house.process.fresh.database_url.clone();
+    let leveret = InProcess::with_ledger().await;
+    InProcess::execute(&leveret, TABLE).await;
+    let url = leveret.fresh.database_url.clone();
     let message_id = tokio::task::spawn_blocking(move || {
         // Diesel's blocking interface; the expressions do not care what is beneath it.
         let mut conn = <AsyncConnectionWrapper<AsyncPgConnection> as Connection>::establish(&url).unwrap();
@@ -45,23 +45,23 @@ async fn a_blocking_transaction_starts_and_pays_if_it_commits_and_sends_nothing_
     })
     .await
     .unwrap();
-    house.stands("A", "completed").await;
-    assert_eq!(house.lines("output", "leveret.instances").await, ["3"]);
+    leveret.reaches("A", "completed").await;
+    assert_eq!(leveret.lines("output", "leveret.instances").await, ["3"]);
     assert_eq!(
-        house.count(&format!("leveret.inbox WHERE message_id = '{message_id}' AND app_id = 'leveret.sql'")).await,
+        leveret.count(&format!("leveret.inbox WHERE message_id = '{message_id}' AND app_id = 'leveret.sql'")).await,
         1
     );
-    assert_eq!(house.standing("undone").await, "nowhere");
-    assert_eq!(house.count("leveret.messages").await, 0);
-    house.close().await;
+    assert_eq!(leveret.position("undone").await, "nowhere");
+    assert_eq!(leveret.count("leveret.messages").await, 0);
+    leveret.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_async_transaction_does_the_same_and_an_expression_fits_into_its_own_statements() {
     use diesel_async::{AsyncConnection, RunQueryDsl};
-    let house = House::open().await;
-    House::execute(&house, TABLE).await;
-    let mut conn = AsyncPgConnection::establish(&house.process.fresh.database_url).await.unwrap();
+    let leveret = InProcess::with_ledger().await;
+    InProcess::execute(&leveret, TABLE).await;
+    let mut conn = AsyncPgConnection::establish(&leveret.fresh.database_url).await.unwrap();
     let undone = conn.transaction::<(), diesel::result::Error, _>(async |conn| {
         RunQueryDsl::execute(sql::start("paid").key("undone"), conn).await?;
         Err(diesel::result::Error::RollbackTransaction)
@@ -78,9 +78,9 @@ async fn an_async_transaction_does_the_same_and_an_expression_fits_into_its_own_
     })
     .await
     .unwrap();
-    house.stands("B", "completed").await;
-    assert_eq!(house.lines("started_by", "orders").await, ["starts B"]);
-    assert_eq!(house.standing("undone").await, "nowhere");
-    house.becomes(1, "leveret.inbox WHERE answer->>'outcome' = 'broadcast'").await;
-    house.close().await;
+    leveret.reaches("B", "completed").await;
+    assert_eq!(leveret.lines("started_by", "orders").await, ["starts B"]);
+    assert_eq!(leveret.position("undone").await, "nowhere");
+    leveret.count_becomes(1, "leveret.inbox WHERE answer->>'outcome' = 'broadcast'").await;
+    leveret.close().await;
 }

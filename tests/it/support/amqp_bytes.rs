@@ -1,4 +1,4 @@
-//! AMQP byte by byte: what no client library lets one send, and a stranger sends all the same.
+//! AMQP byte by byte: messages that no client library lets one send.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,7 +23,7 @@ pub(crate) struct Strange<'a> {
 impl Strange<'_> {
     /// A start in order.
     pub(crate) const IN_ORDER: Strange<'static> =
-        Strange { routing_key: b"start.wire", kind: b"start", app_id: b"stranger", message_id: b"1", headers: b"" };
+        Strange { routing_key: b"start.wire", kind: b"start", app_id: b"unknown", message_id: b"1", headers: b"" };
 }
 
 /// Headers inside headers inside headers.

@@ -1,4 +1,4 @@
-//! Whether everything is at rest: nothing is stuck, unsent, open or broken, whatever has just happened.
+//! Reads rows, and proves that the database is at rest: nothing is stuck, unsent, open or broken.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::eventually;
 
-/// What was committed last has this long to be published and deleted; a row a dead publisher had is found after 30 s.
+/// What was committed last is published and deleted within this; a row that a dead publisher has claimed is found after 30 s.
 const SENT_WITHIN: Duration = Duration::from_secs(40);
 /// More than any test has.
 const STUCK_MAX: i64 = 1_000;
@@ -29,7 +29,7 @@ struct Line {
     line: Option<String>,
 }
 
-/// How many rows there are of this.
+/// The number of rows of this.
 pub(crate) async fn count(conn: &mut Connection, from: &str) -> i64 {
     let count: Count = sql_query(format!("SELECT count(*) AS count FROM {from}")).get_result(conn).await.unwrap();
     count.count
@@ -46,14 +46,14 @@ pub(crate) async fn asked(conn: &mut Connection, query: &str) -> Vec<String> {
     lines.into_iter().filter_map(|line| line.line).collect()
 }
 
-/// Waits until what was committed is published. Then nothing may be stuck, every history must be whole, and nothing that has
-/// ended may still wait.
+/// Waits until what was committed is published. Then nothing may be stuck, every history must be whole, and no
+/// ended instance may have an open bookmark.
 pub(crate) async fn assert_at_rest(conn: &mut Connection) {
     eventually("the outbox is empty", SENT_WITHIN, async || {
         count(conn, "leveret.outbox WHERE dead_at IS NULL").await == 0
     })
     .await;
-    assert_eq!(stuck::list(conn, STUCK_MAX).await.unwrap(), [], "instances that nothing will move");
+    assert_eq!(stuck::list(conn, STUCK_MAX).await.unwrap(), [], "instances that are stuck");
     let open = lines(
         conn,
         "i.id || ' ' || i.status || ' waits at ' || b.activity",

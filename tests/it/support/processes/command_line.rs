@@ -9,27 +9,27 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Fresh;
+use crate::support::Fresh;
 
 /// No command takes longer.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How a command ended.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
 /// The stock binary, in a directory without settings and without private servers.
-pub(crate) struct Leveret {
+pub(crate) struct CommandLine {
     program: PathBuf,
     directory: PathBuf,
     settings: Vec<(String, String)>,
 }
 
-impl Leveret {
+impl CommandLine {
     /// Against nothing.
     pub(crate) fn nowhere() -> Self {
         let directory = std::env::temp_dir().join(format!("leveret-nowhere-{:016x}", fastrand::u64(..)));
@@ -45,7 +45,7 @@ impl Leveret {
             .with("LEVERET_BROKER__PREFIX", &fresh.prefix)
     }
 
-    /// The program with handlers of its own, likewise.
+    /// The same for the program with the handlers of the shop.
     pub(crate) fn orders_on(fresh: &Fresh) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_leveret")).with_file_name("examples").join("orders");
         let mut this = Self::on(fresh);
@@ -65,7 +65,7 @@ impl Leveret {
     }
 
     /// Runs it to its end.
-    pub(crate) async fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Ran {
+    pub(crate) async fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> CommandOutput {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.directory).stdin(Stdio::null()).kill_on_drop(true);
         for inherited in ["FAILPOINTS", "DATABASE_URL", "AMQP_URL", "LEVERET_DATABASE__URL", "LEVERET_BROKER__URL"] {
@@ -76,7 +76,7 @@ impl Leveret {
     }
 
     /// Runs it with words separated by blanks.
-    pub(crate) async fn say(&self, words: &str) -> Ran {
+    pub(crate) async fn say(&self, words: &str) -> CommandOutput {
         self.run(words.split_whitespace()).await
     }
 
@@ -87,13 +87,13 @@ impl Leveret {
     }
 }
 
-impl Drop for Leveret {
+impl Drop for CommandLine {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
-impl Ran {
+impl CommandOutput {
     /// What it printed, if it succeeded.
     #[track_caller]
     pub(crate) fn good(self) -> String {
@@ -110,12 +110,13 @@ impl Ran {
 }
 
 /// Runs any command to its end.
-pub(crate) async fn finish(command: &mut Command) -> Ran {
+pub(crate) async fn finish(command: &mut Command) -> CommandOutput {
     let output = timeout(ENDS_WITHIN, command.output()).await.unwrap_or_else(|_| panic!("{command:?} does not end"));
     let output = output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
-    assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "this is no terminal: {ran:?}");
+    let ran =
+        CommandOutput { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+    assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "colours, but not for a terminal: {ran:?}");
     ran
 }
 

@@ -1,9 +1,8 @@
-//! Our program as a process of its own, to be stopped politely, killed, and looked at.
+//! Our program as a process: started, stopped, killed, and read.
 
-use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -11,41 +10,51 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{Fresh, listens};
+use super::command_line::listens;
+use super::output::Output;
+use crate::support::{Fresh, SOON};
 
-/// The grace period of a polite stop, with what publishers and connections may take after it.
+/// The grace period of a stop, and what publishers and connections may take after it.
 const STOP_FOR: Duration = Duration::from_secs(35);
 
-/// `examples/orders`, the program with handlers of its own. Killed when it goes out of scope.
+/// `examples/orders`, the program with the handlers of the shop. Killed when it is dropped.
 pub(crate) struct Program {
     child: Child,
-    log: PathBuf,
+    output: Output,
 }
 
 impl Program {
     /// Starts it against the test's database and prefix. `settings` are further environment variables, as `FAILPOINTS` or
-    /// `LEVERET_WORKER__STRIDE_MAX`.
+    /// `LEVERET_WORKER__STEPS_PER_DELIVERY_MAX`.
     pub(crate) fn start(fresh: &Fresh, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let log =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{:08x}.log", fresh.prefix, fastrand::u32(..)));
-        let output = File::create(&log).unwrap();
         let mut command = Command::new(executable());
-        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        command.args(arguments);
         command.env_remove("FAILPOINTS").env_remove("LEVERET_DATABASE__URL").env_remove("LEVERET_BROKER__URL");
         command.env("DATABASE_URL", &fresh.database_url).env("AMQP_URL", &fresh.amqp_url);
         // Any free port: many programs run at once.
         command.env("LEVERET_BROKER__PREFIX", &fresh.prefix).env("LEVERET_HTTP__LISTEN", "127.0.0.1:0");
-        command.envs(settings.iter().copied()).kill_on_drop(true);
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", executable().display()));
-        Self { child, log }
+        command.envs(settings.iter().copied());
+        let (child, output) = Output::of(command);
+        Self { child, output }
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// Waits until it serves, and says where its HTTP API listens if it has one.
+    pub(crate) async fn serves(&self) -> Option<String> {
+        self.says("leveret runs", SOON).await;
+        self.address()
+    }
+
+    /// Waits until it has written these words.
+    pub(crate) async fn says(&self, words: &str, limit: Duration) {
+        self.output.says(words, limit).await;
+    }
+
+    /// SIGKILL, and waits for its end.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM: a polite request to end.
+    /// SIGTERM: asks it to end.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
@@ -79,7 +88,10 @@ impl Program {
     /// Waits for its end; fails the test, with its output, if that takes longer.
     pub(crate) async fn wait_within(&mut self, limit: Duration) -> ExitStatus {
         match timeout(limit, self.child.wait()).await {
-            Ok(status) => status.unwrap(),
+            Ok(status) => {
+                self.output.ends().await;
+                status.unwrap()
+            }
             Err(_) => panic!("it still runs after {limit:?}; it said:\n{}", self.output()),
         }
     }
@@ -91,7 +103,7 @@ impl Program {
 
     /// What it has written so far.
     pub(crate) fn output(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        self.output.text()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The broker as an outsider sees it: how deep queues are, which events came, and messages nobody should have sent.
+//! The broker as a client of its own sees it: the depth of queues, the events, and messages that Leveret never sends.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,6 +10,8 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use leveret::broker::{Queue, delay};
 use leveret::contract::{CloudEvent, Continue};
+
+use super::eventually;
 
 /// A connection of the test's own.
 pub(crate) struct Queues {
@@ -50,13 +52,13 @@ impl Queues {
         depth
     }
 
-    /// Every queue of the test that holds a message; those of the ladder too.
+    /// Every queue of the test that holds a message, the delay queues included.
     pub(crate) async fn not_empty(&self) -> Vec<(String, u32)> {
         let work =
             [Queue::Commands, Queue::Steps("default".into()), Queue::Dead].map(|queue| queue.physical(&self.prefix));
-        let ladder = delay::levels().map(|rung| rung.name(&self.prefix));
+        let delayed = delay::levels().map(|level| level.name(&self.prefix));
         let mut found = Vec::new();
-        for name in ladder.chain(work).chain([format!("{}.parked", self.prefix)]) {
+        for name in delayed.chain(work).chain([format!("{}.parked", self.prefix)]) {
             let depth = self.depth(&name).await;
             if depth > 0 {
                 found.push((name, depth));
@@ -65,30 +67,27 @@ impl Queues {
         found
     }
 
-    /// The same without the ladder, where hints of timers that are no longer needed lie until they are due.
+    /// The same without the delay queues, where wake-ups of timers that are no longer needed stay until they are due.
     pub(crate) async fn work(&self) -> Vec<(String, u32)> {
-        let ladder = format!("{}.delay.", self.prefix);
-        self.not_empty().await.into_iter().filter(|(name, _)| !name.starts_with(&ladder)).collect()
+        let delayed = format!("{}.delay.", self.prefix);
+        self.not_empty().await.into_iter().filter(|(name, _)| !name.starts_with(&delayed)).collect()
     }
 
-    /// Waits until nobody's work is left; what is left then is told, whole.
-    pub(crate) async fn are_worked_off(&self, within: Duration) {
+    /// Waits until commands, steps and dead letters are worked off; what is left then is reported, whole.
+    pub(crate) async fn assert_work_done(&self, within: Duration) {
         let begun = Instant::now();
-        while !self.work().await.is_empty() {
-            if begun.elapsed() >= within {
-                let mut left = Vec::new();
-                for (name, _) in self.work().await {
-                    let got = self.channel.basic_get(name.as_str().into(), BasicGetOptions { no_ack: true }).await;
-                    left.extend(got.unwrap().map(|got| {
-                        let (again, body) =
-                            (got.delivery.redelivered, String::from_utf8_lossy(&got.delivery.data).into_owned());
-                        format!("{name}: redelivered {again}, {:?} {body}", got.delivery.properties)
-                    }));
-                }
-                panic!("commands, steps and letters are not gone within {within:?}: {left:#?}");
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let done = async || self.work().await.is_empty() || begun.elapsed() >= within;
+        eventually("commands, steps and dead letters are worked off", within * 2, done).await;
+        let mut left = Vec::new();
+        for (name, _) in self.work().await {
+            let got = self.channel.basic_get(name.as_str().into(), BasicGetOptions { no_ack: true }).await;
+            left.extend(got.unwrap().map(|got| {
+                let (again, body) =
+                    (got.delivery.redelivered, String::from_utf8_lossy(&got.delivery.data).into_owned());
+                format!("{name}: redelivered {again}, {:?} {body}", got.delivery.properties)
+            }));
         }
+        assert!(left.is_empty(), "commands, steps and dead letters are left after {within:?}: {left:#?}");
     }
 
     /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.

@@ -1,4 +1,4 @@
-//! A handle on the broker under a prefix of its own, and what tests of the broker's room do with it.
+//! The broker's room alone in the process of the test, under a prefix of its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,21 +10,24 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Whatever is awaited comes within this.
+use crate::support::eventually;
+
+/// What is awaited comes within this, a restart of the broker included.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-pub(crate) struct Rig {
+/// A handle on the broker and the task that keeps it connected.
+pub(crate) struct TestBroker {
     pub(crate) broker: Broker,
     pub(crate) clock: Clock,
     pub(crate) prefix: String,
     pub(crate) supervisor: JoinSet<()>,
 }
 
-pub(crate) async fn rig(url: &str) -> Rig {
-    rig_with(url, format!("t{}", Uuid::now_v7().simple())).await
+pub(crate) async fn connect(url: &str) -> TestBroker {
+    connect_with(url, format!("t{}", Uuid::now_v7().simple())).await
 }
 
-pub(crate) async fn rig_with(url: &str, prefix: String) -> Rig {
+pub(crate) async fn connect_with(url: &str, prefix: String) -> TestBroker {
     let options = Options {
         url: url.into(),
         prefix: prefix.clone(),
@@ -38,7 +41,7 @@ pub(crate) async fn rig_with(url: &str, prefix: String) -> Rig {
     let mut supervisors = JoinSet::new();
     supervisors.spawn(supervisor);
     timeout(PATIENCE, broker.connected()).await.expect("connected");
-    Rig { broker, clock, prefix, supervisor: supervisors }
+    TestBroker { broker, clock, prefix, supervisor: supervisors }
 }
 
 pub(crate) fn step(queue: &str, body: &str) -> Outgoing {
@@ -81,14 +84,15 @@ pub(crate) async fn publish(broker: &Broker, message: Outgoing) {
 }
 
 pub(crate) async fn depth_becomes(broker: &Broker, queue: &Queue, expected: u64) {
-    let looking = async { while broker.depth(queue).await.expect("a depth") != expected {} };
-    timeout(PATIENCE, looking).await.expect("the expected depth");
+    let there = async || broker.depth(queue).await.expect("a depth") == expected;
+    eventually(&format!("{expected} messages in the queue"), PATIENCE, there).await;
 }
 
+/// A channel of the client library alone.
 pub(crate) async fn raw(url: &str) -> lapin::Channel {
     let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.expect("connected");
     let channel = connection.create_channel().await.expect("a channel");
-    // The test ends before anybody misses the connection.
+    // It lives as long as the test.
     std::mem::forget(connection);
     channel
 }

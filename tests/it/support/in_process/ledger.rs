@@ -10,15 +10,15 @@ use serde_json::json;
 /// Nothing here forbids a second row for one activity: that there never is one is to be proven.
 const TABLES: &str = "BEGIN; SELECT pg_advisory_xact_lock(77001); \
     CREATE TABLE IF NOT EXISTS ledger (instance text NOT NULL, activity text NOT NULL, attempt int NOT NULL); \
-    CREATE TABLE IF NOT EXISTS door (opened_at timestamptz NOT NULL DEFAULT now()); COMMIT;";
+    CREATE TABLE IF NOT EXISTS gate (opened_at timestamptz NOT NULL DEFAULT now()); COMMIT;";
 
-/// `book` writes a row. `knock` writes one and fails while the table `door` is empty. `break` writes one and fails.
+/// `book` writes a row. `wait_for_gate` writes one and fails while the table `gate` is empty. `break` writes one and fails.
 /// `panic` writes one and panics.
 pub(crate) fn handlers() -> Handlers {
     Handlers::new()
         .on_start(create_tables)
         .register("book", book)
-        .register("knock", knock)
+        .register("wait_for_gate", wait_for_gate)
         .register("break", break_down)
         .register("panic", panic)
 }
@@ -38,10 +38,10 @@ async fn book(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     Ok(json!({ "attempt": input.attempt }))
 }
 
-async fn knock(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
+async fn wait_for_gate(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
     book(conn, input).await?;
-    let opened = sql_query("SELECT FROM door").execute(conn).await?;
-    if opened == 0 { Err(Error::new("closed", "the door is closed")) } else { Ok(json!(null)) }
+    let opened = sql_query("SELECT FROM gate").execute(conn).await?;
+    if opened == 0 { Err(Error::new("closed", "the gate is closed")) } else { Ok(json!(null)) }
 }
 
 async fn break_down(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
