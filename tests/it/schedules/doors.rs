@@ -140,7 +140,12 @@ async fn the_command_line_makes_and_steers_schedules() {
     let again = leveret.run(create.iter().chain(&input)).await.failed();
     assert_eq!(again, "error: there is a schedule `monthly` already\n");
     let wrong = leveret.run(["schedule", "update", "monthly", "--cron", "0 25 * * *"]).await.failed();
-    assert!(wrong.contains("cron: `0 25 * * *` is not a valid cron expression: `25` in the hour field is not a number from 0 to 23"), "{wrong}");
+    assert!(
+        wrong.contains(
+            "cron: `0 25 * * *` is not a valid cron expression: `25` in the hour field is not a number from 0 to 23"
+        ),
+        "{wrong}"
+    );
     leveret.say("schedule update nothing --zone UTC").await.failed();
     leveret.say("schedule update monthly --zone Asia/Kathmandu --missed all").await.good();
 
