@@ -50,8 +50,8 @@ pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Option<Ordering> {
         (Val::Text(left), Val::Text(right)) => Some(left.as_str().cmp(right.as_str())),
         (Val::Bytes(left), Val::Bytes(right)) => Some(left.cmp(right)),
         (Val::Bool(left), Val::Bool(right)) => Some(left.cmp(right)),
-        (Val::Moment(left), Val::Moment(right)) => Some(left.cmp(right)),
-        (Val::Span(left), Val::Span(right)) => Some(left.cmp(right)),
+        (Val::Timestamp(left), Val::Timestamp(right)) => Some(left.cmp(right)),
+        (Val::Duration(left), Val::Duration(right)) => Some(left.cmp(right)),
         _ => None,
     }
 }

@@ -271,8 +271,8 @@ fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
     };
     let first = match found.name() {
         "duration" | "timestamp" => args.first().and_then(literal),
-        "formatTime" => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
-        name if name.starts_with("get") && args.len() == 2 => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        "formatTime" => Some(Val::Timestamp(Timestamp::UNIX_EPOCH)),
+        name if name.starts_with("get") && args.len() == 2 => Some(Val::Timestamp(Timestamp::UNIX_EPOCH)),
         _ => return Ok(()),
     };
     let rest: Option<Vec<_>> = args.iter().skip(1).map(literal).collect();

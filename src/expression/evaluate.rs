@@ -31,13 +31,9 @@ impl<'a, 'b> Evaluation<'a, 'b> {
             Node::Literal(value) => Ok(Val::from_json(value)),
             Node::Uint(value) => Ok(Val::Uint(*value)),
             Node::Bytes(bytes) => Ok(Val::Bytes(Rc::from(bytes.as_slice()))),
-            Node::Name(name) => {
-                find(self.scope, name).ok_or_else(|| EvalError::invalid(format!("`{name}` is not available here")))
-            }
+            Node::Name(name) => find(self.scope, name).ok_or_else(|| unavailable(name)),
             Node::Kind(kind) => Ok(find(self.scope, kind).unwrap_or(Val::Kind(kind))),
-            Node::Local(at) => {
-                self.locals.get(*at).cloned().ok_or_else(|| EvalError::invalid("the loop variable is not available"))
-            }
+            Node::Local(at) => self.locals.get(*at).cloned().ok_or_else(|| unavailable("a loop variable")),
             Node::Nothing => Ok(Val::Missing),
             Node::There(of) => {
                 self.budget.build_values(1)?;
@@ -214,10 +210,14 @@ impl<'a, 'b> Evaluation<'a, 'b> {
     }
 }
 
+fn unavailable(name: &str) -> EvalError {
+    EvalError::invalid(format!("`{name}` is not available here"))
+}
+
 /// The value of a name: a reserved name, else a variable, else a property of the input.
 fn find<'a>(scope: &'a Scope<'a>, name: &str) -> Option<Val<'a>> {
     match name {
-        "now" => return Some(Val::Moment(scope.now)),
+        "now" => return Some(Val::Timestamp(scope.now)),
         "input" => return Some(Val::Map(Map::Json(scope.input))),
         _ => {}
     }

@@ -70,8 +70,10 @@ impl Operator {
 
     fn mismatch(self, left: &Val<'_>, right: &Val<'_>) -> EvalError {
         let hint = match (left, right) {
-            (Val::Moment(_), Val::Text(_)) | (Val::Text(_), Val::Moment(_)) => "; convert the string with timestamp(…)",
-            (Val::Span(_), Val::Text(_)) | (Val::Text(_), Val::Span(_)) | (Val::Moment(_), Val::Int(_)) => {
+            (Val::Timestamp(_), Val::Text(_)) | (Val::Text(_), Val::Timestamp(_)) => {
+                "; convert the string with timestamp(…)"
+            }
+            (Val::Duration(_), Val::Text(_)) | (Val::Text(_), Val::Duration(_)) | (Val::Timestamp(_), Val::Int(_)) => {
                 "; write a duration as duration(…)"
             }
             (Val::Text(_), _) | (_, Val::Text(_)) if self == Operator::Add => "; convert the value with string(…)",
@@ -147,22 +149,22 @@ impl Operator {
                 budget.build(left.len() + right.len())?;
                 Ok(Val::Bytes(Rc::from([&**left, &**right].concat())))
             }
-            (Val::Moment(moment), Val::Span(span)) | (Val::Span(span), Val::Moment(moment)) => {
-                moment.checked_add(*span).map_err(beyond).and_then(Val::moment)
+            (Val::Timestamp(moment), Val::Duration(span)) | (Val::Duration(span), Val::Timestamp(moment)) => {
+                moment.checked_add(*span).map_err(beyond).and_then(Val::timestamp)
             }
-            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_add(*right)),
+            (Val::Duration(left), Val::Duration(right)) => Val::span(left.checked_add(*right)),
             _ => self.calculate(left, right, i64::checked_add, |a, b| a + b),
         }
     }
 
     fn subtract<'a>(self, left: &Val<'a>, right: &Val<'a>) -> Result<Val<'a>, EvalError> {
         match (left, right) {
-            (Val::Moment(moment), Val::Span(span)) => {
+            (Val::Timestamp(moment), Val::Duration(span)) => {
                 let moment = moment.checked_sub(*span).map_err(|_| EvalError::invalid("the timestamp is out of range"));
-                moment.and_then(Val::moment)
+                moment.and_then(Val::timestamp)
             }
-            (Val::Moment(left), Val::Moment(right)) => Val::span(Some(left.duration_since(*right))),
-            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_sub(*right)),
+            (Val::Timestamp(left), Val::Timestamp(right)) => Val::span(Some(left.duration_since(*right))),
+            (Val::Duration(left), Val::Duration(right)) => Val::span(left.checked_sub(*right)),
             _ => self.calculate(left, right, i64::checked_sub, |a, b| a - b),
         }
     }
@@ -191,7 +193,7 @@ pub(super) fn negate<'a>(value: &Val<'a>) -> Result<Val<'a>, EvalError> {
             .map(Val::Int)
             .ok_or_else(|| EvalError::invalid("the result of `-` does not fit into 64 bits")),
         Val::Double(value) => Ok(Val::Double(-value)),
-        Val::Span(span) => Val::span(span.checked_neg()),
+        Val::Duration(span) => Val::span(span.checked_neg()),
         _ => Err(EvalError::invalid(format!("`-` needs a number, not {}", value.what()))),
     }
 }

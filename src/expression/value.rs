@@ -25,8 +25,8 @@ pub(super) enum Val<'a> {
     Bytes(Rc<[u8]>),
     List(List<'a>),
     Map(Map<'a>),
-    Moment(Timestamp),
-    Span(SignedDuration),
+    Timestamp(Timestamp),
+    Duration(SignedDuration),
     /// A type, the value of `type(x)`.
     Kind(&'static str),
     /// An empty optional: `a.?b` without a `b`.
@@ -123,15 +123,19 @@ impl<'a> Val<'a> {
     }
 
     /// A timestamp in the range of CEL, the years 1 to 9999.
-    pub(super) fn moment(moment: Timestamp) -> Result<Self, EvalError> {
+    pub(super) fn timestamp(moment: Timestamp) -> Result<Self, EvalError> {
         const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-        if moment >= FIRST { Ok(Val::Moment(moment)) } else { Err(EvalError::invalid("the timestamp is out of range")) }
+        if moment >= FIRST {
+            Ok(Val::Timestamp(moment))
+        } else {
+            Err(EvalError::invalid("the timestamp is out of range"))
+        }
     }
 
     /// A duration of at most 292 years: nanoseconds in 64 bits.
     pub(super) fn span(span: Option<SignedDuration>) -> Result<Self, EvalError> {
         span.filter(|span| i64::try_from(span.as_nanos()).is_ok())
-            .map(Val::Span)
+            .map(Val::Duration)
             .ok_or_else(|| EvalError::invalid("the duration is out of range"))
     }
 
@@ -161,8 +165,8 @@ impl<'a> Val<'a> {
             Val::Bytes(bytes) => bytes.is_empty(),
             Val::List(list) => list.len() == 0,
             Val::Map(map) => map.len() == 0,
-            Val::Moment(moment) => *moment == Timestamp::UNIX_EPOCH,
-            Val::Span(span) => span.is_zero(),
+            Val::Timestamp(moment) => *moment == Timestamp::UNIX_EPOCH,
+            Val::Duration(span) => span.is_zero(),
             Val::Kind(_) | Val::There(_) => false,
         }
     }
@@ -179,8 +183,8 @@ impl<'a> Val<'a> {
             Val::Bytes(_) => "bytes",
             Val::List(_) => "a list",
             Val::Map(_) => "a map",
-            Val::Moment(_) => "a timestamp",
-            Val::Span(_) => "a duration",
+            Val::Timestamp(_) => "a timestamp",
+            Val::Duration(_) => "a duration",
             Val::Kind(_) => "a type",
             Val::Missing => "an empty optional",
             Val::There(_) => "an optional",
@@ -199,8 +203,8 @@ impl<'a> Val<'a> {
             Val::Bytes(_) => "bytes",
             Val::List(_) => "list",
             Val::Map(_) => "map",
-            Val::Moment(_) => "google.protobuf.Timestamp",
-            Val::Span(_) => "google.protobuf.Duration",
+            Val::Timestamp(_) => "google.protobuf.Timestamp",
+            Val::Duration(_) => "google.protobuf.Duration",
             Val::Kind(_) => "type",
             Val::Missing | Val::There(_) => "optional_type",
         }
@@ -236,7 +240,7 @@ impl<'a> Val<'a> {
                 }
                 Value::Object(json)
             }
-            Val::Text(_) | Val::Bytes(_) | Val::Moment(_) | Val::Span(_) | Val::Kind(_) => {
+            Val::Text(_) | Val::Bytes(_) | Val::Timestamp(_) | Val::Duration(_) | Val::Kind(_) => {
                 Value::String(self.to_text(budget)?)
             }
         })
@@ -257,8 +261,8 @@ impl<'a> Val<'a> {
                 base64::engine::general_purpose::STANDARD.encode(bytes)
             }
             Val::List(_) | Val::Map(_) => self.to_json(budget)?.to_string(),
-            Val::Moment(moment) => moment.to_string(),
-            Val::Span(span) => span_text(*span),
+            Val::Timestamp(moment) => moment.to_string(),
+            Val::Duration(span) => span_text(*span),
             Val::Kind(name) => (*name).to_owned(),
         };
         budget.build(text.len())?;

@@ -43,8 +43,10 @@ fn sum<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     for (at, item) in list(&args[0], budget)?.iter().enumerate() {
         total = match item {
             // The first element determines the type of the sum.
-            Val::Span(_) | Val::Uint(_) if at == 0 => item,
-            Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Span(_) => Operator::Add.apply(&total, &item, budget)?,
+            Val::Duration(_) | Val::Uint(_) if at == 0 => item,
+            Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Duration(_) => {
+                Operator::Add.apply(&total, &item, budget)?
+            }
             other => {
                 return Err(EvalError::invalid(format!(
                     "expected a list of numbers, but it contains {}",

@@ -3,9 +3,9 @@
 mod codecs;
 mod format;
 mod lists;
-mod moments;
 mod numbers;
 mod texts;
+mod timestamps;
 mod values;
 
 pub(super) use codecs::percent_encoded;
@@ -91,7 +91,7 @@ impl Function {
 }
 
 fn all() -> impl Iterator<Item = &'static Function> {
-    [texts::ALL, format::ALL, lists::ALL, numbers::ALL, values::ALL, codecs::ALL, moments::ALL].into_iter().flatten()
+    [texts::ALL, format::ALL, lists::ALL, numbers::ALL, values::ALL, codecs::ALL, timestamps::ALL].into_iter().flatten()
 }
 
 /// Whether there is a function with this qualified name, `namespace.function`.

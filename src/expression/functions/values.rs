@@ -50,7 +50,7 @@ fn to_int<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
                 text(&args[0], budget)?.parse().map_err(|_| EvalError::invalid("the string is not a whole number"))?;
             Ok(Val::Int(int))
         }
-        Val::Moment(moment) => Ok(Val::Int(moment.as_second())),
+        Val::Timestamp(moment) => Ok(Val::Int(moment.as_second())),
         other => Err(no_way(other, "an int")),
     }
 }

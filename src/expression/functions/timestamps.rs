@@ -65,7 +65,7 @@ fn offset(text: &str) -> Option<Offset> {
 
 fn moment(value: &Val<'_>) -> Result<Timestamp, EvalError> {
     match value {
-        Val::Moment(moment) => Ok(*moment),
+        Val::Timestamp(moment) => Ok(*moment),
         Val::Text(_) => Err(EvalError::invalid("expected a timestamp, got a string; convert it with timestamp(…)")),
         other => Err(EvalError::invalid(format!("expected a timestamp, got {}", other.what()))),
     }
@@ -84,7 +84,7 @@ fn part_or_whole<'a>(
     of: fn(&Zoned) -> i64,
 ) -> Answer<'a> {
     match args {
-        [Val::Span(span)] => Ok(Val::Int(whole(span))),
+        [Val::Duration(span)] => Ok(Val::Int(whole(span))),
         _ => part(args, budget, of),
     }
 }
@@ -92,19 +92,19 @@ fn part_or_whole<'a>(
 fn timestamp<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let beyond = |_| EvalError::invalid("the timestamp is out of range");
     match &args[0] {
-        Val::Moment(moment) => Ok(Val::Moment(*moment)),
-        Val::Int(seconds) => Timestamp::from_second(*seconds).map_err(beyond).and_then(Val::moment),
+        Val::Timestamp(moment) => Ok(Val::Timestamp(*moment)),
+        Val::Int(seconds) => Timestamp::from_second(*seconds).map_err(beyond).and_then(Val::timestamp),
         _ => {
             let moment = text(&args[0], budget)?.parse();
             let invalid = |_| EvalError::invalid("the string is not a timestamp such as 2026-03-01T12:00:00Z");
-            moment.map_err(invalid).and_then(Val::moment)
+            moment.map_err(invalid).and_then(Val::timestamp)
         }
     }
 }
 
 fn span<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    if let Val::Span(span) = &args[0] {
-        return Ok(Val::Span(*span));
+    if let Val::Duration(span) = &args[0] {
+        return Ok(Val::Duration(*span));
     }
     let nanos = nanoseconds(text(&args[0], budget)?);
     let nanos = nanos.ok_or_else(|| EvalError::invalid("the string is not a duration such as 250ms, 1h30m or 3d"))?;
