@@ -1,6 +1,6 @@
-//! Texts of messages: shorten one, list names, find the name that was probably meant.
+//! Helpers for the texts of messages: shorten a text, list names, find a similar name.
 
-/// A text short enough for a sentence.
+/// A text, cut to a length that fits into a sentence.
 pub(crate) fn shortened(text: &str) -> String {
     const SHORT: usize = 60;
     if text.chars().count() <= SHORT {
@@ -21,21 +21,21 @@ pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-/// The closest name: close enough for a slip of the finger.
+/// The most similar name, if it is similar enough to be a typing error.
 pub(crate) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LENGTH_MAX: usize = 64;
     const NAMES_MAX: usize = 1_000;
     if written.len() > LENGTH_MAX {
         return None;
     }
-    let slips_max = (written.chars().count() / 3).max(1);
+    let edits_max = (written.chars().count() / 3).max(1);
     names
         .into_iter()
         .take(NAMES_MAX)
-        .filter(|name| name.len() <= LENGTH_MAX && name.len().abs_diff(written.len()) <= 4 * slips_max)
+        .filter(|name| name.len() <= LENGTH_MAX && name.len().abs_diff(written.len()) <= 4 * edits_max)
         .map(|name| (strsim::osa_distance(written, name), name))
-        .filter(|(slips, _)| *slips <= slips_max)
-        .min_by_key(|(slips, _)| *slips)
+        .filter(|(edits, _)| *edits <= edits_max)
+        .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_recognised_and_a_different_word_is_not() {
+    fn a_typing_error_is_recognised_and_another_word_is_not() {
         assert_eq!(nearest("ouptut", ["input", "output", "next"]), Some("output"));
         assert_eq!(nearest("banana", ["input", "output", "next"]), None);
         assert_eq!(nearest(&"x".repeat(10_000), ["input"]), None);

@@ -8,7 +8,7 @@ use super::problem::{Place, Problems};
 use crate::text::listed;
 use graph::Graph;
 
-/// Steps a branch may take without passing a wait; then an incident opens.
+/// Steps that a branch may take without a wait; then an incident opens.
 pub const STEPS_MAX: u32 = 10_000;
 
 /// Reports activities that are never reached, and loops without a way out. `places` are the places of the activities.
@@ -24,7 +24,7 @@ pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut
     falls_into_handlers(definition, places, problems);
 }
 
-/// Activities nothing leads to; of several that hang together only the foremost.
+/// Reports activities that are never reached; of several that lead to each other only the first.
 fn unreached(definition: &Definition, graph: &Graph, places: &[Place], problems: &mut Problems) {
     let mut known = graph.reached(&graph.entries);
     let mut led_to = vec![false; known.len()];
@@ -40,13 +40,13 @@ fn unreached(definition: &Definition, graph: &Graph, places: &[Place], problems:
         for (known, reached) in known.iter_mut().zip(graph.reached(&[number])) {
             *known |= reached;
         }
-        let message = format!("nothing leads to the activity `{}`", definition.activities[number].id);
-        let hint = "name it in a `next`, `switch` or `on_error`, or remove it";
+        let message = format!("the activity `{}` is never reached", definition.activities[number].id);
+        let hint = "make it the target of a `next`, `switch` or `on_error`, or remove it";
         problems.error(places[number].clone(), message, Some(hint.into()));
     }
 }
 
-/// Loops nothing leads out of.
+/// Reports loops without a way out.
 fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], problems: &mut Problems) {
     if definition.timeout.is_some() {
         return;
@@ -58,8 +58,8 @@ fn dead_ends(definition: &Definition, graph: &Graph, places: &[Place], problems:
         if leaves {
             continue;
         }
-        let message = format!("a dead end: no way leads from {} to an end", names(definition, &group));
-        let hint = "lead out of the loop with `next` or a `switch`, or give the definition a `timeout`";
+        let message = format!("dead end: {} cannot reach an end", names(definition, &group));
+        let hint = "leave the loop with a `next` or `switch`, or add a `timeout` to the definition";
         problems.error(places[group[0]].clone(), message, Some(hint.into()));
     }
 }
@@ -76,14 +76,13 @@ fn loops_without_wait(definition: &Definition, places: &[Place], problems: &mut 
         })
         .collect();
     for group in graph.loops(&instant) {
-        let message = format!("{} can run in a loop without a wait", names(definition, &group));
-        let hint =
-            format!("{STEPS_MAX} steps since the last wait are allowed, then an incident opens: see that it ends");
+        let message = format!("{} can loop without a wait", names(definition, &group));
+        let hint = format!("make sure that the loop ends: after {STEPS_MAX} steps without a wait an incident opens");
         problems.warning(places[group[0]].clone(), message, Some(hint));
     }
 }
 
-/// Handlers of errors that success runs into as well, because the activity before them has no `next`.
+/// Warns of error handlers that are also reached after success, because the activity before them has no `next`.
 fn falls_into_handlers(definition: &Definition, places: &[Place], problems: &mut Problems) {
     let numbers: std::collections::HashMap<&str, usize> =
         definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.as_str(), number)).collect();
@@ -108,10 +107,10 @@ fn falls_into_handlers(definition: &Definition, places: &[Place], problems: &mut
             };
             if falls && warned.insert(target) {
                 let message = format!(
-                    "`{id}` handles an error of `{}`, and success of `{}` goes on to it as well",
+                    "`{id}` handles an error of `{}`, but also runs after success of `{}`",
                     activity.id, before.id
                 );
-                let hint = format!("give `{0}` a `next`; if this is meant, `next: {id}` says so", before.id);
+                let hint = format!("add a `next` to `{}`; if this is intended, write `next: {id}`", before.id);
                 problems.warning(places[target].clone(), message, Some(hint));
             }
         }

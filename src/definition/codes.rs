@@ -1,10 +1,10 @@
-//! Error codes: dotted texts, where a shorter one matches what begins with it.
+//! Error codes: words separated by dots. A shorter code matches those that begin with it.
 
-/// Codes that are worth another attempt when a retry policy names none.
+/// Codes that are retried if a policy does not list codes: the cause may be temporary.
 const TRANSIENT: [&str; 8] =
     ["timeout", "http.connect", "http.408", "http.425", "http.429", "http.5xx", "worker.unavailable", "database"];
 
-/// Whether `pattern` (as an author writes it) covers `code`: equal, a dotted prefix, or `http.5xx` for any `http.5??`.
+/// Whether the code `pattern` of a definition matches `code`: equal, a prefix of its words, or `http.5xx` for any `http.5??`.
 pub fn matches(pattern: &str, code: &str) -> bool {
     let mut parts = code.split('.');
     pattern.split('.').all(|wanted| {
@@ -18,12 +18,12 @@ pub fn matches(pattern: &str, code: &str) -> bool {
     })
 }
 
-/// Whether a list of patterns covers `code`; an empty list covers everything.
+/// Whether one of the patterns matches `code`; an empty list matches every code.
 pub fn any_matches(patterns: &[String], code: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, code))
 }
 
-/// Whether a text is a code: dotted words of letters, digits, `_` and `-`.
+/// Whether a text is a valid code: words of letters, digits, `_` and `-`, separated by dots.
 pub fn is_code(text: &str) -> bool {
     const LENGTH_MAX: usize = 255;
     let word =
@@ -31,7 +31,7 @@ pub fn is_code(text: &str) -> bool {
     text.len() <= LENGTH_MAX && text.split('.').all(word)
 }
 
-/// Whether an error of this code may pass by itself.
+/// Whether the cause of an error with this code may be temporary.
 pub fn is_transient(code: &str) -> bool {
     TRANSIENT.iter().any(|pattern| matches(pattern, code))
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shorter_code_matches_what_begins_with_it() {
+    fn a_shorter_code_matches_codes_that_begin_with_it() {
         assert!(matches("http", "http.503"));
         assert!(matches("http.5xx", "http.503"));
         assert!(!matches("http.5xx", "http.409"));
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_by_itself_is_transient() {
+    fn codes_with_a_temporary_cause_are_transient() {
         assert!(is_transient("timeout") && is_transient("http.500") && is_transient("database.lock"));
         assert!(!is_transient("http.404") && !is_transient("handler.busy") && !is_transient("expression"));
     }

@@ -1,4 +1,4 @@
-//! What identifies a version: the same document always gives the same bytes.
+//! The hash that identifies a version: equal documents have equal hashes.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 /// SHA-256 of the canonical JSON (RFC 8785) of `content`.
 ///
 /// # Errors
-/// A sentence, if there is no canonical form; there is one of everything a document can contain.
+/// There is no canonical form; every value that a document can contain has one.
 pub fn hash(content: &Value) -> Result<[u8; 32], String> {
     let canonical = serde_json_canonicalizer::to_vec(content).map_err(|error| error.to_string())?;
     Ok(Sha256::digest(canonical).into())
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_keys_changes_nothing_and_a_value_does() {
+    fn the_hash_depends_on_values_and_not_on_the_order_of_keys() {
         let one = hash(&serde_json::from_str(r#"{"a": 1, "b": 2.50}"#).unwrap());
         assert_eq!(one, hash(&serde_json::from_str(r#"{ "b": 2.5, "a": 1 }"#).unwrap()));
         assert_ne!(one, hash(&json!({"a": 1, "b": 2.6})));

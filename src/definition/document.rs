@@ -1,4 +1,4 @@
-//! The document itself: declarations first, whatever their order, so that everything else can be checked as it is read.
+//! Reads the document: declarations first, wherever they are written, so that everything else can be checked while reading.
 
 mod activity;
 mod call;
@@ -23,9 +23,9 @@ use crate::text::shortened;
 use activity::place_of;
 use draft::Draft;
 
-/// Most activities a definition may have.
+/// Activities of a definition at most.
 pub(super) const ACTIVITIES_MAX: usize = 1_000;
-/// The queue of definitions that name none.
+/// The queue of definitions that do not name one.
 pub const DEFAULT_QUEUE: &str = "default";
 
 const DOCUMENT: Keys = Keys {
@@ -53,20 +53,20 @@ const DOCUMENT: Keys = Keys {
 const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
 
 impl Draft {
-    /// Reads the whole document. The definition is a right one only if no error was noted.
+    /// Reads the whole document. The definition is valid only if there are no errors.
     pub(super) fn document(&mut self, root: &Node) -> Option<Definition> {
         let at = At::root(root);
         if !self.problems.expect_map(&at, &DOCUMENT) {
             return None;
         }
         let sees = Sees::DOCUMENT;
-        let name = self.problems.expect(&at, "name", "name the definition: `name: order`");
+        let name = self.problems.expect(&at, "name", "name the definition, as in `name: order`");
         let name = name.and_then(|name| self.problems.expect_name(&name).map(str::to_owned));
         let input = at.get("input").and_then(|input| self.input(&input));
         if let Some(variables) = at.get("variables") {
             self.variables(&variables);
         }
-        let list = self.problems.expect(&at, "activities", "list at least one activity");
+        let list = self.problems.expect(&at, "activities", "add at least one activity");
         let list = list.map(|list| self.activity_list(&list)).unwrap_or_default();
         self.learn_ids(&list);
         let timeout = at.get("timeout").filter(|timeout| !timeout.is_word("none"));
@@ -107,7 +107,7 @@ impl Draft {
     fn activity_list<'n>(&mut self, at: &At<'n>) -> Vec<At<'n>> {
         let items = self.problems.expect_items(at, "activities");
         if items.len() > ACTIVITIES_MAX {
-            let message = format!("there are {} activities; {ACTIVITIES_MAX} are allowed", items.len());
+            let message = format!("there are {} activities; at most {ACTIVITIES_MAX} are allowed", items.len());
             self.problems.error_at(at, message, Some("split the definition"));
             return Vec::new();
         }
@@ -118,8 +118,8 @@ impl Draft {
         let properties = at.get("properties").map(|properties| properties.entries()).unwrap_or_default();
         let written: Vec<String> = properties.iter().map(|(entry, _)| entry.key.clone()).collect();
         for (entry, property) in properties.iter().filter(|(entry, _)| RESERVED.contains(&entry.key.as_str())) {
-            let message = format!("the input `{0}` is hidden by the reserved name `{0}`", entry.key);
-            let hint = format!("expressions read it as `input.{}`", entry.key);
+            let message = format!("the input property `{0}` is hidden by the reserved name `{0}`", entry.key);
+            let hint = format!("read it as `input.{}`", entry.key);
             self.problems.warning(property.place(), message, Some(hint));
         }
         self.names.properties.extend(written);
@@ -133,7 +133,7 @@ impl Draft {
                 Some(schema)
             }
             Err(problem) => {
-                self.problems.error_at(at, problem, Some("inputs are described by JSON Schema 2020-12"));
+                self.problems.error_at(at, problem, Some("write a JSON Schema (2020-12) of `type: object`"));
                 None
             }
         }
@@ -152,12 +152,12 @@ impl Draft {
         }
     }
 
-    /// Initial values mean themselves.
+    /// Reports expressions in initial values.
     fn refuse_expressions(&mut self, at: &At<'_>) {
         match &at.node.tree {
             Tree::Text(text) if text.contains("${") => {
-                let hint = "begin with null and assign it in a `set`";
-                self.problems.error_at(at, "an initial value is no expression", Some(hint));
+                let hint = "start with null and assign it in a `set`";
+                self.problems.error_at(at, "an initial value cannot be an expression", Some(hint));
             }
             Tree::List(_) => at.items().iter().for_each(|item| self.refuse_expressions(item)),
             Tree::Map(_) => at.entries().iter().for_each(|(_, value)| self.refuse_expressions(value)),
@@ -178,8 +178,8 @@ impl Draft {
                 let hint = self
                     .problems
                     .did_you_mean(other, ["suspend", "fail"])
-                    .unwrap_or_else(|| "write suspend or fail".into());
-                let message = format!("`{}` is nothing that can happen on failure", shortened(other));
+                    .unwrap_or_else(|| "allowed values: `suspend` and `fail`".into());
+                let message = format!("`{}` is not a valid value of `on_failure`", shortened(other));
                 self.problems.error_at(&at, message, Some(&hint));
                 OnFailure::Suspend
             }
@@ -220,8 +220,8 @@ impl Draft {
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Text(_) | Tree::List(_) | Tree::Map(_) => None,
         };
         if priority.is_none() {
-            let message = format!("a priority is a whole number from {} to {}", i16::MIN, i16::MAX);
-            self.problems.error_at(&at, message, Some("0 is the usual one; higher goes first"));
+            let message = format!("expected a whole number from {} to {}", i16::MIN, i16::MAX);
+            self.problems.error_at(&at, message, Some("0 is the default; higher numbers come first"));
         }
         priority.unwrap_or_default()
     }

@@ -1,146 +1,147 @@
-//! The document as the engine reads it: already checked, so that invalid values cannot exist here.
+//! A checked document, as the engine reads it; invalid values cannot exist here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::schema::Schema;
 use crate::expression::{Data, Expression, Template};
 
+mod failure;
 mod outside;
 mod task;
 
+pub use failure::*;
 pub use outside::*;
 pub use task::*;
 
 /// An immutable version of a workflow document.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    /// The name instances are started by.
+    /// The name by which instances are started.
     pub name: String,
-    /// What a person reads instead of the name.
+    /// A name for people.
     pub title: Option<String>,
-    /// A longer text for people.
+    /// A description for people.
     pub description: Option<String>,
     /// JSON Schema of the input, checked when an instance starts.
     pub input: Option<Schema>,
-    /// Every name an assignment may bear, with the value it starts with.
+    /// The declared variables with their initial values.
     pub variables: BTreeMap<String, Value>,
-    /// The instance's output on reaching its end.
+    /// The output of an instance that completes.
     pub output: Option<Data>,
-    /// How long an instance may take in all; the error `timeout` of the instance afterwards.
+    /// The longest total time of an instance; afterwards the instance has the error `timeout`.
     pub timeout: Option<Template>,
-    /// What the activities did not match is asked of these (`on_timeout` is the first of them).
+    /// Handlers of errors that no activity handled; `on_timeout` is the first.
     pub on_error: Vec<OnError>,
-    /// What happens to an error nobody matched.
+    /// What an error that no handler matched does.
     pub on_failure: OnFailure,
     /// Which events are published.
     pub events: Events,
-    /// The queue of step commands instances of this definition go through.
+    /// The queue of the step commands of its instances.
     pub queue: String,
-    /// Higher goes first where there is a choice.
+    /// Higher numbers come first.
     pub priority: i16,
-    /// Free text for filters.
+    /// Labels by name.
     pub labels: BTreeMap<String, String>,
-    /// Typed attributes to search by.
+    /// Search attributes by name.
     pub search: Vec<(String, Expression)>,
-    /// The nodes, in the order of the document.
+    /// The activities in the order of the document.
     pub activities: Vec<Activity>,
-    /// Where each id stands in `activities`.
+    /// The position of each id in `activities`.
     pub index: HashMap<String, usize>,
 }
 
 impl Definition {
-    /// The activity an instance starts at. A definition has at least one.
+    /// The activity at which an instance starts. A definition has at least one.
     pub fn first(&self) -> &Activity {
         &self.activities[0]
     }
 
-    /// The activity of that id, if the definition has one.
+    /// The activity with this id, if there is one.
     pub fn activity(&self, id: &str) -> Option<&Activity> {
         self.index.get(id).map(|at| &self.activities[*at])
     }
 
-    /// The activity a branch goes on to when nothing else is said: the next one in the list.
+    /// The activity after this one in the list, where a branch continues by default.
     pub fn following(&self, id: &str) -> Option<&Activity> {
         self.index.get(id).and_then(|at| self.activities.get(at + 1))
     }
 }
 
-/// One node of a definition.
+/// One activity of a definition.
 #[derive(Debug, Clone)]
 pub struct Activity {
     /// Unique in the document.
     pub id: String,
-    /// What a person reads instead of the id.
+    /// A name for people.
     pub title: Option<Template>,
-    /// Skipped unless this holds.
+    /// The activity is skipped unless this is true.
     pub when: Option<Expression>,
-    /// What is done here.
+    /// What the activity does.
     pub work: Work,
-    /// Assignments made with the `result`, all from the values before.
+    /// Assignments after the work, which can read `result`; all read the values from before.
     pub output: Vec<Assignment>,
-    /// Where the branch goes afterwards.
+    /// Where the branch continues.
     pub next: Next,
-    /// Per attempt for `run`, `http` and `call`; for the whole wait elsewhere.
+    /// For each attempt of a `run`, `http` or `call`; for the whole wait of other kinds.
     pub timeout: Timeout,
-    /// First match wins; `on_timeout` is the first of them.
+    /// Error handlers, of which the first match is used; `on_timeout` is the first.
     pub on_error: Vec<OnError>,
-    /// When and how often it is tried again.
+    /// When and how often failed work is retried.
     pub retry: Retries,
-    /// Free text for filters.
+    /// Labels by name.
     pub labels: BTreeMap<String, String>,
-    /// How much of its target it may take, for `http` and `call`.
+    /// Rate and concurrency limits of an `http` or `call`.
     pub limits: Option<Limits>,
 }
 
-/// What an activity does: exactly one of these.
+/// The work of an activity.
 #[derive(Debug, Clone)]
 pub enum Work {
     /// Assign variables.
     Set(Vec<Assignment>),
-    /// Choose where to go on.
+    /// Choose where to continue.
     Switch(Vec<Choice>),
     /// Code or SQL inside the step's own transaction.
     Run {
-        /// Which.
+        /// The handler or statement.
         runs: Runs,
-        /// What it receives; the parameters of a statement.
+        /// The input of a handler, or the parameters of a statement.
         input: Data,
     },
     /// Publish `<definition>.<event>`.
     Emit {
         /// The event's own name.
         event: String,
-        /// What it says.
+        /// The body of the event.
         body: Data,
     },
-    /// Let time pass.
+    /// Wait for a duration or until a time.
     Wait(Wait),
     /// Wait for the first of these messages.
     Receive(Vec<Receive>),
-    /// Fail with a code of the author's.
+    /// Fail with an error.
     Raise {
         /// The error's code.
         code: Template,
-        /// A sentence for people.
+        /// The message for people.
         message: Option<Template>,
-        /// Anything more, for `on_error`.
+        /// Additional data for `on_error`.
         data: Option<Data>,
     },
     /// End the whole instance.
     End(End),
     /// Wait for a person.
     Task(Box<Task>),
-    /// Send a request over HTTP.
+    /// Send an HTTP request.
     Http(Box<Http>),
-    /// Ask a worker outside.
+    /// Send a request to an external worker.
     Call(Box<Call>),
 }
 
 impl Work {
-    /// The key it is written under in a document; also a label of metrics.
+    /// The key of this work in a document, also used as a label of metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Work::Set(_) => "set",
@@ -158,12 +159,12 @@ impl Work {
     }
 }
 
-/// What a `run` runs, by the name it was registered under.
+/// What a `run` runs, by its registered name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Runs {
-    /// A Rust handler of the program.
+    /// A Rust handler.
     Handler(String),
-    /// A statement of the settings.
+    /// An SQL statement from the settings.
     Statement(String),
 }
 
@@ -172,9 +173,9 @@ pub enum Runs {
 pub enum Wait {
     /// For a duration.
     For(Template),
-    /// Until a moment; one in the past is now.
+    /// Until a time; a time in the past does not wait.
     Until(Template),
-    /// Until the next moment a cron expression names in a zone; UTC when none is written.
+    /// Until a cron expression next matches in a zone; UTC by default.
     Cron {
         /// The expression.
         cron: Template,
@@ -188,27 +189,27 @@ pub enum Wait {
 pub struct Receive {
     /// The message's name.
     pub name: Template,
-    /// The message's key; the instance's own key when left out.
+    /// The message's key; by default the key of the instance.
     pub key: Option<Template>,
-    /// Only messages for which this holds; sees `data`.
+    /// Only messages for which this is true; it can read `data`.
     pub when: Option<Expression>,
 }
 
-/// How an `end` leaves the instance.
+/// The outcome that an `end` gives the instance.
 #[derive(Debug, Clone)]
 pub enum End {
-    /// Well. The output, or the definition's own.
+    /// Completed, with this output or else the definition's.
     Completed(Option<Data>),
-    /// With an error.
+    /// Failed with an error.
     Failed {
         /// The error's code.
         code: Template,
-        /// A sentence for people.
+        /// The message for people.
         message: Option<Template>,
-        /// Anything more.
+        /// Additional data.
         data: Option<Data>,
     },
-    /// Called off.
+    /// Cancelled.
     Cancelled,
 }
 
@@ -224,39 +225,38 @@ pub struct Assignment {
 /// One entry of a `switch` or of a `next` list.
 #[derive(Debug, Clone)]
 pub struct Choice {
-    /// Taken if this holds; without it, always.
+    /// The entry matches if this is true; without it, always.
     pub when: Option<Expression>,
-    /// Where to.
+    /// The target.
     pub to: Target,
 }
 
-/// Where a branch goes.
+/// The target of a branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// To the activity of that id.
+    /// The activity with this id.
     Activity(String),
-    /// The scope ends as its last activity would end it.
+    /// Completes the instance, as its last activity would.
     Exit,
 }
 
-/// Where a branch goes after an activity.
+/// Where a branch continues after an activity.
 #[derive(Debug, Clone)]
 pub enum Next {
-    /// To the next activity in the list.
+    /// At the next activity in the list.
     Following,
-    /// There.
+    /// At this target.
     To(Target),
-    /// To the first entry that holds.
+    /// At the target of the first entry that matches.
     Choose(Vec<Choice>),
-    /// After a `receive` of several by the name of the message that came, after a `task` by its decision. Each value is
-    /// `To` or `Choose`.
+    /// By the name of the message after a `receive`, by the decision after a `task`. Each value is `To` or `Choose`.
     ByName(BTreeMap<String, Next>),
 }
 
 /// The key `timeout` of an activity.
 #[derive(Debug, Clone)]
 pub enum Timeout {
-    /// Not written: the default of the kind.
+    /// Not written: the default of the kind of work.
     Default,
     /// `none`: no limit.
     None,
@@ -264,66 +264,14 @@ pub enum Timeout {
     After(Template),
 }
 
-/// The key `retry` of an activity.
-#[derive(Debug, Clone)]
-pub enum Retries {
-    /// Not written: the configured policy.
-    Default,
-    /// `none`: one attempt.
-    None,
-    /// The first policy whose codes match applies; each counts its own.
-    Policies(Vec<Retry>),
-}
-
-/// One entry of an `on_error` list.
-#[derive(Debug, Clone)]
-pub struct OnError {
-    /// Codes it matches, see [`super::codes::matches`]; empty: all.
-    pub codes: Vec<String>,
-    /// Only if this holds; sees `error`.
-    pub when: Option<Expression>,
-    /// Assignments; see `error`.
-    pub output: Vec<Assignment>,
-    /// Where to; without it the branch goes on as after success.
-    pub to: Option<Target>,
-}
-
-/// What happens to an error nobody matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// An incident opens where the instance stands.
-    Suspend,
-    /// The instance ends as failed.
-    Fail,
-}
-
-/// Which events of instances of a definition are published.
+/// Which events of the instances of a definition are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Events {
     /// `started`, `completed`, `failed`, `cancelled`, `suspended`, `resumed`. On by default.
     pub instance: bool,
     /// One for every activity that ends. Off by default.
     pub activity: bool,
-    /// What becomes of tasks: `task_opened`, `task_assigned`, `task_reminded`, `task_overdue`, `task_escalated`,
+    /// Events of tasks: `task_opened`, `task_assigned`, `task_reminded`, `task_overdue`, `task_escalated`,
     /// `task_completed`, `task_closed`. On by default.
     pub task: bool,
-}
-
-/// When and how often an activity is tried again.
-#[derive(Debug, Clone)]
-pub struct Retry {
-    /// Attempts in all, the first included.
-    pub attempts: u32,
-    /// The wait before the second attempt.
-    pub base: Duration,
-    /// No wait is longer.
-    pub max: Duration,
-    /// Each wait is this many times the one before.
-    pub factor: f64,
-    /// The share of a wait that chance may take away, 0 to 1.
-    pub jitter: f64,
-    /// Codes it applies to; empty: the transient ones, see [`super::codes::is_transient`].
-    pub codes: Vec<String>,
-    /// No attempt begins later than this after the first one.
-    pub within: Option<Duration>,
 }

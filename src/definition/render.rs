@@ -1,11 +1,11 @@
-//! A problem as a person wants to see it: where, what, the line itself, and what to do.
+//! Shows a problem to a person: the place, the message, the line and the hint.
 
 use super::{Problem, Severity};
 
-/// How much of a long line is shown to each side of the place.
+/// Characters of a long line that are shown on each side of the place.
 const AROUND: usize = 60;
 
-/// The text for one problem; `source` is the document, `file` what it is called. Ends with a line break.
+/// The text for one problem of the document `source`, which was read from `file`. Ends with a line break.
 pub fn render(problem: &Problem, file: &str, source: &str) -> String {
     let severity = match problem.severity {
         Severity::Error => "error",
@@ -30,7 +30,7 @@ pub fn render(problem: &Problem, file: &str, source: &str) -> String {
     text
 }
 
-/// The part of a line around a column, and how far in the column is there.
+/// The part of a line around a column, and the position of the column in it.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let chars: Vec<char> = line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let at = column.saturating_sub(1).min(chars.len());
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_shows_its_line_and_points_at_the_place() {
+    fn a_problem_shows_its_line_and_marks_the_place() {
         expect![[r#"
             error: order.yaml:2:9: activities[0].next: there is no activity `oder`
               2 |   next: oder
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_in_the_text_is_no_trouble() {
+    fn a_place_outside_the_text_is_shown_without_a_line() {
         expect![[r#"
             error: a: activities[0].next: there is no activity `oder`
                 = did you mean `order`?

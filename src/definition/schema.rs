@@ -1,4 +1,4 @@
-//! JSON Schema of inputs.
+//! JSON Schema of inputs and forms.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Number, Value};
 
-/// How many things that are wrong with one input are told.
+/// Problems of one input that are reported at most.
 const PROBLEMS_MAX: usize = 20;
-/// How many `$ref`s, and schemas within `allOf`, are followed from one place.
+/// `$ref`s, and schemas in `allOf`, that are followed from one place at most.
 const HOPS_MAX: usize = 16;
-/// How deep an input is looked into; its defaults may refer to themselves.
+/// Levels of an input that are filled at most; defaults may refer to themselves.
 const LEVELS_MAX: usize = 160;
-/// How many values are looked at in one input; schemas that refer to themselves can multiply them.
+/// Values of one input that are visited at most; schemas that refer to themselves can multiply them.
 const VISITS_MAX: u32 = 500_000;
 
 /// A compiled JSON Schema (2020-12) of an object. Cheap to clone.
@@ -34,21 +34,21 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
-    /// Compiles a schema; never fetches anything.
+    /// Compiles a schema. References to other documents are refused, never fetched.
     ///
     /// # Errors
-    /// A sentence: it is no JSON Schema, refers to another document, or describes something else than an object.
+    /// It is not a valid JSON Schema, refers to another document, or is not of `type: object`.
     pub fn compile(schema: &Value) -> Result<Self, String> {
         match schema.get("type") {
-            _ if !schema.is_object() => return Err("a schema is a map".into()),
+            _ if !schema.is_object() => return Err("a schema must be a map".into()),
             None => {}
             Some(Value::String(kind)) if kind == "object" => {}
-            Some(_) => return Err("the schema of an input is of `type: object`".into()),
+            Some(_) => return Err("the schema must be of `type: object`".into()),
         }
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .offline()
-            // Linear in the length of the text, whatever the pattern.
+            // Matching takes linear time, whatever the pattern.
             .with_pattern_options(PatternOptions::regex())
             .build(schema)
             .map_err(|error| format!("at {}: {error}", pointer(error.instance_path().as_str())))?;
@@ -67,17 +67,17 @@ impl Schema {
         names.into_iter().collect()
     }
 
-    /// Checks an input and returns it as instances keep it: every declared property present (default or null),
-    /// `type: number` properties as doubles. Errors are sentences with JSON pointers, never values.
+    /// Checks an input and returns it in the form that instances keep: every declared property is present (default or null),
+    /// `type: number` properties are doubles. Messages contain JSON pointers, never values.
     ///
-    /// A null for an optional property that may not be null counts as not given, so that what one instance keeps can be
-    /// handed to another.
+    /// A null for an optional property that cannot be null counts as absent, so that the stored input of one instance is valid
+    /// for another.
     ///
     /// # Errors
-    /// Everything that is wrong with it, up to a bound.
+    /// All problems, at most 20.
     pub fn accept(&self, input: &Value) -> Result<Map<String, Value>, Vec<String>> {
         if !input.is_object() {
-            return Err(vec!["/: the input is a map".into()]);
+            return Err(vec!["/: the input must be a JSON object".into()]);
         }
         let mut input = input.clone();
         let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0 };
@@ -97,11 +97,11 @@ impl Schema {
         match input {
             _ if walk.visits == 0 => Err(vec!["/: the input or its defaults are too large".into()]),
             Value::Object(input) => Ok(input),
-            _ => Err(vec!["/: the input is a map".into()]),
+            _ => Err(vec!["/: the input must be a JSON object".into()]),
         }
     }
 
-    /// The schema itself and those that hold at the same place: `$ref` within the document, and `allOf`.
+    /// The schema itself and those that apply to the same value: `$ref` within the document, and `allOf`.
     fn parts<'s>(&'s self, schema: &'s Value) -> Vec<&'s Value> {
         let mut parts = vec![schema];
         let mut at = 0;
@@ -119,7 +119,7 @@ impl Schema {
         self.inner.document.pointer(pointer)
     }
 
-    /// Walks as deep as the value is, but defaults may deepen it.
+    /// Fills in a value and everything inside it.
     fn fill(&self, schema: &Value, value: &mut Value, walk: &mut Walk) {
         walk.visits = if walk.level < LEVELS_MAX { walk.visits.saturating_sub(1) } else { 0 };
         if walk.visits == 0 {
@@ -171,15 +171,15 @@ impl Schema {
     }
 }
 
-/// One walk through an input.
+/// The state of filling in one input.
 struct Walk {
     filling: Filling,
-    /// What is left of them; none means that the walk was broken off.
+    /// Visits left; 0 means that filling stopped early.
     visits: u32,
     level: usize,
 }
 
-/// What is done before, and what after the input was checked.
+/// What is filled in: defaults before the check, nulls and doubles after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filling {
     Defaults,
@@ -194,7 +194,7 @@ fn is_number(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "number")
 }
 
-/// Unless its `type` says otherwise.
+/// Whether the `type` of a schema permits null.
 fn may_be_null(schema: &Value) -> bool {
     match schema.get("type") {
         Some(Value::String(kind)) => kind == "null",
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_properties_are_all_there_afterwards() {
+    fn every_declared_property_is_present_afterwards() {
         let input = order().accept(&json!({"id": "o-1", "amount": 5})).unwrap();
         let expected = json!({
             "id": "o-1", "amount": 5.0, "currency": "EUR", "note": null, "customer": null, "lines": null,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_doubles_and_integers_stay_ints_however_deep() {
+    fn numbers_become_doubles_and_integers_stay_ints_at_every_depth() {
         let given = json!({
             "id": "o-1", "amount": 5, "customer": {"limit": 100}, "lines": [{"price": 2, "count": 3}, {"price": 2.5}],
         });
@@ -260,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_is_accepted_again() {
+    fn an_accepted_input_is_accepted_again() {
         let once = Value::Object(order().accept(&json!({"id": "o-1", "amount": 5})).unwrap());
         assert_eq!(Value::Object(order().accept(&once).unwrap()), once);
     }
 
     #[test]
-    fn a_refusal_names_places_and_never_values() {
+    fn messages_name_places_and_never_values() {
         let secret = "hunter2";
         let given = json!({
             "id": secret, "amount": secret, "customer": {"email": 424242}, "lines": [{"count": 42.42}, secret],
@@ -282,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn no_keyword_shows_the_value_it_refused() {
-        for wrong in [
+    fn no_keyword_shows_the_refused_value() {
+        for invalid in [
             json!({"minLength": 100}),
             json!({"maxLength": 1}),
             json!({"pattern": "^x$"}),
@@ -300,12 +300,12 @@ mod tests {
         ] {
             for given in [json!("hunter2"), json!(["hunter2"]), json!({"k": "hunter2"})] {
                 let nested = match &given {
-                    Value::Array(_) => json!({"items": wrong, "contains": wrong, "maxItems": 0}),
-                    Value::Object(_) => json!({"additionalProperties": wrong, "minProperties": 5}),
-                    _ => wrong.clone(),
+                    Value::Array(_) => json!({"items": invalid, "contains": invalid, "maxItems": 0}),
+                    Value::Object(_) => json!({"additionalProperties": invalid, "minProperties": 5}),
+                    _ => invalid.clone(),
                 };
                 let problems = schema(json!({"properties": {"a": nested}})).accept(&json!({"a": given})).unwrap_err();
-                assert!(!problems.join("\n").contains("hunter2"), "{wrong}: {problems:?}");
+                assert!(!problems.join("\n").contains("hunter2"), "{invalid}: {problems:?}");
             }
         }
     }
@@ -317,15 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_map_is_an_input() {
+    fn an_input_must_be_an_object() {
         for input in [json!(null), json!(5), json!([]), json!("x")] {
             assert_eq!(order().accept(&input).unwrap_err().len(), 1);
         }
     }
 
     #[test]
-    fn what_is_no_schema_of_an_object_is_refused() {
-        for wrong in [
+    fn an_invalid_schema_of_an_object_is_refused() {
+        for invalid in [
             json!({"type": "strin"}),
             json!({"type": "array"}),
             json!(true),
@@ -334,7 +334,7 @@ mod tests {
             json!({"properties": {"a": {"$ref": "file:///etc/passwd"}}}),
             json!({"properties": {"a": {"pattern": "(?=look)"}}}),
         ] {
-            assert!(Schema::compile(&wrong).is_err(), "{wrong}");
+            assert!(Schema::compile(&invalid).is_err(), "{invalid}");
         }
     }
 

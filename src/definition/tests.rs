@@ -1,4 +1,4 @@
-//! The documents in `tests/definitions`: each good one is accepted, each bad one is refused as its `.txt` says.
+//! The documents in `tests/definitions`: good ones are accepted, bad ones are refused with the problems in their `.txt`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ fn rendered(problems: &[Problem], path: &Path, text: &str) -> String {
     problems.iter().map(|problem| render(problem, file, text)).collect()
 }
 
-/// `UPDATE_EXPECT=1` writes the `.txt` files anew.
+/// `UPDATE_EXPECT=1` writes the `.txt` files.
 #[test]
-fn every_bad_document_is_refused_for_the_reasons_beside_it() {
+fn every_bad_document_is_refused_with_the_expected_problems() {
     for (path, text) in documents("bad") {
         let problems = Definition::parse(&text).expect_err(path.to_str().unwrap());
         assert!(problems.iter().any(|problem| problem.severity == Severity::Error), "{path:?}");
@@ -47,9 +47,9 @@ fn every_good_document_is_accepted_without_a_warning() {
     }
 }
 
-/// `UPDATE_EXPECT=1` writes the `.txt` files anew.
+/// `UPDATE_EXPECT=1` writes the `.txt` files.
 #[test]
-fn every_doubtful_document_is_accepted_with_the_warnings_beside_it() {
+fn every_doubtful_document_is_accepted_with_the_expected_warnings() {
     for (path, text) in documents("doubtful") {
         let parsed = Definition::parse(&text).map_err(|problems| rendered(&problems, &path, &text));
         let parsed = parsed.unwrap_or_else(|problems| panic!("{problems}"));
@@ -79,7 +79,7 @@ fn minimal(rest: Value) -> Value {
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn absent_keys_have_defaults() {
     let definition = Definition::from_content(&minimal(json!({}))).unwrap();
     assert_eq!(definition.queue, "default");
     assert_eq!(definition.on_failure, OnFailure::Suspend);
@@ -106,7 +106,7 @@ fn on_timeout_is_the_first_entry_of_on_error() {
 }
 
 #[test]
-fn bare_texts_are_expressions_and_nested_ones_are_templates() {
+fn bare_strings_are_expressions_and_nested_ones_are_templates() {
     use crate::expression::Data;
     let set = json!({"a": "b", "c": "${ b }", "d": ["b", "${ b }"], "e": 1, "f": {"x": ["y"]}});
     let activities = json!([{"id": "a", "set": set}]);
@@ -128,13 +128,13 @@ fn problems_of(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_bounds_of_a_document_are_held() {
+fn a_document_beyond_a_bound_is_refused() {
     let activity = |number: usize| format!("  - {{ id: a{number}, set: {{}} }}\n");
     let activities = |count: usize| (0..count).map(activity).collect::<String>();
     let most = format!("name: many\nactivities:\n{}", activities(1_000));
     assert!(Definition::parse(&most).is_ok());
     let more = format!("name: many\nactivities:\n{}", activities(1_001));
-    assert_eq!(problems_of(&more), ["there are 1001 activities; 1000 are allowed"]);
+    assert_eq!(problems_of(&more), ["there are 1001 activities; at most 1000 are allowed"]);
 
     let long = |length: usize| {
         format!(
@@ -142,9 +142,9 @@ fn the_bounds_of_a_document_are_held() {
             "n".repeat(length)
         )
     };
-    assert_eq!(problems_of(&long(4_097)), ["the expression has 4097 bytes; 4096 are allowed"]);
+    assert_eq!(problems_of(&long(4_097)), ["the expression has 4097 bytes; at most 4096 are allowed"]);
     assert!(problems_of(&"#".repeat(1_048_577))[0].contains("1048576 are allowed"));
-    assert_eq!(problems_of("name: a\0b"), ["the character U+0000 cannot be stored"]);
+    assert_eq!(problems_of("name: a\0b"), ["the character U+0000 is not allowed"]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_document_of_the_largest_size_is_refused_without_recursion_and_without_delay
     assert!(Definition::from_content(&value).is_err());
 }
 
-/// Texts made of what definitions are made of.
+/// Texts made of parts of definitions.
 fn fragments() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "name: ",
@@ -273,8 +273,8 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Refused with errors that can be shown, or accepted in a form that is accepted again.
-fn holds_its_word(text: &str) {
+/// The text is refused with problems that can be shown, or its stored form is accepted too.
+fn assert_consistent(text: &str) {
     match Definition::parse(text) {
         Ok(parsed) => {
             assert!(parsed.warnings.iter().all(|problem| problem.severity == Severity::Warning));
@@ -292,22 +292,22 @@ fn holds_its_word(text: &str) {
 
 proptest! {
     #[test]
-    fn no_text_at_all_is_too_much(text in any::<String>()) {
-        holds_its_word(&text);
+    fn any_text_is_refused_or_accepted(text in any::<String>()) {
+        assert_consistent(&text);
     }
 
     #[test]
-    fn no_heap_of_fragments_is_too_much(text in fragments()) {
-        holds_its_word(&text);
+    fn any_fragments_are_refused_or_accepted(text in fragments()) {
+        assert_consistent(&text);
     }
 
     #[test]
-    fn no_slip_in_a_good_document_is_too_much(text in mutations()) {
-        holds_its_word(&text);
+    fn any_edit_of_a_good_document_is_refused_or_accepted(text in mutations()) {
+        assert_consistent(&text);
     }
 
     #[test]
-    fn no_stored_value_is_too_much(value in values()) {
+    fn any_stored_value_is_refused_or_accepted(value in values()) {
         if let Err(problems) = Definition::from_content(&value) {
             prop_assert!(!problems.is_empty());
         }

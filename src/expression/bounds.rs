@@ -1,69 +1,69 @@
-//! What keeps an expression small, quick and pure: every bound of this room, and the budget an evaluation spends.
+//! The bounds of expressions, and the budget of an evaluation.
 //!
-//! An evaluation spends one step for every node it visits, every element it walks and every 64 bytes of text it reads,
-//! and bytes for everything it builds; what is built is never given back, so the sum bounds the memory as well.
+//! An evaluation spends one step for every node it visits, every element it iterates over and every 64 bytes of text it reads,
+//! and bytes for everything it builds. Spent bytes are never returned, so the sum bounds the memory as well.
 
-/// Longer expressions are refused, in bytes of source.
+/// Bytes of the source of an expression.
 pub const SOURCE_BYTES_MAX: usize = 4_096;
-/// Brackets within brackets, calls within calls.
+/// Levels of nested brackets and calls.
 pub const NESTING_MAX: u16 = 32;
 /// Levels of the parsed tree; a chain of operators is as deep as it is long.
 pub const DEPTH_MAX: usize = 128;
 /// Question marks in one expression: the parser recurses for each.
 pub const QUESTIONS_MAX: usize = 64;
-/// `map`, `filter`, `all`, `exists` within each other.
+/// Levels of nested loops: `map`, `filter`, `all`, `exists`.
 pub const LOOPS_MAX: usize = 4;
-/// Steps of one evaluation: some tens of milliseconds at most.
+/// Steps of one evaluation: at most some tens of milliseconds.
 pub const STEPS_MAX: u32 = 600_000;
-/// Bytes one evaluation may build, its value included.
+/// Bytes that one evaluation may build, including its value.
 pub const BYTES_MAX: usize = 12 * 1_024 * 1_024;
-/// Elements of a list a function may make.
+/// Elements of a list that a function builds.
 pub const ELEMENTS_MAX: usize = 50_000;
 /// Bytes of a compiled `matches` pattern.
 pub const PATTERN_BYTES_MAX: usize = 16 * 1_024;
-/// Bytes of the format of `formatTime`; each directive makes 255 bytes at most.
+/// Bytes of the format of `formatTime`; each directive prints at most 255 bytes.
 pub const FORMAT_BYTES_MAX: usize = 256;
 /// Digits after the point that `format` prints.
 pub const PRECISION_MAX: usize = 100;
-/// What one value costs besides its text.
+/// Bytes of one value without its text.
 const VALUE_BYTES: usize = 40;
-/// What a node of a map takes, and the entries it is sure to hold.
+/// Bytes of a node of a map, and the smallest number of its entries.
 pub(super) const MAP_NODE_BYTES: usize = 640;
 const MAP_NODE_ENTRIES: usize = 6;
-/// Bytes of text that are read for the price of one step.
+/// Bytes of text whose reading costs one step.
 const TEXT_BYTES_PER_STEP: usize = 64;
 
-/// Why an evaluation stopped. Never holds a value.
+/// The error of an evaluation. Never contains a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fail {
-    /// The author's, or the data's; `||` and `&&` may absorb it.
-    Wrong(String),
-    /// A bound was reached; nothing absorbs it.
+pub(super) enum EvalError {
+    /// The expression or its data are wrong; `||` and `&&` may absorb it.
+    Invalid(String),
+    /// A bound was exceeded; nothing absorbs it.
     Bound(&'static str),
 }
 
-impl Fail {
-    pub(super) fn wrong(why: impl Into<String>) -> Self {
-        Fail::Wrong(why.into())
+impl EvalError {
+    pub(super) fn invalid(why: impl Into<String>) -> Self {
+        EvalError::Invalid(why.into())
     }
 
-    /// The same failure with the function it happened in.
+    /// The same error with the name of its function.
     pub(super) fn within(self, function: &str) -> Self {
         match self {
-            Fail::Wrong(why) => Fail::Wrong(format!("`{function}`: {why}")),
-            Fail::Bound(why) => Fail::Bound(why),
+            EvalError::Invalid(why) => EvalError::Invalid(format!("`{function}`: {why}")),
+            EvalError::Bound(why) => EvalError::Bound(why),
         }
     }
 
     pub(super) fn why(self) -> String {
         match self {
-            Fail::Wrong(why) => why,
-            Fail::Bound(why) => why.to_owned(),
+            EvalError::Invalid(why) => why,
+            EvalError::Bound(why) => why.to_owned(),
         }
     }
 }
 
-/// What is left of an evaluation's steps and bytes.
+/// The steps and bytes that an evaluation may still spend.
 #[derive(Debug)]
 pub(super) struct Budget {
     steps: u32,
@@ -75,43 +75,43 @@ impl Budget {
         Self { steps: STEPS_MAX, bytes: BYTES_MAX }
     }
 
-    /// One visit.
-    pub(super) fn step(&mut self) -> Result<(), Fail> {
+    /// Spends one step.
+    pub(super) fn step(&mut self) -> Result<(), EvalError> {
         self.steps(1)
     }
 
-    pub(super) fn steps(&mut self, count: usize) -> Result<(), Fail> {
+    pub(super) fn steps(&mut self, count: usize) -> Result<(), EvalError> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.steps = self.steps.checked_sub(count).ok_or(Fail::Bound("it takes more steps than an expression may"))?;
+        self.steps = self.steps.checked_sub(count).ok_or(EvalError::Bound("it takes too many steps"))?;
         Ok(())
     }
 
-    /// Reading a text.
-    pub(super) fn read(&mut self, bytes: usize) -> Result<(), Fail> {
+    /// Spends steps for reading a text.
+    pub(super) fn read(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.steps(bytes / TEXT_BYTES_PER_STEP)
     }
 
-    /// Building something of that many bytes.
-    pub(super) fn build(&mut self, bytes: usize) -> Result<(), Fail> {
+    /// Spends bytes and steps for building a text.
+    pub(super) fn build(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.keep(bytes)?;
         self.read(bytes)
     }
 
-    /// Building a map: its nodes have room for eleven entries, and most are half full.
-    pub(super) fn build_map(&mut self, entries: usize) -> Result<(), Fail> {
+    /// Spends bytes and steps for building a map: its nodes have room for eleven entries, and most are half full.
+    pub(super) fn build_map(&mut self, entries: usize) -> Result<(), EvalError> {
         self.build_values(entries)?;
         self.keep(entries.div_ceil(MAP_NODE_ENTRIES).saturating_mul(MAP_NODE_BYTES))
     }
 
-    fn keep(&mut self, bytes: usize) -> Result<(), Fail> {
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(Fail::Bound("it builds more than an expression may"))?;
+    fn keep(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(EvalError::Bound("it builds too much data"))?;
         Ok(())
     }
 
-    /// Building a list or map of that many elements.
-    pub(super) fn build_values(&mut self, count: usize) -> Result<(), Fail> {
+    /// Spends bytes and steps for building a list or map.
+    pub(super) fn build_values(&mut self, count: usize) -> Result<(), EvalError> {
         if count > ELEMENTS_MAX {
-            return Err(Fail::Bound("it builds a longer list than an expression may"));
+            return Err(EvalError::Bound("it builds a list that is too long"));
         }
         self.steps(count)?;
         self.keep(count * VALUE_BYTES)

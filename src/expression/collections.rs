@@ -1,4 +1,4 @@
-//! Lists and maps an expression computes with: borrowed from JSON, or built.
+//! Lists and maps of expressions, borrowed from JSON or built.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde_json::{Map as JsonMap, Value};
 
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::value::Val;
 
 /// A list, borrowed or built.
@@ -67,7 +67,7 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Keys that are no texts first, else in the order of the map.
+    /// Keys that are not strings first, else in the order of the map.
     pub(super) fn keys(&self) -> Vec<Key<'_>> {
         match self {
             Map::Json(map) => map.keys().map(|key| Key::Text(key)).collect(),
@@ -79,7 +79,7 @@ impl<'a> Map<'a> {
     }
 }
 
-/// What a built map holds. As in JSON, nearly all keys are texts.
+/// The entries of a built map. As in JSON, nearly all keys are strings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Entries<'a> {
     texts: BTreeMap<String, Val<'a>>,
@@ -87,7 +87,7 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Puts an entry in; whether that key was there before.
+    /// Inserts an entry; true if the key was already present.
     pub(super) fn insert(&mut self, key: Key<'_>, value: Val<'a>) -> bool {
         match key {
             Key::Text(key) => self.texts.insert(key.to_owned(), value).is_some(),
@@ -105,17 +105,20 @@ pub(super) enum Key<'k> {
 
 impl<'k> Key<'k> {
     /// A value as the key of a new entry.
-    pub(super) fn of(value: &'k Val<'_>) -> Result<Self, Fail> {
+    pub(super) fn of(value: &'k Val<'_>) -> Result<Self, EvalError> {
         match value {
             Val::Text(text) => Ok(Key::Text(text.as_str())),
             Val::Bool(value) => Ok(Key::Other(Other::Bool(*value))),
             Val::Int(value) => Ok(Key::Other(Other::Int(*value))),
             Val::Uint(value) => Ok(Key::Other(Other::Uint(*value))),
-            other => Err(Fail::wrong(format!("keys of a map are texts, ints or booleans, not {}", other.what()))),
+            other => Err(EvalError::invalid(format!(
+                "a key of a map must be a string, an int or a boolean, not {}",
+                other.what()
+            ))),
         }
     }
 
-    /// A value as a key that is looked for; a double without fraction finds an int.
+    /// A value as a key to look up; a double without fraction matches an int.
     pub(super) fn sought(value: &'k Val<'_>) -> Option<Self> {
         match value {
             Val::Double(value) if value.fract() == 0.0 && value.abs() < 9.0e15 => {
@@ -125,8 +128,8 @@ impl<'k> Key<'k> {
         }
     }
 
-    /// As a value of its own.
-    pub(super) fn value<'a>(self, budget: &mut Budget) -> Result<Val<'a>, Fail> {
+    /// As a value.
+    pub(super) fn value<'a>(self, budget: &mut Budget) -> Result<Val<'a>, EvalError> {
         match self {
             Key::Text(text) => Val::text(text, budget),
             Key::Other(Other::Bool(value)) => Ok(Val::Bool(value)),
@@ -135,7 +138,7 @@ impl<'k> Key<'k> {
         }
     }
 
-    /// As JSON writes it.
+    /// As a key of JSON.
     pub(super) fn text(self) -> Cow<'k, str> {
         match self {
             Key::Text(text) => Cow::Borrowed(text),
@@ -145,7 +148,7 @@ impl<'k> Key<'k> {
         }
     }
 
-    /// Bytes of its text.
+    /// The bytes of its text.
     pub(super) fn len(self) -> usize {
         match self {
             Key::Text(text) => text.len(),
@@ -154,7 +157,7 @@ impl<'k> Key<'k> {
     }
 }
 
-/// A key that is no text. `1` and `1u` are the same key.
+/// A key that is not a string. `1` and `1u` are the same key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Other {
     Bool(bool),

@@ -1,8 +1,8 @@
-//! Equality and order of values, across the kinds of numbers.
+//! Equality and order of values, across number types.
 
 use std::cmp::Ordering;
 
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::collections::{List, Map};
 use super::value::Val;
 
@@ -37,7 +37,7 @@ pub(super) fn number(value: &Val<'_>) -> Option<f64> {
     }
 }
 
-/// How two values of the same kind lie, or nothing where there is no order between them.
+/// The order of two values; none if they cannot be ordered.
 pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Option<Ordering> {
     match (left, right) {
         (Val::Int(left), Val::Int(right)) => Some(left.cmp(right)),
@@ -50,8 +50,8 @@ pub(super) fn order(left: &Val<'_>, right: &Val<'_>) -> Option<Ordering> {
         (Val::Text(left), Val::Text(right)) => Some(left.as_str().cmp(right.as_str())),
         (Val::Bytes(left), Val::Bytes(right)) => Some(left.cmp(right)),
         (Val::Bool(left), Val::Bool(right)) => Some(left.cmp(right)),
-        (Val::Moment(left), Val::Moment(right)) => Some(left.cmp(right)),
-        (Val::Span(left), Val::Span(right)) => Some(left.cmp(right)),
+        (Val::Timestamp(left), Val::Timestamp(right)) => Some(left.cmp(right)),
+        (Val::Duration(left), Val::Duration(right)) => Some(left.cmp(right)),
         _ => None,
     }
 }
@@ -69,9 +69,9 @@ fn order_mixed(int: i128, double: f64) -> Ordering {
     int.cmp(&(whole as i128)).then_with(|| whole.partial_cmp(&double).unwrap_or(Ordering::Equal))
 }
 
-/// Values of different kinds are unequal. An empty optional equals null, and one that holds a value equals that value:
-/// CEL compares optionals with nothing but each other.
-pub(super) fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<bool, Fail> {
+/// Values of different types are unequal. An empty optional equals null, and one with a value equals that value; CEL compares
+/// optionals only with each other.
+pub(super) fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
     budget.step()?;
     match (left, right) {
         (Val::Null | Val::Missing, Val::Null | Val::Missing) => Ok(true),
@@ -88,7 +88,7 @@ pub(super) fn equal(left: &Val<'_>, right: &Val<'_>, budget: &mut Budget) -> Res
     }
 }
 
-fn equal_lists(left: &List<'_>, right: &List<'_>, budget: &mut Budget) -> Result<bool, Fail> {
+fn equal_lists(left: &List<'_>, right: &List<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
     if left.len() != right.len() {
         return Ok(false);
     }
@@ -100,7 +100,7 @@ fn equal_lists(left: &List<'_>, right: &List<'_>, budget: &mut Budget) -> Result
     Ok(true)
 }
 
-fn equal_maps(left: &Map<'_>, right: &Map<'_>, budget: &mut Budget) -> Result<bool, Fail> {
+fn equal_maps(left: &Map<'_>, right: &Map<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
     if left.len() != right.len() {
         return Ok(false);
     }

@@ -1,10 +1,10 @@
-//! From the parser's tree to [`Node`]s: everything that can be known of an expression without a scope is found out here.
+//! From the parser's tree to [`Node`]s: everything about an expression that does not depend on the scope.
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators};
 use jiff::Timestamp;
 use serde_json::{Number, Value};
 
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::functions::{self, Form, Function};
 use super::node::{Absence, Element, Node};
 use super::operators::Operator;
@@ -13,22 +13,22 @@ use super::value::Val;
 /// Names of types, as `type(x) == string` uses them.
 const KINDS: [&str; 11] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"];
-/// The same for what has no name of one word.
+/// Types with qualified names.
 const LONG_KINDS: [&str; 2] = ["google.protobuf.Timestamp", "google.protobuf.Duration"];
 
-/// An expression that was understood.
+/// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) root: Node,
-    /// The names of the scope it reads, sorted.
+    /// The names it reads from the scope, sorted.
     pub(super) names: Vec<String>,
 }
 
-/// Compiles a tree; the error is a sentence without the expression.
+/// Compiles a tree; the error message does not contain the expression.
 pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
     let mut compiler = Compiler::default();
     let root = compiler.node(tree)?;
-    // Variables may be called `type` or `list`; only who asks for a type can mean one.
+    // Variables may be called `type` or `list`; they mean a type only in an expression that calls `type`.
     if !compiler.asks_for_type {
         compiler.names.append(&mut compiler.kinds);
     }
@@ -39,12 +39,12 @@ pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
 
 #[derive(Default)]
 pub(super) struct Compiler {
-    /// The variables of the loops and bindings around, outermost first.
+    /// The variables of the enclosing loops and bindings, outermost first.
     pub(super) locals: Vec<String>,
-    /// Loops around.
+    /// The number of enclosing loops.
     pub(super) loops: usize,
     names: Vec<String>,
-    /// Names it reads that are also those of types.
+    /// Names it reads that are also names of types.
     kinds: Vec<String>,
     asks_for_type: bool,
 }
@@ -52,7 +52,7 @@ pub(super) struct Compiler {
 impl Compiler {
     pub(super) fn node(&mut self, tree: &IdedExpr) -> Result<Node, String> {
         match &tree.expr {
-            Expr::Unspecified => Err("it cannot be read".into()),
+            Expr::Unspecified => Err("syntax error".into()),
             Expr::Literal(literal) => literal_node(literal),
             Expr::Ident(name) => Ok(self.name(name)),
             Expr::Select(select) if select.test => {
@@ -77,7 +77,7 @@ impl Compiler {
             Expr::Map(map) => {
                 map.entries.iter().map(|entry| self.entry(entry)).collect::<Result<_, _>>().map(Node::Map)
             }
-            Expr::Struct(made) => Err(format!("messages such as `{}{{…}}` do not exist here", made.type_name)),
+            Expr::Struct(made) => Err(format!("messages such as `{}{{…}}` are not supported", made.type_name)),
             Expr::Call(call) => match &call.target {
                 Some(target) => self.method(target, &call.func_name, &call.args),
                 None => self.call(&call.func_name, &call.args),
@@ -92,7 +92,7 @@ impl Compiler {
 
     fn nodes<const N: usize>(&mut self, trees: &[IdedExpr]) -> Result<Box<[Node; N]>, String> {
         let nodes: Vec<_> = trees.iter().map(|tree| self.node(tree)).collect::<Result<_, _>>()?;
-        nodes.try_into().map(Box::new).map_err(|_| "an operator lacks an operand".to_owned())
+        nodes.try_into().map(Box::new).map_err(|_| "an operator has too few operands".to_owned())
     }
 
     fn name(&mut self, name: &str) -> Node {
@@ -114,7 +114,7 @@ impl Compiler {
                 let pair = (self.node(&entry.key)?, self.node(&entry.value)?);
                 Ok(if entry.optional { Element::IfThere(pair) } else { Element::Always(pair) })
             }
-            EntryExpr::StructField(_) => Err("a map is written as {\"key\": value}".into()),
+            EntryExpr::StructField(_) => Err("write a map as {\"key\": value}".into()),
         }
     }
 
@@ -160,7 +160,7 @@ impl Compiler {
             && functions::SPACES.contains(&space.as_str())
         {
             let full = format!("{space}.{name}");
-            // A variable may be called like a space, as in `strings.join()`.
+            // A variable may have the name of a namespace, as in `strings.join()`.
             if functions::in_space(&full) || functions::find(Form::Method, name).is_err() {
                 return self.of_space(&full, args);
             }
@@ -198,7 +198,7 @@ impl Compiler {
     }
 }
 
-/// `google.protobuf.Timestamp` and its like.
+/// A qualified name such as `google.protobuf.Timestamp`.
 fn long_kind(tree: &IdedExpr) -> Option<&'static str> {
     let mut rest = tree;
     let mut path = Vec::new();
@@ -218,7 +218,7 @@ fn long_kind(tree: &IdedExpr) -> Option<&'static str> {
 fn only(args: &[IdedExpr]) -> Result<&IdedExpr, String> {
     match args {
         [arg] => Ok(arg),
-        _ => Err("one argument is expected".into()),
+        _ => Err("expected one argument".into()),
     }
 }
 
@@ -237,7 +237,7 @@ fn literal_node(literal: &LiteralValue) -> Result<Node, String> {
     }))
 }
 
-/// A list of nothing but literals is one literal.
+/// A list of literals becomes one literal.
 fn folded_list(elements: Vec<Element<Node>>) -> Node {
     if !elements.iter().all(|element| matches!(element, Element::Always(Node::Literal(_)))) {
         return Node::List(elements);
@@ -263,7 +263,7 @@ fn function(form: Form, name: &str, args: Vec<Node>) -> Result<Node, String> {
     Ok(Node::Call(found, args))
 }
 
-/// Calls what is known to fail when it is called: a duration, moment, zone or format that is written out and is none.
+/// Calls functions with literal arguments now, so that an invalid duration, timestamp, time zone or format is refused early.
 fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
     let literal = |node: &'_ Node| match node {
         Node::Literal(Value::String(text)) => Val::text(text.as_str(), &mut Budget::new()).ok(),
@@ -271,12 +271,12 @@ fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
     };
     let first = match found.name() {
         "duration" | "timestamp" => args.first().and_then(literal),
-        "formatTime" => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
-        name if name.starts_with("get") && args.len() == 2 => Some(Val::Moment(Timestamp::UNIX_EPOCH)),
+        "formatTime" => Some(Val::Timestamp(Timestamp::UNIX_EPOCH)),
+        name if name.starts_with("get") && args.len() == 2 => Some(Val::Timestamp(Timestamp::UNIX_EPOCH)),
         _ => return Ok(()),
     };
     let rest: Option<Vec<_>> = args.iter().skip(1).map(literal).collect();
     let (Some(first), Some(rest)) = (first, rest) else { return Ok(()) };
     let args: Vec<_> = [first].into_iter().chain(rest).collect();
-    found.call(&args, &mut Budget::new()).map(|_| ()).map_err(Fail::why)
+    found.call(&args, &mut Budget::new()).map(|_| ()).map_err(EvalError::why)
 }

@@ -1,22 +1,22 @@
-//! Walks the nodes of an expression with a scope and a budget.
+//! Evaluates the nodes of an expression with a scope and a budget.
 
 use std::rc::Rc;
 
 use super::Scope;
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::collections::{Entries, Key, Map};
 use super::functions;
 use super::node::{Absence, Element, Node};
 use super::operators::{self, Operator};
 use super::value::Val;
 
-pub(super) type Answer<'a> = Result<Val<'a>, Fail>;
+pub(super) type Answer<'a> = Result<Val<'a>, EvalError>;
 
 /// One evaluation.
 pub(super) struct Evaluation<'a, 'b> {
     scope: &'a Scope<'a>,
     pub(super) budget: &'b mut Budget,
-    /// The variables of the loops and bindings around, outermost first.
+    /// The variables of the enclosing loops and bindings, outermost first.
     pub(super) locals: Vec<Val<'a>>,
 }
 
@@ -31,9 +31,9 @@ impl<'a, 'b> Evaluation<'a, 'b> {
             Node::Literal(value) => Ok(Val::from_json(value)),
             Node::Uint(value) => Ok(Val::Uint(*value)),
             Node::Bytes(bytes) => Ok(Val::Bytes(Rc::from(bytes.as_slice()))),
-            Node::Name(name) => find(self.scope, name).ok_or_else(|| Fail::wrong(format!("there is no `{name}` here"))),
+            Node::Name(name) => find(self.scope, name).ok_or_else(|| unavailable(name)),
             Node::Kind(kind) => Ok(find(self.scope, kind).unwrap_or(Val::Kind(kind))),
-            Node::Local(at) => self.locals.get(*at).cloned().ok_or_else(|| Fail::wrong("a loop lost its variable")),
+            Node::Local(at) => self.locals.get(*at).cloned().ok_or_else(|| unavailable("a loop variable")),
             Node::Nothing => Ok(Val::Missing),
             Node::There(of) => {
                 self.budget.build_values(1)?;
@@ -88,28 +88,28 @@ impl<'a, 'b> Evaluation<'a, 'b> {
         }
     }
 
-    /// A value that must not be an empty optional.
+    /// The value of a node, which must not be an empty optional.
     pub(super) fn present(&mut self, node: &'a Node) -> Answer<'a> {
         match self.value(node)? {
-            Val::Missing => Err(Fail::wrong("an optional value that is needed is missing; orValue(…) gives another")),
+            Val::Missing => Err(EvalError::invalid("the optional is empty; give it a default with orValue(…)")),
             Val::There(held) => Ok(held.settled().clone()),
             there => Ok(there),
         }
     }
 
-    pub(super) fn truth(&mut self, node: &'a Node, of: &str) -> Result<bool, Fail> {
+    pub(super) fn truth(&mut self, node: &'a Node, of: &str) -> Result<bool, EvalError> {
         match self.value(node)?.settled() {
             Val::Bool(value) => Ok(*value),
-            other => Err(Fail::wrong(format!("{of} needs a boolean, not {}", other.what()))),
+            other => Err(EvalError::invalid(format!("{of} needs a boolean, not {}", other.what()))),
         }
     }
 
-    /// `&&` is decided by one `false`, `||` by one `true`, whatever the other side fails with.
+    /// One `false` decides `&&`, one `true` decides `||`, even if the other side fails.
     fn logic(&mut self, sides: &'a [Node; 2], decides: bool) -> Answer<'a> {
         let sign = if decides { "`||`" } else { "`&&`" };
         let left = match self.truth(&sides[0], sign) {
             Ok(value) if value == decides => return Ok(Val::Bool(decides)),
-            Err(Fail::Bound(why)) => return Err(Fail::Bound(why)),
+            Err(EvalError::Bound(why)) => return Err(EvalError::Bound(why)),
             other => other,
         };
         if self.truth(&sides[1], sign)? == decides {
@@ -131,7 +131,7 @@ impl<'a, 'b> Evaluation<'a, 'b> {
         match self.value(of)?.settled() {
             Val::Map(map) => Ok(Val::Bool(map.get(name).is_some())),
             Val::Null | Val::Missing => Ok(Val::Bool(false)),
-            other => Err(Fail::wrong(format!("`.{name}` needs a map, not {}", other.what()))),
+            other => Err(EvalError::invalid(format!("`.{name}` needs a map, not {}", other.what()))),
         }
     }
 
@@ -161,12 +161,13 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 (Val::List(list), Val::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => list.get(*at as usize),
                 (Val::Map(map), key) => Key::sought(key).and_then(|key| map.find(key)),
                 (Val::Null, _) if absence == Absence::IsMissing => None,
-                _ => return Err(Fail::wrong(format!("{} has no element at {}", of.what(), key.what()))),
+                _ => return Err(EvalError::invalid(format!("{} cannot be indexed with {}", of.what(), key.what()))),
             };
             if found.is_none() && absence == Absence::Fails {
                 let list = matches!(of, Val::List(_));
-                let why = if list { "a list has no element there" } else { "a map has no member of that name" };
-                return Err(Fail::wrong(why));
+                let why =
+                    if list { "the list has no element at this position" } else { "the map does not have this key" };
+                return Err(EvalError::invalid(why));
             }
             Ok(found)
         })
@@ -202,17 +203,21 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 (_, value) => value,
             };
             if map.insert(key, value) {
-                return Err(Fail::wrong("a map has the same key twice"));
+                return Err(EvalError::invalid("duplicate key in a map"));
             }
         }
         Ok(Val::map(map))
     }
 }
 
-/// What a name means: what the engine has put there, else a variable, else a property of the input.
+fn unavailable(name: &str) -> EvalError {
+    EvalError::invalid(format!("`{name}` is not available here"))
+}
+
+/// The value of a name: a reserved name, else a variable, else a property of the input.
 fn find<'a>(scope: &'a Scope<'a>, name: &str) -> Option<Val<'a>> {
     match name {
-        "now" => return Some(Val::Moment(scope.now)),
+        "now" => return Some(Val::Timestamp(scope.now)),
         "input" => return Some(Val::Map(Map::Json(scope.input))),
         _ => {}
     }
@@ -221,7 +226,7 @@ fn find<'a>(scope: &'a Scope<'a>, name: &str) -> Option<Val<'a>> {
 }
 
 fn member<'a>(of: &Val<'a>, name: &str, absence: Absence) -> Answer<'a> {
-    // What nearly every member is asked of.
+    // The most frequent case.
     if let (Val::Map(map), Absence::Fails) = (of, absence) {
         return map.get(name).ok_or_else(|| no_member(name));
     }
@@ -231,19 +236,19 @@ fn member<'a>(of: &Val<'a>, name: &str, absence: Absence) -> Answer<'a> {
             found => Ok(found),
         },
         Val::Null if absence == Absence::IsMissing => Ok(None),
-        other => Err(Fail::wrong(format!("`.{name}` needs a map, not {}", other.what()))),
+        other => Err(EvalError::invalid(format!("`.{name}` needs a map, not {}", other.what()))),
     })
 }
 
-fn no_member(name: &str) -> Fail {
-    Fail::wrong(format!("there is no member `{name}`"))
+fn no_member(name: &str) -> EvalError {
+    EvalError::invalid(format!("no member `{name}`"))
 }
 
-/// Looks for a part of a value. What is asked of an optional is an optional.
+/// Looks up a part of a value; a part of an optional is an optional.
 fn optionally<'a>(
     of: &Val<'a>,
     absence: Absence,
-    find: impl FnOnce(&Val<'a>, Absence) -> Result<Option<Val<'a>>, Fail>,
+    find: impl FnOnce(&Val<'a>, Absence) -> Result<Option<Val<'a>>, EvalError>,
 ) -> Answer<'a> {
     let (of, absence) = match of {
         Val::Missing => return Ok(Val::Missing),

@@ -1,4 +1,4 @@
-//! What brings a variable into an expression: loops, which the parser has expanded or left as calls, and bindings.
+//! Compiles loops, which the parser has expanded or left as calls, and bindings of variables.
 
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, operators};
 
@@ -6,11 +6,11 @@ use super::bounds::LOOPS_MAX;
 use super::compile::Compiler;
 use super::node::{Does, Loop, Node};
 
-/// What the parser calls the accumulator of a macro.
+/// The parser's name for the accumulator of a macro.
 const ACCUMULATOR: &str = "@result";
 
 impl Compiler {
-    /// A macro the parser has expanded; its shape says which one it was.
+    /// A macro that the parser has expanded; its shape identifies it.
     pub(super) fn expanded(&mut self, each: &ComprehensionExpr) -> Result<Node, String> {
         let over = self.node(&each.iter_range)?;
         let does = self.turning(&[&each.iter_var], |compiler| compiler.expanded_body(each))?;
@@ -18,7 +18,7 @@ impl Compiler {
     }
 
     fn expanded_body(&mut self, each: &ComprehensionExpr) -> Result<Does, String> {
-        let unknown = || "a loop that is not known here".to_owned();
+        let unknown = || "this loop is not supported".to_owned();
         let Expr::Call(step) = &each.loop_step.expr else { return Err(unknown()) };
         match (step.func_name.as_str(), step.args.as_slice(), &each.result.expr) {
             (operators::LOGICAL_AND, [accumulator, holds], _) if is_accumulator(accumulator) => {
@@ -42,7 +42,7 @@ impl Compiler {
         }
     }
 
-    /// A method whose first argument is a variable, if it is one: those the parser knows nothing of.
+    /// A macro that the parser does not know: a method whose first argument is a variable.
     pub(super) fn binding_method(
         &mut self,
         of: &IdedExpr,
@@ -89,7 +89,7 @@ impl Compiler {
         if let [key, value] = names.as_slice()
             && key == value
         {
-            return Err("the two variables of a loop have the same name".into());
+            return Err("the two variables of a loop must have different names".into());
         }
         let does = self.turning(&names, does)?;
         Ok(Node::Loop(Box::new(Loop { over, pair: variables.len() == 2, does })))
@@ -101,7 +101,7 @@ impl Compiler {
         body: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Result<T, String> {
         if self.loops >= LOOPS_MAX {
-            return Err(format!("loops (map, filter, all, exists) may stand {LOOPS_MAX} deep within each other"));
+            return Err(format!("loops (map, filter, all, exists) are nested deeper than {LOOPS_MAX} levels"));
         }
         self.loops += 1;
         let body = self.with_locals(variables, body);
@@ -134,7 +134,7 @@ impl Compiler {
 fn simple_name(variable: &IdedExpr) -> Result<&String, String> {
     match &variable.expr {
         Expr::Ident(name) => Ok(name),
-        _ => Err("the variable of a loop is a simple name".into()),
+        _ => Err("the variable of a loop must be a plain name".into()),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Templates with places that are filled when a request is made: secrets, and the token of an attempt.
+//! Templates with placeholders that are filled in when a request is sent: secrets, and the token of an attempt.
 //!
-//! What such a template yields is stored, so the place stays open in it, structurally:
-//! `{"$parts": [{"text": "Bearer "}, {"secret": "NAME"}]}`. Data that looks like a place is none: texts are never looked
-//! into, and a map of the author's or of somebody's answer that has a key `$parts` is stored as `{"$parts": [{"map": …}]}`.
+//! The value of such a template is stored, so a placeholder is stored as structure:
+//! `{"$parts": [{"text": "Bearer "}, {"secret": "NAME"}]}`. Data cannot imitate a placeholder: strings are never parsed again,
+//! and a map in data that has a key `$parts` is stored as `{"$parts": [{"map": …}]}`.
 
 use serde_json::{Map, Value, json};
 
@@ -10,31 +10,31 @@ use super::functions::percent_encoded;
 use super::template::Piece;
 use super::{Data, Error, Expression, Scope, Template};
 
-/// The key that says: here are parts of a text, to be put together when the request is made.
+/// The key of a list of parts that are joined when the request is sent.
 const PARTS: &str = "$parts";
 
-/// A place that is filled when a request is made.
+/// A placeholder that is filled in when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marker<'a> {
     /// `${ secrets.NAME }`
     Secret(&'a str),
-    /// `${ activity.token }`: new for every attempt.
+    /// `${ activity.token }`, which is new for every attempt.
     Token,
 }
 
-/// What the text of a template is for.
+/// The purpose of a template, which determines how its expressions are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// Anything: `${ }` alone yields its own value.
+    /// Any value: `${ }` alone keeps its type.
     Value,
-    /// A text, whatever `${ }` yields.
+    /// Always a string.
     Text,
-    /// A URL: null is an error, and every `${ }` but a leading one is percent-encoded.
+    /// A URL: null is an error, and every `${ }` except a leading one is percent-encoded.
     Url,
 }
 
 impl Expression {
-    /// Whether this is nothing but such a place.
+    /// The placeholder, if the expression is one.
     pub fn marker(&self) -> Option<Marker<'_>> {
         let source = self.source().trim();
         if source == "activity.token" {
@@ -52,10 +52,10 @@ impl Expression {
 }
 
 impl Template {
-    /// Its value with open places.
+    /// Its value with placeholders not filled in.
     ///
     /// # Errors
-    /// The first expression that fails; in a URL also one that yields null.
+    /// The first expression that fails, or is null in a URL.
     pub fn marked(&self, scope: &Scope<'_>, purpose: Use) -> Result<Value, Error> {
         let pieces: Vec<Piece<'_>> = self.pieces().collect();
         if let ([Piece::Value(alone)], Use::Value) = (pieces.as_slice(), purpose)
@@ -91,7 +91,7 @@ impl Template {
 
     fn piece(&self, expression: &Expression, scope: &Scope<'_>, purpose: Use, encode: bool) -> Result<String, Error> {
         if purpose == Use::Url && expression.evaluate(scope)?.is_null() {
-            let message = format!("`{}` gives null in a URL", expression.source());
+            let message = format!("`{}` is null, which is not allowed in a URL", expression.source());
             return Err(Error { message });
         }
         let text = expression.text(scope)?;
@@ -100,10 +100,10 @@ impl Template {
 }
 
 impl Data {
-    /// Its value with open places.
+    /// Its value with placeholders not filled in.
     ///
     /// # Errors
-    /// The first part that fails.
+    /// The first expression that fails.
     pub fn marked(&self, scope: &Scope<'_>) -> Result<Value, Error> {
         match self {
             Data::Literal(value) => Ok(escaped(value.clone())),
@@ -129,7 +129,7 @@ fn place(marker: Marker<'_>, encode: bool) -> Value {
     Value::Object(place)
 }
 
-/// The value as it is stored: no map of it is taken for parts.
+/// The value in its stored form, in which none of its maps is read as parts.
 fn escaped(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(escaped).collect(),
@@ -138,15 +138,15 @@ fn escaped(value: Value) -> Value {
     }
 }
 
-/// Members that are escaped already.
+/// A map whose members are already in their stored form.
 fn covered(members: Map<String, Value>) -> Value {
     if members.contains_key(PARTS) { json!({ PARTS: [{ "map": members }] }) } else { Value::Object(members) }
 }
 
-/// Fills the places of a stored value. `fill` gives the text of a place; the names of those it does not know are returned.
+/// Fills in the placeholders of a stored value. `fill` returns the text of a placeholder, or none if it is unknown.
 ///
 /// # Errors
-/// What could not be filled: names of secrets, and `activity.token`.
+/// The placeholders that are unknown: names of secrets, and `activity.token`.
 pub fn filled(stored: &Value, fill: &mut dyn FnMut(Marker<'_>) -> Option<String>) -> Result<Value, Vec<String>> {
     let mut missing = Vec::new();
     let value = fill_in(stored, fill, &mut missing);

@@ -1,10 +1,12 @@
-//! Expressions are CEL, and this is the only door to it.
+//! The language of expressions, which is CEL; the only room that uses the `cel` crate.
 //!
-//! The `cel` crate reads the text; what it means is decided here, because an evaluation must be bounded (the crate has no
-//! budget), must not convert what it does not touch, and computes a mix of ints and doubles as doubles, which the crate
-//! refuses. Path of an expression: `read` (text to the parser's tree, within bounds), `compile` and `macros` (tree to
-//! `node`s, names and functions resolved), `evaluate` and `loops` (nodes, `operators`, `functions` and the `value`s they
-//! work on). tests/conformance holds all of it to CEL's own tests.
+//! The crate parses the text. The evaluator is written by hand for three reasons: an evaluation needs a budget and bounds, which
+//! the crate does not have; it must not convert JSON that it does not read; and it computes ints with doubles as doubles, which
+//! the crate refuses.
+//!
+//! The path of an expression: `read` (from text to the parser's tree, within bounds), `compile` and `macros` (from tree to
+//! `node`s, with names and functions resolved), `evaluate` and `loops` (nodes, `operators`, `functions` and their `value`s).
+//! tests/conformance checks it against CEL's own tests.
 
 pub mod bounds;
 mod collections;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use bounds::{Budget, Fail};
+use bounds::{Budget, EvalError};
 use evaluate::Evaluation;
 use node::Node;
 use value::Val;
@@ -35,28 +37,24 @@ use value::Val;
 pub use marked::{Marker, Use, filled};
 pub use template::{Piece, Template};
 
-/// Names that have a meaning of their own, so that no variable may bear them.
-pub const RESERVED: [&str; 11] =
-    ["input", "result", "error", "item", "index", "actors", "instance", "activity", "now", "env", "secrets"];
-
-/// What an expression can see.
+/// The names that an expression can read.
 #[derive(Debug, Clone)]
 pub struct Scope<'a> {
-    /// The declared variables; they hide input properties of the same name.
+    /// The declared variables, which hide input properties of the same name.
     pub variables: &'a Map<String, Value>,
-    /// The input, defaults filled in.
+    /// The input with defaults filled in.
     pub input: &'a Map<String, Value>,
-    /// The step's time, as `now`.
+    /// The time of the step, read as `now`.
     pub now: Timestamp,
-    /// Reserved names that have a value here: `result`, `error`, `data`, `instance`, `activity`, `actors`, `env`, …
+    /// Reserved names that are available here: `result`, `error`, `data`, `instance`, `activity`, `actors`, `env`, …
     pub reserved: Vec<(&'static str, Value)>,
 }
 
-/// Why an expression could not be read or evaluated; names the expression and its variables, never their values.
+/// The error of an expression that cannot be read or evaluated. Names the expression and its variables, never their values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// A sentence for the author.
+    /// The message for the author.
     pub message: String,
 }
 
@@ -82,7 +80,7 @@ impl Expression {
     /// Reads an expression.
     ///
     /// # Errors
-    /// It is no CEL, calls a function that does not exist, or exceeds one of the [`bounds`].
+    /// It is not valid CEL, calls an unknown function, or exceeds one of the [`bounds`].
     pub fn parse(source: &str) -> Result<Self, Error> {
         let tree = read::read(source)?;
         let compiled =
@@ -91,12 +89,12 @@ impl Expression {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Its text.
+    /// Its source.
     pub fn source(&self) -> &str {
         &self.inner.source
     }
 
-    /// The names it reads, e.g. `amount`, `result`; not members, not functions, not comprehension variables. Sorted.
+    /// The names it reads from the scope, such as `amount` or `result`; without members, functions and loop variables. Sorted.
     pub fn names(&self) -> &[String] {
         &self.inner.names
     }
@@ -104,12 +102,12 @@ impl Expression {
     /// Its value.
     ///
     /// # Errors
-    /// A name or member that is not there, kinds that do not fit, a result that is no finite number, or a bound reached.
+    /// A missing name or member, a wrong type, a result that is not a finite number, or an exceeded bound.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Error> {
         self.with_value(scope, &mut Budget::new(), |value, budget| value.to_json(budget))
     }
 
-    /// Its value as text among text.
+    /// Its value as part of a text.
     ///
     /// # Errors
     /// As [`Expression::evaluate`].
@@ -117,41 +115,41 @@ impl Expression {
         self.with_value(scope, &mut Budget::new(), |value, budget| value.to_text(budget))
     }
 
-    /// Whether it holds; anything but a boolean is an error.
+    /// Whether it is true.
     ///
     /// # Errors
-    /// As [`Expression::evaluate`].
+    /// As [`Expression::evaluate`]; also if the value is not a boolean.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Error> {
         self.with_value(scope, &mut Budget::new(), |value, _| match value.settled() {
             Val::Bool(value) => Ok(*value),
-            other => Err(Fail::wrong(format!("a condition is true or false, this is {}", other.what()))),
+            other => Err(EvalError::invalid(format!("a condition must be a boolean, not {}", other.what()))),
         })
     }
 
-    /// Evaluates and hands the value on while the scope is there.
+    /// Evaluates and passes the value to `take`, because it borrows from the scope.
     fn with_value<T>(
         &self,
         scope: &Scope<'_>,
         budget: &mut Budget,
-        take: impl FnOnce(&Val<'_>, &mut Budget) -> Result<T, Fail>,
+        take: impl FnOnce(&Val<'_>, &mut Budget) -> Result<T, EvalError>,
     ) -> Result<T, Error> {
         let value = Evaluation::new(scope, budget).value(&self.inner.root);
-        value.and_then(|value| take(&value, budget)).map_err(|fail| self.failed(fail))
+        value.and_then(|value| take(&value, budget)).map_err(|error| self.error(error))
     }
 
-    fn failed(&self, fail: Fail) -> Error {
+    fn error(&self, error: EvalError) -> Error {
         let reads = match self.names() {
             [] => String::new(),
-            names => format!(" (it reads {})", names.join(", ")),
+            names => format!(" (reads {})", names.join(", ")),
         };
-        Error { message: format!("`{}`: {}{reads}", read::shown(self.source()), fail.why()) }
+        Error { message: format!("`{}`: {}{reads}", read::shown(self.source()), error.why()) }
     }
 }
 
-/// A value in a document in which expressions or templates may stand.
+/// A value of a document that may contain expressions or templates.
 #[derive(Debug, Clone)]
 pub enum Data {
-    /// Means itself.
+    /// A value without expressions.
     Literal(Value),
     /// A bare expression.
     Expression(Expression),

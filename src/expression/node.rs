@@ -1,5 +1,5 @@
-//! The form in which an expression is kept and evaluated: names are sorted into scope and loop variables, functions are
-//! found, macros are recognised, constant parts are folded.
+//! A compiled expression: names are resolved to the scope or to loop variables, functions are resolved, macros recognised and
+//! constant parts folded.
 
 use regex_lite::Regex;
 use serde_json::Value;
@@ -69,32 +69,32 @@ pub(super) enum Node {
     Loop(Box<Loop>),
 }
 
-/// What a member that is not there means.
+/// The value of a missing member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// An error, unless it is asked of an optional.
+    /// An error, unless it is a member of an optional.
     Fails,
     /// An empty optional, because of a `?`.
     IsMissing,
 }
 
-/// An element of a list or map that is written out.
+/// An element of a list or map literal.
 #[derive(Debug)]
 pub(super) enum Element<T> {
     Always(T),
-    /// Written with `?`: left out where its value is an empty optional.
+    /// Written with `?`: left out if its value is an empty optional.
     IfThere(T),
 }
 
-/// A pattern with the number of its states, which says what matching costs.
+/// A pattern with the number of its states, which determines the cost of matching.
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub(super) regex: Regex,
     pub(super) states: usize,
 }
 
-/// A loop over a list or map. Its variables are the innermost locals: the element, or the key of a map; of a `pair`
-/// the position and the element, or the key and the value.
+/// A loop over a list or map. Its variables are the innermost locals: the element of a list or key of a map; with `pair` the
+/// position and element, or key and value.
 #[derive(Debug)]
 pub(super) struct Loop {
     pub(super) over: Node,
@@ -102,7 +102,7 @@ pub(super) struct Loop {
     pub(super) does: Does,
 }
 
-/// What a loop does for each element.
+/// The operation of a loop on each element.
 #[derive(Debug)]
 pub(super) enum Does {
     All(Node),
@@ -118,11 +118,11 @@ pub(super) enum Does {
         keep: Option<Node>,
         value: Node,
     },
-    /// `transformMapEntry`: maps of one entry or more, put together.
+    /// `transformMapEntry`: maps, merged into one.
     Reenter {
         keep: Option<Node>,
         value: Node,
     },
-    /// `sortBy`: the elements in the order of what the node yields for them.
+    /// `sortBy`: the elements, sorted by the value of the node.
     SortBy(Node),
 }

@@ -1,14 +1,14 @@
-//! What the operators mean: CEL's meaning, and for a mix of int and double, which CEL refuses, that of doubles.
+//! The operators, as in CEL; ints with doubles, which CEL refuses, are computed as doubles.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::collections::Key;
 use super::compare::{Wide, equal, number, order, wide};
 use super::value::Val;
 
-/// An operator with two operands that are both always evaluated.
+/// A binary operator that always evaluates both operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Add,
@@ -26,7 +26,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    /// How it is written.
+    /// Its symbol.
     fn sign(self) -> &'static str {
         match self {
             Operator::Add => "+",
@@ -44,12 +44,12 @@ impl Operator {
         }
     }
 
-    pub(super) fn apply<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, Fail> {
+    pub(super) fn apply<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, EvalError> {
         if let (Val::Text(left), Val::Text(right)) = (left, right) {
             budget.read(left.as_str().len().min(right.as_str().len()))?;
         }
         let ordered = |holds: fn(Ordering) -> bool| {
-            let order = order(left, right).ok_or_else(|| self.misfit(left, right))?;
+            let order = order(left, right).ok_or_else(|| self.mismatch(left, right))?;
             Ok(Val::Bool(holds(order)))
         };
         match self {
@@ -68,19 +68,19 @@ impl Operator {
         }
     }
 
-    fn misfit(self, left: &Val<'_>, right: &Val<'_>) -> Fail {
+    fn mismatch(self, left: &Val<'_>, right: &Val<'_>) -> EvalError {
         let hint = match (left, right) {
-            (Val::Moment(_), Val::Text(_)) | (Val::Text(_), Val::Moment(_)) => {
-                "; timestamp(…) makes a moment of a text"
+            (Val::Timestamp(_), Val::Text(_)) | (Val::Text(_), Val::Timestamp(_)) => {
+                "; convert the string with timestamp(…)"
             }
-            (Val::Span(_), Val::Text(_)) | (Val::Text(_), Val::Span(_)) | (Val::Moment(_), Val::Int(_)) => {
-                "; duration(…) makes a duration of a text"
+            (Val::Duration(_), Val::Text(_)) | (Val::Text(_), Val::Duration(_)) | (Val::Timestamp(_), Val::Int(_)) => {
+                "; write a duration as duration(…)"
             }
-            (Val::Text(_), _) | (_, Val::Text(_)) if self == Operator::Add => "; string(…) makes a text of a value",
+            (Val::Text(_), _) | (_, Val::Text(_)) if self == Operator::Add => "; convert the value with string(…)",
             _ => "",
         };
         let (left, right) = (left.what(), right.what());
-        Fail::wrong(format!("`{}` does not work between {left} and {right}{hint}", self.sign()))
+        EvalError::invalid(format!("`{}` does not work with {left} and {right}{hint}", self.sign()))
     }
 
     fn calculate<'a>(
@@ -89,11 +89,11 @@ impl Operator {
         right: &Val<'a>,
         ints: fn(i64, i64) -> Option<i64>,
         doubles: fn(f64, f64) -> f64,
-    ) -> Result<Val<'a>, Fail> {
+    ) -> Result<Val<'a>, EvalError> {
         if let (Val::Int(left), Val::Int(right)) = (left, right) {
             return ints(*left, *right).map(Val::Int).ok_or_else(|| match (self, right) {
-                (Operator::Divide | Operator::Modulo, 0) => Fail::wrong("a division by zero"),
-                _ => Fail::wrong(format!("the result of `{}` does not fit into 64 bits", self.sign())),
+                (Operator::Divide | Operator::Modulo, 0) => EvalError::invalid("division by zero"),
+                _ => EvalError::invalid(format!("the result of `{}` does not fit into 64 bits", self.sign())),
             });
         }
         if let Some((left, right)) = wide(left, right) {
@@ -101,21 +101,21 @@ impl Operator {
         }
         match (number(left), number(right)) {
             (Some(_), Some(0.0)) if matches!(self, Operator::Divide | Operator::Modulo) => {
-                Err(Fail::wrong("a division by zero"))
+                Err(EvalError::invalid("division by zero"))
             }
             (Some(left), Some(right)) => Val::finite(doubles(left, right)),
-            (None, _) | (_, None) => Err(self.misfit(left, right)),
+            (None, _) | (_, None) => Err(self.mismatch(left, right)),
         }
     }
 
-    /// Between uints, or a uint and an int: exact, and a uint only between uints.
-    fn calculate_wide<'a>(self, left: Wide, right: Wide) -> Result<Val<'a>, Fail> {
+    /// Of uints, or a uint and an int: exact; a uint only if both are uints.
+    fn calculate_wide<'a>(self, left: Wide, right: Wide) -> Result<Val<'a>, EvalError> {
         let (of, by) = (left.value, right.value);
         let result = match self {
             Operator::Add => of.checked_add(by),
             Operator::Subtract => of.checked_sub(by),
             Operator::Multiply => of.checked_mul(by),
-            Operator::Divide | Operator::Modulo if by == 0 => return Err(Fail::wrong("a division by zero")),
+            Operator::Divide | Operator::Modulo if by == 0 => return Err(EvalError::invalid("division by zero")),
             Operator::Divide => of.checked_div(by),
             Operator::Modulo => of.checked_rem(by),
             Operator::Equal
@@ -131,11 +131,11 @@ impl Operator {
         } else {
             result.and_then(|result| i64::try_from(result).ok()).map(Val::Int)
         };
-        result.ok_or_else(|| Fail::wrong(format!("the result of `{}` does not fit into 64 bits", self.sign())))
+        result.ok_or_else(|| EvalError::invalid(format!("the result of `{}` does not fit into 64 bits", self.sign())))
     }
 
-    fn add<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, Fail> {
-        let beyond = |_| Fail::wrong("the moment is out of range");
+    fn add<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, EvalError> {
+        let beyond = |_| EvalError::invalid("the timestamp is out of range");
         match (left, right) {
             (Val::Text(left), Val::Text(right)) => {
                 budget.build(left.as_str().len() + right.as_str().len())?;
@@ -149,27 +149,27 @@ impl Operator {
                 budget.build(left.len() + right.len())?;
                 Ok(Val::Bytes(Rc::from([&**left, &**right].concat())))
             }
-            (Val::Moment(moment), Val::Span(span)) | (Val::Span(span), Val::Moment(moment)) => {
-                moment.checked_add(*span).map_err(beyond).and_then(Val::moment)
+            (Val::Timestamp(moment), Val::Duration(span)) | (Val::Duration(span), Val::Timestamp(moment)) => {
+                moment.checked_add(*span).map_err(beyond).and_then(Val::timestamp)
             }
-            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_add(*right)),
+            (Val::Duration(left), Val::Duration(right)) => Val::span(left.checked_add(*right)),
             _ => self.calculate(left, right, i64::checked_add, |a, b| a + b),
         }
     }
 
-    fn subtract<'a>(self, left: &Val<'a>, right: &Val<'a>) -> Result<Val<'a>, Fail> {
+    fn subtract<'a>(self, left: &Val<'a>, right: &Val<'a>) -> Result<Val<'a>, EvalError> {
         match (left, right) {
-            (Val::Moment(moment), Val::Span(span)) => {
-                let moment = moment.checked_sub(*span).map_err(|_| Fail::wrong("the moment is out of range"));
-                moment.and_then(Val::moment)
+            (Val::Timestamp(moment), Val::Duration(span)) => {
+                let moment = moment.checked_sub(*span).map_err(|_| EvalError::invalid("the timestamp is out of range"));
+                moment.and_then(Val::timestamp)
             }
-            (Val::Moment(left), Val::Moment(right)) => Val::span(Some(left.duration_since(*right))),
-            (Val::Span(left), Val::Span(right)) => Val::span(left.checked_sub(*right)),
+            (Val::Timestamp(left), Val::Timestamp(right)) => Val::span(Some(left.duration_since(*right))),
+            (Val::Duration(left), Val::Duration(right)) => Val::span(left.checked_sub(*right)),
             _ => self.calculate(left, right, i64::checked_sub, |a, b| a - b),
         }
     }
 
-    fn contains<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, Fail> {
+    fn contains<'a>(self, left: &Val<'a>, right: &Val<'a>, budget: &mut Budget) -> Result<Val<'a>, EvalError> {
         match right {
             Val::List(list) => {
                 for item in list.iter() {
@@ -180,19 +180,20 @@ impl Operator {
                 Ok(Val::Bool(false))
             }
             Val::Map(map) => Ok(Val::Bool(Key::sought(left).is_some_and(|key| map.find(key).is_some()))),
-            _ => Err(self.misfit(left, right)),
+            _ => Err(self.mismatch(left, right)),
         }
     }
 }
 
 /// `-x`.
-pub(super) fn negate<'a>(value: &Val<'a>) -> Result<Val<'a>, Fail> {
+pub(super) fn negate<'a>(value: &Val<'a>) -> Result<Val<'a>, EvalError> {
     match value {
-        Val::Int(value) => {
-            value.checked_neg().map(Val::Int).ok_or_else(|| Fail::wrong("the result of `-` does not fit into 64 bits"))
-        }
+        Val::Int(value) => value
+            .checked_neg()
+            .map(Val::Int)
+            .ok_or_else(|| EvalError::invalid("the result of `-` does not fit into 64 bits")),
         Val::Double(value) => Ok(Val::Double(-value)),
-        Val::Span(span) => Val::span(span.checked_neg()),
-        _ => Err(Fail::wrong(format!("`-` needs a number, not {}", value.what()))),
+        Val::Duration(span) => Val::span(span.checked_neg()),
+        _ => Err(EvalError::invalid(format!("`-` needs a number, not {}", value.what()))),
     }
 }

@@ -1,4 +1,4 @@
-//! From text to the parser's tree, within bounds: whatever is read here can be walked recursively afterwards.
+//! From text to the parser's tree, within bounds that make recursion over the tree safe.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,24 +8,24 @@ use cel::parser::PrattParser;
 use super::Error;
 use super::bounds::{DEPTH_MAX, NESTING_MAX, QUESTIONS_MAX, SOURCE_BYTES_MAX};
 
-/// Nodes of the parser's tree; macros multiply what is written.
+/// Nodes of the parser's tree at most; macros multiply the source.
 const NODES_MAX: usize = 20_000;
-/// How much of an expression a message shows.
+/// Characters of an expression that a message shows.
 const SHOWN_CHARACTERS_MAX: usize = 120;
 
 /// Reads an expression.
 pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
     let refuse = |why: String| Error { message: format!("`{}`: {why}", shown(source)) };
     if source.trim().is_empty() {
-        return Err(Error { message: "an expression is missing here".into() });
+        return Err(Error { message: "the expression is empty".into() });
     }
     if source.len() > SOURCE_BYTES_MAX {
-        return Err(refuse(format!("an expression may have {SOURCE_BYTES_MAX} bytes, this one has {}", source.len())));
+        return Err(refuse(format!("it has {} bytes; at most {SOURCE_BYTES_MAX} are allowed", source.len())));
     }
     if source.contains('\0') {
-        return Err(refuse("it contains a null character".into()));
+        return Err(refuse("the character U+0000 is not allowed".into()));
     }
-    // The parser bounds its recursion for brackets, but not for `a ? b : c ? d : …`.
+    // The parser limits its recursion for brackets, but not for `a ? b : c ? d : …`.
     if source.matches('?').count() > QUESTIONS_MAX {
         return Err(refuse(format!("it has more than {QUESTIONS_MAX} question marks")));
     }
@@ -36,9 +36,9 @@ pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
         .error_reporting_limit(4)
         .enable_optional_syntax(true)
         .enable_ident_escape_syntax(true);
-    // No panic of the parser is known; one would take a worker's task with it.
+    // No panic of the parser is known; one would end the task of a worker.
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)))
-        .map_err(|_| refuse("it cannot be read".into()))?
+        .map_err(|_| refuse("syntax error".into()))?
         .map_err(|errors| refuse(first(&errors)))?;
     if depth(&parsed) > DEPTH_MAX {
         return Err(refuse(format!("it is nested deeper than {DEPTH_MAX} levels")));
@@ -46,15 +46,20 @@ pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
     Ok(parsed)
 }
 
-/// The first thing that is wrong, with its place.
+/// The first syntax error, with its position.
 fn first(errors: &cel::ParseErrors) -> String {
-    let Some(error) = errors.errors.first() else { return "it cannot be read".into() };
-    let what = error.msg.trim_start_matches("Syntax error: ").replace("<EOF>", "the end");
+    let Some(error) = errors.errors.first() else { return "syntax error".into() };
+    let what = error.msg.trim_start_matches("Syntax error: ");
+    let what = match what.strip_prefix("mismatched input ").and_then(|rest| rest.split_once(" expecting ")) {
+        Some((found, expected)) => format!("expected {expected}, found {found}"),
+        None => what.to_owned(),
+    };
+    let what = what.replace("'<EOF>'", "the end").replace("<EOF>", "the end");
     let what = match what.as_str() {
         limit if limit.starts_with("expression recursion limit") => {
             return format!("it is nested deeper than {NESTING_MAX} levels");
         }
-        assigned if assigned.contains("'='") => format!("{assigned} (`==` compares)"),
+        assigned if assigned.contains("'='") => format!("{assigned} (use `==` to compare)"),
         other => other.to_owned(),
     };
     match error.pos {
@@ -64,7 +69,7 @@ fn first(errors: &cel::ParseErrors) -> String {
     }
 }
 
-/// The expression as a message shows it.
+/// The expression, cut to a length for messages.
 pub(super) fn shown(source: &str) -> String {
     let source = source.trim();
     match source.char_indices().nth(SHOWN_CHARACTERS_MAX) {
@@ -73,7 +78,7 @@ pub(super) fn shown(source: &str) -> String {
     }
 }
 
-/// Levels of the tree, counted without recursion.
+/// The depth of the tree, computed without recursion.
 fn depth(root: &IdedExpr) -> usize {
     let mut deepest = 0;
     let mut waiting = vec![(root, 1)];

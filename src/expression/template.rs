@@ -1,11 +1,11 @@
-//! Texts with `${ }` in them.
+//! Templates: strings that contain `${ }`.
 
 use serde_json::Value;
 
 use super::bounds::Budget;
 use super::{Error, Expression, Scope, read};
 
-/// A text with `${ }` in it.
+/// A string that may contain `${ }`.
 #[derive(Debug, Clone)]
 pub struct Template {
     source: String,
@@ -21,9 +21,9 @@ enum Part {
 /// One piece of a template.
 #[derive(Debug, Clone, Copy)]
 pub enum Piece<'a> {
-    /// Text as it is.
+    /// Literal text.
     Text(&'a str),
-    /// What stands in a `${ }`.
+    /// The expression in a `${ }`.
     Value(&'a Expression),
 }
 
@@ -31,7 +31,7 @@ impl Template {
     /// Reads a template. `$${` is a literal `${`.
     ///
     /// # Errors
-    /// A `${` without its `}`, or an expression that cannot be read.
+    /// A `${` without `}`, or an invalid expression.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -46,7 +46,10 @@ impl Template {
             }
             literal.push_str(before);
             let end = end_of_expression(opened).ok_or_else(|| Error {
-                message: format!("`{}`: a `${{` lacks its `}}` (`$${{` is a literal one)", read::shown(text)),
+                message: format!(
+                    "`{}`: `${{` has no closing `}}`; write `$${{` for a literal `${{`",
+                    read::shown(text)
+                ),
             })?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal)));
@@ -61,7 +64,7 @@ impl Template {
         Ok(Self { source: text.to_owned(), parts })
     }
 
-    /// Its text as written.
+    /// Its source.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -74,7 +77,7 @@ impl Template {
         names
     }
 
-    /// Its pieces, in order.
+    /// Its pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         self.parts.iter().map(|part| match part {
             Part::Text(text) => Piece::Text(text),
@@ -82,7 +85,7 @@ impl Template {
         })
     }
 
-    /// The text, if there is no `${ }` in it.
+    /// The text, if it has no `${ }`.
     pub fn literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
@@ -91,7 +94,7 @@ impl Template {
         }
     }
 
-    /// `${ }` alone yields its typed value; among text it is interpolated.
+    /// Its value: `${ }` alone keeps its type, otherwise a string.
     ///
     /// # Errors
     /// The first expression that fails.
@@ -102,7 +105,7 @@ impl Template {
         }
     }
 
-    /// As text, whatever it yields.
+    /// Its value as a string.
     ///
     /// # Errors
     /// The first expression that fails.
@@ -131,7 +134,7 @@ impl Part {
     }
 }
 
-/// Where the `}` stands that closes a `${`: not one of the expression's own braces, strings or comments.
+/// The position of the `}` that closes a `${`, ignoring braces, strings and comments of the expression.
 fn end_of_expression(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     let mut at = 0;
@@ -173,7 +176,7 @@ fn end_of_string(text: &str, start: usize) -> Option<usize> {
     None
 }
 
-/// Whether the letters in front of a quote make its string raw: `r`, `br`, `rb`, in any case, and no longer name.
+/// Whether the letters before a quote make the string raw: `r`, `br` or `rb` in upper or lower case, not the end of a name.
 fn is_raw(before: &[u8]) -> bool {
     let letters = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
     let prefix = &before[before.len() - letters..];

@@ -1,5 +1,5 @@
-//! The values an expression computes with. JSON is not converted but looked into: a list or map of the scope is only
-//! borrowed, and what an expression does not touch costs nothing.
+//! The values of expressions. Lists and maps of the scope are borrowed JSON, so that values which an expression does not read
+//! cost nothing.
 
 use std::rc::Rc;
 
@@ -7,17 +7,17 @@ use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Number, Value};
 
-use super::bounds::{Budget, Fail};
+use super::bounds::{Budget, EvalError};
 use super::collections::{Entries, Key, List, Map};
 use crate::time::duration;
 
-/// A value while it is computed with.
+/// A value during an evaluation.
 #[derive(Debug, Clone)]
 pub(super) enum Val<'a> {
     Null,
     Bool(bool),
     Int(i64),
-    /// As `5u` is written; JSON has none.
+    /// Written `5u`; JSON has none.
     Uint(u64),
     /// Always finite.
     Double(f64),
@@ -25,13 +25,13 @@ pub(super) enum Val<'a> {
     Bytes(Rc<[u8]>),
     List(List<'a>),
     Map(Map<'a>),
-    Moment(Timestamp),
-    Span(SignedDuration),
-    /// A type, as `type(x)` yields it.
+    Timestamp(Timestamp),
+    Duration(SignedDuration),
+    /// A type, the value of `type(x)`.
     Kind(&'static str),
-    /// An empty optional: `a.?b` where there is no `b`.
+    /// An empty optional: `a.?b` without a `b`.
     Missing,
-    /// An optional that holds a value: `a.?b` where there is a `b`.
+    /// An optional with a value: `a.?b` with a `b`.
     There(Rc<Val<'a>>),
 }
 
@@ -52,7 +52,7 @@ impl Text<'_> {
 }
 
 impl<'a> Val<'a> {
-    /// JSON as the language sees it: whole numbers of 64 bits are ints, all others doubles.
+    /// The value of JSON: whole numbers of 64 bits are ints, all others doubles.
     pub(super) fn from_json(value: &'a Value) -> Self {
         match value {
             Value::Null => Val::Null,
@@ -68,8 +68,8 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// JSON that nobody else holds.
-    pub(super) fn built_from_json(value: Value, budget: &mut Budget) -> Result<Self, Fail> {
+    /// The value of owned JSON.
+    pub(super) fn built_from_json(value: Value, budget: &mut Budget) -> Result<Self, EvalError> {
         budget.step()?;
         Ok(match value {
             Value::String(text) => Val::text(text, budget)?,
@@ -97,46 +97,54 @@ impl<'a> Val<'a> {
         })
     }
 
-    /// A double, unless it is none that JSON knows.
-    pub(super) fn finite(value: f64) -> Result<Self, Fail> {
-        if value.is_finite() { Ok(Val::Double(value)) } else { Err(Fail::wrong("the result is no finite number")) }
+    /// A double; an error if it is not finite.
+    pub(super) fn finite(value: f64) -> Result<Self, EvalError> {
+        if value.is_finite() {
+            Ok(Val::Double(value))
+        } else {
+            Err(EvalError::invalid("the result is not a finite number"))
+        }
     }
 
-    pub(super) fn text(text: impl Into<Rc<str>>, budget: &mut Budget) -> Result<Self, Fail> {
+    pub(super) fn text(text: impl Into<Rc<str>>, budget: &mut Budget) -> Result<Self, EvalError> {
         let text = text.into();
         budget.build(text.len())?;
         Ok(Val::Text(Text::Built(text)))
     }
 
-    /// A list that was paid for.
+    /// A list whose cost was already spent.
     pub(super) fn list(list: Vec<Val<'a>>) -> Self {
         Val::List(List::Built(Rc::new(list)))
     }
 
-    /// A map that was paid for.
+    /// A map whose cost was already spent.
     pub(super) fn map(map: Entries<'a>) -> Self {
         Val::Map(Map::Built(Rc::new(map)))
     }
 
-    /// A moment of the years CEL knows, 1 to 9999.
-    pub(super) fn moment(moment: Timestamp) -> Result<Self, Fail> {
+    /// A timestamp in the range of CEL, the years 1 to 9999.
+    pub(super) fn timestamp(moment: Timestamp) -> Result<Self, EvalError> {
         const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-        if moment >= FIRST { Ok(Val::Moment(moment)) } else { Err(Fail::wrong("the moment is out of range")) }
+        if moment >= FIRST {
+            Ok(Val::Timestamp(moment))
+        } else {
+            Err(EvalError::invalid("the timestamp is out of range"))
+        }
     }
 
-    /// A duration, of at most 292 years: nanoseconds of 64 bits.
-    pub(super) fn span(span: Option<SignedDuration>) -> Result<Self, Fail> {
+    /// A duration of at most 292 years: nanoseconds in 64 bits.
+    pub(super) fn span(span: Option<SignedDuration>) -> Result<Self, EvalError> {
         span.filter(|span| i64::try_from(span.as_nanos()).is_ok())
-            .map(Val::Span)
-            .ok_or_else(|| Fail::wrong("the duration is out of range"))
+            .map(Val::Duration)
+            .ok_or_else(|| EvalError::invalid("the duration is out of range"))
     }
 
-    /// An optional that holds this value.
+    /// An optional with this value.
     pub(super) fn there(self) -> Self {
         Val::There(Rc::new(self))
     }
 
-    /// What an optional holds, or itself.
+    /// The value of an optional, or the value itself.
     pub(super) fn settled(&self) -> &Self {
         let mut value = self;
         while let Val::There(held) = value {
@@ -145,7 +153,7 @@ impl<'a> Val<'a> {
         value
     }
 
-    /// Whether it is what its kind begins with: 0, an empty text, list or map, false, null.
+    /// Whether it is the zero value of its type: 0, false, null, an empty string, list or map.
     pub(super) fn is_zero(&self) -> bool {
         match self {
             Val::Null | Val::Missing => true,
@@ -157,13 +165,13 @@ impl<'a> Val<'a> {
             Val::Bytes(bytes) => bytes.is_empty(),
             Val::List(list) => list.len() == 0,
             Val::Map(map) => map.len() == 0,
-            Val::Moment(moment) => *moment == Timestamp::UNIX_EPOCH,
-            Val::Span(span) => span.is_zero(),
+            Val::Timestamp(moment) => *moment == Timestamp::UNIX_EPOCH,
+            Val::Duration(span) => span.is_zero(),
             Val::Kind(_) | Val::There(_) => false,
         }
     }
 
-    /// What it is, for a sentence.
+    /// Its type, for messages.
     pub(super) fn what(&self) -> &'static str {
         match self {
             Val::Null => "null",
@@ -171,19 +179,19 @@ impl<'a> Val<'a> {
             Val::Int(_) => "an int",
             Val::Uint(_) => "a uint",
             Val::Double(_) => "a double",
-            Val::Text(_) => "a text",
+            Val::Text(_) => "a string",
             Val::Bytes(_) => "bytes",
             Val::List(_) => "a list",
             Val::Map(_) => "a map",
-            Val::Moment(_) => "a moment",
-            Val::Span(_) => "a duration",
+            Val::Timestamp(_) => "a timestamp",
+            Val::Duration(_) => "a duration",
             Val::Kind(_) => "a type",
-            Val::Missing => "missing",
+            Val::Missing => "an empty optional",
             Val::There(_) => "an optional",
         }
     }
 
-    /// CEL's name of its type.
+    /// Its type in CEL.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Val::Null => "null_type",
@@ -195,15 +203,15 @@ impl<'a> Val<'a> {
             Val::Bytes(_) => "bytes",
             Val::List(_) => "list",
             Val::Map(_) => "map",
-            Val::Moment(_) => "google.protobuf.Timestamp",
-            Val::Span(_) => "google.protobuf.Duration",
+            Val::Timestamp(_) => "google.protobuf.Timestamp",
+            Val::Duration(_) => "google.protobuf.Duration",
             Val::Kind(_) => "type",
             Val::Missing | Val::There(_) => "optional_type",
         }
     }
 
-    /// As JSON: moments as RFC 3339, durations as our text, bytes as base64, an empty optional as null, keys as texts.
-    pub(super) fn to_json(&self, budget: &mut Budget) -> Result<Value, Fail> {
+    /// As JSON: timestamps in RFC 3339, durations as in definitions, bytes in base64, an empty optional as null, keys as strings.
+    pub(super) fn to_json(&self, budget: &mut Budget) -> Result<Value, EvalError> {
         budget.build_values(1)?;
         Ok(match self {
             Val::Null | Val::Missing => Value::Null,
@@ -211,9 +219,9 @@ impl<'a> Val<'a> {
             Val::Int(value) => Value::from(*value),
             Val::Uint(value) => Value::from(*value),
             Val::There(value) => value.to_json(budget)?,
-            Val::Double(value) => {
-                Value::Number(Number::from_f64(*value).ok_or_else(|| Fail::wrong("the result is no finite number"))?)
-            }
+            Val::Double(value) => Value::Number(
+                Number::from_f64(*value).ok_or_else(|| EvalError::invalid("the result is not a finite number"))?,
+            ),
             Val::List(list) => {
                 let list: Result<Vec<_>, _> = list.iter().map(|item| item.to_json(budget)).collect();
                 Value::Array(list?)
@@ -227,19 +235,19 @@ impl<'a> Val<'a> {
                     storable(&text)?;
                     let value = map.find(key).unwrap_or(Val::Null).to_json(budget)?;
                     if json.insert(text.into_owned(), value).is_some() {
-                        return Err(Fail::wrong("two keys of a map are the same text"));
+                        return Err(EvalError::invalid("two keys of a map are equal as strings"));
                     }
                 }
                 Value::Object(json)
             }
-            Val::Text(_) | Val::Bytes(_) | Val::Moment(_) | Val::Span(_) | Val::Kind(_) => {
+            Val::Text(_) | Val::Bytes(_) | Val::Timestamp(_) | Val::Duration(_) | Val::Kind(_) => {
                 Value::String(self.to_text(budget)?)
             }
         })
     }
 
-    /// As text among text: null prints nothing, whole numbers print without fraction, lists and maps as JSON.
-    pub(super) fn to_text(&self, budget: &mut Budget) -> Result<String, Fail> {
+    /// As part of a text: null prints nothing, whole numbers print without fraction, lists and maps as JSON.
+    pub(super) fn to_text(&self, budget: &mut Budget) -> Result<String, EvalError> {
         let text = match self {
             Val::Null | Val::Missing => String::new(),
             Val::Bool(value) => value.to_string(),
@@ -253,8 +261,8 @@ impl<'a> Val<'a> {
                 base64::engine::general_purpose::STANDARD.encode(bytes)
             }
             Val::List(_) | Val::Map(_) => self.to_json(budget)?.to_string(),
-            Val::Moment(moment) => moment.to_string(),
-            Val::Span(span) => span_text(*span),
+            Val::Timestamp(moment) => moment.to_string(),
+            Val::Duration(span) => span_text(*span),
             Val::Kind(name) => (*name).to_owned(),
         };
         budget.build(text.len())?;
@@ -262,12 +270,16 @@ impl<'a> Val<'a> {
     }
 }
 
-/// A text that may leave the expression. What PostgreSQL cannot keep would never be committed, so it is no value.
-fn storable(text: &str) -> Result<&str, Fail> {
-    if text.contains('\0') { Err(Fail::wrong("the result holds \\u0000, which cannot be kept")) } else { Ok(text) }
+/// A string as the result of an expression. PostgreSQL cannot store U+0000, so it is an error.
+fn storable(text: &str) -> Result<&str, EvalError> {
+    if text.contains('\0') {
+        Err(EvalError::invalid("the result contains U+0000, which cannot be stored"))
+    } else {
+        Ok(text)
+    }
 }
 
-/// A duration as people write it, with a sign where it goes back in time.
+/// A duration as in definitions, with a sign if it is negative.
 fn span_text(span: SignedDuration) -> String {
     let sign = if span.is_negative() { "-" } else { "" };
     format!("{sign}{}", duration::format(span.unsigned_abs()))

@@ -1,4 +1,4 @@
-//! Reads the cases and runs one: what its expression yields here against what CEL says it yields.
+//! Reads the cases, and compares the value of an expression with the value in CEL.
 
 use std::fs;
 use std::path::Path;
@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 
 /// One case of the conformance tests.
 pub(crate) struct Case {
-    /// The file it is from.
+    /// Its file.
     pub(crate) suite: String,
     pub(crate) name: String,
     pub(crate) source: String,
-    /// All there is to it.
-    pub(crate) told: Value,
+    /// The case as it was read.
+    pub(crate) data: Value,
 }
 
 /// How a case ended.
 pub(crate) enum Outcome {
     AsExpected,
-    /// With a sentence that says how.
+    /// With a description of the difference.
     Otherwise(String),
 }
 
@@ -32,9 +32,9 @@ pub(crate) fn read_all() -> Vec<Case> {
     for file in files {
         let suite = file.file_stem().unwrap().to_string_lossy().into_owned();
         for line in fs::read_to_string(&file).unwrap().lines() {
-            let told: Value = serde_json::from_str(line).unwrap();
-            let text = |key: &str| told[key].as_str().unwrap().to_owned();
-            cases.push(Case { suite: suite.clone(), name: text("test"), source: text("expr"), told });
+            let data: Value = serde_json::from_str(line).unwrap();
+            let text = |key: &str| data[key].as_str().unwrap().to_owned();
+            cases.push(Case { suite: suite.clone(), name: text("test"), source: text("expr"), data });
         }
     }
     cases
@@ -45,14 +45,14 @@ impl Case {
         format!("{}/{}", self.suite, self.name)
     }
 
-    /// The value it yields in CEL; nothing where that is an error.
+    /// Its value in CEL; none if it is an error.
     fn expected(&self) -> Option<Value> {
-        if self.told.get("evalError").is_some() {
+        if self.data.get("evalError").is_some() {
             return None;
         }
-        let told = self.told.get("value").or_else(|| self.told["typedResult"].get("result"));
-        // A case that does not say holds.
-        Some(told.cloned().unwrap_or_else(|| json!({ "boolValue": true })))
+        let data = self.data.get("value").or_else(|| self.data["typedResult"].get("result"));
+        // A case without a value expects true.
+        Some(data.cloned().unwrap_or_else(|| json!({ "boolValue": true })))
     }
 
     pub(crate) fn run(&self) -> Outcome {
@@ -80,19 +80,19 @@ impl Case {
         if !same(&value, &wanted) {
             return Outcome::Otherwise(format!("yields {value}, CEL {wanted}"));
         }
-        // JSON does not show all of it: 5 may be an int or a uint.
+        // JSON does not show the whole type: 5 may be an int or a uint.
         match evaluate(&format!("string(type(\n{source}\n))"), &variables) {
             Ok(found) if found != kind => Outcome::Otherwise(format!("yields a value of type {found}, CEL {kind}")),
             Ok(_) | Err(_) => Outcome::AsExpected,
         }
     }
 
-    /// Variables that JSON can hold, and literals of those it cannot.
+    /// Variables that JSON can represent, and literals of the others.
     fn bindings(&self) -> (Map<String, Value>, Vec<(&str, String)>) {
         let mut variables = Map::new();
         let mut bound = Vec::new();
-        for (name, told) in self.told["bindings"].as_object().into_iter().flatten() {
-            let value = &told["value"];
+        for (name, data) in self.data["bindings"].as_object().into_iter().flatten() {
+            let value = &data["value"];
             if is_json(value) {
                 variables.insert(name.clone(), plain(value).0);
             } else {
@@ -111,8 +111,8 @@ fn evaluate(source: &str, variables: &Map<String, Value>) -> Result<Value, Strin
     expression.evaluate(&scope).map_err(|error| error.to_string())
 }
 
-/// The only key of a value of CEL's, and what it says.
-fn told(value: &Value) -> (&str, &Value) {
+/// The type and the content of a CEL value.
+fn typed(value: &Value) -> (&str, &Value) {
     let (kind, value) = value.as_object().and_then(|value| value.iter().next()).unwrap();
     (kind, value)
 }
@@ -125,9 +125,9 @@ fn entries(map: &Value) -> &[Value] {
     map["entries"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Whether JSON holds it as what it is.
+/// Whether JSON can represent it without loss.
 fn is_json(value: &Value) -> bool {
-    match told(value) {
+    match typed(value) {
         ("uint64Value" | "bytesValue" | "objectValue", _) => false,
         ("listValue", list) => values(list).iter().all(is_json),
         ("mapValue", map) => {
@@ -137,9 +137,9 @@ fn is_json(value: &Value) -> bool {
     }
 }
 
-/// As our JSON, with the name of its type.
+/// The value as JSON, with the name of its type.
 fn plain(value: &Value) -> (Value, &'static str) {
-    let (kind, value) = told(value);
+    let (kind, value) = typed(value);
     let text = || value.as_str().unwrap();
     match kind {
         "int64Value" => (json!(text().parse::<i64>().unwrap()), "int"),
@@ -161,11 +161,11 @@ fn plain(value: &Value) -> (Value, &'static str) {
             });
             (Value::Object(entries.collect()), "map")
         }
-        other => panic!("a value of the kind {other}"),
+        other => panic!("a value of type {other}"),
     }
 }
 
-/// A moment or a duration as an expression.
+/// A timestamp or a duration as an expression.
 fn moment(value: &Value) -> Option<String> {
     let object = value.get("objectValue")?;
     let text = object["value"].as_str()?;
@@ -178,7 +178,7 @@ fn moment(value: &Value) -> Option<String> {
 
 /// A value as an expression.
 fn literal(value: &Value) -> String {
-    match told(value) {
+    match typed(value) {
         ("uint64Value", number) => format!("{}u", number.as_str().unwrap()),
         ("int64Value", number) => number.as_str().unwrap().to_owned(),
         ("doubleValue", number) => format!("double({number})"),
@@ -193,7 +193,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// Equal, where 0.0 is -0.0, but 5 is not 5.0.
+/// Whether two values are equal; 0.0 equals -0.0, but 5 does not equal 5.0.
 fn same(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
         (Value::Number(value), Value::Number(wanted)) => {

@@ -1,6 +1,6 @@
-//! Where expressions depart from CEL on purpose, and why.
+//! Intended differences from CEL, with reasons.
 
-/// Something that means here what it does not mean in CEL.
+/// An intended difference from CEL.
 pub(crate) struct Departure {
     pub(crate) what: &'static str,
     pub(crate) why: &'static str,
@@ -10,7 +10,7 @@ pub(crate) struct Departure {
 pub(crate) const DEPARTURES: &[Departure] = &[
     Departure {
         what: "There is no infinity and no NaN",
-        why: "JSON has neither. A division by zero and a result that is no finite number fail where they happen, not later where nobody knows any more whence they came; so `math.isNaN`, `math.isInf` and `math.isFinite` do not exist.",
+        why: "JSON has neither. Division by zero, and a result that is not finite, are errors at the place where they occur, so `math.isNaN`, `math.isInf` and `math.isFinite` do not exist.",
         cases: &[
             "comparisons/eq_literal/not_eq_double_nan",
             "comparisons/eq_literal/not_eq_int_double_nan",
@@ -45,8 +45,8 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         ],
     },
     Departure {
-        what: "U+0000 is not kept",
-        why: "PostgreSQL keeps no U+0000 in a text. An expression may compute with it (`\\u0000`), but neither its source nor its value may hold it.",
+        what: "U+0000 is not allowed in results",
+        why: "PostgreSQL cannot store U+0000. An expression can compute with it (`\\u0000`), but its source and its result cannot contain it.",
         cases: &[
             "comparisons/gt_literal/gt_bytes_one",
             "comparisons/gt_literal/gt_bytes_one_to_empty",
@@ -80,8 +80,8 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         ],
     },
     Departure {
-        what: "A function that does not exist is refused when the expression is read",
-        why: "CEL finds out when it is called, and `|| true` absorbs it. Here a definition with such a call is refused.",
+        what: "Unknown functions are refused at compile time",
+        why: "In CEL the call is an error at run time, which `|| true` absorbs. Here a definition with such a call is refused.",
         cases: &[
             "basic/functions/unbound_is_runtime_error",
             "parse/receiver_function_names/as",
@@ -104,8 +104,8 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         ],
     },
     Departure {
-        what: "A duration is written as people write it",
-        why: "`1h45m47s`, as everywhere in a definition; CEL writes `6347s`. Both are read.",
+        what: "Durations print as in definitions",
+        why: "A duration prints as `1h45m47s`; CEL prints `6347s`. Both can be parsed.",
         cases: &[
             "string_ext/format/duration support for string",
             "string_ext/format/map support for string",
@@ -116,7 +116,7 @@ pub(crate) const DEPARTURES: &[Departure] = &[
     },
     Departure {
         what: "Ints and doubles are compared exactly",
-        why: "CEL makes a double of the int first, which rounds it.",
+        why: "CEL converts the int to a double first, which may round it.",
         cases: &[
             "comparisons/lt_literal/not_lt_dyn_int_big_lossy_double",
             "comparisons/gt_literal/not_gt_dyn_big_double_int",
@@ -125,8 +125,8 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         ],
     },
     Departure {
-        what: "Rounding takes ints, and `%` takes doubles",
-        why: "Whether a JSON number is an int or a double is an accident of how it was written; CEL refuses these.",
+        what: "Rounding accepts ints, and `%` accepts doubles",
+        why: "Whether a JSON number is an int or a double depends on how it was written. CEL refuses these calls.",
         cases: &[
             "fp_math/fp_math/mod_not_support",
             "math_ext/ceil/dyn_error",
@@ -136,13 +136,13 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         ],
     },
     Departure {
-        what: "null in the middle of an optional chain is as good as missing",
-        why: "JSON says null where there is nothing; `a.?b.c` with a null `b` is an empty optional.",
+        what: "null in an optional chain counts as missing",
+        why: "JSON often has null instead of an absent member. `a.?b.c` with a null `b` is an empty optional.",
         cases: &["optionals/optionals/map_null_entry_no_such_key"],
     },
     Departure {
         what: "The last day of the year 9999 is out of range",
-        why: "So that every moment has a date in every time zone, moments end at 9999-12-30T22:00:00Z.",
+        why: "Every timestamp must have a date in every time zone, so the last one is 9999-12-30T22:00:00Z.",
         cases: &["timestamps/timestamp_conversions/toString_timestamp_nanos"],
     },
 ];

@@ -1,6 +1,6 @@
-//! Runs CEL's own conformance tests, and holds docs/expressions-conformance.md to what comes of them.
+//! Runs CEL's own conformance tests, and compares the outcome with docs/expressions-conformance.md.
 //!
-//! `UPDATE_EXPECT=1 cargo test --test conformance` writes the document anew.
+//! `UPDATE_EXPECT=1 cargo test --test conformance` writes the document.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its data must fail")]
 
@@ -15,11 +15,11 @@ use case::{Case, Outcome};
 use departures::DEPARTURES;
 use scope::Group;
 
-/// What became of one case.
+/// The verdict on one case.
 enum Verdict {
     Passed,
     Outside(Group),
-    /// Its place in [`DEPARTURES`].
+    /// The position in [`DEPARTURES`].
     Departs(usize),
     Failed(String),
 }
@@ -32,14 +32,14 @@ fn verdict(case: &Case) -> Verdict {
     let departure = DEPARTURES.iter().position(|departure| departure.cases.contains(&case.id().as_str()));
     match (outcome, departure) {
         (Outcome::AsExpected, None) => Verdict::Passed,
-        (Outcome::AsExpected, Some(_)) => Verdict::Failed("is listed as a departure, but does what CEL does".into()),
+        (Outcome::AsExpected, Some(_)) => Verdict::Failed("is listed as a difference, but behaves as in CEL".into()),
         (Outcome::Otherwise(_), Some(at)) => Verdict::Departs(at),
         (Outcome::Otherwise(how), None) => Verdict::Failed(how),
     }
 }
 
 #[test]
-fn expressions_mean_what_cel_says_or_what_the_document_says() {
+fn expressions_behave_as_in_cel_or_as_documented() {
     let cases = case::read_all();
     assert!(cases.len() > 2_000, "the cases were not found");
     let verdicts: Vec<_> = cases.iter().map(|case| (case, verdict(case))).collect();
@@ -55,7 +55,7 @@ fn expressions_mean_what_cel_says_or_what_the_document_says() {
 }
 
 #[test]
-fn every_departure_is_a_case() {
+fn every_listed_difference_is_a_case() {
     let known: BTreeSet<_> = case::read_all().iter().map(Case::id).collect();
     for case in DEPARTURES.iter().flat_map(|departure| departure.cases) {
         assert!(known.contains(*case), "there is no case {case}");

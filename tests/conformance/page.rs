@@ -11,9 +11,8 @@ use crate::scope::Group;
 const OPENING: &str = "\
 # Expressions and CEL's conformance tests
 
-This document is written by a test (`cargo test --test conformance`), which runs every case of CEL's own conformance
-tests against the evaluator and fails where the outcome is not the one listed here. The cases and where they come from:
-[tests/data/cel](../tests/data/cel/NOTICE.md).
+A test writes this document (`cargo test --test conformance`). It runs every case of CEL's own conformance tests, and fails
+if an outcome differs from this document. The cases and their source are in [tests/data/cel](../tests/data/cel/NOTICE.md).
 
 ";
 
@@ -42,7 +41,7 @@ pub(crate) fn page(verdicts: &[(&Case, Verdict)]) -> String {
         }
     }
     let mut page = OPENING.to_owned();
-    writeln!(page, "| Suite | Cases | Pass | Depart | Out of scope |\n|---|---:|---:|---:|---:|").unwrap();
+    writeln!(page, "| Suite | Cases | Passed | Differences | Out of scope |\n|---|---:|---:|---:|---:|").unwrap();
     for (suite, count) in
         suites.iter().map(|(suite, count)| (format!("`{suite}`"), count)).chain([("all".into(), &all)])
     {
@@ -57,7 +56,7 @@ pub(crate) fn page(verdicts: &[(&Case, Verdict)]) -> String {
         let list: Vec<_> = suites.iter().map(|(suite, count)| format!("`{suite}` {count}")).collect();
         write!(page, "\n**{}** ({total}: {}). {}\n", capital(group.name()), list.join(", "), group.why()).unwrap();
     }
-    page.push_str("\n## Departures\n");
+    page.push_str("\n## Differences\n");
     for (at, departure) in DEPARTURES.iter().enumerate() {
         let cases: Vec<_> =
             verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Departs(of) if *of == at)).collect();
@@ -74,7 +73,7 @@ fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// An expression on one line, whatever is in it.
+/// An expression on one line.
 fn code(source: &str) -> String {
     const SHOWN_MAX: usize = 100;
     let mut line: String = source.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,8 +1,8 @@
-//! What is out of scope, and why.
+//! Cases that are out of scope, with reasons.
 
 use crate::case::Case;
 
-/// Why a case cannot be run here.
+/// The reason why a case is out of scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Group {
     Protobuf,
@@ -26,24 +26,21 @@ impl Group {
     pub(crate) fn why(self) -> &'static str {
         match self {
             Group::Protobuf => {
-                "Values are JSON. There are no messages to build, no fields with defaults, no extensions, no enums and no \
-                 wrapper types."
+                "Values are JSON: there are no messages, default fields, extensions, enums or wrapper types."
             }
             Group::TypesOnly => {
-                "These say which type an expression is given before it runs, and yield no value. Variables are JSON \
-                 whose kind is known only then, so there is no such checker."
+                "These cases check the type of an expression before it runs, and have no value. Variables are JSON \
+                 whose type is known only at run time, so there is no type checker."
             }
-            Group::Names => {
-                "A name is one word. There is no container to resolve it in, and no variable has a dot in its name."
-            }
+            Group::Names => "A name is a single identifier. There are no containers, and variable names have no dots.",
             Group::Blocks => {
-                "`cel.block`, `cel.index` and `cel.iterVar` are what an optimiser writes, not people. `cel.bind` is there."
+                "`cel.block`, `cel.index` and `cel.iterVar` are written by optimisers, not by people. `cel.bind` is supported."
             }
         }
     }
 }
 
-/// Words by which a case is known to need protobuf.
+/// Words that identify cases with protobuf.
 const PROTOBUF: [&str; 8] = [
     "TestAllTypes",
     "NestedEnum",
@@ -54,14 +51,14 @@ const PROTOBUF: [&str; 8] = [
     "google.protobuf.",
     "Value{",
 ];
-/// Those of protobuf's own types that CEL has as kinds of its own.
+/// Protobuf types that are also types of CEL.
 const OWN_KINDS: [&str; 2] = ["google.protobuf.Timestamp", "google.protobuf.Duration"];
 
 pub(crate) fn outside(case: &Case) -> Option<Group> {
-    let mut told = case.told.clone();
-    // The container is only where names would be looked for.
-    let container = told.as_object_mut().and_then(|told| told.remove("container"));
-    let mut text = told.to_string();
+    let mut data = case.data.clone();
+    // The container only matters for resolving names.
+    let container = data.as_object_mut().and_then(|data| data.remove("container"));
+    let mut text = data.to_string();
     for kind in OWN_KINDS {
         text = text.replace(kind, "");
     }
@@ -71,9 +68,9 @@ pub(crate) fn outside(case: &Case) -> Option<Group> {
     if case.source.contains("cel.block") || case.source.contains("cel.iterVar") {
         return Some(Group::Blocks);
     }
-    if told.get("checkOnly").is_some() {
+    if data.get("checkOnly").is_some() {
         return Some(Group::TypesOnly);
     }
-    let dotted = told["bindings"].as_object().is_some_and(|bindings| bindings.keys().any(|name| name.contains('.')));
+    let dotted = data["bindings"].as_object().is_some_and(|bindings| bindings.keys().any(|name| name.contains('.')));
     (dotted || (container.is_some() && case.suite == "namespace")).then_some(Group::Names)
 }

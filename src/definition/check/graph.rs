@@ -1,15 +1,15 @@
-//! How the activities of a definition hang together: who leads where, and what can be said without running it.
+//! The graph of the activities of a definition: which activity leads to which.
 
 use crate::definition::model::{Activity, Choice, Definition, Next, Target, Work};
 
-/// Where a branch may go on from each activity.
+/// The possible transitions between activities, which are identified by their position in the list.
 #[derive(Debug)]
 pub(crate) struct Graph {
-    /// By number of the activity: the numbers of those it may lead to, each once, in order.
+    /// For each activity: those it may lead to, sorted, without duplicates.
     pub(crate) successors: Vec<Vec<usize>>,
-    /// By number of the activity: whether the instance may end there.
+    /// For each activity: whether the instance may end there.
     pub(crate) ends: Vec<bool>,
-    /// Where a branch may be without having been led there: the first, and what the document's `on_error` names.
+    /// The first activity, and the targets of the document's `on_error`.
     pub(crate) entries: Vec<usize>,
 }
 
@@ -37,12 +37,12 @@ impl Graph {
         Graph { successors, ends, entries: first.into_iter().chain(named).collect() }
     }
 
-    /// Whether each activity can be reached from one of `starts`.
+    /// For each activity: whether it can be reached from `starts`.
     pub(crate) fn reached(&self, starts: &[usize]) -> Vec<bool> {
         walk(&self.successors, starts)
     }
 
-    /// Whether an end can be reached from each activity.
+    /// For each activity: whether an end can be reached from it.
     pub(crate) fn can_end(&self) -> Vec<bool> {
         let mut predecessors = vec![Vec::new(); self.successors.len()];
         for (from, to) in self.edges() {
@@ -52,12 +52,12 @@ impl Graph {
         walk(&predecessors, &ends)
     }
 
-    /// Every `(from, to)`.
+    /// Every transition as `(from, to)`.
     pub(crate) fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
         self.successors.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)))
     }
 
-    /// The loops among the activities that `counts` names: groups in which each leads to each, in order.
+    /// The loops among the activities for which `counts` is true: sorted groups in which each can reach each.
     pub(crate) fn loops(&self, counts: &[bool]) -> Vec<Vec<usize>> {
         let inside: Vec<Vec<usize>> = self
             .successors
@@ -71,8 +71,8 @@ impl Graph {
         }
         let mut grouped = vec![false; inside.len()];
         let mut loops = Vec::new();
-        // Kosaraju: in the reverse order of leaving, what leads back to a node forms a group with it.
-        for start in left_last(&inside) {
+        // Kosaraju's algorithm: in reverse finishing order, the nodes that lead back to a node form a group with it.
+        for start in reverse_finished(&inside) {
             let mut group = Vec::new();
             let mut open = vec![start];
             while let Some(node) = open.pop() {
@@ -93,7 +93,7 @@ impl Graph {
     }
 }
 
-/// What can be reached from `starts`.
+/// For each node: whether it can be reached from `starts`.
 fn walk(edges: &[Vec<usize>], starts: &[usize]) -> Vec<bool> {
     let mut reached = vec![false; edges.len()];
     let mut open = starts.to_vec();
@@ -105,8 +105,8 @@ fn walk(edges: &[Vec<usize>], starts: &[usize]) -> Vec<bool> {
     reached
 }
 
-/// All nodes, those a depth-first walk leaves last first.
-fn left_last(edges: &[Vec<usize>]) -> Vec<usize> {
+/// All nodes in reverse finishing order of a depth-first search.
+fn reverse_finished(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut seen = vec![false; edges.len()];
     let mut left = Vec::new();
     for start in 0..edges.len() {
@@ -130,7 +130,7 @@ fn left_last(edges: &[Vec<usize>]) -> Vec<usize> {
     left
 }
 
-/// The ways out of one activity.
+/// Collects the transitions of one activity.
 struct Exits<'d> {
     numbers: &'d std::collections::HashMap<&'d str, usize>,
     following: Option<usize>,

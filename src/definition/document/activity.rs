@@ -1,4 +1,4 @@
-//! One activity: the keys all kinds have in common.
+//! Reads an activity: the keys that all kinds have in common.
 
 use super::draft::Draft;
 use super::flow::EXIT;
@@ -8,9 +8,9 @@ use crate::definition::problem::Place;
 use crate::definition::yaml::cursor::{At, Keys, is_name};
 use crate::text::listed;
 
-/// Exactly one of these is what an activity does.
+/// The kinds of work; an activity has exactly one of these keys.
 const WORK: [&str; 11] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task", "http", "call"];
-/// Work of the language this version does not do yet.
+/// Kinds of work that are not supported yet.
 const LATER_WORK: [&str; 4] = ["workflow", "fork", "map", "compensate"];
 
 const ACTIVITY: Keys = Keys {
@@ -43,7 +43,7 @@ const ACTIVITY: Keys = Keys {
 };
 
 impl Draft {
-    /// Learns the ids of all activities, so that targets can be checked while reading.
+    /// Collects the ids of all activities, so that targets can be checked while reading.
     pub(super) fn learn_ids(&mut self, activities: &[At<'_>]) {
         for (number, at) in activities.iter().enumerate() {
             let Some(id_at) = at.get("id") else { continue };
@@ -51,14 +51,14 @@ impl Draft {
             let Some(id) = id_of(at) else { continue };
             if self.ids.contains_key(id) {
                 self.graph_is_doubtful = true;
-                self.problems.error_at(&id_at, format!("there are two activities `{id}`"), Some("rename one of them"));
+                self.problems.error_at(&id_at, format!("duplicate activity id `{id}`"), Some("rename one of them"));
             } else {
                 self.ids.insert(id.into(), number);
             }
         }
     }
 
-    /// Reads an activity. What cannot be read of it is left out, and has been noted.
+    /// Reads an activity. Invalid parts are reported and left out.
     pub(super) fn activity(&mut self, at: &At<'_>, number: usize) -> Activity {
         let sees = Sees::ACTIVITY;
         let read = self.problems.expect_map(at, &ACTIVITY);
@@ -82,42 +82,42 @@ impl Draft {
         if let Some(work) = &work {
             self.check_use(at, work);
         }
-        // A document with problems never becomes a definition; the stand-in only keeps the numbers right.
+        // A document with problems never becomes a definition; the placeholder only keeps the positions right.
         let work = work.unwrap_or(Work::End(End::Cancelled));
         let id = id.unwrap_or_else(|| format!("?{number}"));
         Activity { id, title, when, work, output, next, timeout, on_error, retry, labels, limits }
     }
 
     fn id(&mut self, at: &At<'_>) -> Option<String> {
-        let id_at = self.problems.expect(at, "id", "give it an `id`, unique in the document");
+        let id_at = self.problems.expect(at, "id", "add an `id` that is unique in the document");
         let id = id_at.as_ref().and_then(|id_at| self.problems.expect_name(id_at));
         self.graph_is_doubtful |= id.is_none();
         if let (Some(id_at), Some(EXIT)) = (&id_at, id) {
-            self.problems.error_at(id_at, "`exit` is a target of its own and cannot be an id", Some("rename it"));
+            self.problems.error_at(id_at, "`exit` is a reserved target and cannot be an id", Some("choose another id"));
         }
         id.map(str::to_owned)
     }
 
-    /// The one work of an activity.
+    /// The work of an activity.
     fn only_work(&mut self, at: &At<'_>) -> Option<Work> {
         let entries = at.entries();
         let kinds: Vec<&str> = entries.iter().map(|(entry, _)| entry.key.as_str()).collect();
         let kinds: Vec<&str> =
             kinds.into_iter().filter(|kind| WORK.contains(kind) || LATER_WORK.contains(kind)).collect();
         match kinds.as_slice() {
-            // What an unknown key was meant to be is part of that problem.
+            // The unknown key is already reported, and was probably meant as the work.
             [] if entries.iter().any(|(entry, _)| !ACTIVITY.has(&entry.key)) => None,
             [] => {
-                let hint = format!("give it one of {}", listed(&WORK));
+                let hint = format!("add one of {}", listed(&WORK));
                 self.problems.error_at(at, "this activity does nothing", Some(&hint));
                 None
             }
             [kind] => at.get(kind).and_then(|work| self.work(kind, &work)),
             [_, _, ..] => {
-                let message = format!("an activity does one thing, and this one has {}", listed(&kinds));
-                self.problems.error_at(at, message, Some("make an activity of each"));
+                let message = format!("an activity can do only one thing: this one has {}", listed(&kinds));
+                self.problems.error_at(at, message, Some("split it into several activities"));
                 for kind in kinds {
-                    // For their problems only.
+                    // Only to report their problems.
                     at.get(kind).and_then(|work| self.work(kind, &work));
                 }
                 None
@@ -133,15 +133,15 @@ impl Draft {
         }
     }
 
-    /// Keys that have no meaning beside some kinds of work.
+    /// Reports keys that are not allowed with this kind of work.
     fn check_use(&mut self, at: &At<'_>, work: &Work) {
         let kind = work.kind();
         let meaningless: &[(&str, &str)] = match work {
-            Work::Switch(_) => &[("next", "a `switch` says itself where to go: add an entry to it")],
-            Work::Raise { .. } => &[("output", "assign with the `output` of an `on_error` entry")],
+            Work::Switch(_) => &[("next", "a `switch` contains its targets: add an entry to it")],
+            Work::Raise { .. } => &[("output", "assign in the `output` of an `on_error` entry")],
             Work::End(_) => &[
-                ("next", "nothing comes after an `end`"),
-                ("output", "the output of the instance is written inside: `end: { output: … }`"),
+                ("next", "nothing runs after an `end`"),
+                ("output", "write the output of the instance inside: `end: { output: … }`"),
             ],
             Work::Set(_) | Work::Run { .. } | Work::Emit { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_) => {
                 &[]
@@ -150,25 +150,25 @@ impl Draft {
         };
         for (key, hint) in meaningless {
             if let Some(found) = at.get(key) {
-                self.problems.error_at(&found, format!("`{key}` has no meaning beside `{kind}`"), Some(hint));
+                self.problems.error_at(&found, format!("`{key}` is not allowed with `{kind}`"), Some(hint));
             }
         }
         let outside = matches!(work, Work::Http(_) | Work::Call(_));
         if let Some(limits) = at.get("limits").filter(|_| !outside) {
-            let message = format!("`limits` has no meaning beside `{kind}`");
-            self.problems.error_at(&limits, message, Some("it limits how often an `http` or a `call` is sent"));
+            let message = format!("`limits` is not allowed with `{kind}`");
+            self.problems.error_at(&limits, message, Some("only `http` and `call` can be limited"));
         }
         let timed = outside || matches!(work, Work::Run { .. } | Work::Wait(_) | Work::Receive(_) | Work::Task(_));
         for key in ["timeout", "on_timeout"] {
             if let Some(found) = at.get(key).filter(|_| !timed) {
-                let message = format!("`{key}` has no effect beside `{kind}`, which takes no time");
+                let message = format!("`{key}` has no effect with `{kind}`, which takes no time");
                 self.problems.warning(found.place(), message, Some("remove it".into()));
             }
         }
     }
 }
 
-/// The id of an activity, if it has a right one.
+/// The id of an activity, if it is valid.
 fn id_of<'n>(at: &At<'n>) -> Option<&'n str> {
     match &at.node.entry("id")?.value.tree {
         crate::definition::yaml::node::Tree::Text(id) if is_name(id) => Some(id),
@@ -176,7 +176,7 @@ fn id_of<'n>(at: &At<'n>) -> Option<&'n str> {
     }
 }
 
-/// Where an activity is reported: at its id, or where it begins.
+/// The place at which problems of an activity are reported: its id, or its beginning.
 pub(super) fn place_of(at: &At<'_>) -> Place {
     let place = at.get("id").map_or_else(|| at.place(), |id| id.place());
     Place { path: at.path.clone(), ..place }

@@ -1,4 +1,4 @@
-//! Reads a `call`, and the `limits` of whatever works outside.
+//! Reads a `call`, and the `limits` of an `http` or `call`.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ const CALL: Keys =
     Keys { of: "a `call`", known: &["name", "input", "heartbeat", "idempotent", "on_unknown"], later: &[] };
 const LIMITS: Keys = Keys { of: "`limits`", known: &["rate", "concurrency", "key"], later: &[] };
 
-/// What can happen to a call of a worker; there is no probe of one.
+/// Values of `on_unknown` for a call: an external worker cannot be probed.
 const WAYS: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Suspend, OnUnknown::Fail];
-/// More than this is no limit.
+/// Largest count of a limit.
 const LIMIT_MAX: u32 = 1_000_000;
 
 impl Draft {
@@ -25,7 +25,7 @@ impl Draft {
         if !self.problems.expect_map(at, &CALL) {
             return None;
         }
-        let name = self.problems.expect(at, "name", "name the work: `name: pack`");
+        let name = self.problems.expect(at, "name", "name the work, as in `name: pack`");
         let name = name.and_then(|name| self.problems.expect_name(&name).map(str::to_owned));
         let input = self.data_or_empty(at.get("input"), sees);
         let heartbeat = at.get("heartbeat").and_then(|heartbeat| self.duration(&heartbeat, sees));
@@ -43,8 +43,8 @@ impl Draft {
         let concurrency = at.get("concurrency").and_then(|count| self.count(&count));
         let key = at.get("key").and_then(|key| self.template(&key, sees));
         if at.get("rate").is_none() && at.get("concurrency").is_none() {
-            let hint = "add `rate: 10/s`, or `concurrency: 5`";
-            self.problems.error_at(at, "nothing is limited here", Some(hint));
+            let hint = "add `rate: 10/s` or `concurrency: 5`";
+            self.problems.error_at(at, "`limits` needs a `rate` or a `concurrency`", Some(hint));
         }
         Some(Limits { rate, concurrency, key })
     }
@@ -65,7 +65,7 @@ impl Draft {
         };
         let rate = read();
         if rate.is_none() {
-            let message = format!("`{}` is no rate", shortened(text));
+            let message = format!("`{}` is not a valid rate", shortened(text));
             self.problems.error_at(at, message, Some("write a number and a unit, as in 10/s, 100/m, 5/h or 1000/d"));
         }
         rate
@@ -79,7 +79,7 @@ impl Draft {
         };
         let count = count.filter(|count| (1..=LIMIT_MAX).contains(count));
         if count.is_none() {
-            self.problems.error_at(at, format!("a whole number from 1 to {LIMIT_MAX} is expected here"), None);
+            self.problems.error_at(at, format!("expected a whole number from 1 to {LIMIT_MAX}"), None);
         }
         count
     }

@@ -1,4 +1,4 @@
-//! How a task can be decided: its decisions, and the rules of a vote.
+//! Reads the decisions of a task, and the rules of a vote.
 
 use super::draft::Draft;
 use crate::definition::check::names::Sees;
@@ -9,10 +9,11 @@ use crate::text::{listed, shortened};
 
 const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
 
-/// Most decisions of one task: more is a form.
+/// Decisions of one task at most; more belong in a form.
 const DECISIONS_MAX: usize = 50;
+
 impl Draft {
-    /// The names of the ways to decide, in order; a map is ordered by its keys.
+    /// The key `decisions`, in order; a map is sorted by its keys.
     pub(super) fn decisions(&mut self, at: &At<'_>) -> Vec<Decision> {
         let mut decisions: Vec<Decision> = Vec::new();
         if at.is_map() {
@@ -29,11 +30,11 @@ impl Draft {
             }
         }
         if decisions.len() > DECISIONS_MAX {
-            let message = format!("there are {} decisions; {DECISIONS_MAX} are allowed", decisions.len());
-            self.problems.error_at(at, message, Some("ask for it in the `form`"));
+            let message = format!("there are {} decisions; at most {DECISIONS_MAX} are allowed", decisions.len());
+            self.problems.error_at(at, message, Some("ask for the rest in the `form`"));
         }
         if at.is_map() && at.entries().is_empty() {
-            self.problems.error_at(at, "the map of decisions is empty", Some("write `approve: Approve`"));
+            self.problems.error_at(at, "`decisions` must not be empty", Some("add one, as in `approve: Approve`"));
         }
         decisions
     }
@@ -41,36 +42,33 @@ impl Draft {
     fn decision(&mut self, at: &At<'_>, decision: Decision, decisions: &mut Vec<Decision>) {
         let name = &decision.name;
         if !is_name(name) || !codes::is_code(name) {
-            let hint = "a small letter, then small letters, digits, `_` and `-`";
-            self.problems.error_at(at, format!("`{}` is no name of a decision", shortened(name)), Some(hint));
+            let hint = "use lower-case letters, digits, `_` and `-`, starting with a letter";
+            self.problems.error_at(at, format!("`{}` is not a valid decision name", shortened(name)), Some(hint));
         } else if decisions.iter().any(|known| known.name == *name) {
-            self.problems.error_at(at, format!("the decision `{name}` is there twice"), Some("remove one of them"));
+            self.problems.error_at(at, format!("duplicate decision `{name}`"), Some("remove one of them"));
             return;
         }
         decisions.push(decision);
     }
 
-    pub(super) fn fits_a_vote(&mut self, at: &At<'_>, task: &Task) {
+    pub(super) fn check_vote(&mut self, at: &At<'_>, task: &Task) {
         if task.decisions.is_empty() && at.get("decisions").is_none() {
             self.problems.error_at(at, "a vote needs `decisions`", Some("add `decisions: [approve, reject]`"));
         }
         for (key, hint) in [
-            ("form", "each ballot has a comment; ask for more in a task of its own"),
-            ("assignee", "every candidate has a vote: name them under `candidates: { users: … }`"),
-            ("assign", "every candidate has a vote: name them under `candidates: { users: … }`"),
+            ("form", "every vote has a comment; use a separate task to ask for more"),
+            ("assignee", "every candidate votes: list them in `candidates: { users: … }`"),
+            ("assign", "every candidate votes: list them in `candidates: { users: … }`"),
         ] {
             if let Some(found) = at.get(key) {
-                self.problems.error_at(&found, format!("`{key}` has no meaning beside `vote`"), Some(hint));
+                self.problems.error_at(&found, format!("`{key}` is not allowed with `vote`"), Some(hint));
             }
         }
         let escalated = task.escalate.iter().any(|escalation| escalation.candidates.groups.is_some());
         if task.candidates.groups.is_some() || escalated {
-            let hint = "write the voters under `candidates: { users: … }`";
-            self.problems.error_at(
-                at,
-                "who belongs to a group is not known here, so its votes cannot be counted",
-                Some(hint),
-            );
+            let hint = "list the voters in `candidates: { users: … }`";
+            let message = "a vote cannot have groups: Leveret does not know their members";
+            self.problems.error_at(at, message, Some(hint));
         }
     }
 
@@ -83,15 +81,16 @@ impl Draft {
         if !self.problems.expect_map(at, &RULE) {
             return None;
         }
-        let decide = self.problems.expect(at, "decide", "name the decision it closes the task with");
-        let when = self.problems.expect(at, "when", "say when it holds: `when: votes.approve * 2 > size(voters)`");
+        let decide =
+            self.problems.expect(at, "decide", "name the decision that closes the task, as in `decide: approve`");
+        let when = self.problems.expect(at, "when", "add a condition, as in `when: votes.approve * 2 > size(voters)`");
         let when = when.and_then(|when| self.expression(&when, Sees { votes: true, ..sees }));
         let decide_at = decide?;
         let decide = self.problems.expect_text(&decide_at)?;
         if !decisions.is_empty() && decisions.iter().all(|decision| decision.name != decide) {
             let names: Vec<&str> = decisions.iter().map(|decision| decision.name.as_str()).collect();
             let hint = self.problems.did_you_mean(decide, names.iter().copied());
-            let hint = hint.unwrap_or_else(|| format!("it has {}", listed(&names)));
+            let hint = hint.unwrap_or_else(|| format!("its decisions are {}", listed(&names)));
             let message = format!("this task has no decision `{}`", shortened(decide));
             self.problems.error_at(&decide_at, message, Some(&hint));
         }

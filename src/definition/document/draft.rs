@@ -1,4 +1,4 @@
-//! A definition while it is read: what is known of the document as a whole, and what is wrong so far.
+//! The state of reading a document: its declarations, its problems so far, and readers of values that many keys share.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::time::duration;
 /// Longest expression, in bytes.
 pub(crate) const EXPRESSION_MAX: usize = 4 * 1024;
 
-/// What reading a document collects.
+/// The state of reading one document.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) problems: Problems,
     pub(crate) names: Names,
-    /// Where each id stands in the list of activities.
+    /// The position of each id in the list of activities.
     pub(crate) ids: BTreeMap<String, usize>,
-    /// Something is wrong that leaves open how the activities hang together.
+    /// The targets of some activity are unknown, so reports about the graph would be guesses.
     pub(crate) graph_is_doubtful: bool,
 }
 
 impl Draft {
-    /// A value whose texts are bare expressions.
+    /// A value whose string is a bare expression.
     pub(crate) fn bare(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
         match &at.node.tree {
             Tree::Text(_) => self.expression(at, sees).map(Data::Expression),
@@ -53,7 +53,7 @@ impl Draft {
         };
         let source = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or(written).trim();
         if source.len() > EXPRESSION_MAX {
-            let message = format!("the expression has {} bytes; {EXPRESSION_MAX} are allowed", source.len());
+            let message = format!("the expression has {} bytes; at most {EXPRESSION_MAX} are allowed", source.len());
             self.problems.error_at(at, message, Some("assign parts of it to variables first"));
             return None;
         }
@@ -66,10 +66,8 @@ impl Draft {
             }
             Err(error) => {
                 let hint = match () {
-                    () if at.node.cut => Some("YAML takes what follows ` #` for a comment: quote the whole expression"),
-                    () if source.contains("${") => {
-                        Some("an expression names things as they are: `name`, not `${ name }`")
-                    }
+                    () if at.node.cut => Some("YAML reads ` #` as the start of a comment: quote the whole expression"),
+                    () if source.contains("${") => Some("write names without `${ }` here: `name`, not `${ name }`"),
                     () => None,
                 };
                 self.problems.error_at(at, error.message, hint);
@@ -78,7 +76,7 @@ impl Draft {
         }
     }
 
-    /// A text with `${ }` in it; numbers are texts here.
+    /// A string that may contain `${ }`; a number is read as a string.
     pub(crate) fn template(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let number;
         let text = match &at.node.tree {
@@ -88,7 +86,7 @@ impl Draft {
                 &number
             }
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::List(_) | Tree::Map(_) => {
-                self.problems.unexpected(at, "a text", None);
+                self.problems.unexpected(at, "a string", None);
                 return None;
             }
         };
@@ -111,8 +109,8 @@ impl Draft {
             match expression.marker() {
                 Some(_) if sees.marks => {}
                 Some(Marker::Token) => {
-                    let hint = "only the url, query, headers and body of an `http` see it";
-                    self.problems.error_at(at, "there is no `activity.token` here", Some(hint));
+                    let hint = "only url, query, headers and body of an `http` can read it";
+                    self.problems.error_at(at, "`activity.token` is not available here", Some(hint));
                 }
                 Some(Marker::Secret(_)) | None => names.extend(expression.names().iter().map(String::as_str)),
             }
@@ -124,7 +122,7 @@ impl Draft {
         }
     }
 
-    /// A value whose texts are templates.
+    /// A value whose strings are templates.
     pub(crate) fn data(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
         match &at.node.tree {
             Tree::Refused => None,
@@ -141,7 +139,7 @@ impl Draft {
                 })
             }
             Tree::List(_) => {
-                // Every item is read, for its problems, before the first that is missing counts.
+                // All items are read first, so that the problems of every item are reported.
                 let items: Vec<Option<Data>> = at.items().iter().map(|item| self.data(item, sees)).collect();
                 Some(list(items.into_iter().collect::<Option<_>>()?))
             }
@@ -161,8 +159,8 @@ impl Draft {
             || text.starts_with("result.")
         {
             let text = shortened(text);
-            let hint = format!("if the value was meant, write \"${{ {text} }}\"");
-            self.problems.warning(at.place(), format!("`{text}` is a text here, not a value"), Some(hint));
+            let hint = format!("for the value, write \"${{ {text} }}\"");
+            self.problems.warning(at.place(), format!("`{text}` is a string here, not an expression"), Some(hint));
         }
     }
 
@@ -178,7 +176,7 @@ impl Draft {
                 assignments.push(Assignment { name: entry.key.clone(), value });
             }
         }
-        // The stored form does not keep the order of keys; no definition may depend on it.
+        // The stored form does not keep the order of keys, so no definition may depend on it.
         assignments.sort_by(|one, other| one.name.cmp(&other.name));
         assignments
     }
@@ -192,7 +190,7 @@ impl Draft {
         Some(template)
     }
 
-    /// A duration that is written out.
+    /// A duration without expressions.
     pub(crate) fn fixed_duration(&mut self, at: &At<'_>) -> Option<Duration> {
         let number;
         let text = match &at.node.tree {
@@ -207,14 +205,14 @@ impl Draft {
         duration::parse(text).map_err(|problem| self.problems.error_at(at, problem, None)).ok()
     }
 
-    /// A moment that may be a template.
-    pub(crate) fn moment(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+    /// A timestamp that may be a template.
+    pub(crate) fn timestamp(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let template = self.template(at, sees)?;
         if let Some(text) = template.literal()
             && text.parse::<jiff::Timestamp>().is_err()
         {
-            let message = format!("`{}` is no moment", shortened(text));
-            self.problems.error_at(at, message, Some("write it with its offset, as in 2030-12-31T09:00:00Z"));
+            let message = format!("`{}` is not a valid timestamp", shortened(text));
+            self.problems.error_at(at, message, Some("write it with its UTC offset, as in 2030-12-31T09:00:00Z"));
         }
         Some(template)
     }
@@ -228,7 +226,7 @@ impl Draft {
         Some(template)
     }
 
-    /// One code to match, or a list of several.
+    /// One code, or a list of codes.
     pub(crate) fn codes(&mut self, at: &At<'_>) -> Vec<String> {
         let items = if at.is_list() { self.problems.expect_items(at, "codes") } else { vec![at.clone()] };
         let mut codes = Vec::new();
@@ -243,15 +241,19 @@ impl Draft {
 
     fn check_code(&mut self, at: &At<'_>, text: &str) {
         if !codes::is_code(text) {
-            let message = format!("`{}` is no error code", shortened(text));
-            self.problems.error_at(at, message, Some("dotted words of letters, digits, `_` and `-`, as in http.503"));
+            let message = format!("`{}` is not a valid error code", shortened(text));
+            self.problems.error_at(
+                at,
+                message,
+                Some("use letters, digits, `_` and `-`, with dots between words, as in http.503"),
+            );
         }
     }
 
-    /// Free text for filters.
+    /// A map of labels.
     pub(crate) fn labels(&mut self, at: &At<'_>) -> Vec<(String, String)> {
         if !at.is_map() {
-            self.problems.unexpected(at, "a map of labels", Some("write `name: text`"));
+            self.problems.unexpected(at, "a map of labels", Some("write `name: value`"));
         }
         let text = |(entry, value): (&crate::definition::yaml::node::Entry, At<'_>)| {
             self.problems.expect_text(&value).map(|text| (entry.key.clone(), text.to_owned()))
@@ -260,13 +262,13 @@ impl Draft {
     }
 }
 
-/// A list that means itself if all its items do.
+/// A list, which is a literal if all its items are.
 fn list(items: Vec<Data>) -> Data {
     let literals: Option<Vec<Value>> = items.iter().map(literal).collect();
     literals.map_or(Data::List(items), |values| Data::Literal(Value::Array(values)))
 }
 
-/// A map that means itself if all its values do.
+/// A map, which is a literal if all its values are.
 fn map(mut members: Vec<(String, Data)>) -> Data {
     members.sort_by(|(one, _), (other, _)| one.cmp(other));
     let literals: Option<Map<String, Value>> =

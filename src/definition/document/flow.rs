@@ -1,4 +1,4 @@
-//! Where a branch goes: targets, `next`, `switch`, `on_error`.
+//! Reads where a branch continues: targets, `next`, `switch`, `on_error`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::text::{listed, shortened};
 
 const CHOICE: Keys = Keys { of: "a choice", known: &["when", "to"], later: &[] };
 const ON_ERROR: Keys = Keys { of: "an `on_error` entry", known: &["code", "when", "output", "to"], later: &[] };
-/// The target that ends the scope; no activity may have it as its id.
+/// The target that completes the instance; no activity can have it as its id.
 pub(super) const EXIT: &str = "exit";
 
 impl Draft {
@@ -33,7 +33,7 @@ impl Draft {
         let hint = hint.unwrap_or_else(|| "write the `id` of an activity, or `exit`".into());
         self.graph_is_doubtful |= meant.is_none();
         self.problems.error_at(at, format!("there is no activity `{}`", shortened(id)), Some(&hint));
-        // Going on with what was meant keeps one slip from being reported as two.
+        // Continuing with the similar id avoids reports that follow from this one.
         meant.map(|id| if id == EXIT { Target::Exit } else { Target::Activity(id) })
     }
 
@@ -52,18 +52,18 @@ impl Draft {
             match (&when, last) {
                 (Some(when), true) => self.problems.error_at(
                     when,
-                    "it is not said where to go if no `when` holds: a dead end",
+                    "the last entry must not have a `when`: without a match the branch would have no target",
                     Some("add a last entry without `when`: `- { to: … }`"),
                 ),
                 (None, false) => self.problems.error_at(
                     item,
-                    "an entry without `when` is always taken: what follows it is never reached",
-                    Some("make it the last one, or give it a `when`"),
+                    "an entry without `when` always matches: the entries after it are never reached",
+                    Some("move it to the end, or add a `when`"),
                 ),
                 (Some(_), false) | (None, true) => {}
             }
             let when = when.and_then(|when| self.expression(&when, sees));
-            match self.problems.expect(item, "to", "say where to go: `to: <id>`") {
+            match self.problems.expect(item, "to", "add the target: `to: <id>`") {
                 Some(to) => choices.extend(self.target(&to).map(|to| Choice { when, to })),
                 None => self.graph_is_doubtful = true,
             }
@@ -81,7 +81,7 @@ impl Draft {
             Some(Work::Task(task)) => ("`task`", "decision", self.decision_names(at, task)),
             Some(_) => {
                 let hint = "write an id, or a list of `{ when, to }`";
-                self.problems.error_at(at, "only after a `receive` or a `task` can `next` be a map", Some(hint));
+                self.problems.error_at(at, "`next` can be a map only with `receive` or `task`", Some(hint));
                 ("", "", None)
             }
             None => ("", "", None),
@@ -94,7 +94,7 @@ impl Draft {
         for (entry, value) in at.entries() {
             if !names.contains(&entry.key) {
                 let near = self.problems.did_you_mean(&entry.key, names.iter().map(String::as_str));
-                let hint = near.unwrap_or_else(|| format!("it has {}", listed(&names)));
+                let hint = near.unwrap_or_else(|| format!("its {kind}s are {}", listed(&names)));
                 let message = format!("this {of} has no {kind} `{}`", shortened(&entry.key));
                 self.problems.error(at.key_place(entry), message, Some(hint));
             }
@@ -103,28 +103,28 @@ impl Draft {
         }
         for name in names.iter().filter(|name| !by_name.contains_key(*name)) {
             let hint = format!("add `{name}: <id>`");
-            self.problems.error_at(at, format!("nobody handles the {kind} `{name}`"), Some(&hint));
+            self.problems.error_at(at, format!("`next` does not handle the {kind} `{name}`"), Some(&hint));
         }
         Next::ByName(by_name)
     }
 
-    /// The names of the decisions, if there are any.
+    /// The names of the decisions; none are a problem.
     fn decision_names(&mut self, at: &At<'_>, task: &Task) -> Option<Vec<String>> {
         if task.decisions.is_empty() {
-            let hint = "declare them: `decisions: [approve, reject]`";
-            self.problems.error_at(at, "a `next` by decision needs decisions", Some(hint));
+            let hint = "add `decisions: [approve, reject]`";
+            self.problems.error_at(at, "a `next` by decision needs `decisions`", Some(hint));
             return None;
         }
         Some(task.decisions.iter().map(|decision| decision.name.clone()).collect())
     }
 
-    /// The names of the messages, if all are written out.
+    /// The names of the messages; expressions in them are a problem.
     fn literal_names(&mut self, at: &At<'_>, messages: &[Receive]) -> Option<Vec<String>> {
         let names: Option<Vec<String>> =
             messages.iter().map(|message| message.name.literal().map(str::to_owned)).collect();
         if names.is_none() {
             let hint = "use a list: `- { when: result.name == …, to: … }`";
-            self.problems.error_at(at, "a `next` by name needs messages whose names are written out", Some(hint));
+            self.problems.error_at(at, "a `next` by message needs message names without expressions", Some(hint));
         }
         names
     }
@@ -134,7 +134,7 @@ impl Draft {
             Tree::List(_) => Next::Choose(self.choices(at, sees)),
             Tree::Text(_) => self.target(at).map_or(Next::Following, Next::To),
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Map(_) => {
-                self.problems.unexpected(at, "an id, or a list of `{ when, to }`,", None);
+                self.problems.unexpected(at, "an id or a list of `{ when, to }`", None);
                 self.graph_is_doubtful = true;
                 Next::Following
             }
@@ -164,8 +164,12 @@ impl Draft {
         }
         let (code, when) = (at.get("code"), at.get("when"));
         if code.is_none() && when.is_none() && !last {
-            let hint = "make it the last one, or give it a `code` or a `when`";
-            self.problems.error_at(at, "this entry matches every error: what follows it is never reached", Some(hint));
+            let hint = "move it to the end, or add a `code` or a `when`";
+            self.problems.error_at(
+                at,
+                "this entry matches every error: the entries after it are never reached",
+                Some(hint),
+            );
         }
         let codes = code.map(|code| self.codes(&code)).unwrap_or_default();
         let when = when.and_then(|when| self.expression(&when, sees));

@@ -1,4 +1,4 @@
-//! Reads an `http`: what is sent where, and which answers are good ones.
+//! Reads an `http`: the request, the accepted statuses and the probe.
 
 use super::draft::Draft;
 use crate::definition::check::names::Sees;
@@ -29,16 +29,16 @@ const HTTP: Keys = Keys {
 const PROBE: Keys = Keys { of: "a `probe`", known: &["url", "query", "headers", "accept", "done"], later: &[] };
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// Headers that are the client's own business, and what to do instead.
+/// Headers that the HTTP client sets, and why a definition need not.
 const OWN_HEADERS: [(&str, &str); 6] = [
-    ("host", "it follows from the `url`"),
-    ("content-length", "it follows from the body"),
-    ("transfer-encoding", "it follows from the body"),
-    ("connection", "connections are kept and used again"),
-    ("upgrade", "connections are not upgraded"),
-    ("idempotency-key", "every attempt carries the key of its call already"),
+    ("host", "it is taken from the `url`"),
+    ("content-length", "it is computed from the body"),
+    ("transfer-encoding", "it is computed from the body"),
+    ("connection", "connections are reused"),
+    ("upgrade", "connections cannot be upgraded"),
+    ("idempotency-key", "every attempt already carries the key of its call"),
 ];
-/// Most headers, and most parameters of a query or form.
+/// Headers, and parameters of a query or form, at most.
 const ENTRIES_MAX: usize = 100;
 
 impl Draft {
@@ -48,7 +48,7 @@ impl Draft {
             return None;
         }
         let sees = Sees { marks: true, ..sees };
-        let url = self.problems.expect(at, "url", "say where to: `url: https://…`");
+        let url = self.problems.expect(at, "url", "write the address, as in `url: https://…`");
         let url = url.and_then(|url| self.url(&url, sees));
         let body = self.http_body(at, sees);
         let method = self.method(at, &body);
@@ -68,19 +68,23 @@ impl Draft {
             },
             url: url?,
         };
-        self.fits_its_probe(at, &http);
+        self.check_probe(at, &http);
         Some(Work::Http(Box::new(http)))
     }
 
-    fn fits_its_probe(&mut self, at: &At<'_>, http: &Http) {
-        let asked = http.on_unknown == Some(OnUnknown::Probe);
+    fn check_probe(&mut self, at: &At<'_>, http: &Http) {
+        let probes = http.on_unknown == Some(OnUnknown::Probe);
         match (at.get("on_unknown"), at.get("probe")) {
-            (Some(way), None) if asked => {
+            (Some(way), None) if probes => {
                 let hint = "add `probe: { url: …, done: <condition on result> }`";
-                self.problems.error_at(&way, "there is no `probe` that could tell", Some(hint));
+                self.problems.error_at(&way, "`on_unknown: probe` needs a `probe`", Some(hint));
             }
-            (_, Some(probe)) if !asked => {
-                self.problems.error_at(&probe, "nobody asks this `probe`", Some("add `on_unknown: probe`"));
+            (_, Some(probe)) if !probes => {
+                self.problems.error_at(
+                    &probe,
+                    "this `probe` is never used",
+                    Some("add `on_unknown: probe`, or remove it"),
+                );
             }
             (_, _) => {}
         }
@@ -91,8 +95,8 @@ impl Draft {
         if let Some(text) = template.literal()
             && !(text.starts_with("https://") || text.starts_with("http://"))
         {
-            let message = format!("`{}` is no URL", shortened(text));
-            self.problems.error_at(at, message, Some("it begins with https:// or http://"));
+            let message = format!("`{}` is not a valid URL", shortened(text));
+            self.problems.error_at(at, message, Some("start it with https:// or http://"));
         }
         Some(template)
     }
@@ -103,13 +107,13 @@ impl Draft {
         let name = self.problems.expect_text(&method)?;
         let Some(known) = METHODS.into_iter().find(|known| *known == name) else {
             let hint = self.problems.did_you_mean(&name.to_ascii_uppercase(), METHODS);
-            let hint = hint.unwrap_or_else(|| format!("there are {}", listed(&METHODS)));
-            self.problems.error_at(&method, format!("`{}` is no method", shortened(name)), Some(&hint));
+            let hint = hint.unwrap_or_else(|| format!("allowed methods: {}", listed(&METHODS)));
+            self.problems.error_at(&method, format!("`{}` is not a valid method", shortened(name)), Some(&hint));
             return None;
         };
         if body.is_some() && has_body && ["GET", "HEAD"].contains(&known) {
-            let hint = "put it into the `query`, or choose another method";
-            self.problems.error_at(&method, format!("a `{known}` carries no body"), Some(hint));
+            let hint = "move the data to `query`, or choose another method";
+            self.problems.error_at(&method, format!("a `{known}` request cannot have a body"), Some(hint));
         }
         Some(known)
     }
@@ -119,8 +123,12 @@ impl Draft {
         if let [_, second, ..] = written.as_slice()
             && let Some(second) = at.get(second)
         {
-            let message = format!("a request carries one thing, and this one has {}", listed(&written));
-            self.problems.error_at(&second, message, Some("`body` is JSON, `form` is urlencoded, `text` is plain"));
+            let message = format!("a request can have only one body: this one has {}", listed(&written));
+            self.problems.error_at(
+                &second,
+                message,
+                Some("`body` is JSON, `form` is urlencoded, `text` is plain text"),
+            );
         }
         match (at.get("body"), at.get("form"), at.get("text")) {
             (Some(body), _, _) => self.data(&body, sees).map(Body::Json),
@@ -148,7 +156,7 @@ impl Draft {
 
     fn headers(&mut self, at: &At<'_>, sees: Sees) -> Vec<(String, Template)> {
         if !at.is_map() {
-            self.problems.unexpected(at, "a map of headers to texts", Some("write `Accept: text/csv`"));
+            self.problems.unexpected(at, "a map of headers to strings", Some("write `Accept: text/csv`"));
         }
         self.not_too_many_entries(at);
         let mut headers: Vec<(String, Template)> = Vec::new();
@@ -156,19 +164,19 @@ impl Draft {
             let name = entry.key.to_ascii_lowercase();
             let place = at.key_place(entry);
             if !is_token(&name) {
-                let message = format!("`{}` cannot be the name of a header", shortened(&entry.key));
-                self.problems.error(place, message, Some("letters, digits and `-`".into()));
+                let message = format!("`{}` is not a valid header name", shortened(&entry.key));
+                self.problems.error(place, message, Some("use letters, digits and `-`".into()));
             } else if let Some((_, hint)) = OWN_HEADERS.iter().find(|(own, _)| *own == name) {
-                let message = format!("the header `{}` is not for a definition to set", entry.key);
+                let message = format!("the header `{}` cannot be set here", entry.key);
                 self.problems.error(place, message, Some((*hint).to_owned()));
             } else if headers.iter().any(|(known, _)| *known == name) {
-                let message = format!("the header `{name}` is there twice");
+                let message = format!("duplicate header `{name}`");
                 self.problems.error(place, message, Some("remove one of them".into()));
             }
             if let Some(template) = self.template(&value, sees) {
                 if template.literal().is_some_and(|text| text.contains(['\r', '\n', '\0'])) {
-                    let hint = "a header is one line";
-                    self.problems.error_at(&value, "a line break cannot be part of a header", Some(hint));
+                    let hint = "write it on one line";
+                    self.problems.error_at(&value, "a header cannot contain a line break", Some(hint));
                 }
                 headers.push((name, template));
             }
@@ -180,7 +188,7 @@ impl Draft {
     fn not_too_many_entries(&mut self, at: &At<'_>) {
         let count = at.entries().len();
         if count > ENTRIES_MAX {
-            self.problems.error_at(at, format!("there are {count} entries; {ENTRIES_MAX} are allowed"), None);
+            self.problems.error_at(at, format!("there are {count} entries; at most {ENTRIES_MAX} are allowed"), None);
         }
     }
 
@@ -204,21 +212,21 @@ impl Draft {
         };
         let found = found.filter(|(from, to)| *from >= 200 && *to <= 599);
         if found.is_none() {
-            let hint = "write a number, as in 404, or `4xx`";
-            self.problems.error_at(at, "this is no status of an answer", Some(hint));
+            let hint = "write a number such as 404, or a class such as 4xx";
+            self.problems.error_at(at, "expected an HTTP status from 200 to 599", Some(hint));
         }
         found.map(|(from, to)| Statuses { from, to })
     }
 
-    /// What happens when nobody knows; one of `ways`.
+    /// The key `on_unknown`; one of `ways`.
     pub(super) fn on_unknown(&mut self, at: &At<'_>, ways: &[OnUnknown]) -> Option<OnUnknown> {
         let name = self.problems.expect_text(at)?;
         let found = ways.iter().copied().find(|way| way.name() == name);
         if found.is_none() {
             let names: Vec<&str> = ways.iter().map(|way| way.name()).collect();
             let hint = self.problems.did_you_mean(name, names.iter().copied());
-            let hint = hint.unwrap_or_else(|| format!("there are {}", listed(&names)));
-            let message = format!("`{}` is nothing that can happen then", shortened(name));
+            let hint = hint.unwrap_or_else(|| format!("allowed values: {}", listed(&names)));
+            let message = format!("`{}` is not a valid value of `on_unknown`", shortened(name));
             self.problems.error_at(at, message, Some(&hint));
         }
         found
@@ -230,8 +238,8 @@ impl Draft {
             Some("callback") => true,
             Some("response") | None => false,
             Some(other) => {
-                let message = format!("`{}` is nothing to be awaited", shortened(other));
-                self.problems.error_at(&at, message, Some("there are `response`, the default, and `callback`"));
+                let message = format!("`{}` is not a valid value of `await`", shortened(other));
+                self.problems.error_at(&at, message, Some("allowed values: `response` (default) and `callback`"));
                 false
             }
         }
@@ -241,9 +249,9 @@ impl Draft {
         if !self.problems.expect_map(at, &PROBE) {
             return None;
         }
-        let url = self.problems.expect(at, "url", "say whom to ask: `url: https://…`");
+        let url = self.problems.expect(at, "url", "write the address to ask, as in `url: https://…`");
         let url = url.and_then(|url| self.url(&url, sees));
-        let done = self.problems.expect(at, "done", "say what tells it: `done: result.body.count > 0`");
+        let done = self.problems.expect(at, "done", "write a condition, as in `done: result.body.count > 0`");
         let done = done.and_then(|done| self.expression(&done, Sees { result: true, marks: false, ..sees }));
         let query = at.get("query").map(|query| self.parameters(&query, sees)).unwrap_or_default();
         let headers = at.get("headers").map(|headers| self.headers(&headers, sees)).unwrap_or_default();
@@ -252,7 +260,7 @@ impl Draft {
     }
 }
 
-/// Whether a text is a token of RFC 9110: what the name of a header is.
+/// Whether a text is a token of RFC 9110, as header names are.
 fn is_token(text: &str) -> bool {
     const LENGTH_MAX: usize = 128;
     !text.is_empty()

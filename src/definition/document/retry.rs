@@ -1,4 +1,4 @@
-//! The key `retry` of an activity.
+//! Reads the key `retry` of an activity.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::definition::model::{Retries, Retry};
 use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 
-/// More attempts than this are a loop in disguise.
+/// Attempts at most; more would be a loop.
 pub(super) const ATTEMPTS_MAX: u32 = 1_000;
 
-/// What a policy says that leaves a key out.
+// Defaults of the keys of a policy.
 const ATTEMPTS: u32 = 3;
 const BASE: Duration = Duration::from_secs(2);
 const MAX: Duration = Duration::from_secs(30);
@@ -47,7 +47,11 @@ impl Draft {
         let base = at.get("base").and_then(|base| self.fixed_duration(&base)).unwrap_or(BASE);
         let longest = at.get("max").and_then(|max| self.fixed_duration(&max));
         if let Some(max) = at.get("max").filter(|_| longest.is_some_and(|longest| longest < base)) {
-            self.problems.error_at(&max, "`max` is shorter than `base`", Some("no wait is longer than `max`"));
+            self.problems.error_at(
+                &max,
+                "`max` is shorter than `base`",
+                Some("`max` is the longest pause between attempts"),
+            );
         }
         let factor = at.get("factor").and_then(|factor| self.number(&factor, 1.0, 100.0));
         let jitter = at.get("jitter").and_then(|jitter| self.number(&jitter, 0.0, 1.0));
@@ -71,8 +75,8 @@ impl Draft {
         };
         let attempts = attempts.filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts));
         if attempts.is_none() {
-            let message = format!("the number of attempts is a whole number from 1 to {ATTEMPTS_MAX}");
-            self.problems.error_at(at, message, Some("the first attempt counts; `retry: none` means one"));
+            let message = format!("expected a whole number from 1 to {ATTEMPTS_MAX}");
+            self.problems.error_at(at, message, Some("the first attempt counts; `retry: none` means a single attempt"));
         }
         attempts
     }
@@ -85,7 +89,7 @@ impl Draft {
         };
         let number = number.filter(|number| (least..=most).contains(number));
         if number.is_none() {
-            self.problems.error_at(at, format!("a number from {least} to {most} is expected here"), None);
+            self.problems.error_at(at, format!("expected a number from {least} to {most}"), None);
         }
         number
     }

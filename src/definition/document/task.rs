@@ -1,4 +1,4 @@
-//! Reads a `task`: who may do it, and when somebody hears of it.
+//! Reads a `task`: who can do it, its form, its reminders and escalations.
 
 use super::draft::Draft;
 use crate::definition::check::names::Sees;
@@ -35,11 +35,11 @@ const ASSIGN: Keys = Keys { of: "an assignment", known: &["strategy", "users"], 
 const REMIND: Keys = Keys { of: "reminders", known: &["every", "times"], later: &[] };
 const ESCALATION: Keys = Keys { of: "an escalation", known: &["after", "candidates", "priority"], later: &[] };
 
-/// Most reminders, and most escalations, of one task: each is a timer.
+/// Reminders, and escalations, of one task at most: each is a timer.
 const TIMERS_MAX: usize = 20;
-/// Reminders of `{ every }` without `times`.
+/// Default of `times` in `remind: { every }`.
 const TIMES: u32 = 5;
-/// Reminders of `{ every }` at most: one timer after the other.
+/// Largest `times`: reminders of `{ every }` are one timer after the other.
 const TIMES_MAX: u32 = 1_000;
 
 impl Draft {
@@ -64,38 +64,38 @@ impl Draft {
             vote: at.get("vote").map(|vote| self.vote(&vote, &decisions, sees)).unwrap_or_default(),
             decisions,
         };
-        self.somebody_can(at, &task);
+        self.check_people(at, &task);
         if at.get("vote").is_some() {
-            self.fits_a_vote(at, &task);
+            self.check_vote(at, &task);
         }
         Some(Work::Task(Box::new(task)))
     }
 
-    fn somebody_can(&mut self, at: &At<'_>, task: &Task) {
+    fn check_people(&mut self, at: &At<'_>, task: &Task) {
         let listed = match &task.assign {
             Assign::By { users, .. } => users.is_some(),
             Assign::To(_) => true,
             Assign::Nobody => false,
         };
-        // Written and unreadable is a problem of its own.
+        // An invalid value is already reported.
         if !listed && ["candidates", "assignee", "assign"].iter().all(|key| at.get(key).is_none()) {
-            let hint = "add `candidates: { groups: [clerks] }`, or an `assignee`";
-            self.problems.error_at(at, "nobody can do this task", Some(hint));
+            let hint = "add `candidates: { groups: [clerks] }` or an `assignee`";
+            self.problems.error_at(at, "no one can do this task: it has no candidates", Some(hint));
         }
         if let (Assign::By { users: None, .. }, None, Some(assign)) =
             (&task.assign, &task.candidates.users, at.get("assign"))
         {
             let hint = "add `candidates: { users: [ … ] }`, or write `assign: { strategy: …, users: [ … ] }`";
-            self.problems.error_at(&assign, "a strategy chooses from a list of users, and there is none", Some(hint));
+            self.problems.error_at(&assign, "a strategy needs a list of users to choose from", Some(hint));
         }
     }
 
-    /// Names of users or groups: a text, a list, or an expression.
+    /// Names of users or groups: a string, a list, or an expression.
     fn people(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
         match &at.node.tree {
             Tree::Text(_) | Tree::List(_) => self.data(at, sees),
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Map(_) => {
-                self.problems.unexpected(at, "a name, or a list of names", None);
+                self.problems.unexpected(at, "a name or a list of names", None);
                 None
             }
         }
@@ -106,7 +106,7 @@ impl Draft {
             return Candidates::default();
         }
         if at.entries().is_empty() {
-            self.problems.error_at(at, "nobody is named here", Some("add `users: [ … ]` or `groups: [ … ]`"));
+            self.problems.error_at(at, "`candidates` must not be empty", Some("add `users: [ … ]` or `groups: [ … ]`"));
         }
         let users = at.get("users").and_then(|users| self.people(&users, sees));
         let groups = at.get("groups").and_then(|groups| self.people(&groups, sees));
@@ -118,8 +118,8 @@ impl Draft {
             (None, None) => Assign::Nobody,
             (Some(assignee), None) => self.template(&assignee, sees).map_or(Assign::Nobody, Assign::To),
             (Some(_), Some(assign)) => {
-                let hint = "keep `assignee` for one user, `assign` for a choice from a list";
-                self.problems.error_at(&assign, "a task is given to `assignee` or by `assign`, not both", Some(hint));
+                let hint = "use `assignee` for one user, `assign` to choose from a list";
+                self.problems.error_at(&assign, "a task cannot have both `assignee` and `assign`", Some(hint));
                 Assign::Nobody
             }
             (None, Some(assign)) => self.strategy(&assign, sees),
@@ -130,7 +130,7 @@ impl Draft {
         let (word, users) = match at.is_map() {
             true if self.problems.expect_map(at, &ASSIGN) => {
                 let users = at.get("users").and_then(|users| self.people(&users, sees));
-                (self.problems.expect(at, "strategy", "name one: `strategy: round_robin`"), users)
+                (self.problems.expect(at, "strategy", "name a strategy, as in `strategy: round_robin`"), users)
             }
             true => (None, None),
             false => (Some(at.clone()), None),
@@ -142,8 +142,8 @@ impl Draft {
         }
         let names = AssignBy::ALL.map(AssignBy::name);
         let hint = self.problems.did_you_mean(name, names);
-        let hint = hint.unwrap_or_else(|| format!("there are {}", listed(&names)));
-        self.problems.error_at(&word, format!("`{}` is no strategy", shortened(name)), Some(&hint));
+        let hint = hint.unwrap_or_else(|| format!("allowed strategies: {}", listed(&names)));
+        self.problems.error_at(&word, format!("`{}` is not a valid strategy", shortened(name)), Some(&hint));
         Assign::Nobody
     }
 
@@ -156,7 +156,7 @@ impl Draft {
         match Schema::compile(&at.node.to_value()) {
             Ok(schema) => Some(schema),
             Err(problem) => {
-                self.problems.error_at(at, problem, Some("forms are described by JSON Schema 2020-12"));
+                self.problems.error_at(at, problem, Some("write a JSON Schema (2020-12) of `type: object`"));
                 None
             }
         }
@@ -169,22 +169,22 @@ impl Draft {
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::List(_) | Tree::Map(_) => false,
         };
         if !fits {
-            let message = format!("a priority is a whole number from {} to {}", i16::MIN, i16::MAX);
-            self.problems.error_at(at, message, Some("0 is the usual one; higher goes first"));
+            let message = format!("expected a whole number from {} to {}", i16::MIN, i16::MAX);
+            self.problems.error_at(at, message, Some("0 is the default; higher numbers come first"));
             return None;
         }
         self.data(at, sees)
     }
 
-    /// A moment, or a duration after the task is opened.
+    /// A timestamp, or a duration after the task opened.
     fn time(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let template = self.template(at, sees)?;
         if let Some(text) = template.literal()
             && duration::parse(text).is_err()
             && text.parse::<jiff::Timestamp>().is_err()
         {
-            let message = format!("`{}` is neither a duration nor a moment", shortened(text));
-            self.problems.error_at(at, message, Some("write 2d, or 2030-12-31T09:00:00Z"));
+            let message = format!("`{}` is not a valid duration or timestamp", shortened(text));
+            self.problems.error_at(at, message, Some("write 2d or 2030-12-31T09:00:00Z"));
         }
         Some(template)
     }
@@ -194,7 +194,7 @@ impl Draft {
             if !self.problems.expect_map(at, &REMIND) {
                 return Remind::Never;
             }
-            let every = self.problems.expect(at, "every", "say how often: `every: 1d`");
+            let every = self.problems.expect(at, "every", "add the interval, as in `every: 1d`");
             let every = every.and_then(|every| self.duration(&every, sees));
             let times = at.get("times").map_or(Some(TIMES), |times| self.times(&times));
             return every.zip(times).map_or(Remind::Never, |(every, times)| Remind::Every { every, times });
@@ -211,14 +211,14 @@ impl Draft {
         };
         let times = times.filter(|times| (1..=TIMES_MAX).contains(times));
         if times.is_none() {
-            self.problems.error_at(at, format!("`times` is a whole number from 1 to {TIMES_MAX}"), None);
+            self.problems.error_at(at, format!("expected a whole number from 1 to {TIMES_MAX}"), None);
         }
         times
     }
 
     fn not_too_many(&mut self, at: &At<'_>, count: usize, of: &str) {
         if count > TIMERS_MAX {
-            self.problems.error_at(at, format!("there are {count} {of}; {TIMERS_MAX} are allowed"), None);
+            self.problems.error_at(at, format!("there are {count} {of}; at most {TIMERS_MAX} are allowed"), None);
         }
     }
 
@@ -235,10 +235,10 @@ impl Draft {
         if !self.problems.expect_map(at, &ESCALATION) {
             return None;
         }
-        let after = self.problems.expect(at, "after", "say when: `after: 1d`");
+        let after = self.problems.expect(at, "after", "add the time, as in `after: 1d`");
         let after = after.and_then(|after| self.time(&after, sees));
         if at.get("candidates").is_none() && at.get("priority").is_none() {
-            let hint = "add `candidates` or a `priority`; to leave the task there is `timeout` with `on_timeout`";
+            let hint = "add `candidates` or a `priority`; to leave the task, use `timeout` and `on_timeout`";
             self.problems.error_at(at, "this escalation changes nothing", Some(hint));
         }
         let candidates = at.get("candidates").map(|at| self.candidates(&at, sees)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What an activity does: one reader for each kind of work.
+//! Reads the work of an activity: one function for each kind.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"],
 const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
 const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
-/// Events Leveret publishes itself under the definition's name.
+/// Events that Leveret itself publishes under the definition's name.
 const OWN_EVENTS: [&str; 13] = [
     "started",
     "completed",
@@ -68,35 +68,39 @@ impl Draft {
             return self.statement(at, &sql, sees);
         }
         if let Some(params) = at.get("params") {
-            self.problems.error_at(&params, "`params` belongs to a `sql`", Some("a handler has an `input`"));
+            self.problems.error_at(
+                &params,
+                "`params` is only allowed with `sql`",
+                Some("pass values to a handler in its `input`"),
+            );
         }
-        let handler = self.problems.expect(at, "handler", "name the handler: `handler: place-order`");
+        let handler = self.problems.expect(at, "handler", "name the handler, as in `handler: place-order`");
         let handler = handler.and_then(|handler| plain_word(&mut self.problems, &handler, "handler"));
         let input = self.data_or_empty(at.get("input"), sees);
         Some(Work::Run { runs: Runs::Handler(handler?), input: input? })
     }
 
-    /// A registered statement: never its text.
+    /// A registered statement by its name; SQL itself is not allowed.
     fn statement(&mut self, at: &At<'_>, sql: &At<'_>, sees: Sees) -> Option<Work> {
         for (key, hint) in [
-            ("handler", "a `run` has a `handler` or a `sql`, not both"),
-            ("input", "the values of a statement are its `params`: `params: { id: \"${ id }\" }`"),
+            ("handler", "use either `handler` or `sql`"),
+            ("input", "pass values to a statement in its `params`: `params: { id: \"${ id }\" }`"),
         ] {
             if let Some(found) = at.get(key) {
-                self.problems.error_at(&found, format!("a `run` of a statement has no `{key}`"), Some(hint));
+                self.problems.error_at(&found, format!("`{key}` is not allowed with `sql`"), Some(hint));
             }
         }
         let name = self.problems.expect_text(sql).and_then(|word| {
             if word.contains(char::is_whitespace) {
-                let hint = "register it in the settings, `[statements.<name>]`, and write its name here";
-                self.problems.error_at(sql, "the text of a statement has no place in a definition", Some(hint));
+                let hint = "register the statement in the settings as `[statements.<name>]`, and write its name here";
+                self.problems.error_at(sql, "SQL is not allowed in a definition", Some(hint));
                 return None;
             }
             plain_word(&mut self.problems, sql, "statement")
         });
         let params = at.get("params");
         if let Some(params) = params.as_ref().filter(|params| !params.is_map()) {
-            let hint = "write each by its name: `params: { id: \"${ id }\" }`";
+            let hint = "write each parameter by its name: `params: { id: \"${ id }\" }`";
             self.problems.unexpected(params, "a map of parameters", Some(hint));
             return None;
         }
@@ -108,12 +112,12 @@ impl Draft {
         if !self.problems.expect_map(at, &EMIT) {
             return None;
         }
-        let event = self.problems.expect(at, "event", "name the event: `event: order-shipped`");
+        let event = self.problems.expect(at, "event", "name the event, as in `event: order-shipped`");
         let name = event.as_ref().and_then(|event| plain_word(&mut self.problems, event, "event"));
         if let (Some(event), Some(name)) = (&event, &name)
             && OWN_EVENTS.contains(&name.as_str())
         {
-            let message = format!("`{name}` is also the event that tells how an instance fares");
+            let message = format!("`{name}` is also the name of an event that Leveret publishes itself");
             self.problems.warning(event.place(), message, Some("choose another name to keep them apart".into()));
         }
         let body = self.data_or_empty(at.get("body"), sees);
@@ -132,11 +136,11 @@ impl Draft {
             return None;
         }
         let duration = at.get("for").map(|at| self.duration(&at, sees));
-        let moment = at.get("until").map(|at| self.moment(&at, sees));
+        let moment = at.get("until").map(|at| self.timestamp(&at, sees));
         let cron = at.get("cron").map(|at| self.template_of(&at, sees, |text| Cron::parse(text).err()));
         let zone = at.get("zone").map(|at| (self.template_of(&at, sees, |text| Zone::find(text).err()), at));
         if let (None, Some((_, zone))) = (&cron, &zone) {
-            self.problems.error_at(zone, "a `zone` belongs to a `cron`", Some("a moment carries its own offset"));
+            self.problems.error_at(zone, "`zone` is only allowed with `cron`", Some("a timestamp has its own offset"));
         }
         match (duration, moment, cron) {
             (Some(duration), None, None) => Some(Work::Wait(Wait::For(duration?))),
@@ -146,14 +150,14 @@ impl Draft {
                 Some(Work::Wait(Wait::Cron { cron: cron?, zone }))
             }
             _ => {
-                let hint = "write `for: 10s`, or `until:` and a moment, or `cron: \"0 9 * * 1-5\"` with a `zone`";
-                self.problems.error_at(at, "a `wait` has one of `for`, `until` and `cron`", Some(hint));
+                let hint = "write `for: 10s`, `until: 2030-12-31T09:00:00Z`, or `cron: \"0 9 * * 1-5\"` with a `zone`";
+                self.problems.error_at(at, "a `wait` needs exactly one of `for`, `until` and `cron`", Some(hint));
                 None
             }
         }
     }
 
-    /// A template that is checked here if it is written out.
+    /// A template; `error` checks it now if it has no expressions.
     fn template_of(
         &mut self,
         at: &At<'_>,
@@ -179,19 +183,19 @@ impl Draft {
         if !self.problems.expect_map(at, &RECEIVE) {
             return None;
         }
-        let name = self.problems.expect(at, "name", "name the message: `name: paid`");
+        let name = self.problems.expect(at, "name", "name the message, as in `name: paid`");
         let name = name.and_then(|name| self.template(&name, sees));
         let key = at.get("key").map(|key| self.template(&key, sees));
         let when = at.get("when").map(|when| self.expression(&when, Sees { data: true, ..sees }));
         Some(Receive { name: name?, key: transposed(key)?, when: transposed(when)? })
     }
 
-    /// What `raise` and a failed `end` say.
+    /// The error of a `raise` or a failed `end`.
     fn failure(&mut self, at: &At<'_>, keys: &Keys, sees: Sees) -> Option<Failure> {
         if !self.problems.expect_map(at, keys) {
             return None;
         }
-        let code = self.problems.expect(at, "code", "give the error a code: `code: no_stock`");
+        let code = self.problems.expect(at, "code", "give the error a code, as in `code: no_stock`");
         let code = code.and_then(|code| self.code(&code, sees));
         let message = at.get("message").map(|message| self.template(&message, sees));
         let data = at.get("data").map(|data| self.data(&data, sees));
@@ -218,7 +222,7 @@ impl Draft {
                 return Some(End::Failed { code, message, data });
             }
             ("failed", None) => {
-                self.problems.expect(at, "error", "say why: `error: { code: declined }`");
+                self.problems.expect(at, "error", "give the reason, as in `error: { code: declined }`");
                 return None;
             }
             ("cancelled", _) => {
@@ -227,8 +231,12 @@ impl Draft {
                 return Some(End::Cancelled);
             }
             (other, _) => {
-                let message = format!("`{}` is no outcome", shortened(other));
-                self.problems.error_at(outcome.as_ref()?, message, Some("completed, failed or cancelled"));
+                let message = format!("`{}` is not a valid outcome", shortened(other));
+                self.problems.error_at(
+                    outcome.as_ref()?,
+                    message,
+                    Some("allowed outcomes: `completed`, `failed` and `cancelled`"),
+                );
                 return None;
             }
         };
@@ -238,7 +246,7 @@ impl Draft {
 
     fn refuse_key(&mut self, at: &At<'_>, key: &str, outcome: &str) {
         if let Some(found) = at.get(key) {
-            let message = format!("an `end` with the outcome `{outcome}` has no `{key}`");
+            let message = format!("`{key}` is not allowed with the outcome `{outcome}`");
             self.problems.error_at(&found, message, Some("remove it, or change the outcome"));
         }
     }
@@ -246,19 +254,19 @@ impl Draft {
 
 type Failure = (crate::expression::Template, Option<crate::expression::Template>, Option<Data>);
 
-/// Something that was not written is fine; something that was written and could not be read is not.
-#[expect(clippy::option_option, reason = "absent, unreadable and read are three things")]
+/// Swaps the options: an absent value is valid, a present but invalid one is not.
+#[expect(clippy::option_option, reason = "absent, invalid and valid are three cases")]
 fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     read.map_or(Some(None), |read| read.map(Some))
 }
 
-/// The name of a handler or an event.
+/// The name of a handler, statement or event.
 fn plain_word(problems: &mut Problems, at: &At<'_>, of: &str) -> Option<String> {
     let word = problems.expect_text(at)?;
     if crate::definition::codes::is_code(word) {
         return Some(word.into());
     }
-    let message = format!("`{}` cannot be the name of a {of}", shortened(word));
-    problems.error_at(at, message, Some("use letters, digits, `_`, `-` and single dots"));
+    let message = format!("`{}` is not a valid {of} name", shortened(word));
+    problems.error_at(at, message, Some("use letters, digits, `_` and `-`, with dots between words"));
     None
 }

@@ -1,89 +1,89 @@
-//! Work outside the database, as a definition describes it: requests over HTTP, and workers over RabbitMQ.
+//! Work outside the database: HTTP requests, and calls of external workers over RabbitMQ.
 
 use crate::expression::{Data, Expression, Template};
 use crate::limits::rate::Rate;
 
-/// A request over HTTP.
+/// An HTTP request.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// In capitals.
+    /// The method in upper case.
     pub method: &'static str,
-    /// Where to.
+    /// The address.
     pub url: Template,
-    /// Appended to the URL, percent-encoded; null is left out, a list repeats its name.
+    /// Query parameters, percent-encoded; null is left out, a list repeats its name.
     pub query: Vec<(String, Data)>,
-    /// Names in small letters.
+    /// Headers with names in lower case.
     pub headers: Vec<(String, Template)>,
-    /// What is sent.
+    /// The body.
     pub body: Body,
-    /// Statuses that are answers too, beside 200 to 299.
+    /// Accepted statuses besides 200 to 299.
     pub accept: Vec<Statuses>,
-    /// Whether it may be sent again when nobody knows whether it was carried out; by its method when left out.
+    /// Whether it may be sent again if its outcome is unknown; by default depends on the method.
     pub idempotent: Option<bool>,
-    /// What happens when nobody knows whether it was carried out; by the above when left out.
+    /// What happens if its outcome is unknown; by default depends on `idempotent`.
     pub on_unknown: Option<OnUnknown>,
-    /// How the target is asked whether it was carried out.
+    /// How to ask the target whether the request took effect.
     pub probe: Option<Box<Probe>>,
-    /// Whether it ends with a callback and not with the response.
+    /// Whether a callback, not the response, completes it.
     pub callback: bool,
 }
 
 impl Http {
-    /// What happens when nobody knows whether it was carried out.
+    /// What happens if its outcome is unknown.
     pub fn on_unknown(&self) -> OnUnknown {
         let idempotent = self.idempotent.unwrap_or(self.is_harmless());
         self.on_unknown.unwrap_or(if idempotent { OnUnknown::Retry } else { OnUnknown::Suspend })
     }
 
-    /// Whether its method can be repeated without harm, whatever key comes with it.
+    /// Whether its method is idempotent by RFC 9110.
     pub fn is_harmless(&self) -> bool {
         IDEMPOTENT.contains(&self.method)
     }
 }
 
-/// Methods that can be repeated without harm, by RFC 9110.
+/// Methods that are idempotent by RFC 9110.
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"];
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// Nothing.
+    /// No body.
     None,
     /// JSON.
     Json(Data),
     /// `application/x-www-form-urlencoded`
     Form(Vec<(String, Data)>),
-    /// A text.
+    /// Plain text.
     Text(Template),
 }
 
-/// One status, or a hundred of them.
+/// A range of HTTP statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statuses {
-    /// The first.
+    /// The first status.
     pub from: u16,
-    /// The last.
+    /// The last status.
     pub to: u16,
 }
 
-/// What happens when nobody knows whether outside work was done.
+/// What happens if the outcome of a request or call is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// It is tried again, as after an error, with the same idempotency key.
+    /// It is retried, as after an error, with the same idempotency key.
     Retry,
-    /// The target is asked.
+    /// The target is asked with the probe.
     Probe,
-    /// A person finds out.
+    /// An incident opens, and a person decides.
     Suspend,
-    /// It counts as failed, and is not tried again.
+    /// It fails and is not retried.
     Fail,
 }
 
 impl OnUnknown {
-    /// Every way.
+    /// All values.
     pub const ALL: [OnUnknown; 4] = [OnUnknown::Retry, OnUnknown::Probe, OnUnknown::Suspend, OnUnknown::Fail];
 
-    /// The word of the language.
+    /// The value in a definition.
     pub fn name(self) -> &'static str {
         match self {
             OnUnknown::Retry => "retry",
@@ -94,52 +94,51 @@ impl OnUnknown {
     }
 }
 
-/// A `GET` that tells whether a request was carried out.
+/// A `GET` that reports whether a request took effect.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// Where to.
+    /// The address.
     pub url: Template,
-    /// As those of the request.
+    /// Query parameters, as in a request.
     pub query: Vec<(String, Data)>,
-    /// As those of the request.
+    /// Headers, as in a request.
     pub headers: Vec<(String, Template)>,
-    /// Statuses that are answers too, beside 200 to 299.
+    /// Accepted statuses besides 200 to 299.
     pub accept: Vec<Statuses>,
-    /// Whether it was, seeing the answer as `result`.
+    /// True if the request took effect; it can read the answer as `result`.
     pub done: Expression,
 }
 
-/// A request to a worker outside.
+/// A call of an external worker.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The work's name; the queue is `leveret.work.<name>`.
     pub name: String,
-    /// What the worker receives.
+    /// The input for the worker.
     pub input: Data,
-    /// A worker silent for longer has died over it.
+    /// A worker that is silent for longer has lost the attempt.
     pub heartbeat: Option<Template>,
-    /// Whether it may be asked again when nobody knows whether it was done. Yes when left out: what comes over a broker may
-    /// come twice anyway.
+    /// Whether it may be sent again if its outcome is unknown. By default it may: a broker may deliver a message twice anyway.
     pub idempotent: Option<bool>,
-    /// What happens when nobody knows whether it was done; by the above when left out.
+    /// What happens if its outcome is unknown; by default depends on `idempotent`.
     pub on_unknown: Option<OnUnknown>,
 }
 
 impl Call {
-    /// What happens when nobody knows whether it was done.
+    /// What happens if its outcome is unknown.
     pub fn on_unknown(&self) -> OnUnknown {
         let idempotent = self.idempotent.unwrap_or(true);
         self.on_unknown.unwrap_or(if idempotent { OnUnknown::Retry } else { OnUnknown::Suspend })
     }
 }
 
-/// How much of a target an activity may take, across all processes.
+/// Limits on the attempts of an activity, across all processes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Attempts that may begin in a time.
+    /// Attempts that may begin per unit of time.
     pub rate: Option<Rate>,
-    /// Attempts that may run at once.
+    /// Attempts that may run at the same time.
     pub concurrency: Option<u32>,
-    /// What the limits are counted for, beside the target; for the whole target when left out.
+    /// Limits are counted for each value of this key within the target; by default for the whole target.
     pub key: Option<Template>,
 }

@@ -1,82 +1,82 @@
-//! A person's work, as a definition describes it.
+//! Tasks for people.
 
 use super::super::schema::Schema;
 use crate::expression::{Data, Expression, Template};
 
-/// What is asked of a person, and of whom.
+/// A task for a person.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// What a list shows; the activity's own title when left out, and its id without one.
+    /// The title in lists; by default the activity's title, else its id.
     pub title: Option<Template>,
-    /// A longer text for whoever does it.
+    /// A description for the person who does it.
     pub description: Option<Template>,
-    /// Shown with the task, not to be edited.
+    /// Values shown with the task, read-only.
     pub data: Option<Data>,
-    /// Higher goes first; the definition's own when left out.
+    /// Higher numbers come first; by default the definition's priority.
     pub priority: Option<Data>,
-    /// Who may do it.
+    /// Users and groups who may do it.
     pub candidates: Candidates,
-    /// Users who may not, whatever else holds.
+    /// Users who may not do it, even if they are candidates.
     pub exclude: Option<Data>,
-    /// To whom it is given from the beginning.
+    /// The assignment when the task opens.
     pub assign: Assign,
-    /// JSON Schema of what is filled in.
+    /// JSON Schema of the form.
     pub form: Option<Schema>,
-    /// How it can be decided; none where doing it is all there is to it.
+    /// The possible decisions; if empty, the task is completed without one.
     pub decisions: Vec<Decision>,
-    /// When it should be done: so long after it was opened, or a moment. Only says so.
+    /// When it is due: a duration after it opened, or a timestamp. For information only.
     pub due: Option<Template>,
-    /// When whoever has it is reminded.
+    /// Reminders of the assignee or the candidates.
     pub remind: Remind,
-    /// Who may do it as well after a while.
+    /// Escalations to more candidates or another priority.
     pub escalate: Vec<Escalation>,
-    /// Each candidate decides once, and the first of these that holds closes the task. Empty: no vote.
+    /// The rules of a vote: each candidate votes once, and the first rule that holds closes the task. If empty, no vote.
     pub vote: Vec<VoteRule>,
 }
 
-/// Who may do a task. Each is a text, a list of texts, or an expression that gives one.
+/// Users and groups who may do a task. Each is a string, a list of strings, or an expression that gives one.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
-    /// By their own names.
+    /// Names of users.
     pub users: Option<Data>,
-    /// As members of a group.
+    /// Names of groups.
     pub groups: Option<Data>,
 }
 
-/// To whom a task is given from the beginning.
+/// The assignment of a task when it opens.
 #[derive(Debug, Clone)]
 pub enum Assign {
-    /// To nobody: a candidate claims it.
+    /// Unassigned: a candidate claims it.
     Nobody,
-    /// To this user; to nobody if it gives null.
+    /// To this user; unassigned if the value is null.
     To(Template),
-    /// To one of a list.
+    /// To one user of a list.
     By {
-        /// How the one is chosen.
+        /// How the user is chosen.
         strategy: AssignBy,
-        /// The list; the users among the candidates when left out.
+        /// The list; by default the users among the candidates.
         users: Option<Data>,
     },
 }
 
-/// How one of a list is chosen.
+/// How a user is chosen from a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AssignBy {
-    /// Whoever was longest not given a task of this activity.
+    /// The user whose last task of this activity is longest ago.
     RoundRobin,
-    /// Whoever has the fewest open tasks assigned.
+    /// The user with the fewest open tasks.
     LeastLoaded,
-    /// Anyone.
+    /// A random user.
     Random,
-    /// Who did it last time the instance was here; nobody at first.
+    /// The user who did this task last in the same instance; unassigned the first time.
     Previous,
 }
 
 impl AssignBy {
-    /// Every strategy, in the order of the documents.
+    /// All strategies.
     pub const ALL: [AssignBy; 4] = [AssignBy::RoundRobin, AssignBy::LeastLoaded, AssignBy::Random, AssignBy::Previous];
 
-    /// The word used in documents.
+    /// The value in a definition.
     pub fn name(self) -> &'static str {
         match self {
             AssignBy::RoundRobin => "round_robin",
@@ -87,47 +87,47 @@ impl AssignBy {
     }
 }
 
-/// One way to decide a task.
+/// One possible decision of a task.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Decision {
-    /// For programs, and for `next`.
+    /// The name for programs and `next`.
     pub name: String,
-    /// For people.
+    /// The label for people.
     pub label: String,
 }
 
-/// When whoever has a task is reminded.
+/// When a task sends reminders.
 #[derive(Debug, Clone)]
 pub enum Remind {
     /// Never.
     Never,
-    /// At each of these: so long after it was opened, or a moment.
+    /// At each of these: a duration after the task opened, or a timestamp.
     At(Vec<Template>),
-    /// Again and again.
+    /// Repeatedly.
     Every {
-        /// After so long.
+        /// The interval.
         every: Template,
-        /// So often at most.
+        /// The largest number of reminders.
         times: u32,
     },
 }
 
-/// Who may do a task as well after a while.
+/// A change of a task that is not done in time.
 #[derive(Debug, Clone)]
 pub struct Escalation {
-    /// So long after it was opened, or a moment.
+    /// A duration after the task opened, or a timestamp.
     pub after: Template,
-    /// Whom it is offered to in addition; whoever had it assigned has it no longer to themselves.
+    /// Additional candidates; a task that was assigned is then open to all candidates.
     pub candidates: Candidates,
-    /// Its new priority.
+    /// The new priority.
     pub priority: Option<Data>,
 }
 
 /// One rule of a vote.
 #[derive(Debug, Clone)]
 pub struct VoteRule {
-    /// The decision it closes the task with.
+    /// The decision that closes the task.
     pub decide: String,
-    /// Sees `votes` (how many for each decision) and `voters` (all who may vote).
+    /// The condition; it can read `votes` (the number for each decision) and `voters` (all who may vote).
     pub when: Expression,
 }

@@ -1,15 +1,15 @@
-//! What YAML makes of an expression somebody forgot to quote, recognised and explained.
+//! Recognises and explains what YAML makes of an expression that should have been quoted.
 
 use std::borrow::Cow;
 
-/// How much of a line is looked at, to each side of a problem.
+/// Characters of a line that are read on each side of a problem.
 pub(crate) const LINE_MAX: usize = 200;
 
-/// The rule all accidents break.
-const RULE: &str = "a text that contains `, [ ] { }`, `: ` or ` #`, or begins with ! \" ' & * is quoted or written in block style (`|`)";
+/// The rule that all these documents break.
+const RULE: &str = "quote a string that contains `, [ ] { }`, `: ` or ` #`, or that begins with ! \" ' & *; or write it in block style (`|`)";
 
 /// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: `\ud83d\ude00` becomes one.
-/// Only a text that begins as JSON does is touched. Lone halves stay, and are refused by the scanner.
+/// Only JSON documents are changed. Lone halves stay, and the scanner refuses them.
 pub(crate) fn join_surrogates(text: &str) -> Cow<'_, str> {
     if !text.trim_start().starts_with(['{', '[']) || !(text.contains("\\ud") || text.contains("\\uD")) {
         return Cow::Borrowed(text);
@@ -57,7 +57,7 @@ pub(crate) fn colon_follows(chars: &[char], at: usize) -> bool {
     chars.get(at..).unwrap_or_default().iter().find(|c| !c.is_whitespace()) == Some(&':')
 }
 
-/// The line around a place, cut to a bearable length.
+/// The line around a position, at most [`LINE_MAX`] characters to each side.
 pub(crate) fn line_around(chars: &[char], at: usize) -> String {
     let at = at.min(chars.len());
     let before = chars[..at].iter().rev().take(LINE_MAX).take_while(|c| **c != '\n').count();
@@ -65,10 +65,10 @@ pub(crate) fn line_around(chars: &[char], at: usize) -> String {
     chars[at - before..at + after].iter().collect::<String>().trim().to_owned()
 }
 
-/// How to write `key: text` so that YAML takes it whole.
+/// How to quote `key: text`.
 pub(crate) fn quoted_hint(key: &str, text: &str) -> String {
     match quoted(text) {
-        Some(quoted) => format!("quote all of it: `{key}: {quoted}`"),
+        Some(quoted) => format!("quote the whole value: `{key}: {quoted}`"),
         None => RULE.into(),
     }
 }
@@ -83,30 +83,30 @@ fn quoted(text: &str) -> Option<String> {
     }
 }
 
-/// What to say of a line with a value that begins with one of YAML's own signs.
+/// The hint for a value that begins with a special character of YAML.
 pub(crate) fn quoted_start_hint(line: &str, sign: char) -> String {
     match plain_entry(line) {
         Some((key, value)) if value.starts_with(sign) => quoted_hint(key, value),
-        Some(_) | None => format!("an expression that begins with `{sign}` is quoted"),
+        Some(_) | None => format!("quote values that begin with `{sign}`"),
     }
 }
 
-/// What to say when the scanner gave up.
+/// The hint for an error of the YAML scanner.
 pub(crate) fn scan_hint(info: &str, line: &str) -> String {
     match plain_entry(line) {
         _ if info.contains("Unicode character escape") => {
-            "a lone half of a surrogate pair is no character; write the character itself".into()
+            "half of a surrogate pair is not a character: write the character itself".into()
         }
         _ if info.contains("tabs") => "indent with spaces, not tabs".into(),
         Some((key, value)) if !value.is_empty() && !value.starts_with(['{', '[', '|', '>']) => quoted_hint(key, value),
         Some(_) | None if line.contains("${") => {
-            "inside `{ }` and `[ ]` a text with `${ }` is quoted: \"${ name }\"".into()
+            "quote strings that contain `${ }` inside `{ }` and `[ ]`: \"${ name }\"".into()
         }
         Some(_) | None => RULE.into(),
     }
 }
 
-/// The key and the value of a line that has one of each in block style.
+/// The key and the value of a line `key: value` in block style.
 fn plain_entry(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.trim().trim_start_matches("- ").split_once(": ")?;
     let word = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
@@ -118,12 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_halves_of_a_character_become_one_escape() {
+    fn a_surrogate_pair_becomes_one_escape() {
         assert_eq!(join_surrogates(r#"{"a": "\ud83d\ude00"}"#), r#"{"a": "\U0001f600"}"#);
     }
 
     #[test]
-    fn what_only_looks_like_two_halves_stays() {
+    fn a_text_that_only_looks_like_a_surrogate_pair_stays() {
         for text in
             [r#"{"a": "\\ud83d\\ude00"}"#, r#"{"a": "\ud83d"}"#, r#"{"a": "\ud83dé"}"#, r"a: \ud83d\ude00", r"{\u"]
         {

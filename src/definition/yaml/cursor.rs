@@ -1,4 +1,4 @@
-//! A place in the tree with its path, and what is asked of one: is it a map, a text, a number, with which keys.
+//! A node with its path, and the checks that a reader makes there: kind of value, known keys, required keys.
 
 use super::frame::joined;
 use super::node::{Entry, Node, Tree};
@@ -15,19 +15,19 @@ pub(crate) struct At<'n> {
 /// The keys a map may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
-    /// What the map is, for a sentence: `an activity`.
+    /// The map, for messages: `an activity`.
     pub(crate) of: &'static str,
-    /// Those that are understood.
+    /// Supported keys.
     pub(crate) known: &'static [&'static str],
-    /// Those of the language that this version does not understand yet.
+    /// Keys of the language that are not supported yet.
     pub(crate) later: &'static [&'static str],
 }
 
-/// Keys that were renamed: what the map is, the old name, the new one.
+/// Renamed keys: the map, the old name, the new name.
 const RENAMED: [(&str, &str, &str); 1] = [("a definition", "lane", "queue")];
 
 impl Keys {
-    /// Whether a key belongs to the language.
+    /// Whether a key belongs to the language, supported or not.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.known.contains(&key) || self.later.contains(&key)
     }
@@ -39,12 +39,12 @@ impl<'n> At<'n> {
         At { node, path: String::new() }
     }
 
-    /// The value of a key, if it is there.
+    /// The value of a key, if it is present.
     pub(crate) fn get(&self, key: &str) -> Option<At<'n>> {
         self.node.entry(key).map(|entry| self.member(entry))
     }
 
-    /// The entries of a map, in order; none of anything else.
+    /// The entries of a map in order; empty for other values.
     pub(crate) fn entries(&self) -> Vec<(&'n Entry, At<'n>)> {
         match &self.node.tree {
             Tree::Map(entries) => entries.iter().map(|entry| (entry, self.member(entry))).collect(),
@@ -52,7 +52,7 @@ impl<'n> At<'n> {
         }
     }
 
-    /// The items of a list, in order; none of anything else.
+    /// The items of a list in order; empty for other values.
     pub(crate) fn items(&self) -> Vec<At<'n>> {
         match &self.node.tree {
             Tree::List(items) => {
@@ -63,12 +63,12 @@ impl<'n> At<'n> {
         }
     }
 
-    /// Where it stands.
+    /// The place of this value.
     pub(crate) fn place(&self) -> Place {
         Place { path: self.path.clone(), line: self.node.line, column: self.node.column }
     }
 
-    /// Where the key of one of its entries stands.
+    /// The place of the key of one of its entries.
     pub(crate) fn key_place(&self, entry: &Entry) -> Place {
         Place { path: joined(&self.path, &entry.key), line: entry.line, column: entry.column }
     }
@@ -83,12 +83,12 @@ impl<'n> At<'n> {
         matches!(self.node.tree, Tree::Map(_))
     }
 
-    /// Whether nothing was written.
+    /// Whether it is null or empty.
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.node.tree, Tree::Null)
     }
 
-    /// Whether this is the text `word`.
+    /// Whether it is the string `word`.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(&self.node.tree, Tree::Text(text) if text == word)
     }
@@ -100,23 +100,25 @@ impl<'n> At<'n> {
 }
 
 impl Problems {
-    /// Notes an error at a node.
+    /// Reports an error at a node.
     pub(crate) fn error_at(&mut self, at: &At<'_>, message: impl Into<String>, hint: Option<&str>) {
         self.error(at.place(), message, hint.map(str::to_owned));
     }
 
-    /// Notes that something else was expected.
+    /// Reports that another kind of value was expected.
     pub(crate) fn unexpected(&mut self, at: &At<'_>, expected: &str, hint: Option<&str>) {
         if !matches!(at.node.tree, Tree::Refused) {
-            self.error_at(at, format!("{expected} is expected here, not {}", at.node.kind()), hint);
+            self.error_at(at, format!("expected {expected}, found {}", at.node.kind()), hint);
         }
     }
 
-    /// Whether it is a map, and notes each key that is not one of `keys`.
+    /// Whether it is a map; reports each key that is not one of `keys`.
     pub(crate) fn expect_map(&mut self, at: &At<'_>, keys: &Keys) -> bool {
         if !at.is_map() {
-            let known = format!("its keys are {}", listed(keys.known));
-            self.unexpected(at, &format!("the map of {}", keys.of), Some(&known));
+            if !matches!(at.node.tree, Tree::Refused) {
+                let hint = format!("allowed keys: {}", listed(keys.known));
+                self.error_at(at, format!("{} must be a map, not {}", keys.of, at.node.kind()), Some(&hint));
+            }
             return false;
         }
         for (entry, _) in at.entries() {
@@ -124,23 +126,23 @@ impl Problems {
             if keys.later.contains(&key) {
                 self.later(at.key_place(entry), key);
             } else if let Some((_, _, new)) = RENAMED.iter().find(|(of, old, _)| (*of, *old) == (keys.of, key)) {
-                self.error(at.key_place(entry), format!("`{key}` is now called `{new}`"), None);
+                self.error(at.key_place(entry), format!("`{key}` was renamed to `{new}`"), None);
             } else if !keys.known.contains(&key) {
                 let hint = self.did_you_mean(key, keys.known.iter().chain(keys.later).copied());
-                let hint = hint.unwrap_or_else(|| format!("its keys are {}", listed(keys.known)));
-                self.error(at.key_place(entry), format!("`{key}` is no key of {}", keys.of), Some(hint));
+                let hint = hint.unwrap_or_else(|| format!("allowed keys: {}", listed(keys.known)));
+                self.error(at.key_place(entry), format!("unknown key `{key}` in {}", keys.of), Some(hint));
             }
         }
         true
     }
 
-    /// Notes a word of the language that this version does not understand yet.
+    /// Reports a word of the language that is not supported yet.
     pub(crate) fn later(&mut self, place: Place, word: &str) {
-        let message = format!("`{word}` is part of the language, but not of this version of Leveret yet");
-        self.error(place, message, Some("leave it out, or wait for a version that has it".into()));
+        let message = format!("`{word}` is not supported yet");
+        self.error(place, message, Some("remove it; the word is reserved for a later version of Leveret".into()));
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(crate) fn expect<'n>(&mut self, at: &At<'n>, key: &str, hint: &str) -> Option<At<'n>> {
         let found = at.get(key);
         if found.is_none() {
@@ -149,21 +151,21 @@ impl Problems {
         found
     }
 
-    /// A text that is taken as it is.
+    /// A string without expressions.
     pub(crate) fn expect_text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
         match &at.node.tree {
             Tree::Text(text) if text.contains("${") => {
-                self.error_at(at, "an expression has no place here", Some("write the text itself"));
+                self.error_at(at, "expressions are not allowed here", Some("write a fixed value"));
                 None
             }
             Tree::Text(text) => Some(text),
             Tree::Refused => None,
             Tree::Null | Tree::List(_) | Tree::Map(_) => {
-                self.unexpected(at, "a text", None);
+                self.unexpected(at, "a string", None);
                 None
             }
             Tree::Bool(_) | Tree::Number(_) => {
-                self.unexpected(at, "a text", Some("put it in quotes"));
+                self.unexpected(at, "a string", Some("put it in quotes"));
                 None
             }
         }
@@ -175,19 +177,21 @@ impl Problems {
         if is_name(name) {
             return Some(name);
         }
-        let message = format!("`{}` is no name", shortened(name));
-        let hint = format!("a small letter, then small letters, digits, `_` and `-`; at most {NAME_MAX} in all");
+        let message = format!("`{}` is not a valid name", shortened(name));
+        let hint = format!(
+            "use lower-case letters, digits, `_` and `-`, starting with a letter; at most {NAME_MAX} characters"
+        );
         self.error_at(at, message, Some(&hint));
         None
     }
 
-    /// Whether it is a list with at least one item.
+    /// The items of a list, which must have at least one.
     pub(crate) fn expect_items<'n>(&mut self, at: &At<'n>, of: &str) -> Vec<At<'n>> {
         let items = at.items();
         if items.is_empty() {
-            let hint = if at.is_map() { Some("make it a list of one, with `- ` before it") } else { None };
+            let hint = if at.is_map() { Some("put `- ` before it to make it a list with one entry") } else { None };
             match at.is_list() {
-                true => self.error_at(at, format!("the list of {of} is empty"), None),
+                true => self.error_at(at, format!("the list of {of} must not be empty"), None),
                 false => self.unexpected(at, &format!("a list of {of}"), hint),
             }
         }
@@ -195,11 +199,11 @@ impl Problems {
     }
 }
 
-/// Longest name, in bytes: two of them and a dot make the routing key of an event, of which AMQP allows 255 bytes. A queue and the
-/// name of a worker outside are part of a queue's name.
+/// Longest name, in bytes: the routing key of an event is two names and a dot, and AMQP allows 255 bytes. Names of queues and
+/// calls become part of the names of RabbitMQ queues.
 pub(crate) const NAME_MAX: usize = 127;
 
-/// Whether a text is a name of this language.
+/// Whether a text is a valid name.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= NAME_MAX
         && text.starts_with(|c: char| c.is_ascii_lowercase())

@@ -1,16 +1,16 @@
-//! The lists and maps a reader is inside of.
+//! The open lists and maps around the reader's position.
 
 use std::collections::HashSet;
 
 use super::node::{Entry, Node};
 
-/// A list or map that has begun.
+/// An open list or map.
 pub(crate) enum Frame {
     List { line: usize, column: usize, items: Vec<Node> },
     Map(MapFrame),
 }
 
-/// A map that has begun.
+/// An open map.
 pub(crate) struct MapFrame {
     pub(crate) line: usize,
     pub(crate) column: usize,
@@ -18,21 +18,21 @@ pub(crate) struct MapFrame {
     pub(crate) entries: Vec<Entry>,
     pub(crate) seen: HashSet<String>,
     pub(crate) key: Option<Key>,
-    /// Where the last value began in the text, if it was unquoted.
+    /// The position at which the last value began, if it was unquoted.
     pub(crate) unquoted_at: Option<usize>,
 }
 
-/// A key whose value is to come.
+/// A key whose value follows.
 pub(crate) struct Key {
     pub(crate) text: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
     pub(crate) end: usize,
-    /// It was refused, and its value will be.
+    /// The key was refused, so its value is skipped.
     pub(crate) refused: bool,
 }
 
-/// The path of what comes next inside `stack`.
+/// The path of the next value inside `stack`.
 pub(crate) fn path(stack: &[Frame]) -> String {
     stack.iter().fold(String::new(), |path, frame| match frame {
         Frame::List { items, .. } => format!("{path}[{}]", items.len()),
@@ -41,7 +41,7 @@ pub(crate) fn path(stack: &[Frame]) -> String {
     })
 }
 
-/// The map the reader is in, if it is in none of its lists.
+/// The innermost open frame, if it is a map.
 pub(crate) fn innermost_map(stack: &mut [Frame]) -> Option<&mut MapFrame> {
     match stack.last_mut() {
         Some(Frame::Map(map)) => Some(map),
@@ -49,7 +49,7 @@ pub(crate) fn innermost_map(stack: &mut [Frame]) -> Option<&mut MapFrame> {
     }
 }
 
-/// The path of a member.
+/// The path of the member `key` of a map.
 pub(crate) fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }

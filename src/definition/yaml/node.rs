@@ -1,24 +1,24 @@
-//! The document as a tree that knows where everything stands.
+//! The document as a tree of nodes, each with its place.
 
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting of lists and maps in a document.
 pub(crate) const NESTING_MAX: usize = 16;
 
-/// A value and its place; line and column are counted from 1, or 0 where there is no text.
+/// A value and its place; line and column are counted from 1, or 0 without a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) tree: Tree,
     pub(crate) line: usize,
     pub(crate) column: usize,
-    /// A ` #` cut the rest of the line off as a comment.
+    /// The rest of the line was a comment, which began with ` #`.
     pub(crate) cut: bool,
 }
 
-/// What a document is made of.
+/// The value of a node.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree {
-    /// Something that was reported already and is not looked at again.
+    /// A value that was already reported; it is not checked again.
     Refused,
     Null,
     Bool(bool),
@@ -28,7 +28,7 @@ pub(crate) enum Tree {
     Map(Vec<Entry>),
 }
 
-/// One `key: value` of a map; keys are unique.
+/// One `key: value` of a map. Keys are unique.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: String,
@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// The tree of a value without a text; none if it nests deeper than [`NESTING_MAX`].
+    /// The tree of a stored value; none if it is nested deeper than [`NESTING_MAX`].
     pub(crate) fn from_value(value: &Value) -> Option<Node> {
         Self::from_value_at(value, 0)
     }
@@ -61,7 +61,7 @@ impl Node {
         Some(Node { tree, line: 0, column: 0, cut: false })
     }
 
-    /// The value, without its places. What was refused is null.
+    /// The value without its places; null for refused values.
     pub(crate) fn to_value(&self) -> Value {
         match &self.tree {
             Tree::Refused | Tree::Null => Value::Null,
@@ -75,7 +75,7 @@ impl Node {
         }
     }
 
-    /// The entry of that key, if this is a map that has it.
+    /// The entry with this key, if this is a map that has it.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.tree {
             Tree::Map(entries) => entries.iter().find(|entry| entry.key == key),
@@ -83,14 +83,14 @@ impl Node {
         }
     }
 
-    /// What it is, for a sentence.
+    /// The kind of value, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self.tree {
-            Tree::Refused => "something unreadable",
-            Tree::Null => "nothing",
+            Tree::Refused => "an invalid value",
+            Tree::Null => "null",
             Tree::Bool(_) => "a boolean",
             Tree::Number(_) => "a number",
-            Tree::Text(_) => "a text",
+            Tree::Text(_) => "a string",
             Tree::List(_) => "a list",
             Tree::Map(_) => "a map",
         }

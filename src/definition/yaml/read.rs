@@ -1,4 +1,4 @@
-//! Text to tree: YAML events are taken one at a time, and what a definition must not contain is refused on the way.
+//! From text to tree: reads YAML events one by one, and refuses what a definition must not contain.
 
 use std::collections::HashSet;
 
@@ -13,19 +13,19 @@ use crate::definition::problem::{Place, Problems};
 /// Longest document, in bytes.
 pub(crate) const TEXT_MAX: usize = 1024 * 1024;
 
-/// Reads a text; none if no tree came of it, for a reason that has been noted.
+/// Reads a text; none if it has no readable tree, with the reason in `problems`.
 pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     if text.len() > TEXT_MAX {
-        let message = format!("the document has {} bytes; {TEXT_MAX} are allowed", text.len());
-        problems.error(at_start(), message, Some("move long texts and tables into handlers".into()));
+        let message = format!("the document has {} bytes; at most {TEXT_MAX} are allowed", text.len());
+        problems.error(at_start(), message, Some("move long strings and tables into handlers".into()));
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(at) = text.find('\0') {
-        // The scanner would take it for the end of the text.
+        // The scanner would read it as the end of the text.
         let line = text[..at].matches('\n').count() + 1;
         let place = Place { path: String::new(), line, column: 1 };
-        problems.error(place, "the character U+0000 cannot be stored", Some("remove it".into()));
+        problems.error(place, "the character U+0000 is not allowed", Some("remove it".into()));
         return None;
     }
     let text = accident::join_surrogates(text);
@@ -38,7 +38,7 @@ fn at_start() -> Place {
     Place { path: String::new(), line: 1, column: 1 }
 }
 
-/// What the parser said, reduced to what a document may contain.
+/// A scalar event of the parser.
 struct Scalar<'t> {
     text: &'t str,
     plain: bool,
@@ -62,8 +62,8 @@ impl Reader<'_> {
             };
             match event {
                 Event::DocumentStart(_) if documents == 1 => {
-                    let hint = "write one definition to a file, and no second `---`".to_owned();
-                    return self.error(span, "a second document begins here", Some(hint));
+                    let hint = "write one definition per file, without a second `---`".to_owned();
+                    return self.error(span, "a file must contain only one document", Some(hint));
                 }
                 Event::DocumentStart(_) => documents += 1,
                 Event::StreamEnd => break,
@@ -77,11 +77,11 @@ impl Reader<'_> {
             }
         }
         if documents == 0 {
-            self.problems.error(at_start(), "the document is empty", Some("begin with `name:`".into()));
+            self.problems.error(at_start(), "the document is empty", Some("start with `name:`".into()));
         }
     }
 
-    /// None stops the reading.
+    /// None if reading cannot continue.
     fn node(&mut self, event: Event<'_>, span: Span) -> Option<()> {
         let (line, column) = position(span);
         let refused = self.refuse_markup(&event, span);
@@ -104,7 +104,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Whether the event bears a tag, an anchor or is an alias.
+    /// Whether the event has a tag or an anchor, or is an alias; each is reported.
     fn refuse_markup(&mut self, event: &Event<'_>, span: Span) -> bool {
         let (anchor, tag) = match event {
             Event::Alias(_) => {
@@ -124,10 +124,14 @@ impl Reader<'_> {
         };
         if tag.is_some() {
             let hint = accident::quoted_start_hint(&self.line_of(span), '!');
-            self.error(span, "YAML takes what begins with `!` for a tag, and tags are not allowed", Some(hint));
+            self.error(span, "YAML reads a value that begins with `!` as a tag; tags are not allowed", Some(hint));
         } else if anchor > 0 {
             let hint = accident::quoted_start_hint(&self.line_of(span), '&');
-            self.error(span, "YAML takes what begins with `&` for an anchor, and anchors are not allowed", Some(hint));
+            self.error(
+                span,
+                "YAML reads a value that begins with `&` as an anchor; anchors are not allowed",
+                Some(hint),
+            );
         }
         tag.is_some() || anchor > 0
     }
@@ -136,7 +140,7 @@ impl Reader<'_> {
         let (line, column) = position(scalar.span);
         let zero = scalar.text.contains('\0');
         if zero {
-            self.error(scalar.span, "the character U+0000 cannot be stored", Some("remove it".into()));
+            self.error(scalar.span, "the character U+0000 is not allowed", Some("remove it".into()));
         }
         let end = scalar.span.end.index();
         if self.wants_key() {
@@ -149,7 +153,7 @@ impl Reader<'_> {
             () if refused || zero => Tree::Refused,
             () if !scalar.plain => Tree::Text(scalar.text.into()),
             () => scalar::read(scalar.text).unwrap_or_else(|message| {
-                self.error(scalar.span, message, Some("quote it if it is a text".into()));
+                self.error(scalar.span, message, Some("quote it if it is meant as a string".into()));
                 Tree::Refused
             }),
         };
@@ -170,13 +174,13 @@ impl Reader<'_> {
         key.refused |= duplicate || merge;
         map.key = Some(key);
         if duplicate {
-            self.error_here(format!("the key `{text}` is there twice"), Some("remove one of them".into()));
+            self.error_here(format!("duplicate key `{text}`"), Some("remove one of them".into()));
         } else if merge {
-            self.error_here("merge keys (`<<`) are not allowed".into(), Some("write the values out".into()));
+            self.error_here("merge keys (`<<`) are not allowed".into(), Some("write the entries out".into()));
         }
     }
 
-    /// `{ when: x == "a, b" }` comes as the keys `when` and `b"`, the second without a value: explains it.
+    /// Explains `{ when: x == "a, b" }`, which YAML reads as the keys `when` and `b"`, the second without a value.
     fn explain_split_value(&mut self) -> bool {
         let Some(Frame::Map(map)) = self.stack.last_mut() else { return false };
         let Some(key) = map.key.take_if(|key| map.flow && !accident::colon_follows(&self.chars, key.end)) else {
@@ -184,12 +188,12 @@ impl Reader<'_> {
         };
         let (Some(start), Some(last)) = (map.unquoted_at, map.entries.last_mut()) else {
             map.key = Some(Key { refused: true, ..key });
-            self.error_here("this key has no value".into(), Some("a map is written `{ key: value, … }`".into()));
+            self.error_here("this key has no value".into(), Some("write a map as `{ key: value, … }`".into()));
             frame::innermost_map(&mut self.stack).and_then(|map| map.key.take());
             return true;
         };
         let whole: String = self.chars.get(start..key.end).unwrap_or_default().iter().collect();
-        let message = format!("inside `{{ }}` a comma ends a text: `{}` was read as a key of its own", key.text);
+        let message = format!("a comma inside `{{ }}` ends the value: `{}` was read as another key", key.text);
         let hint = accident::quoted_hint(&last.key, &whole);
         let (line, column, name) = (last.value.line, last.value.column, last.key.clone());
         last.value.tree = Tree::Refused;
@@ -200,12 +204,12 @@ impl Reader<'_> {
 
     fn open(&mut self, frame: Frame, span: Span) -> Option<()> {
         if self.stack.len() == NESTING_MAX {
-            let message = format!("lists and maps nest deeper than {NESTING_MAX} levels here");
+            let message = format!("lists and maps are nested deeper than {NESTING_MAX} levels");
             self.error(span, message, Some("flatten the document".into()));
             return None;
         }
         if self.wants_key() {
-            self.error(span, "a key must be a text", Some("quote it if it begins with `{` or `[`".into()));
+            self.error(span, "a key must be a string", Some("quote it if it begins with `{` or `[`".into()));
             return None;
         }
         self.stack.push(frame);
@@ -240,11 +244,11 @@ impl Reader<'_> {
         let mark = *error.marker();
         let span = Span::empty(mark);
         let hint = accident::scan_hint(error.info(), &self.line_of(span));
-        self.error(span, format!("this is not YAML: {}", error.info()), Some(hint));
+        self.error(span, format!("invalid YAML: {}", error.info()), Some(hint));
         self.root = None;
     }
 
-    /// The line of the text in which `span` begins, at most [`accident::LINE_MAX`] characters of it to each side.
+    /// The line in which `span` begins, at most [`accident::LINE_MAX`] characters to each side.
     fn line_of(&self, span: Span) -> String {
         accident::line_around(&self.chars, span.start.index())
     }

@@ -1,4 +1,4 @@
-//! What a plain YAML scalar means: the core schema of YAML 1.2, which JSON's own words fit into.
+//! The value of a plain YAML scalar, by the core schema of YAML 1.2, which contains JSON's literals.
 
 use serde_json::Number;
 
@@ -7,7 +7,7 @@ use super::node::Tree;
 /// Reads an unquoted scalar.
 ///
 /// # Errors
-/// A sentence, for numbers JSON has no way to write.
+/// Numbers that JSON cannot represent.
 pub(crate) fn read(text: &str) -> Result<Tree, String> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Tree::Null),
@@ -17,7 +17,7 @@ pub(crate) fn read(text: &str) -> Result<Tree, String> {
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return Err(format!("`{text}` is no number that can be stored"));
+        return Err(format!("`{text}` is not a finite number"));
     }
     let radix =
         [("0x", 16), ("0o", 8)].into_iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, radix)));
@@ -25,7 +25,7 @@ pub(crate) fn read(text: &str) -> Result<Tree, String> {
         && !digits.is_empty()
         && digits.chars().all(|c| c.is_digit(radix))
     {
-        let number = i64::from_str_radix(digits, radix).map_err(|_| format!("`{text}` is larger than 64 bits"))?;
+        let number = i64::from_str_radix(digits, radix).map_err(|_| format!("`{text}` does not fit into 64 bits"))?;
         return Ok(Tree::Number(number.into()));
     }
     if !is_number(unsigned) {
@@ -35,10 +35,10 @@ pub(crate) fn read(text: &str) -> Result<Tree, String> {
         return Ok(Tree::Number(number.into()));
     }
     let number = text.parse::<f64>().ok().and_then(Number::from_f64);
-    number.map(Tree::Number).ok_or_else(|| format!("`{text}` is too large for a number"))
+    number.map(Tree::Number).ok_or_else(|| format!("the number `{text}` is too large"))
 }
 
-/// `[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?` or with the digits behind the point only.
+/// `[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?`, or with digits only after the point.
 fn is_number(text: &str) -> bool {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_numbers_are_read_as_the_core_schema_says() {
+    fn literals_and_numbers_follow_the_core_schema() {
         for (text, json) in [
             ("~", "null"),
             ("TRUE", "true"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_text() {
+    fn everything_else_is_a_string() {
         for text in
             ["yes", "no", "on", "1_000", "0b1", "1e", ".", "-", "+", "e5", "12:30", "2026-01-01", "0x", "nan", "inf"]
         {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_json_cannot_write_are_refused() {
+    fn numbers_that_json_cannot_represent_are_refused() {
         for text in [".nan", "-.inf", "1e999", "0xFFFFFFFFFFFFFFFF"] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -332,6 +332,6 @@ fn a_request_that_cannot_be_sent_is_an_error_without_a_call() {
         assert!(scenario.calls().is_empty());
         scenario.error().unwrap().message.clone()
     };
-    assert!(failing("https://a/${ x }").contains("gives null in a URL"));
+    assert!(failing("https://a/${ x }").contains("is null, which is not allowed in a URL"));
     assert!(failing("${ instance.key }").contains("gives no URL"));
 }

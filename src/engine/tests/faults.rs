@@ -72,8 +72,8 @@ activities:
         started,
         expect![[r#"
             InstanceStarted
-            ActivityFailed a {"attempt":1,"code":"expression","message":"`result.missing`: there is no member `missing` (it reads result)"}
-            IncidentOpened a {"code":"expression","message":"`result.missing`: there is no member `missing` (it reads result)"}
+            ActivityFailed a {"attempt":1,"code":"expression","message":"`result.missing`: no member `missing` (reads result)"}
+            IncidentOpened a {"code":"expression","message":"`result.missing`: no member `missing` (reads result)"}
             = suspended at a by expression
         "#]],
     );
@@ -219,7 +219,7 @@ activities:
         expect![[r#"
             InstanceStarted
             ActivityFailed a {"attempt":1,"code":"odd","message":"odd"}
-            IncidentOpened a {"code":"expression","data":{"error":{"code":"odd","message":"odd"}},"message":"while handling `odd`: `error.data.nothing`: `.nothing` needs a map, not null (it reads error)"}
+            IncidentOpened a {"code":"expression","data":{"error":{"code":"odd","message":"odd"}},"message":"while handling `odd`: `error.data.nothing`: `.nothing` needs a map, not null (reads error)"}
             = suspended at a by expression
         "#]],
     );
@@ -248,13 +248,14 @@ activities:
     assert_eq!(variable(&scenario, "n"), json!(0), "the output was not assigned without the next activity");
     expect![[r#"
         InstanceStarted
-        ActivityFailed a {"attempt":1,"code":"expression","message":"`result.ready`: there is no member `ready` (it reads result)"}
-        IncidentOpened a {"code":"expression","message":"`result.ready`: there is no member `ready` (it reads result)"}
+        ActivityFailed a {"attempt":1,"code":"expression","message":"`result.ready`: no member `ready` (reads result)"}
+        IncidentOpened a {"code":"expression","message":"`result.ready`: no member `ready` (reads result)"}
         IncidentRetried
-        ActivityFailed a {"attempt":1,"code":"expression","message":"`result.ready`: there is no member `ready` (it reads result)"}
-        IncidentOpened a {"code":"expression","message":"`result.ready`: there is no member `ready` (it reads result)"}
+        ActivityFailed a {"attempt":1,"code":"expression","message":"`result.ready`: no member `ready` (reads result)"}
+        IncidentOpened a {"code":"expression","message":"`result.ready`: no member `ready` (reads result)"}
         = suspended at a by expression
-    "#]].assert_eq(&story(&scenario));
+    "#]]
+    .assert_eq(&story(&scenario));
 }
 
 #[test]
@@ -374,7 +375,7 @@ activities:
         started,
         expect![[r#"
             InstanceStarted
-            ActivityFailed a {"attempt":1,"code":"expression","message":"`n.missing`: `.missing` needs a map, not null (it reads n)"}
+            ActivityFailed a {"attempt":1,"code":"expression","message":"`n.missing`: `.missing` needs a map, not null (reads n)"}
             ErrorCaught a {"code":"expression"}
             ActivityCompleted b
             InstanceCompleted

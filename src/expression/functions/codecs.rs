@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Answer, Function, text};
-use crate::expression::bounds::{Budget, Fail, MAP_NODE_BYTES};
+use crate::expression::bounds::{Budget, EvalError, MAP_NODE_BYTES};
 use crate::expression::value::Val;
 
 /// What RFC 3986 never requires to be encoded.
@@ -33,22 +33,22 @@ fn json_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 
 fn json_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let text = text(&args[0], budget)?;
-    // A parsed list of small numbers takes some 16 times its text, a small map much more.
+    // A parsed list of small numbers takes about 16 times the memory of its text, a small map much more.
     let maps = text.bytes().filter(|byte| *byte == b'{').count();
     budget.build(text.len().saturating_mul(16).saturating_add(maps.saturating_mul(MAP_NODE_BYTES)))?;
-    let value = serde_json::from_str(text).map_err(|_| Fail::wrong("the text is no JSON"))?;
+    let value = serde_json::from_str(text).map_err(|_| EvalError::invalid("the string is not valid JSON"))?;
     Val::built_from_json(value, budget)
 }
 
-/// Bytes, or a text as UTF-8.
-fn bytes<'v>(value: &'v Val<'_>, budget: &mut Budget) -> Result<&'v [u8], Fail> {
+/// Bytes, or a string as UTF-8.
+fn bytes<'v>(value: &'v Val<'_>, budget: &mut Budget) -> Result<&'v [u8], EvalError> {
     match value {
         Val::Bytes(bytes) => {
             budget.read(bytes.len())?;
             Ok(bytes)
         }
         Val::Text(_) => text(value, budget).map(str::as_bytes),
-        other => Err(Fail::wrong(format!("a text or bytes are needed, not {}", other.what()))),
+        other => Err(EvalError::invalid(format!("expected a string or bytes, got {}", other.what()))),
     }
 }
 
@@ -57,14 +57,15 @@ fn base64_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(encoded, budget)
 }
 
-/// Padding may be there or not.
+/// Padding is optional.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 fn base64_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let decoded = LENIENT.decode(text(&args[0], budget)?).map_err(|_| Fail::wrong("the text is no base64"))?;
+    let decoded =
+        LENIENT.decode(text(&args[0], budget)?).map_err(|_| EvalError::invalid("the string is not valid base64"))?;
     budget.build(decoded.len())?;
     Ok(Val::Bytes(Rc::from(decoded)))
 }
@@ -75,7 +76,7 @@ fn sha256<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(hex::encode(Sha256::digest(bytes)), budget)
 }
 
-/// Percent-encodes everything but the characters that have no meaning in any part of a URL.
+/// Percent-encodes everything except the unreserved characters of URLs.
 pub(in crate::expression) fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
@@ -86,7 +87,7 @@ fn url_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(percent_encoded(plain), budget)
 }
 
-/// The same text always gives the same UUID.
+/// A UUID that is always the same for the same string.
 fn uuid5<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let name = text(&args[0], budget)?;
     budget.steps(4 + name.len() / 8)?;

@@ -1,7 +1,7 @@
-//! `format`, which fills the clauses of a text in, and `strings.quote`.
+//! `format`, which fills in the clauses of a string, and `strings.quote`.
 
 use super::{Answer, Function, int, list, text};
-use crate::expression::bounds::{Budget, Fail, PRECISION_MAX};
+use crate::expression::bounds::{Budget, EvalError, PRECISION_MAX};
 use crate::expression::collections::List;
 use crate::expression::compare::number;
 use crate::expression::value::Val;
@@ -9,7 +9,7 @@ use crate::expression::value::Val;
 pub(super) const ALL: &[Function] =
     &[Function::method("format", (2, 2), format), Function::global("strings.quote", (1, 1), quote)];
 
-/// Digits after the point where a clause does not say.
+/// Digits after the point by default.
 const PRECISION: usize = 6;
 
 fn format<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
@@ -27,10 +27,11 @@ fn format<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
         }
         let (precision, clause) = precision(clause)?;
         let mut letters = clause.chars();
-        let letter =
-            letters.next().ok_or_else(|| Fail::wrong("a `%` stands at the end of the text; `%%` prints one"))?;
+        let letter = letters
+            .next()
+            .ok_or_else(|| EvalError::invalid("`%` at the end of the format; write `%%` for a percent sign"))?;
         rest = letters.as_str();
-        let value = values.next().ok_or_else(|| Fail::wrong("there are fewer values than clauses"))?;
+        let value = values.next().ok_or_else(|| EvalError::invalid("the format has more clauses than values"))?;
         budget.step()?;
         let printed = printed(letter, precision, value.settled(), budget)?;
         budget.build(printed.len())?;
@@ -41,17 +42,18 @@ fn format<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(filled, budget)
 }
 
-/// The `.3` of `%.3f`, and what follows.
-fn precision(clause: &str) -> Result<(Option<usize>, &str), Fail> {
+/// The precision `.3` of `%.3f`, and the rest.
+fn precision(clause: &str) -> Result<(Option<usize>, &str), EvalError> {
     let Some(digits) = clause.strip_prefix('.') else { return Ok((None, clause)) };
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let precision = digits[..end].parse().ok().filter(|precision| *precision <= PRECISION_MAX);
-    let precision = precision.ok_or_else(|| Fail::wrong(format!("a precision is a number up to {PRECISION_MAX}")))?;
+    let precision =
+        precision.ok_or_else(|| EvalError::invalid(format!("a precision must be a number up to {PRECISION_MAX}")))?;
     Ok((Some(precision), &digits[end..]))
 }
 
-fn printed(clause: char, precision: Option<usize>, value: &Val<'_>, budget: &mut Budget) -> Result<String, Fail> {
-    let misfit = || Fail::wrong(format!("its clause does not print {}", value.what()));
+fn printed(clause: char, precision: Option<usize>, value: &Val<'_>, budget: &mut Budget) -> Result<String, EvalError> {
+    let mismatch = || EvalError::invalid(format!("the clause cannot print {}", value.what()));
     let precision = precision.unwrap_or(PRECISION);
     match clause {
         's' => {
@@ -59,27 +61,27 @@ fn printed(clause: char, precision: Option<usize>, value: &Val<'_>, budget: &mut
             print_into(&mut text, value, budget)?;
             Ok(text)
         }
-        'd' => whole(value).map(|(minus, size)| format!("{minus}{size}")).ok_or_else(misfit),
-        'f' => number(value).map(|value| format!("{value:.precision$}")).ok_or_else(misfit),
-        'e' => number(value).map(|value| scientific(value, precision)).ok_or_else(misfit),
+        'd' => whole(value).map(|(minus, size)| format!("{minus}{size}")).ok_or_else(mismatch),
+        'f' => number(value).map(|value| format!("{value:.precision$}")).ok_or_else(mismatch),
+        'e' => number(value).map(|value| scientific(value, precision)).ok_or_else(mismatch),
         'b' => match value {
             Val::Bool(value) => Ok(u8::from(*value).to_string()),
-            value => whole(value).map(|(minus, size)| format!("{minus}{size:b}")).ok_or_else(misfit),
+            value => whole(value).map(|(minus, size)| format!("{minus}{size:b}")).ok_or_else(mismatch),
         },
-        'o' => whole(value).map(|(minus, size)| format!("{minus}{size:o}")).ok_or_else(misfit),
+        'o' => whole(value).map(|(minus, size)| format!("{minus}{size:o}")).ok_or_else(mismatch),
         'x' | 'X' => {
             let hexadecimal = match value {
                 Val::Text(text) => hexadecimal(text.as_str().as_bytes(), budget)?,
                 Val::Bytes(bytes) => hexadecimal(bytes, budget)?,
-                value => whole(value).map(|(minus, size)| format!("{minus}{size:x}")).ok_or_else(misfit)?,
+                value => whole(value).map(|(minus, size)| format!("{minus}{size:x}")).ok_or_else(mismatch)?,
             };
             Ok(if clause == 'X' { hexadecimal.to_ascii_uppercase() } else { hexadecimal })
         }
-        _ => Err(Fail::wrong("a clause is not known; there are %s %d %f %e %b %o %x %X and %%")),
+        _ => Err(EvalError::invalid("unknown clause; use %s %d %f %e %b %o %x %X or %%")),
     }
 }
 
-/// The sign and the size of a whole number.
+/// The sign and the absolute value of a whole number.
 fn whole(value: &Val<'_>) -> Option<(&'static str, u64)> {
     match value {
         Val::Uint(value) => Some(("", *value)),
@@ -87,12 +89,12 @@ fn whole(value: &Val<'_>) -> Option<(&'static str, u64)> {
     }
 }
 
-fn hexadecimal(bytes: &[u8], budget: &mut Budget) -> Result<String, Fail> {
+fn hexadecimal(bytes: &[u8], budget: &mut Budget) -> Result<String, EvalError> {
     budget.build(bytes.len().saturating_mul(2))?;
     Ok(hex::encode(bytes))
 }
 
-/// As C writes it: at least two digits and a sign after the `e`.
+/// As in C: a sign and at least two digits after the `e`.
 fn scientific(value: f64, precision: usize) -> String {
     let short = format!("{value:.precision$e}");
     match short.split_once('e') {
@@ -104,14 +106,14 @@ fn scientific(value: f64, precision: usize) -> String {
     }
 }
 
-/// `%s`: texts inside lists and maps are not quoted, keys are sorted.
-fn print_into(text: &mut String, value: &Val<'_>, budget: &mut Budget) -> Result<(), Fail> {
+/// `%s`: strings in lists and maps are not quoted, keys are sorted.
+fn print_into(text: &mut String, value: &Val<'_>, budget: &mut Budget) -> Result<(), EvalError> {
     budget.step()?;
     match value {
         Val::Null | Val::Missing => text.push_str("null"),
         Val::Bytes(bytes) => {
             budget.build(bytes.len())?;
-            text.push_str(std::str::from_utf8(bytes).map_err(|_| Fail::wrong("the bytes are no UTF-8 text"))?);
+            text.push_str(std::str::from_utf8(bytes).map_err(|_| EvalError::invalid("the bytes are not valid UTF-8"))?);
         }
         Val::List(items) => print_list(text, items, budget)?,
         Val::Map(map) => {
@@ -134,7 +136,7 @@ fn print_into(text: &mut String, value: &Val<'_>, budget: &mut Budget) -> Result
     Ok(())
 }
 
-fn print_list(text: &mut String, items: &List<'_>, budget: &mut Budget) -> Result<(), Fail> {
+fn print_list(text: &mut String, items: &List<'_>, budget: &mut Budget) -> Result<(), EvalError> {
     text.push('[');
     for (at, item) in items.iter().enumerate() {
         budget.build(2)?;
@@ -145,7 +147,7 @@ fn print_list(text: &mut String, items: &List<'_>, budget: &mut Budget) -> Resul
     Ok(())
 }
 
-/// A text as CEL writes it between quotes.
+/// A string as a CEL literal in quotes.
 fn quote<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let plain = text(&args[0], budget)?;
     budget.build(plain.len().saturating_mul(2))?;

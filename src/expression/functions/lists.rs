@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 
 use super::{Answer, Function, count, int, list, map};
-use crate::expression::bounds::{Budget, Fail};
+use crate::expression::bounds::{Budget, EvalError};
 use crate::expression::collections::{Entries, List};
 use crate::expression::compare::{equal, order};
 use crate::expression::operators::Operator;
 use crate::expression::value::Val;
 
-/// How deep `flatten` goes at most.
+/// Levels that `flatten` dissolves at most.
 const FLATTEN_LEVELS_MAX: usize = 32;
 
 pub(super) const ALL: &[Function] = &[
@@ -42,10 +42,17 @@ fn sum<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let mut total = Val::Int(0);
     for (at, item) in list(&args[0], budget)?.iter().enumerate() {
         total = match item {
-            // The first element decides what is summed.
-            Val::Span(_) | Val::Uint(_) if at == 0 => item,
-            Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Span(_) => Operator::Add.apply(&total, &item, budget)?,
-            other => return Err(Fail::wrong(format!("a list of numbers is needed, it holds {}", other.what()))),
+            // The first element determines the type of the sum.
+            Val::Duration(_) | Val::Uint(_) if at == 0 => item,
+            Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Duration(_) => {
+                Operator::Add.apply(&total, &item, budget)?
+            }
+            other => {
+                return Err(EvalError::invalid(format!(
+                    "expected a list of numbers, but it contains {}",
+                    other.what()
+                )));
+            }
         };
     }
     Ok(total)
@@ -54,7 +61,7 @@ fn sum<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 /// The least or the greatest element.
 pub(super) fn extreme<'a>(list: &List<'a>, wanted: Ordering, budget: &mut Budget) -> Answer<'a> {
     let mut items = list.iter();
-    let mut best = items.next().ok_or_else(|| Fail::wrong("there is nothing to choose from"))?;
+    let mut best = items.next().ok_or_else(|| EvalError::invalid("the list is empty"))?;
     for item in items {
         budget.step()?;
         if let Val::Text(text) = &item {
@@ -64,7 +71,7 @@ pub(super) fn extreme<'a>(list: &List<'a>, wanted: Ordering, budget: &mut Budget
             Some(order) if order == wanted => best = item,
             Some(_) => {}
             None => {
-                return Err(Fail::wrong(format!("{} and {} have no order", best.what(), item.what())));
+                return Err(EvalError::invalid(format!("{} and {} cannot be ordered", best.what(), item.what())));
             }
         }
     }
@@ -77,13 +84,13 @@ fn sort<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     sorted(list.iter().map(|item| (item.clone(), item)).collect(), budget)
 }
 
-/// Elements in the order of their keys, which come first; equal ones stay as they were.
+/// Elements sorted by their keys, which are the first of each pair; the sort is stable.
 pub(in crate::expression) fn sorted<'a>(mut keyed: Vec<(Val<'a>, Val<'a>)>, budget: &mut Budget) -> Answer<'a> {
-    // Orders are only partial between kinds: checked first, so that sorting cannot meet a pair without one.
+    // Types cannot be ordered with each other: checked first, so that sorting never compares two that cannot be ordered.
     if let Some((first, _)) = keyed.first()
         && let Some((other, _)) = keyed.iter().find(|(key, _)| order(first, key).is_none())
     {
-        return Err(Fail::wrong(format!("{} and {} have no order", first.what(), other.what())));
+        return Err(EvalError::invalid(format!("{} and {} cannot be ordered", first.what(), other.what())));
     }
     let text: usize =
         keyed.iter().map(|(key, _)| if let Val::Text(text) = key { text.as_str().len() } else { 0 }).sum();
@@ -116,14 +123,19 @@ fn distinct<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 fn flatten<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let levels = args.get(1).map_or(Ok(1), count)?;
     if levels > FLATTEN_LEVELS_MAX {
-        return Err(Fail::wrong(format!("at most {FLATTEN_LEVELS_MAX} levels can be flattened")));
+        return Err(EvalError::invalid(format!("cannot flatten more than {FLATTEN_LEVELS_MAX} levels")));
     }
     let mut flat = Vec::new();
     flatten_into(&mut flat, list(&args[0], budget)?, levels, budget)?;
     Ok(Val::list(flat))
 }
 
-fn flatten_into<'a>(flat: &mut Vec<Val<'a>>, items: &List<'a>, levels: usize, budget: &mut Budget) -> Result<(), Fail> {
+fn flatten_into<'a>(
+    flat: &mut Vec<Val<'a>>,
+    items: &List<'a>,
+    levels: usize,
+    budget: &mut Budget,
+) -> Result<(), EvalError> {
     for item in items.iter() {
         budget.build_values(1)?;
         match item {
@@ -137,7 +149,7 @@ fn flatten_into<'a>(flat: &mut Vec<Val<'a>>, items: &List<'a>, levels: usize, bu
 fn slice<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let (list, from, to) = (list(&args[0], budget)?, count(&args[1])?, count(&args[2])?);
     if from > to || to > list.len() {
-        return Err(Fail::wrong("the list has no such positions"));
+        return Err(EvalError::invalid("the list does not have these positions"));
     }
     budget.build_values(to - from)?;
     Ok(Val::list(list.iter().skip(from).take(to - from).collect()))
@@ -146,7 +158,7 @@ fn slice<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
 fn chunk<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let (list, size) = (list(&args[0], budget)?, count(&args[1])?);
     if size == 0 {
-        return Err(Fail::wrong("a chunk has at least one element"));
+        return Err(EvalError::invalid("the size of a chunk must be at least 1"));
     }
     budget.build_values(list.len())?;
     budget.build_values(list.len().div_ceil(size))?;

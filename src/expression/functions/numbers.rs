@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::lists::extreme;
 use super::{Answer, Function};
-use crate::expression::bounds::{Budget, Fail};
+use crate::expression::bounds::{Budget, EvalError};
 use crate::expression::collections::List;
 use crate::expression::value::Val;
 
@@ -27,7 +27,7 @@ pub(super) const ALL: &[Function] = &[
     Function::global("math.bitShiftRight", (2, 2), |args, _| shifted(args, u64::checked_shr)),
 ];
 
-/// Of several arguments, or of the elements of one list.
+/// The extreme of several arguments, or of the elements of one list.
 fn chosen<'a>(args: &[Val<'a>], wanted: Ordering, budget: &mut Budget) -> Answer<'a> {
     let list = match args {
         [Val::List(list)] => list.clone(),
@@ -36,19 +36,21 @@ fn chosen<'a>(args: &[Val<'a>], wanted: Ordering, budget: &mut Budget) -> Answer
     for item in list.iter() {
         budget.step()?;
         if !matches!(item, Val::Int(_) | Val::Uint(_) | Val::Double(_)) {
-            return Err(Fail::wrong(format!("numbers are needed, not {}", item.what())));
+            return Err(EvalError::invalid(format!("expected numbers, got {}", item.what())));
         }
     }
     extreme(&list, wanted, budget)
 }
 
-fn no_number(value: &Val<'_>) -> Fail {
-    Fail::wrong(format!("a number is needed, not {}", value.what()))
+fn no_number(value: &Val<'_>) -> EvalError {
+    EvalError::invalid(format!("expected a number, got {}", value.what()))
 }
 
 fn abs<'a>(args: &[Val<'a>], _: &mut Budget) -> Answer<'a> {
     match &args[0] {
-        Val::Int(value) => value.checked_abs().map(Val::Int).ok_or_else(|| Fail::wrong("the result is out of range")),
+        Val::Int(value) => {
+            value.checked_abs().map(Val::Int).ok_or_else(|| EvalError::invalid("the result is out of range"))
+        }
         Val::Uint(value) => Ok(Val::Uint(*value)),
         Val::Double(value) => Ok(Val::Double(value.abs())),
         other => Err(no_number(other)),
@@ -74,7 +76,7 @@ fn sqrt<'a>(args: &[Val<'a>], _: &mut Budget) -> Answer<'a> {
     }
 }
 
-/// A double that has no fraction any more; an int stays what it is.
+/// A double without its fraction; an int is unchanged.
 fn rounded<'a>(value: &Val<'a>, round: fn(f64) -> f64) -> Answer<'a> {
     match value {
         Val::Int(value) => Ok(Val::Int(*value)),
@@ -84,12 +86,12 @@ fn rounded<'a>(value: &Val<'a>, round: fn(f64) -> f64) -> Answer<'a> {
     }
 }
 
-/// Two ints, or two uints, bit by bit.
+/// A bitwise operation on two ints or two uints.
 fn bits<'a>(args: &[Val<'a>], of: fn(u64, u64) -> u64) -> Answer<'a> {
     match args {
         [Val::Int(left), Val::Int(right)] => Ok(Val::Int(of(*left as u64, *right as u64) as i64)),
         [Val::Uint(left), Val::Uint(right)] => Ok(Val::Uint(of(*left, *right))),
-        _ => Err(Fail::wrong("two ints or two uints are needed")),
+        _ => Err(EvalError::invalid("expected two ints or two uints")),
     }
 }
 
@@ -97,17 +99,17 @@ fn bit_not<'a>(args: &[Val<'a>], _: &mut Budget) -> Answer<'a> {
     match &args[0] {
         Val::Int(value) => Ok(Val::Int(!value)),
         Val::Uint(value) => Ok(Val::Uint(!value)),
-        other => Err(Fail::wrong(format!("an int or a uint is needed, not {}", other.what()))),
+        other => Err(EvalError::invalid(format!("expected an int or a uint, got {}", other.what()))),
     }
 }
 
-/// A shift that brings in zeros from both sides; one by 64 or more leaves nothing.
+/// A logical shift; a shift by 64 or more gives 0.
 fn shifted<'a>(args: &[Val<'a>], shift: fn(u64, u32) -> Option<u64>) -> Answer<'a> {
     let by = super::count(&args[1])?;
     let by = u32::try_from(by).unwrap_or(u32::MAX);
     match &args[0] {
         Val::Int(value) => Ok(Val::Int(shift(*value as u64, by).unwrap_or(0) as i64)),
         Val::Uint(value) => Ok(Val::Uint(shift(*value, by).unwrap_or(0))),
-        other => Err(Fail::wrong(format!("an int or a uint is needed, not {}", other.what()))),
+        other => Err(EvalError::invalid(format!("expected an int or a uint, got {}", other.what()))),
     }
 }

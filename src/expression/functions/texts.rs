@@ -1,15 +1,15 @@
-//! Functions on texts. Positions count characters, as in CEL.
+//! Functions on strings. Positions count characters, as in CEL.
 
 use regex_lite::RegexBuilder;
 
 use super::{Answer, Function, count, int, list, text};
-use crate::expression::bounds::{Budget, Fail, PATTERN_BYTES_MAX};
+use crate::expression::bounds::{Budget, EvalError, PATTERN_BYTES_MAX};
 use crate::expression::node::Pattern;
 use crate::expression::value::Val;
 
-/// What a state of a compiled pattern takes at least.
+/// The smallest size of a state of a compiled pattern, in bytes.
 const BYTES_PER_STATE: usize = 32;
-/// States looked at for the price of one step.
+/// States whose simulation costs one step.
 const STATES_PER_STEP: usize = 5;
 
 pub(super) const ALL: &[Function] = &[
@@ -40,23 +40,23 @@ fn changed<'a>(args: &[Val<'a>], budget: &mut Budget, change: fn(&str) -> String
     Val::text(changed, budget)
 }
 
-/// Compiles a pattern; the error is a sentence without the pattern, which may be data.
+/// Compiles a pattern; the error message does not contain the pattern, which may be data.
 pub(in crate::expression) fn pattern(source: &str) -> Result<Pattern, String> {
-    // The smallest limit that suffices tells how many states the pattern has: `a{1000}` is short only as a text.
+    // The smallest sufficient limit gives the number of states: `a{1000}` is a short text, but a large pattern.
     let mut size = PATTERN_BYTES_MAX / 64;
     loop {
         match RegexBuilder::new(source).size_limit(size).build() {
             Ok(regex) => return Ok(Pattern { regex, states: size / BYTES_PER_STATE }),
             Err(_) if size < PATTERN_BYTES_MAX => size *= 2,
-            Err(_) => return Err("the pattern of `matches` is no regular expression, or too large a one".into()),
+            Err(_) => return Err("the pattern of `matches` is not a valid regular expression, or is too large".into()),
         }
     }
 }
 
-/// Whether a pattern is found in a text.
+/// Whether a pattern matches somewhere in a string.
 pub(in crate::expression) fn matches<'a>(of: &Val<'a>, pattern: &Pattern, budget: &mut Budget) -> Answer<'a> {
-    let of = text(of, budget).map_err(|fail| fail.within("matches"))?;
-    // The engine looks at every state for every byte of the text.
+    let of = text(of, budget).map_err(|error| error.within("matches"))?;
+    // The regex engine visits every state for every byte of the string.
     budget.steps((of.len() + 1).saturating_mul(pattern.states) / STATES_PER_STEP)?;
     Ok(Val::Bool(pattern.regex.is_match(of)))
 }
@@ -64,7 +64,7 @@ pub(in crate::expression) fn matches<'a>(of: &Val<'a>, pattern: &Pattern, budget
 fn matches_text<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let source = text(&args[1], budget)?;
     budget.steps(100 + source.len() * 6)?;
-    matches(&args[0], &pattern(source).map_err(Fail::Wrong)?, budget)
+    matches(&args[0], &pattern(source).map_err(EvalError::Invalid)?, budget)
 }
 
 fn split<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
@@ -74,7 +74,7 @@ fn split<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
         None => usize::MAX,
     };
     let parts: Box<dyn Iterator<Item = &str>> = match separator {
-        // Between characters, not around them.
+        // Between the characters, not before the first and after the last.
         "" => Box::new(whole.split("").filter(|part| !part.is_empty())),
         separator => Box::new(whole.splitn(most, separator)),
     };
@@ -111,10 +111,10 @@ fn replace<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Val::text(whole.replacen(old, new, most), budget)
 }
 
-/// The byte at which the character of that number begins; the end of the text counts.
-fn byte_of(text: &str, at: usize) -> Result<usize, Fail> {
+/// The byte at which the character with this number begins; the end of the string counts.
+fn byte_of(text: &str, at: usize) -> Result<usize, EvalError> {
     let ends = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
-    ends.into_iter().nth(at).ok_or_else(|| Fail::wrong("the text has no such position"))
+    ends.into_iter().nth(at).ok_or_else(|| EvalError::invalid("the string does not have this position"))
 }
 
 fn character_of(text: &str, byte: Option<usize>) -> Val<'static> {
@@ -127,7 +127,7 @@ fn substring<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     budget.steps(whole.len() / 8)?;
     let from = byte_of(whole, count(&args[1])?)?;
     let to = args.get(2).map_or(Ok(whole.len()), |to| byte_of(whole, count(to)?))?;
-    let part = whole.get(from..to).ok_or_else(|| Fail::wrong("the end lies before the beginning"))?;
+    let part = whole.get(from..to).ok_or_else(|| EvalError::invalid("the end is before the start"))?;
     Val::text(part, budget)
 }
 
@@ -139,13 +139,13 @@ fn index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     Ok(character_of(whole, found))
 }
 
-/// With a position: the last occurrence that begins there or before.
+/// The last occurrence; with a position, the last that begins there or before.
 fn last_index_of<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let (whole, part) = (text(&args[0], budget)?, text(&args[1], budget)?);
     budget.steps(whole.len() / 8)?;
     let until = args.get(2).map_or(Ok(whole.len()), |until| byte_of(whole, count(until)?))?;
     let mut end = until.saturating_add(part.len()).min(whole.len());
-    // Where no character ends, no occurrence does.
+    // An occurrence never ends inside a character.
     while !whole.is_char_boundary(end) {
         end -= 1;
     }

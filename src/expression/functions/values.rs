@@ -1,9 +1,9 @@
-//! Functions on values of any kind, and from one kind to another.
+//! Functions on values of any type, and conversions.
 
 use std::rc::Rc;
 
 use super::{Answer, Function, text};
-use crate::expression::bounds::{Budget, Fail};
+use crate::expression::bounds::{Budget, EvalError};
 use crate::expression::value::Val;
 
 pub(super) const ALL: &[Function] = &[
@@ -26,13 +26,13 @@ fn size<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
         Val::Bytes(bytes) => bytes.len(),
         Val::List(list) => list.len(),
         Val::Map(map) => map.len(),
-        other => return Err(Fail::wrong(format!("{} has no size", other.what()))),
+        other => return Err(EvalError::invalid(format!("{} does not have a size", other.what()))),
     };
     Ok(Val::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-fn no_way(value: &Val<'_>, to: &str) -> Fail {
-    Fail::wrong(format!("{} cannot become {to}", value.what()))
+fn no_way(value: &Val<'_>, to: &str) -> EvalError {
+    EvalError::invalid(format!("cannot convert {} to {to}", value.what()))
 }
 
 fn to_int<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
@@ -40,16 +40,17 @@ fn to_int<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     match &args[0] {
         Val::Int(value) => Ok(Val::Int(*value)),
         Val::Uint(value) => {
-            i64::try_from(*value).map(Val::Int).map_err(|_| Fail::wrong("the number does not fit into 63 bits"))
+            i64::try_from(*value).map(Val::Int).map_err(|_| EvalError::invalid("the number does not fit into 63 bits"))
         }
-        // -2^63 itself is refused as CEL refuses it: whether it was rounded cannot be seen.
+        // -2^63 itself is refused, as in CEL: it may be the result of rounding.
         Val::Double(value) if *value > -LIMIT && *value < LIMIT => Ok(Val::Int(*value as i64)),
-        Val::Double(_) => Err(Fail::wrong("the number does not fit into 64 bits")),
+        Val::Double(_) => Err(EvalError::invalid("the number does not fit into 64 bits")),
         Val::Text(_) => {
-            let int = text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no whole number"))?;
+            let int =
+                text(&args[0], budget)?.parse().map_err(|_| EvalError::invalid("the string is not a whole number"))?;
             Ok(Val::Int(int))
         }
-        Val::Moment(moment) => Ok(Val::Int(moment.as_second())),
+        Val::Timestamp(moment) => Ok(Val::Int(moment.as_second())),
         other => Err(no_way(other, "an int")),
     }
 }
@@ -58,12 +59,15 @@ fn to_uint<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     const LIMIT: f64 = 18_446_744_073_709_551_616.0;
     match &args[0] {
         Val::Uint(value) => Ok(Val::Uint(*value)),
-        Val::Int(value) => u64::try_from(*value).map(Val::Uint).map_err(|_| Fail::wrong("the number is negative")),
+        Val::Int(value) => {
+            u64::try_from(*value).map(Val::Uint).map_err(|_| EvalError::invalid("the number is negative"))
+        }
         Val::Double(value) if *value > -1.0 && *value < LIMIT => Ok(Val::Uint(*value as u64)),
-        Val::Double(_) => Err(Fail::wrong("the number does not fit into 64 bits without a sign")),
+        Val::Double(_) => Err(EvalError::invalid("the number does not fit into 64 unsigned bits")),
         Val::Text(_) => {
-            let uint =
-                text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no unsigned whole number"))?;
+            let uint = text(&args[0], budget)?
+                .parse()
+                .map_err(|_| EvalError::invalid("the string is not an unsigned whole number"))?;
             Ok(Val::Uint(uint))
         }
         other => Err(no_way(other, "a uint")),
@@ -76,7 +80,8 @@ fn to_double<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
         Val::Uint(value) => Ok(Val::Double(*value as f64)),
         Val::Double(value) => Ok(Val::Double(*value)),
         Val::Text(_) => {
-            let double = text(&args[0], budget)?.parse().map_err(|_| Fail::wrong("the text is no number"))?;
+            let double =
+                text(&args[0], budget)?.parse().map_err(|_| EvalError::invalid("the string is not a number"))?;
             Val::finite(double)
         }
         other => Err(no_way(other, "a double")),
@@ -89,7 +94,7 @@ fn to_string<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
         Val::Null => Err(no_way(&args[0], "a text")),
         Val::Bytes(bytes) => {
             budget.build(bytes.len())?;
-            let text = std::str::from_utf8(bytes).map_err(|_| Fail::wrong("the bytes are no UTF-8 text"))?;
+            let text = std::str::from_utf8(bytes).map_err(|_| EvalError::invalid("the bytes are not valid UTF-8"))?;
             Val::text(text, budget)
         }
         other => {
@@ -105,7 +110,7 @@ fn to_bool<'a>(args: &[Val<'a>], _: &mut Budget) -> Answer<'a> {
         Val::Text(text) => match text.as_str() {
             "true" | "True" | "TRUE" | "t" | "1" => Ok(Val::Bool(true)),
             "false" | "False" | "FALSE" | "f" | "0" => Ok(Val::Bool(false)),
-            _ => Err(Fail::wrong("the text is no boolean")),
+            _ => Err(EvalError::invalid("the string is not a boolean")),
         },
         other => Err(no_way(other, "a boolean")),
     }

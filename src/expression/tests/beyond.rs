@@ -1,11 +1,11 @@
-//! What CEL has beyond the plain: optionals, uints, keys that are no texts, bindings, loops with two variables, `format`.
+//! Optionals, uints, keys that are not strings, bindings, loops with two variables, `format`.
 
 use serde_json::json;
 
 use super::{check, check_errors};
 
 #[test]
-fn optionals_hold_values_until_one_is_needed() {
+fn an_optional_becomes_its_value_where_one_is_needed() {
     check(&[
         ("person.?name + '!'", json!("Ada!")),
         ("person.?born.year + 1", json!(1816)),
@@ -30,16 +30,16 @@ fn optionals_hold_values_until_one_is_needed() {
         ("optional.of(optional.of(1))", json!(1)),
     ]);
     check_errors(&[
-        ("person.?died.value()", "missing"),
-        ("optional.of(optional.none()) + 1", "missing"),
+        ("person.?died.value()", "the optional is empty"),
+        ("optional.of(optional.none()) + 1", "empty"),
         ("person.?died && true", "needs a boolean"),
         ("optional.of(1).year", "needs a map"),
-        ("person.?name.optMap(1, 2)", "simple name"),
+        ("person.?name.optMap(1, 2)", "plain name"),
     ]);
 }
 
 #[test]
-fn a_uint_is_a_kind_of_its_own() {
+fn uints_are_computed_with_uints_and_ints() {
     check(&[
         ("18446744073709551615u", json!(18_446_744_073_709_551_615_u64)),
         ("type(5u) == uint && type(5u) != int", json!(true)),
@@ -61,7 +61,7 @@ fn a_uint_is_a_kind_of_its_own() {
 }
 
 #[test]
-fn keys_that_are_no_texts_become_texts_when_they_leave() {
+fn keys_of_a_result_are_strings() {
     check(&[
         ("{1: 'a', true: 'b', 'c': 2u}", json!({"1": "a", "true": "b", "c": 2})),
         ("{1: 'a'}[1] + {1: 'a'}[1u] + {1u: 'a'}[1.0]", json!("aaa")),
@@ -71,16 +71,16 @@ fn keys_that_are_no_texts_become_texts_when_they_leave() {
         ("{1: 'a'}.merge({2: 'b'}).keys()", json!([1, 2])),
     ]);
     check_errors(&[
-        ("{1: 'a', 1u: 'b'}", "same key twice"),
-        ("{1: 'a', '1': 'b'}", "the same text"),
-        ("{1.5: 'a'}", "keys of a map"),
-        ("{1: 'a'}[2]", "no member"),
-        ("person[1]", "no member"),
+        ("{1: 'a', 1u: 'b'}", "duplicate key"),
+        ("{1: 'a', '1': 'b'}", "equal as strings"),
+        ("{1.5: 'a'}", "a key of a map"),
+        ("{1: 'a'}[2]", "does not have this key"),
+        ("person[1]", "does not have this key"),
     ]);
 }
 
 #[test]
-fn names_are_bound_and_loops_have_two_variables() {
+fn bindings_and_loops_with_two_variables_are_evaluated() {
     check(&[
         ("cel.bind(x, n + 1, x * x)", json!(36)),
         ("cel.bind(n, n + 1, cel.bind(n, n * 2, n))", json!(12)),
@@ -98,20 +98,20 @@ fn names_are_bound_and_loops_have_two_variables() {
         ("orders.map(x, orders.map(y, [y].transformList(a, b, x.id + b.id)[0]))", json!([["aa", "ab"], ["ba", "bb"]])),
     ]);
     check_errors(&[
-        ("list.transformList(a, a, 1)", "the same name"),
-        ("list.transformList(1, a, 1)", "simple name"),
+        ("list.transformList(a, a, 1)", "different names"),
+        ("list.transformList(1, a, 1)", "plain name"),
         ("list.transformMapEntry(k, v, v)", "needs a map for each"),
-        ("list.transformMapEntry(k, v, {'a': v})", "same key twice"),
-        ("orders.sortBy(o, o)", "no order"),
-        ("person.sortBy(o, o)", "a list is needed"),
-        ("cel.bind(1, 2, 3)", "simple name"),
-        ("cel.bound(a, 2, 3)", "no function"),
+        ("list.transformMapEntry(k, v, {'a': v})", "duplicate key"),
+        ("orders.sortBy(o, o)", "cannot be ordered"),
+        ("person.sortBy(o, o)", "expected a list"),
+        ("cel.bind(1, 2, 3)", "plain name"),
+        ("cel.bound(a, 2, 3)", "unknown function"),
         ("n.transformList(a, b, 1)", "needs a list or a map"),
     ]);
 }
 
 #[test]
-fn a_variable_may_be_called_like_a_space_of_functions() {
+fn a_variable_may_have_the_name_of_a_namespace() {
     super::check_with(
         &[("math", json!([3, 4])), ("strings", json!(["a", "b"]))],
         &[
@@ -123,7 +123,7 @@ fn a_variable_may_be_called_like_a_space_of_functions() {
 }
 
 #[test]
-fn clauses_are_filled_in() {
+fn format_fills_in_clauses() {
     check(&[
         ("'%s is %d%%'.format([name, n])", json!("Ada is 5%")),
         ("'%.2f|%.0f|%f'.format([x, x, 1])", json!("2.50|2|1.000000")),
@@ -138,20 +138,20 @@ fn clauses_are_filled_in() {
         ("'no clause'.format([1])", json!("no clause")),
     ]);
     check_errors(&[
-        ("'%s'.format([])", "fewer values than clauses"),
+        ("'%s'.format([])", "more clauses than values"),
         ("'%'.format([1])", "`%%`"),
-        ("'%d'.format([secret])", "does not print a text"),
-        ("'%q'.format([1])", "not known"),
-        ("secret.format(1)", "a list is needed"),
+        ("'%d'.format([secret])", "cannot print a string"),
+        ("'%q'.format([1])", "unknown clause"),
+        ("secret.format(1)", "expected a list"),
         ("'%.101f'.format([1])", "up to 100"),
         ("'%.f'.format([1])", "up to 100"),
         ("'%.99999999999999999999f'.format([1])", "up to 100"),
     ]);
 }
 
-/// Their results hold U+0000, so that the conformance tests cannot see them.
+/// Their results contain U+0000, so that the conformance tests cannot check them.
 #[test]
-fn escapes_are_those_of_cel() {
+fn escapes_follow_cel() {
     check(&[
         (r"bytes('\000\012\177\x41\X41\u0041\U00000041') == b'\x00\n\x7fAAAA'", json!(true)),
         (r"'\a\b\f\n\r\t\v\\\?\`' == '\x07\x08\x0c\x0a\x0d\x09\x0b\\?`'", json!(true)),
@@ -164,7 +164,7 @@ fn escapes_are_those_of_cel() {
 }
 
 #[test]
-fn the_last_occurrence_may_begin_at_the_position_or_before() {
+fn the_last_occurrence_begins_at_the_position_or_before() {
     check(&[
         ("'bananana'.lastIndexOf('ana', 5)", json!(5)),
         ("'bananana'.lastIndexOf('ana', 4)", json!(3)),
@@ -172,5 +172,5 @@ fn the_last_occurrence_may_begin_at_the_position_or_before() {
         ("'ta©o©αT'.lastIndexOf('©α', 4)", json!(4)),
         ("'äää'.lastIndexOf('', 1)", json!(1)),
     ]);
-    check_errors(&[("'abc'.lastIndexOf('a', 9)", "no such position")]);
+    check_errors(&[("'abc'.lastIndexOf('a', 9)", "does not have this position")]);
 }

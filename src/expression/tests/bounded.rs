@@ -1,4 +1,4 @@
-//! What is refused when it is read, and what ends an evaluation.
+//! What is refused at compile time, and what ends an evaluation.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,18 @@ use super::value;
 use crate::expression::{Expression, bounds, read};
 
 #[test]
-fn what_cannot_work_is_refused_when_it_is_read() {
+fn an_invalid_expression_is_refused() {
     for (source, expected) in [
-        ("", "missing here"),
+        ("", "is empty"),
         ("a +", "column"),
         ("a = 1", "=="),
-        ("lenght(a)", "no function `lenght`"),
-        ("a.sze()", "there is `size`"),
-        ("split(a, ',')", "called on a value"),
-        ("a.duration()", "not called on a value"),
-        ("a.split()", "takes 1 to 2 argument(s), here are 0"),
-        ("Thing{a: 1}", "do not exist here"),
-        ("a.matches('(')", "no regular expression"),
+        ("lenght(a)", "unknown function `lenght`"),
+        ("a.sze()", "did you mean `size`?"),
+        ("split(a, ',')", "call `split` on a value"),
+        ("a.duration()", "with the value as argument"),
+        ("a.split()", "takes 1 to 2 argument(s), not 0"),
+        ("Thing{a: 1}", "not supported"),
+        ("a.matches('(')", "not a valid regular expression"),
         ("[1].map(a, [1].map(b, [1].map(c, [1].map(d, [1].map(e, 1)))))", "deep"),
         ("'unclosed", "column"),
         ("a ? b", "column"),
@@ -28,7 +28,7 @@ fn what_cannot_work_is_refused_when_it_is_read() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_when_it_is_read() {
+fn a_too_large_expression_is_refused() {
     let deep = |open: &str, middle: &str, close: &str, times: usize| {
         format!("{}{middle}{}", open.repeat(times), close.repeat(times))
     };
@@ -47,14 +47,14 @@ fn what_is_too_large_is_refused_when_it_is_read() {
     ] {
         assert!(Expression::parse(&source).is_err(), "{}", read::shown(&source));
     }
-    // What people may well write.
+    // Sizes that people may need.
     assert!(Expression::parse(&("a+".repeat(100) + "b")).is_ok());
     assert!(Expression::parse(&("a && ".repeat(400) + "b")).is_ok());
     assert!(Expression::parse(&deep("(", "1", ")", 30)).is_ok());
 }
 
 #[test]
-fn bombs_end_quickly() {
+fn expressions_that_multiply_data_end_quickly() {
     let range = "lists.range(50000)";
     let doubled =
         |times: usize| format!("[['x'.replace('x', '{}')]]{}", "y".repeat(1_000), ".map(a, a + a)".repeat(times));
@@ -95,18 +95,18 @@ fn bombs_end_quickly() {
 }
 
 #[test]
-fn a_bound_is_not_absorbed() {
+fn logic_does_not_absorb_an_exceeded_bound() {
     for source in [
         "lists.range(50000).all(a, lists.range(50000).all(b, b >= 0)) || true",
         "false && lists.range(99999999) == [] || lists.range(99999999) == [] || true",
         "[1, 2].exists(a, a == 2 || lists.range(99999999) == [])",
     ] {
-        assert!(value(source).unwrap_err().message.contains("than an expression may"), "{source}");
+        assert!(value(source).unwrap_err().message.contains("too "), "{source}");
     }
 }
 
 #[test]
-fn what_was_read_can_be_evaluated_whatever_its_depth() {
+fn the_deepest_valid_expressions_can_be_evaluated() {
     let sources = [
         "n+".repeat(bounds::DEPTH_MAX - 2) + "1",
         format!("{}n{}", "[".repeat(30), "]".repeat(30)),
@@ -123,8 +123,8 @@ fn what_was_read_can_be_evaluated_whatever_its_depth() {
 }
 
 #[test]
-fn what_postgresql_cannot_keep_is_no_value() {
-    let zero = "the result holds \\u0000";
+fn a_result_with_a_null_character_is_an_error() {
+    let zero = "the result contains U+0000";
     let sources = [
         r#"'a\u0000b'"#,
         r#"['\u0000']"#,

@@ -1,4 +1,4 @@
-//! The scope the tests of this room look into, and how their tables are read.
+//! The scope of these tests, and the checks of their tables.
 
 mod beyond;
 mod bounded;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A value no message may show.
+/// A value that no message may show.
 const SECRET: &str = "hunter2";
 
 fn with_scope<T>(run: impl FnOnce(&Scope<'_>) -> T) -> T {
@@ -39,14 +39,14 @@ fn value(source: &str) -> Result<Value, Error> {
 fn check(table: &[(&str, Value)]) {
     for (source, expected) in table {
         match value(source) {
-            // Also the kinds of numbers: 5 is not 5.0.
+            // Compares types of numbers too: 5 is not 5.0.
             Ok(actual) => assert_eq!(actual.to_string(), expected.to_string(), "{source}"),
             Err(error) => panic!("{source}: {error}"),
         }
     }
 }
 
-/// The same where these variables are, and no others.
+/// The same with these variables only.
 fn check_with(variables: &[(&str, Value)], table: &[(&str, Value)]) {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let (input, now) = (Map::new(), Timestamp::UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! What no expression and no value may bring about, and a measurement.
+//! Properties of every expression and value, and a measurement.
 
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_000 } else { 200_000 }))]
 
     #[test]
-    fn reading_never_panics(text in ".{0,80}", code in "[a-c0-9 .?\\[\\](){}'\"rb\\\\+*/%<>=!&|,:$\n`_-]{0,120}") {
+    fn parsing_never_panics(text in ".{0,80}", code in "[a-c0-9 .?\\[\\](){}'\"rb\\\\+*/%<>=!&|,:$\n`_-]{0,120}") {
         for text in [&text, &code] {
             let _ = Expression::parse(text);
             let _ = Template::parse(text);
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn evaluating_never_panics_and_yields_what_json_can_hold(v in json_value(), w in json_value(), source in source()) {
+    fn evaluating_never_panics_and_gives_json(v in json_value(), w in json_value(), source in source()) {
         let Ok(expression) = Expression::parse(&source) else { return Ok(()) };
         let variables: Map<String, Value> = [("v".to_owned(), v), ("w".to_owned(), w)].into_iter().collect();
         let input = Map::new();

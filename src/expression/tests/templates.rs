@@ -6,16 +6,16 @@ use super::with_scope;
 use crate::expression::{Data, Expression, Template};
 
 #[test]
-fn a_condition_is_a_boolean() {
+fn a_condition_must_be_a_boolean() {
     with_scope(|scope| {
         assert_eq!(Expression::parse("n > 4").unwrap().holds(scope), Ok(true));
         let error = Expression::parse("secret").unwrap().holds(scope).unwrap_err();
-        assert_eq!(error.message, "`secret`: a condition is true or false, this is a text (it reads secret)");
+        assert_eq!(error.message, "`secret`: a condition must be a boolean, not a string (reads secret)");
     });
 }
 
 #[test]
-fn templates_yield_values_alone_and_texts_among_text() {
+fn a_template_is_a_value_alone_and_a_string_among_text() {
     for (text, expected) in [
         ("plain", json!("plain")),
         ("", json!("")),
@@ -51,7 +51,7 @@ fn templates_yield_values_alone_and_texts_among_text() {
 }
 
 #[test]
-fn data_is_evaluated_all_the_way_down() {
+fn data_is_evaluated_at_every_depth() {
     let data = Data::Map(vec![
         ("fixed".into(), Data::Literal(json!([1]))),
         ("list".into(), Data::List(vec![Data::Expression(Expression::parse("n").unwrap())])),

@@ -1,5 +1,4 @@
-//! Moments and durations. Parts of a moment are those of UTC or of a time zone that is named, counted as CEL counts
-//! them.
+//! Timestamps and durations. Parts of a timestamp are in UTC or a given time zone, numbered as in CEL.
 
 use jiff::civil::Weekday;
 use jiff::fmt::strtime;
@@ -7,7 +6,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::{Answer, Function, text};
-use crate::expression::bounds::{Budget, FORMAT_BYTES_MAX, Fail};
+use crate::expression::bounds::{Budget, EvalError, FORMAT_BYTES_MAX};
 use crate::expression::value::Val;
 use crate::time::zone::ZONES;
 
@@ -39,17 +38,17 @@ fn days_since_sunday(day: Weekday) -> i64 {
     day.to_sunday_zero_offset().into()
 }
 
-/// The zone an argument names, `Europe/Berlin` or `+02:00`; UTC where there is none.
-fn zone(name: Option<&Val<'_>>, budget: &mut Budget) -> Result<TimeZone, Fail> {
+/// The time zone of an argument, `Europe/Berlin` or `+02:00`; UTC without one.
+fn zone(name: Option<&Val<'_>>, budget: &mut Budget) -> Result<TimeZone, EvalError> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
     let name = text(name, budget)?;
     if let Some(offset) = offset(name) {
         return Ok(TimeZone::fixed(offset));
     }
-    ZONES.get(name).map_err(|_| Fail::wrong("there is no such time zone; one is named as Europe/Berlin or +02:00"))
+    ZONES.get(name).map_err(|_| EvalError::invalid("unknown time zone; write Europe/Berlin or +02:00"))
 }
 
-/// `+02:00`, `-09:30`, also without the plus.
+/// `+02:00`, `-09:30`; the plus is optional.
 fn offset(text: &str) -> Option<Offset> {
     let (sign, size) = match text.strip_prefix('-') {
         Some(size) => (-1, size),
@@ -64,11 +63,11 @@ fn offset(text: &str) -> Option<Offset> {
     Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok()
 }
 
-fn moment(value: &Val<'_>) -> Result<Timestamp, Fail> {
+fn moment(value: &Val<'_>) -> Result<Timestamp, EvalError> {
     match value {
-        Val::Moment(moment) => Ok(*moment),
-        Val::Text(_) => Err(Fail::wrong("a moment is needed, not a text; timestamp(…) makes one of it")),
-        other => Err(Fail::wrong(format!("a moment is needed, not {}", other.what()))),
+        Val::Timestamp(moment) => Ok(*moment),
+        Val::Text(_) => Err(EvalError::invalid("expected a timestamp, got a string; convert it with timestamp(…)")),
+        other => Err(EvalError::invalid(format!("expected a timestamp, got {}", other.what()))),
     }
 }
 
@@ -77,7 +76,7 @@ fn part<'a>(args: &[Val<'a>], budget: &mut Budget, part: fn(&Zoned) -> i64) -> A
     Ok(Val::Int(part(&moment.to_zoned(zone(args.get(1), budget)?))))
 }
 
-/// A part of a moment, or a duration in whole units.
+/// A part of a timestamp, or a duration in whole units.
 fn part_or_whole<'a>(
     args: &[Val<'a>],
     budget: &mut Budget,
@@ -85,35 +84,35 @@ fn part_or_whole<'a>(
     of: fn(&Zoned) -> i64,
 ) -> Answer<'a> {
     match args {
-        [Val::Span(span)] => Ok(Val::Int(whole(span))),
+        [Val::Duration(span)] => Ok(Val::Int(whole(span))),
         _ => part(args, budget, of),
     }
 }
 
 fn timestamp<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let beyond = |_| Fail::wrong("the moment is out of range");
+    let beyond = |_| EvalError::invalid("the timestamp is out of range");
     match &args[0] {
-        Val::Moment(moment) => Ok(Val::Moment(*moment)),
-        Val::Int(seconds) => Timestamp::from_second(*seconds).map_err(beyond).and_then(Val::moment),
+        Val::Timestamp(moment) => Ok(Val::Timestamp(*moment)),
+        Val::Int(seconds) => Timestamp::from_second(*seconds).map_err(beyond).and_then(Val::timestamp),
         _ => {
             let moment = text(&args[0], budget)?.parse();
-            let wrong = |_| Fail::wrong("the text is no moment such as 2026-03-01T12:00:00Z");
-            moment.map_err(wrong).and_then(Val::moment)
+            let invalid = |_| EvalError::invalid("the string is not a timestamp such as 2026-03-01T12:00:00Z");
+            moment.map_err(invalid).and_then(Val::timestamp)
         }
     }
 }
 
 fn span<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    if let Val::Span(span) = &args[0] {
-        return Ok(Val::Span(*span));
+    if let Val::Duration(span) = &args[0] {
+        return Ok(Val::Duration(*span));
     }
     let nanos = nanoseconds(text(&args[0], budget)?);
-    let nanos = nanos.ok_or_else(|| Fail::wrong("the text is no duration such as 250ms, 1h30m or 3d"))?;
-    let nanos = i64::try_from(nanos).map_err(|_| Fail::wrong("the duration is out of range"))?;
+    let nanos = nanos.ok_or_else(|| EvalError::invalid("the string is not a duration such as 250ms, 1h30m or 3d"))?;
+    let nanos = i64::try_from(nanos).map_err(|_| EvalError::invalid("the duration is out of range"))?;
     Val::span(Some(SignedDuration::from_nanos(nanos)))
 }
 
-/// Numbers with units, and a sign in front of all; fractions beyond nanoseconds are cut off.
+/// Numbers with units, with an optional sign at the start; fractions of nanoseconds are cut off.
 fn nanoseconds(text: &str) -> Option<i128> {
     const DIGITS_MAX: usize = 18;
     let text = text.trim();
@@ -144,7 +143,7 @@ fn nanoseconds(text: &str) -> Option<i128> {
     Some(sign * total)
 }
 
-/// Nanoseconds of a unit.
+/// The nanoseconds of a unit.
 fn unit(name: &str) -> Option<i128> {
     Some(match name {
         "ns" => 1,
@@ -163,11 +162,13 @@ fn unit(name: &str) -> Option<i128> {
 fn format_time<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     let (moment, format) = (moment(&args[0])?, text(&args[1], budget)?);
     if format.len() > FORMAT_BYTES_MAX {
-        return Err(Fail::wrong(format!("a format may have {FORMAT_BYTES_MAX} bytes")));
+        return Err(EvalError::invalid(format!("the format is longer than {FORMAT_BYTES_MAX} bytes")));
     }
     let local = moment.to_zoned(zone(args.get(2), budget)?);
     let text = strtime::format(format, &local).map_err(|_| {
-        Fail::wrong("the format has a part that is not known; %Y %m %d %H %M %S %A %B %j %z %Z are, among others")
+        EvalError::invalid(
+            "the format has an unknown directive; use %Y %m %d %H %M %S %A %B %j %z %Z and others of strftime",
+        )
     })?;
     Val::text(text, budget)
 }
