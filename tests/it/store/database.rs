@@ -116,6 +116,7 @@ async fn a_lease_dropped_inside_a_transaction_closes_its_session() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "nothing has to be drained at the end of a test")]
 async fn a_transaction_commits_or_rolls_back_by_what_its_body_returns() {
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
