@@ -7,6 +7,7 @@ mod body;
 mod client;
 mod connect;
 mod guard;
+mod proxy;
 mod redirect;
 mod trust;
 mod wording;

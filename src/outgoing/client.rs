@@ -13,8 +13,9 @@ use hyper_util::client::legacy::{self, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::{self, Encoding};
-use super::connect::{ConnectError, Connector, Proxy};
+use super::connect::{ConnectError, Connector};
 use super::guard::Guard;
+use super::proxy::Proxy;
 use super::redirect::{self, Redirect};
 use super::wording::{self, CheckedRequest};
 use super::{Request, Response, SendError, server, trust};

@@ -1,36 +1,31 @@
 //! A connection to a server: name, addresses, TCP, proxy, TLS. Every address is checked right before it is connected to.
 //!
 //! By hand, because hyper-util and hyper-rustls lose what callers are promised: `HttpConnector` does not ask its resolver about
-//! hosts written as addresses, so that a guard inside the resolver would not see them; `HttpsConnector` does not tell a failed
-//! handshake from a failed connection (`http.connect.tls`, `http.connect`); `Tunnel` connects without a look at the addresses of
+//! hosts written as addresses, so that a guard inside the resolver would not see them; `HttpsConnector` does not distinguish a failed
+//! handshake from a failed connection (`http.connect.tls`, `http.connect`); `Tunnel` does not check the addresses of
 //! the server behind the proxy, and does not report the proxy's status.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base64::Engine;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use url::Url;
 
 use super::guard::Guard;
+use super::proxy::{Proxy, bare};
 
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 4;
-/// The longest response head of a proxy in bytes.
-const PROXY_HEAD_MAX: usize = 8 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -54,46 +49,6 @@ impl ConnectError {
             Self::Tls(_) => "http.connect.tls",
         }
     }
-}
-
-/// The proxy that all requests go through.
-pub(super) struct Proxy {
-    host: String,
-    port: u16,
-    pub(super) auth: Option<HeaderValue>,
-}
-
-impl Proxy {
-    /// Reads the setting; `None` if it is empty.
-    pub(super) fn read(setting: &str) -> Result<Option<Self>, String> {
-        if setting.is_empty() {
-            return Ok(None);
-        }
-        // Without the setting's text: it may contain a password.
-        let invalid =
-            || "`outgoing.proxy` is not valid: write http://host:port or http://user:password@host:port".to_owned();
-        let url = Url::parse(setting).map_err(|_| invalid())?;
-        let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
-            return Err(invalid());
-        };
-        let auth = match (url.username(), url.password()) {
-            ("", None) => None,
-            (user, password) => {
-                let plain = |text| percent_decode_str(text).decode_utf8_lossy();
-                let both = format!("{}:{}", plain(user), plain(password.unwrap_or_default()));
-                let encoded = base64::engine::general_purpose::STANDARD.encode(both);
-                let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| invalid())?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
-        Ok(Some(Self { host: bare(host).to_owned(), port, auth }))
-    }
-}
-
-/// An IPv6 address without its brackets.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The addresses of names in a test.
@@ -194,7 +149,7 @@ impl Inner {
             return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, proxied: self.proxy.is_some() });
         }
         if let Some(proxy) = &self.proxy {
-            open_tunnel(&mut tcp, proxy, host, port).await?;
+            proxy.open_tunnel(&mut tcp, host, port).await.map_err(ConnectError::Connect)?;
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
         let tls = self.tls.connect(name, tcp).await.map_err(|error| ConnectError::Tls(error.to_string()))?;
@@ -238,7 +193,7 @@ async fn try_each(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStre
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
     // A silent address leaves time for the others.
     let share = timeout / u32::try_from(tried.len().max(1)).unwrap_or(1);
-    let mut last = "there is no address to connect to".to_owned();
+    let mut last = "no address to connect to".to_owned();
     for address in tried {
         match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => return Ok(tcp),
@@ -247,33 +202,6 @@ async fn try_each(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStre
         }
     }
     Err(ConnectError::Connect(last))
-}
-
-async fn open_tunnel(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> Result<(), ConnectError> {
-    let refused = |why: &dyn fmt::Display| ConnectError::Connect(format!("the proxy refused the tunnel: {why}"));
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
-    if let Some(auth) = &proxy.auth {
-        request.extend_from_slice(b"Proxy-Authorization: ");
-        request.extend_from_slice(auth.as_bytes());
-        request.extend_from_slice(b"\r\n");
-    }
-    request.extend_from_slice(b"\r\n");
-    tcp.write_all(&request).await.map_err(|error| refused(&error))?;
-    let mut head = Vec::new();
-    // Byte by byte, because what follows the head belongs to the server behind the proxy.
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() == PROXY_HEAD_MAX {
-            return Err(refused(&"the head of its response is too long"));
-        }
-        head.push(tcp.read_u8().await.map_err(|error| refused(&error))?);
-    }
-    let line = String::from_utf8_lossy(&head);
-    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).unwrap_or_default();
-    match status.starts_with('2') {
-        true => Ok(()),
-        false => Err(refused(&format!("status {}", status.escape_debug()))),
-    }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

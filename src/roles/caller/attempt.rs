@@ -19,8 +19,9 @@ use crate::telemetry;
 
 /// Recording an outcome is retried for at least this long, and until the deadline of its attempt: then it counts as unknown.
 const RECORD_FOR: Duration = Duration::from_secs(60);
-/// The shortest and the longest delay between two tries to record an outcome.
+/// The delay after the first try to record an outcome.
 const RECORD_BASE: Duration = Duration::from_millis(60);
+/// The longest delay between two tries.
 const RECORD_MAX: Duration = Duration::from_millis(2_500);
 
 /// Makes an attempt, if it is still due.

@@ -107,7 +107,8 @@ async fn after_the_pause_one_process_probes_for_all() {
     ends(&two, TARGET, TargetOutcome::Answered).await;
     assert_eq!(state(&fresh).await, ("closed".into(), 0));
     assert!(may_go(&two).await);
-    eventually("everybody is let through", PATIENCE, async || may_go(&one).await && may_go(&third).await).await;
+    eventually("all processes let attempts through", PATIENCE, async || may_go(&one).await && may_go(&third).await)
+        .await;
 }
 
 #[tokio::test]
