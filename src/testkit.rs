@@ -382,7 +382,7 @@ impl Scenario {
                 Ok(Facts { messages: Some(KeptMessages { list, more: false }), ..Facts::default() })
             }
             Need::Task(id) => Ok(Facts { task: Some(self.memory.tasks.get(&id).cloned()), ..Facts::default() }),
-            Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
+            Need::Ranks(asked) => Ok(Facts { ranks: Some(self.memory.ranks(&asked)), ..Facts::default() }),
             Need::Missed => {
                 let (messages, outcomes) = (self.memory.missed(), self.memory.reported());
                 Ok(Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() })

@@ -35,7 +35,7 @@ impl<'a> Transition<'a> {
             }
             Work::Run { runs, input } => self.run(position, runs, input, facts.handler),
             Work::Emit { event, body } => {
-                let data = assign::told("limit.event", "the event", self.scope(position).value(body)?)?;
+                let data = assign::limited("limit.event", "the event", self.scope(position).value(body)?)?;
                 self.publish(event, data);
                 self.complete(position, Value::Null, None)
             }
@@ -45,7 +45,7 @@ impl<'a> Transition<'a> {
                 Err(self.error(position, code, message.as_ref(), data.as_ref())?.into())
             }
             Work::End(end) => self.finish(position, end),
-            Work::Task(task) => self.open_task(position, task, facts.standing),
+            Work::Task(task) => self.open_task(position, task, facts.ranks),
             Work::Http(http) => self.open_http(position, http),
             Work::Call(call) => self.open_work(position, call),
         }

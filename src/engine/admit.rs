@@ -55,7 +55,7 @@ pub(super) fn timer_for_fire<'a>(
             Some((at, Wait { due_at: Some(due_at), on: WaitOn::Timer(kind), .. })) => {
                 (*due_at, DueTimer::Wait(position(definition, instance, at)?, *kind))
             }
-            Some(_) | None => return Err(Refusal::Gone(bookmark)),
+            Some(_) | None => return Err(Refusal::Closed(bookmark)),
         },
     };
     require_not_suspended(instance)?;
@@ -74,7 +74,7 @@ pub(super) fn wait_for_message<'a>(
             require_not_suspended(instance)?;
             Ok((position(definition, instance, at)?, *index))
         }
-        Some(_) | None => Err(Refusal::Gone(bookmark)),
+        Some(_) | None => Err(Refusal::Closed(bookmark)),
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn branch_for_task<'a>(
             }
             position(definition, instance, at)
         }
-        Some(_) | None => Err(Refusal::Gone(task.bookmark)),
+        Some(_) | None => Err(Refusal::Closed(task.bookmark)),
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn call_for_outcome<'a>(
         Some((at, Wait { on: WaitOn::Call { dispatch, probing }, .. })) => {
             Ok((position(definition, instance, at)?, *dispatch, probing.clone()))
         }
-        Some(_) | None => Err(Refusal::Gone(bookmark)),
+        Some(_) | None => Err(Refusal::Closed(bookmark)),
     }
 }
 

@@ -9,20 +9,20 @@ use super::transition::Transition;
 use super::{Failure, Instance};
 
 /// Bytes of what an event says, and of what an instance ends with, as JSON: each is a row, a message and a place in memory.
-const TOLD_MAX: usize = 1024 * 1024;
+const LIMITED_MAX: usize = 1024 * 1024;
 /// A value in the history is cut above this many bytes of JSON: the row is for reading, the instance for keeping.
 const DETAIL_MAX: usize = 2 * 1024;
 /// A message in the history is cut above this many bytes.
 const SENTENCE_MAX: usize = 1024;
 
 /// What stood in the variables before an assignment.
-pub(super) struct Before<'a>(Vec<(&'a str, Value)>);
+pub(super) struct PreviousValues<'a>(Vec<(&'a str, Value)>);
 
 impl<'a> Transition<'a> {
     /// Assigns all of these, or fails with `limit.variables` and has assigned none.
-    pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<Before<'a>, Failure> {
+    pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<PreviousValues<'a>, Failure> {
         if values.is_empty() {
-            return Ok(Before(Vec::new()));
+            return Ok(PreviousValues(Vec::new()));
         }
         let mut before = Vec::with_capacity(values.len());
         for (name, value) in values {
@@ -30,16 +30,16 @@ impl<'a> Transition<'a> {
             self.assigned.push(name);
         }
         match within(&self.instance.variables, self.context.variables_max) {
-            Ok(()) => Ok(Before(before)),
+            Ok(()) => Ok(PreviousValues(before)),
             Err(failure) => {
-                self.unassign(Before(before));
+                self.unassign(PreviousValues(before));
                 Err(failure)
             }
         }
     }
 
     /// Puts back what stood there before.
-    pub(super) fn unassign(&mut self, before: Before<'a>) {
+    pub(super) fn unassign(&mut self, before: PreviousValues<'a>) {
         let kept = self.assigned.len().saturating_sub(before.0.len());
         self.assigned.truncate(kept);
         for (name, value) in before.0.into_iter().rev() {
@@ -69,10 +69,10 @@ pub(super) fn within(variables: &Map<String, Value>, variables_max: usize) -> Re
 }
 
 /// The value if others may be told it, or a failure of that code.
-pub(super) fn told(code: &str, what: &str, value: Value) -> Result<Value, Failure> {
+pub(super) fn limited(code: &str, what: &str, value: Value) -> Result<Value, Failure> {
     match size(&value) {
-        bytes if bytes > TOLD_MAX => {
-            Err(Failure::new(code, format!("{what} would take {bytes} bytes, more than the allowed {TOLD_MAX}")))
+        bytes if bytes > LIMITED_MAX => {
+            Err(Failure::new(code, format!("{what} would take {bytes} bytes, more than the allowed {LIMITED_MAX}")))
         }
         _ => Ok(value),
     }

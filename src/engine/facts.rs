@@ -49,8 +49,8 @@ pub enum Need {
     },
     /// A task, under its lock: [`Facts::task`].
     Task(TaskId),
-    /// How high each of these users stands, under the lock of the assignment: [`Facts::standing`].
-    Standing(Assignment),
+    /// How high each of these users stands, under the lock of the assignment: [`Facts::ranks`].
+    Ranks(Assignment),
     /// What came while the instance was suspended: [`Facts::missed`].
     Missed,
 }
@@ -82,7 +82,7 @@ pub struct Facts {
     /// The task; `Some(None)` if it does not exist.
     pub task: Option<Option<Task>>,
     /// The position of each user by turns or by load; a user who is missing has position 0.
-    pub standing: Option<Vec<(String, i64)>>,
+    pub ranks: Option<Vec<(String, i64)>>,
     /// What came while the instance was suspended.
     pub missed: Option<Missed>,
 }

@@ -164,19 +164,19 @@ impl<'a> Transition<'a> {
     }
 
     fn handle_by(&mut self, position: Position<'a>, failed: FailedWork, entries: impl Iterator<Item = &'a OnError>) {
-        match self.caught(position, &failed, entries) {
+        match self.catch(position, &failed, entries) {
             Ok(true) => {}
-            Ok(false) => self.give_up(position, failed),
+            Ok(false) => self.apply_on_failure(position, failed),
             // Handling must not fail for ever: what fails here is not handled again.
             Err(mut failure) => {
                 failure.message = format!("while handling `{}`: {}", failed.failure.code, failure.message);
                 failure.data = json!({ "error": assign::brief(&failed.failure) });
-                self.give_up(position, FailedWork { failure, result: failed.result });
+                self.apply_on_failure(position, FailedWork { failure, result: failed.result });
             }
         }
     }
 
-    fn caught(
+    fn catch(
         &mut self,
         position: Position<'a>,
         failed: &FailedWork,
@@ -194,7 +194,7 @@ impl<'a> Transition<'a> {
             let before = self.assign(values)?;
             let route = match &entry.to {
                 Some(target) => self.target(target),
-                None => self.leads(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null)),
+                None => self.next_route(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null)),
             };
             let route = match route {
                 Ok(route) => route,
@@ -206,15 +206,15 @@ impl<'a> Transition<'a> {
             let mut details = Map::new();
             details.insert("code".into(), json!(code));
             details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-            details.extend(self.turning(position, &route).map(|to| ("next".into(), json!(to))));
+            details.extend(self.explicit_next(position, &route).map(|to| ("next".into(), json!(to))));
             self.record(EntryKind::ErrorCaught, position, Value::Object(details));
-            self.go(position, route);
+            self.go_to(position, route);
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn give_up(&mut self, position: Position<'a>, failed: FailedWork) {
+    fn apply_on_failure(&mut self, position: Position<'a>, failed: FailedWork) {
         match self.definition.on_failure {
             OnFailure::Suspend => self.incident(position, failed),
             OnFailure::Fail => self.end(Ending::Failed(failed.failure)),

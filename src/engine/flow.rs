@@ -42,7 +42,7 @@ impl<'a> Transition<'a> {
         };
         let route = match chosen {
             Some(route) => Ok(route),
-            None => self.leads(position, &position.activity.next, &result),
+            None => self.next_route(position, &position.activity.next, &result),
         };
         match route {
             Ok(route) => {
@@ -51,7 +51,7 @@ impl<'a> Transition<'a> {
                 if self.definition.events.activity {
                     self.publish("activity_completed", json!({ "activity": position.activity.id }));
                 }
-                self.go(position, route);
+                self.go_to(position, route);
                 Ok(())
             }
             Err(failure) => {
@@ -63,15 +63,15 @@ impl<'a> Transition<'a> {
 
     /// Passes over an activity whose `when` does not hold, to where its `next` leads with `result` null.
     pub(super) fn skip(&mut self, position: Position<'a>) -> Result<(), Incomplete> {
-        let route = self.leads(position, &position.activity.next, &Value::Null)?;
+        let route = self.next_route(position, &position.activity.next, &Value::Null)?;
         let details = self.completion_details(position, &Value::Null, &route);
         self.record(EntryKind::ActivitySkipped, position, details);
-        self.go(position, route);
+        self.go_to(position, route);
         Ok(())
     }
 
     /// Where a `next` leads. A map of messages leads on in the list if no message came (skipped, or an error caught).
-    pub(super) fn leads(&self, position: Position<'a>, next: &'a Next, result: &Value) -> Result<Route<'a>, Failure> {
+    pub(super) fn next_route(&self, position: Position<'a>, next: &'a Next, result: &Value) -> Result<Route<'a>, Failure> {
         match next {
             Next::Following => match self.definition.following(&position.activity.id) {
                 Some(activity) => Ok(Route::To(activity)),
@@ -80,13 +80,13 @@ impl<'a> Transition<'a> {
             Next::To(target) => self.target(target),
             Next::Choose(choices) => match self.choose(position, choices, result)? {
                 Some(route) => Ok(route),
-                None => Err(lost(format!("no entry of `next` of `{}` holds", position.activity.id))),
+                None => Err(no_route(format!("no entry of `next` of `{}` holds", position.activity.id))),
             },
-            Next::ByName(ways) => match result.get(named_by(position)).and_then(Value::as_str) {
-                None => self.leads(position, &Next::Following, result),
+            Next::ByName(ways) => match result.get(next_key(position)).and_then(Value::as_str) {
+                None => self.next_route(position, &Next::Following, result),
                 Some(name) => match ways.get(name) {
-                    Some(next) => self.leads(position, next, result),
-                    None => Err(lost(format!("`next` of `{}` does not name `{name}`", position.activity.id))),
+                    Some(next) => self.next_route(position, next, result),
+                    None => Err(no_route(format!("`next` of `{}` does not name `{name}`", position.activity.id))),
                 },
             },
         }
@@ -112,7 +112,7 @@ impl<'a> Transition<'a> {
         match target {
             Target::Activity(id) => match self.definition.activity(id) {
                 Some(activity) => Ok(Route::To(activity)),
-                None => Err(lost(format!("there is no activity `{id}`"))),
+                None => Err(no_route(format!("there is no activity `{id}`"))),
             },
             Target::Exit => Ok(Route::End(Ending::Completed(self.output()?))),
         }
@@ -121,11 +121,11 @@ impl<'a> Transition<'a> {
     /// The definition's own output.
     pub(super) fn output(&self) -> Result<Value, Failure> {
         let scope = super::scope::Scope::whole(&self.instance, self.context);
-        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| ends_with(scope.value(output)?))
+        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| limited_output(scope.value(output)?))
     }
 
     /// Puts a branch before its next activity, or ends the instance.
-    pub(super) fn go(&mut self, position: Position<'a>, route: Route<'a>) {
+    pub(super) fn go_to(&mut self, position: Position<'a>, route: Route<'a>) {
         match route {
             Route::To(activity) => {
                 let branch = self.branch_mut(position);
@@ -161,12 +161,12 @@ impl<'a> Transition<'a> {
             | Work::Call(_) => {}
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-        details.extend(self.turning(position, route).map(|to| ("next".into(), json!(to))));
+        details.extend(self.explicit_next(position, route).map(|to| ("next".into(), json!(to))));
         assign::details(details)
     }
 
     /// Where a branch goes, if that is not the following activity.
-    pub(super) fn turning(&self, position: Position<'a>, route: &Route<'a>) -> Option<&'a str> {
+    pub(super) fn explicit_next(&self, position: Position<'a>, route: &Route<'a>) -> Option<&'a str> {
         let following = self.definition.following(&position.activity.id).map(|activity| activity.id.as_str());
         let to = match route {
             Route::To(activity) => Some(activity.id.as_str()),
@@ -178,7 +178,7 @@ impl<'a> Transition<'a> {
 }
 
 /// The member of the result that a `next` by name goes by.
-fn named_by(position: Position<'_>) -> &'static str {
+fn next_key(position: Position<'_>) -> &'static str {
     match position.activity.work {
         Work::Task(_) => "decision",
         Work::Receive(_)
@@ -195,10 +195,10 @@ fn named_by(position: Position<'_>) -> &'static str {
 }
 
 /// The output of an instance, within its bound.
-pub(super) fn ends_with(output: Value) -> Result<Value, Failure> {
-    assign::told("limit.output", "the output", output)
+pub(super) fn limited_output(output: Value) -> Result<Value, Failure> {
+    assign::limited("limit.output", "the output", output)
 }
 
-fn lost(message: String) -> Failure {
+fn no_route(message: String) -> Failure {
     Failure::new("expression", message)
 }

@@ -175,7 +175,7 @@ impl<'a> Transition<'a> {
         if wait.on == WaitOn::Task {
             let closed = Closed { outcome, by: None, result: Value::Null, ballots: Vec::new() };
             let id = TaskId::of(self.instance.id, wait.bookmark);
-            self.tell_of_end(id, outcome);
+            self.publish_task_closed(id, outcome);
             self.push(Effect::CloseTask { id, closed });
         }
         if let WaitOn::Call { .. } = wait.on {

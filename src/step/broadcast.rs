@@ -84,7 +84,7 @@ pub async fn deliver(app: &App, copy: &contract::Deliver) -> Result<Executed, Er
     let message = Message { name: copy.name.clone(), key: copy.key.clone(), data: copy.data.clone(), kept: None };
     let command = Internal::Deliver { bookmark: copy.bookmark, message: message.clone() };
     match Execution::internal(app, command, Follow::IfNeeded).locked(id).await {
-        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(copy.bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(copy.bookmark))),
         Ok(Executed::Refused(Refusal::Suspended)) => keep_for(app, id, copy.bookmark, &message).await,
         other => other,
     }

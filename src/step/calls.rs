@@ -23,7 +23,7 @@ use crate::store::{Transaction, Undo, inbox, instances};
 pub use overdue::expire;
 use proof::place;
 pub(super) use send::opened;
-pub use send::{AtOnce, Begin, Token, begin, send_to_external_worker};
+pub use send::{AtOnce, Begin, AttemptToken, begin, send_to_external_worker};
 
 /// Progress reports of one attempt: each is a row of the history.
 const PROGRESS_MAX: i64 = 1_000;
@@ -100,7 +100,7 @@ async fn complete_or_keep(
     match ended {
         Ok(ended) => Ok(ended.publish(app)),
         // The instance was deleted since.
-        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(attempt.bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(attempt.bookmark))),
         Err(error) => Err(error),
     }
 }
@@ -289,7 +289,7 @@ pub async fn resolve(
 /// The reason why a call that is no longer open cannot be resolved.
 fn ended_already(undone: Undone, place: &Place) -> Undone {
     match undone {
-        Undo::Value(Ended::Not(Executed::Refused(Refusal::Gone(_)))) => {
+        Undo::Value(Ended::Not(Executed::Refused(Refusal::Closed(_)))) => {
             Undo::Error(Error::Refused(format!("the call has ended as {}", place.state)))
         }
         other => other,

@@ -31,10 +31,10 @@ pub(super) async fn look_up<T>(
             Facts { messages: Some(KeptMessages { list, more }), ..Facts::default() }
         }
         Need::Task(id) => Facts { task: Some(tasks::lock(transaction, id).await?), ..Facts::default() },
-        Need::Standing(assignment) => {
+        Need::Ranks(assignment) => {
             tasks::lock_assignment(transaction, &instance.definition, &assignment).await?;
             let standing = tasks::standing(transaction, &instance.definition, &assignment).await?;
-            Facts { standing: Some(standing), ..Facts::default() }
+            Facts { ranks: Some(standing), ..Facts::default() }
         }
         Need::Missed => {
             let messages = message::missed(transaction, instance.id, MISSED_MAX).await?;

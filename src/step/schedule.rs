@@ -5,7 +5,7 @@ mod tick;
 
 use jiff::Timestamp;
 
-pub use plan::{CATCH_UP_MAX, Fault};
+pub use plan::{CATCH_UP_MAX, Problem};
 pub use tick::tick;
 
 use super::Error as StepError;
@@ -15,7 +15,7 @@ use crate::engine::InstanceId;
 use crate::store::schedules::{self, Put};
 use crate::store::{self, definitions};
 use plan::Plan;
-use tick::{Begun, begin};
+use tick::{TickStart, begin};
 
 pub use crate::store::schedules::Expect;
 
@@ -27,7 +27,7 @@ const NAME_MAX: usize = 100;
 pub enum Error {
     /// What was said of it cannot be.
     #[error("{}", listed(.0))]
-    Faults(Vec<Fault>),
+    Problems(Vec<Problem>),
     /// There is none of that name.
     #[error("there is no schedule `{0}`")]
     NotFound(String),
@@ -55,10 +55,10 @@ impl From<store::Error> for Error {
     }
 }
 
-fn listed(faults: &[Fault]) -> String {
-    let lines = faults.iter().map(|fault| {
-        let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{}: {}{hint}", fault.pointer.trim_start_matches('/'), fault.detail)
+fn listed(problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| {
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}: {}{hint}", problem.pointer.trim_start_matches('/'), problem.detail)
     });
     lines.collect::<Vec<_>>().join("; ")
 }
@@ -66,14 +66,14 @@ fn listed(faults: &[Fault]) -> String {
 /// Makes or changes a schedule; says whether it is new.
 ///
 /// # Errors
-/// `Faults` names everything that is wrong: expression, zone, definition, and an input that its definition would refuse.
+/// `Problems` names everything that is wrong: expression, zone, definition, and an input that its definition would refuse.
 pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -> Result<(ScheduleView, bool), Error> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     if !is_name(name) {
         let hint = format!("a small letter, then small letters, digits, `_` and `-`; at most {NAME_MAX} in all");
-        faults.push(Fault::at("/name", "this is no name of a schedule", Some(hint)));
+        problems.push(Problem::at("/name", "this is no name of a schedule", Some(hint)));
     }
-    let plan = Plan::parse(&said).map_err(|more| faults.extend(more)).ok();
+    let plan = Plan::parse(&said).map_err(|more| problems.extend(more)).ok();
     let mut conn = app.store.background().await?;
     let found = definitions::find_startable(&mut conn, &said.definition, said.version).await?;
     drop(conn);
@@ -81,19 +81,19 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
         (None, _) => {
             let what = said.version.map(|version| format!(" version {version}")).unwrap_or_default();
             let detail = format!("there is no active definition `{}`{what}", said.definition);
-            faults.push(Fault::at("/definition", detail, Some("apply it first: `leveret definition apply`".into())));
+            problems.push(Problem::at("/definition", detail, Some("apply it first: `leveret definition apply`".into())));
             None
         }
         (Some(_), None) => None,
         (Some((version, now)), Some(plan)) => {
             app.clock.observe(now);
             let next_at = plan.next(now);
-            try_input(app, name, &said.definition, version, (plan, next_at.unwrap_or(now), now), &mut faults).await?;
+            try_input(app, name, &said.definition, version, (plan, next_at.unwrap_or(now), now), &mut problems).await?;
             next_at
         }
     };
-    if !faults.is_empty() {
-        return Err(Error::Faults(faults));
+    if !problems.is_empty() {
+        return Err(Error::Problems(problems));
     }
     let mut conn = app.store.background().await?;
     match schedules::put(&mut conn, name, &said, next_at, expect).await? {
@@ -120,18 +120,18 @@ async fn try_input(
     definition: &str,
     version: i32,
     (plan, tick, now): (&Plan, Timestamp, Timestamp),
-    faults: &mut Vec<Fault>,
+    problems: &mut Vec<Problem>,
 ) -> Result<(), Error> {
     let definition = app.definition(definition, version).await?;
     match (plan.input(name, tick, now, app.context(now).env), &definition.input) {
-        (Err(why), _) => faults.push(Fault::at("/input", why, None)),
+        (Err(why), _) => problems.push(Problem::at("/input", why, None)),
         (Ok(input), Some(schema)) => {
             let refused = schema.accept(&input).err().unwrap_or_default();
             let hint = Some(format!("the input of `{}` has this schema", definition.name));
-            faults.extend(refused.into_iter().map(|why| Fault::at("/input", why, hint.clone())));
+            problems.extend(refused.into_iter().map(|why| Problem::at("/input", why, hint.clone())));
         }
         (Ok(input), None) if !input.is_object() && !input.is_null() => {
-            faults.push(Fault::at("/input", "the input must be a JSON object", None));
+            problems.push(Problem::at("/input", "the input must be a JSON object", None));
         }
         (Ok(_), None) => {}
     }
@@ -158,7 +158,7 @@ async fn find(app: &App, name: &str) -> Result<(ScheduleView, Timestamp), Error>
 /// `NotFound`, and those of the database.
 pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickView>, Error> {
     let (view, now) = find(app, name).await?;
-    Ok(Plan::parse(&view.said).map_err(Error::Faults)?.upcoming(now, count))
+    Ok(Plan::parse(&view.said).map_err(Error::Problems)?.upcoming(now, count))
 }
 
 /// Stops a schedule from coming.
@@ -178,7 +178,7 @@ pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
 /// `NotFound`, and those of the database.
 pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
     let (view, now) = find(app, name).await?;
-    let next_at = Plan::parse(&view.said).map_err(Error::Faults)?.next(now);
+    let next_at = Plan::parse(&view.said).map_err(Error::Problems)?.next(now);
     let mut conn = app.store.background().await?;
     schedules::mark_resumed(&mut conn, name, next_at).await?;
     drop(conn);
@@ -200,19 +200,19 @@ pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
 /// `NotFound`; and `Step` as for any start: refused while the instance of an earlier tick lives, unless the policy is another.
 pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
     let (view, now) = find(app, name).await?;
-    let plan = Plan::parse(&view.said).map_err(Error::Faults)?;
+    let plan = Plan::parse(&view.said).map_err(Error::Problems)?;
     match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
-        Begun::Started(instance) => {
+        TickStart::Started(instance) => {
             let mut conn = app.store.background().await?;
             schedules::mark_run(&mut conn, name, instance).await?;
             Ok(instance)
         }
-        Begun::Again(instance) => Ok(instance),
-        Begun::Taken => {
+        TickStart::Again(instance) => Ok(instance),
+        TickStart::Taken => {
             let why =
                 format!("an instance of schedule `{name}` still runs, and `overlap` is `{}`", view.said.overlap.name());
             Err(StepError::Refused(why).into())
         }
-        Begun::Failed(why) => Err(StepError::Invalid { why, problems: Vec::new() }.into()),
+        TickStart::Failed(why) => Err(StepError::Invalid { why, problems: Vec::new() }.into()),
     }
 }

@@ -15,7 +15,7 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Executed, Error> {
     let command = Internal::Fire { bookmark: fire.bookmark };
     match Execution::internal(app, command, Follow::IfNeeded).locked(InstanceId(fire.instance)).await {
         // The instance was deleted since the wake-up was written.
-        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(fire.bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(fire.bookmark))),
         Ok(Executed::Committed(committed)) => {
             telemetry::observe_lateness(fire.due_at, committed.now);
             Ok(Executed::Committed(committed))

@@ -12,7 +12,7 @@ use crate::engine::{
 
 /// A call as its row would tell of it.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct CallRow {
     /// As it was opened.
     pub call: Call,
     /// The attempt that runs, or runs next.
@@ -31,7 +31,7 @@ pub struct Known {
     pub reported: Option<(Timestamp, CallOutcome)>,
 }
 
-impl Known {
+impl CallRow {
     pub(super) fn new(call: Call) -> Self {
         let due_at = call.opened_at;
         let purpose = CallPurpose::Attempt;
@@ -64,14 +64,14 @@ impl Memory {
 
 impl Scenario {
     /// Every call there ever was, in the order they were opened.
-    pub fn calls(&self) -> Vec<&Known> {
-        let mut calls: Vec<&Known> = self.memory.calls.values().collect();
+    pub fn calls(&self) -> Vec<&CallRow> {
+        let mut calls: Vec<&CallRow> = self.memory.calls.values().collect();
         calls.sort_by_key(|known| known.call.bookmark);
         calls
     }
 
     /// The open call, if there is one.
-    pub fn open_call(&self) -> Option<&Known> {
+    pub fn open_call(&self) -> Option<&CallRow> {
         self.memory.calls.values().find(|known| known.closed.is_none())
     }
 

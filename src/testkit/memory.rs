@@ -11,7 +11,7 @@ use crate::engine::{
 };
 
 use super::Error;
-use super::calls::Known;
+use super::calls::CallRow;
 
 /// The rows of one instance.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Memory {
     /// Every task there ever was, the closed ones with how they ended.
     pub(super) tasks: BTreeMap<TaskId, Task>,
     /// Every call there ever was.
-    pub(super) calls: BTreeMap<CallId, Known>,
+    pub(super) calls: BTreeMap<CallId, CallRow>,
     /// Who had a turn when, by activity and user.
     turns: BTreeMap<(String, String), i64>,
     kept_at: BTreeMap<i64, Timestamp>,
@@ -88,7 +88,7 @@ impl Memory {
                 Effect::AdvanceRoundRobin { activity, user } => self.take_turn(activity, user),
                 Effect::OpenCall(call) => {
                     let number = call.bookmark;
-                    guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;
+                    guard(self.calls.insert(call.id, CallRow::new(*call)).is_none(), "a call opened twice", number)?;
                 }
                 Effect::ChangeCall { id, dispatch, change } => {
                     let known =
@@ -151,7 +151,7 @@ impl Memory {
     }
 
     /// How high each user stands for an assignment.
-    pub(super) fn standing(&self, asked: &Assignment) -> Vec<(String, i64)> {
+    pub(super) fn ranks(&self, asked: &Assignment) -> Vec<(String, i64)> {
         let load = |user: &str| {
             let theirs = |task: &&Task| task.closed.is_none() && task.assignee.as_deref() == Some(user);
             i64::try_from(self.tasks.values().filter(theirs).count()).unwrap_or(i64::MAX)

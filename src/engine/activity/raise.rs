@@ -7,7 +7,7 @@ use crate::definition::expression::{Data, Template};
 
 use super::super::admit::Position;
 use super::super::failure::Incomplete;
-use super::super::flow::{Route, ends_with};
+use super::super::flow::{Route, limited_output};
 use super::super::lifecycle::end::Ending;
 use super::super::transition::Transition;
 use super::super::{Audit, Failure};
@@ -31,7 +31,7 @@ impl<'a> Transition<'a> {
     /// Ends the instance in the way that an `end` names.
     pub(super) fn finish(&mut self, position: Position<'a>, end: &'a End) -> Result<(), Incomplete> {
         let ending = match end {
-            End::Completed(Some(output)) => Ending::Completed(ends_with(self.scope(position).value(output)?)?),
+            End::Completed(Some(output)) => Ending::Completed(limited_output(self.scope(position).value(output)?)?),
             End::Completed(None) => Ending::Completed(self.output()?),
             End::Failed { code, message, data } => {
                 Ending::Failed(self.error(position, code, message.as_ref(), data.as_ref())?)

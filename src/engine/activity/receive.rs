@@ -33,7 +33,7 @@ impl<'a> Transition<'a> {
         if let Some(last) = kept.list.last().filter(|_| kept.more) {
             return Err(Need::Messages { addresses, after: last.kept }.into());
         }
-        let limit = self.limit(position)?;
+        let limit = self.timeout_at(position)?;
         let mut details = Map::new();
         let listed = addresses.iter().map(|(name, key)| json!({ "name": name, "key": key })).collect();
         details.insert("messages".into(), Value::Array(listed));
@@ -42,7 +42,7 @@ impl<'a> Transition<'a> {
             let bookmark = Bookmark { message: Some(address), ..self.bookmark(position, BookmarkKind::Message) };
             waits.push(self.open_wait(bookmark, WaitOn::Message { index }));
         }
-        self.rest(position, waits, limit, details);
+        self.wait_on(position, waits, limit, details);
         Ok(())
     }
 

@@ -22,17 +22,17 @@ impl<'a> Transition<'a> {
         if due_at <= self.context.now {
             return self.complete(position, Value::Null, None);
         }
-        let limit = self.limit(position)?;
+        let limit = self.timeout_at(position)?;
         let mut details = Map::new();
         details.insert("due_at".into(), json!(due_at));
         let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
         let timer = self.open_wait(bookmark, WaitOn::Timer(TimerKind::Wait));
-        self.rest(position, vec![timer], limit, details);
+        self.wait_on(position, vec![timer], limit, details);
         Ok(())
     }
 
     /// The moment of the timeout of the activity.
-    pub(in crate::engine) fn limit(&self, position: Position<'a>) -> Result<Option<Timestamp>, Failure> {
+    pub(in crate::engine) fn timeout_at(&self, position: Position<'a>) -> Result<Option<Timestamp>, Failure> {
         match &position.activity.timeout {
             Timeout::Default | Timeout::None => Ok(None),
             Timeout::After(template) => self.scope(position).after(template).map(Some),
@@ -40,7 +40,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Leaves the branch waiting, with a timer for the timeout.
-    pub(super) fn rest(
+    pub(super) fn wait_on(
         &mut self,
         position: Position<'a>,
         mut waits: Vec<engine::Wait>,

@@ -14,7 +14,7 @@ use super::{CallEnd, CallOutcome, Cut};
 /// Of an answer that is an error, `error.data.body` keeps this many bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
-pub(super) fn asked(position: Position<'_>) -> Option<&Http> {
+pub(super) fn http_work(position: Position<'_>) -> Option<&Http> {
     match &position.activity.work {
         Work::Http(http) => Some(http),
         Work::Set(_)
@@ -31,7 +31,7 @@ pub(super) fn asked(position: Position<'_>) -> Option<&Http> {
 }
 
 /// Whether whoever was asked tells the outcome by itself: then no probe is needed to find it out.
-pub(super) fn is_told(outcome: &CallOutcome) -> bool {
+pub(super) fn reports_outcome(outcome: &CallOutcome) -> bool {
     match outcome {
         CallOutcome::Done { .. } => true,
         CallOutcome::Failed { failure } => codes::matches("worker", &failure.code),
@@ -40,8 +40,8 @@ pub(super) fn is_told(outcome: &CallOutcome) -> bool {
 }
 
 /// Whether an answer only says that the target has taken it and will call back.
-pub(super) fn is_taken(call: &DispatchedCall<'_>, outcome: &CallOutcome) -> bool {
-    let Some(http) = asked(call.position).filter(|http| http.callback && call.probing.is_none()) else { return false };
+pub(super) fn is_accepted(call: &DispatchedCall<'_>, outcome: &CallOutcome) -> bool {
+    let Some(http) = http_work(call.position).filter(|http| http.callback && call.probing.is_none()) else { return false };
     match outcome {
         CallOutcome::Answered { status, .. } => accepts(&http.accept, *status),
         CallOutcome::Done { .. } | CallOutcome::Failed { .. } | CallOutcome::Unknown { .. } => false,
@@ -92,13 +92,13 @@ impl<'a> Transition<'a> {
         let (status, why) = (&response["status"], cut.why());
         let needed = failed.failure.message;
         let message = format!("the answer (status {status}) {why}, and the activity needs what it says: {needed}");
-        self.miss_body(call, Failure { code: cut.code().into(), message, data: response })
+        self.handle_missing_body(call, Failure { code: cut.code().into(), message, data: response })
     }
 
     /// Only what can be repeated without harm ends as an error, which a person may answer with another call. All else stays
     /// this call, whose key its target knows.
-    fn miss_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
-        let Some(http) = asked(call.position) else { return Err(Refusal::Mismatch.into()) };
+    fn handle_missing_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
+        let Some(http) = http_work(call.position) else { return Err(Refusal::Mismatch.into()) };
         match http.on_unknown() {
             OnUnknown::Retry if http.is_harmless() => {
                 self.fail_call(call, failure, Cause::Error { retry_after_ms: None })
@@ -108,7 +108,7 @@ impl<'a> Transition<'a> {
                 self.leave_open(call, failure);
                 Ok(())
             }
-            OnUnknown::Probe | OnUnknown::Suspend | OnUnknown::Fail => self.lose(call, failure),
+            OnUnknown::Probe | OnUnknown::Suspend | OnUnknown::Fail => self.handle_unknown(call, failure),
         }
     }
 }

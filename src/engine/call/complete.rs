@@ -13,7 +13,7 @@ use super::super::{
     Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Refusal, Status, Step, Wait, WaitOn,
     assign as values, scope,
 };
-use super::answer::{accepts, asked, is_taken, is_told, refused, response};
+use super::answer::{accepts, http_work, is_accepted, reports_outcome, refused, response};
 use super::{CallChange, CallClosed, CallEnd, CallId, CallOutcome, CallPurpose};
 
 /// Targets that want to be left alone for longer are asked again after this.
@@ -48,16 +48,16 @@ pub(in crate::engine) fn complete_in(
 ) -> Result<(), Halt> {
     let (position, known, probing) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
-        return Err(Refusal::Gone(bookmark).into());
+        return Err(Refusal::Closed(bookmark).into());
     }
     let call = DispatchedCall { position, bookmark, dispatch, probing };
     // That its target has taken it moves nothing: the callback is kept until the instance goes on.
-    if !is_taken(&call, &outcome) {
+    if !is_accepted(&call, &outcome) {
         admit::require_not_suspended(&transition.instance)?;
     }
     match call.probing.clone() {
         None => transition.attempted(call, outcome),
-        Some(_) if is_told(&outcome) => transition.attempted(call, outcome),
+        Some(_) if reports_outcome(&outcome) => transition.attempted(call, outcome),
         Some(probing) => transition.probed(call, probing, outcome),
     }
 }
@@ -71,7 +71,7 @@ pub(in crate::engine) fn progress(
 ) -> Result<Step, Halt> {
     let (position, known, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if known != dispatch {
-        return Err(Refusal::Gone(bookmark).into());
+        return Err(Refusal::Closed(bookmark).into());
     }
     let call = CallId::of(transition.instance.id, bookmark);
     transition.record(
@@ -86,8 +86,8 @@ impl<'a> Transition<'a> {
     fn attempted(&mut self, call: DispatchedCall<'a>, outcome: CallOutcome) -> Result<(), Halt> {
         match outcome {
             CallOutcome::Answered { status, headers, body, cut, retry_after_ms } => {
-                let is_good = asked(call.position).is_some_and(|http| accepts(&http.accept, status));
-                let callback = asked(call.position).is_some_and(|http| http.callback);
+                let is_good = http_work(call.position).is_some_and(|http| accepts(&http.accept, status));
+                let callback = http_work(call.position).is_some_and(|http| http.callback);
                 let response = response(status, headers, body, cut);
                 match (is_good, callback) {
                     (true, false) => match cut {
@@ -103,7 +103,7 @@ impl<'a> Transition<'a> {
             }
             CallOutcome::Done { result } => self.succeed(call, result),
             CallOutcome::Failed { failure } => self.fail_call(call, failure, Cause::Error { retry_after_ms: None }),
-            CallOutcome::Unknown { failure } => self.lose(call, failure),
+            CallOutcome::Unknown { failure } => self.handle_unknown(call, failure),
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> Transition<'a> {
     /// Another attempt if a policy allows it, else an error of the activity.
     pub(super) fn fail_call(&mut self, call: DispatchedCall<'a>, failure: Failure, cause: Cause) -> Result<(), Halt> {
         match self.next_attempt(call.position, &failure, cause) {
-            Some(due_at) => self.again(&call, failure, due_at),
+            Some(due_at) => self.dispatch_again(&call, failure, due_at),
             None => self.fail_for_good(call, failure),
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<'a> Transition<'a> {
     }
 
     /// Hands a call out for another attempt.
-    pub(super) fn again(&mut self, call: &DispatchedCall<'a>, failure: Failure, due_at: Timestamp) {
+    pub(super) fn dispatch_again(&mut self, call: &DispatchedCall<'a>, failure: Failure, due_at: Timestamp) {
         let branch = self.branch_mut(call.position);
         let attempt = branch.attempt;
         branch.attempt = attempt.saturating_add(1);
@@ -150,11 +150,11 @@ impl<'a> Transition<'a> {
             call,
             CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Attempt, failure },
         );
-        self.hold_call(call, WaitOn::Call { dispatch, probing: None });
+        self.wait_for_call(call, WaitOn::Call { dispatch, probing: None });
     }
 
     /// Nobody knows whether an attempt was carried out.
-    pub(super) fn lose(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
+    pub(super) fn handle_unknown(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
         let route = match &call.position.activity.work {
             Work::Http(http) => http.on_unknown(),
             Work::Call(call) => call.on_unknown(),
@@ -195,7 +195,7 @@ impl<'a> Transition<'a> {
 
     /// The target was asked whether an attempt was carried out.
     fn probed(&mut self, call: DispatchedCall<'a>, probing: Probing, outcome: CallOutcome) -> Result<(), Halt> {
-        let probe = asked(call.position).and_then(|http| http.probe.as_deref());
+        let probe = http_work(call.position).and_then(|http| http.probe.as_deref());
         let Some(probe) = probe else { return Err(Refusal::Mismatch.into()) };
         let CallOutcome::Answered { status, headers, body, cut, .. } = outcome else {
             self.probe_again(call, probing);
@@ -234,7 +234,7 @@ impl<'a> Transition<'a> {
             &call,
             CallChange::Again { attempt, dispatch, due_at, until, purpose: CallPurpose::Probe, failure },
         );
-        self.hold_call(&call, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
+        self.wait_for_call(&call, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
     }
 
     /// Leaves a call open until a person has found out what became of it.
@@ -273,7 +273,7 @@ impl<'a> Transition<'a> {
         self.push(Effect::CloseCall { id, closed });
     }
 
-    fn hold_call(&mut self, call: &DispatchedCall<'a>, on: WaitOn) {
+    fn wait_for_call(&mut self, call: &DispatchedCall<'a>, on: WaitOn) {
         self.branch_mut(call.position).phase = Phase::Waiting(vec![Wait { bookmark: call.bookmark, due_at: None, on }]);
     }
 }

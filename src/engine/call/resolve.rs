@@ -42,7 +42,7 @@ pub(in crate::engine) fn resolve(
         Resolution::Failed { failure } => transition.fail_for_good(call, failure),
         Resolution::Again => {
             let failure = incident.map(|(_, failure)| failure);
-            transition.begin_anew(call, failure);
+            transition.restart_attempts(call, failure);
         }
     }
     if transition.instance.status == Status::Running {
@@ -64,7 +64,7 @@ pub(in crate::engine) fn retry_unknown<'a>(
     let Some((bookmark, dispatch)) = call else { return false };
     let failure = incident(transition, position).map(|(_, failure)| failure);
     transition.forget_incident(position, intervention);
-    transition.begin_anew(DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
+    transition.restart_attempts(DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
     true
 }
 
@@ -84,12 +84,12 @@ impl<'a> Transition<'a> {
     }
 
     /// Another attempt because a person said so: the policies count from the beginning, the attempts go on.
-    fn begin_anew(&mut self, call: DispatchedCall<'a>, failure: Option<Failure>) {
+    fn restart_attempts(&mut self, call: DispatchedCall<'a>, failure: Option<Failure>) {
         let now = self.context.now;
         let branch = self.branch_mut(call.position);
         branch.failures.clear();
         branch.tried_at = Some(now);
         let failure = failure.unwrap_or_else(|| Failure::new("unknown", "nobody knew whether it was carried out"));
-        self.again(&call, failure, now);
+        self.dispatch_again(&call, failure, now);
     }
 }

@@ -85,14 +85,14 @@ fn earliest(
                 consider(one.at, MissedItem::Message(place))
             }
             // The filter does not hold, or the wait is closed: the message stays kept.
-            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Ok(_) | Err(Refusal::Closed(_)) => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
     for (place, one) in reported.iter().enumerate() {
         match admit::call_for_outcome(transition.definition, &transition.instance, one.bookmark) {
             Ok((_, dispatch, _)) if dispatch == one.dispatch => consider(one.at, MissedItem::Call(place)),
-            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Ok(_) | Err(Refusal::Closed(_)) => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }

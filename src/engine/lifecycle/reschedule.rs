@@ -51,9 +51,9 @@ impl Transition<'_> {
         if let Some(deadline) = self.instance.state.deadline.as_ref().filter(|known| known.bookmark == bookmark) {
             return Ok((deadline.due_at, None, None));
         }
-        let (at, wait) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
+        let (at, wait) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Closed(bookmark))?;
         let branch = &self.instance.state.branches[at];
-        let due_at = wait.due_at.ok_or(Refusal::NoTimer(bookmark))?;
+        let due_at = wait.due_at.ok_or(Refusal::NotATimer(bookmark))?;
         Ok((due_at, Some(branch.id), Some(branch.activity.clone())))
     }
 

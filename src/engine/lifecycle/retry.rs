@@ -16,7 +16,7 @@ pub(in crate::engine) fn all(
     let incidents = incidents(&transition.instance);
     if incidents.is_empty() {
         let by_command = transition.instance.state.suspension.is_some();
-        return Err(if by_command { Refusal::ByHand } else { Refusal::NoIncident }.into());
+        return Err(if by_command { Refusal::SuspendedByCommand } else { Refusal::NoIncident }.into());
     }
     let missed = missed.ok_or(Need::Missed)?;
     transition.reopen_after_retry(audit);

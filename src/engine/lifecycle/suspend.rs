@@ -51,7 +51,7 @@ impl Transition<'_> {
         let Some(number) = self.instance.state.suspension.take() else {
             return Err(match admit::require_not_suspended(&self.instance) {
                 Ok(()) => Refusal::NotSuspended,
-                Err(_) => Refusal::ByFailure,
+                Err(_) => Refusal::SuspendedByFailure,
             });
         };
         self.instance.status = Status::Running;

@@ -18,7 +18,7 @@ pub(in crate::engine) struct Actor {
 /// A task that is acted upon, and where its branch stands.
 pub(super) struct TaskAction<'a> {
     pub(super) position: Position<'a>,
-    pub(super) asked: &'a definition::Task,
+    pub(super) declared: &'a definition::Task,
     pub(super) task: Task,
     pub(super) user: String,
 }
@@ -35,9 +35,9 @@ pub(in crate::engine) fn act<'a>(
     let task = task.ok_or(Refusal::Mismatch)?;
     let definition: &'a Definition = transition.definition;
     let position = admit::branch_for_task(definition, &transition.instance, &task, transition.context.now)?;
-    let Work::Task(asked) = &position.activity.work else { return Err(Refusal::Mismatch.into()) };
+    let Work::Task(declared) = &position.activity.work else { return Err(Refusal::Mismatch.into()) };
     check(&transition, &task, &actor, &act)?;
-    let action = TaskAction { position, asked, task, user: actor.person.user };
+    let action = TaskAction { position, declared, task, user: actor.person.user };
     match act {
         Act::Complete { decision, form, comment } => {
             bounded_comment(comment.as_deref())?;
@@ -50,7 +50,7 @@ pub(in crate::engine) fn act<'a>(
             transition.complete_task(action, decision, form, comment)
         }
         Act::Claim { lease_for } | Act::Extend { lease_for } => {
-            transition.hold(action, lease_for)?;
+            transition.claim(action, lease_for)?;
             Ok(transition.done())
         }
         Act::Release => {
@@ -148,7 +148,7 @@ fn decide(task: &Task, decision: Option<String>) -> Result<Option<String>, TaskR
 /// What was filled in, as it is kept: checked, defaults and nulls filled in.
 fn accept(action: &TaskAction<'_>, form: Value) -> Result<Value, TaskRefusal> {
     bounded_form(&form)?;
-    match (&action.asked.form, form) {
+    match (&action.declared.form, form) {
         (None, Value::Null) => Ok(Value::Null),
         (None, _) => Err(TaskRefusal::Form(vec!["/: this task has no form".into()])),
         (Some(schema), form) => {
@@ -188,7 +188,7 @@ impl<'a> Transition<'a> {
         comment: Option<String>,
     ) -> Result<Step, Halt> {
         let TaskAction { position, task, user, .. } = action;
-        self.record(EntryKind::TaskCompleted, position, told(&task, &user, decision.as_deref(), comment.as_deref()));
+        self.record(EntryKind::TaskCompleted, position, decision_details(&task, &user, decision.as_deref(), comment.as_deref()));
         let result = json!({ "decision": decision, "actor": user, "form": form, "comment": comment });
         let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots: Vec::new() };
         self.close_task(position, &task, closed)
@@ -203,7 +203,7 @@ impl<'a> Transition<'a> {
         }
         let more =
             Map::from_iter([("by".to_owned(), json!(closed.by)), ("decision".to_owned(), result["decision"].clone())]);
-        self.tell_of_task("task_completed", task, more);
+        self.publish_task("task_completed", task, more);
         self.push(Effect::CloseTask { id: task.id, closed });
         self.conclude(position, Ok(result))?;
         Ok(self.done())
@@ -211,7 +211,7 @@ impl<'a> Transition<'a> {
 }
 
 /// What the history keeps of a decision.
-pub(super) fn told(task: &Task, by: &str, decision: Option<&str>, comment: Option<&str>) -> Value {
+pub(super) fn decision_details(task: &Task, by: &str, decision: Option<&str>, comment: Option<&str>) -> Value {
     let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(by))]);
     details.extend(decision.map(|decision| ("decision".to_owned(), json!(decision))));
     details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));

@@ -90,11 +90,11 @@ pub(super) fn compared(assign: &Assign, activity: &str, users: &[String]) -> Opt
     (!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users: users.to_vec() })
 }
 
-/// The one the task is given to. `standing` says of each user of the list how high they stand: by turns or by load.
+/// The one the task is given to. `ranks` says of each user of the list how high they stand: by turns or by load.
 pub(super) fn choose(
     assign: &Assign,
     choice: &[String],
-    standing: &[(String, i64)],
+    ranks: &[(String, i64)],
     (instance, activity, chance): (&Instance, &str, f64),
 ) -> Option<String> {
     match assign {
@@ -102,7 +102,7 @@ pub(super) fn choose(
         Assign::To(_) => choice.first().cloned(),
         Assign::By { strategy: AssignBy::RoundRobin | AssignBy::LeastLoaded, .. } => {
             let stands =
-                |user: &String| standing.iter().find(|(known, _)| known == user).map_or(0, |(_, stands)| *stands);
+                |user: &String| ranks.iter().find(|(known, _)| known == user).map_or(0, |(_, stands)| *stands);
             // The first of several that stand equally low, so that the order of the list decides.
             choice.iter().min_by_key(|user| stands(user)).cloned()
         }

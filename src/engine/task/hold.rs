@@ -11,7 +11,7 @@ use super::act::TaskAction;
 use super::{Claim, Task, TaskRefusal};
 
 impl<'a> Transition<'a> {
-    pub(super) fn hold(&mut self, action: TaskAction<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
+    pub(super) fn claim(&mut self, action: TaskAction<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
         let TaskAction { position, mut task, user, .. } = action;
         let now = self.context.now;
         let until = scope::later(now, lease_for)
@@ -49,7 +49,7 @@ impl<'a> Transition<'a> {
             json!({ "task": task.id, "by": user, "assignee": task.assignee }),
         );
         if was_assigned {
-            self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
+            self.publish_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
             self.push(Effect::OfferTask(Box::new(task)));
         } else {
             self.push(Effect::ChangeTask(Box::new(task)));
@@ -68,7 +68,7 @@ impl<'a> Transition<'a> {
         }
         let from = std::mem::replace(&mut task.assignee, to);
         (task.claim, task.delegated_by) = (None, None);
-        self.hand_over(position, EntryKind::TaskReassigned, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskReassigned, task, (&user, from, comment));
         Ok(())
     }
 
@@ -86,11 +86,11 @@ impl<'a> Transition<'a> {
         let from = task.assignee.replace(to);
         task.claim = None;
         task.delegated_by = Some(user.clone());
-        self.hand_over(position, EntryKind::TaskDelegated, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskDelegated, task, (&user, from, comment));
         Ok(())
     }
 
-    fn hand_over(
+    fn record_assignment(
         &mut self,
         position: Position<'a>,
         kind: EntryKind,
@@ -105,7 +105,7 @@ impl<'a> Transition<'a> {
         details.extend(from.map(|from| ("from".to_owned(), json!(from))));
         details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
         self.record(kind, position, Value::Object(details));
-        self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
+        self.publish_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
         self.push(Effect::OfferTask(Box::new(task)));
     }
 }

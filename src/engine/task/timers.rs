@@ -24,7 +24,7 @@ impl<'a> Transition<'a> {
             None => return Err(self.needs_task(position)),
             Some(task) => task,
         };
-        let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else {
+        let (Some(task), Work::Task(declared)) = (task, &position.activity.work) else {
             return Err(Incomplete::Mismatch);
         };
         let waits = self.branch(position).waits();
@@ -34,11 +34,11 @@ impl<'a> Transition<'a> {
         match timer {
             TaskTimer::Overdue => {
                 self.record(EntryKind::TaskOverdue, position, json!({ "task": task.id, "due_at": due_at }));
-                self.tell_of_task("task_overdue", &task, Map::new());
+                self.publish_task("task_overdue", &task, Map::new());
             }
-            TaskTimer::Reminder { index } => self.remind(position, asked, index, &task),
+            TaskTimer::Reminder { index } => self.remind(position, declared, index, &task),
             TaskTimer::Escalation { index } => {
-                let escalation = asked.escalate.get(index).ok_or(Incomplete::Mismatch)?;
+                let escalation = declared.escalate.get(index).ok_or(Incomplete::Mismatch)?;
                 self.escalate(position, escalation, task);
             }
         }
@@ -50,13 +50,13 @@ impl<'a> Transition<'a> {
         open.map_or(Incomplete::Mismatch, |wait| Need::Task(TaskId::of(self.instance.id, wait.bookmark)).into())
     }
 
-    fn remind(&mut self, position: Position<'a>, asked: &definition::Task, index: usize, task: &Task) {
+    fn remind(&mut self, position: Position<'a>, declared: &definition::Task, index: usize, task: &Task) {
         let number = index.saturating_add(1);
         self.record(EntryKind::TaskReminded, position, json!({ "task": task.id, "number": number }));
         let holder = task.holder(self.context.now).map(|claim| claim.by.clone());
         let more = Map::from_iter([("number".to_owned(), json!(number)), ("claimed_by".to_owned(), json!(holder))]);
-        self.tell_of_task("task_reminded", task, more);
-        if let Remind::Every { every, times } = &asked.remind
+        self.publish_task("task_reminded", task, more);
+        if let Remind::Every { every, times } = &declared.remind
             && number < usize::try_from(*times).unwrap_or(usize::MAX)
             // It could be told when the task was opened; what has changed since must not take the task away.
             && let Ok(due_at) = self.scope(position).after(every)
@@ -74,13 +74,13 @@ impl<'a> Transition<'a> {
                     "task": task.id, "users": task.users, "groups": task.groups, "priority": task.priority,
                 });
                 self.record(EntryKind::TaskEscalated, position, super::super::assign::bounded(&details));
-                self.tell_of_task("task_escalated", &task, Map::new());
+                self.publish_task("task_escalated", &task, Map::new());
                 self.push(Effect::OfferTask(Box::new(task)));
             }
             Err(failure) => {
                 let error = Value::Object(super::super::assign::brief(&failure));
                 self.record(EntryKind::TaskEscalated, position, json!({ "task": task.id, "error": error }));
-                self.tell_of_task("task_escalated", &task, Map::from_iter([("error".to_owned(), error)]));
+                self.publish_task("task_escalated", &task, Map::from_iter([("error".to_owned(), error)]));
             }
         }
     }

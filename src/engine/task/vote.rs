@@ -1,11 +1,11 @@
-//! Votes: each user decides once, and after each vote the rules are asked whether the matter is decided.
+//! Votes: each user decides once, and after each vote the rules are declared whether the matter is decided.
 
 use serde_json::{Map, Value, json};
 
 use super::super::admit::Position;
 use super::super::transition::{Halt, Transition};
 use super::super::{Effect, EntryKind, Failure, Step};
-use super::act::{TaskAction, told};
+use super::act::{TaskAction, decision_details};
 use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
 
 impl<'a> Transition<'a> {
@@ -16,16 +16,16 @@ impl<'a> Transition<'a> {
         decision: String,
         comment: Option<String>,
     ) -> Result<Step, Halt> {
-        let TaskAction { position, asked, mut task, user } = action;
+        let TaskAction { position, declared, mut task, user } = action;
         if task.ballots.iter().any(|ballot| ballot.user == user) {
             return Err(TaskRefusal::Voted(user).into());
         }
-        self.record(EntryKind::TaskVoted, position, told(&task, &user, Some(&decision), comment.as_deref()));
+        self.record(EntryKind::TaskVoted, position, decision_details(&task, &user, Some(&decision), comment.as_deref()));
         task.ballots.push(Ballot { user: user.clone(), decision, comment, at: self.context.now });
         let votes = counted(&task);
         let everybody = task.users.iter().all(|user| task.ballots.iter().any(|ballot| ballot.user == *user));
         let mut decided = None;
-        for rule in &asked.vote {
+        for rule in &declared.vote {
             let held = self.scope(position).votes(&votes, &json!(task.users)).holds(&rule.when);
             match held {
                 Ok(false) => {}
@@ -38,7 +38,7 @@ impl<'a> Transition<'a> {
             }
         }
         match decided {
-            Some(decision) => self.carry(position, task, (user, decision), votes),
+            Some(decision) => self.close_vote(position, task, (user, decision), votes),
             None if everybody => {
                 let message = "everybody has voted, and no rule of the vote holds";
                 let failure = Failure { data: json!({ "votes": votes }), ..Failure::new("task.undecided", message) };
@@ -52,7 +52,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn carry(
+    fn close_vote(
         mut self,
         position: Position<'a>,
         task: Task,
@@ -74,7 +74,7 @@ impl<'a> Transition<'a> {
     fn end_vote(mut self, position: Position<'a>, task: Task, failure: Failure) -> Result<Step, Halt> {
         self.take_wait(position, task.bookmark);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
-        self.tell_of_end(task.id, closed.outcome);
+        self.publish_task_closed(task.id, closed.outcome);
         self.push(Effect::CloseTask { id: task.id, closed });
         self.conclude(position, Err(failure))?;
         Ok(self.done())

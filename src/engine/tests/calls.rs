@@ -308,7 +308,7 @@ fn what_comes_back_too_late_changes_nothing() {
     let bookmark = scenario.open_call().unwrap().call.bookmark;
     let outcome = CallOutcome::Done { result: json!(1) };
     let late = scenario.apply(CallCommand { bookmark, report: CallReport::Completed { dispatch: 1, outcome } });
-    assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
+    assert!(matches!(late, Err(Error::Refused(Refusal::Closed(_)))));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn a_timer_that_is_early_or_gone_is_refused() {
     started(&mut scenario);
     assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
     scenario.advance(seconds(90)).unwrap();
-    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Closed(1)))));
 }
 
 #[test]
@@ -250,7 +250,7 @@ activities: [{ id: a, run: { handler: fail, input: {} } }]
     assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
     scenario.apply(Command::Instance(Control::Retry, Audit::default())).unwrap();
     assert_eq!(scenario.error().unwrap().code, "timeout");
-    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Closed(1)))));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(in crate::step) fn opened(
         let wake_up = if app.makes_calls() { None } else { Some(wake_up(app, call.id, 1)?) };
         return Ok((wake_up, None));
     }
-    let token = Token::new(1);
+    let token = AttemptToken::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
     let deadline = [call.timeout.and_then(after), call.until].into_iter().flatten().min();
     let begun = Begun {
@@ -84,7 +84,7 @@ fn row(
 }
 
 /// The message to a worker.
-fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, store::Error> {
+fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<OutboxRow, store::Error> {
     let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
     let mut headers = BTreeMap::new();
     let mut add = |header: &str, value: String| headers.insert(header.to_owned(), value);
@@ -113,9 +113,9 @@ fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, st
 
 /// What proves that somebody was given an attempt. Never kept: the table has its hash.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct AttemptToken(String);
 
-impl Token {
+impl AttemptToken {
     fn new(dispatch: u32) -> Self {
         // Each is 122 bits of the operating system's chance.
         Self(format!("{dispatch}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
@@ -139,7 +139,7 @@ pub enum Begin<T> {
     /// As many are under way as may be.
     NoRoom,
     /// Somebody else has it, or it is no longer to be made.
-    Gone,
+    Stale,
 }
 
 /// How many attempts may be under way for a target, or for a key of it.
@@ -159,8 +159,8 @@ pub async fn begin(
     id: CallId,
     dispatch: u32,
     at_once: Option<AtOnce<'_>>,
-) -> Result<Begin<Box<(Begun, Token)>>, store::Error> {
-    let token = Token::new(dispatch);
+) -> Result<Begin<Box<(Begun, AttemptToken)>>, store::Error> {
+    let token = AttemptToken::new(dispatch);
     let longest = longest(app);
     let begun = match at_once {
         None => calls::mark_running(&mut *app.store.background().await?, id, dispatch, &token.hash(), longest).await?,
@@ -175,7 +175,7 @@ pub async fn begin(
             begun
         }
     };
-    Ok(begun.map_or(Begin::Gone, |begun| Begin::Begun(Box::new((begun, token)))))
+    Ok(begun.map_or(Begin::Stale, |begun| Begin::Begun(Box::new((begun, token)))))
 }
 
 fn longest(app: &App) -> Longest {
@@ -193,7 +193,7 @@ pub async fn send_to_external_worker(
     dispatch: u32,
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<()>, store::Error> {
-    let token = Token::new(dispatch);
+    let token = AttemptToken::new(dispatch);
     let mut transaction = Transaction::begin(app.store.background().await?).await?;
     if let Some(at_once) = at_once
         && !has_room(&mut transaction, at_once).await?
@@ -204,7 +204,7 @@ pub async fn send_to_external_worker(
     let longest = longest(app);
     let Some(begun) = calls::mark_running(&mut transaction, id, dispatch, &token.hash(), longest).await? else {
         transaction.rollback().await;
-        return Ok(Begin::Gone);
+        return Ok(Begin::Stale);
     };
     let rows = vec![work_request(app, &begun, &token)?];
     outbox::push(&mut transaction, &rows).await?;

@@ -21,7 +21,7 @@ const SEEN: [&str; 5] = ["now", "scheduled_at", "schedule", "zone", "env"];
 
 /// One thing that is wrong with what was said of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Fault {
+pub struct Problem {
     /// Where: a JSON pointer.
     pub pointer: String,
     /// What.
@@ -31,7 +31,7 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
-impl Fault {
+impl Problem {
     pub(super) fn at(pointer: &str, detail: impl Into<String>, hint: Option<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into(), hint }
     }
@@ -53,7 +53,7 @@ pub(super) struct Plan {
 
 /// What is to be done about the ticks that have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Due {
+pub(super) struct DueTicks {
     /// This one is started.
     pub(super) start: Option<Timestamp>,
     /// So many, older ones, are not.
@@ -67,20 +67,20 @@ impl Plan {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn parse(said: &ScheduleRequest) -> Result<Plan, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let cron = Cron::parse(&said.cron).map_err(|wrong| faults.push(Fault::of("/cron", wrong))).ok();
-        let zone = Zone::find(&said.zone).map_err(|wrong| faults.push(Fault::of("/zone", wrong))).ok();
+    pub(super) fn parse(said: &ScheduleRequest) -> Result<Plan, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let cron = Cron::parse(&said.cron).map_err(|wrong| problems.push(Problem::of("/cron", wrong))).ok();
+        let zone = Zone::find(&said.zone).map_err(|wrong| problems.push(Problem::of("/zone", wrong))).ok();
         if said.catch_up > CATCH_UP_MAX {
             let hint = Some("write a shorter time, as in 1h or 2d".into());
-            faults.push(Fault::at("/catch_up", "no tick older than 31 days is caught up", hint));
+            problems.push(Problem::at("/catch_up", "no tick older than 31 days is caught up", hint));
         }
-        let input = read("/input", &said.input, &mut faults);
+        let input = read("/input", &said.input, &mut problems);
         match (cron, zone, input) {
-            (Some(cron), Some(zone), Some(input)) if faults.is_empty() => {
+            (Some(cron), Some(zone), Some(input)) if problems.is_empty() => {
                 Ok(Plan { cron, zone, input, catch_up: said.catch_up, missed: said.missed })
             }
-            _ => Err(faults),
+            _ => Err(problems),
         }
     }
 
@@ -118,9 +118,9 @@ impl Plan {
     }
 
     /// Decides about the ticks from `next_at` until now.
-    pub(super) fn due(&self, next_at: Option<Timestamp>, now: Timestamp) -> Due {
+    pub(super) fn due(&self, next_at: Option<Timestamp>, now: Timestamp) -> DueTicks {
         let Some(first) = next_at.filter(|first| *first <= now) else {
-            return Due { start: None, skipped: 0, next_at };
+            return DueTicks { start: None, skipped: 0, next_at };
         };
         let oldest = now.checked_sub(self.catch_up.max(PUNCTUAL_FOR)).unwrap_or(Timestamp::MIN);
         let start = if first >= oldest { Some(first) } else { self.next(oldest).filter(|tick| *tick <= now) };
@@ -129,7 +129,7 @@ impl Plan {
             Missed::Newest => start.map(|start| self.newest(start, now)),
         };
         let next_at = self.next(start.unwrap_or(now));
-        Due { start, skipped: self.count(first, start.unwrap_or(now), start.is_none()), next_at }
+        DueTicks { start, skipped: self.count(first, start.unwrap_or(now), start.is_none()), next_at }
     }
 
     /// How many ticks have come from `next_at` until now.
@@ -162,13 +162,13 @@ impl Plan {
 }
 
 /// A value whose texts are templates. Its depth is bounded by the reader of JSON.
-fn read(pointer: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<Data> {
+fn read(pointer: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Data> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(Data::Literal(value.clone())),
-        Value::String(text) => template(pointer, text, faults).map(Data::Template),
+        Value::String(text) => template(pointer, text, problems).map(Data::Template),
         Value::Array(items) => {
             let items: Vec<_> =
-                items.iter().enumerate().map(|(at, item)| read(&format!("{pointer}/{at}"), item, faults)).collect();
+                items.iter().enumerate().map(|(at, item)| read(&format!("{pointer}/{at}"), item, problems)).collect();
             items.into_iter().collect::<Option<_>>().map(Data::List)
         }
         Value::Object(members) => {
@@ -176,7 +176,7 @@ fn read(pointer: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<Data> {
                 .iter()
                 .map(|(name, member)| {
                     let escaped = name.replace('~', "~0").replace('/', "~1");
-                    Some((name.clone(), read(&format!("{pointer}/{escaped}"), member, faults)?))
+                    Some((name.clone(), read(&format!("{pointer}/{escaped}"), member, problems)?))
                 })
                 .collect();
             members.into_iter().collect::<Option<_>>().map(Data::Map)
@@ -184,12 +184,12 @@ fn read(pointer: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<Data> {
     }
 }
 
-fn template(pointer: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Template> {
-    let template = Template::parse(text).map_err(|error| faults.push(Fault::at(pointer, error.message, None))).ok()?;
+fn template(pointer: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Template> {
+    let template = Template::parse(text).map_err(|error| problems.push(Problem::at(pointer, error.message, None))).ok()?;
     for name in template.names() {
         if !SEEN.contains(&name.as_str()) {
             let hint = format!("an input sees {}", SEEN.join(", "));
-            faults.push(Fault::at(pointer, format!("there is no `{name}` here"), Some(hint)));
+            problems.push(Problem::at(pointer, format!("there is no `{name}` here"), Some(hint)));
         }
     }
     Some(template)
@@ -329,11 +329,11 @@ mod tests {
             "definition": "d", "cron": "0 6 31 2 *", "zone": "Mars", "catch_up": "60d",
             "input": { "a/b": ["${ amount }", "${ 1 + }"] }
         });
-        let faults = Plan::parse(&serde_json::from_value(said).unwrap()).unwrap_err();
-        let places: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        let problems = Plan::parse(&serde_json::from_value(said).unwrap()).unwrap_err();
+        let places: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
         assert_eq!(places, ["/cron", "/zone", "/catch_up", "/input/a~1b/0", "/input/a~1b/1"]);
-        assert_eq!(faults[3].detail, "there is no `amount` here");
-        assert_eq!(faults[3].hint.as_deref(), Some("an input sees now, scheduled_at, schedule, zone, env"));
+        assert_eq!(problems[3].detail, "there is no `amount` here");
+        assert_eq!(problems[3].hint.as_deref(), Some("an input sees now, scheduled_at, schedule, zone, env"));
     }
 
     #[test]

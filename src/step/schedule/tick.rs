@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::listed;
-use super::plan::{Fault, Plan};
+use super::plan::{Problem, Plan};
 use crate::app::App;
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
@@ -79,7 +79,7 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
     let Claimed { schedule, now, .. } = claimed;
     let plan = match Plan::parse(&schedule.said) {
         Ok(plan) => plan,
-        Err(faults) => return Ok(unreadable(claimed, &faults)),
+        Err(problems) => return Ok(unreadable(claimed, &problems)),
     };
     let mut handled = Handled { next_at: schedule.next_at, queued_at: schedule.queued_at, ..Handled::default() };
     let waiting = match schedule.queued_at {
@@ -92,11 +92,11 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
     };
     if let Some(tick) = waiting {
         match begin(app, schedule, &plan, tick, *now, &tick.to_string()).await? {
-            Begun::Started(instance) | Begun::Again(instance) => {
+            TickStart::Started(instance) | TickStart::Again(instance) => {
                 (handled.queued_at, handled.tried) = (None, Some((tick, Ok(instance))));
             }
-            Begun::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
-            Begun::Taken if schedule.said.overlap == Overlap::Queue => {
+            TickStart::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
+            TickStart::Taken if schedule.said.overlap == Overlap::Queue => {
                 if handled.queued_at.replace(tick).is_some() {
                     // One waits already: what has come meanwhile starts nothing.
                     handled.next_at = handled.next_at.filter(|next| next > now).or_else(|| plan.next(*now));
@@ -104,7 +104,7 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
                 }
             }
             // Queued under another policy that has been changed since.
-            Begun::Taken => (handled.queued_at, handled.skipped) = (None, handled.skipped + 1),
+            TickStart::Taken => (handled.queued_at, handled.skipped) = (None, handled.skipped + 1),
         }
     }
     let look_at = handled.queued_at.and_then(|_| now.checked_add(QUEUE_LOOK_EVERY).ok());
@@ -113,19 +113,19 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
 }
 
 /// A newer binary may know what it means: the tick stays due for it.
-fn unreadable(claimed: &Claimed, faults: &[Fault]) -> Handled {
+fn unreadable(claimed: &Claimed, problems: &[Problem]) -> Handled {
     let Claimed { schedule, now, .. } = claimed;
     Handled {
         next_at: schedule.next_at,
         wake_at: now.checked_add(UNREADABLE_FOR).ok(),
         queued_at: schedule.queued_at,
-        tried: Some((schedule.next_at.unwrap_or(*now), Err(listed(faults)))),
+        tried: Some((schedule.next_at.unwrap_or(*now), Err(listed(problems)))),
         skipped: 0,
     }
 }
 
 /// What became of a start.
-pub(super) enum Begun {
+pub(super) enum TickStart {
     /// It is there.
     Started(InstanceId),
     /// It was before, under the same id.
@@ -144,14 +144,14 @@ pub(super) async fn begin(
     tick: Timestamp,
     now: Timestamp,
     message_id: &str,
-) -> Result<Begun, store::Error> {
+) -> Result<TickStart, store::Error> {
     let ScheduleView { name, said, .. } = schedule;
     // What the id stands for is the tick: a second try may see another time, and is the same command.
     let identity = format!("{name} {message_id}");
     let origin = Origin::new(&format!("leveret.schedule/{name}"), message_id, identity.as_bytes(), Follow::Always);
     let input = match plan.input(name, tick, now, app.context(now).env) {
         Ok(input) => input,
-        Err(why) => return Ok(Begun::Failed(why)),
+        Err(why) => return Ok(TickStart::Failed(why)),
     };
     let (key, on_conflict) = match said.overlap {
         Overlap::Allow => (format!("{name} {message_id}"), OnConflict::Reject),
@@ -159,18 +159,18 @@ pub(super) async fn begin(
         Overlap::Cancel => (name.clone(), OnConflict::Replace),
     };
     if on_conflict == OnConflict::Reject && is_taken(app, &origin, &said.definition, &key).await? {
-        return Ok(Begun::Taken);
+        return Ok(TickStart::Taken);
     }
     let (definition, version) = (said.definition.clone(), said.version);
     let start = Start { definition, version, key: Some(key), on_conflict, input };
     match step::start(app, start, &origin).await {
-        Ok(Applied::New(Started::New(committed))) => Ok(Begun::Started(committed.instance.id)),
-        Ok(Applied::New(Started::Existing(_))) => Ok(Begun::Taken),
-        Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(Begun::Taken, Begun::Again)),
-        Err(StepError::Refused(_)) => Ok(Begun::Taken),
+        Ok(Applied::New(Started::New(committed))) => Ok(TickStart::Started(committed.instance.id)),
+        Ok(Applied::New(Started::Existing(_))) => Ok(TickStart::Taken),
+        Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(TickStart::Taken, TickStart::Again)),
+        Err(StepError::Refused(_)) => Ok(TickStart::Taken),
         Err(StepError::Store(error)) => match error {
-            store::Error::Bug(why) => Ok(Begun::Failed(why)),
-            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(Begun::Failed(error.to_string())),
+            store::Error::Bug(why) => Ok(TickStart::Failed(why)),
+            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(TickStart::Failed(error.to_string())),
             store::Error::Unavailable(_)
             | store::Error::Busy(_)
             | store::Error::Conflict
@@ -182,7 +182,7 @@ pub(super) async fn begin(
             | StepError::NotFound(_)
             | StepError::Reused(_)
             | StepError::Task(_)),
-        ) => Ok(Begun::Failed(error.to_string())),
+        ) => Ok(TickStart::Failed(error.to_string())),
     }
 }
 

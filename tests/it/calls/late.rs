@@ -78,7 +78,7 @@ async fn no_attempt_begins_while_its_instance_is_suspended_and_the_end_of_its_ti
     house.process.post(&format!("/instances/{id}/suspend"), &json!({})).await.ok(200);
     let call = house.lines("id", "leveret.calls WHERE state = 'pending'").await.remove(0);
     let begun = calls::begin(house.app(), CallId(call.parse().unwrap()), 1, None).await.unwrap();
-    assert!(matches!(begun, Begin::Gone), "somebody had claimed it before");
+    assert!(matches!(begun, Begin::Stale), "somebody had claimed it before");
     house.becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(house.standing("second").await, "suspended at ask");
     house.process.post(&format!("/instances/{id}/resume"), &json!({})).await.ok(200);
