@@ -6,7 +6,7 @@ use crate::definition::{Activity, Choice, Next, Target, Work};
 
 use super::admit::Position;
 use super::failure::{FailedWork, Incomplete};
-use super::lifecycle::end::Ending;
+use super::ending::Ending;
 use super::transition::Transition;
 use super::{EntryKind, Failure, Phase, assign};
 

@@ -6,9 +6,9 @@ use crate::definition::End;
 use crate::definition::expression::{Data, Template};
 
 use super::super::admit::Position;
+use super::super::ending::Ending;
 use super::super::failure::Incomplete;
 use super::super::flow::{Route, limited_output};
-use super::super::lifecycle::end::Ending;
 use super::super::transition::Transition;
 use super::super::{Audit, Failure};
 
