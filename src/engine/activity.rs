@@ -1,4 +1,4 @@
-//! What each kind of activity does.
+//! The execution of an activity, by its kind.
 
 mod raise;
 mod receive;
@@ -15,10 +15,10 @@ use super::transition::Transition;
 use super::{Facts, assign};
 
 impl<'a> Transition<'a> {
-    /// Executes the activity at which a branch stands: it completes, waits or ends the instance.
+    /// Executes the current activity of a branch: it completes, waits or ends the instance.
     pub(super) fn execute(&mut self, position: Position<'a>, facts: Facts) -> Result<(), Incomplete> {
         self.begin(position);
-        // `when` held when the handler was asked for, and is not evaluated again.
+        // `when` held before the handler ran, and is not evaluated again.
         let has_run = matches!(position.activity.work, Work::Run { .. }) && facts.handler.is_some();
         if !has_run && !self.scope(position).allows(position.activity.when.as_ref())? {
             return self.skip(position);

@@ -16,7 +16,7 @@ pub(super) enum Ending {
 }
 
 impl Transition<'_> {
-    /// Ends the instance and closes everything it waits for.
+    /// Ends the instance and closes all its waits.
     pub(super) fn end(&mut self, ending: Ending) {
         for branch in std::mem::take(&mut self.instance.state.branches) {
             for wait in branch.waits() {

@@ -196,7 +196,9 @@ impl<'a> Transition<'a> {
             let before = self.assign(values)?;
             let route = match &entry.to {
                 Some(target) => self.target(target),
-                None => self.next_route(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null)),
+                None => {
+                    self.next_route(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null))
+                }
             };
             let route = match route {
                 Ok(route) => route,

@@ -41,7 +41,7 @@ pub enum Refusal {
     /// `resume` of an instance that is not suspended.
     #[error("the instance is not suspended")]
     NotSuspended,
-    /// The bookmark is open, but not a timer.
+    /// The bookmark is open and is not a timer.
     #[error("bookmark {0} is not a timer")]
     NotATimer(i64),
     /// Only a call with an unknown outcome can be tried again.

@@ -81,7 +81,8 @@ fn origin(delivery: &Delivery) -> Result<Origin, String> {
     // A trace is a courtesy: a strange one is no reason to refuse the command.
     let is_kept = |trace: &&String| trace.len() <= NAME_MAX && trace.bytes().all(|byte| byte.is_ascii_graphic());
     origin.trace = delivery.headers.get("traceparent").filter(is_kept).cloned();
-    origin.reply_to = delivery.reply_to.clone().map(|queue| (queue, delivery.correlation_id.clone()));
+    origin.reply_to =
+        delivery.reply_to.clone().map(|queue| ReplyTo { queue, correlation_id: delivery.correlation_id.clone() });
     Ok(origin)
 }
 
@@ -161,7 +162,8 @@ fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
     let queue = delivery.reply_to.as_ref().filter(|queue| !queue.is_empty())?;
     let texts = [("reply_to", Some(queue)), ("correlation_id", delivery.correlation_id.as_ref())];
     let is_fit = texts.into_iter().all(|(name, text)| text.is_none_or(|text| bounded(name, text).is_ok()));
-    (is_fit && delivery.unreadable.is_none()).then(|| (queue.clone(), delivery.correlation_id.clone()))
+    (is_fit && delivery.unreadable.is_none())
+        .then(|| ReplyTo { queue: queue.clone(), correlation_id: delivery.correlation_id.clone() })
 }
 
 /// The instance a command names by its id.

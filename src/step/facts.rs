@@ -6,9 +6,9 @@ use crate::engine::{Facts, Instance, KeptMessages, Missed, Need};
 use crate::store::{self, Transaction, Undo, bookmarks, calls, messages, tasks};
 
 /// Decisions about one command: a `receive` reads at most this many pages of kept messages, the oldest first. They are read under
-/// the lock of their names and keys, for which others wait.
+/// the lock on their names and keys, for which messages wait.
 pub(super) const LOOKS_MAX: usize = 100;
-/// Kept messages of one page.
+/// Kept messages in one page.
 const PAGE: i64 = 100;
 /// Missed messages that are read when a suspended instance continues.
 const MISSED_MAX: i64 = 1_000;
@@ -44,7 +44,7 @@ pub(super) async fn look_up<T>(
         // A handler runs before the instance is locked: see `handler`.
         Need::Handler(call) => {
             let why = format!("activity `{}` of instance {} needs a handler under a lock", call.activity, instance.id);
-            tracing::error!(queues = ?app.config.worker.queues, why, "a decision asks for what it cannot have");
+            tracing::error!(queues = ?app.config.worker.queues, why, "a decision requires a handler under a lock");
             return Err(store::Error::Bug(why).into());
         }
     })

@@ -28,12 +28,18 @@ pub struct Origin {
     pub follow: Follow,
     /// W3C trace context of the message.
     pub trace: Option<String>,
-    /// The queue and correlation id for the answer, if the sender wants one.
+    /// The address of the answer, if the sender wants one.
     pub reply_to: Option<ReplyTo>,
 }
 
-/// The queue for an answer, and its correlation id.
-pub type ReplyTo = (String, Option<String>);
+/// The address of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The queue.
+    pub queue: String,
+    /// The correlation id of the command.
+    pub correlation_id: Option<String>,
+}
 
 /// The answer to the sender, the same each time the same message comes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,15 +113,15 @@ impl Origin {
 }
 
 /// An answer as an outbox row.
-pub(super) fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
+pub(super) fn reply(app: &App, to: &ReplyTo, answer: &Answer) -> OutboxRow {
     let mut headers = BTreeMap::new();
-    if let Some(correlation) = correlation {
-        headers.insert("correlation_id".into(), correlation.clone());
+    if let Some(correlation_id) = &to.correlation_id {
+        headers.insert("correlation_id".into(), correlation_id.clone());
     }
     OutboxRow {
         id: app.new_id(),
         exchange: "reply".into(),
-        routing_key: queue.clone(),
+        routing_key: to.queue.clone(),
         kind: "answer".into(),
         app_id: Some("leveret".into()),
         message_id: None,
@@ -151,13 +157,13 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
     }
 }
 
-/// The error, unless the same command was executed since the first look: then its answer, because it has changed the instance.
+/// The error, unless the same command was executed by another process meanwhile: then its answer.
 pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
     known(app, origin).await?.ok_or(error)
 }
 
-/// Publishes what a command from outside has changed; or says what the same command did meanwhile, or why it did nothing. `refused`
-/// words the engine's refusal, `busy` that another process had the lock.
+/// Publishes the commit of a command from outside; if there is none, answers with that of the same command, or fails. `refused`
+/// words a refusal of the engine, `busy` a conflict with another process.
 pub(super) async fn applied(
     app: &App,
     origin: &Origin,

@@ -1,4 +1,4 @@
-//! `wait`: lets time pass; and the timeout of every wait.
+//! `wait`: opens a timer; and the timeout of every wait.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use super::super::transition::Transition;
 use super::super::{self as engine, Bookmark, BookmarkKind, EntryKind, Failure, Phase, TimerKind, WaitOn};
 
 impl<'a> Transition<'a> {
-    /// Opens a timer, or completes at once if the moment has passed.
+    /// Opens a timer, or completes at once if its time has passed.
     pub(super) fn wait(&mut self, position: Position<'a>, wait: &Wait) -> Result<(), Incomplete> {
         let scope = self.scope(position);
         let due_at = match wait {
@@ -31,7 +31,7 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    /// The moment of the timeout of the activity.
+    /// When the activity times out.
     pub(in crate::engine) fn timeout_at(&self, position: Position<'a>) -> Result<Option<Timestamp>, Failure> {
         match &position.activity.timeout {
             Timeout::Default | Timeout::None => Ok(None),
@@ -39,7 +39,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Leaves the branch waiting, with a timer for the timeout.
+    /// Makes the branch wait, with a timer for the timeout.
     pub(super) fn wait_on(
         &mut self,
         position: Position<'a>,

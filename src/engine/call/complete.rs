@@ -54,11 +54,7 @@ pub(in crate::engine) fn progress(
 }
 
 /// The open call, if this dispatch number is its current one.
-fn current<'a>(
-    transition: &Transition<'a>,
-    bookmark: i64,
-    dispatch: u32,
-) -> Result<DispatchedCall<'a>, Refusal> {
+fn current<'a>(transition: &Transition<'a>, bookmark: i64, dispatch: u32) -> Result<DispatchedCall<'a>, Refusal> {
     let call = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
     if call.dispatch == dispatch { Ok(call) } else { Err(Refusal::Closed(bookmark)) }
 }

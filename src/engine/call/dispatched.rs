@@ -14,12 +14,7 @@ use super::{CallChange, CallClosed, CallEnd, CallId, CallPurpose};
 
 impl<'a> Transition<'a> {
     /// Dispatches a call for another attempt.
-    pub(in crate::engine) fn dispatch_again(
-        &mut self,
-        call: &DispatchedCall<'a>,
-        failure: Failure,
-        due_at: Timestamp,
-    ) {
+    pub(in crate::engine) fn dispatch_again(&mut self, call: &DispatchedCall<'a>, failure: Failure, due_at: Timestamp) {
         let branch = self.branch_mut(call.position);
         let failed = branch.attempt;
         let attempt = failed.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Opening a task: everything its definition says is evaluated now, and stands in the task's own row from then on.
+//! Opens a task: its expressions are evaluated once, and the values are kept in its row.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -36,8 +36,8 @@ impl<'a> Transition<'a> {
             (Some(_), Some(ranks)) => ranks,
             (Some(assignment), None) => return Err(Need::Ranks(assignment).into()),
         };
-        let by = (&self.instance, position.activity.id.as_str(), self.context.chance);
-        let assignee = choose(&declared.assign, &people.choice, &ranks, by);
+        let assignee =
+            choose(&declared.assign, &people.choice, &ranks, &self.instance, &position.activity.id, self.context);
         let limit = self.timeout_at(position)?;
         let mut task = self.task(position, declared, people)?;
         let timers = self.timers(position, declared, &task)?;
@@ -89,7 +89,7 @@ impl<'a> Transition<'a> {
             return Err(Failure::new("limit.data", message));
         }
         Ok(Task {
-            // Both follow from the bookmark, which is opened when nothing can fail any more.
+            // Both follow from the bookmark, which is opened after everything that can fail.
             id: TaskId(uuid::Uuid::nil()),
             bookmark: 0,
             revision: 0,
@@ -124,13 +124,13 @@ impl<'a> Transition<'a> {
             (None, true) => Ok(None),
             (Some(priority), _) => Ok(Some(priority)),
             (None, false) => {
-                let message = format!("`priority` gives no whole number from {} to {}", i16::MIN, i16::MAX);
+                let message = format!("`priority` must be a whole number from {} to {}", i16::MIN, i16::MAX);
                 Err(Failure::new("expression", message))
             }
         }
     }
 
-    /// The timers of a task but for its timeout. What has passed is no reminder any more; what is due is due at once.
+    /// The timers of a task except its timeout. A reminder in the past is left out; any other timer in the past fires at once.
     fn timers(
         &self,
         position: Position<'a>,
@@ -162,7 +162,7 @@ impl<'a> Transition<'a> {
         Ok(timers)
     }
 
-    /// Publishes what became of a task, if its definition wants that told.
+    /// Publishes an event about a task, if the definition has `events.task`.
     pub(super) fn publish_task(&mut self, name: &str, task: &Task, more: Map<String, Value>) {
         if !self.definition.events.task {
             return;
@@ -184,7 +184,7 @@ impl<'a> Transition<'a> {
 }
 
 impl Transition<'_> {
-    /// Publishes that nobody waits for a task any more, for those who show it somewhere.
+    /// Publishes that a task was closed without a decision, for applications that show it.
     pub(in crate::engine) fn publish_task_closed(&mut self, id: TaskId, outcome: TaskOutcome) {
         if self.definition.events.task {
             let key = self.instance.key.clone();

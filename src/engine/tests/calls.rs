@@ -90,7 +90,7 @@ activities:
         scenario
     };
     assert!(open(&"k".repeat(255)).open_call().is_some());
-    let caught = json!("the `key` of `limits` has at most 255 bytes, and no NUL");
+    let caught = json!("the `key` of `limits` must have at most 255 bytes and no NUL");
     let long = open(&format!("${{ tenant }}{}", "k".repeat(254)));
     assert!(long.open_call().is_none());
     assert_eq!(long.output(), Some(&caught));
@@ -333,5 +333,5 @@ fn what_cannot_be_sent_is_an_error_and_no_call() {
         scenario.error().unwrap().message.clone()
     };
     assert!(failing("https://a/${ x }").contains("gives null in a URL"));
-    assert!(failing("${ instance.key }").contains("gives no URL"));
+    assert!(failing("${ instance.key }").contains("is not a URL"));
 }

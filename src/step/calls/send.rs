@@ -1,4 +1,4 @@
-//! Calls on their way out: wake-ups, requests to workers, attempts that begin, and the tokens that prove them.
+//! Outgoing calls: wake-ups, requests to external workers, and attempts that begin with their tokens.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,22 +16,26 @@ use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
 use crate::time::duration;
 
-/// What goes out with a call that is opened, and of which call the attempt begins with that.
-pub(in crate::step) type Opened = (Option<OutboxRow>, Option<(CallId, Sent)>);
+/// What is published in the commit that opens a call.
+pub(in crate::step) struct OpenedCall {
+    /// The request or a wake-up; nothing if a caller of this process is woken in memory.
+    pub(in crate::step) row: Option<OutboxRow>,
+    /// The first attempt, if it begins with this commit.
+    pub(in crate::step) begun: Option<(CallId, Sent)>,
+}
 
-/// The row that says a call is to be made, if somebody has to be told; where its request goes out with the same commit, that
-/// request instead.
+/// The request of a call to an external worker, or a wake-up for the callers.
 pub(in crate::step) fn opened(
     app: &App,
     instance: &Instance,
     call: &Call,
     now: Timestamp,
-) -> Result<Opened, store::Error> {
-    // What is limited goes the way on which limits are looked at.
+) -> Result<OpenedCall, store::Error> {
+    // The callers check limits: a call with limits is left to them.
     if call.kind == CallKind::Http || call.limits.is_some() {
-        // A process that makes calls itself is told in memory, and any other looks every now and then.
-        let wake_up = if app.makes_calls() { None } else { Some(wake_up(app, call.id, 1)?) };
-        return Ok((wake_up, None));
+        // A caller of this process is woken in memory. Other processes also poll.
+        let row = if app.makes_calls() { None } else { Some(wake_up(app, call.id)?) };
+        return Ok(OpenedCall { row, begun: None });
     }
     let token = AttemptToken::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
@@ -54,36 +58,27 @@ pub(in crate::step) fn opened(
         trace: instance.trace.clone(),
     };
     let sent = Sent { token_hash: token.hash(), deadline };
-    Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
+    Ok(OpenedCall { row: Some(work_request(app, &begun, &token)?), begun: Some((call.id, sent)) })
 }
 
-fn wake_up(app: &App, id: CallId, dispatch: u32) -> Result<OutboxRow, store::Error> {
-    let body = encode(&contract::Make { call: id.0, dispatch })?;
-    Ok(row(app, ("calls", crate::broker::topology::CALLS_KEY, "make"), BTreeMap::new(), body))
-}
-
-fn row(
-    app: &App,
-    (exchange, routing_key, kind): (&str, &str, &str),
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-) -> OutboxRow {
-    OutboxRow {
+fn wake_up(app: &App, id: CallId) -> Result<OutboxRow, store::Error> {
+    let body = encode(&contract::Make { call: id.0, dispatch: 1 })?;
+    Ok(OutboxRow {
         id: app.new_id(),
-        exchange: exchange.into(),
-        routing_key: routing_key.into(),
-        kind: kind.into(),
+        exchange: "calls".into(),
+        routing_key: crate::broker::topology::CALLS_KEY.into(),
+        kind: "make".into(),
         app_id: Some("leveret".into()),
         message_id: None,
-        headers,
+        headers: BTreeMap::new(),
         body,
         due_at: None,
         instance_id: None,
         claimable: app.claimable(),
-    }
+    })
 }
 
-/// The message to a worker.
+/// The request to an external worker.
 fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<OutboxRow, store::Error> {
     let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
     let mut headers = BTreeMap::new();
@@ -107,21 +102,32 @@ fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<Outbox
         activity: begun.activity.clone(),
         input: begun.request["input"].clone(),
     };
-    let row = row(app, ("work", &name, "call"), headers, encode(&request)?);
-    Ok(OutboxRow { message_id: Some(begun.id.to_string()), instance_id: Some(begun.instance), ..row })
+    Ok(OutboxRow {
+        id: app.new_id(),
+        exchange: "work".into(),
+        routing_key: name,
+        kind: "call".into(),
+        app_id: Some("leveret".into()),
+        message_id: Some(begun.id.to_string()),
+        headers,
+        body: encode(&request)?,
+        due_at: None,
+        instance_id: Some(begun.instance),
+        claimable: app.claimable(),
+    })
 }
 
-/// What proves that somebody was given an attempt. Never kept: the table has its hash.
+/// The proof that its bearer received one attempt. Only its hash is stored.
 #[derive(Clone)]
 pub struct AttemptToken(String);
 
 impl AttemptToken {
     fn new(dispatch: u32) -> Self {
-        // Each is 122 bits of the operating system's chance.
+        // Two times 122 random bits of the operating system.
         Self(format!("{dispatch}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
-    /// The text that is handed out.
+    /// The text for the bearer.
     pub fn text(&self) -> String {
         self.0.clone()
     }
@@ -131,29 +137,29 @@ impl AttemptToken {
     }
 }
 
-/// Whether an attempt was begun.
+/// Whether an attempt has begun.
 #[derive(Debug)]
 pub enum Begin<T> {
-    /// It was.
+    /// It has begun.
     Begun(T),
-    /// As many are under way as may be.
+    /// The concurrency limit is reached.
     NoRoom,
-    /// Somebody else has it, or it is no longer to be made.
+    /// Another process has begun it, or the call has changed since.
     Stale,
 }
 
-/// How many attempts may be under way for a target, or for a key of it.
+/// A concurrency limit: the most running attempts of a target, or of a key of it.
 #[derive(Debug, Clone, Copy)]
 pub struct AtOnce<'a> {
     /// The target.
     pub target: &'a str,
     /// The key.
     pub key: Option<&'a str>,
-    /// So many.
+    /// The most running attempts.
     pub limit: u32,
 }
 
-/// Marks an attempt over HTTP as begun, if there is room for it.
+/// Marks an attempt over HTTP as running, if its concurrency limit allows it.
 pub async fn begin(
     app: &App,
     id: CallId,
@@ -186,7 +192,8 @@ async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<
     targets::has_room(transaction, at_once.target, at_once.key, at_once.limit).await
 }
 
-/// Sends a request to a worker, in the transaction that marks the attempt as begun, if there is room for it.
+/// Writes the request to an external worker in the transaction that marks the attempt as running, if its concurrency limit allows
+/// it.
 pub async fn send_to_external_worker(
     app: &App,
     id: CallId,
@@ -213,7 +220,7 @@ pub async fn send_to_external_worker(
     Ok(Begin::Begun(()))
 }
 
-/// What the table keeps of a token.
+/// The hash that is stored of a token.
 pub(super) fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }

@@ -1,12 +1,12 @@
-//! The start of a tick: a start like any other, through the inbox, under a message id that follows from the tick, so that it
-//! happens once however many processes try.
+//! Ticks: each is a start through the inbox. Its message id is derived from the tick, so that it happens once, even if several
+//! processes try.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::listed;
-use super::plan::{Problem, Plan};
+use super::plan::{Plan, Problem};
 use crate::app::App;
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
@@ -17,17 +17,17 @@ use crate::store::schedules::{self, Claimed, Handled};
 use crate::store::{self, instances};
 use crate::telemetry;
 
-/// How often a tick that is queued looks whether the instance before it has ended.
+/// How often a queued tick checks whether the instance before it has ended.
 const QUEUE_LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A tick that could not be started because the database was busy is tried again after this.
+/// A tick that could not be started because of the database is tried again after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// A schedule that this binary cannot read is left to newer ones for so long.
+/// A schedule that this binary cannot parse is left to newer binaries for this time.
 const UNREADABLE_FOR: Duration = Duration::from_secs(300);
 
-/// Claims one schedule that wants to be looked at and handles what has come of it; false if there was none.
+/// Claims one schedule that is due and handles its ticks; false if no schedule is due.
 ///
 /// # Errors
-/// As for any query. The tick is due still, and a start that was committed is known by its message id.
+/// The tick stays due. A start that was committed is recognised by its message id.
 pub async fn tick(app: &App) -> Result<bool, store::Error> {
     let mut conn = app.store.background().await?;
     let claimed = schedules::claim_due(&mut conn).await?;
@@ -45,7 +45,7 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
         }
     };
     if schedules::mark_handled(&mut conn, &claimed, &handled).await? {
-        tell(&claimed, &handled);
+        report(&claimed, &handled);
     } else {
         tracing::info!(schedule = claimed.schedule.name, "a schedule was changed while one of its ticks was handled");
         if let Some((_, Ok(instance))) = handled.tried {
@@ -55,7 +55,7 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
     Ok(true)
 }
 
-fn tell(claimed: &Claimed, handled: &Handled) {
+fn report(claimed: &Claimed, handled: &Handled) {
     let schedule = claimed.schedule.name.as_str();
     telemetry::count_ticks("skipped", handled.skipped.unsigned_abs());
     if handled.queued_at.is_some() && claimed.schedule.queued_at.is_none() {
@@ -69,7 +69,7 @@ fn tell(claimed: &Claimed, handled: &Handled) {
         }
         Some((tick, Err(error))) => {
             telemetry::count_ticks("failed", 1);
-            tracing::warn!(schedule, %tick, error, "a tick of a schedule cannot be started; it comes again at its next one");
+            tracing::warn!(schedule, %tick, error, "a tick of a schedule cannot be started; the next one will be tried");
         }
         None => {}
     }
@@ -98,7 +98,7 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
             TickStart::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
             TickStart::Taken if schedule.said.overlap == Overlap::Queue => {
                 if handled.queued_at.replace(tick).is_some() {
-                    // One waits already: what has come meanwhile starts nothing.
+                    // One tick is queued already: ticks that came due since are skipped.
                     handled.next_at = handled.next_at.filter(|next| next > now).or_else(|| plan.next(*now));
                     handled.skipped = plan.missed_until(schedule.next_at, *now);
                 }
@@ -112,7 +112,7 @@ async fn handle(app: &App, claimed: &Claimed) -> Result<Handled, store::Error> {
     Ok(handled)
 }
 
-/// A newer binary may know what it means: the tick stays due for it.
+/// A newer binary may be able to parse it: the tick stays due.
 fn unreadable(claimed: &Claimed, problems: &[Problem]) -> Handled {
     let Claimed { schedule, now, .. } = claimed;
     Handled {
@@ -124,19 +124,19 @@ fn unreadable(claimed: &Claimed, problems: &[Problem]) -> Handled {
     }
 }
 
-/// What became of a start.
+/// The result of a start.
 pub(super) enum TickStart {
-    /// It is there.
+    /// The instance was started.
     Started(InstanceId),
-    /// It was before, under the same id.
+    /// It was started before, with the same message id.
     Again(InstanceId),
-    /// The instance of an earlier tick lives.
+    /// The instance of an earlier tick is live.
     Taken,
-    /// It cannot be started, and never will as it is.
+    /// It cannot be started; another attempt would fail too.
     Failed(String),
 }
 
-/// Starts the instance of a tick. That instances do not overlap is the business key's doing: it is the schedule's name.
+/// Starts the instance of a tick. Its business key is the name of the schedule, so that instances do not overlap.
 pub(super) async fn begin(
     app: &App,
     schedule: &ScheduleView,
@@ -146,7 +146,7 @@ pub(super) async fn begin(
     message_id: &str,
 ) -> Result<TickStart, store::Error> {
     let ScheduleView { name, said, .. } = schedule;
-    // What the id stands for is the tick: a second try may see another time, and is the same command.
+    // The body hash covers the tick, not the input: a second attempt may see another time, and is the same command.
     let identity = format!("{name} {message_id}");
     let origin = Origin::new(&format!("leveret.schedule/{name}"), message_id, identity.as_bytes(), Follow::Always);
     let input = match plan.input(name, tick, now, app.context(now).env) {
@@ -186,7 +186,7 @@ pub(super) async fn begin(
     }
 }
 
-/// Whether somebody has the key, and it is not the instance of this very tick. Only saves a start that would be refused.
+/// Whether the instance of another tick has the key. Only saves a start that would be refused.
 async fn is_taken(app: &App, origin: &Origin, definition: &str, key: &str) -> Result<bool, store::Error> {
     let known = match once::known(app, origin).await {
         Ok(known) => known.is_some(),

@@ -119,7 +119,7 @@ async fn a_schedule_runs_now_once_for_each_key_also_while_it_is_paused() {
     let again = desk.process.post_as("today", "/schedules/monthly/run", &json!({})).await.ok(201);
     assert_eq!(first, again);
     let refused = desk.process.post("/schedules/monthly/run", &json!({})).await.problem(409, "refused");
-    assert_eq!(refused, "an instance of schedule `monthly` still runs, and `overlap` is `skip`");
+    assert_eq!(refused, "an instance of schedule `monthly` is still running, and `overlap` is `skip`");
     let seen = desk.see("monthly").await;
     assert_eq!(
         (seen.started, seen.last_instance.map(|id| id.to_string())),

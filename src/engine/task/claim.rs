@@ -1,4 +1,4 @@
-//! Who has a task: claims and their leases, giving back, giving on.
+//! Claims and assignments of a task: claim, release, reassign, delegate.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ impl<'a> Transition<'a> {
         let until = scope::later(now, lease_for)
             .ok_or_else(|| TaskRefusal::Form(vec!["the lease ends after the year 9999".into()]))?;
         let renewed = task.holder(now).is_some();
-        // Of a claim that ran out somebody else may learn that it was there.
+        // The history names the user whose lease expired.
         let lapsed = task.claim.take().filter(|before| before.until <= now && before.by != user);
         if !renewed {
             let mut details = Map::from_iter([
@@ -33,7 +33,7 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    /// Gives a task back: a claim to all candidates, an assignment too, a delegated one to whoever delegated it.
+    /// Releases a task: a delegated task returns to the user who delegated it, any other to all candidates.
     pub(super) fn release(&mut self, action: TaskAction<'a>) {
         let TaskAction { position, mut task, user, .. } = action;
         if task.claim.as_ref().is_some_and(|claim| claim.by == user) {
@@ -68,7 +68,7 @@ impl<'a> Transition<'a> {
         }
         let from = std::mem::replace(&mut task.assignee, to);
         (task.claim, task.delegated_by) = (None, None);
-        self.record_assignment(position, EntryKind::TaskReassigned, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskReassigned, task, &user, from, comment);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl<'a> Transition<'a> {
         let from = task.assignee.replace(to);
         task.claim = None;
         task.delegated_by = Some(user.clone());
-        self.record_assignment(position, EntryKind::TaskDelegated, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskDelegated, task, &user, from, comment);
         Ok(())
     }
 
@@ -95,7 +95,9 @@ impl<'a> Transition<'a> {
         position: Position<'a>,
         kind: EntryKind,
         task: Task,
-        (by, from, comment): (&str, Option<String>, Option<String>),
+        by: &str,
+        from: Option<String>,
+        comment: Option<String>,
     ) {
         let mut details = Map::from_iter([
             ("task".to_owned(), json!(task.id)),
@@ -110,7 +112,7 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// Whoever is given a task can do it from then on, unless they are excluded.
+/// A new assignee need not be a candidate, but must not be excluded.
 fn may_receive(task: &Task, to: &str) -> Result<(), Refusal> {
     if to.is_empty() || to.len() > NAME_MAX {
         return Err(TaskRefusal::NotCandidate(to.chars().take(60).collect()).into());
