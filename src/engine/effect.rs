@@ -29,7 +29,7 @@ pub enum Effect {
     Open(Bookmark),
     /// Consume the bookmark of the command; it must be open.
     Consume(i64),
-    /// Close a bookmark that is no longer waited for; it must be open.
+    /// Close a bookmark whose wait has ended otherwise; it must be open.
     Close(i64),
     /// Remove a kept message; it must be there.
     TakeMessage(i64),

@@ -17,7 +17,7 @@ use super::task::{Assignment, Task, TaskId};
 pub struct Context<'a> {
     /// The database's time; the same in the whole step.
     pub now: Timestamp,
-    /// A number from 0 (included) to 1 (excluded), for the jitter of retries.
+    /// A random number from 0 (included) to 1 (excluded), for the jitter of retries.
     pub chance: f64,
     /// The environment variables that expressions may read.
     pub env: &'a Map<String, Value>,

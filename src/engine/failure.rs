@@ -159,7 +159,7 @@ impl<'a> Transition<'a> {
         self.handle_by(position, failed, entries);
     }
 
-    /// The same for the timeout of the whole instance: the activity has no say.
+    /// The same for the timeout of the whole instance, without the `on_error` of the activity.
     pub(super) fn handle_expiry(&mut self, position: Position<'a>, failure: Failure) {
         let definition = self.definition;
         self.handle_by(position, failure.into(), definition.on_error.iter());

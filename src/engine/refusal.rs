@@ -47,7 +47,7 @@ pub enum Refusal {
     /// Only a call with an unknown outcome can be tried again.
     #[error("the call is running: only a call with an unknown outcome can be tried again")]
     NotUnknown,
-    /// The moment is after the year 9999.
+    /// The time is after the year 9999.
     #[error("a timer must be due before the year 10000")]
     TooFar,
     /// The input does not fit the definition's schema.

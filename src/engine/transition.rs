@@ -191,7 +191,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// A bookmark of a branch, without its moment or message.
+    /// A bookmark of a branch, without a due time or a message.
     pub(super) fn bookmark(&self, position: Position<'a>, kind: super::BookmarkKind) -> Bookmark {
         let branch: Option<BranchId> = Some(self.branch(position).id);
         let activity = Some(position.activity.id.clone());

@@ -2,26 +2,24 @@
 //! the outcome is kept, and replayed when the instance continues.
 
 mod overdue;
-mod person;
+mod progress;
 mod proof;
 mod report;
-mod send;
-mod signs;
+mod resolve;
 
 use super::Error;
 use super::committed::{Applied, Committed, Executed, Follow};
 use super::execution::{Ended, Execution};
-use super::once::{self, Origin};
+use super::once::Origin;
 use crate::app::App;
 use crate::engine::{CallCommand, CallId, CallOutcome, CallReport, Facts, InstanceId, Refusal};
 use crate::store::{Transaction, Undo, calls};
 
+pub use super::dispatch::{AtOnce, AttemptToken, Begin, begin, send_to_external_worker};
 pub use overdue::expire;
-pub use person::resolve;
+pub use progress::{beat, progress};
 pub use report::{complete, outcome};
-pub(super) use send::opened;
-pub use send::{AtOnce, AttemptToken, Begin, begin, send_to_external_worker};
-pub use signs::{beat, progress};
+pub use resolve::resolve;
 
 /// The effect of a report about a call.
 #[derive(Debug)]
@@ -100,6 +98,7 @@ async fn complete_or_keep(
 async fn applied(app: &App, origin: &Origin, ended: Result<Ended, Error>) -> Result<Applied<Reported>, Error> {
     let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
     let applied =
-        once::applied(app, origin, ended, refused, "the instance is being changed by another process").await?;
+        super::applied::applied(app, origin, ended, refused, "the instance is being changed by another process")
+            .await?;
     Ok(applied.map(Reported::To))
 }

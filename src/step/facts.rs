@@ -1,8 +1,8 @@
 //! Looks up the facts that a decision requires, inside its transaction.
 
-use super::{Error, message};
+use super::Error;
 use crate::app::App;
-use crate::engine::{Facts, Instance, KeptMessages, Missed, Need};
+use crate::engine::{Facts, Instance, InstanceId, KeptMessages, Missed, MissedMessage, Need};
 use crate::store::{self, Transaction, Undo, bookmarks, calls, messages, tasks};
 
 /// Decisions about one command: a `receive` reads at most this many pages of kept messages, the oldest first. They are read under
@@ -37,7 +37,7 @@ pub(super) async fn look_up<T>(
             Facts { ranks: Some(standing), ..Facts::default() }
         }
         Need::Missed => {
-            let messages = message::missed(transaction, instance.id, MISSED_MAX).await?;
+            let messages = missed(transaction, instance.id).await?;
             let outcomes = calls::reported(transaction, instance.id).await?;
             Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() }
         }
@@ -48,4 +48,12 @@ pub(super) async fn look_up<T>(
             return Err(store::Error::Bug(why).into());
         }
     })
+}
+
+/// Messages that arrived for an instance while it was suspended, oldest first. The instance is locked.
+async fn missed(transaction: &mut Transaction, id: InstanceId) -> Result<Vec<MissedMessage>, store::Error> {
+    // These locks are held already, unless the instance moved and was suspended once more since they were taken.
+    let awaited = bookmarks::awaited(transaction, id).await?;
+    bookmarks::lock_correlation(transaction, &awaited).await?;
+    messages::missed(transaction, id, MISSED_MAX).await
 }

@@ -12,7 +12,7 @@ use super::once::{Answer, Origin};
 use super::{Error, broadcast};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, MissedMessage, Step};
+use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, Step};
 use crate::store::bookmarks::Waiting;
 use crate::store::instances::Loaded;
 use crate::store::messages::NewMessage;
@@ -206,16 +206,4 @@ async fn keep(
 
 pub(super) fn busy() -> Error {
     store::Error::Busy("the message is being handled by another process".into()).into()
-}
-
-/// Messages that arrived for an instance while it was suspended, oldest first. The instance is locked.
-pub(super) async fn missed(
-    transaction: &mut Transaction,
-    id: InstanceId,
-    limit: i64,
-) -> Result<Vec<MissedMessage>, store::Error> {
-    // These locks are held already, unless the instance moved and was suspended once more since they were taken.
-    let awaited = bookmarks::awaited(transaction, id).await?;
-    bookmarks::lock_correlation(transaction, &awaited).await?;
-    messages::missed(transaction, id, limit).await
 }

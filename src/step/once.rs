@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::committed::{Applied, Committed, Executed, Follow};
-use super::execution::Ended;
+use super::committed::Follow;
 use crate::app::App;
-use crate::engine::{CallId, InstanceId, Refusal, TaskId};
+use crate::engine::{CallId, InstanceId, TaskId};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, outbox};
@@ -155,30 +154,6 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
         Some(row) => origin.repeated(row).map(Some),
         None => Ok(None),
     }
-}
-
-/// The error, unless the same command was executed by another process meanwhile: then its answer.
-pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
-    known(app, origin).await?.ok_or(error)
-}
-
-/// Publishes the commit of a command from outside; if there is none, answers with that of the same command, or fails. `refused`
-/// words a refusal of the engine, `busy` a conflict with another process.
-pub(super) async fn applied(
-    app: &App,
-    origin: &Origin,
-    ended: Result<Ended, Error>,
-    refused: impl FnOnce(Refusal) -> Error,
-    busy: &str,
-) -> Result<Applied<Box<Committed>>, Error> {
-    let error = match ended.map(|ended| ended.publish(app)) {
-        Ok(Executed::Committed(committed)) => return Ok(Applied::New(committed)),
-        Ok(Executed::Refused(refusal)) => refused(refusal),
-        Ok(Executed::Conflict) => store::Error::Busy(busy.into()).into(),
-        Err(error @ Error::Store(_)) => return Err(error),
-        Err(error) => error,
-    };
-    meanwhile(app, origin, error).await.map(Applied::Repeated)
 }
 
 /// `{}` for an input that was not sent.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::calls;
 use super::committed::{Follow, Next, serves};
+use super::dispatch;
 use super::publish::{self, encode, step_command};
 use crate::app::App;
 use crate::contract::{self, CloudEvent};
@@ -45,7 +45,7 @@ pub(super) fn plan(
             | Effect::AdvanceRoundRobin { .. }
             | Effect::ChangeCall { .. }
             | Effect::CloseCall { .. } => {}
-            Effect::OpenCall(call) => opened.push(calls::opened(app, &step.instance, call, now)?),
+            Effect::OpenCall(call) => opened.push(dispatch::opened(app, &step.instance, call, now)?),
         }
     }
     let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;

@@ -24,7 +24,7 @@ pub(in crate::engine) fn timer(
 impl Transition<'_> {
     /// Closes a timer and opens another one. Its number changes, so that wake-ups of the old one are void.
     fn reschedule(&mut self, bookmark: i64, due: Due, audit: Audit) -> Result<(), Refusal> {
-        let due_at = moment(self.context.now, due)?;
+        let due_at = due_at(self.context.now, due)?;
         let (from, branch, activity) = self.timer(bookmark)?;
         self.push(Effect::Close(bookmark));
         let number = self.open(Bookmark {
@@ -70,11 +70,11 @@ impl Transition<'_> {
     }
 }
 
-fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
-    let moment = match due {
-        Due::At(moment) => moment,
+fn due_at(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
+    let due_at = match due {
+        Due::At(due_at) => due_at,
         Due::After(duration) => scope::later(now, duration).ok_or(Refusal::TooFar)?,
     };
     // A time in the past fires at once. The database stores microseconds.
-    Timestamp::from_microsecond(moment.max(now).as_microsecond()).map_err(|_| Refusal::TooFar)
+    Timestamp::from_microsecond(due_at.max(now).as_microsecond()).map_err(|_| Refusal::TooFar)
 }

@@ -1,7 +1,6 @@
 //! Tokens: each proves that its bearer received one attempt at a call.
 
-use super::super::Error;
-use super::send;
+use super::super::{Error, dispatch};
 use crate::engine::CallId;
 use crate::store;
 use crate::store::calls::{self, Place};
@@ -12,11 +11,11 @@ pub(super) async fn place(conn: &mut store::Connection, id: CallId, token: &str)
         return Err(Error::NotFound(format!("there is no call {id}")));
     };
     // A call with an unknown outcome keeps the token of the attempt that expired.
-    if place.token_hash.as_deref() == Some(send::hash(token).as_slice()) {
+    if place.token_hash.as_deref() == Some(dispatch::hash(token).as_slice()) {
         return Ok(place);
     }
-    let dispatch = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());
-    Err(match (place.state.as_str(), dispatch) {
+    let of_token = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());
+    Err(match (place.state.as_str(), of_token) {
         ("succeeded" | "failed" | "cancelled", _) => {
             Error::Late(format!("the report is too late: the call has ended as {}", place.state))
         }

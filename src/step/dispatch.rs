@@ -1,4 +1,5 @@
-//! Outgoing calls: wake-ups, requests to external workers, and attempts that begin with their tokens.
+//! The dispatch of calls: wake-ups, requests to external workers, and attempts that begin with their tokens. It does not use the
+//! pipeline, because the pipeline uses it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::publish::encode;
+use super::publish::encode;
 use crate::app::App;
 use crate::contract::{self, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
@@ -17,20 +18,15 @@ use crate::store::{self, Transaction, outbox, targets};
 use crate::time::duration;
 
 /// What is published in the commit that opens a call.
-pub(in crate::step) struct OpenedCall {
+pub(super) struct OpenedCall {
     /// The request or a wake-up; nothing if a caller of this process is woken in memory.
-    pub(in crate::step) row: Option<OutboxRow>,
+    pub(super) row: Option<OutboxRow>,
     /// The first attempt, if it begins with this commit.
-    pub(in crate::step) begun: Option<(CallId, Sent)>,
+    pub(super) begun: Option<(CallId, Sent)>,
 }
 
 /// The request of a call to an external worker, or a wake-up for the callers.
-pub(in crate::step) fn opened(
-    app: &App,
-    instance: &Instance,
-    call: &Call,
-    now: Timestamp,
-) -> Result<OpenedCall, store::Error> {
+pub(super) fn opened(app: &App, instance: &Instance, call: &Call, now: Timestamp) -> Result<OpenedCall, store::Error> {
     // The callers check limits: a call with limits is left to them.
     if call.kind == CallKind::Http || call.limits.is_some() {
         // A caller of this process is woken in memory. Other processes also poll.
