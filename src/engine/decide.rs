@@ -12,6 +12,7 @@ use super::{
 /// What a command leads to.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
+#[expect(clippy::large_enum_variant, reason = "a decision is taken apart where it is returned, and most are commits")]
 pub enum Decision {
     /// Write this step.
     Commit(Step),
