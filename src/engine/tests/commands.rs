@@ -57,7 +57,7 @@ fn crashes_leave_the_step_command_valid_until_there_are_too_many() {
         WorkerCrashed a {"crashes":1}
         WorkerCrashed a {"crashes":2}
         WorkerCrashed a {"crashes":3}
-        IncidentOpened a {"code":"worker.crashed","message":"3 workers died over `a`"}
+        IncidentOpened a {"code":"worker.crashed","message":"3 workers died while they executed `a`"}
         IncidentRetried {"by":"ada","reason":"fixed"}
         = running at a
     "#]]
