@@ -1,11 +1,13 @@
 //! The one way to change an instance: every command goes through the pipeline of [`execution`].
 
+mod applied;
 mod broadcast;
 pub mod calls;
 mod committed;
 mod continuation;
 mod control;
 mod dead_letter;
+mod dispatch;
 mod execution;
 mod facts;
 mod handler;

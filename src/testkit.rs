@@ -1,4 +1,4 @@
-//! Runs a definition in memory, with a clock turned by hand: for tests of definitions, without any service.
+//! Runs a definition in memory, with a clock that the test sets: for tests of definitions, without any service.
 //!
 //! ```
 //! use leveret::definition::Definition;
@@ -42,48 +42,48 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::definition::{Definition, Retry, Runs};
+use crate::definition::{Definition, Retry};
 use crate::engine::{
     self, Audit, BookmarkKind, Command, Context, Control, Decision, Facts, Failure, HandlerCall, InstanceId, Internal,
-    KeptMessages, Message, Missed, Need, Refusal, Start, Status,
+    Message, Refusal, Start, Status,
 };
 
 pub mod calls;
+mod facts;
 mod memory;
 mod people;
 mod seen;
+mod setup;
 
 use memory::Memory;
 
-/// One drive takes at most this many steps, so that a loop in a definition ends a test instead of stalling it.
+/// The most steps of one [`Scenario::drive`], so that a loop in a definition fails a test instead of stalling it.
 const DRIVE_MAX: usize = 100_000;
 /// Facts that one decision may require.
 const NEEDS_MAX: usize = 4;
-/// The clock begins on the first of January 2026.
-const MIDNIGHT: i64 = 1_767_225_600;
 
-/// Why a scenario cannot go on.
+/// Why a scenario cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine refused a command.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
-    /// Nothing was started yet.
-    #[error("the scenario was not started")]
+    /// The scenario was not started.
+    #[error("the scenario was not started: call `start` first")]
     NotStarted,
-    /// The definition asks for a handler the scenario was not given.
+    /// The definition needs a handler that the scenario does not have.
     #[error("no handler is registered as `{0}`")]
     NoHandler(String),
-    /// The definition asks for a statement the scenario was not given.
+    /// The definition needs a statement that the scenario does not have.
     #[error("no statement is registered as `{0}`")]
     NoStatement(String),
-    /// There was no task yet.
-    #[error("there was no task yet")]
+    /// The scenario has not opened a task.
+    #[error("the scenario has not opened a task")]
     NoTask,
-    /// It took too many steps without a wait.
-    #[error("the instance still moves after {DRIVE_MAX} steps")]
+    /// The instance took too many steps without a wait.
+    #[error("the instance does not wait or end after {DRIVE_MAX} steps")]
     Endless,
-    /// The engine asked for what a database would have refused: a defect of the engine.
+    /// The engine returned a step that a database would refuse: a defect of the engine.
     #[error("the engine broke a rule: {0}")]
     Broken(String),
 }
@@ -105,99 +105,12 @@ pub struct Scenario {
     memory: Memory,
 }
 
-/// What is set before the start.
-impl Scenario {
-    /// A scenario of a definition, with the settings a worker has by default and no chance in its waits.
-    pub fn new(definition: &Definition) -> Self {
-        let retry = Retry {
-            attempts: 3,
-            base: Duration::from_secs(2),
-            max: Duration::from_secs(30),
-            factor: 2.0,
-            jitter: 0.0,
-            codes: Vec::new(),
-            within: None,
-        };
-        Self {
-            definition: definition.clone(),
-            handlers: HashMap::new(),
-            statements: HashMap::new(),
-            now: Timestamp::from_second(MIDNIGHT).unwrap_or(Timestamp::UNIX_EPOCH),
-            chance: 0.0,
-            key: None,
-            env: Map::new(),
-            retry,
-            steps_max: 10_000,
-            variables_max: 1024 * 1024,
-            memory: Memory::default(),
-        }
-    }
-
-    /// What a registered statement does: `{ count, rows }`, or how it fails.
-    #[must_use]
-    pub fn statement(
-        mut self,
-        name: &str,
-        statement: impl FnMut(&HandlerCall) -> Result<Value, Failure> + 'static,
-    ) -> Self {
-        self.statements.insert(name.to_owned(), Box::new(statement));
-        self
-    }
-
-    /// What a handler does.
-    #[must_use]
-    pub fn handler(
-        mut self,
-        name: &str,
-        handler: impl FnMut(&HandlerCall) -> Result<Value, Failure> + 'static,
-    ) -> Self {
-        self.handlers.insert(name.to_owned(), Box::new(handler));
-        self
-    }
-
-    /// What the clock shows.
-    #[must_use]
-    pub fn at(mut self, now: Timestamp) -> Self {
-        self.now = now;
-        self
-    }
-
-    /// The business key of the instance.
-    #[must_use]
-    pub fn key(mut self, key: &str) -> Self {
-        self.key = Some(key.to_owned());
-        self
-    }
-
-    /// An environment variable that expressions may read.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// The number from 0 to 1 that decides how much of a wait the jitter of retries takes away.
-    #[must_use]
-    pub fn chance(mut self, chance: f64) -> Self {
-        self.chance = chance;
-        self
-    }
-
-    /// `limits.steps_max` and `limits.variables_max`.
-    #[must_use]
-    pub fn limits(mut self, steps_max: u32, variables_max: usize) -> Self {
-        self.steps_max = steps_max;
-        self.variables_max = variables_max;
-        self
-    }
-}
-
-/// What happens to the instance. Each of these runs it until it waits or has ended.
+/// Commands. Most of them then take steps until the instance waits or has ended.
 impl Scenario {
     /// Starts the instance.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the input does not fit; and what [`Scenario::apply`] says.
+    /// [`Error::Refused`] if the input does not fit; and the errors of [`Scenario::apply`].
     pub fn start(&mut self, input: Value) -> Result<(), Error> {
         self.begin(input)?;
         self.drive()
@@ -214,10 +127,10 @@ impl Scenario {
         self.memory.absorb(step)
     }
 
-    /// Sends a message: to the wait that is longest open and whose filter holds, or else it is kept.
+    /// Sends a message: it is delivered to the oldest wait whose filter holds, or kept.
     ///
     /// # Errors
-    /// What [`Scenario::apply`] says.
+    /// Those of [`Scenario::apply`].
     pub fn send(&mut self, name: &str, key: &str, data: Value) -> Result<(), Error> {
         let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
         let address = Some((message.name.clone(), message.key.clone()));
@@ -225,7 +138,7 @@ impl Scenario {
             self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
         for bookmark in waits {
             match self.apply(Internal::Deliver { bookmark, message: message.clone() }) {
-                // Suspended, it is told when it goes on.
+                // A suspended instance gets it when it continues.
                 Err(Error::Refused(Refusal::NotMatching | Refusal::Suspended)) => {}
                 other => return other.and_then(|()| self.drive()),
             }
@@ -234,16 +147,16 @@ impl Scenario {
         Ok(())
     }
 
-    /// Keeps a message as if it had come when nobody waited for it.
+    /// Keeps a message as if it had arrived before its wait.
     pub fn keep(&mut self, name: &str, key: &str, data: Value) {
         let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
         self.memory.keep(message, self.now);
     }
 
-    /// Turns the clock on; timers fire at their moments, in their order.
+    /// Advances the clock; timers fire when they are due, in order.
     ///
     /// # Errors
-    /// What [`Scenario::apply`] says.
+    /// Those of [`Scenario::apply`].
     pub fn advance(&mut self, by: Duration) -> Result<(), Error> {
         let until = self.now.checked_add(by).map_err(|error| Error::Broken(error.to_string()))?;
         while let Some((due_at, bookmark)) = self.next_timer(until) {
@@ -255,47 +168,47 @@ impl Scenario {
         Ok(())
     }
 
-    /// Turns the clock on and fires nothing: the timers are late.
+    /// Advances the clock without firing timers: they are late.
     ///
     /// # Errors
-    /// [`Error::Broken`] at the end of all calendars.
+    /// [`Error::Broken`] after the year 9999.
     pub fn pass(&mut self, by: Duration) -> Result<(), Error> {
         self.now = self.now.checked_add(by).map_err(|error| Error::Broken(error.to_string()))?;
         Ok(())
     }
 
-    /// Tries again what failed for good.
+    /// Sends `retry`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no incident; and what [`Scenario::apply`] says.
+    /// [`Error::Refused`] if there is no incident; and the errors of [`Scenario::apply`].
     pub fn retry(&mut self) -> Result<(), Error> {
         self.apply(Command::Instance(Control::Retry, Audit::default()))?;
         self.drive()?;
         self.advance(Duration::ZERO)
     }
 
-    /// Lets the instance stand still.
+    /// Sends `suspend`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it stands still already or has ended; and what [`Scenario::apply`] says.
+    /// [`Error::Refused`] if it is suspended already or has ended; and the errors of [`Scenario::apply`].
     pub fn suspend(&mut self, reason: &str) -> Result<(), Error> {
         self.apply(Command::Instance(Control::Suspend, audit(reason)))
     }
 
-    /// Lets it go on; what it missed meanwhile happens in its order.
+    /// Sends `resume`; what the instance missed is replayed in order.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it was not suspended by hand; and what [`Scenario::apply`] says.
+    /// [`Error::Refused`] if it was not suspended by a command; and the errors of [`Scenario::apply`].
     pub fn resume(&mut self, reason: &str) -> Result<(), Error> {
         self.apply(Command::Instance(Control::Resume, audit(reason)))?;
         self.drive()?;
         self.advance(Duration::ZERO)
     }
 
-    /// Calls the instance off.
+    /// Sends `cancel`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it has ended; and what [`Scenario::apply`] says.
+    /// [`Error::Refused`] if it has ended; and the errors of [`Scenario::apply`].
     pub fn cancel(&mut self, reason: &str) -> Result<(), Error> {
         self.apply(Command::Instance(Control::Cancel, audit(reason)))
     }
@@ -303,7 +216,7 @@ impl Scenario {
     /// Takes steps until the instance waits or has ended.
     ///
     /// # Errors
-    /// What [`Scenario::apply`] says; [`Error::Endless`] if it never rests.
+    /// Those of [`Scenario::apply`]; [`Error::Endless`] if it never waits or ends.
     pub fn drive(&mut self) -> Result<(), Error> {
         for _ in 0..DRIVE_MAX {
             let Some(command) = self.next_step() else { return Ok(()) };
@@ -312,11 +225,11 @@ impl Scenario {
         Err(Error::Endless)
     }
 
-    /// Takes one step, with one command, and does not go on.
+    /// Executes one command as one step, and takes no further step.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the command changes nothing; [`Error::NoHandler`] if the handler it needs is not there;
-    /// [`Error::Broken`] if the engine is wrong.
+    /// [`Error::Refused`] if the command changes nothing; [`Error::NoHandler`] if the handler it needs is missing;
+    /// [`Error::Broken`] after a defect of the engine.
     pub fn apply(&mut self, command: impl Into<Command>) -> Result<(), Error> {
         let command = command.into();
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
@@ -325,7 +238,7 @@ impl Scenario {
             match engine::decide(&self.definition, &instance, &command, facts, &self.context()) {
                 Decision::Commit(step) => return self.memory.absorb(step),
                 Decision::Refuse(refusal) => return Err(refusal.into()),
-                Decision::Need(need) => facts = self.answer(need)?,
+                Decision::Need(need) => facts = self.look_up(need)?,
             }
         }
         Err(Error::Broken(format!("the decision requires more than {NEEDS_MAX} facts")))
@@ -359,35 +272,6 @@ impl Scenario {
         }
         let timers = self.memory.open.values().filter(|bookmark| bookmark.kind == BookmarkKind::Timer);
         timers.filter_map(|timer| Some((timer.due_at?, timer.number))).filter(|(due_at, _)| *due_at <= until).min()
-    }
-
-    fn answer(&mut self, need: Need) -> Result<Facts, Error> {
-        match need {
-            Need::Handler(call) => {
-                let found = match &call.runs {
-                    Runs::Handler(name) => self.handlers.get_mut(name),
-                    Runs::Statement(name) => self.statements.get_mut(name),
-                };
-                match (found, call.runs.clone()) {
-                    (Some(handler), _) => Ok(Facts { handler: Some(handler(&call)), ..Facts::default() }),
-                    (None, Runs::Handler(name)) => Err(Error::NoHandler(name)),
-                    (None, Runs::Statement(name)) => Err(Error::NoStatement(name)),
-                }
-            }
-            Need::Messages { addresses, .. } => {
-                let fits = |message: &&Message| {
-                    addresses.iter().any(|(name, key)| *name == message.name && *key == message.key)
-                };
-                let list = self.memory.kept.values().filter(fits).cloned().collect();
-                Ok(Facts { messages: Some(KeptMessages { list, more: false }), ..Facts::default() })
-            }
-            Need::Task(id) => Ok(Facts { task: Some(self.memory.tasks.get(&id).cloned()), ..Facts::default() }),
-            Need::Standing(asked) => Ok(Facts { standing: Some(self.memory.standing(&asked)), ..Facts::default() }),
-            Need::Missed => {
-                let (messages, outcomes) = (self.memory.missed(), self.memory.reported());
-                Ok(Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() })
-            }
-        }
     }
 }
 

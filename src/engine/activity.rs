@@ -1,4 +1,4 @@
-//! What each kind of activity does.
+//! The execution of an activity, by its kind.
 
 mod raise;
 mod receive;
@@ -15,10 +15,10 @@ use super::transition::Transition;
 use super::{Facts, assign};
 
 impl<'a> Transition<'a> {
-    /// Executes the activity at which a branch stands: it completes, waits or ends the instance.
+    /// Executes the current activity of a branch: it completes, waits or ends the instance.
     pub(super) fn execute(&mut self, position: Position<'a>, facts: Facts) -> Result<(), Incomplete> {
         self.begin(position);
-        // `when` held when the handler was asked for, and is not evaluated again.
+        // `when` held before the handler ran, and is not evaluated again.
         let has_run = matches!(position.activity.work, Work::Run { .. }) && facts.handler.is_some();
         if !has_run && !self.scope(position).allows(position.activity.when.as_ref())? {
             return self.skip(position);
@@ -35,7 +35,7 @@ impl<'a> Transition<'a> {
             }
             Work::Run { runs, input } => self.run(position, runs, input, facts.handler),
             Work::Emit { event, body } => {
-                let data = assign::told("limit.event", "the event", self.scope(position).value(body)?)?;
+                let data = assign::limited("limit.event", "the event", self.scope(position).value(body)?)?;
                 self.publish(event, data);
                 self.complete(position, Value::Null, None)
             }
@@ -45,7 +45,7 @@ impl<'a> Transition<'a> {
                 Err(self.error(position, code, message.as_ref(), data.as_ref())?.into())
             }
             Work::End(end) => self.finish(position, end),
-            Work::Task(task) => self.open_task(position, task, facts.standing),
+            Work::Task(task) => self.open_task(position, task, facts.ranks),
             Work::Http(http) => self.open_http(position, http),
             Work::Call(call) => self.open_work(position, call),
         }

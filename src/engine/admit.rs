@@ -1,4 +1,4 @@
-//! Whether a command still means something: everything that is refused before anything is decided.
+//! Admission of commands: whatever is refused because of the state of the instance is refused here, before a decision begins.
 
 use jiff::Timestamp;
 
@@ -7,17 +7,26 @@ use crate::definition::{Activity, Definition};
 use super::task::{self, Task, TaskRefusal};
 use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, TimerKind, Wait, WaitOn};
 
-/// The limit of all waits of an activity.
+/// The timer that ends all waits of an activity.
 const TIMEOUT: WaitOn = WaitOn::Timer(TimerKind::Timeout);
 
-/// A branch, by its place in the list, and the activity it stands at.
+/// A branch, by its index in the list, and its current activity.
 #[derive(Clone, Copy)]
 pub(super) struct Position<'a> {
     pub(super) at: usize,
     pub(super) activity: &'a Activity,
 }
 
-/// What a due timer moves.
+/// An open call, and its current dispatch number.
+#[derive(Clone)]
+pub(super) struct DispatchedCall<'a> {
+    pub(super) position: Position<'a>,
+    pub(super) bookmark: i64,
+    pub(super) dispatch: u32,
+    pub(super) probing: Option<Probing>,
+}
+
+/// What a due timer ends.
 pub(super) enum DueTimer<'a> {
     /// The instance's own timeout.
     Deadline,
@@ -41,7 +50,7 @@ pub(super) fn branch_for_continue<'a>(
     position(definition, instance, at)
 }
 
-/// What a timer moves, if it is open and due.
+/// The timer, if it is open and due.
 pub(super) fn timer_for_fire<'a>(
     definition: &'a Definition,
     instance: &Instance,
@@ -55,14 +64,14 @@ pub(super) fn timer_for_fire<'a>(
             Some((at, Wait { due_at: Some(due_at), on: WaitOn::Timer(kind), .. })) => {
                 (*due_at, DueTimer::Wait(position(definition, instance, at)?, *kind))
             }
-            Some(_) | None => return Err(Refusal::Gone(bookmark)),
+            Some(_) | None => return Err(Refusal::Closed(bookmark)),
         },
     };
     require_not_suspended(instance)?;
     if due_at > now { Err(Refusal::Early(due_at)) } else { Ok(timer) }
 }
 
-/// The branch that waits for a message, and the position of the message in its list.
+/// The branch that waits for a message, and the index of the message in its `receive`.
 pub(super) fn wait_for_message<'a>(
     definition: &'a Definition,
     instance: &Instance,
@@ -74,12 +83,12 @@ pub(super) fn wait_for_message<'a>(
             require_not_suspended(instance)?;
             Ok((position(definition, instance, at)?, *index))
         }
-        Some(_) | None => Err(Refusal::Gone(bookmark)),
+        Some(_) | None => Err(Refusal::Closed(bookmark)),
     }
 }
 
-/// The branch that waits for a task. People may work while the instance is suspended, but not longer than they could have
-/// if it were not: a timeout that has passed comes true with `resume`.
+/// The branch that waits for a task. People may work while the instance is suspended, but only until the timeout: one that has
+/// passed fires with `resume`.
 pub(super) fn branch_for_task<'a>(
     definition: &'a Definition,
     instance: &Instance,
@@ -89,44 +98,44 @@ pub(super) fn branch_for_task<'a>(
     task::still_open(instance, task)?;
     match waiting(instance, task.bookmark) {
         Some((at, Wait { on: WaitOn::Task, .. })) => {
-            if require_not_suspended(instance).is_err() && is_over(instance, at, now) {
-                return Err(TaskRefusal::Closed("its time was over while its instance was suspended".into()).into());
+            if require_not_suspended(instance).is_err() && has_timed_out(instance, at, now) {
+                return Err(TaskRefusal::Closed("its timeout passed while its instance was suspended".into()).into());
             }
             position(definition, instance, at)
         }
-        Some(_) | None => Err(Refusal::Gone(task.bookmark)),
+        Some(_) | None => Err(Refusal::Closed(task.bookmark)),
     }
 }
 
-/// The branch that waits for a call, the number it was handed out under last, and whether the target is being asked.
-/// Whether the instance moves is not looked at: an outcome that comes while it is suspended is kept.
+/// The open call under a bookmark. A suspended instance is not refused here: an outcome that arrives meanwhile is kept.
 pub(super) fn call_for_outcome<'a>(
     definition: &'a Definition,
     instance: &Instance,
     bookmark: i64,
-) -> Result<(Position<'a>, u32, Option<Probing>), Refusal> {
+) -> Result<DispatchedCall<'a>, Refusal> {
     require_live(instance)?;
     match waiting(instance, bookmark) {
         Some((at, Wait { on: WaitOn::Call { dispatch, probing }, .. })) => {
-            Ok((position(definition, instance, at)?, *dispatch, probing.clone()))
+            let position = position(definition, instance, at)?;
+            Ok(DispatchedCall { position, bookmark, dispatch: *dispatch, probing: probing.clone() })
         }
-        Some(_) | None => Err(Refusal::Gone(bookmark)),
+        Some(_) | None => Err(Refusal::Closed(bookmark)),
     }
 }
 
 /// Whether the timeout of a branch's wait or of the whole instance has passed.
-fn is_over(instance: &Instance, at: usize, now: Timestamp) -> bool {
+fn has_timed_out(instance: &Instance, at: usize, now: Timestamp) -> bool {
     let of_branch = instance.state.branches.get(at).map(Branch::waits).unwrap_or_default();
     let of_branch = of_branch.iter().any(|wait| wait.on == TIMEOUT && wait.due_at.is_some_and(|due_at| due_at <= now));
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
-/// Whether the instance lives.
+/// Refuses a command to an instance that has ended.
 pub(super) fn require_live(instance: &Instance) -> Result<(), Refusal> {
     if instance.status.has_ended() { Err(Refusal::Ended(instance.status)) } else { Ok(()) }
 }
 
-/// The branch at that place of the list. A missing activity means that the caller brought another definition.
+/// The branch at an index of the list. If its activity does not exist, the caller has passed another definition.
 pub(super) fn position<'a>(
     definition: &'a Definition,
     instance: &Instance,
@@ -137,7 +146,7 @@ pub(super) fn position<'a>(
     Ok(Position { at, activity })
 }
 
-/// Whether nobody has to say so before it moves.
+/// Refuses a command that must wait until the instance is resumed or retried.
 pub(super) fn require_not_suspended(instance: &Instance) -> Result<(), Refusal> {
     match instance.status {
         Status::Suspended => Err(Refusal::Suspended),
@@ -145,7 +154,7 @@ pub(super) fn require_not_suspended(instance: &Instance) -> Result<(), Refusal> 
     }
 }
 
-/// Where a bookmark is waited for, and what for.
+/// The wait with a bookmark, and the index of its branch.
 pub(super) fn waiting(instance: &Instance, bookmark: i64) -> Option<(usize, &Wait)> {
     instance.state.branches.iter().enumerate().find_map(|(at, branch)| {
         let wait = branch.waits().iter().find(|wait| wait.bookmark == bookmark)?;

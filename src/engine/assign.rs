@@ -1,4 +1,4 @@
-//! Assigning variables, all at once or not at all; and how much of a value the history keeps.
+//! Assignment of variables, all or none; and the limits of values in history, events and outputs.
 
 use std::io;
 
@@ -8,21 +8,21 @@ use serde_json::{Map, Value, json};
 use super::transition::Transition;
 use super::{Failure, Instance};
 
-/// Bytes of what an event says, and of what an instance ends with, as JSON: each is a row, a message and a place in memory.
-const TOLD_MAX: usize = 1024 * 1024;
-/// A value in the history is cut above this many bytes of JSON: the row is for reading, the instance for keeping.
+/// The data of an event, and the output of an instance, in bytes of JSON: each is a row and a message, and is held in memory.
+const LIMITED_MAX: usize = 1024 * 1024;
+/// A value in the history is cut above this many bytes of JSON: the history is for reading, and the instance keeps the value.
 const DETAIL_MAX: usize = 2 * 1024;
 /// A message in the history is cut above this many bytes.
 const SENTENCE_MAX: usize = 1024;
 
-/// What stood in the variables before an assignment.
-pub(super) struct Before<'a>(Vec<(&'a str, Value)>);
+/// The values of variables before an assignment.
+pub(super) struct PreviousValues<'a>(Vec<(&'a str, Value)>);
 
 impl<'a> Transition<'a> {
     /// Assigns all of these, or fails with `limit.variables` and has assigned none.
-    pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<Before<'a>, Failure> {
+    pub(super) fn assign(&mut self, values: Vec<(&'a str, Value)>) -> Result<PreviousValues<'a>, Failure> {
         if values.is_empty() {
-            return Ok(Before(Vec::new()));
+            return Ok(PreviousValues(Vec::new()));
         }
         let mut before = Vec::with_capacity(values.len());
         for (name, value) in values {
@@ -30,16 +30,16 @@ impl<'a> Transition<'a> {
             self.assigned.push(name);
         }
         match within(&self.instance.variables, self.context.variables_max) {
-            Ok(()) => Ok(Before(before)),
+            Ok(()) => Ok(PreviousValues(before)),
             Err(failure) => {
-                self.unassign(Before(before));
+                self.unassign(PreviousValues(before));
                 Err(failure)
             }
         }
     }
 
-    /// Puts back what stood there before.
-    pub(super) fn unassign(&mut self, before: Before<'a>) {
+    /// Restores the values before an assignment.
+    pub(super) fn unassign(&mut self, before: PreviousValues<'a>) {
         let kept = self.assigned.len().saturating_sub(before.0.len());
         self.assigned.truncate(kept);
         for (name, value) in before.0.into_iter().rev() {
@@ -47,7 +47,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// The variables assigned since this was last asked, for the history.
+    /// The variables assigned since the last history entry.
     pub(super) fn take_assigned(&mut self) -> Option<Value> {
         if self.assigned.is_empty() {
             return None;
@@ -58,7 +58,7 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// Whether the variables keep to their bound.
+/// Fails if the variables are too large.
 pub(super) fn within(variables: &Map<String, Value>, variables_max: usize) -> Result<(), Failure> {
     let bytes = size(variables);
     if bytes <= variables_max {
@@ -68,17 +68,17 @@ pub(super) fn within(variables: &Map<String, Value>, variables_max: usize) -> Re
     Err(Failure::new("limit.variables", message))
 }
 
-/// The value if others may be told it, or a failure of that code.
-pub(super) fn told(code: &str, what: &str, value: Value) -> Result<Value, Failure> {
+/// The value, or a failure with this code if it is too large to publish.
+pub(super) fn limited(code: &str, what: &str, value: Value) -> Result<Value, Failure> {
     match size(&value) {
-        bytes if bytes > TOLD_MAX => {
-            Err(Failure::new(code, format!("{what} would take {bytes} bytes, more than the allowed {TOLD_MAX}")))
+        bytes if bytes > LIMITED_MAX => {
+            Err(Failure::new(code, format!("{what} would take {bytes} bytes, more than the allowed {LIMITED_MAX}")))
         }
         _ => Ok(value),
     }
 }
 
-/// The value as the history keeps it: whole, or only how large it was.
+/// The value as the history keeps it: whole, or only its size.
 pub(super) fn bounded(value: &Value) -> Value {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -89,7 +89,7 @@ pub(super) fn bounded(value: &Value) -> Value {
     }
 }
 
-/// The details of a history row; null where there is nothing to tell.
+/// The details of a history entry; null if there are none.
 pub(super) fn details(details: Map<String, Value>) -> Value {
     if details.is_empty() { Value::Null } else { Value::Object(details) }
 }
@@ -132,7 +132,7 @@ pub(super) fn size(value: &impl Serialize) -> usize {
         }
     }
     let mut counter = Counter(0);
-    // A JSON value always writes, and counting never fails.
+    // Neither the serialization of a JSON value nor counting can fail.
     let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }

@@ -1,14 +1,15 @@
-//! Calls: work outside the database, over HTTP or by a worker. A call is a row of its own beside its instance: opened with the
-//! step that comes to it, handed to whoever makes it, and closed with the step that goes on with its outcome.
+//! Calls: work outside the database, over HTTP or by an external worker. A call is a row beside its instance. One step opens it and
+//! a later step closes it, with its outcome.
 //!
-//! The engine decides everything about it and makes none: what is sent, which answer is a good one, whether it is tried
-//! again and when, and what happens if nobody knows whether it was carried out.
+//! The engine decides what is sent, which answers are accepted, whether and when another attempt is made, and what happens if the
+//! outcome is unknown. It sends nothing itself.
 
 mod answer;
 mod complete;
+mod dispatched;
 mod open;
+mod outcome;
 mod request;
-mod resolve;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,19 +21,18 @@ use uuid::Uuid;
 
 use super::instance::{Failure, InstanceId};
 
-pub(super) use complete::{complete, complete_in, left_alone_until, progress};
-pub(super) use resolve::{resolve, retry_unknown};
+pub(super) use complete::{complete, complete_in, progress};
 
 /// The largest request, in bytes of JSON.
 pub const REQUEST_MAX: usize = 1024 * 1024;
 
-/// Identity of a call; follows from its instance and bookmark, so that deciding needs no chance.
+/// Identity of a call, derived from its instance and bookmark: a decision needs no random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub Uuid);
 
 impl CallId {
-    /// The call that is waited for under a bookmark.
+    /// The call of a bookmark.
     pub fn of(instance: InstanceId, bookmark: i64) -> Self {
         Self(Uuid::new_v5(&instance.0, format!("call {bookmark}").as_bytes()))
     }
@@ -44,12 +44,12 @@ impl fmt::Display for CallId {
     }
 }
 
-/// How a call is made.
+/// How a call is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// By a request over HTTP.
     Http,
-    /// By a message to a worker.
+    /// By a message to an external worker.
     Work,
 }
 
@@ -62,103 +62,103 @@ impl CallKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     pub fn parse(name: &str) -> Option<CallKind> {
         [CallKind::Http, CallKind::Work].into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// A call that is opened.
+/// A call when it is opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// Its identity, and its idempotency key: the same on every attempt.
+    /// Its identity and idempotency key: the same in every attempt.
     pub id: CallId,
-    /// The bookmark it is waited for under.
+    /// The bookmark under which its branch waits.
     pub bookmark: i64,
-    /// The activity it is for.
+    /// The activity that opened it.
     pub activity: String,
-    /// How it is made.
+    /// How it is sent.
     pub kind: CallKind,
-    /// Whose limits and breaker it falls under: `https://host:port`, or `work:<name>`.
+    /// The key of its circuit breaker and limits: `https://host:port`, or `work:<name>`.
     pub target: String,
-    /// What is sent, with open places for secrets.
+    /// The request, with placeholders for secrets.
     pub request: Value,
-    /// How the target is asked whether it was carried out.
+    /// The request that asks the target whether it executed the call.
     pub probe: Option<Value>,
     /// The time limit of one attempt.
     pub timeout: Option<Duration>,
-    /// A worker silent for longer has died over it.
+    /// The longest time between two heartbeats of the external worker.
     pub heartbeat: Option<Duration>,
-    /// No attempt goes on for longer.
+    /// No attempt runs after this time.
     pub until: Option<Timestamp>,
-    /// Whether it ends with a callback.
+    /// Whether its outcome arrives as a callback.
     pub callback: bool,
-    /// How much of the target it may take: `rate` (`count`, `per_ms`), `concurrency`, `key`.
+    /// Its limits: `rate` (`count`, `per_ms`), `concurrency`, `key`.
     pub limits: Option<Value>,
     /// When it was opened.
     pub opened_at: Timestamp,
 }
 
-/// What is done next with an open call.
+/// A change to an open call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallChange {
-    /// It is handed out again.
+    /// It is dispatched again.
     Again {
-        /// The attempt, from 1. A probe is none: it keeps the number.
+        /// The attempt, from 1. A probe does not raise it.
         attempt: u32,
-        /// The number of this handing-out: what comes back under an older one is too late.
+        /// The new dispatch number: an outcome with an older one is too late.
         dispatch: u32,
-        /// Not before.
+        /// When it is dispatched.
         due_at: Timestamp,
-        /// No attempt goes on for longer.
+        /// No attempt runs after this time.
         until: Option<Timestamp>,
-        /// What for.
+        /// An attempt or a probe.
         purpose: CallPurpose,
-        /// Why.
+        /// The failure of the attempt before.
         failure: Failure,
     },
-    /// The target has taken it and will call back.
+    /// The target has accepted it and will call back.
     Await {
-        /// What it answered.
+        /// The answer of the target.
         response: Value,
     },
-    /// Nobody knows whether it was carried out, and a person has to find out.
+    /// Its outcome is unknown: a person has to find it out.
     Unknown {
-        /// As above: whatever still comes back is too late.
+        /// The new dispatch number: an outcome that still arrives is too late.
         dispatch: u32,
         /// What is known.
         failure: Failure,
     },
 }
 
-/// What a call is handed out for.
+/// What a call is dispatched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallPurpose {
-    /// To be carried out.
+    /// To be executed.
     Attempt,
-    /// To ask whether it was.
+    /// To ask whether it was executed.
     Probe,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallClosed {
-    /// In which way.
+    /// The kind of its end.
     pub end: CallEnd,
-    /// What came back, if it succeeded.
+    /// Its result, if it succeeded.
     pub result: Option<Value>,
-    /// What went wrong, if it failed.
+    /// Its failure, if it failed.
     pub failure: Option<Failure>,
 }
 
-/// In which way a call ended.
+/// The kind of the end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallEnd {
     /// With a result.
     Succeeded,
     /// With an error, after its last attempt.
     Failed,
-    /// Nobody waits for it any more. What was sent may still be carried out.
+    /// Its branch no longer waits for it. The target may still execute what was sent.
     Cancelled,
 }
 
@@ -173,36 +173,36 @@ impl CallEnd {
     }
 }
 
-/// How one attempt ended, as whoever made it saw it. Kept with the call while its instance is suspended.
+/// How one attempt ended, as its sender saw it. Kept with the call while the instance is suspended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum CallOutcome {
     /// The target answered over HTTP.
     Answered {
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// Names in small letters.
+        /// Headers; their names in lower case.
         headers: Map<String, Value>,
-        /// JSON if it was, else text.
+        /// JSON if it parses as JSON, otherwise text.
         body: Value,
-        /// Why the body is not there, if it could not be kept.
+        /// Why the body was not kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cut: Option<Cut>,
-        /// For how long the target wants to be left alone, in milliseconds.
+        /// `Retry-After` of the target, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// The worker, or the callback, says it is done.
+    /// The external worker or the callback reports success.
     Done {
-        /// With this.
+        /// The result.
         result: Value,
     },
-    /// It was certainly not carried out, or whoever carried it out says so.
+    /// It was certainly not executed, or the external worker or the callback reports a failure.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// It may have been carried out, or not.
+    /// It may have been executed, or not.
     Unknown {
         /// What is known.
         failure: Failure,
@@ -213,14 +213,14 @@ pub enum CallOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// It has more bytes than are kept.
+    /// It is longer than `outgoing.response_max`.
     Long,
-    /// It holds `\u0000`, which the database does not take.
+    /// It contains `\u0000`, which PostgreSQL cannot store.
     Nul,
 }
 
 impl Cut {
-    /// The code of the error, where the body is needed.
+    /// The error code if the activity needs the body.
     pub fn code(self) -> &'static str {
         match self {
             Cut::Long => "limit.response",
@@ -228,42 +228,42 @@ impl Cut {
         }
     }
 
-    /// The rest of a sentence about the answer.
+    /// The end of a sentence that begins with the answer.
     fn why(self) -> &'static str {
         match self {
             Cut::Long => "has more bytes than `outgoing.response_max` allows",
-            Cut::Nul => "contains \\u0000, which cannot be kept",
+            Cut::Nul => "contains \\u0000, which cannot be stored",
         }
     }
 }
 
-/// An outcome that came while its instance was suspended.
+/// An outcome that arrived while its instance was suspended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportedOutcome {
     /// The call's bookmark.
     pub bookmark: i64,
-    /// The handing-out it belongs to.
+    /// Its dispatch number.
     pub dispatch: u32,
-    /// When it came.
+    /// When it arrived.
     pub at: Timestamp,
-    /// That.
+    /// The outcome.
     pub outcome: CallOutcome,
 }
 
-/// What a person found out about a call.
+/// What a person has found out about a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolution {
-    /// It was carried out, with this result.
+    /// It was executed.
     Done {
-        /// That.
+        /// Its result.
         result: Value,
     },
-    /// It was not, and will not be.
+    /// It was not executed, and will not be.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// It is to be tried again, with the same idempotency key.
+    /// Try again, with the same idempotency key.
     Again,
 }
 

@@ -1,4 +1,4 @@
-//! The commands of an instance, once an entry point has checked them.
+//! The commands of an instance, after an entry point has checked them.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use super::task::{Act, Person};
 /// The start of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
-    /// The id it will have.
+    /// The id of the new instance.
     pub id: InstanceId,
-    /// The version of the definition; it never changes.
+    /// The version of the definition; it never changes during the life of the instance.
     pub version: i32,
     /// Its business key.
     pub key: Option<String>,
-    /// As sent; checked against the definition's schema.
+    /// The input as it was sent; it is checked against the schema of the definition.
     pub input: Value,
-    /// Who asked.
+    /// Who started it: the `app_id` of the command, or a user.
     pub by: Option<String>,
     /// W3C trace context.
     pub trace: Option<String>,
@@ -35,7 +35,7 @@ pub enum Command {
     Task(TaskCommand),
     /// Something is reported about a call.
     Call(CallCommand),
-    /// Leveret moves the instance by itself.
+    /// Leveret moves the instance itself.
     Internal(Internal),
 }
 
@@ -50,11 +50,11 @@ pub enum Control {
     Suspend,
     /// Continue it after `suspend`.
     Resume,
-    /// Give an open timer another moment.
+    /// Give an open timer another time.
     Reschedule {
         /// The timer's bookmark.
         bookmark: i64,
-        /// The new moment.
+        /// The new time.
         due: Due,
     },
 }
@@ -109,7 +109,7 @@ pub struct TaskCommand {
     pub bookmark: i64,
     /// The person.
     pub person: Person,
-    /// The revision of the task that the person has seen; another one is refused.
+    /// The revision of the task that the person has seen; if the task has another one, the command is refused.
     pub seen: Option<i64>,
     /// The action.
     pub act: Act,
@@ -143,9 +143,9 @@ pub enum CallReport {
     },
     /// A person has found out the outcome.
     Resolved {
-        /// The outcome, or that the call is to be tried again.
+        /// The outcome, or a request to try again.
         resolution: Resolution,
-        /// Who, and why.
+        /// Who sent it, and why.
         audit: Audit,
     },
 }
@@ -226,10 +226,10 @@ impl From<CallCommand> for Command {
     }
 }
 
-/// The new moment of a timer. One in the past fires at once.
+/// The new time of a timer. A time in the past fires at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// At this moment.
+    /// At this time.
     At(Timestamp),
     /// This long after now.
     After(Duration),
@@ -244,6 +244,6 @@ pub struct Message {
     pub key: String,
     /// Its body.
     pub data: Value,
-    /// The row that holds it, if it came before its wait.
+    /// Its row, if it arrived before its wait.
     pub kept: Option<i64>,
 }

@@ -2,18 +2,19 @@
 
 use crate::definition::Definition;
 
-use super::lifecycle::{continuation, crash, deliver, end, fire, reschedule, retry, suspend};
+use super::lifecycle::{cancel, continuation, crash, deliver, fire, reschedule, resolve, retry, suspend};
 use super::transition::{Halt, Transition};
 use super::{
     CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Step, TaskCommand,
     call, task,
 };
 
-/// What becomes of a command.
+/// What a command leads to.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
+#[expect(clippy::large_enum_variant, reason = "a decision is taken apart where it is returned, and most are commits")]
 pub enum Decision {
-    /// Write this.
+    /// Write this step.
     Commit(Step),
     /// The decision requires this fact: look it up and decide again.
     Need(Need),
@@ -22,7 +23,7 @@ pub enum Decision {
 }
 
 /// Decides what a command does to an instance. `facts` answer the [`Need`]s of earlier decisions about the same command; the
-/// first time there are none. The step's instance keeps the revision that was loaded.
+/// first time they are empty. The step's instance keeps the revision that was loaded.
 pub fn decide(
     definition: &Definition,
     instance: &Instance,
@@ -61,7 +62,7 @@ fn step(
         Command::Internal(Internal::Undeliverable { branch, sequence, why }) => {
             crash::undeliverable(transition("undeliverable"), branch, sequence, why)
         }
-        Command::Instance(Control::Cancel, audit) => end::cancel(transition("cancel"), audit),
+        Command::Instance(Control::Cancel, audit) => cancel::cancel(transition("cancel"), audit),
         Command::Instance(Control::Retry, audit) => retry::all(transition("retry"), audit, facts.missed),
         Command::Instance(Control::Suspend, audit) => suspend::suspend(transition("suspend"), audit),
         Command::Instance(Control::Resume, audit) => suspend::resume(transition("resume"), audit, facts.missed),
@@ -78,7 +79,7 @@ fn step(
             call::progress(transition("call"), bookmark, dispatch, &progress)
         }
         Command::Call(CallCommand { bookmark, report: CallReport::Resolved { resolution, audit } }) => {
-            call::resolve(transition("resolve"), bookmark, resolution, audit, facts.missed)
+            resolve::call(transition("resolve"), bookmark, resolution, audit, facts.missed)
         }
     }
 }

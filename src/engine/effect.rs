@@ -1,4 +1,4 @@
-//! What a decision asks for: rows to write in the same commit as the instance. A closed list.
+//! Effects: the rows that are written in the same commit as the instance. A closed list.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,15 +10,15 @@ use super::task::{Closed, Task, TaskId};
 /// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// The instance as it will be; its revision is still the one that was loaded.
+    /// The changed instance; its revision is still the one that was loaded.
     pub instance: Instance,
-    /// Everything to be written with it, in order.
+    /// Everything that is written with it, in order.
     pub effects: Vec<Effect>,
-    /// The kind of the activity the step was about (a label of metrics), or of the command.
+    /// The kind of the activity, or of the command: a label of metrics.
     pub kind: &'static str,
 }
 
-/// One thing to be written.
+/// One change to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Append to the history.
@@ -27,51 +27,51 @@ pub enum Effect {
     Publish(Event),
     /// Open a wait.
     Open(Bookmark),
-    /// Take the bookmark the command was for; it must be open.
+    /// Consume the bookmark of the command; it must be open.
     Consume(i64),
-    /// Close a bookmark that is no longer waited for; it must be open.
+    /// Close a bookmark whose wait has ended otherwise; it must be open.
     Close(i64),
     /// Remove a kept message; it must be there.
     TakeMessage(i64),
-    /// Open a task, seen by those who may do it.
+    /// Open a task and show it to its candidates.
     OpenTask(Box<Task>),
     /// Change a task; it must be open and have the revision it was loaded with.
     ChangeTask(Box<Task>),
-    /// The same, and with it who sees it, or in which order.
+    /// The same, and also its candidates or its order in lists.
     OfferTask(Box<Task>),
     /// Close a task; it must be open.
     CloseTask {
-        /// Which one.
+        /// The task.
         id: TaskId,
         /// How it ended.
         closed: Closed,
     },
-    /// Put a user at the end of the turns of an activity.
+    /// Make a user the last in the round robin of an activity.
     AdvanceRoundRobin {
         /// The activity.
         activity: String,
         /// The user.
         user: String,
     },
-    /// Open a call, to be made at once.
+    /// Open a call, which is due at once.
     OpenCall(Box<Call>),
-    /// Change a call; it must be open, and handed out under that number last.
+    /// Change a call; it must be open, with this dispatch number.
     ChangeCall {
-        /// Which one.
+        /// The call.
         id: CallId,
-        /// The number of the last handing-out.
+        /// Its current dispatch number.
         dispatch: u32,
-        /// What is done next with it.
+        /// The change.
         change: CallChange,
     },
     /// Close a call; it must be open.
     CloseCall {
-        /// Which one.
+        /// The call.
         id: CallId,
         /// How it ended.
         closed: CallClosed,
     },
-    /// Ask again for a timer that came due while nothing moved.
+    /// Publish the command of a timer that came due while the instance was suspended.
     Remind {
         /// Its bookmark.
         bookmark: i64,
@@ -83,17 +83,17 @@ pub enum Effect {
 /// One history row before it is numbered and hashed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// What happened, in the past tense.
+    /// The kind, in the past tense.
     pub kind: EntryKind,
-    /// The activity it happened at.
+    /// The activity.
     pub activity: Option<String>,
-    /// The branch it happened to.
+    /// The branch.
     pub branch: Option<BranchId>,
-    /// More, bounded in size.
+    /// Details, limited in size.
     pub details: Value,
 }
 
-/// What can happen to an instance.
+/// The kind of a history entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it; docs/protocol.md lists their details")]
 pub enum EntryKind {
@@ -173,12 +173,12 @@ impl EntryKind {
     }
 }
 
-/// Something to be told to whoever listens.
+/// An event for subscribers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// The event's own name: the routing key is `<definition>.<name>`.
     pub name: String,
-    /// What it says.
+    /// Its data.
     pub data: Value,
     /// When it happened.
     pub at: Timestamp,
@@ -189,11 +189,11 @@ pub struct Event {
 pub struct Bookmark {
     /// Its number inside the instance.
     pub number: i64,
-    /// The branch that waits; none for the instance's own timeout and for a suspension by hand.
+    /// The branch that waits; none for the timeout of the instance and for a suspension by a command.
     pub branch: Option<BranchId>,
-    /// The activity it waits at.
+    /// The activity of the branch.
     pub activity: Option<String>,
-    /// What it waits for.
+    /// The kind of the wait.
     pub kind: BookmarkKind,
     /// When it is due, for timers.
     pub due_at: Option<Timestamp>,
@@ -206,15 +206,15 @@ pub struct Bookmark {
 /// What a bookmark waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BookmarkKind {
-    /// A moment.
+    /// A point in time.
     Timer,
-    /// A message of a name and key.
+    /// A message with a name and key.
     Message,
-    /// A person: after a failure, or because one asked for it.
+    /// A person, after a failure or after `suspend`.
     Intervention,
-    /// A person, to do a task.
+    /// The completion of a task.
     Task,
-    /// Work outside.
+    /// The outcome of a call.
     Call,
 }
 

@@ -12,12 +12,12 @@ use super::command::Message;
 use super::instance::{BranchId, Failure};
 use super::task::{Assignment, Task, TaskId};
 
-/// Time, chance and settings of a decision, all as values.
+/// Time, randomness and settings of a decision, all as values.
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
     /// The database's time; the same in the whole step.
     pub now: Timestamp,
-    /// A number from 0 (included) to 1 (excluded), for the jitter of retries.
+    /// A random number from 0 (included) to 1 (excluded), for the jitter of retries.
     pub chance: f64,
     /// The environment variables that expressions may read.
     pub env: &'a Map<String, Value>,
@@ -29,9 +29,9 @@ pub struct Context<'a> {
     pub handler_timeout: Duration,
     /// `timeouts.http`: the default timeout of an attempt over HTTP.
     pub http_timeout: Duration,
-    /// `timeouts.activity`: the default timeout of an attempt by a worker.
+    /// `timeouts.activity`: the default timeout of an attempt by an external worker.
     pub call_timeout: Duration,
-    /// `retry.*`: the policy of activities that write none.
+    /// `retry.*`: the policy of activities without a `retry`.
     pub retry: &'a crate::definition::Retry,
 }
 
@@ -44,14 +44,14 @@ pub enum Need {
     Messages {
         /// Name and key of each message that is waited for.
         addresses: Vec<(String, String)>,
-        /// Only messages kept after this one; the earlier ones were read and do not fit.
+        /// Only messages kept after this one: those before it were read and do not fit.
         after: Option<i64>,
     },
     /// A task, under its lock: [`Facts::task`].
     Task(TaskId),
-    /// How high each of these users stands, under the lock of the assignment: [`Facts::standing`].
-    Standing(Assignment),
-    /// What came while the instance was suspended: [`Facts::missed`].
+    /// The rank of each of these users, under the lock of the assignment: [`Facts::ranks`].
+    Ranks(Assignment),
+    /// What arrived while the instance was suspended: [`Facts::missed`].
     Missed,
 }
 
@@ -75,15 +75,16 @@ pub struct HandlerCall {
 /// The answers to [`Need`]s. A fact that is `None` was not looked up yet.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
-    /// How the handler ended.
+    /// The outcome of the handler.
     pub handler: Option<Result<Value, Failure>>,
     /// Kept messages.
     pub messages: Option<KeptMessages>,
     /// The task; `Some(None)` if it does not exist.
     pub task: Option<Option<Task>>,
-    /// The position of each user by turns or by load; a user who is missing has position 0.
-    pub standing: Option<Vec<(String, i64)>>,
-    /// What came while the instance was suspended.
+    /// The rank of each user: the number of the last turn, or of open tasks. A user who is missing has rank 0; the lowest rank is
+    /// assigned.
+    pub ranks: Option<Vec<(String, i64)>>,
+    /// What arrived while the instance was suspended.
     pub missed: Option<Missed>,
 }
 
@@ -92,11 +93,11 @@ pub struct Facts {
 pub struct KeptMessages {
     /// The messages, oldest first.
     pub list: Vec<Message>,
-    /// Whether there are more, which may be asked for.
+    /// Whether there is another page.
     pub more: bool,
 }
 
-/// What came while an instance was suspended.
+/// What arrived while an instance was suspended.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Missed {
     /// Kept messages that open waits would have received, oldest first.
@@ -105,12 +106,12 @@ pub struct Missed {
     pub outcomes: Vec<ReportedOutcome>,
 }
 
-/// A message that came for an open wait while its instance was suspended.
+/// A message that arrived for an open wait while its instance was suspended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MissedMessage {
     /// The wait's bookmark.
     pub bookmark: i64,
-    /// When the message came.
+    /// When the message arrived.
     pub at: Timestamp,
     /// The kept message.
     pub message: Message,

@@ -1,4 +1,4 @@
-//! What becomes of an error: another attempt, `on_error`, an incident, or the end.
+//! The handling of an error: another attempt, `on_error`, an incident, or the end of the instance.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -7,17 +7,19 @@ use crate::definition::{OnError, OnFailure, Retries, Work, codes};
 use crate::limits::backoff::next_delay;
 
 use super::admit::Position;
-use super::call::left_alone_until;
-use super::lifecycle::end::Ending;
+use super::ending::Ending;
 use super::transition::{Halt, Transition};
 use super::{
     Audit, Bookmark, BookmarkKind, EntryKind, Failure, Need, Phase, Refusal, Status, TimerKind, WaitOn, assign, scope,
 };
 
+/// A `Retry-After` above one hour is cut to it.
+const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+
 /// An error of an activity.
 pub(super) struct FailedWork {
     pub(super) failure: Failure,
-    /// What the work returned, where only `output` or `next` failed.
+    /// The result of the work, if only `output` or `next` failed.
     pub(super) result: Option<Value>,
 }
 
@@ -27,14 +29,14 @@ impl From<Failure> for FailedWork {
     }
 }
 
-/// What another attempt would be for.
+/// The reason for another attempt.
 pub(super) enum Cause {
-    /// An error, after which the target may want to be left alone for so many milliseconds.
+    /// An error.
     Error {
-        /// So many.
+        /// `Retry-After` of the target, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// Nobody knows whether the last one was carried out, and it may be repeated.
+    /// The outcome of the last attempt is unknown, and the attempt may be repeated.
     Unknown,
 }
 
@@ -67,7 +69,7 @@ impl From<FailedWork> for Incomplete {
 }
 
 impl<'a> Transition<'a> {
-    /// Makes of an error what the definition says.
+    /// Handles an error as the definition says.
     pub(super) fn apply_outcome(
         &mut self,
         position: Position<'a>,
@@ -83,7 +85,7 @@ impl<'a> Transition<'a> {
     }
 
     fn fail(&mut self, position: Position<'a>, failed: FailedWork) {
-        // Work that is done is not done again.
+        // If the work is done, it is not repeated.
         let due_at = match &failed.result {
             None => self.next_attempt(position, &failed.failure, Cause::Error { retry_after_ms: None }),
             Some(_) => None,
@@ -98,14 +100,14 @@ impl<'a> Transition<'a> {
         self.handle(position, failed);
     }
 
-    /// When the work is tried again, if a policy allows it; the failure is counted by that policy.
+    /// When the next attempt is due, if a policy allows one. The policy counts the failure.
     pub(super) fn next_attempt(
         &mut self,
         position: Position<'a>,
         failure: &Failure,
         cause: Cause,
     ) -> Option<Timestamp> {
-        // What only changes the instance fails again in the same way.
+        // Work that only changes the instance would fail again in the same way.
         let retried = matches!(position.activity.work, Work::Run { .. } | Work::Http(_) | Work::Call(_));
         let policies = match &position.activity.retry {
             Retries::Default if retried => std::slice::from_ref(self.context.retry),
@@ -128,7 +130,7 @@ impl<'a> Transition<'a> {
         let due_at = scope::later(now, delay)?;
         let due_at = match cause {
             Cause::Error { retry_after_ms } => {
-                left_alone_until(now, retry_after_ms).map_or(due_at, |at| at.max(due_at))
+                retry_not_before(now, retry_after_ms).map_or(due_at, |at| at.max(due_at))
             }
             Cause::Unknown => due_at,
         };
@@ -150,33 +152,33 @@ impl<'a> Transition<'a> {
         self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
     }
 
-    /// Asks the activity's `on_error`, then the definition's, then `on_failure`.
+    /// Applies the `on_error` of the activity, then that of the definition, then `on_failure`.
     pub(super) fn handle(&mut self, position: Position<'a>, failed: FailedWork) {
         let definition = self.definition;
         let entries = position.activity.on_error.iter().chain(&definition.on_error);
         self.handle_by(position, failed, entries);
     }
 
-    /// The same for an error of the whole instance.
+    /// The same for the timeout of the whole instance, without the `on_error` of the activity.
     pub(super) fn handle_expiry(&mut self, position: Position<'a>, failure: Failure) {
         let definition = self.definition;
         self.handle_by(position, failure.into(), definition.on_error.iter());
     }
 
     fn handle_by(&mut self, position: Position<'a>, failed: FailedWork, entries: impl Iterator<Item = &'a OnError>) {
-        match self.caught(position, &failed, entries) {
+        match self.catch(position, &failed, entries) {
             Ok(true) => {}
-            Ok(false) => self.give_up(position, failed),
-            // Handling must not fail for ever: what fails here is not handled again.
+            Ok(false) => self.apply_on_failure(position, failed),
+            // An error of the handling itself is not handled again, so that handling ends.
             Err(mut failure) => {
                 failure.message = format!("while handling `{}`: {}", failed.failure.code, failure.message);
                 failure.data = json!({ "error": assign::brief(&failed.failure) });
-                self.give_up(position, FailedWork { failure, result: failed.result });
+                self.apply_on_failure(position, FailedWork { failure, result: failed.result });
             }
         }
     }
 
-    fn caught(
+    fn catch(
         &mut self,
         position: Position<'a>,
         failed: &FailedWork,
@@ -194,7 +196,9 @@ impl<'a> Transition<'a> {
             let before = self.assign(values)?;
             let route = match &entry.to {
                 Some(target) => self.target(target),
-                None => self.leads(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null)),
+                None => {
+                    self.next_route(position, &position.activity.next, failed.result.as_ref().unwrap_or(&Value::Null))
+                }
             };
             let route = match route {
                 Ok(route) => route,
@@ -206,22 +210,22 @@ impl<'a> Transition<'a> {
             let mut details = Map::new();
             details.insert("code".into(), json!(code));
             details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-            details.extend(self.turning(position, &route).map(|to| ("next".into(), json!(to))));
+            details.extend(self.explicit_next(position, &route).map(|to| ("next".into(), json!(to))));
             self.record(EntryKind::ErrorCaught, position, Value::Object(details));
-            self.go(position, route);
+            self.go_to(position, route);
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn give_up(&mut self, position: Position<'a>, failed: FailedWork) {
+    fn apply_on_failure(&mut self, position: Position<'a>, failed: FailedWork) {
         match self.definition.on_failure {
             OnFailure::Suspend => self.incident(position, failed),
             OnFailure::Fail => self.end(Ending::Failed(failed.failure)),
         }
     }
 
-    /// Leaves the branch where it stands until a person says `retry`.
+    /// Suspends the instance; the branch waits for `retry`.
     pub(super) fn incident(&mut self, position: Position<'a>, failed: FailedWork) {
         let error = Value::Object(assign::brief(&failed.failure));
         self.instance.status = Status::Suspended;
@@ -243,4 +247,10 @@ impl<'a> Transition<'a> {
         self.record_whole(EntryKind::IncidentRetried, assign::details(details.clone()));
         self.announce("resumed", details);
     }
+}
+
+/// The earliest time of another attempt, by the `Retry-After` of the target.
+fn retry_not_before(now: Timestamp, retry_after_ms: Option<u64>) -> Option<Timestamp> {
+    let millis = retry_after_ms?.min(RETRY_AFTER_MAX_MS);
+    scope::later(now, std::time::Duration::from_millis(millis))
 }

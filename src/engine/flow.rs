@@ -1,34 +1,34 @@
-//! Where a branch goes: sequence, choice, going on to the next activity, ending.
+//! The route of a branch: the following activity, a choice, or the end of the instance.
 
 use serde_json::{Map, Value, json};
 
 use crate::definition::{Activity, Choice, Next, Target, Work};
 
 use super::admit::Position;
+use super::ending::Ending;
 use super::failure::{FailedWork, Incomplete};
-use super::lifecycle::end::Ending;
 use super::transition::Transition;
 use super::{EntryKind, Failure, Phase, assign};
 
-/// Where a branch goes.
+/// The route of a branch.
 pub(super) enum Route<'a> {
-    /// On to this activity.
+    /// This activity is next.
     To(&'a Activity),
     /// The instance ends.
     End(Ending),
 }
 
 impl<'a> Transition<'a> {
-    /// Ends an activity whose work is done: assigns its `output`, and goes where `chosen` or its `next` leads.
+    /// Completes an activity whose work is done: assigns its `output`, and takes the route that was chosen or that of its `next`.
     ///
-    /// All or nothing: if `output` or `next` fails, neither has taken place, and the work stays done.
+    /// All or nothing: if `output` or `next` fails, neither takes effect, and the work stays done.
     pub(super) fn complete(
         &mut self,
         position: Position<'a>,
         result: Value,
         chosen: Option<Route<'a>>,
     ) -> Result<(), Incomplete> {
-        // A `switch` is made again with its `output`: nothing of it has been done outside.
+        // The work of an activity that chose its route is repeated with its `output`: it did nothing outside.
         let again = chosen.is_some();
         let kept =
             |failure, result| Incomplete::from(FailedWork { failure, result: if again { None } else { Some(result) } });
@@ -42,7 +42,7 @@ impl<'a> Transition<'a> {
         };
         let route = match chosen {
             Some(route) => Ok(route),
-            None => self.leads(position, &position.activity.next, &result),
+            None => self.next_route(position, &position.activity.next, &result),
         };
         match route {
             Ok(route) => {
@@ -51,7 +51,7 @@ impl<'a> Transition<'a> {
                 if self.definition.events.activity {
                     self.publish("activity_completed", json!({ "activity": position.activity.id }));
                 }
-                self.go(position, route);
+                self.go_to(position, route);
                 Ok(())
             }
             Err(failure) => {
@@ -61,17 +61,22 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Passes over an activity whose `when` does not hold, to where its `next` leads with `result` null.
+    /// Skips an activity whose `when` does not hold; its `next` is evaluated with `result` null.
     pub(super) fn skip(&mut self, position: Position<'a>) -> Result<(), Incomplete> {
-        let route = self.leads(position, &position.activity.next, &Value::Null)?;
+        let route = self.next_route(position, &position.activity.next, &Value::Null)?;
         let details = self.completion_details(position, &Value::Null, &route);
         self.record(EntryKind::ActivitySkipped, position, details);
-        self.go(position, route);
+        self.go_to(position, route);
         Ok(())
     }
 
-    /// Where a `next` leads. A map of messages leads on in the list if no message came (skipped, or an error caught).
-    pub(super) fn leads(&self, position: Position<'a>, next: &'a Next, result: &Value) -> Result<Route<'a>, Failure> {
+    /// The route of a `next`. A map of messages leads to the following activity if there is no message (skipped, or an error caught).
+    pub(super) fn next_route(
+        &self,
+        position: Position<'a>,
+        next: &'a Next,
+        result: &Value,
+    ) -> Result<Route<'a>, Failure> {
         match next {
             Next::Following => match self.definition.following(&position.activity.id) {
                 Some(activity) => Ok(Route::To(activity)),
@@ -80,19 +85,19 @@ impl<'a> Transition<'a> {
             Next::To(target) => self.target(target),
             Next::Choose(choices) => match self.choose(position, choices, result)? {
                 Some(route) => Ok(route),
-                None => Err(lost(format!("no entry of `next` of `{}` holds", position.activity.id))),
+                None => Err(no_route(format!("no entry of `next` of `{}` holds", position.activity.id))),
             },
-            Next::ByName(ways) => match result.get(named_by(position)).and_then(Value::as_str) {
-                None => self.leads(position, &Next::Following, result),
+            Next::ByName(ways) => match result.get(next_key(position)).and_then(Value::as_str) {
+                None => self.next_route(position, &Next::Following, result),
                 Some(name) => match ways.get(name) {
-                    Some(next) => self.leads(position, next, result),
-                    None => Err(lost(format!("`next` of `{}` does not name `{name}`", position.activity.id))),
+                    Some(next) => self.next_route(position, next, result),
+                    None => Err(no_route(format!("`next` of `{}` does not name `{name}`", position.activity.id))),
                 },
             },
         }
     }
 
-    /// The way of the first entry that holds.
+    /// The route of the first entry that holds.
     pub(super) fn choose(
         &self,
         position: Position<'a>,
@@ -112,20 +117,20 @@ impl<'a> Transition<'a> {
         match target {
             Target::Activity(id) => match self.definition.activity(id) {
                 Some(activity) => Ok(Route::To(activity)),
-                None => Err(lost(format!("there is no activity `{id}`"))),
+                None => Err(no_route(format!("there is no activity `{id}`"))),
             },
             Target::Exit => Ok(Route::End(Ending::Completed(self.output()?))),
         }
     }
 
-    /// The definition's own output.
+    /// The `output` of the definition.
     pub(super) fn output(&self) -> Result<Value, Failure> {
         let scope = super::scope::Scope::whole(&self.instance, self.context);
-        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| ends_with(scope.value(output)?))
+        self.definition.output.as_ref().map_or(Ok(Value::Null), |output| limited_output(scope.value(output)?))
     }
 
-    /// Puts a branch before its next activity, or ends the instance.
-    pub(super) fn go(&mut self, position: Position<'a>, route: Route<'a>) {
+    /// Moves a branch to its next activity, or ends the instance.
+    pub(super) fn go_to(&mut self, position: Position<'a>, route: Route<'a>) {
         match route {
             Route::To(activity) => {
                 let branch = self.branch_mut(position);
@@ -139,7 +144,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// What the history keeps of an activity that was passed: only what does not go without saying.
+    /// The history details of an activity that was completed or skipped: only what the definition does not already say.
     fn completion_details(&mut self, position: Position<'a>, result: &Value, route: &Route<'a>) -> Value {
         let mut details = Map::new();
         match &position.activity.work {
@@ -161,24 +166,24 @@ impl<'a> Transition<'a> {
             | Work::Call(_) => {}
         }
         details.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
-        details.extend(self.turning(position, route).map(|to| ("next".into(), json!(to))));
+        details.extend(self.explicit_next(position, route).map(|to| ("next".into(), json!(to))));
         assign::details(details)
     }
 
-    /// Where a branch goes, if that is not the following activity.
-    pub(super) fn turning(&self, position: Position<'a>, route: &Route<'a>) -> Option<&'a str> {
+    /// The target of a route, if it is not the following activity.
+    pub(super) fn explicit_next(&self, position: Position<'a>, route: &Route<'a>) -> Option<&'a str> {
         let following = self.definition.following(&position.activity.id).map(|activity| activity.id.as_str());
         let to = match route {
             Route::To(activity) => Some(activity.id.as_str()),
             Route::End(_) => None,
         };
-        let goes_without_saying = to == following || matches!(position.activity.work, Work::End(_));
-        if goes_without_saying { None } else { to.or(Some("exit")) }
+        let is_implied = to == following || matches!(position.activity.work, Work::End(_));
+        if is_implied { None } else { to.or(Some("exit")) }
     }
 }
 
-/// The member of the result that a `next` by name goes by.
-fn named_by(position: Position<'_>) -> &'static str {
+/// The member of the result that selects an entry of a `next` by name.
+fn next_key(position: Position<'_>) -> &'static str {
     match position.activity.work {
         Work::Task(_) => "decision",
         Work::Receive(_)
@@ -194,11 +199,11 @@ fn named_by(position: Position<'_>) -> &'static str {
     }
 }
 
-/// The output of an instance, within its bound.
-pub(super) fn ends_with(output: Value) -> Result<Value, Failure> {
-    assign::told("limit.output", "the output", output)
+/// The output of an instance, or a failure if it is too large.
+pub(super) fn limited_output(output: Value) -> Result<Value, Failure> {
+    assign::limited("limit.output", "the output", output)
 }
 
-fn lost(message: String) -> Failure {
+fn no_route(message: String) -> Failure {
     Failure::new("expression", message)
 }

@@ -10,6 +10,7 @@ mod call;
 mod command;
 mod decide;
 mod effect;
+mod ending;
 mod facts;
 mod failure;
 mod flow;

@@ -13,7 +13,7 @@ pub enum Refusal {
     Stale,
     /// The bookmark is closed, or never existed.
     #[error("bookmark {0} is no longer open")]
-    Gone(i64),
+    Closed(i64),
     /// The instance has ended.
     #[error("the instance has already ended as {}", .0.name())]
     Ended(Status),
@@ -34,20 +34,20 @@ pub enum Refusal {
     AlreadySuspended,
     /// `retry` of an instance that was suspended by a command.
     #[error("the instance was suspended by a command: send `resume`")]
-    ByHand,
+    SuspendedByCommand,
     /// `resume` of an instance that was suspended by a failure.
     #[error("the instance was suspended by a failure: send `retry` or `cancel`")]
-    ByFailure,
+    SuspendedByFailure,
     /// `resume` of an instance that is not suspended.
     #[error("the instance is not suspended")]
     NotSuspended,
-    /// The bookmark is open, but not a timer.
+    /// The bookmark is open and is not a timer.
     #[error("bookmark {0} is not a timer")]
-    NoTimer(i64),
+    NotATimer(i64),
     /// Only a call with an unknown outcome can be tried again.
     #[error("the call is running: only a call with an unknown outcome can be tried again")]
     NotUnknown,
-    /// The moment is after the year 9999.
+    /// The time is after the year 9999.
     #[error("a timer must be due before the year 10000")]
     TooFar,
     /// The input does not fit the definition's schema.

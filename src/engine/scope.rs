@@ -1,4 +1,4 @@
-//! What expressions see, and what their failures become: errors of the activity with the code `expression`.
+//! The names that expressions can read. An expression that fails is an error of the activity with the code `expression`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::time::zone::Zone;
 
 use super::{Branch, Context, Failure, Instance};
 
-/// The place an expression is looked at from. Only the names it reads are built into values.
+/// The names of an expression at its place in the definition. Values are built only for the names it reads.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     instance: &'a Instance,
@@ -28,12 +28,12 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// From the instance as a whole.
+    /// For expressions of the definition itself.
     pub(super) fn whole(instance: &'a Instance, context: &'a Context<'a>) -> Self {
         Self { instance, context, branch: None, visit: 0, result: None, error: None, data: None, votes: None }
     }
 
-    /// From the activity a branch stands at, which was begun `visit` times.
+    /// For expressions of the current activity of a branch; `visit` counts how often the activity was begun.
     pub(super) fn from(instance: &'a Instance, context: &'a Context<'a>, branch: &'a Branch, visit: u32) -> Self {
         Self { branch: Some(branch), visit, ..Self::whole(instance, context) }
     }
@@ -50,24 +50,24 @@ impl<'a> Scope<'a> {
         Self { data: Some(data), ..self }
     }
 
-    /// With the votes for each decision, and all who may vote.
+    /// With the number of votes for each decision, and all voters.
     pub(super) fn votes(self, votes: &'a Value, voters: &'a Value) -> Self {
         Self { votes: Some((votes, voters)), ..self }
     }
 
-    /// What a template gives; alone in it, an expression gives its own value.
+    /// The value of a template. A template that is only one expression has the value of that expression, otherwise it is a text.
     pub(super) fn template(&self, template: &Template) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
         shallow(template.evaluate(&scope).map_err(failed)?)
     }
 
-    /// The value of data, with open places for secrets.
+    /// The value of data, with placeholders for secrets.
     pub(super) fn marked(&self, data: &Data) -> Result<Value, Failure> {
         let scope = self.scope(|see| read(data, see));
         shallow(data.marked(&scope).map_err(failed)?)
     }
 
-    /// A text with open places for secrets.
+    /// A text with placeholders for secrets.
     pub(super) fn marked_text(&self, template: &Template, purpose: Use) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
         template.marked(&scope, purpose).map_err(failed)
@@ -81,7 +81,7 @@ impl<'a> Scope<'a> {
         shallow(data.evaluate(&scope).map_err(failed)?)
     }
 
-    /// The new values of a list of assignments, all from the values before.
+    /// The values of a list of assignments; all of them read the variables as they were before.
     pub(super) fn values<'d>(&self, assignments: &'d [Assignment]) -> Result<Vec<(&'d str, Value)>, Failure> {
         if assignments.is_empty() {
             return Ok(Vec::new());
@@ -99,7 +99,7 @@ impl<'a> Scope<'a> {
         expression.holds(&scope).map_err(failed)
     }
 
-    /// Whether an optional condition holds; none always does.
+    /// Whether an optional condition holds. An absent one does.
     pub(super) fn allows(&self, condition: Option<&Expression>) -> Result<bool, Failure> {
         condition.map_or(Ok(true), |expression| self.holds(expression))
     }
@@ -112,12 +112,12 @@ impl<'a> Scope<'a> {
         template.text(&scope).map_err(failed)
     }
 
-    /// The key of a message; one that is null would wait for what nobody can send.
+    /// The key of a message. A null fails: no message could have that key.
     pub(super) fn key(&self, template: &Template) -> Result<String, Failure> {
         if template.literal().is_none() {
             let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
             match template.evaluate(&scope).map_err(failed)? {
-                Value::Null => return Err(no_value(template, "key: it is null")),
+                Value::Null => return Err(invalid(template, "key: it is null")),
                 Value::String(key) => return Ok(key),
                 Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {}
             }
@@ -127,35 +127,35 @@ impl<'a> Scope<'a> {
 
     pub(super) fn duration(&self, template: &Template) -> Result<Duration, Failure> {
         duration::parse(&self.text(template)?).map_err(|_| {
-            no_value(template, "duration: a number and a unit, as in 30s, 15m or 3d; a hundred years at most")
+            invalid(template, "duration: write a number and a unit, as in 30s, 15m or 3d; a hundred years at most")
         })
     }
 
-    /// The moment so long after now.
+    /// The time after a duration from now.
     pub(super) fn after(&self, template: &Template) -> Result<Timestamp, Failure> {
         later(self.context.now, self.duration(template)?)
-            .ok_or_else(|| no_value(template, "duration that ends before the year 10000"))
+            .ok_or_else(|| invalid(template, "duration: it ends after the year 9999"))
     }
 
     pub(super) fn moment(&self, template: &Template) -> Result<Timestamp, Failure> {
         let moment: Timestamp =
-            self.text(template)?.parse().map_err(|_| no_value(template, "moment, as in 2026-01-31T09:00:00Z"))?;
-        // Microseconds are what the database keeps.
+            self.text(template)?.parse().map_err(|_| invalid(template, "time: write it as in 2026-01-31T09:00:00Z"))?;
+        // The database stores microseconds.
         Ok(Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment))
     }
 
-    /// The next moment after now that a cron expression names.
+    /// The next tick of a cron expression after now.
     pub(super) fn tick(&self, cron: &Template, zone: Option<&Template>) -> Result<Timestamp, Failure> {
-        // The texts may be a customer's: the sentence shows the template, not its value.
-        let cron = Cron::parse(&self.text(cron)?).map_err(|_| no_value(cron, "cron expression, as in 0 9 * * 1-5"))?;
+        // The texts may be data of a customer: the message shows the template, not its value.
+        let cron = Cron::parse(&self.text(cron)?)
+            .map_err(|_| invalid(cron, "cron expression: write five fields, as in 0 9 * * 1-5"))?;
         let zone = match zone {
-            Some(zone) => {
-                Zone::find(&self.text(zone)?).map_err(|_| no_value(zone, "time zone, as in Europe/Berlin"))?
-            }
+            Some(zone) => Zone::find(&self.text(zone)?)
+                .map_err(|_| invalid(zone, "time zone: write a name, as in Europe/Berlin"))?,
             None => Zone::utc(),
         };
         cron.next(self.context.now, &zone)
-            .ok_or_else(|| Failure::new("expression", "the cron expression names no moment of the next 41 years"))
+            .ok_or_else(|| Failure::new("expression", "the cron expression has no tick within the next 41 years"))
     }
 
     fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> expression::Scope<'a> {
@@ -192,12 +192,12 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The moment so long after another, if calendars go that far.
+/// The time after a duration; none after the year 9999.
 pub(super) fn later(now: Timestamp, wait: Duration) -> Option<Timestamp> {
     now.checked_add(wait).ok()
 }
 
-/// Shows every name that `data` reads.
+/// Passes every name that `data` reads to `see`.
 fn read(data: &Data, see: &mut dyn FnMut(&str)) {
     match data {
         Data::Literal(_) => {}
@@ -219,7 +219,7 @@ fn describe(instance: &Instance) -> Value {
     })
 }
 
-/// A value that can be read again wherever it is kept, or `limit.depth`.
+/// The value, or `limit.depth` if it is nested too deeply to be stored.
 fn shallow(value: Value) -> Result<Value, Failure> {
     if contract::is_too_deep(&value) {
         return Err(Failure::new("limit.depth", format!("the value of an expression: {}", contract::too_deep())));
@@ -231,6 +231,6 @@ fn failed(error: Error) -> Failure {
     Failure::new("expression", error.message)
 }
 
-fn no_value(template: &Template, wanted: &str) -> Failure {
-    Failure::new("expression", format!("`{}` gives no {wanted}", template.source()))
+fn invalid(template: &Template, wanted: &str) -> Failure {
+    Failure::new("expression", format!("the value of `{}` is not a valid {wanted}", template.source()))
 }

@@ -1,8 +1,8 @@
-//! Tasks: what waits for a person. A task is a row of its own beside its instance, loaded for a decision and given back changed.
+//! Tasks: work for people. A task is a row beside its instance; a decision gets the row as a fact and returns it changed.
 
 mod act;
 mod assign;
-mod hold;
+mod claim;
 mod open;
 mod refusal;
 mod timers;
@@ -23,20 +23,20 @@ pub(super) use act::{Actor, act, still_open};
 pub use refusal::TaskRefusal;
 pub use vote::counted;
 
-/// Users, and groups, a task names at most.
+/// The most users, and the most groups, of one task.
 pub const PEOPLE_MAX: usize = 500;
 /// The longest comment, in bytes.
 pub const COMMENT_MAX: usize = 4 * 1024;
 /// The largest form or draft, in bytes of JSON.
 pub const FORM_MAX: usize = 128 * 1024;
 
-/// Identity of a task; follows from its instance and bookmark, so that deciding needs no chance.
+/// Identity of a task, derived from its instance and bookmark: a decision needs no random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(pub Uuid);
 
 impl TaskId {
-    /// The task that waits under a bookmark.
+    /// The task of a bookmark.
     pub fn of(instance: InstanceId, bookmark: i64) -> Self {
         Self(Uuid::new_v5(&instance.0, format!("task {bookmark}").as_bytes()))
     }
@@ -48,50 +48,50 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What waits for a person.
+/// Work for a person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// Its identity.
     pub id: TaskId,
-    /// Raised by every change; what `If-Match` compares. 0 before the first commit.
+    /// Raised by every change and compared with `If-Match`. 0 before the first commit.
     pub revision: i64,
-    /// The bookmark it waits under.
+    /// The bookmark of its wait.
     pub bookmark: i64,
-    /// The activity it is for.
+    /// The activity that opened it.
     pub activity: String,
-    /// What a list shows.
+    /// The line in a list of tasks.
     pub title: String,
     /// A longer text.
     pub description: Option<String>,
-    /// Shown with it, not to be edited.
+    /// Shown with it, not editable.
     pub data: Value,
     /// The activity's labels.
     pub labels: std::collections::BTreeMap<String, String>,
-    /// Higher goes first.
+    /// A higher priority is listed first.
     pub priority: i16,
-    /// Users who may do it.
+    /// Users who may complete it.
     pub users: Vec<String>,
-    /// Groups whose members may do it.
+    /// Groups whose members may complete it.
     pub groups: Vec<String>,
-    /// Users who may not.
+    /// Users who may not complete it.
     pub excluded: Vec<String>,
-    /// Whose it is; nobody else may do it then.
+    /// The only user who may complete it, if it is assigned.
     pub assignee: Option<String>,
-    /// Who delegated it, and gets it back if it is released.
+    /// The user who delegated it, and gets it back if it is released.
     pub delegated_by: Option<String>,
-    /// Who does it just now, and until when that holds.
+    /// The claim of a user, with its lease.
     pub claim: Option<Claim>,
-    /// How it can be decided.
+    /// The possible decisions.
     pub decisions: Vec<Decision>,
-    /// JSON Schema of what is filled in.
+    /// JSON Schema of the form.
     pub form: Option<Value>,
-    /// What was filled in so far.
+    /// The saved form, not completed yet.
     pub draft: Option<Value>,
     /// Whether each of the users has one vote.
     pub vote: bool,
-    /// The votes so far, in their order.
+    /// The votes so far, in order.
     pub ballots: Vec<Ballot>,
-    /// When it should be done.
+    /// When it should be completed.
     pub due_at: Option<Timestamp>,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -99,52 +99,52 @@ pub struct Task {
     pub closed: Option<Closed>,
 }
 
-/// A hold on a task for a while.
+/// A claim on a task, with a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose.
+    /// The user.
     pub by: String,
-    /// From then on anybody may claim it again.
+    /// The end of the lease: from then on any candidate may claim the task.
     pub until: Timestamp,
 }
 
 /// One vote.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ballot {
-    /// Whose.
+    /// The user.
     pub user: String,
-    /// What for.
+    /// The decision.
     pub decision: String,
-    /// Why.
+    /// A comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// When.
+    /// When it was cast.
     pub at: Timestamp,
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Closed {
-    /// In which way.
+    /// The kind of its end.
     pub outcome: TaskOutcome,
-    /// Who did it, if it was done; of a vote, whose vote was the last.
+    /// Who completed it; of a vote, who voted last.
     pub by: Option<String>,
-    /// What it was completed with.
+    /// The result of the activity.
     pub result: Value,
-    /// The votes, if there were any since it was loaded.
+    /// The votes, if it is a vote.
     pub ballots: Vec<Ballot>,
 }
 
-/// In which way a task ended.
+/// The kind of the end of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskOutcome {
-    /// Somebody did it.
+    /// A person completed it.
     Completed,
-    /// Everybody has voted and no rule holds.
+    /// Every candidate has voted and no rule holds.
     Undecided,
-    /// It took longer than its timeout.
+    /// It was open longer than its timeout.
     TimedOut,
-    /// Nobody waits for it any more.
+    /// Its branch no longer waits for it.
     Cancelled,
 }
 
@@ -163,13 +163,13 @@ impl TaskOutcome {
         }
     }
 
-    /// The outcome of that name.
+    /// The outcome with this name.
     pub fn parse(name: &str) -> Option<TaskOutcome> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 }
 
-/// Who acts.
+/// A person who acts on a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Person {
     /// Their name.
@@ -178,53 +178,53 @@ pub struct Person {
     pub groups: Vec<String>,
 }
 
-/// What is done with a task.
+/// An action on a task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// Do it; of a vote, cast one.
+    /// Complete it; if it is a vote, cast a vote.
     Complete {
-        /// One of the declared decisions; none where none are declared.
+        /// One of the declared decisions; none if no decision is declared.
         decision: Option<String>,
-        /// What was filled in.
+        /// The form.
         form: Value,
-        /// Why.
+        /// A comment.
         comment: Option<String>,
     },
-    /// Take it to oneself for a while.
+    /// Claim it for the duration of a lease.
     Claim {
-        /// For so long.
+        /// The duration of the lease.
         lease_for: Duration,
     },
-    /// Keep what was claimed for longer, counted from now.
+    /// Extend the lease, counted from now.
     Extend {
-        /// For so long.
+        /// The duration of the lease.
         lease_for: Duration,
     },
-    /// Give it back.
+    /// Release it.
     Release,
-    /// Give it to somebody, or back to all candidates. Whoever says so need not be a candidate.
+    /// Assign it to a user, or back to all candidates. The sender need not be a candidate.
     Reassign {
-        /// To whom.
+        /// The user.
         to: Option<String>,
-        /// Why.
+        /// A comment.
         comment: Option<String>,
     },
-    /// Let somebody else do what one could do oneself.
+    /// Assign it to another user, on behalf of a candidate.
     Delegate {
-        /// Whom.
+        /// The user.
         to: String,
-        /// Why.
+        /// A comment.
         comment: Option<String>,
     },
-    /// Keep what was filled in so far.
+    /// Save the form without completing it.
     Draft {
-        /// That.
+        /// The form.
         form: Value,
     },
 }
 
 impl Act {
-    /// The command's name.
+    /// The name of the command.
     pub fn kind(&self) -> &'static str {
         match self {
             Act::Complete { .. } => "task.complete",
@@ -237,7 +237,7 @@ impl Act {
         }
     }
 
-    /// What has become of the task afterwards.
+    /// The outcome in the answer to the sender.
     pub fn outcome(&self) -> &'static str {
         match self {
             Act::Complete { .. } => "completed",
@@ -251,19 +251,19 @@ impl Act {
     }
 }
 
-/// What choosing an assignee requires.
+/// What the choice of an assignee requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// How one is chosen: by turns or by load, the others need nothing.
+    /// Round robin or least loaded; the other strategies need no fact.
     pub strategy: AssignBy,
-    /// The activity, for turns.
+    /// The activity, for round robin.
     pub activity: String,
-    /// From these.
+    /// The users to choose from.
     pub users: Vec<String>,
 }
 
 impl Task {
-    /// Whoever holds it by a claim that has not expired.
+    /// The claim, if its lease has not expired.
     pub fn holder(&self, now: Timestamp) -> Option<&Claim> {
         self.claim.as_ref().filter(|claim| claim.until > now)
     }

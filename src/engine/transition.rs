@@ -1,4 +1,4 @@
-//! One decision while it is being made: the instance as it is becoming, and what it asks for so far.
+//! One decision in progress: the changed instance, and the effects so far.
 
 use serde_json::{Map, Value, json};
 
@@ -43,7 +43,7 @@ pub(super) struct Transition<'a> {
     pub(super) definition: &'a Definition,
     pub(super) context: &'a Context<'a>,
     pub(super) instance: Instance,
-    /// Variables assigned in this step and not yet told to the history.
+    /// Variables assigned since the last history entry.
     pub(super) assigned: Vec<&'a str>,
     effects: Vec<Effect>,
     kind: &'static str,
@@ -76,7 +76,7 @@ impl<'a> Transition<'a> {
         Scope::from(&self.instance, self.context, self.branch(position), visit)
     }
 
-    /// Counts a step of a branch that went on without a wait.
+    /// Counts a step of a branch that did not wait.
     pub(super) fn advance(&mut self, position: Position<'a>) {
         let branch = self.branch_mut(position);
         branch.sequence += 1;
@@ -84,7 +84,7 @@ impl<'a> Transition<'a> {
         branch.crashes = 0;
     }
 
-    /// Counts a step of a branch that had waited.
+    /// Counts the step that ends a wait: the count of steps without a wait begins again.
     pub(super) fn awaken(&mut self, position: Position<'a>) {
         self.advance(position);
         self.branch_mut(position).steps = 0;
@@ -105,7 +105,7 @@ impl<'a> Transition<'a> {
         self.push(Effect::Publish(event));
     }
 
-    /// Tells what happened to the instance, if its definition wants that told. The business key comes with it.
+    /// Publishes an event about the instance, with its business key, if the definition has `events.instance`.
     pub(super) fn announce(&mut self, name: &str, mut data: Map<String, Value>) {
         if self.definition.events.instance {
             if let Some(key) = &self.instance.key {
@@ -119,7 +119,7 @@ impl<'a> Transition<'a> {
         self.effects.push(effect);
     }
 
-    /// Opens a bookmark, which gets the next number.
+    /// Opens a bookmark with the next number.
     pub(super) fn open(&mut self, bookmark: Bookmark) -> i64 {
         let number = self.instance.state.bookmarks.max(1);
         self.instance.state.bookmarks = number + 1;
@@ -127,13 +127,13 @@ impl<'a> Transition<'a> {
         number
     }
 
-    /// Opens a bookmark its branch waits for.
+    /// Opens a bookmark as a wait of a branch.
     pub(super) fn open_wait(&mut self, bookmark: Bookmark, on: WaitOn) -> Wait {
         let due_at = bookmark.due_at;
         Wait { bookmark: self.open(bookmark), due_at, on }
     }
 
-    /// Takes the wait that came true and closes the others of its branch.
+    /// Ends all waits of a branch: this bookmark is consumed, the others are closed.
     pub(super) fn take_wait(&mut self, position: Position<'a>, bookmark: i64) {
         for wait in self.clear_waits(position) {
             if wait.bookmark == bookmark {
@@ -144,7 +144,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Goes on with how the work of a branch ended that had waited for it. While the instance is suspended that is kept.
+    /// Continues a branch with the outcome of the work it waited for. While the instance is suspended the outcome is kept.
     pub(super) fn conclude(&mut self, position: Position<'a>, outcome: Result<Value, Failure>) -> Result<(), Halt> {
         if self.instance.status == Status::Suspended {
             let (result, failure) = match outcome {
@@ -162,20 +162,20 @@ impl<'a> Transition<'a> {
         self.apply_outcome(position, outcome)
     }
 
-    /// Closes whatever a branch waits for.
+    /// Closes all waits of a branch.
     pub(super) fn close_waits(&mut self, position: Position<'a>) {
         for wait in self.clear_waits(position) {
             self.close_wait(&wait, TaskOutcome::Cancelled);
         }
     }
 
-    /// Closes a wait nobody waits for any more, and the task or call that it was for.
+    /// Closes a wait that is no longer needed, with its task or call.
     pub(super) fn close_wait(&mut self, wait: &Wait, outcome: TaskOutcome) {
         self.push(Effect::Close(wait.bookmark));
         if wait.on == WaitOn::Task {
             let closed = Closed { outcome, by: None, result: Value::Null, ballots: Vec::new() };
             let id = TaskId::of(self.instance.id, wait.bookmark);
-            self.tell_of_end(id, outcome);
+            self.publish_task_closed(id, outcome);
             self.push(Effect::CloseTask { id, closed });
         }
         if let WaitOn::Call { .. } = wait.on {
@@ -191,7 +191,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// A bookmark of a branch, to be completed by what it waits for.
+    /// A bookmark of a branch, without a due time or a message.
     pub(super) fn bookmark(&self, position: Position<'a>, kind: super::BookmarkKind) -> Bookmark {
         let branch: Option<BranchId> = Some(self.branch(position).id);
         let activity = Some(position.activity.id.clone());

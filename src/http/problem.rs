@@ -41,7 +41,7 @@ impl Problem {
         Self { errors, ..Self::new(status, "urn:leveret:definition", "Invalid definition", detail) }
     }
 
-    fn schedule(problems: Vec<step::schedule::Fault>) -> Self {
+    fn schedule(problems: Vec<step::schedule::Problem>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let detail = format!("{} problems; `errors` lists them all", problems.len());
         let errors = problems.into_iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
@@ -139,7 +139,7 @@ impl From<step::Error> for Problem {
 impl From<step::schedule::Error> for Problem {
     fn from(error: step::schedule::Error) -> Self {
         match error {
-            step::schedule::Error::Faults(problems) => Problem::schedule(problems),
+            step::schedule::Error::Problems(problems) => Problem::schedule(problems),
             step::schedule::Error::Step(error) => error.into(),
             missing @ step::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
             stale @ step::schedule::Error::Stale { .. } => {

@@ -124,7 +124,7 @@ async fn send_to_external_worker(caller: &Caller, due: &DueCall, permit: &Permit
     match step::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
         Ok(Begin::NoRoom) => return caller.put_back_without_room(due, permit).await,
         Ok(Begin::Begun(())) => caller.limits.begun(permit),
-        Ok(Begin::Gone) => caller.limits.unused(permit).await,
+        Ok(Begin::Stale) => caller.limits.unused(permit).await,
         Err(error) => {
             caller.limits.unused(permit).await;
             return Err(error);

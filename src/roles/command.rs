@@ -87,7 +87,8 @@ fn origin(delivery: &Delivery) -> Result<Origin, String> {
     // A malformed trace context is dropped; it is not worth refusing the command.
     let is_kept = |trace: &&String| trace.len() <= NAME_MAX && trace.bytes().all(|byte| byte.is_ascii_graphic());
     origin.trace = delivery.headers.get("traceparent").filter(is_kept).cloned();
-    origin.reply_to = delivery.reply_to.clone().map(|queue| (queue, delivery.correlation_id.clone()));
+    origin.reply_to =
+        delivery.reply_to.clone().map(|queue| ReplyTo { queue, correlation_id: delivery.correlation_id.clone() });
     Ok(origin)
 }
 
@@ -157,7 +158,8 @@ fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
     let texts = [("reply_to", Some(queue)), ("correlation_id", delivery.correlation_id.as_ref())];
     let are_valid =
         texts.into_iter().all(|(_, text)| text.is_none_or(|text| text.is_empty() || check_name(text).is_ok()));
-    (are_valid && delivery.unreadable.is_none()).then(|| (queue.clone(), delivery.correlation_id.clone()))
+    (are_valid && delivery.unreadable.is_none())
+        .then(|| ReplyTo { queue: queue.clone(), correlation_id: delivery.correlation_id.clone() })
 }
 
 /// The instance a command names by its id.

@@ -54,8 +54,11 @@ impl Role {
     /// The role of that name.
     ///
     /// # Errors
-    /// A sentence that lists the roles.
+    /// A sentence that lists the roles, or names those that took the place of an old one.
     pub fn parse(name: &str) -> Result<Role, String> {
+        if name == "timekeeper" {
+            return Err("the role `timekeeper` is now two: `timers` and `cleaner`".into());
+        }
         name.parse()
             .map_err(|_| format!("`{name}` is not a role; the roles are {}", Self::ALL.map(Role::name).join(", ")))
     }
@@ -84,4 +87,16 @@ pub fn start(app: &App, roles: &[Role], publish_queue: PublishQueue) {
 fn until_next(next: Option<(Timestamp, Timestamp)>, min: Duration, max: Duration) -> Duration {
     let until = next.map(|(next, now)| Duration::try_from(next.duration_since(now)).unwrap_or_default());
     until.unwrap_or(max).max(min).min(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_role_is_refused_with_the_new_ones() {
+        assert_eq!(Role::parse("dead_letters"), Ok(Role::DeadLetters));
+        assert_eq!(Role::parse("timekeeper").unwrap_err(), "the role `timekeeper` is now two: `timers` and `cleaner`");
+        assert!(Role::parse("wroker").unwrap_err().contains("the roles are worker, relay"));
+    }
 }

@@ -3,7 +3,7 @@
 use super::Error;
 use super::committed::{Executed, Follow};
 use super::execution::Execution;
-use super::message::{self, Handled};
+use super::message::{self, HandledMessage};
 use super::once::{Answer, Origin};
 use super::publish::step_command;
 use crate::app::App;
@@ -13,11 +13,11 @@ use crate::store::bookmarks::Waiting;
 use crate::store::outbox::OutboxRow;
 use crate::store::{Transaction, Undo, bookmarks, inbox, instances, messages, outbox};
 
-/// Waits read, and commands written, at once.
+/// Waits that are read, and commands that are written, in one statement.
 const PAGE: i64 = 500;
-/// Waits that one broadcast reaches, all in one transaction. For more its sender has to use narrower keys.
+/// The most waits of one broadcast, because all commands are written in one transaction.
 const RECEIVERS_MAX: usize = 10_000;
-/// Bytes of all commands of one broadcast, which are held in memory and in the outbox.
+/// The most bytes of all commands of one broadcast, which are held in memory and in the outbox.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Writes a command for every wait that is open now. The lock on the message's name and key is held.
@@ -26,7 +26,7 @@ pub(super) async fn write(
     transaction: &mut Transaction,
     command: &contract::Message,
     origin: &Origin,
-) -> Result<Handled, Undo<Handled, Error>> {
+) -> Result<HandledMessage, Undo<HandledMessage, Error>> {
     let mut rows = copies(app, transaction, command).await?;
     let receivers = rows.len();
     let answer = Answer { receivers: Some(receivers), ..Answer::of("broadcast", None) };
@@ -38,7 +38,7 @@ pub(super) async fn write(
         outbox::push(transaction, batch).await?;
     }
     super::fail_point("step::before_commit");
-    Ok(Handled::Broadcast(receivers, rows))
+    Ok(HandledMessage::Broadcast(receivers, rows))
 }
 
 async fn copies(
@@ -65,7 +65,7 @@ async fn copies(
             rows.push(row);
             if rows.len() > RECEIVERS_MAX || bytes > BYTES_MAX {
                 return Err(Error::Refused(format!(
-                    "more than {RECEIVERS_MAX} waits, or more than {BYTES_MAX} bytes for all of them: use several keys"
+                    "the broadcast has more than {RECEIVERS_MAX} waits, or more than {BYTES_MAX} bytes for all of them: use several keys"
                 )));
             }
         }
@@ -83,13 +83,13 @@ pub async fn deliver(app: &App, copy: &contract::Deliver) -> Result<Executed, Er
     let message = Message { name: copy.name.clone(), key: copy.key.clone(), data: copy.data.clone(), kept: None };
     let command = Internal::Deliver { bookmark: copy.bookmark, message: message.clone() };
     match Execution::internal(app, command, Follow::IfNeeded).locked(id).await {
-        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(copy.bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(copy.bookmark))),
         Ok(Executed::Refused(Refusal::Suspended)) => keep_for(app, id, copy.bookmark, &message).await,
         other => other,
     }
 }
 
-/// Keeps a copy for a suspended instance, and for no other.
+/// Keeps a copy for one suspended instance only.
 async fn keep_for(app: &App, id: InstanceId, bookmark: i64, message: &Message) -> Result<Executed, Error> {
     Transaction::run(app.store.steps().await?, async |transaction| {
         bookmarks::lock_correlation(transaction, &[(message.name.clone(), message.key.clone())]).await?;

@@ -9,7 +9,7 @@ use crate::engine::{Branch, BranchId, Instance, InstanceId, Refusal};
 use crate::store::instances::Loaded;
 use crate::store::{self, instances};
 
-/// An instance as it was committed, and what becomes of it next.
+/// An instance as it was committed, and who takes its next step.
 #[derive(Debug, Clone)]
 pub struct Committed {
     /// The instance.
@@ -31,7 +31,7 @@ pub enum Next {
     HandedOn,
     /// Another worker: this process does not serve the queue, or does not have the handler. No step command was written.
     NotServed,
-    /// Nobody: no branch is ready.
+    /// There is no next step: no branch is ready.
     Rest,
 }
 
@@ -49,7 +49,7 @@ pub enum Follow {
 pub enum Executed {
     /// It was committed.
     Committed(Box<Committed>),
-    /// Another process has moved the instance meanwhile, or is about to: read it again before concluding anything.
+    /// Another process has changed the instance meanwhile, or is changing it: read it again before you draw a conclusion.
     Conflict,
     /// The engine refused the command.
     Refused(Refusal),

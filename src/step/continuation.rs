@@ -1,4 +1,4 @@
-//! Step commands: the next step of a branch, a crash that was survived, a command that cannot be delivered.
+//! Step commands: the next step of a branch, a redelivered command, and one that cannot be delivered.
 
 use super::Error;
 use super::committed::{Committed, Executed, Follow};
@@ -9,7 +9,7 @@ use crate::engine::{BranchId, InstanceId, Internal, Refusal};
 /// Takes one step of a branch that is ready, from the instance in memory.
 ///
 /// # Errors
-/// Nothing was committed then, or (`Unavailable` at the commit) the outcome is unknown.
+/// Nothing was committed, except that after `Unavailable` at the commit the outcome is unknown.
 pub async fn step(app: &App, at: &Committed, branch: BranchId, follow: Follow) -> Result<Executed, Error> {
     let known = at.instance.state.branches.iter().find(|known| known.id == branch);
     let Some(sequence) = known.map(|known| known.sequence) else { return Ok(Executed::Refused(Refusal::Stale)) };

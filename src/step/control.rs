@@ -1,9 +1,9 @@
 //! Control of an instance by id or key: cancel, retry, suspend, resume, reschedule.
 
-use super::Error;
 use super::committed::{Applied, Committed};
 use super::execution::Execution;
 use super::once::{self, Answer, Origin};
+use super::{Error, applied};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{Audit, Command, Control, InstanceId, Refusal};
@@ -31,7 +31,7 @@ pub async fn control(
     })
     .await;
     let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
-    once::applied(app, origin, executed, refused, "the instance is being changed by another process").await
+    applied::applied(app, origin, executed, refused, "the instance is being changed by another process").await
 }
 
 async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {

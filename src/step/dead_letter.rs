@@ -1,4 +1,4 @@
-//! Dead letters: messages that could not be handled are stored with the reason, and can be sent once more.
+//! Dead letters: messages that could not be handled are stored with the reason, and can be redriven.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self, Transaction, Undo};
 use crate::telemetry;
 
-/// Where the broker says that a message was before it gave up delivering it.
+/// The header with the queue in which the broker stopped redelivering a message.
 const FIRST_QUEUE: &str = "x-first-death-queue";
 
-/// What is known of a delivery that could not be handled.
+/// A delivery that could not be handled.
 #[derive(Debug, Clone, Default)]
 pub struct Undelivered {
     /// The queue it came from.
@@ -36,11 +36,11 @@ pub struct Undelivered {
     pub message_id: Option<String>,
     /// Its headers, as text.
     pub headers: BTreeMap<String, String>,
-    /// Its body, whatever it is.
+    /// Its body.
     pub body: Vec<u8>,
-    /// The instance it names.
+    /// The instance of the command.
     pub instance: Option<InstanceId>,
-    /// Where its sender wants an answer, though the rest could not be read.
+    /// The queue for the answer, if at least that could be read.
     pub reply_to: Option<ReplyTo>,
 }
 
@@ -79,9 +79,9 @@ pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: O
 
 /// Whether a dead letter was stored.
 enum Stored {
-    /// Now, with these replies.
+    /// It was stored now, with these replies.
     Now(Vec<OutboxRow>),
-    /// Before, with this answer.
+    /// It was stored before, with this answer.
     Before(Answer),
 }
 
@@ -100,11 +100,11 @@ fn row_of(letter: Undelivered, reason: &str) -> DeadLetter {
     }
 }
 
-/// Sends a dead letter once more, to where it was sent first; returns its new message id. The old id would be taken for a
-/// repetition of what was refused.
+/// Redrives a dead letter: publishes it again to its first exchange, and returns its new message id. With the old id it would be
+/// taken for a repetition of the refused command.
 ///
 /// # Errors
-/// `NotFound`; `Refused` if it cannot be sent as it came, or was sent once more before.
+/// `NotFound`; `Refused` if it was not stored as a whole, is not a command, or was redriven before.
 pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
     let (sent_as, rows) = Transaction::run(app.store.steps().await?, async |transaction| {
         let Some(kept) = dead_letters::lock(transaction, id).await? else {
@@ -127,19 +127,22 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
     let StoredLetter { id, redriven_at, body_bytes, letter, .. } = kept;
     if let Some(at) = redriven_at {
         return Err(format!(
-            "dead letter {id} was sent once more at {at}; if it failed again, it is another dead letter"
+            "dead letter {id} was redriven at {at}; if the message failed again, there is a new dead letter"
         ));
     }
     if i64::try_from(letter.body.len()).ok() != Some(body_bytes) {
-        return Err(format!("of the {body_bytes} bytes of dead letter {id} only {} were kept", letter.body.len()));
+        return Err(format!(
+            "dead letter {id} cannot be redriven: of its {body_bytes} bytes only {} were kept",
+            letter.body.len()
+        ));
     }
     let prefix = format!("{}.", app.config.broker.prefix);
-    let given_up_in = letter.headers.get(FIRST_QUEUE).filter(|_| letter.source == Queue::Dead.name());
-    let queue = given_up_in.map_or(&letter.source, |queue| queue);
+    let first_queue = letter.headers.get(FIRST_QUEUE).filter(|_| letter.source == Queue::Dead.name());
+    let queue = first_queue.map_or(&letter.source, |queue| queue);
     let queue = queue.strip_prefix(&prefix).unwrap_or(queue);
     let (exchange, routing_key) = place(queue, letter.routing_key)
-        .ok_or_else(|| format!("dead letter {id} came from `{queue}`: only commands can be sent once more"))?;
-    let kind = letter.kind.ok_or_else(|| format!("dead letter {id} has no `type`, and cannot be sent"))?;
+        .ok_or_else(|| format!("dead letter {id} came from `{queue}`: only commands can be redriven"))?;
+    let kind = letter.kind.ok_or_else(|| format!("dead letter {id} cannot be redriven: it has no `type`"))?;
     // Headers that the broker and the delay queues added belong to the earlier delivery.
     let is_kept = |name: &String| name == "traceparent" || name == "schema";
     let row = OutboxRow::new(app.new_id(), exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
@@ -151,7 +154,7 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
     })
 }
 
-/// The exchange and routing key of the messages of a queue.
+/// The exchange and routing key that lead to a queue.
 fn place(queue: &str, routing_key: String) -> Option<(Exchange, String)> {
     if queue == Queue::Commands.name() {
         return Some((Exchange::Commands, routing_key));

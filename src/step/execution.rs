@@ -1,7 +1,8 @@
-//! The pipeline: each command locks or takes its instance, is decided, planned as rows, committed, and published.
+//! The pipeline: the instance of a command is locked or taken from memory; then the command is decided, planned as rows, committed
+//! and published.
 //!
-//! [`Execution::locked`] decides under the instance's lock, so that it cannot lose. [`Execution::step`] decides on the instance in
-//! memory and is guarded by the revision alone: it may lose, and is cheaper.
+//! [`Execution::locked`] decides under the lock of the instance, so that no other process can change it meanwhile. [`Execution::step`] decides on the
+//! instance in memory and is guarded by the revision alone: it is cheaper, and may end in a conflict.
 
 use jiff::Timestamp;
 
@@ -35,7 +36,7 @@ struct Sender<'a> {
     answer: Answer,
 }
 
-/// How the body of a transaction ended.
+/// The result of the body of a transaction.
 pub(super) enum Ended {
     /// A step was written; it is committed with the transaction.
     Written(Box<Written>),
@@ -120,7 +121,7 @@ impl<'a> Execution<'a> {
         match engine::decide(&definition, instance, &self.command, Facts::default(), &self.app.context(*now)) {
             Decision::Commit(step) => self.commit_alone(instance, step, *now).await,
             Decision::Refuse(refusal) => Ok(Executed::Refused(refusal)),
-            // Boxed, so that the plain step, the hot path, is not as large as its rarer sisters.
+            // Boxed, so that the plain step, the hot path, is not as large as the rare ones.
             Decision::Need(Need::Handler(call)) => Box::pin(handler::run(self, at, call)).await,
             Decision::Need(need) => Box::pin(self.step_with(&definition, at, need)).await,
         }
@@ -169,7 +170,11 @@ impl<'a> Execution<'a> {
         step: Step,
         now: Timestamp,
     ) -> Result<Ended, Undone> {
-        let mut written = self.plan(before, step, now)?;
+        let written = self.plan(before, step, now)?;
+        self.write_planned(transaction, written).await
+    }
+
+    async fn write_planned(&self, transaction: &mut Transaction, mut written: Written) -> Result<Ended, Undone> {
         let inbox = self.sender.as_ref().map(|Sender { origin, kind, answer }| {
             written.write.outbox.extend(origin.reply(self.app, answer));
             origin.inbox(kind, answer)
@@ -186,7 +191,7 @@ impl<'a> Execution<'a> {
     async fn commit_alone(&self, before: &Instance, step: Step, now: Timestamp) -> Result<Executed, Error> {
         let mut written = self.plan(before, step, now)?;
         if !written.write.is_plain() {
-            return Box::pin(self.commit_guarded(written)).await;
+            return Box::pin(self.commit_in_transaction(written)).await;
         }
         fail_point("step::before_commit");
         let mut conn = self.app.store.steps().await?;
@@ -201,16 +206,9 @@ impl<'a> Execution<'a> {
         })
     }
 
-    async fn commit_guarded(&self, mut written: Written) -> Result<Executed, Error> {
-        let ended: Ended = Transaction::run(self.app.store.steps().await?, async |transaction| {
-            match commit::guarded(transaction, &written.write, None).await? {
-                Guarded::Committed(now) => written.now = now,
-                Guarded::Conflict | Guarded::Duplicate(_) => return Err(Undone::Value(Ended::Not(Executed::Conflict))),
-            }
-            fail_point("step::before_commit");
-            Ok(Ended::Written(Box::new(written)))
-        })
-        .await?;
+    async fn commit_in_transaction(&self, written: Written) -> Result<Executed, Error> {
+        let lease = self.app.store.steps().await?;
+        let ended = Transaction::run(lease, async |transaction| self.write_planned(transaction, written).await).await?;
         Ok(ended.publish(self.app))
     }
 

@@ -1,14 +1,14 @@
 //! Looks up the facts that a decision requires, inside its transaction.
 
-use super::{Error, message};
+use super::Error;
 use crate::app::App;
-use crate::engine::{Facts, Instance, KeptMessages, Missed, Need};
+use crate::engine::{Facts, Instance, InstanceId, KeptMessages, Missed, MissedMessage, Need};
 use crate::store::{self, Transaction, Undo, bookmarks, calls, messages, tasks};
 
 /// Decisions about one command: a `receive` reads at most this many pages of kept messages, the oldest first. They are read under
-/// the lock of their names and keys, for which others wait.
+/// the lock on their names and keys, for which messages wait.
 pub(super) const LOOKS_MAX: usize = 100;
-/// Kept messages of one page.
+/// Kept messages in one page.
 const PAGE: i64 = 100;
 /// Missed messages that are read when a suspended instance continues.
 const MISSED_MAX: i64 = 1_000;
@@ -31,21 +31,29 @@ pub(super) async fn look_up<T>(
             Facts { messages: Some(KeptMessages { list, more }), ..Facts::default() }
         }
         Need::Task(id) => Facts { task: Some(tasks::lock(transaction, id).await?), ..Facts::default() },
-        Need::Standing(assignment) => {
+        Need::Ranks(assignment) => {
             tasks::lock_assignment(transaction, &instance.definition, &assignment).await?;
             let standing = tasks::standing(transaction, &instance.definition, &assignment).await?;
-            Facts { standing: Some(standing), ..Facts::default() }
+            Facts { ranks: Some(standing), ..Facts::default() }
         }
         Need::Missed => {
-            let messages = message::missed(transaction, instance.id, MISSED_MAX).await?;
+            let messages = missed(transaction, instance.id).await?;
             let outcomes = calls::reported(transaction, instance.id).await?;
             Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() }
         }
         // A handler runs before the instance is locked: see `handler`.
         Need::Handler(call) => {
             let why = format!("activity `{}` of instance {} needs a handler under a lock", call.activity, instance.id);
-            tracing::error!(queues = ?app.config.worker.queues, why, "a decision asks for what it cannot have");
+            tracing::error!(queues = ?app.config.worker.queues, why, "a decision requires a handler under a lock");
             return Err(store::Error::Bug(why).into());
         }
     })
+}
+
+/// Messages that arrived for an instance while it was suspended, oldest first. The instance is locked.
+async fn missed(transaction: &mut Transaction, id: InstanceId) -> Result<Vec<MissedMessage>, store::Error> {
+    // These locks are held already, unless the instance moved and was suspended once more since they were taken.
+    let awaited = bookmarks::awaited(transaction, id).await?;
+    bookmarks::lock_correlation(transaction, &awaited).await?;
+    messages::missed(transaction, id, MISSED_MAX).await
 }

@@ -26,7 +26,10 @@ enum Ran {
     Closed(Failure),
 }
 
-/// Runs the handler in the step's transaction, and commits the step with its outcome.
+/// Runs the handler in the transaction of the step, and commits the step with the outcome.
+///
+/// [`Execution::step`] calls this, and this calls back into [`Execution::under_lock`]: a handler runs before the instance is locked,
+/// so it cannot be a fact that is looked up in the middle of the pipeline.
 // Not by `Transaction::run`: a connection whose handler panicked or timed out is closed instead of rolled back.
 pub(super) async fn run(execution: &Execution<'_>, at: &Committed, call: HandlerCall) -> Result<Executed, Error> {
     let app = execution.app;
@@ -64,7 +67,7 @@ async fn commit(
     let facts = Facts { handler: Some(outcome), ..Facts::default() };
     let ended = match instances::lock(&mut *transaction, id).await? {
         None => Err(Undo::Value(Ended::Not(Executed::Refused(Refusal::Stale)))),
-        // A refusal means that the branch moved on while the handler ran: its work is rolled back.
+        // A refusal means that the branch took a step while the handler ran: the work of the handler is rolled back.
         loaded @ Some(_) => execution.under_lock(&mut transaction, id, loaded, facts).await,
     };
     Ok(transaction.end(ended).await?.publish(execution.app))
@@ -102,7 +105,9 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
         Ok(value) if let Some((unfit, _)) = contract::find_unfit(&value, contract::DEPTH_MAX) => {
             transaction.undo_to_savepoint().await?;
             let failure = match unfit {
-                Unfit::Nul => Failure::new("handler.result", "the result holds \\u0000, which PostgreSQL cannot keep"),
+                Unfit::Nul => {
+                    Failure::new("handler.result", "the result contains \\u0000, which PostgreSQL cannot store")
+                }
                 Unfit::Deep => {
                     Failure::new("limit.depth", format!("the result of the {what}: {}", contract::too_deep()))
                 }

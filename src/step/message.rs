@@ -1,4 +1,5 @@
-//! Messages meet waits: both sides take the same locks first and read afterwards, so that neither can miss the other.
+//! Messages: each is delivered to a wait or kept. Messages and waits take the same locks before they read, so that neither can miss
+//! the other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,43 +12,43 @@ use super::once::{Answer, Origin};
 use super::{Error, broadcast};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, MissedMessage, Step};
+use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, Step};
 use crate::store::bookmarks::Waiting;
 use crate::store::instances::Loaded;
 use crate::store::messages::NewMessage;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self, Transaction, Undo, bookmarks, inbox, instances, messages};
 
-/// Waits read at once.
+/// Waits of one page.
 const PAGE: i64 = 100;
-/// Pages of waits that one message is offered to, the longest waiting first, until a filter holds. They are read under the lock on
-/// its name and key, for which others wait.
+/// Pages of waits that one message is offered to, the oldest wait first, until a filter holds. They are read under the lock on its
+/// name and key, for which other messages wait.
 const OFFERS_MAX: i64 = 100;
 
 /// What became of a message.
 #[derive(Debug)]
 pub enum Delivered {
-    /// It was delivered to the longest waiting instance whose filter holds.
+    /// It was delivered to the oldest wait whose filter holds.
     To(Box<Committed>),
     /// No instance waits for it yet: it is kept for its time to live.
     Kept,
-    /// It was sent to this number of waits.
+    /// A broadcast: this number of commands was written, one for each open wait.
     Broadcast(usize),
 }
 
 /// How the transaction of a message ended.
-pub(super) enum Handled {
+pub(super) enum HandledMessage {
     /// The same message was handled before.
     Before(Answer),
     /// A wait took it.
     Delivered(Ended),
-    /// It is kept; these replies go out.
+    /// It is kept; these replies are published.
     Kept(Vec<OutboxRow>),
-    /// It was sent to this number of waits, by these rows.
+    /// A broadcast: this number of commands, with these rows.
     Broadcast(usize, Vec<OutboxRow>),
 }
 
-/// Delivers a message to the longest waiting branch, or keeps it; a broadcast goes to every wait.
+/// Delivers a message to the oldest wait whose filter holds, or keeps it; a broadcast is delivered to every wait.
 ///
 /// # Errors
 /// `Reused` if its id was used for another body.
@@ -57,16 +58,16 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
             .await?;
     super::fail_point("step::after_commit");
     match handled {
-        Handled::Before(answer) => Ok(Applied::Repeated(answer)),
-        Handled::Delivered(ended) => match ended.publish(app) {
+        HandledMessage::Before(answer) => Ok(Applied::Repeated(answer)),
+        HandledMessage::Delivered(ended) => match ended.publish(app) {
             Executed::Committed(committed) => Ok(Applied::New(Delivered::To(committed))),
             Executed::Conflict | Executed::Refused(_) => Err(busy()),
         },
-        Handled::Kept(rows) => {
+        HandledMessage::Kept(rows) => {
             app.publish(rows);
             Ok(Applied::New(Delivered::Kept))
         }
-        Handled::Broadcast(receivers, rows) => {
+        HandledMessage::Broadcast(receivers, rows) => {
             app.publish(rows);
             Ok(Applied::New(Delivered::Broadcast(receivers)))
         }
@@ -78,10 +79,10 @@ async fn handle(
     transaction: &mut Transaction,
     command: contract::Message,
     origin: &Origin,
-) -> Result<Handled, Undo<Handled, Error>> {
+) -> Result<HandledMessage, Undo<HandledMessage, Error>> {
     bookmarks::lock_correlation(transaction, &[(command.name.clone(), command.key.clone())]).await?;
     if let Some(known) = inbox::find(transaction, &origin.app_id, &origin.message_id).await? {
-        return Err(Undo::Value(Handled::Before(origin.repeated(known)?)));
+        return Err(Undo::Value(HandledMessage::Before(origin.repeated(known)?)));
     }
     if command.broadcast {
         return broadcast::write(app, transaction, &command, origin).await;
@@ -166,12 +167,12 @@ async fn deliver_to(
     transaction: &mut Transaction,
     receiver: Receiver,
     origin: &Origin,
-) -> Result<Handled, Undo<Handled, Error>> {
+) -> Result<HandledMessage, Undo<HandledMessage, Error>> {
     let Receiver { before, now, command, step } = receiver;
     let answer = Answer::of("delivered", Some(before.id));
     let execution = Execution::from_outside(app, command, origin, "message", answer);
     match execution.write(transaction, &before, step, now).await {
-        Ok(ended) => Ok(Handled::Delivered(ended)),
+        Ok(ended) => Ok(HandledMessage::Delivered(ended)),
         // The correlation and the row are locked here, so only a repetition of this message can be in between.
         Err(Undo::Value(_)) => Err(Undo::Error(busy())),
         Err(Undo::Error(error)) => Err(Undo::Error(error)),
@@ -183,7 +184,7 @@ async fn keep(
     transaction: &mut Transaction,
     command: contract::Message,
     origin: &Origin,
-) -> Result<Handled, Undo<Handled, Error>> {
+) -> Result<HandledMessage, Undo<HandledMessage, Error>> {
     let answer = Answer::of("kept", None);
     if !inbox::insert(transaction, &origin.inbox("message", &answer)).await? {
         return Err(Undo::Error(busy()));
@@ -200,21 +201,9 @@ async fn keep(
     messages::keep(transaction, &message, time_to_live).await?;
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
     outbox::push(transaction, &replies).await?;
-    Ok(Handled::Kept(replies))
+    Ok(HandledMessage::Kept(replies))
 }
 
 pub(super) fn busy() -> Error {
     store::Error::Busy("the message is being handled by another process".into()).into()
-}
-
-/// Messages that came for an instance while it was suspended, oldest first. The instance is locked.
-pub(super) async fn missed(
-    transaction: &mut Transaction,
-    id: InstanceId,
-    limit: i64,
-) -> Result<Vec<MissedMessage>, store::Error> {
-    // These locks are held already, unless the instance moved and was suspended once more since they were taken.
-    let awaited = bookmarks::awaited(transaction, id).await?;
-    bookmarks::lock_correlation(transaction, &awaited).await?;
-    messages::missed(transaction, id, limit).await
 }

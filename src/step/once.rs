@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::committed::{Applied, Committed, Executed, Follow};
-use super::execution::Ended;
+use super::committed::Follow;
 use crate::app::App;
 use crate::contract::Exchange;
-use crate::engine::{CallId, InstanceId, Refusal, TaskId};
+use crate::engine::{CallId, InstanceId, TaskId};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, outbox};
@@ -27,12 +26,18 @@ pub struct Origin {
     pub follow: Follow,
     /// W3C trace context of the message.
     pub trace: Option<String>,
-    /// The queue and correlation id for the answer, if the sender wants one.
+    /// The address of the answer, if the sender wants one.
     pub reply_to: Option<ReplyTo>,
 }
 
-/// The queue for an answer, and its correlation id.
-pub type ReplyTo = (String, Option<String>);
+/// The address of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The queue.
+    pub queue: String,
+    /// The correlation id of the command.
+    pub correlation_id: Option<String>,
+}
 
 /// The answer to the sender, the same each time the same message comes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,12 +111,12 @@ impl Origin {
 }
 
 /// An answer as an outbox row.
-pub(super) fn reply(app: &App, (queue, correlation): &ReplyTo, answer: &Answer) -> OutboxRow {
+pub(super) fn reply(app: &App, to: &ReplyTo, answer: &Answer) -> OutboxRow {
     let body = json!(answer).to_string().into_bytes();
-    let row = OutboxRow::new(app.new_id(), Exchange::Reply, queue, "answer", body)
+    let row = OutboxRow::new(app.new_id(), Exchange::Reply, &to.queue, "answer", body)
         .with_app_id("leveret")
         .with_claimable(app.claimable());
-    OutboxRow { correlation_id: correlation.clone(), ..row }
+    OutboxRow { correlation_id: to.correlation_id.clone(), ..row }
 }
 
 /// Sends the answer once more to the sender of a repetition, if it wants one.
@@ -136,30 +141,6 @@ pub(super) async fn known(app: &App, origin: &Origin) -> Result<Option<Answer>, 
         Some(row) => origin.repeated(row).map(Some),
         None => Ok(None),
     }
-}
-
-/// The error, unless the same command was executed since the first look: then its answer, because it has changed the instance.
-pub(super) async fn meanwhile(app: &App, origin: &Origin, error: Error) -> Result<Answer, Error> {
-    known(app, origin).await?.ok_or(error)
-}
-
-/// Publishes what a command from outside has changed; or says what the same command did meanwhile, or why it did nothing. `refused`
-/// words the engine's refusal, `busy` that another process had the lock.
-pub(super) async fn applied(
-    app: &App,
-    origin: &Origin,
-    ended: Result<Ended, Error>,
-    refused: impl FnOnce(Refusal) -> Error,
-    busy: &str,
-) -> Result<Applied<Box<Committed>>, Error> {
-    let error = match ended.map(|ended| ended.publish(app)) {
-        Ok(Executed::Committed(committed)) => return Ok(Applied::New(committed)),
-        Ok(Executed::Refused(refusal)) => refused(refusal),
-        Ok(Executed::Conflict) => store::Error::Busy(busy.into()).into(),
-        Err(error @ Error::Store(_)) => return Err(error),
-        Err(error) => error,
-    };
-    meanwhile(app, origin, error).await.map(Applied::Repeated)
 }
 
 /// `{}` for an input that was not sent.

@@ -1,10 +1,10 @@
-//! Plans a commit: turns the effects of a step into rows for history, bookmarks, events, wake-ups and the step command.
+//! Plans a commit: turns the effects of a step into rows of history, bookmarks, events, wake-ups and the step command.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::calls;
 use super::committed::{Follow, Next, serves};
+use super::dispatch;
 use super::publish::{self, encode, step_command};
 use crate::app::App;
 use crate::contract::{self, CloudEvent, Exchange};
@@ -43,13 +43,13 @@ pub(super) fn plan(
             | Effect::AdvanceRoundRobin { .. }
             | Effect::ChangeCall { .. }
             | Effect::CloseCall { .. } => {}
-            Effect::OpenCall(call) => opened.push(calls::opened(app, &step.instance, call, now)?),
+            Effect::OpenCall(call) => opened.push(dispatch::opened(app, &step.instance, call, now)?),
         }
     }
     let mut write = Write::from_step(before, step, now, app.config.timers.broker_horizon)?;
-    for (row, sent) in opened {
-        rows.extend(row);
-        if let Some((id, sent)) = sent {
+    for call in opened {
+        rows.extend(call.row);
+        if let Some((id, sent)) = call.begun {
             write.send_at_once(id, sent);
         }
     }
@@ -75,7 +75,7 @@ fn is_served_here(app: &App, instance: &Instance, branch: &Branch) -> bool {
         .is_some_and(|definition| serves(app, &definition, instance, branch))
 }
 
-/// Whether a timer is near enough for a delayed message.
+/// Whether a timer is due within `timers.broker_horizon`: then a delayed message fires it.
 fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
     due_at.duration_since(now).unsigned_abs() <= app.config.timers.broker_horizon || due_at <= now
 }

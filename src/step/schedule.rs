@@ -1,50 +1,52 @@
-//! Schedules: what people ask of them. What becomes of their ticks is in `tick`, what they mean in `plan`.
+//! Schedules: create, change, pause, resume, delete, run now. `plan` evaluates them, `tick` starts their instances.
 
 mod plan;
 mod tick;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-pub use plan::{CATCH_UP_MAX, Fault};
+pub use plan::{CATCH_UP_MAX, Problem};
 pub use tick::tick;
 
 use super::Error as StepError;
 use crate::app::App;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView, TickView};
+use crate::definition::Definition;
 use crate::engine::InstanceId;
 use crate::store::schedules::{self, Put};
 use crate::store::{self, definitions};
 use plan::Plan;
-use tick::{Begun, begin};
+use tick::{TickStart, begin};
 
 pub use crate::store::schedules::Expect;
 
-/// Longest name: it becomes part of the sender's name and of business keys.
+/// The longest name: it becomes part of the sender and of business keys.
 const NAME_MAX: usize = 100;
 
-/// Why something asked of a schedule was not done.
+/// Why a request about a schedule fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What was said of it cannot be.
+    /// The request has problems.
     #[error("{}", listed(.0))]
-    Faults(Vec<Fault>),
-    /// There is none of that name.
+    Problems(Vec<Problem>),
+    /// There is no schedule with this name.
     #[error("there is no schedule `{0}`")]
     NotFound(String),
-    /// There is one of that name.
+    /// There is a schedule with this name already.
     #[error("there is a schedule `{0}` already")]
     Exists(String),
-    /// Somebody has changed it since it was read.
+    /// It has changed since the caller read it.
     #[error("the schedule `{name}` has changed: it has revision {found}, not {seen}; read it again")]
     Stale {
-        /// Which one.
+        /// The schedule.
         name: String,
-        /// What the caller had read.
+        /// The revision that the caller has read.
         seen: i64,
-        /// What it has now.
+        /// Its revision now.
         found: i64,
     },
-    /// The start was not done.
+    /// The instance was not started.
     #[error(transparent)]
     Step(#[from] StepError),
 }
@@ -55,25 +57,26 @@ impl From<store::Error> for Error {
     }
 }
 
-fn listed(faults: &[Fault]) -> String {
-    let lines = faults.iter().map(|fault| {
-        let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{}: {}{hint}", fault.pointer.trim_start_matches('/'), fault.detail)
+fn listed(problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| {
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}: {}{hint}", problem.pointer.trim_start_matches('/'), problem.detail)
     });
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// Makes or changes a schedule; says whether it is new.
+/// Creates or changes a schedule; true if it is new.
 ///
 /// # Errors
-/// `Faults` names everything that is wrong: expression, zone, definition, and an input that its definition would refuse.
+/// `Problems` lists everything that is wrong: name, cron expression, zone, definition, and an input that the definition refuses.
 pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -> Result<(ScheduleView, bool), Error> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     if !is_name(name) {
-        let hint = format!("a small letter, then small letters, digits, `_` and `-`; at most {NAME_MAX} in all");
-        faults.push(Fault::at("/name", "this is no name of a schedule", Some(hint)));
+        let hint =
+            format!("use a lower-case letter, then lower-case letters, digits, `_` and `-`; at most {NAME_MAX} in all");
+        problems.push(Problem::at("/name", "this is not a valid name of a schedule", Some(hint)));
     }
-    let plan = Plan::parse(&said).map_err(|more| faults.extend(more)).ok();
+    let plan = Plan::parse(&said).map_err(|more| problems.extend(more)).ok();
     let mut conn = app.store.background().await?;
     let found = definitions::find_startable(&mut conn, &said.definition, said.version).await?;
     drop(conn);
@@ -81,19 +84,25 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
         (None, _) => {
             let what = said.version.map(|version| format!(" version {version}")).unwrap_or_default();
             let detail = format!("there is no active definition `{}`{what}", said.definition);
-            faults.push(Fault::at("/definition", detail, Some("apply it first: `leveret definition apply`".into())));
+            problems.push(Problem::at(
+                "/definition",
+                detail,
+                Some("apply it first: `leveret definition apply`".into()),
+            ));
             None
         }
         (Some(_), None) => None,
         (Some((version, now)), Some(plan)) => {
             app.clock.observe(now);
             let next_at = plan.next(now);
-            try_input(app, name, &said.definition, version, (plan, next_at.unwrap_or(now), now), &mut faults).await?;
+            let definition = app.definition(&said.definition, version).await?;
+            let input = plan.input(name, next_at.unwrap_or(now), now, app.context(now).env);
+            check_input(&definition, input, &mut problems);
             next_at
         }
     };
-    if !faults.is_empty() {
-        return Err(Error::Faults(faults));
+    if !problems.is_empty() {
+        return Err(Error::Problems(problems));
     }
     let mut conn = app.store.background().await?;
     match schedules::put(&mut conn, name, &said, next_at, expect).await? {
@@ -113,35 +122,26 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_MAX && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits)
 }
 
-/// Evaluates the input as the first tick would, and asks the definition whether it fits.
-async fn try_input(
-    app: &App,
-    name: &str,
-    definition: &str,
-    version: i32,
-    (plan, tick, now): (&Plan, Timestamp, Timestamp),
-    faults: &mut Vec<Fault>,
-) -> Result<(), Error> {
-    let definition = app.definition(definition, version).await?;
-    match (plan.input(name, tick, now, app.context(now).env), &definition.input) {
-        (Err(why), _) => faults.push(Fault::at("/input", why, None)),
+/// Whether the input of the first tick fits the definition.
+fn check_input(definition: &Definition, input: Result<Value, String>, problems: &mut Vec<Problem>) {
+    match (input, &definition.input) {
+        (Err(why), _) => problems.push(Problem::at("/input", why, None)),
         (Ok(input), Some(schema)) => {
             let refused = schema.accept(&input).err().unwrap_or_default();
             let hint = Some(format!("the input of `{}` has this schema", definition.name));
-            faults.extend(refused.into_iter().map(|why| Fault::at("/input", why, hint.clone())));
+            problems.extend(refused.into_iter().map(|why| Problem::at("/input", why, hint.clone())));
         }
         (Ok(input), None) if !input.is_object() && !input.is_null() => {
-            faults.push(Fault::at("/input", "the input must be a JSON object", None));
+            problems.push(Problem::at("/input", "the input must be a JSON object", None));
         }
         (Ok(_), None) => {}
     }
-    Ok(())
 }
 
 /// One schedule.
 ///
 /// # Errors
-/// `NotFound`, and those of the database.
+/// `NotFound`.
 pub async fn get(app: &App, name: &str) -> Result<ScheduleView, Error> {
     find(app, name).await.map(|(view, _)| view)
 }
@@ -152,19 +152,19 @@ async fn find(app: &App, name: &str) -> Result<(ScheduleView, Timestamp), Error>
     found.inspect(|(_, now)| app.clock.observe(*now)).ok_or_else(|| Error::NotFound(name.into()))
 }
 
-/// The next moments a schedule comes, or would if it were not paused.
+/// The next ticks of a schedule, also if it is paused.
 ///
 /// # Errors
-/// `NotFound`, and those of the database.
+/// `NotFound`.
 pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickView>, Error> {
     let (view, now) = find(app, name).await?;
-    Ok(Plan::parse(&view.said).map_err(Error::Faults)?.upcoming(now, count))
+    Ok(Plan::parse(&view.said).map_err(Error::Problems)?.upcoming(now, count))
 }
 
-/// Stops a schedule from coming.
+/// Pauses a schedule: its ticks start nothing.
 ///
 /// # Errors
-/// `NotFound`, and those of the database.
+/// `NotFound`.
 pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
     let mut conn = app.store.background().await?;
     schedules::mark_paused(&mut conn, name).await?;
@@ -172,47 +172,50 @@ pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
     get(app, name).await
 }
 
-/// Lets a schedule come again from now on; what came due while it was paused is not made up for.
+/// Resumes a schedule from now on. Ticks that came due while it was paused are not started.
 ///
 /// # Errors
-/// `NotFound`, and those of the database.
+/// `NotFound`.
 pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
     let (view, now) = find(app, name).await?;
-    let next_at = Plan::parse(&view.said).map_err(Error::Faults)?.next(now);
+    let next_at = Plan::parse(&view.said).map_err(Error::Problems)?.next(now);
     let mut conn = app.store.background().await?;
     schedules::mark_resumed(&mut conn, name, next_at).await?;
     drop(conn);
     get(app, name).await
 }
 
-/// Removes a schedule; what it has started goes on.
+/// Deletes a schedule; the instances it has started continue.
 ///
 /// # Errors
-/// `NotFound`, and those of the database.
+/// `NotFound`.
 pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
     let mut conn = app.store.background().await?;
     if schedules::delete(&mut conn, name).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
 }
 
-/// Starts an instance now, also if the schedule is paused; `id` makes a repetition known.
+/// Starts an instance now, also if the schedule is paused. A repetition with the same `id` is recognised.
 ///
 /// # Errors
-/// `NotFound`; and `Step` as for any start: refused while the instance of an earlier tick lives, unless the policy is another.
+/// `NotFound`; `Step` if the start is refused, for example because the instance of an earlier tick is still live and `overlap` does
+/// not allow another one.
 pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
     let (view, now) = find(app, name).await?;
-    let plan = Plan::parse(&view.said).map_err(Error::Faults)?;
+    let plan = Plan::parse(&view.said).map_err(Error::Problems)?;
     match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
-        Begun::Started(instance) => {
+        TickStart::Started(instance) => {
             let mut conn = app.store.background().await?;
             schedules::mark_run(&mut conn, name, instance).await?;
             Ok(instance)
         }
-        Begun::Again(instance) => Ok(instance),
-        Begun::Taken => {
-            let why =
-                format!("an instance of schedule `{name}` still runs, and `overlap` is `{}`", view.said.overlap.name());
+        TickStart::Again(instance) => Ok(instance),
+        TickStart::Taken => {
+            let why = format!(
+                "an instance of schedule `{name}` is still running, and `overlap` is `{}`",
+                view.said.overlap.name()
+            );
             Err(StepError::Refused(why).into())
         }
-        Begun::Failed(why) => Err(StepError::Invalid { why, problems: Vec::new() }.into()),
+        TickStart::Failed(why) => Err(StepError::Invalid { why, problems: Vec::new() }.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The planned of an instance: one statement, fed from the inbox row.
+//! The start of an instance: one statement writes the instance and the inbox row.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::store::inbox::{self, InboxRow};
 use crate::store::write::Write;
 use crate::store::{self, Transaction, Undo, definitions, instances, outbox};
 
-/// Tries of one start while its definition is being changed.
+/// Attempts at one start while versions of its definition are being applied.
 const TRIES_MAX: u32 = 3;
 
 /// How a start ended.
@@ -44,10 +44,10 @@ impl PlannedStart {
 /// Starts an instance of the newest active version, or of the version named.
 ///
 /// # Errors
-/// `Refused` and `NotFound` say what is wrong with the command; nothing was written then.
+/// `Refused`, `Invalid` and `NotFound`; nothing was written then.
 pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Result<Applied<Started>, Error> {
     let asked = if command.version.is_some() { Asked::Named } else { Asked::Newest };
-    // What the statement finds outdated was remembered; asked for anew, only an apply at the same moment can outdate it.
+    // The remembered version may be outdated. A version that was just read is outdated only by an apply at the same time.
     for _ in 0..TRIES_MAX {
         let remembered = app.newest_version(&command.definition).filter(|_| asked == Asked::Newest);
         let (version, now) = match remembered {
@@ -102,7 +102,7 @@ async fn look_up(app: &App, command: &contract::Start, origin: &Origin) -> Resul
         }
         return Ok(Found::Startable(version, now));
     }
-    // What was answered once is answered the same way, whatever became of the definition.
+    // A repetition gets the same answer, even if the definition is no longer active.
     if let Some(answer) = once::known(app, origin).await? {
         return Ok(Found::Known(answer));
     }
@@ -145,7 +145,7 @@ fn invalid(refusal: Refusal) -> Error {
 fn taken(command: &contract::Start) -> String {
     let key = command.key.as_deref().unwrap_or_default();
     format!(
-        "a live instance of `{}` has the key `{key}`; `on_conflict` can be `return` or `replace`",
+        "a live instance of `{}` has the key `{key}`: use another key, or set `on_conflict` to `return` or `replace`",
         command.definition
     )
 }

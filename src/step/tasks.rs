@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Error;
 use super::committed::{Applied, Committed, Executed};
 use super::execution::{Ended, Execution};
 use super::once::{self, Answer, Origin};
+use super::{Error, applied};
 use crate::app::App;
 use crate::engine::{Act, InstanceId, Person, Refusal, TaskCommand, TaskId};
 use crate::store::{self, Transaction, Undo, instances, tasks};
@@ -51,7 +51,7 @@ pub async fn task(
         Execution::from_outside(app, command, origin, kind, answer).in_transaction(transaction, instance).await
     })
     .await;
-    once::applied(app, origin, ended, refused, "the task is being changed by another process").await
+    applied::applied(app, origin, ended, refused, "the task is being changed by another process").await
 }
 
 /// Claims the task that a person should do next: the highest priority first, and of those the oldest. `None` if there is no task.

@@ -1,4 +1,4 @@
-//! Timers: firing one that is due, and giving an open one another moment.
+//! Timers: fires one that is due, and reschedules an open one.
 
 use super::committed::{Applied, Committed, Executed, Follow};
 use super::execution::Execution;
@@ -15,7 +15,7 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Executed, Error> {
     let command = Internal::Fire { bookmark: fire.bookmark };
     match Execution::internal(app, command, Follow::IfNeeded).locked(InstanceId(fire.instance)).await {
         // The instance was deleted since the wake-up was written.
-        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Gone(fire.bookmark))),
+        Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(fire.bookmark))),
         Ok(Executed::Committed(committed)) => {
             telemetry::observe_lateness(fire.due_at, committed.now);
             Ok(Executed::Committed(committed))
@@ -24,7 +24,7 @@ pub async fn fire(app: &App, fire: contract::Fire) -> Result<Executed, Error> {
     }
 }
 
-/// Gives an open timer another moment. It gets another bookmark number.
+/// Gives an open timer another time, and another bookmark number.
 ///
 /// # Errors
 /// As for [`control::control`].
@@ -37,7 +37,7 @@ pub async fn reschedule(
         (Some(moment), None) => Due::At(moment),
         (None, Some(text)) => Due::After(duration::parse(text).map_err(Error::Refused)?),
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Error::Refused("send `due_at` (a moment) or `after` (a duration), one of them".into()));
+            return Err(Error::Refused("send either `due_at` (a time) or `after` (a duration)".into()));
         }
     };
     control::control(app, Control::Reschedule { bookmark: command.bookmark, due }, &command.target, origin).await

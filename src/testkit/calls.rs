@@ -1,4 +1,4 @@
-//! Calls of a scenario: what was sent, and what is answered.
+//! Calls of a scenario, and their outcomes.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,28 +10,28 @@ use crate::engine::{
     Resolution,
 };
 
-/// A call as its row would tell of it.
+/// The row of a call.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct CallRow {
     /// As it was opened.
     pub call: Call,
-    /// The attempt that runs, or runs next.
+    /// The current or next attempt.
     pub attempt: u32,
-    /// The number it was handed out under last.
+    /// Its dispatch number.
     pub dispatch: u32,
-    /// Not to be made before.
+    /// When it is due.
     pub due_at: Timestamp,
-    /// What for.
+    /// An attempt or a probe.
     pub purpose: CallPurpose,
-    /// Whether the target has taken it and will call back.
+    /// Whether the target has accepted it and will call back.
     pub accepted: bool,
     /// How it ended.
     pub closed: Option<CallClosed>,
-    /// What came while the instance was suspended.
+    /// The outcome that arrived while the instance was suspended.
     pub reported: Option<(Timestamp, CallOutcome)>,
 }
 
-impl Known {
+impl CallRow {
     pub(super) fn new(call: Call) -> Self {
         let due_at = call.opened_at;
         let purpose = CallPurpose::Attempt;
@@ -51,50 +51,50 @@ impl Known {
 }
 
 impl Memory {
-    /// Outcomes that came while the instance was suspended.
+    /// Outcomes that arrived while the instance was suspended.
     pub(super) fn reported(&self) -> Vec<ReportedOutcome> {
-        let open = self.calls.values().filter(|known| known.closed.is_none());
-        let reported = open.filter_map(|known| {
-            let (at, outcome) = known.reported.clone()?;
-            Some(ReportedOutcome { bookmark: known.call.bookmark, dispatch: known.dispatch, at, outcome })
+        let open = self.calls.values().filter(|row| row.closed.is_none());
+        let reported = open.filter_map(|row| {
+            let (at, outcome) = row.reported.clone()?;
+            Some(ReportedOutcome { bookmark: row.call.bookmark, dispatch: row.dispatch, at, outcome })
         });
         reported.collect()
     }
 }
 
 impl Scenario {
-    /// Every call there ever was, in the order they were opened.
-    pub fn calls(&self) -> Vec<&Known> {
-        let mut calls: Vec<&Known> = self.memory.calls.values().collect();
-        calls.sort_by_key(|known| known.call.bookmark);
+    /// All calls, open and closed, in the order in which they were opened.
+    pub fn calls(&self) -> Vec<&CallRow> {
+        let mut calls: Vec<&CallRow> = self.memory.calls.values().collect();
+        calls.sort_by_key(|row| row.call.bookmark);
         calls
     }
 
     /// The open call, if there is one.
-    pub fn open_call(&self) -> Option<&Known> {
-        self.memory.calls.values().find(|known| known.closed.is_none())
+    pub fn open_call(&self) -> Option<&CallRow> {
+        self.memory.calls.values().find(|row| row.closed.is_none())
     }
 
-    /// Turns the clock to when the open call is due, and lets an attempt at it end like this.
+    /// Advances the clock to when the open call is due, and ends an attempt with this outcome.
     ///
     /// # Errors
-    /// [`Error::NotStarted`] if no call is open; and what [`Scenario::apply`] says.
+    /// [`Error::NotStarted`] if no call is open; and the errors of [`Scenario::apply`].
     pub fn complete_call(&mut self, outcome: CallOutcome) -> Result<(), Error> {
-        let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
-        let (id, bookmark, dispatch, due_at) = (known.call.id, known.call.bookmark, known.dispatch, known.due_at);
+        let Some(row) = self.open_call() else { return Err(Error::NotStarted) };
+        let (id, bookmark, dispatch, due_at) = (row.call.id, row.call.bookmark, row.dispatch, row.due_at);
         self.now = self.now.max(due_at);
         match self.apply(CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome: outcome.clone() } })
         {
             Err(Error::Refused(Refusal::Suspended)) => {
                 let now = self.now;
-                self.memory.calls.entry(id).and_modify(|known| known.reported = Some((now, outcome)));
+                self.memory.calls.entry(id).and_modify(|row| row.reported = Some((now, outcome)));
                 Ok(())
             }
             other => other.and_then(|()| self.drive()),
         }
     }
 
-    /// Lets the target of the open call answer with a status and a body.
+    /// Ends an attempt at the open call with an answer of this status and body.
     ///
     /// # Errors
     /// As for [`Scenario::complete_call`].
@@ -103,13 +103,13 @@ impl Scenario {
         self.complete_call(CallOutcome::Answered { status, headers, body, cut: None, retry_after_ms: None })
     }
 
-    /// Tells what became of the open call.
+    /// Resolves the open call.
     ///
     /// # Errors
     /// As for [`Scenario::complete_call`].
     pub fn resolve(&mut self, resolution: Resolution) -> Result<(), Error> {
-        let Some(known) = self.open_call() else { return Err(Error::NotStarted) };
-        let bookmark = known.call.bookmark;
+        let Some(row) = self.open_call() else { return Err(Error::NotStarted) };
+        let bookmark = row.call.bookmark;
         let audit = Audit { by: Some("ada".into()), reason: None };
         self.apply(CallCommand { bookmark, report: CallReport::Resolved { resolution, audit } })?;
         self.drive()

@@ -1,4 +1,4 @@
-//! What a database would hold of one instance, with the guards a database has.
+//! The rows of one instance in memory, with the guards of a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::engine::{
 };
 
 use super::Error;
-use super::calls::Known;
+use super::calls::CallRow;
 
 /// The rows of one instance.
 #[derive(Default)]
@@ -21,25 +21,25 @@ pub(super) struct Memory {
     pub(super) kept: BTreeMap<i64, Message>,
     pub(super) history: Vec<Entry>,
     pub(super) events: Vec<Event>,
-    /// Every task there ever was, the closed ones with how they ended.
+    /// All tasks, open and closed.
     pub(super) tasks: BTreeMap<TaskId, Task>,
-    /// Every call there ever was.
-    pub(super) calls: BTreeMap<CallId, Known>,
-    /// Who had a turn when, by activity and user.
+    /// All calls, open and closed.
+    pub(super) calls: BTreeMap<CallId, CallRow>,
+    /// The number of the last turn, by activity and user.
     turns: BTreeMap<(String, String), i64>,
     kept_at: BTreeMap<i64, Timestamp>,
     kept_count: i64,
 }
 
 impl Memory {
-    /// Keeps a message nobody waits for yet.
+    /// Keeps a message that no wait has taken.
     pub(super) fn keep(&mut self, message: Message, now: Timestamp) {
         self.kept_count += 1;
         self.kept_at.insert(self.kept_count, now);
         self.kept.insert(self.kept_count, Message { kept: Some(self.kept_count), ..message });
     }
 
-    /// Kept messages that open waits would take, oldest first.
+    /// Kept messages for open waits, oldest first.
     pub(super) fn missed(&self) -> Vec<MissedMessage> {
         let mut missed = Vec::new();
         for (number, message) in &self.kept {
@@ -57,7 +57,7 @@ impl Memory {
         self.turns.insert((activity, user), newest + 1);
     }
 
-    /// Writes a step, with the guards a database has.
+    /// Writes a step, with the guards of a database.
     pub(super) fn absorb(&mut self, step: Step) -> Result<(), Error> {
         let mut instance = step.instance;
         instance.revision += 1;
@@ -69,7 +69,7 @@ impl Memory {
                     self.history.push(entry);
                 }
                 Effect::Publish(event) => self.events.push(event),
-                // Time is turned by hand here: whoever plays fires what is due.
+                // The test advances the clock, which fires what is due.
                 Effect::Remind { bookmark, .. } => guard(self.open.contains_key(&bookmark), "not open", bookmark)?,
                 Effect::Open(bookmark) => {
                     let number = bookmark.number;
@@ -88,12 +88,16 @@ impl Memory {
                 Effect::AdvanceRoundRobin { activity, user } => self.take_turn(activity, user),
                 Effect::OpenCall(call) => {
                     let number = call.bookmark;
-                    guard(self.calls.insert(call.id, Known::new(*call)).is_none(), "a call opened twice", number)?;
+                    guard(self.calls.insert(call.id, CallRow::new(*call)).is_none(), "a call opened twice", number)?;
                 }
                 Effect::ChangeCall { id, dispatch, change } => {
                     let known =
                         self.calls.get_mut(&id).filter(|known| known.closed.is_none() && known.dispatch == dispatch);
-                    guard(known.is_some(), "a call that is not open under that number is changed", dispatch.into())?;
+                    guard(
+                        known.is_some(),
+                        "a change to a call that is not open with this dispatch number",
+                        dispatch.into(),
+                    )?;
                     known.into_iter().for_each(|known| known.change(&change));
                 }
                 Effect::CloseCall { id, closed } => {
@@ -108,7 +112,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether what is open is what the instance waits for.
+    /// Fails if the open rows are not those that the instance waits for.
     fn agrees_with(&self, instance: &Instance) -> Result<(), Error> {
         let open: BTreeSet<i64> = self.open.keys().copied().collect();
         guard(open == known(instance), "open but unknown to the instance, or known but not open", instance.revision)?;
@@ -118,11 +122,11 @@ impl Memory {
             .filter(|wait| wait.on == WaitOn::Task)
             .map(|wait| TaskId::of(instance.id, wait.bookmark))
             .collect();
-        guard(tasks == waited, "a task is open that nobody waits for, or the other way round", instance.revision)?;
+        guard(tasks == waited, "an open task without a wait, or a wait without an open task", instance.revision)?;
         let calls = self.open_calls();
         let waited: BTreeSet<i64> =
             waits(instance).filter(|wait| matches!(wait.on, WaitOn::Call { .. })).map(|wait| wait.bookmark).collect();
-        guard(calls == waited, "a call is open that nobody waits for, or the other way round", instance.revision)?;
+        guard(calls == waited, "an open call without a wait, or a wait without an open call", instance.revision)?;
         Ok(())
     }
 
@@ -150,22 +154,22 @@ impl Memory {
         Ok(())
     }
 
-    /// How high each user stands for an assignment.
-    pub(super) fn standing(&self, asked: &Assignment) -> Vec<(String, i64)> {
+    /// The rank of each user for an assignment.
+    pub(super) fn ranks(&self, asked: &Assignment) -> Vec<(String, i64)> {
         let load = |user: &str| {
             let theirs = |task: &&Task| task.closed.is_none() && task.assignee.as_deref() == Some(user);
             i64::try_from(self.tasks.values().filter(theirs).count()).unwrap_or(i64::MAX)
         };
         let turn = |user: &str| self.turns.get(&(asked.activity.clone(), user.to_owned())).copied().unwrap_or(0);
-        let stands = |user: &String| match asked.strategy {
+        let rank = |user: &String| match asked.strategy {
             AssignBy::LeastLoaded => load(user),
             AssignBy::RoundRobin | AssignBy::Random | AssignBy::Previous => turn(user),
         };
-        asked.users.iter().map(|user| (user.clone(), stands(user))).collect()
+        asked.users.iter().map(|user| (user.clone(), rank(user))).collect()
     }
 }
 
-/// The bookmarks an instance waits for, as it knows them itself.
+/// The bookmarks in the state of an instance.
 fn known(instance: &Instance) -> BTreeSet<i64> {
     let waits = waits(instance);
     let whole = instance.state.deadline.as_ref().map(|deadline| deadline.bookmark).into_iter();
@@ -182,7 +186,7 @@ fn stored(state: &State) -> Result<State, Error> {
     serde_json::from_value(serde_json::to_value(state).map_err(broken)?).map_err(broken)
 }
 
-/// Everything the branches of an instance wait for.
+/// All waits of the branches of an instance.
 pub(super) fn waits(instance: &Instance) -> impl Iterator<Item = &Wait> {
     instance.state.branches.iter().flat_map(Branch::waits)
 }

@@ -1,4 +1,4 @@
-//! What can be seen of a scenario.
+//! The state of a scenario, for assertions.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,19 +7,19 @@ use crate::engine::{Bookmark, Entry, Event, Failure, Instance, Message, Status};
 
 use super::{Scenario, memory};
 
-/// What can be seen of it.
+/// The state of the instance and its rows.
 impl Scenario {
     /// The instance, once it was started.
     pub fn instance(&self) -> Option<&Instance> {
         self.memory.instance.as_ref()
     }
 
-    /// Where it stands in its life.
+    /// The status of the instance.
     pub fn status(&self) -> Option<Status> {
         self.memory.instance.as_ref().map(|instance| instance.status)
     }
 
-    /// The activity it stands at; none if it has ended.
+    /// The current activity of the instance; none if it has ended.
     pub fn standing(&self) -> Option<&str> {
         self.memory.instance.as_ref()?.state.branches.first().map(|branch| branch.activity.as_str())
     }
@@ -29,23 +29,23 @@ impl Scenario {
         self.memory.instance.as_ref()?.variables.get(name)
     }
 
-    /// What it completed with.
+    /// The output of the instance.
     pub fn output(&self) -> Option<&Value> {
         self.memory.instance.as_ref()?.output.as_ref()
     }
 
-    /// Why it failed, or what its incident is about.
+    /// The failure of the instance or of its incident.
     pub fn error(&self) -> Option<&Failure> {
         let instance = self.memory.instance.as_ref()?;
         instance.error.as_ref().or_else(|| memory::waits(instance).find_map(|wait| wait.on.failure()))
     }
 
-    /// What happened so far.
+    /// The history so far.
     pub fn history(&self) -> &[Entry] {
         &self.memory.history
     }
 
-    /// What was published so far.
+    /// The events so far.
     pub fn events(&self) -> &[Event] {
         &self.memory.events
     }
@@ -55,12 +55,12 @@ impl Scenario {
         self.memory.open.values()
     }
 
-    /// The messages nobody has taken yet, oldest first.
+    /// The kept messages, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = &Message> {
         self.memory.kept.values()
     }
 
-    /// What the clock shows.
+    /// The time of the clock.
     pub fn now(&self) -> Timestamp {
         self.now
     }

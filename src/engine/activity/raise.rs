@@ -1,4 +1,4 @@
-//! `raise` and `end`: errors and endings that the author wrote.
+//! `raise` and `end`: errors and endings by the author of the definition.
 
 use serde_json::Value;
 
@@ -6,14 +6,14 @@ use crate::definition::End;
 use crate::expression::{Data, Template};
 
 use super::super::admit::Position;
+use super::super::ending::Ending;
 use super::super::failure::Incomplete;
-use super::super::flow::{Route, ends_with};
-use super::super::lifecycle::end::Ending;
+use super::super::flow::{Route, limited_output};
 use super::super::transition::Transition;
 use super::super::{Audit, Failure};
 
 impl<'a> Transition<'a> {
-    /// The failure with this code, message and data. Without a message it is the code.
+    /// The failure with this code, message and data. Without a message, the code is the message.
     pub(super) fn error(
         &self,
         position: Position<'a>,
@@ -28,10 +28,10 @@ impl<'a> Transition<'a> {
         Ok(Failure { code, message, data })
     }
 
-    /// Ends the instance in the way that an `end` names.
+    /// Ends the instance as an `end` says.
     pub(super) fn finish(&mut self, position: Position<'a>, end: &'a End) -> Result<(), Incomplete> {
         let ending = match end {
-            End::Completed(Some(output)) => Ending::Completed(ends_with(self.scope(position).value(output)?)?),
+            End::Completed(Some(output)) => Ending::Completed(limited_output(self.scope(position).value(output)?)?),
             End::Completed(None) => Ending::Completed(self.output()?),
             End::Failed { code, message, data } => {
                 Ending::Failed(self.error(position, code, message.as_ref(), data.as_ref())?)

@@ -11,7 +11,7 @@ use super::super::transition::Transition;
 use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Failure, KeptMessages, Message, Need, WaitOn};
 
 impl<'a> Transition<'a> {
-    /// Completes with the oldest kept message that fits, or waits for the first that comes.
+    /// Completes with the oldest kept message that fits, or waits for a message.
     pub(super) fn receive(
         &mut self,
         position: Position<'a>,
@@ -26,14 +26,14 @@ impl<'a> Transition<'a> {
             })
         };
         if let Some(message) = kept.list.iter().find(|message| fits(message)) {
-            // A message from outside ends the count of steps without a wait.
+            // A message from outside counts as a wait.
             self.branch_mut(position).steps = 0;
             return self.received(position, message.clone());
         }
         if let Some(last) = kept.list.last().filter(|_| kept.more) {
             return Err(Need::Messages { addresses, after: last.kept }.into());
         }
-        let limit = self.limit(position)?;
+        let limit = self.timeout_at(position)?;
         let mut details = Map::new();
         let listed = addresses.iter().map(|(name, key)| json!({ "name": name, "key": key })).collect();
         details.insert("messages".into(), Value::Array(listed));
@@ -42,12 +42,12 @@ impl<'a> Transition<'a> {
             let bookmark = Bookmark { message: Some(address), ..self.bookmark(position, BookmarkKind::Message) };
             waits.push(self.open_wait(bookmark, WaitOn::Message { index }));
         }
-        self.rest(position, waits, limit, details);
+        self.wait_on(position, waits, limit, details);
         Ok(())
     }
 
-    /// Whether the filter at that position holds for a message. A filter that fails does not hold: a message from outside must not
-    /// break an instance that waits for another.
+    /// Whether the filter at an index holds for a message. A filter that fails does not hold: a message from outside must not break
+    /// an instance that waits for another one.
     pub(in crate::engine) fn fits(&self, position: Position<'a>, index: usize, message: &Message) -> bool {
         let Work::Receive(alternatives) = &position.activity.work else { return false };
         let Some(receive) = alternatives.get(index) else { return false };
@@ -77,11 +77,12 @@ impl<'a> Transition<'a> {
                     return Err(Failure::new("expression", message));
                 }
             };
-            // Longer ones cannot be sent: such commands are refused.
+            // A message with a longer name or key cannot be sent: the command would be refused.
             match [&name, &key].iter().any(|text| text.len() > NAME_MAX) {
-                true => {
-                    Err(Failure::new("expression", format!("name and key of a message have at most {NAME_MAX} bytes")))
-                }
+                true => Err(Failure::new(
+                    "expression",
+                    format!("name and key of a message must have at most {NAME_MAX} bytes each"),
+                )),
                 false => Ok((name, key)),
             }
         };

@@ -1,4 +1,4 @@
-//! `wait`: lets time pass; and the timeout of every wait.
+//! `wait`: opens a timer; and the timeout of every wait.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use super::super::transition::Transition;
 use super::super::{self as engine, Bookmark, BookmarkKind, EntryKind, Failure, Phase, TimerKind, WaitOn};
 
 impl<'a> Transition<'a> {
-    /// Opens a timer, or completes at once if the moment has passed.
+    /// Opens a timer, or completes at once if its time has passed.
     pub(super) fn wait(&mut self, position: Position<'a>, wait: &Wait) -> Result<(), Incomplete> {
         let scope = self.scope(position);
         let due_at = match wait {
@@ -22,25 +22,25 @@ impl<'a> Transition<'a> {
         if due_at <= self.context.now {
             return self.complete(position, Value::Null, None);
         }
-        let limit = self.limit(position)?;
+        let limit = self.timeout_at(position)?;
         let mut details = Map::new();
         details.insert("due_at".into(), json!(due_at));
         let bookmark = Bookmark { due_at: Some(due_at), ..self.bookmark(position, BookmarkKind::Timer) };
         let timer = self.open_wait(bookmark, WaitOn::Timer(TimerKind::Wait));
-        self.rest(position, vec![timer], limit, details);
+        self.wait_on(position, vec![timer], limit, details);
         Ok(())
     }
 
-    /// The moment of the timeout of the activity.
-    pub(in crate::engine) fn limit(&self, position: Position<'a>) -> Result<Option<Timestamp>, Failure> {
+    /// When the activity times out.
+    pub(in crate::engine) fn timeout_at(&self, position: Position<'a>) -> Result<Option<Timestamp>, Failure> {
         match &position.activity.timeout {
             Timeout::Default | Timeout::None => Ok(None),
             Timeout::After(template) => self.scope(position).after(template).map(Some),
         }
     }
 
-    /// Leaves the branch waiting, with a timer for the timeout.
-    pub(super) fn rest(
+    /// Makes the branch wait, with a timer for the timeout.
+    pub(super) fn wait_on(
         &mut self,
         position: Position<'a>,
         mut waits: Vec<engine::Wait>,

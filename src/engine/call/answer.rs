@@ -1,20 +1,18 @@
-//! Answers over HTTP: which are good ones, what they are as results and as errors, and those whose body could not be kept.
+//! Answers over HTTP: which of them are accepted, and what an activity sees of them.
 
 use serde_json::{Map, Value, json};
 
-use crate::definition::{Http, OnUnknown, Statuses, Work, codes};
+use crate::definition::{Http, Statuses, Work, codes};
 
 use super::super::admit::Position;
-use super::super::failure::{Cause, Incomplete};
-use super::super::transition::{Halt, Transition};
-use super::super::{Failure, Refusal, assign as values};
-use super::complete::DispatchedCall;
-use super::{CallEnd, CallOutcome, Cut};
+use super::super::{Failure, assign as values};
+use super::{CallOutcome, Cut};
 
-/// Of an answer that is an error, `error.data.body` keeps this many bytes.
+/// `error.data.body` of a refused answer is cut above this many bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
-pub(super) fn asked(position: Position<'_>) -> Option<&Http> {
+/// The `http` of the activity at a position, if it is one.
+pub(super) fn http_work(position: Position<'_>) -> Option<&Http> {
     match &position.activity.work {
         Work::Http(http) => Some(http),
         Work::Set(_)
@@ -30,8 +28,8 @@ pub(super) fn asked(position: Position<'_>) -> Option<&Http> {
     }
 }
 
-/// Whether whoever was asked tells the outcome by itself: then no probe is needed to find it out.
-pub(super) fn is_told(outcome: &CallOutcome) -> bool {
+/// Whether an outcome comes from the external worker or the callback itself: then no probe is needed.
+pub(super) fn is_reported(outcome: &CallOutcome) -> bool {
     match outcome {
         CallOutcome::Done { .. } => true,
         CallOutcome::Failed { failure } => codes::matches("worker", &failure.code),
@@ -39,20 +37,22 @@ pub(super) fn is_told(outcome: &CallOutcome) -> bool {
     }
 }
 
-/// Whether an answer only says that the target has taken it and will call back.
-pub(super) fn is_taken(call: &DispatchedCall<'_>, outcome: &CallOutcome) -> bool {
-    let Some(http) = asked(call.position).filter(|http| http.callback && call.probing.is_none()) else { return false };
-    match outcome {
-        CallOutcome::Answered { status, .. } => accepts(&http.accept, *status),
-        CallOutcome::Done { .. } | CallOutcome::Failed { .. } | CallOutcome::Unknown { .. } => false,
+/// Whether an outcome only says that the target has accepted the request and will call back.
+pub(super) fn announces_callback(http: Option<&Http>, outcome: &CallOutcome) -> bool {
+    match (http, outcome) {
+        (Some(http), CallOutcome::Answered { status, .. }) => http.callback && accepts(&http.accept, *status),
+        (Some(_), CallOutcome::Done { .. } | CallOutcome::Failed { .. } | CallOutcome::Unknown { .. }) | (None, _) => {
+            false
+        }
     }
 }
 
+/// Whether a status is a success: 2xx, or one of those listed.
 pub(super) fn accepts(statuses: &[Statuses], status: u16) -> bool {
     (200..300).contains(&status) || statuses.iter().any(|some| (some.from..=some.to).contains(&status))
 }
 
-/// The error of an answer that is no good one.
+/// The failure of an answer whose status is not accepted.
 pub(super) fn refused(status: u16, mut response: Value) -> Failure {
     let bytes = values::size(&response["body"]);
     if bytes > ERROR_BODY_MAX {
@@ -61,54 +61,10 @@ pub(super) fn refused(status: u16, mut response: Value) -> Failure {
     Failure { code: format!("http.{status}"), message: format!("the target answered {status}"), data: response }
 }
 
-/// What an activity sees of an answer. A body that was not kept is no member of it, so that nobody takes anything else for it.
+/// What an activity sees of an answer. If the body was not kept, the member `body` is absent, so that nothing else is mistaken for it.
 pub(super) fn response(status: u16, headers: Map<String, Value>, body: Value, cut: Option<Cut>) -> Value {
     match cut {
         None => json!({ "status": status, "headers": headers, "body": body }),
         Some(cut) => json!({ "status": status, "headers": headers, "cut": cut.code() }),
-    }
-}
-
-impl<'a> Transition<'a> {
-    /// Goes on with a good answer whose body was not kept, if the activity does without. Else the work is done, and what came
-    /// of it is unknown.
-    pub(super) fn succeed_without_body(
-        &mut self,
-        call: DispatchedCall<'a>,
-        response: Value,
-        cut: Cut,
-    ) -> Result<(), Halt> {
-        let before = self.clone();
-        self.close(&call, CallEnd::Succeeded, Some(&response), None);
-        self.take_wait(call.position, call.bookmark);
-        self.awaken(call.position);
-        let failed = match self.complete(call.position, response.clone(), None) {
-            Err(Incomplete::FailedWork(failed)) => failed,
-            outcome @ (Ok(()) | Err(Incomplete::Need(_) | Incomplete::Mismatch)) => {
-                return self.apply_outcome(call.position, outcome);
-            }
-        };
-        *self = before;
-        let (status, why) = (&response["status"], cut.why());
-        let needed = failed.failure.message;
-        let message = format!("the answer (status {status}) {why}, and the activity needs what it says: {needed}");
-        self.miss_body(call, Failure { code: cut.code().into(), message, data: response })
-    }
-
-    /// Only what can be repeated without harm ends as an error, which a person may answer with another call. All else stays
-    /// this call, whose key its target knows.
-    fn miss_body(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
-        let Some(http) = asked(call.position) else { return Err(Refusal::Mismatch.into()) };
-        match http.on_unknown() {
-            OnUnknown::Retry if http.is_harmless() => {
-                self.fail_call(call, failure, Cause::Error { retry_after_ms: None })
-            }
-            OnUnknown::Retry => {
-                self.record_unknown(&call, &failure);
-                self.leave_open(call, failure);
-                Ok(())
-            }
-            OnUnknown::Probe | OnUnknown::Suspend | OnUnknown::Fail => self.lose(call, failure),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a call: everything its definition says is evaluated now, and stands in the call's own row from then on.
+//! Opens a call: its expressions are evaluated once, and every attempt uses the values in its row.
 
 use std::time::Duration;
 
@@ -15,39 +15,40 @@ use super::super::{Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Wa
 use super::request::target;
 use super::{Call, CallId, CallKind, REQUEST_MAX};
 
-/// What is asked, of whom.
-struct Asked {
+/// The request of a call, and how it is sent.
+struct CallRequest {
     kind: CallKind,
     target: String,
-    request: Value,
+    /// What is sent, with places for secrets.
+    body: Value,
     probe: Option<Value>,
     heartbeat: Option<Duration>,
     callback: bool,
 }
 
 impl<'a> Transition<'a> {
-    /// Opens a request over HTTP and waits for its outcome.
+    /// Opens a call over HTTP and waits for its outcome.
     pub(in crate::engine) fn open_http(
         &mut self,
         position: Position<'a>,
         http: &'a definition::Http,
     ) -> Result<(), Incomplete> {
         let scope = self.scope(position);
-        let request = scope.request(http)?;
-        let asked = Asked {
+        let body = scope.request(http)?;
+        let request = CallRequest {
             kind: CallKind::Http,
-            target: target(&request["url"])?,
+            target: target(&body["url"])?,
             probe: http.probe.as_ref().map(|probe| scope.probe(probe)).transpose()?,
             heartbeat: None,
             callback: http.callback,
-            request,
+            body,
         };
-        within(&asked.request, REQUEST_MAX)?;
+        within(&request.body, REQUEST_MAX)?;
         let timeout = self.attempt_timeout(position, self.context.http_timeout)?;
-        self.open_call(position, asked, timeout)
+        self.open_call(position, request, timeout)
     }
 
-    /// Asks a worker and waits for its reply.
+    /// Opens a call to an external worker and waits for its outcome.
     pub(in crate::engine) fn open_work(
         &mut self,
         position: Position<'a>,
@@ -55,18 +56,18 @@ impl<'a> Transition<'a> {
     ) -> Result<(), Incomplete> {
         let scope = self.scope(position);
         let input = scope.value(&call.input)?;
-        // What goes round in a message is bounded like every message; the envelope has its share.
+        // The message has a size limit; a part of it is left for the envelope.
         within(&input, BODY_MAX - BODY_MAX / 16)?;
-        let asked = Asked {
+        let request = CallRequest {
             kind: CallKind::Work,
             target: format!("work:{}", call.name),
-            request: json!({ "name": call.name, "input": input }),
+            body: json!({ "name": call.name, "input": input }),
             probe: None,
             heartbeat: call.heartbeat.as_ref().map(|heartbeat| scope.duration(heartbeat)).transpose()?,
             callback: false,
         };
         let timeout = self.attempt_timeout(position, self.context.call_timeout)?;
-        self.open_call(position, asked, timeout)
+        self.open_call(position, request, timeout)
     }
 
     fn attempt_timeout(&self, position: Position<'a>, default: Duration) -> Result<Option<Duration>, Failure> {
@@ -77,31 +78,37 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn open_call(&mut self, position: Position<'a>, asked: Asked, timeout: Option<Duration>) -> Result<(), Incomplete> {
+    fn open_call(
+        &mut self,
+        position: Position<'a>,
+        request: CallRequest,
+        timeout: Option<Duration>,
+    ) -> Result<(), Incomplete> {
         let limits = position.activity.limits.as_ref().map(|limits| self.scope(position).limits(limits)).transpose()?;
         let now = self.context.now;
-        // The whole call is what `within` bounds, not only what follows the first failure.
+        // Of a call, `within` limits the whole duration, not only the time after the first failure.
         self.branch_mut(position).tried_at = Some(now);
         let until = self.until(position);
-        let details = json!({ "target": asked.target });
+        let details = json!({ "target": request.target });
         let bookmark = Bookmark { details, ..self.bookmark(position, BookmarkKind::Call) };
         let wait = self.open_wait(bookmark, WaitOn::Call { dispatch: 1, probing: None });
         let id = CallId::of(self.instance.id, wait.bookmark);
-        let mut details = Map::from_iter([("call".to_owned(), json!(id)), ("target".to_owned(), json!(asked.target))]);
+        let mut details =
+            Map::from_iter([("call".to_owned(), json!(id)), ("target".to_owned(), json!(request.target))]);
         details.extend(until.map(|until| ("until".to_owned(), json!(until))));
         self.record(EntryKind::CallOpened, position, Value::Object(details));
         self.push(Effect::OpenCall(Box::new(Call {
             id,
             bookmark: wait.bookmark,
             activity: position.activity.id.clone(),
-            kind: asked.kind,
-            target: asked.target,
-            request: asked.request,
-            probe: asked.probe,
+            kind: request.kind,
+            target: request.target,
+            request: request.body,
+            probe: request.probe,
             timeout,
-            heartbeat: asked.heartbeat,
+            heartbeat: request.heartbeat,
             until,
-            callback: asked.callback,
+            callback: request.callback,
             limits,
             opened_at: now,
         })));

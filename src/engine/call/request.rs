@@ -1,4 +1,4 @@
-//! What a call sends, evaluated when it is opened: every attempt sends the same.
+//! The request of a call, evaluated when the call is opened: every attempt sends the same.
 
 use serde_json::{Map, Value, json};
 
@@ -11,11 +11,11 @@ use crate::expression::{Data, Template, Use};
 use super::super::Failure;
 use super::super::scope::Scope;
 
-/// Bytes of the name of a target: a host has at most 253. It stands in keys of the database, which have bounds of their own.
+/// The longest target, in bytes: a host has at most 253. The target is part of index keys, whose size PostgreSQL limits.
 const TARGET_MAX: usize = 300;
 
 impl Scope<'_> {
-    /// The request of an `http`, with open places for secrets.
+    /// The request of an `http`, with placeholders for secrets.
     pub(super) fn request(&self, http: &Http) -> Result<Value, Failure> {
         let mut request = Map::new();
         request.insert("method".into(), json!(http.method));
@@ -52,9 +52,9 @@ impl Scope<'_> {
         }
         if let Some(key) = &limits.key {
             let key = self.key(key)?;
-            // It may be made of data, and the database keeps it in an index.
+            // It may come from data, and is part of an index key.
             if key.len() > NAME_MAX || key.contains('\0') {
-                let message = format!("the `key` of `limits` has at most {NAME_MAX} bytes, and no NUL");
+                let message = format!("the `key` of `limits` must have at most {NAME_MAX} bytes and no NUL");
                 return Err(Failure::new("expression", message));
             }
             written.insert("key".into(), json!(key));
@@ -85,7 +85,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// Names and texts: null is left out, a list repeats its name.
+    /// Pairs of name and text: a null is left out, a list repeats its name.
     fn pairs(&self, pairs: &[(String, Data)]) -> Result<Value, Failure> {
         let mut written = Vec::new();
         for (name, data) in pairs {
@@ -102,7 +102,7 @@ impl Scope<'_> {
     }
 }
 
-/// A value as the text of a parameter; one with open places stays as it is.
+/// A value as the text of a parameter; one with placeholders stays as it is.
 fn text(value: Value) -> Value {
     match value {
         Value::String(_) => value,
@@ -117,18 +117,20 @@ fn is_text(parts: &Value) -> bool {
     parts.as_array().is_some_and(|parts| parts.iter().all(|part| part.get("map").is_none()))
 }
 
-/// Whose limits and breaker a request falls under: scheme, host and port of its URL. A host that is a secret is named by it.
+/// The key of the circuit breaker and the limits of a request: scheme, host and port of its URL, or the name of the secret that
+/// contains the host.
 pub(super) fn target(url: &Value) -> Result<String, Failure> {
-    let target = place(url)?;
+    let target = server(url)?;
     match target.len() > TARGET_MAX {
-        true => Err(Failure::new("expression", format!("`url` names a server with more than {TARGET_MAX} bytes"))),
+        true => Err(Failure::new("expression", format!("the host in `url` is longer than {TARGET_MAX} bytes"))),
         false => Ok(target),
     }
 }
 
-fn place(url: &Value) -> Result<String, Failure> {
-    let wrong =
-        || Failure::new("expression", "`url` gives no URL: it begins with https:// or http://, and names a host");
+fn server(url: &Value) -> Result<String, Failure> {
+    let wrong = || {
+        Failure::new("expression", "the value of `url` is not a URL: it must begin with https:// or http:// and a host")
+    };
     let begins = match url {
         Value::String(text) => text.as_str(),
         Value::Object(_) => {
@@ -147,13 +149,13 @@ fn place(url: &Value) -> Result<String, Failure> {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(wrong()),
     };
-    // Only what names the server is read: what follows may have open places.
+    // Only scheme, host and port are read: the rest may contain placeholders.
     let (scheme, rest) = begins.split_once("://").ok_or_else(wrong)?;
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     if authority.is_empty() || authority.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(wrong());
     }
-    // The same reader as that of requests, so that however a server is written, it has one name.
+    // The same parser as for requests: however a server is written, it has one name.
     let server = Url::parse(&format!("{scheme}://{authority}/")).map_err(|_| wrong())?;
     let (Some(host), Some(port), "http" | "https") =
         (server.host_str(), server.port_or_known_default(), server.scheme())

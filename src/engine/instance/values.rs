@@ -1,11 +1,11 @@
-//! The values that are kept with the branches of an instance, for whoever has to look at them all.
+//! The values inside the branches of an instance, for checks that must see all of them.
 
 use serde_json::Value;
 
 use super::{Branch, Concluded, Phase, State, WaitOn};
 
 impl State {
-    /// What came from outside or from expressions and is kept with the branches: results and the data of failures.
+    /// Results and data of failures, which come from outside or from expressions.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.branches.iter().flat_map(Branch::values)
     }

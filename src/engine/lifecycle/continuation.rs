@@ -1,4 +1,4 @@
-//! Takes the next step of a branch: executes the activity at which it stands.
+//! Takes the next step of a branch: executes its current activity.
 
 use crate::definition::Definition;
 

@@ -19,7 +19,7 @@ pub(in crate::engine) fn count(
     branch.crashes = branch.crashes.saturating_add(1);
     let crashes = branch.crashes;
     transition.record(EntryKind::WorkerCrashed, position, json!({ "crashes": crashes }));
-    // Below the limit the same step command stays valid, and the next worker tries.
+    // Below the limit the step command stays valid, and the next worker executes it.
     if crashes > crash_max {
         transition.advance(position);
         let message = format!("{crashes} workers died while they executed `{}`", position.activity.id);

@@ -59,8 +59,8 @@ pub(in crate::engine) fn wait<'a>(
             transition.handle(position, Failure::new("timeout", message).into());
             Ok(())
         }
-        // The attempt was counted when the pause began; the next step executes it. A pause is not a wait of the author's, so its
-        // steps count towards `limits.steps_max`.
+        // The attempt was counted when the pause began; the next step executes it. A pause is not a wait of
+        // the definition, so its steps count towards `limits.steps_max`.
         TimerKind::Retry => {
             transition.advance(position);
             transition.record(EntryKind::TimerFired, position, Value::Null);
@@ -71,7 +71,7 @@ pub(in crate::engine) fn wait<'a>(
     }
 }
 
-/// The timeout of the whole instance: closes everything it waits for.
+/// Fires the timeout of the whole instance, and closes all its waits.
 pub(in crate::engine) fn deadline(transition: &mut Transition<'_>, bookmark: i64) -> Result<(), Halt> {
     transition.instance.state.deadline = None;
     transition.push(Effect::Consume(bookmark));

@@ -11,24 +11,24 @@ use super::{deliver, fire};
 
 /// Something that would have happened while the instance was suspended.
 enum MissedItem {
-    /// The work of the branch at this position ended.
+    /// The work of the branch at this index ended.
     Concluded(usize),
     /// The timer with this bookmark was due.
     Timer(i64),
-    /// The message at this position of the list arrived.
+    /// The message at this index arrived.
     Message(usize),
-    /// The outcome of a call at this position of the list arrived.
+    /// The outcome at this index arrived.
     Call(usize),
 }
 
-/// Replays what was missed, in the order of its moments. Each item ends a wait and opens none, except an incident's; after an
+/// Replays what was missed, in the order of time. Each item ends a wait and opens none, except an incident's; after an
 /// incident nothing more is replayed.
 pub(in crate::engine) fn missed(transition: &mut Transition<'_>, missed: Missed) -> Result<(), Halt> {
     let Missed { messages: mut missed, outcomes: mut reported } = missed;
     while transition.instance.status == Status::Running
-        && let Some(missed_item) = earliest(transition, &missed, &reported)?
+        && let Some(item) = earliest(transition, &missed, &reported)?
     {
-        match missed_item {
+        match item {
             MissedItem::Concluded(at) => {
                 let position = admit::position(transition.definition, &transition.instance, at)?;
                 if let Phase::Concluded(reported) =
@@ -67,32 +67,32 @@ pub(in crate::engine) fn missed(transition: &mut Transition<'_>, missed: Missed)
     Ok(())
 }
 
-/// The earliest item; of the same moment the message.
+/// The earliest item; of several at the same time, a message first.
 fn earliest(
     transition: &Transition<'_>,
     missed: &[MissedMessage],
     reported: &[ReportedOutcome],
 ) -> Result<Option<MissedItem>, Halt> {
     let mut first: Option<(Timestamp, MissedItem)> = None;
-    let mut consider = |at: Timestamp, missed_item: MissedItem| {
+    let mut consider = |at: Timestamp, item: MissedItem| {
         if first.as_ref().is_none_or(|(known, _)| at < *known) {
-            first = Some((at, missed_item));
+            first = Some((at, item));
         }
     };
-    for (place, one) in missed.iter().enumerate() {
+    for (at, one) in missed.iter().enumerate() {
         match admit::wait_for_message(transition.definition, &transition.instance, one.bookmark) {
             Ok((position, index)) if transition.fits(position, index, &one.message) => {
-                consider(one.at, MissedItem::Message(place))
+                consider(one.at, MissedItem::Message(at));
             }
             // The filter does not hold, or the wait is closed: the message stays kept.
-            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Ok(_) | Err(Refusal::Closed(_)) => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    for (place, one) in reported.iter().enumerate() {
+    for (at, one) in reported.iter().enumerate() {
         match admit::call_for_outcome(transition.definition, &transition.instance, one.bookmark) {
-            Ok((_, dispatch, _)) if dispatch == one.dispatch => consider(one.at, MissedItem::Call(place)),
-            Ok(_) | Err(Refusal::Gone(_)) => {}
+            Ok(call) if call.dispatch == one.dispatch => consider(one.at, MissedItem::Call(at)),
+            Ok(_) | Err(Refusal::Closed(_)) => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
@@ -111,7 +111,7 @@ fn earliest(
     for (due_at, bookmark) in deadline.chain(waits).filter(|(due_at, _)| *due_at <= transition.context.now) {
         consider(due_at, MissedItem::Timer(bookmark));
     }
-    Ok(first.map(|(_, missed_item)| missed_item))
+    Ok(first.map(|(_, item)| item))
 }
 
 impl Transition<'_> {

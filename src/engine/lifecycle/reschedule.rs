@@ -1,4 +1,4 @@
-//! `timer.reschedule`: gives an open timer another moment.
+//! `timer.reschedule`: gives an open timer another time.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::super::{
     Audit, Bookmark, BookmarkKind, BranchId, Due, Effect, Entry, EntryKind, Phase, Refusal, Step, admit, assign, scope,
 };
 
-/// Gives an open timer another moment.
+/// Gives an open timer another time.
 pub(in crate::engine) fn timer(
     mut transition: Transition<'_>,
     bookmark: i64,
@@ -22,9 +22,9 @@ pub(in crate::engine) fn timer(
 }
 
 impl Transition<'_> {
-    /// Closes a timer and opens it anew for another moment. Its number changes, so that wake-ups of the old one are void.
+    /// Closes a timer and opens another one. Its number changes, so that wake-ups of the old one are void.
     fn reschedule(&mut self, bookmark: i64, due: Due, audit: Audit) -> Result<(), Refusal> {
-        let due_at = moment(self.context.now, due)?;
+        let due_at = due_at(self.context.now, due)?;
         let (from, branch, activity) = self.timer(bookmark)?;
         self.push(Effect::Close(bookmark));
         let number = self.open(Bookmark {
@@ -46,14 +46,14 @@ impl Transition<'_> {
         Ok(())
     }
 
-    /// When an open timer is due, and whose it is.
+    /// When an open timer is due, and its branch and activity.
     fn timer(&self, bookmark: i64) -> Result<(Timestamp, Option<BranchId>, Option<String>), Refusal> {
         if let Some(deadline) = self.instance.state.deadline.as_ref().filter(|known| known.bookmark == bookmark) {
             return Ok((deadline.due_at, None, None));
         }
-        let (at, wait) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Gone(bookmark))?;
+        let (at, wait) = admit::waiting(&self.instance, bookmark).ok_or(Refusal::Closed(bookmark))?;
         let branch = &self.instance.state.branches[at];
-        let due_at = wait.due_at.ok_or(Refusal::NoTimer(bookmark))?;
+        let due_at = wait.due_at.ok_or(Refusal::NotATimer(bookmark))?;
         Ok((due_at, Some(branch.id), Some(branch.activity.clone())))
     }
 
@@ -70,11 +70,11 @@ impl Transition<'_> {
     }
 }
 
-fn moment(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
-    let moment = match due {
-        Due::At(moment) => moment,
+fn due_at(now: Timestamp, due: Due) -> Result<Timestamp, Refusal> {
+    let due_at = match due {
+        Due::At(due_at) => due_at,
         Due::After(duration) => scope::later(now, duration).ok_or(Refusal::TooFar)?,
     };
-    // A moment in the past fires at once. The database stores microseconds.
-    Timestamp::from_microsecond(moment.max(now).as_microsecond()).map_err(|_| Refusal::TooFar)
+    // A time in the past fires at once. The database stores microseconds.
+    Timestamp::from_microsecond(due_at.max(now).as_microsecond()).map_err(|_| Refusal::TooFar)
 }

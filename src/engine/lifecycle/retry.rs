@@ -1,10 +1,10 @@
-//! `retry`: tries again what has an incident.
+//! `retry`: tries the activities with an incident again.
 
 use serde_json::Value;
 
 use super::super::transition::{Halt, Transition};
-use super::super::{Audit, Instance, Missed, Need, Refusal, Step, WaitOn, admit, call};
-use super::replay;
+use super::super::{Audit, Instance, Missed, Need, Refusal, Step, WaitOn, admit};
+use super::{replay, resolve};
 
 /// Reopens an instance that was suspended by failures, and replays what was missed.
 pub(in crate::engine) fn all(
@@ -16,7 +16,7 @@ pub(in crate::engine) fn all(
     let incidents = incidents(&transition.instance);
     if incidents.is_empty() {
         let by_command = transition.instance.state.suspension.is_some();
-        return Err(if by_command { Refusal::ByHand } else { Refusal::NoIncident }.into());
+        return Err(if by_command { Refusal::SuspendedByCommand } else { Refusal::NoIncident }.into());
     }
     let missed = missed.ok_or(Need::Missed)?;
     transition.reopen_after_retry(audit);
@@ -28,7 +28,7 @@ pub(in crate::engine) fn all(
 fn retry(transition: &mut Transition<'_>, incidents: Vec<Incident>) -> Result<(), Halt> {
     for Incident { at, bookmark, result } in incidents {
         let position = admit::position(transition.definition, &transition.instance, at)?;
-        if call::retry_unknown(transition, position, bookmark) {
+        if resolve::retry_unknown(transition, position, bookmark) {
             continue;
         }
         transition.take_wait(position, bookmark);
@@ -50,7 +50,7 @@ fn retry(transition: &mut Transition<'_>, incidents: Vec<Incident>) -> Result<()
 
 /// A branch that waits for a person after a failure.
 struct Incident {
-    /// The position of the branch in the list.
+    /// The index of the branch in the list.
     at: usize,
     bookmark: i64,
     /// The result of the work, where only `output` or `next` failed.

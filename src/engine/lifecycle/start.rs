@@ -16,7 +16,7 @@ use super::super::{
 /// Decides the start of an instance: ready at its first activity.
 ///
 /// # Errors
-/// [`Refusal::Input`] if the input does not fit: the schema, the bound of variables, or the definition's `timeout`.
+/// [`Refusal::Input`] if the input does not fit the schema, the limit of variables, or the `timeout` of the definition.
 pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Result<Step, Refusal> {
     let input = accept(definition, start.input)?;
     let variables = variables(definition, &input);
@@ -89,7 +89,7 @@ fn root(definition: &Definition) -> Branch {
 
 fn open_deadline(transition: &mut Transition<'_>) -> Result<(), Refusal> {
     let Some(timeout) = &transition.definition.timeout else { return Ok(()) };
-    // Only the input can be at failed here, so whoever sent it is told, and no incident begins a life.
+    // Only the input can make it fail: the sender gets a refusal, and no instance begins with an incident.
     let due_at = Scope::whole(&transition.instance, transition.context)
         .after(timeout)
         .map_err(|failure| Refusal::Input(vec![failure.message]))?;

@@ -30,8 +30,8 @@ impl Transition<'_> {
     /// Pauses the instance; its waits stay open.
     fn pause_instance(&mut self, audit: Audit) {
         self.instance.status = Status::Suspended;
-        let told = audit.details();
-        let details = assign::details(told.clone());
+        let audit = audit.details();
+        let details = assign::details(audit.clone());
         let number = self.open(Bookmark {
             number: 0,
             branch: None,
@@ -43,7 +43,7 @@ impl Transition<'_> {
         });
         self.instance.state.suspension = Some(number);
         self.record_whole(EntryKind::InstanceSuspended, details);
-        self.announce("suspended", told);
+        self.announce("suspended", audit);
     }
 
     /// Continues an instance that was suspended by a command.
@@ -51,14 +51,14 @@ impl Transition<'_> {
         let Some(number) = self.instance.state.suspension.take() else {
             return Err(match admit::require_not_suspended(&self.instance) {
                 Ok(()) => Refusal::NotSuspended,
-                Err(_) => Refusal::ByFailure,
+                Err(_) => Refusal::SuspendedByFailure,
             });
         };
         self.instance.status = Status::Running;
         self.push(Effect::Consume(number));
-        let told = audit.details();
-        self.record_whole(EntryKind::InstanceResumed, assign::details(told.clone()));
-        self.announce("resumed", told);
+        let audit = audit.details();
+        self.record_whole(EntryKind::InstanceResumed, assign::details(audit.clone()));
+        self.announce("resumed", audit);
         Ok(())
     }
 }

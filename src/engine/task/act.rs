@@ -1,4 +1,4 @@
-//! What people do with a task: each act is checked again here, under the lock of its row, and is refused with its own reason.
+//! Actions on a task. Each is checked here, under the lock of the row of the task, and refused with its own reason.
 
 use serde_json::{Map, Value, json};
 
@@ -15,15 +15,15 @@ pub(in crate::engine) struct Actor {
     pub(in crate::engine) seen: Option<i64>,
 }
 
-/// A task that is acted upon, and where its branch stands.
+/// An action on a task, and the position of its branch.
 pub(super) struct TaskAction<'a> {
     pub(super) position: Position<'a>,
-    pub(super) asked: &'a definition::Task,
+    pub(super) declared: &'a definition::Task,
     pub(super) task: Task,
     pub(super) user: String,
 }
 
-/// Decides what an act does to a task, and to its instance.
+/// Decides the effect of an action on a task and on its instance.
 pub(in crate::engine) fn act<'a>(
     mut transition: Transition<'a>,
     bookmark: i64,
@@ -35,9 +35,9 @@ pub(in crate::engine) fn act<'a>(
     let task = task.ok_or(Refusal::Mismatch)?;
     let definition: &'a Definition = transition.definition;
     let position = admit::branch_for_task(definition, &transition.instance, &task, transition.context.now)?;
-    let Work::Task(asked) = &position.activity.work else { return Err(Refusal::Mismatch.into()) };
+    let Work::Task(declared) = &position.activity.work else { return Err(Refusal::Mismatch.into()) };
     check(&transition, &task, &actor, &act)?;
-    let action = TaskAction { position, asked, task, user: actor.person.user };
+    let action = TaskAction { position, declared, task, user: actor.person.user };
     match act {
         Act::Complete { decision, form, comment } => {
             bounded_comment(comment.as_deref())?;
@@ -50,7 +50,7 @@ pub(in crate::engine) fn act<'a>(
             transition.complete_task(action, decision, form, comment)
         }
         Act::Claim { lease_for } | Act::Extend { lease_for } => {
-            transition.hold(action, lease_for)?;
+            transition.claim(action, lease_for)?;
             Ok(transition.done())
         }
         Act::Release => {
@@ -77,7 +77,7 @@ pub(in crate::engine) fn act<'a>(
     }
 }
 
-/// Whether this person may do this with the task, as it is now.
+/// Whether this person may act like this on the task as it is now.
 fn check(transition: &Transition<'_>, task: &Task, actor: &Actor, act: &Act) -> Result<(), Refusal> {
     let Person { user, groups } = &actor.person;
     let holder = task.holder(transition.context.now);
@@ -133,28 +133,28 @@ fn decide(task: &Task, decision: Option<String>) -> Result<Option<String>, TaskR
     let names = || task.decisions.iter().map(|decision| decision.name.as_str()).collect::<Vec<_>>().join(", ");
     match decision {
         None if task.decisions.is_empty() => Ok(None),
-        None => Err(TaskRefusal::Decision(format!("the decision is missing; it is one of {}", names()))),
+        None => Err(TaskRefusal::Decision(format!("the decision is missing: send one of {}", names()))),
         Some(_) if task.decisions.is_empty() => {
-            Err(TaskRefusal::Decision("this task is done without a decision".into()))
+            Err(TaskRefusal::Decision("this task has no decisions: send none".into()))
         }
         Some(name) if task.decisions.iter().any(|known| known.name == name) => Ok(Some(name)),
         Some(name) => {
             let name: String = name.chars().take(60).collect();
-            Err(TaskRefusal::Decision(format!("`{name}` is no decision of this task; it is one of {}", names())))
+            Err(TaskRefusal::Decision(format!("`{name}` is not a decision of this task: send one of {}", names())))
         }
     }
 }
 
-/// What was filled in, as it is kept: checked, defaults and nulls filled in.
+/// The form, checked against its schema, with defaults filled in.
 fn accept(action: &TaskAction<'_>, form: Value) -> Result<Value, TaskRefusal> {
     bounded_form(&form)?;
-    match (&action.asked.form, form) {
+    match (&action.declared.form, form) {
         (None, Value::Null) => Ok(Value::Null),
         (None, _) => Err(TaskRefusal::Form(vec!["/: this task has no form".into()])),
         (Some(schema), form) => {
             let form = if form.is_null() { json!({}) } else { form };
             if !form.is_object() {
-                return Err(TaskRefusal::Form(vec!["/: a form is a map".into()]));
+                return Err(TaskRefusal::Form(vec!["/: the form must be a JSON object".into()]));
             }
             schema.accept(&form).map(Value::Object).map_err(TaskRefusal::Form)
         }
@@ -188,13 +188,17 @@ impl<'a> Transition<'a> {
         comment: Option<String>,
     ) -> Result<Step, Halt> {
         let TaskAction { position, task, user, .. } = action;
-        self.record(EntryKind::TaskCompleted, position, told(&task, &user, decision.as_deref(), comment.as_deref()));
+        self.record(
+            EntryKind::TaskCompleted,
+            position,
+            decision_details(&task, &user, decision.as_deref(), comment.as_deref()),
+        );
         let result = json!({ "decision": decision, "actor": user, "form": form, "comment": comment });
         let closed = Closed { outcome: TaskOutcome::Completed, by: Some(user), result, ballots: Vec::new() };
         self.close_task(position, &task, closed)
     }
 
-    /// Closes a task that is done, and goes on with its result.
+    /// Closes a completed task, and continues with its result.
     pub(super) fn close_task(mut self, position: Position<'a>, task: &Task, closed: Closed) -> Result<Step, Halt> {
         let result = closed.result.clone();
         self.take_wait(position, task.bookmark);
@@ -203,22 +207,22 @@ impl<'a> Transition<'a> {
         }
         let more =
             Map::from_iter([("by".to_owned(), json!(closed.by)), ("decision".to_owned(), result["decision"].clone())]);
-        self.tell_of_task("task_completed", task, more);
+        self.publish_task("task_completed", task, more);
         self.push(Effect::CloseTask { id: task.id, closed });
         self.conclude(position, Ok(result))?;
         Ok(self.done())
     }
 }
 
-/// What the history keeps of a decision.
-pub(super) fn told(task: &Task, by: &str, decision: Option<&str>, comment: Option<&str>) -> Value {
+/// The history details of a decision.
+pub(super) fn decision_details(task: &Task, by: &str, decision: Option<&str>, comment: Option<&str>) -> Value {
     let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(by))]);
     details.extend(decision.map(|decision| ("decision".to_owned(), json!(decision))));
     details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
     Value::Object(details)
 }
 
-/// A task that was closed says so, whatever has become of its instance since.
+/// Refuses a closed task with its outcome, even if the instance has ended.
 pub(in crate::engine) fn still_open(instance: &Instance, task: &Task) -> Result<(), Refusal> {
     let Some(closed) = &task.closed else { return admit::require_live(instance) };
     let by = closed.by.as_ref().map(|by| format!(" by `{by}`")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Who may do a task, and which one of a list it is given to.
+//! The candidates of a task, and the choice of its assignee.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use crate::definition::{self, Assign, AssignBy};
 use crate::expression::Data;
 
 use super::super::scope::Scope;
-use super::super::{Failure, Instance};
+use super::super::{Context, Failure, Instance};
 use super::{Assignment, PEOPLE_MAX};
 
-/// Who a task names, once its expressions are evaluated.
+/// The people of a task, after its expressions are evaluated.
 pub(super) struct People {
     /// Candidates, without those who are excluded.
     pub(super) users: Vec<String>,
@@ -35,18 +35,18 @@ impl People {
             Assign::By { users: Some(list), .. } => allowed(names(scope, Some(list), "users")?),
             Assign::By { users: None, .. } => users.clone(),
         };
-        // Whoever can be given the task can do it.
+        // A possible assignee is a candidate.
         let more: Vec<String> = choice.iter().filter(|user| !users.contains(user)).cloned().collect();
         users.extend(more);
         if users.is_empty() && groups.is_empty() {
-            let message = "nobody is left who could do this task".to_owned();
+            let message = "the task has no candidates".to_owned();
             return Err(Failure::new("task.candidates", message));
         }
         Ok(People { users, groups, excluded, choice })
     }
 }
 
-/// A list of names: nulls are left out, lists in it taken apart, each name is there once.
+/// A list of names: nulls are left out, nested lists are flattened, each name is there once.
 pub(super) fn names(scope: &Scope<'_>, data: Option<&Data>, what: &str) -> Result<Vec<String>, Failure> {
     data.map_or(Ok(Vec::new()), |data| flatten(scope.value(data)?, what))
 }
@@ -69,17 +69,17 @@ fn flatten(value: Value, what: &str) -> Result<Vec<String>, Failure> {
             }
             Value::Array(items) => open.extend(items.into_iter().rev()),
             Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-                return wrong(format!("`{what}` gives something that is no name"));
+                return wrong(format!("`{what}` must contain names only: texts, lists of texts, or null"));
             }
         }
         if names.len() > PEOPLE_MAX {
-            return Err(Failure::new("limit.people", format!("`{what}` names more than {PEOPLE_MAX}")));
+            return Err(Failure::new("limit.people", format!("`{what}` has more than {PEOPLE_MAX} names")));
         }
     }
     Ok(names)
 }
 
-/// The users that the strategy of a task compares, if it compares any.
+/// The fact that the strategy of a task requires, if it ranks users.
 pub(super) fn compared(assign: &Assign, activity: &str, users: &[String]) -> Option<Assignment> {
     let strategy = match assign {
         Assign::By { strategy: strategy @ (AssignBy::RoundRobin | AssignBy::LeastLoaded), .. } => *strategy,
@@ -90,21 +90,22 @@ pub(super) fn compared(assign: &Assign, activity: &str, users: &[String]) -> Opt
     (!users.is_empty()).then(|| Assignment { strategy, activity: activity.to_owned(), users: users.to_vec() })
 }
 
-/// The one the task is given to. `standing` says of each user of the list how high they stand: by turns or by load.
+/// The assignee of a task, by its strategy.
 pub(super) fn choose(
     assign: &Assign,
     choice: &[String],
-    standing: &[(String, i64)],
-    (instance, activity, chance): (&Instance, &str, f64),
+    ranks: &[(String, i64)],
+    instance: &Instance,
+    activity: &str,
+    context: &Context<'_>,
 ) -> Option<String> {
     match assign {
         Assign::Nobody => None,
         Assign::To(_) => choice.first().cloned(),
         Assign::By { strategy: AssignBy::RoundRobin | AssignBy::LeastLoaded, .. } => {
-            let stands =
-                |user: &String| standing.iter().find(|(known, _)| known == user).map_or(0, |(_, stands)| *stands);
-            // The first of several that stand equally low, so that the order of the list decides.
-            choice.iter().min_by_key(|user| stands(user)).cloned()
+            let rank = |user: &String| ranks.iter().find(|(known, _)| known == user).map_or(0, |(_, rank)| *rank);
+            // Of several users with the lowest rank the first, so that the order of the list decides.
+            choice.iter().min_by_key(|user| rank(user)).cloned()
         }
         Assign::By { strategy: AssignBy::Random, .. } => {
             #[expect(
@@ -112,7 +113,7 @@ pub(super) fn choose(
                 clippy::cast_sign_loss,
                 reason = "from 0 to the length of a list"
             )]
-            let at = (chance.clamp(0.0, 1.0) * choice.len() as f64) as usize;
+            let at = (context.chance.clamp(0.0, 1.0) * choice.len() as f64) as usize;
             choice.get(at.min(choice.len().saturating_sub(1))).cloned()
         }
         Assign::By { strategy: AssignBy::Previous, .. } => {

@@ -1,4 +1,4 @@
-//! Opening a task: everything its definition says is evaluated now, and stands in the task's own row from then on.
+//! Opens a task: its expressions are evaluated once, and the values are kept in its row.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -26,28 +26,28 @@ impl<'a> Transition<'a> {
     pub(in crate::engine) fn open_task(
         &mut self,
         position: Position<'a>,
-        asked: &'a definition::Task,
-        standing: Option<Vec<(String, i64)>>,
+        declared: &'a definition::Task,
+        ranks: Option<Vec<(String, i64)>>,
     ) -> Result<(), Incomplete> {
         let scope = self.scope(position);
-        let people = People::of(&scope, asked)?;
-        let standing = match (compared(&asked.assign, &position.activity.id, &people.choice), standing) {
+        let people = People::of(&scope, declared)?;
+        let ranks = match (compared(&declared.assign, &position.activity.id, &people.choice), ranks) {
             (None, _) => Vec::new(),
-            (Some(_), Some(standing)) => standing,
-            (Some(assignment), None) => return Err(Need::Standing(assignment).into()),
+            (Some(_), Some(ranks)) => ranks,
+            (Some(assignment), None) => return Err(Need::Ranks(assignment).into()),
         };
-        let by = (&self.instance, position.activity.id.as_str(), self.context.chance);
-        let assignee = choose(&asked.assign, &people.choice, &standing, by);
-        let limit = self.limit(position)?;
-        let mut task = self.task(position, asked, people)?;
-        let timers = self.timers(position, asked, &task)?;
+        let assignee =
+            choose(&declared.assign, &people.choice, &ranks, &self.instance, &position.activity.id, self.context);
+        let limit = self.timeout_at(position)?;
+        let mut task = self.task(position, declared, people)?;
+        let timers = self.timers(position, declared, &task)?;
 
         task.assignee = assignee;
         let bookmark = self.bookmark(position, BookmarkKind::Task);
         let wait = self.open_wait(bookmark, WaitOn::Task);
         task.bookmark = wait.bookmark;
         task.id = TaskId::of(self.instance.id, wait.bookmark);
-        if let (Assign::By { strategy: AssignBy::RoundRobin, .. }, Some(user)) = (&asked.assign, &task.assignee) {
+        if let (Assign::By { strategy: AssignBy::RoundRobin, .. }, Some(user)) = (&declared.assign, &task.assignee) {
             let activity = position.activity.id.clone();
             self.push(Effect::AdvanceRoundRobin { activity, user: user.clone() });
         }
@@ -64,7 +64,7 @@ impl<'a> Transition<'a> {
         details.extend(task.due_at.map(|due_at| ("due_at".into(), json!(due_at))));
         details.extend(limit.map(|limit| ("timeout_at".into(), json!(limit))));
         self.record(EntryKind::TaskOpened, position, Value::Object(details));
-        self.tell_of_task("task_opened", &task, Map::new());
+        self.publish_task("task_opened", &task, Map::new());
         self.push(Effect::OpenTask(Box::new(task)));
         self.branch_mut(position).phase = Phase::Waiting(waits);
         Ok(())
@@ -76,71 +76,71 @@ impl<'a> Transition<'a> {
         self.open_wait(bookmark, WaitOn::Timer(kind))
     }
 
-    fn task(&self, position: Position<'a>, asked: &definition::Task, people: People) -> Result<Task, Failure> {
+    fn task(&self, position: Position<'a>, declared: &definition::Task, people: People) -> Result<Task, Failure> {
         let scope = self.scope(position);
         let text = |template: &Template| scope.text(template);
-        let title = match asked.title.as_ref().or(position.activity.title.as_ref()) {
+        let title = match declared.title.as_ref().or(position.activity.title.as_ref()) {
             Some(title) => text(title)?,
             None => position.activity.id.clone(),
         };
-        let data = asked.data.as_ref().map_or(Ok(Value::Null), |data| scope.value(data))?;
+        let data = declared.data.as_ref().map_or(Ok(Value::Null), |data| scope.value(data))?;
         if values::size(&data) > FORM_MAX {
             let message = format!("the `data` of a task has more than {FORM_MAX} bytes");
             return Err(Failure::new("limit.data", message));
         }
         Ok(Task {
-            // Both follow from the bookmark, which is opened when nothing can fail any more.
+            // Both follow from the bookmark, which is opened after everything that can fail.
             id: TaskId(uuid::Uuid::nil()),
             bookmark: 0,
             revision: 0,
             activity: position.activity.id.clone(),
             title: cut(title, TITLE_MAX),
-            description: asked.description.as_ref().map(text).transpose()?.map(|text| cut(text, DESCRIPTION_MAX)),
+            description: declared.description.as_ref().map(text).transpose()?.map(|text| cut(text, DESCRIPTION_MAX)),
             data,
             labels: position.activity.labels.clone(),
-            priority: self.priority(position, asked.priority.as_ref())?.unwrap_or(self.instance.priority),
+            priority: self.priority(position, declared.priority.as_ref())?.unwrap_or(self.instance.priority),
             users: people.users,
             groups: people.groups,
             excluded: people.excluded,
             assignee: None,
             delegated_by: None,
             claim: None,
-            decisions: asked.decisions.clone(),
-            form: asked.form.as_ref().map(|form| form.document().clone()),
+            decisions: declared.decisions.clone(),
+            form: declared.form.as_ref().map(|form| form.document().clone()),
             draft: None,
-            vote: !asked.vote.is_empty(),
+            vote: !declared.vote.is_empty(),
             ballots: Vec::new(),
-            due_at: asked.due.as_ref().map(|due| scope.time(due)).transpose()?,
+            due_at: declared.due.as_ref().map(|due| scope.time(due)).transpose()?,
             opened_at: self.context.now,
             closed: None,
         })
     }
 
-    pub(super) fn priority(&self, position: Position<'a>, asked: Option<&Data>) -> Result<Option<i16>, Failure> {
-        let Some(data) = asked else { return Ok(None) };
+    pub(super) fn priority(&self, position: Position<'a>, declared: Option<&Data>) -> Result<Option<i16>, Failure> {
+        let Some(data) = declared else { return Ok(None) };
         let value = self.scope(position).value(data)?;
         let priority = value.as_i64().and_then(|number| i16::try_from(number).ok());
         match (priority, value.is_null()) {
             (None, true) => Ok(None),
             (Some(priority), _) => Ok(Some(priority)),
             (None, false) => {
-                let message = format!("`priority` gives no whole number from {} to {}", i16::MIN, i16::MAX);
+                let message = format!("`priority` must be a whole number from {} to {}", i16::MIN, i16::MAX);
                 Err(Failure::new("expression", message))
             }
         }
     }
 
-    /// The timers of a task but for its timeout. What has passed is no reminder any more; what is due is due at once.
+    /// The timers of a task except its timeout. A reminder in the past is left out; any other timer in the past fires at once.
     fn timers(
         &self,
         position: Position<'a>,
-        asked: &definition::Task,
+        declared: &definition::Task,
         task: &Task,
     ) -> Result<Vec<(Timestamp, TimerKind)>, Failure> {
         let scope = self.scope(position);
         let mut timers: Vec<_> =
             task.due_at.map(|due_at| (due_at, TimerKind::Task(TaskTimer::Overdue))).into_iter().collect();
-        match &asked.remind {
+        match &declared.remind {
             Remind::Never => {}
             Remind::At(moments) => {
                 for (index, moment) in moments.iter().enumerate() {
@@ -155,15 +155,15 @@ impl<'a> Transition<'a> {
                 timers.push((due_at, TimerKind::Task(TaskTimer::Reminder { index: 0 })));
             }
         }
-        for (index, escalation) in asked.escalate.iter().enumerate() {
+        for (index, escalation) in declared.escalate.iter().enumerate() {
             let due_at = scope.time(&escalation.after)?;
             timers.push((due_at, TimerKind::Task(TaskTimer::Escalation { index })));
         }
         Ok(timers)
     }
 
-    /// Publishes what became of a task, if its definition wants that told.
-    pub(super) fn tell_of_task(&mut self, name: &str, task: &Task, more: Map<String, Value>) {
+    /// Publishes an event about a task, if the definition has `events.task`.
+    pub(super) fn publish_task(&mut self, name: &str, task: &Task, more: Map<String, Value>) {
         if !self.definition.events.task {
             return;
         }
@@ -184,8 +184,8 @@ impl<'a> Transition<'a> {
 }
 
 impl Transition<'_> {
-    /// Publishes that nobody waits for a task any more, for those who show it somewhere.
-    pub(in crate::engine) fn tell_of_end(&mut self, id: TaskId, outcome: TaskOutcome) {
+    /// Publishes that a task was closed without a decision, for applications that show it.
+    pub(in crate::engine) fn publish_task_closed(&mut self, id: TaskId, outcome: TaskOutcome) {
         if self.definition.events.task {
             let key = self.instance.key.clone();
             self.publish("task_closed", json!({ "task": id, "outcome": outcome.name(), "key": key }));

@@ -1,10 +1,10 @@
-//! Why a task cannot be acted upon: each reason is one of its own.
+//! Why an action on a task is refused.
 
 use jiff::Timestamp;
 
 use super::super::Refusal;
 
-/// Why a task cannot be acted upon like this.
+/// Why an action on a task is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TaskRefusal {
     /// It is closed.
@@ -13,41 +13,41 @@ pub enum TaskRefusal {
     /// It has changed since it was read.
     #[error("the task has changed: its revision is {found}, not {expected}; read it again")]
     Stale {
-        /// The revision the caller had read.
+        /// The revision that the person has read.
         expected: i64,
-        /// The one it has.
+        /// Its revision now.
         found: i64,
     },
     /// The user is neither among the users nor in one of the groups.
-    #[error("`{0}` is no candidate for this task")]
+    #[error("`{0}` is not a candidate for this task")]
     NotCandidate(String),
     /// The user is excluded.
     #[error("`{0}` is excluded from this task")]
     Excluded(String),
-    /// It is somebody else's.
+    /// It is assigned to another user.
     #[error("the task is assigned to `{0}`")]
     Assigned(String),
-    /// Somebody else has claimed it.
+    /// It is claimed by another user.
     #[error("the task is claimed by `{by}` until {until}")]
     Claimed {
-        /// Who.
+        /// The user.
         by: String,
-        /// Until when.
+        /// The end of the lease.
         until: Timestamp,
     },
-    /// The user does not hold it.
-    #[error("`{0}` does not hold this task: claim it first")]
+    /// The user has not claimed it.
+    #[error("`{0}` has not claimed this task: claim it first")]
     NotHeld(String),
-    /// The decision is none of this task's.
+    /// The decision is missing, or not one of the task.
     #[error("{0}")]
     Decision(String),
-    /// What was filled in does not fit.
+    /// The form does not fit its schema.
     #[error("the form does not fit: {}", .0.join("; "))]
     Form(Vec<String>),
     /// The user has voted.
-    #[error("`{0}` has voted already, and everybody votes once")]
+    #[error("`{0}` has voted already: each user has one vote")]
     Voted(String),
-    /// It cannot be done with a vote.
+    /// The action is not possible with a vote.
     #[error("the task is a vote: {0}")]
     Vote(&'static str),
 }

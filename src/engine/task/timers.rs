@@ -1,4 +1,4 @@
-//! What a task's timers do: remind, say that it is overdue, offer it to more people. The task goes on waiting.
+//! The timers of a task: reminders, overdue, escalation. The task stays open.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::assign::names;
 use super::{PEOPLE_MAX, Task, TaskId};
 
 impl<'a> Transition<'a> {
-    /// Fires a timer of a task that is none of its ends.
+    /// Fires a timer of a task other than its timeout.
     pub(in crate::engine) fn fire_task_timer(
         &mut self,
         position: Position<'a>,
@@ -24,7 +24,7 @@ impl<'a> Transition<'a> {
             None => return Err(self.needs_task(position)),
             Some(task) => task,
         };
-        let (Some(task), Work::Task(asked)) = (task, &position.activity.work) else {
+        let (Some(task), Work::Task(declared)) = (task, &position.activity.work) else {
             return Err(Incomplete::Mismatch);
         };
         let waits = self.branch(position).waits();
@@ -34,11 +34,11 @@ impl<'a> Transition<'a> {
         match timer {
             TaskTimer::Overdue => {
                 self.record(EntryKind::TaskOverdue, position, json!({ "task": task.id, "due_at": due_at }));
-                self.tell_of_task("task_overdue", &task, Map::new());
+                self.publish_task("task_overdue", &task, Map::new());
             }
-            TaskTimer::Reminder { index } => self.remind(position, asked, index, &task),
+            TaskTimer::Reminder { index } => self.remind(position, declared, index, &task),
             TaskTimer::Escalation { index } => {
-                let escalation = asked.escalate.get(index).ok_or(Incomplete::Mismatch)?;
+                let escalation = declared.escalate.get(index).ok_or(Incomplete::Mismatch)?;
                 self.escalate(position, escalation, task);
             }
         }
@@ -50,15 +50,15 @@ impl<'a> Transition<'a> {
         open.map_or(Incomplete::Mismatch, |wait| Need::Task(TaskId::of(self.instance.id, wait.bookmark)).into())
     }
 
-    fn remind(&mut self, position: Position<'a>, asked: &definition::Task, index: usize, task: &Task) {
+    fn remind(&mut self, position: Position<'a>, declared: &definition::Task, index: usize, task: &Task) {
         let number = index.saturating_add(1);
         self.record(EntryKind::TaskReminded, position, json!({ "task": task.id, "number": number }));
         let holder = task.holder(self.context.now).map(|claim| claim.by.clone());
         let more = Map::from_iter([("number".to_owned(), json!(number)), ("claimed_by".to_owned(), json!(holder))]);
-        self.tell_of_task("task_reminded", task, more);
-        if let Remind::Every { every, times } = &asked.remind
+        self.publish_task("task_reminded", task, more);
+        if let Remind::Every { every, times } = &declared.remind
             && number < usize::try_from(*times).unwrap_or(usize::MAX)
-            // It could be told when the task was opened; what has changed since must not take the task away.
+            // It could be evaluated when the task was opened; a failure now must not end the task.
             && let Ok(due_at) = self.scope(position).after(every)
         {
             let wait = self.open_timer(position, due_at, TimerKind::Task(TaskTimer::Reminder { index: number }));
@@ -66,7 +66,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Offers a task to more people. One that fails leaves it as it is: it still waits for those it was offered to.
+    /// Offers a task to more people. If its expressions fail, the task stays as it is.
     fn escalate(&mut self, position: Position<'a>, escalation: &Escalation, task: Task) {
         match self.widened(position, escalation, task.clone()) {
             Ok(task) => {
@@ -74,13 +74,13 @@ impl<'a> Transition<'a> {
                     "task": task.id, "users": task.users, "groups": task.groups, "priority": task.priority,
                 });
                 self.record(EntryKind::TaskEscalated, position, super::super::assign::bounded(&details));
-                self.tell_of_task("task_escalated", &task, Map::new());
+                self.publish_task("task_escalated", &task, Map::new());
                 self.push(Effect::OfferTask(Box::new(task)));
             }
             Err(failure) => {
                 let error = Value::Object(super::super::assign::brief(&failure));
                 self.record(EntryKind::TaskEscalated, position, json!({ "task": task.id, "error": error }));
-                self.tell_of_task("task_escalated", &task, Map::from_iter([("error".to_owned(), error)]));
+                self.publish_task("task_escalated", &task, Map::from_iter([("error".to_owned(), error)]));
             }
         }
     }
@@ -101,10 +101,13 @@ impl<'a> Transition<'a> {
             }
         }
         if task.users.len() > PEOPLE_MAX || task.groups.len() > PEOPLE_MAX {
-            return Err(Failure::new("limit.people", format!("a task names at most {PEOPLE_MAX}")));
+            return Err(Failure::new(
+                "limit.people",
+                format!("a task has at most {PEOPLE_MAX} users and {PEOPLE_MAX} groups"),
+            ));
         }
         if is_wider {
-            // Whoever had it to themselves let it lie; a claim keeps its lease.
+            // The assignment ends, because the assignee has not acted; a claim keeps its lease.
             (task.assignee, task.delegated_by) = (None, None);
         }
         task.priority = self.priority(position, escalation.priority.as_ref())?.unwrap_or(task.priority);
@@ -127,7 +130,7 @@ impl<'a> Transition<'a> {
 }
 
 impl scope::Scope<'_> {
-    /// A moment, or the moment so long after now.
+    /// A time, or a duration from now.
     pub(in crate::engine) fn time(&self, template: &crate::expression::Template) -> Result<jiff::Timestamp, Failure> {
         self.after(template).or_else(|failure| self.moment(template).map_err(|_| failure))
     }

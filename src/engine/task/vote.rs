@@ -1,31 +1,35 @@
-//! Votes: each user decides once, and after each vote the rules are asked whether the matter is decided.
+//! Votes: each user has one, and after each vote the rules are evaluated.
 
 use serde_json::{Map, Value, json};
 
 use super::super::admit::Position;
 use super::super::transition::{Halt, Transition};
 use super::super::{Effect, EntryKind, Failure, Step};
-use super::act::{TaskAction, told};
+use super::act::{TaskAction, decision_details};
 use super::{Ballot, Closed, Task, TaskOutcome, TaskRefusal};
 
 impl<'a> Transition<'a> {
-    /// Casts a vote, and closes the task if that decides it.
+    /// Casts a vote, and closes the task if a rule holds.
     pub(super) fn vote(
         mut self,
         action: TaskAction<'a>,
         decision: String,
         comment: Option<String>,
     ) -> Result<Step, Halt> {
-        let TaskAction { position, asked, mut task, user } = action;
+        let TaskAction { position, declared, mut task, user } = action;
         if task.ballots.iter().any(|ballot| ballot.user == user) {
             return Err(TaskRefusal::Voted(user).into());
         }
-        self.record(EntryKind::TaskVoted, position, told(&task, &user, Some(&decision), comment.as_deref()));
+        self.record(
+            EntryKind::TaskVoted,
+            position,
+            decision_details(&task, &user, Some(&decision), comment.as_deref()),
+        );
         task.ballots.push(Ballot { user: user.clone(), decision, comment, at: self.context.now });
         let votes = counted(&task);
-        let everybody = task.users.iter().all(|user| task.ballots.iter().any(|ballot| ballot.user == *user));
+        let is_complete = task.users.iter().all(|user| task.ballots.iter().any(|ballot| ballot.user == *user));
         let mut decided = None;
-        for rule in &asked.vote {
+        for rule in &declared.vote {
             let held = self.scope(position).votes(&votes, &json!(task.users)).holds(&rule.when);
             match held {
                 Ok(false) => {}
@@ -33,30 +37,31 @@ impl<'a> Transition<'a> {
                     decided = Some(rule.decide.clone());
                     break;
                 }
-                // The vote counts; what the rules make of it is an error of the activity.
+                // The vote counts; the failure of a rule is an error of the activity.
                 Err(failure) => return self.end_vote(position, task, failure),
             }
         }
         match decided {
-            Some(decision) => self.carry(position, task, (user, decision), votes),
-            None if everybody => {
-                let message = "everybody has voted, and no rule of the vote holds";
+            Some(decision) => self.close_vote(position, task, user, decision, votes),
+            None if is_complete => {
+                let message = "every candidate has voted, and no rule of the vote holds";
                 let failure = Failure { data: json!({ "votes": votes }), ..Failure::new("task.undecided", message) };
                 self.end_vote(position, task, failure)
             }
             None => {
-                // Whoever has voted has nothing more to do about it.
+                // The user who has voted is no longer offered the task.
                 self.push(Effect::OfferTask(Box::new(task)));
                 Ok(self.done())
             }
         }
     }
 
-    fn carry(
+    fn close_vote(
         mut self,
         position: Position<'a>,
         task: Task,
-        (user, decision): (String, String),
+        user: String,
+        decision: String,
         votes: Value,
     ) -> Result<Step, Halt> {
         let mut details = Map::from_iter([("task".to_owned(), json!(task.id)), ("by".to_owned(), json!(user))]);
@@ -74,14 +79,14 @@ impl<'a> Transition<'a> {
     fn end_vote(mut self, position: Position<'a>, task: Task, failure: Failure) -> Result<Step, Halt> {
         self.take_wait(position, task.bookmark);
         let closed = Closed { outcome: TaskOutcome::Undecided, by: None, result: Value::Null, ballots: task.ballots };
-        self.tell_of_end(task.id, closed.outcome);
+        self.publish_task_closed(task.id, closed.outcome);
         self.push(Effect::CloseTask { id: task.id, closed });
         self.conclude(position, Err(failure))?;
         Ok(self.done())
     }
 }
 
-/// How many votes there are for each decision.
+/// The number of votes for each decision.
 pub fn counted(task: &Task) -> Value {
     let count = |name: &str| task.ballots.iter().filter(|ballot| ballot.decision == name).count();
     let counts = task.decisions.iter().map(|decision| (decision.name.clone(), json!(count(&decision.name))));

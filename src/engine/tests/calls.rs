@@ -90,7 +90,7 @@ activities:
         scenario
     };
     assert!(open(&"k".repeat(255)).open_call().is_some());
-    let caught = json!("the `key` of `limits` has at most 255 bytes, and no NUL");
+    let caught = json!("the `key` of `limits` must have at most 255 bytes and no NUL");
     let long = open(&format!("${{ tenant }}{}", "k".repeat(254)));
     assert!(long.open_call().is_none());
     assert_eq!(long.output(), Some(&caught));
@@ -308,7 +308,7 @@ fn a_late_answer_changes_nothing() {
     let bookmark = scenario.open_call().unwrap().call.bookmark;
     let outcome = CallOutcome::Done { result: json!(1) };
     let late = scenario.apply(CallCommand { bookmark, report: CallReport::Completed { dispatch: 1, outcome } });
-    assert!(matches!(late, Err(Error::Refused(Refusal::Gone(_)))));
+    assert!(matches!(late, Err(Error::Refused(Refusal::Closed(_)))));
 }
 
 #[test]
@@ -333,5 +333,5 @@ fn a_request_that_cannot_be_sent_is_an_error_without_a_call() {
         scenario.error().unwrap().message.clone()
     };
     assert!(failing("https://a/${ x }").contains("is null, which is not allowed in a URL"));
-    assert!(failing("${ instance.key }").contains("gives no URL"));
+    assert!(failing("${ instance.key }").contains("is not a URL"));
 }

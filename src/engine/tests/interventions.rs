@@ -73,7 +73,7 @@ fn a_suspended_instance_does_not_move() {
     let refused = scenario.apply(reschedule(1, Due::After(hours(1))));
     assert!(matches!(refused, Err(Error::Refused(Refusal::Suspended))));
     assert!(matches!(scenario.suspend("again"), Err(Error::Refused(Refusal::AlreadySuspended))));
-    assert!(matches!(scenario.retry(), Err(Error::Refused(Refusal::ByHand))));
+    assert!(matches!(scenario.retry(), Err(Error::Refused(Refusal::SuspendedByCommand))));
     scenario.resume("go").unwrap();
     assert_eq!(scenario.standing(), Some("pay"));
     assert!(matches!(scenario.resume("go"), Err(Error::Refused(Refusal::NotSuspended))));
@@ -93,7 +93,7 @@ fn a_suspended_instance_can_be_cancelled() {
 fn an_incident_is_retried_and_not_resumed() {
     let mut scenario = scenario("activities: [{ id: a, raise: { code: broken } }]");
     started(&mut scenario);
-    assert!(matches!(scenario.resume("go"), Err(Error::Refused(Refusal::ByFailure))));
+    assert!(matches!(scenario.resume("go"), Err(Error::Refused(Refusal::SuspendedByFailure))));
     assert!(matches!(scenario.suspend("wait"), Err(Error::Refused(Refusal::AlreadySuspended))));
 }
 
@@ -120,7 +120,7 @@ fn a_timer_is_rescheduled_to_a_later_and_an_earlier_time() {
     let mut scenario = scenario("timeout: 9d\nactivities: [{ id: a, wait: { for: 1h } }]");
     started(&mut scenario);
     scenario.apply(reschedule(2, Due::After(hours(5)))).unwrap();
-    assert!(matches!(scenario.apply(reschedule(2, Due::After(hours(5)))), Err(Error::Refused(Refusal::Gone(2)))));
+    assert!(matches!(scenario.apply(reschedule(2, Due::After(hours(5)))), Err(Error::Refused(Refusal::Closed(2)))));
     scenario.advance(hours(4)).unwrap();
     assert_eq!(scenario.standing(), Some("a"));
     scenario.apply(reschedule(3, Due::At("2020-01-01T00:00:00Z".parse().unwrap()))).unwrap();
@@ -144,8 +144,8 @@ fn only_open_timers_are_rescheduled_to_times_within_the_calendar() {
     started(&mut scenario);
     let far = scenario.apply(reschedule(1, Due::After(Duration::MAX)));
     assert!(matches!(far, Err(Error::Refused(Refusal::TooFar))));
-    assert!(matches!(scenario.apply(reschedule(2, Due::After(hours(1)))), Err(Error::Refused(Refusal::NoTimer(2)))));
-    assert!(matches!(scenario.apply(reschedule(9, Due::After(hours(1)))), Err(Error::Refused(Refusal::Gone(9)))));
+    assert!(matches!(scenario.apply(reschedule(2, Due::After(hours(1)))), Err(Error::Refused(Refusal::NotATimer(2)))));
+    assert!(matches!(scenario.apply(reschedule(9, Due::After(hours(1)))), Err(Error::Refused(Refusal::Closed(9)))));
     scenario.cancel("enough").unwrap();
     let ended = scenario.apply(reschedule(3, Due::After(hours(1))));
     assert!(matches!(ended, Err(Error::Refused(Refusal::Ended(Status::Cancelled)))));

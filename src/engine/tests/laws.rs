@@ -265,7 +265,7 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
                 Facts { messages: Some(KeptMessages { list, more: false }), ..Facts::default() }
             }
             Need::Task(_) => Facts { task: Some(None), ..Facts::default() },
-            Need::Standing(_) => Facts { standing: Some(Vec::new()), ..Facts::default() },
+            Need::Ranks(_) => Facts { ranks: Some(Vec::new()), ..Facts::default() },
             Need::Missed => Facts { missed: Some(Missed::default()), ..Facts::default() },
         };
         engine::decide(definition, instance, command, facts, &context)

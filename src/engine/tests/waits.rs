@@ -42,7 +42,7 @@ fn an_early_or_closed_timer_is_refused() {
     started(&mut scenario);
     assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Early(_)))));
     scenario.advance(seconds(90)).unwrap();
-    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Closed(1)))));
 }
 
 #[test]
@@ -250,7 +250,7 @@ activities: [{ id: a, run: { handler: fail, input: {} } }]
     assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Suspended))));
     scenario.apply(Command::Instance(Control::Retry, Audit::default())).unwrap();
     assert_eq!(scenario.error().unwrap().code, "timeout");
-    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Gone(1)))));
+    assert!(matches!(scenario.apply(Internal::Fire { bookmark: 1 }), Err(Error::Refused(Refusal::Closed(1)))));
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn a_key_that_no_message_can_have_is_an_error_of_the_wait() {
         started,
         expect![[r#"
         InstanceStarted
-        ActivityFailed a {"attempt":1,"code":"expression","message":"name and key of a message have at most 255 bytes"}
-        IncidentOpened a {"code":"expression","message":"name and key of a message have at most 255 bytes"}
+        ActivityFailed a {"attempt":1,"code":"expression","message":"name and key of a message must have at most 255 bytes each"}
+        IncidentOpened a {"code":"expression","message":"name and key of a message must have at most 255 bytes each"}
         = suspended at a by expression
     "#]],
     );
@@ -309,14 +309,14 @@ activities: [{ id: a, wait: { cron: '${ cron }', zone: '${ zone }' } }]
     .assert_eq(&told(json!({ "cron": "30 6 1 * *", "zone": "Asia/Kathmandu" })));
     expect![[r#"
         InstanceStarted
-        ActivityFailed a {"attempt":1,"code":"expression","message":"`${ cron }` gives no cron expression, as in 0 9 * * 1-5"}
-        IncidentOpened a {"code":"expression","message":"`${ cron }` gives no cron expression, as in 0 9 * * 1-5"}
+        ActivityFailed a {"attempt":1,"code":"expression","message":"the value of `${ cron }` is not a valid cron expression: write five fields, as in 0 9 * * 1-5"}
+        IncidentOpened a {"code":"expression","message":"the value of `${ cron }` is not a valid cron expression: write five fields, as in 0 9 * * 1-5"}
         = suspended at a by expression
     "#]].assert_eq(&told(json!({ "cron": "never", "zone": "UTC" })));
     expect![[r#"
         InstanceStarted
-        ActivityFailed a {"attempt":1,"code":"expression","message":"`${ zone }` gives no time zone, as in Europe/Berlin"}
-        IncidentOpened a {"code":"expression","message":"`${ zone }` gives no time zone, as in Europe/Berlin"}
+        ActivityFailed a {"attempt":1,"code":"expression","message":"the value of `${ zone }` is not a valid time zone: write a name, as in Europe/Berlin"}
+        IncidentOpened a {"code":"expression","message":"the value of `${ zone }` is not a valid time zone: write a name, as in Europe/Berlin"}
         = suspended at a by expression
     "#]].assert_eq(&told(json!({ "cron": "0 9 * * *", "zone": "Mars" })));
 }

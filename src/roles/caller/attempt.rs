@@ -11,7 +11,7 @@ use crate::expression::{Marker, filled};
 use crate::limits::backoff::next_delay;
 use crate::outgoing::{Request, SendError};
 use crate::secrets::Carried;
-use crate::step::calls::{Attempt, Begin, Token};
+use crate::step::calls::{Attempt, AttemptToken, Begin};
 use crate::step::{self, Error, Executed};
 use crate::store::calls::{Begun, DueCall};
 use crate::store::{self};
@@ -33,7 +33,7 @@ pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Res
         match step::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
             Begin::Begun(begun) => *begun,
             Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
-            Begin::Gone => {
+            Begin::Stale => {
                 caller.limits.unused(permit).await;
                 return Ok(());
             }
@@ -69,7 +69,7 @@ fn word(outcome: &CallOutcome) -> &'static str {
 }
 
 /// Sends the request and reads what comes back.
-async fn outcome(caller: &Caller, begun: &Begun, token: &Token) -> CallOutcome {
+async fn outcome(caller: &Caller, begun: &Begun, token: &AttemptToken) -> CallOutcome {
     let mut carried = Carried::default();
     let request = match request(caller, begun, token, &mut carried) {
         Ok(request) => request,
@@ -86,7 +86,7 @@ async fn outcome(caller: &Caller, begun: &Begun, token: &Token) -> CallOutcome {
     }
 }
 
-fn request(caller: &Caller, begun: &Begun, token: &Token, carried: &mut Carried) -> Result<Request, Failure> {
+fn request(caller: &Caller, begun: &Begun, token: &AttemptToken, carried: &mut Carried) -> Result<Request, Failure> {
     let app = &caller.app;
     let request = filled(&begun.request, &mut |marker| match marker {
         Marker::Secret(name) => carried.reveal(&app.secrets, name),

@@ -1,4 +1,4 @@
-//! Calls whose time is over: an attempt expires, or a call ends before its next attempt could begin.
+//! Calls whose deadline has passed: an attempt expires, or a call ends before its next attempt could begin.
 
 use super::super::Error;
 use super::super::committed::Executed;
@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::engine::{CallKind, CallOutcome, Failure, Refusal};
 use crate::store::calls::{self, Over, OverdueCall};
 
-/// Ends an attempt that sent no sign of life in time, or a call whose next attempt did not begin in time.
+/// Ends an attempt without an outcome or a heartbeat in time, or a call whose next attempt did not begin in time.
 pub async fn expire(app: &App, overdue: OverdueCall) -> Result<Executed, Error> {
     let OverdueCall { id, instance, bookmark, dispatch, kind, over } = overdue;
     let attempt = Attempt { id, instance, bookmark, dispatch };
@@ -22,9 +22,9 @@ pub async fn expire(app: &App, overdue: OverdueCall) -> Result<Executed, Error> 
     complete_attempt(app, attempt, CallOutcome::Unknown { failure }).await
 }
 
-/// Ends a call whose time was over before its next attempt could begin: certainly nothing was sent.
+/// Ends a call whose deadline passed before its next attempt could begin: certainly nothing was sent.
 async fn lapse(app: &App, attempt: Attempt) -> Result<Executed, Error> {
-    let failure = Failure::new("timeout", "the time for all attempts was over before this one could begin");
+    let failure = Failure::new("timeout", "the time limit of all attempts passed before this one could begin");
     let outcome = CallOutcome::Failed { failure };
     complete_or_keep(app, attempt, outcome.clone(), async |transaction, refusal| {
         if *refusal == Refusal::Suspended {

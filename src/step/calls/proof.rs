@@ -1,7 +1,6 @@
-//! Tokens: each proves that its bearer was given one attempt at a call.
+//! Tokens: each proves that its bearer received one attempt at a call.
 
-use super::super::Error;
-use super::send;
+use super::super::{Error, dispatch};
 use crate::engine::CallId;
 use crate::store;
 use crate::store::calls::{self, Place};
@@ -12,19 +11,21 @@ pub(super) async fn place(conn: &mut store::Connection, id: CallId, token: &str)
         return Err(Error::NotFound(format!("there is no call {id}")));
     };
     // A call with an unknown outcome keeps the token of the attempt that expired.
-    if place.token_hash.as_deref() == Some(send::hash(token).as_slice()) {
+    if place.token_hash.as_deref() == Some(dispatch::hash(token).as_slice()) {
         return Ok(place);
     }
-    let dispatch = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());
-    Err(match (place.state.as_str(), dispatch) {
+    let of_token = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());
+    Err(match (place.state.as_str(), of_token) {
         ("succeeded" | "failed" | "cancelled", _) => {
-            Error::Late(format!("the call has ended as {}: it is too late", place.state))
+            Error::Late(format!("the report is too late: the call has ended as {}", place.state))
         }
-        ("reported" | "unknown", _) => Error::Late("the attempt has ended: it is too late".to_owned()),
+        ("reported" | "unknown", _) => Error::Late("the report is too late: the attempt has ended".to_owned()),
         (_, Some(dispatch)) if dispatch < place.dispatch => Error::Late(format!(
-            "the token is that of an earlier attempt: it is too late, attempt {} is the current one",
+            "the report is too late: the token is that of an earlier attempt, and attempt {} is the current one",
             place.attempt
         )),
-        (_, _) => Error::Refused("the token is not that of the running attempt".to_owned()),
+        (_, _) => {
+            Error::Refused("the token is not that of the running attempt: send the token of the request".to_owned())
+        }
     })
 }

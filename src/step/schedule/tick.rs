@@ -1,12 +1,12 @@
-//! The start of a tick: a start like any other, through the inbox, under a message id that follows from the tick, so that it
-//! happens once however many processes try.
+//! Ticks: each is a start through the inbox. Its message id is derived from the tick, so that it happens once, even if several
+//! processes try.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::listed;
-use super::plan::{Fault, Plan};
+use super::plan::{Plan, Problem};
 use crate::app::App;
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
@@ -17,17 +17,17 @@ use crate::store::schedules::{self, ClaimedSchedule, HandledTick};
 use crate::store::{self, instances};
 use crate::telemetry;
 
-/// How often a tick that is queued looks whether the instance before it has ended.
+/// How often a queued tick checks whether the instance before it has ended.
 const QUEUE_LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A tick that could not be started because the database was busy is tried again after this.
+/// A tick that could not be started because of the database is tried again after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// A schedule that this binary cannot read is left to newer ones for so long.
+/// A schedule that this binary cannot parse is left to newer binaries for this time.
 const UNREADABLE_FOR: Duration = Duration::from_secs(300);
 
-/// Claims one schedule that wants to be looked at and handles what has come of it; false if there was none.
+/// Claims one schedule that is due and handles its ticks; false if no schedule is due.
 ///
 /// # Errors
-/// As for any query. The tick is due still, and a start that was committed is known by its message id.
+/// The tick stays due. A start that was committed is recognised by its message id.
 pub async fn tick(app: &App) -> Result<bool, store::Error> {
     let mut conn = app.store.background().await?;
     let claimed = schedules::claim_due(&mut conn).await?;
@@ -45,7 +45,7 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
         }
     };
     if schedules::mark_handled(&mut conn, &claimed, &handled).await? {
-        tell(&claimed, &handled);
+        report(&claimed, &handled);
     } else {
         tracing::info!(schedule = claimed.schedule.name, "a schedule was changed while one of its ticks was handled");
         if let Some((_, Ok(instance))) = handled.tried {
@@ -55,7 +55,7 @@ pub async fn tick(app: &App) -> Result<bool, store::Error> {
     Ok(true)
 }
 
-fn tell(claimed: &ClaimedSchedule, handled: &HandledTick) {
+fn report(claimed: &ClaimedSchedule, handled: &HandledTick) {
     let schedule = claimed.schedule.name.as_str();
     telemetry::count_ticks("skipped", handled.skipped.unsigned_abs());
     if handled.queued_at.is_some() && claimed.schedule.queued_at.is_none() {
@@ -69,7 +69,7 @@ fn tell(claimed: &ClaimedSchedule, handled: &HandledTick) {
         }
         Some((tick, Err(error))) => {
             telemetry::count_ticks("failed", 1);
-            tracing::warn!(schedule, %tick, error, "a tick of a schedule cannot be started; it comes again at its next one");
+            tracing::warn!(schedule, %tick, error, "a tick of a schedule cannot be started; the next one will be tried");
         }
         None => {}
     }
@@ -79,7 +79,7 @@ async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, sto
     let ClaimedSchedule { schedule, now, .. } = claimed;
     let plan = match Plan::parse(&schedule.said) {
         Ok(plan) => plan,
-        Err(faults) => return Ok(unreadable(claimed, &faults)),
+        Err(problems) => return Ok(unreadable(claimed, &problems)),
     };
     let mut handled =
         HandledTick { next_at: schedule.next_at, queued_at: schedule.queued_at, ..HandledTick::default() };
@@ -93,19 +93,19 @@ async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, sto
     };
     if let Some(tick) = waiting {
         match begin(app, schedule, &plan, tick, *now, &tick.to_string()).await? {
-            Begun::Started(instance) | Begun::Again(instance) => {
+            TickStart::Started(instance) | TickStart::Again(instance) => {
                 (handled.queued_at, handled.tried) = (None, Some((tick, Ok(instance))));
             }
-            Begun::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
-            Begun::Taken if schedule.said.overlap == Overlap::Queue => {
+            TickStart::Failed(why) => (handled.queued_at, handled.tried) = (None, Some((tick, Err(why)))),
+            TickStart::Taken if schedule.said.overlap == Overlap::Queue => {
                 if handled.queued_at.replace(tick).is_some() {
-                    // One waits already: what has come meanwhile starts nothing.
+                    // One tick is queued already: ticks that came due since are skipped.
                     handled.next_at = handled.next_at.filter(|next| next > now).or_else(|| plan.next(*now));
                     handled.skipped = plan.missed_until(schedule.next_at, *now);
                 }
             }
             // Queued under another policy that has been changed since.
-            Begun::Taken => (handled.queued_at, handled.skipped) = (None, handled.skipped + 1),
+            TickStart::Taken => (handled.queued_at, handled.skipped) = (None, handled.skipped + 1),
         }
     }
     let look_at = handled.queued_at.and_then(|_| now.checked_add(QUEUE_LOOK_EVERY).ok());
@@ -113,31 +113,31 @@ async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, sto
     Ok(handled)
 }
 
-/// A newer binary may know what it means: the tick stays due for it.
-fn unreadable(claimed: &ClaimedSchedule, faults: &[Fault]) -> HandledTick {
+/// A newer binary may be able to parse it: the tick stays due.
+fn unreadable(claimed: &ClaimedSchedule, problems: &[Problem]) -> HandledTick {
     let ClaimedSchedule { schedule, now, .. } = claimed;
     HandledTick {
         next_at: schedule.next_at,
         wake_at: now.checked_add(UNREADABLE_FOR).ok(),
         queued_at: schedule.queued_at,
-        tried: Some((schedule.next_at.unwrap_or(*now), Err(listed(faults)))),
+        tried: Some((schedule.next_at.unwrap_or(*now), Err(listed(problems)))),
         skipped: 0,
     }
 }
 
-/// What became of a start.
-pub(super) enum Begun {
-    /// It is there.
+/// The result of a start.
+pub(super) enum TickStart {
+    /// The instance was started.
     Started(InstanceId),
-    /// It was before, under the same id.
+    /// It was started before, with the same message id.
     Again(InstanceId),
-    /// The instance of an earlier tick lives.
+    /// The instance of an earlier tick is live.
     Taken,
-    /// It cannot be started, and never will as it is.
+    /// It cannot be started; another attempt would fail too.
     Failed(String),
 }
 
-/// Starts the instance of a tick. That instances do not overlap is the business key's doing: it is the schedule's name.
+/// Starts the instance of a tick. Its business key is the name of the schedule, so that instances do not overlap.
 pub(super) async fn begin(
     app: &App,
     schedule: &ScheduleView,
@@ -145,14 +145,14 @@ pub(super) async fn begin(
     tick: Timestamp,
     now: Timestamp,
     message_id: &str,
-) -> Result<Begun, store::Error> {
+) -> Result<TickStart, store::Error> {
     let ScheduleView { name, said, .. } = schedule;
-    // What the id stands for is the tick: a second try may see another time, and is the same command.
+    // The body hash covers the tick, not the input: a second attempt may see another time, and is the same command.
     let identity = format!("{name} {message_id}");
     let origin = Origin::new(&format!("leveret.schedule/{name}"), message_id, identity.as_bytes(), Follow::Always);
     let input = match plan.input(name, tick, now, app.context(now).env) {
         Ok(input) => input,
-        Err(why) => return Ok(Begun::Failed(why)),
+        Err(why) => return Ok(TickStart::Failed(why)),
     };
     let (key, on_conflict) = match said.overlap {
         Overlap::Allow => (format!("{name} {message_id}"), OnConflict::Reject),
@@ -160,18 +160,18 @@ pub(super) async fn begin(
         Overlap::Cancel => (name.clone(), OnConflict::Replace),
     };
     if on_conflict == OnConflict::Reject && is_taken(app, &origin, &said.definition, &key).await? {
-        return Ok(Begun::Taken);
+        return Ok(TickStart::Taken);
     }
     let (definition, version) = (said.definition.clone(), said.version);
     let start = Start { definition, version, key: Some(key), on_conflict, input };
     match step::start(app, start, &origin).await {
-        Ok(Applied::New(Started::New(committed))) => Ok(Begun::Started(committed.instance.id)),
-        Ok(Applied::New(Started::Existing(_))) => Ok(Begun::Taken),
-        Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(Begun::Taken, Begun::Again)),
-        Err(StepError::Refused(_)) => Ok(Begun::Taken),
+        Ok(Applied::New(Started::New(committed))) => Ok(TickStart::Started(committed.instance.id)),
+        Ok(Applied::New(Started::Existing(_))) => Ok(TickStart::Taken),
+        Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(TickStart::Taken, TickStart::Again)),
+        Err(StepError::Refused(_)) => Ok(TickStart::Taken),
         Err(StepError::Store(error)) => match error {
-            store::Error::Bug(why) => Ok(Begun::Failed(why)),
-            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(Begun::Failed(error.to_string())),
+            store::Error::Bug(why) => Ok(TickStart::Failed(why)),
+            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(TickStart::Failed(error.to_string())),
             store::Error::Unavailable(_)
             | store::Error::Busy(_)
             | store::Error::Conflict
@@ -183,11 +183,11 @@ pub(super) async fn begin(
             | StepError::NotFound(_)
             | StepError::Reused(_)
             | StepError::Task(_)),
-        ) => Ok(Begun::Failed(error.to_string())),
+        ) => Ok(TickStart::Failed(error.to_string())),
     }
 }
 
-/// Whether somebody has the key, and it is not the instance of this very tick. Only saves a start that would be refused.
+/// Whether the instance of another tick has the key. Only saves a start that would be refused.
 async fn is_taken(app: &App, origin: &Origin, definition: &str, key: &str) -> Result<bool, store::Error> {
     let known = match once::known(app, origin).await {
         Ok(known) => known.is_some(),

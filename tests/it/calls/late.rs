@@ -77,7 +77,7 @@ async fn no_attempt_begins_during_a_suspension_and_its_timeout_is_replayed() {
     leveret.post(&format!("/instances/{id}/suspend"), &json!({})).await.ok(200);
     let call = leveret.lines("id", "leveret.calls WHERE state = 'pending'").await.remove(0);
     let begun = calls::begin(leveret.app(), CallId(call.parse().unwrap()), 1, None).await.unwrap();
-    assert!(matches!(begun, Begin::Gone), "another process had claimed it");
+    assert!(matches!(begun, Begin::Stale), "another process had claimed it");
     leveret.count_becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(leveret.position("second").await, "suspended at ask");
     leveret.post(&format!("/instances/{id}/resume"), &json!({})).await.ok(200);

@@ -118,7 +118,7 @@ async fn a_schedule_runs_on_request_once_for_each_key_even_while_paused() {
     let again = leveret.post_as("today", "/schedules/monthly/run", &json!({})).await.ok(201);
     assert_eq!(first, again);
     let refused = leveret.post("/schedules/monthly/run", &json!({})).await.problem(409, "refused");
-    assert_eq!(refused, "an instance of schedule `monthly` still runs, and `overlap` is `skip`");
+    assert_eq!(refused, "an instance of schedule `monthly` is still running, and `overlap` is `skip`");
     let seen = leveret.schedule("monthly").await;
     assert_eq!(
         (seen.started, seen.last_instance.map(|id| id.to_string())),

@@ -1,4 +1,5 @@
-//! Calls on their way out: wake-ups, requests to workers, attempts that begin, and the tokens that prove them.
+//! The dispatch of calls: wake-ups, requests to external workers, and attempts that begin with their tokens. It does not use the
+//! pipeline, because the pipeline uses it.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::publish::encode;
+use super::publish::encode;
 use crate::app::App;
 use crate::broker::topology::CALLS_KEY;
 use crate::contract::{self, Exchange, WorkRequest};
@@ -16,24 +17,23 @@ use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, outbox, targets};
 use crate::time::duration;
 
-/// What goes out with a call that is opened, and of which call the attempt begins with that.
-pub(in crate::step) type Opened = (Option<OutboxRow>, Option<(CallId, Sent)>);
+/// What is published in the commit that opens a call.
+pub(super) struct OpenedCall {
+    /// The request or a wake-up; nothing if a caller of this process is woken in memory.
+    pub(super) row: Option<OutboxRow>,
+    /// The first attempt, if it begins with this commit.
+    pub(super) begun: Option<(CallId, Sent)>,
+}
 
-/// The row that says a call is to be made, if somebody has to be told; where its request goes out with the same commit, that
-/// request instead.
-pub(in crate::step) fn opened(
-    app: &App,
-    instance: &Instance,
-    call: &Call,
-    now: Timestamp,
-) -> Result<Opened, store::Error> {
-    // What is limited goes the way on which limits are looked at.
+/// The request of a call to an external worker, or a wake-up for the callers.
+pub(super) fn opened(app: &App, instance: &Instance, call: &Call, now: Timestamp) -> Result<OpenedCall, store::Error> {
+    // The callers check limits: a call with limits is left to them.
     if call.kind == CallKind::Http || call.limits.is_some() {
-        // A process that makes calls itself is told in memory, and any other looks every now and then.
-        let wake_up = if app.makes_calls() { None } else { Some(wake_up(app, call.id, 1)?) };
-        return Ok((wake_up, None));
+        // A caller of this process is woken in memory. Other processes also poll.
+        let row = if app.makes_calls() { None } else { Some(wake_up(app, call.id)?) };
+        return Ok(OpenedCall { row, begun: None });
     }
-    let token = Token::new(1);
+    let token = AttemptToken::new(1);
     let after = |time: Duration| now.checked_add(time).ok();
     let deadline = [call.timeout.and_then(after), call.until].into_iter().flatten().min();
     let begun = Begun {
@@ -54,11 +54,11 @@ pub(in crate::step) fn opened(
         trace: instance.trace.clone(),
     };
     let sent = Sent { token_hash: token.hash(), deadline };
-    Ok((Some(work_request(app, &begun, &token)?), Some((call.id, sent))))
+    Ok(OpenedCall { row: Some(work_request(app, &begun, &token)?), begun: Some((call.id, sent)) })
 }
 
-fn wake_up(app: &App, id: CallId, dispatch: u32) -> Result<OutboxRow, store::Error> {
-    let body = encode(&contract::Make { call: id.0, dispatch })?;
+fn wake_up(app: &App, id: CallId) -> Result<OutboxRow, store::Error> {
+    let body = encode(&contract::Make { call: id.0, dispatch: 1 })?;
     Ok(row(app, Exchange::Calls, CALLS_KEY, "make", body))
 }
 
@@ -68,8 +68,8 @@ fn row(app: &App, exchange: Exchange, routing_key: &str, kind: &str, body: Vec<u
         .with_claimable(app.claimable())
 }
 
-/// The message to a worker.
-fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, store::Error> {
+/// The request to an external worker.
+fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<OutboxRow, store::Error> {
     let name = begun.request["name"].as_str().unwrap_or_default().to_owned();
     let request = WorkRequest {
         schema: contract::SCHEMA,
@@ -100,17 +100,17 @@ fn work_request(app: &App, begun: &Begun, token: &Token) -> Result<OutboxRow, st
     Ok(row)
 }
 
-/// What proves that somebody was given an attempt. Never kept: the table has its hash.
+/// The proof that its bearer received one attempt. Only its hash is stored.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct AttemptToken(String);
 
-impl Token {
+impl AttemptToken {
     fn new(dispatch: u32) -> Self {
-        // Each is 122 bits of the operating system's chance.
+        // Two times 122 random bits of the operating system.
         Self(format!("{dispatch}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
-    /// The text that is handed out.
+    /// The text for the bearer.
     pub fn text(&self) -> String {
         self.0.clone()
     }
@@ -120,36 +120,36 @@ impl Token {
     }
 }
 
-/// Whether an attempt was begun.
+/// Whether an attempt has begun.
 #[derive(Debug)]
 pub enum Begin<T> {
-    /// It was.
+    /// It has begun.
     Begun(T),
-    /// As many are under way as may be.
+    /// The concurrency limit is reached.
     NoRoom,
-    /// Somebody else has it, or it is no longer to be made.
-    Gone,
+    /// Another process has begun it, or the call has changed since.
+    Stale,
 }
 
-/// How many attempts may be under way for a target, or for a key of it.
+/// A concurrency limit: the most running attempts of a target, or of a key of it.
 #[derive(Debug, Clone, Copy)]
 pub struct AtOnce<'a> {
     /// The target.
     pub target: &'a str,
     /// The key.
     pub key: Option<&'a str>,
-    /// So many.
+    /// The most running attempts.
     pub limit: u32,
 }
 
-/// Marks an attempt over HTTP as begun, if there is room for it.
+/// Marks an attempt over HTTP as running, if its concurrency limit allows it.
 pub async fn begin(
     app: &App,
     id: CallId,
     dispatch: u32,
     at_once: Option<AtOnce<'_>>,
-) -> Result<Begin<Box<(Begun, Token)>>, store::Error> {
-    let token = Token::new(dispatch);
+) -> Result<Begin<Box<(Begun, AttemptToken)>>, store::Error> {
+    let token = AttemptToken::new(dispatch);
     let longest = longest(app);
     let begun = match at_once {
         None => calls::mark_running(&mut *app.store.background().await?, id, dispatch, &token.hash(), longest).await?,
@@ -164,7 +164,7 @@ pub async fn begin(
             begun
         }
     };
-    Ok(begun.map_or(Begin::Gone, |begun| Begin::Begun(Box::new((begun, token)))))
+    Ok(begun.map_or(Begin::Stale, |begun| Begin::Begun(Box::new((begun, token)))))
 }
 
 fn longest(app: &App) -> Longest {
@@ -175,14 +175,15 @@ async fn has_room(transaction: &mut Transaction, at_once: AtOnce<'_>) -> Result<
     targets::has_room(transaction, at_once.target, at_once.key, at_once.limit).await
 }
 
-/// Sends a request to a worker, in the transaction that marks the attempt as begun, if there is room for it.
+/// Writes the request to an external worker in the transaction that marks the attempt as running, if its concurrency limit allows
+/// it.
 pub async fn send_to_external_worker(
     app: &App,
     id: CallId,
     dispatch: u32,
     at_once: Option<AtOnce<'_>>,
 ) -> Result<Begin<()>, store::Error> {
-    let token = Token::new(dispatch);
+    let token = AttemptToken::new(dispatch);
     let mut transaction = Transaction::begin(app.store.background().await?).await?;
     if let Some(at_once) = at_once
         && !has_room(&mut transaction, at_once).await?
@@ -193,7 +194,7 @@ pub async fn send_to_external_worker(
     let longest = longest(app);
     let Some(begun) = calls::mark_running(&mut transaction, id, dispatch, &token.hash(), longest).await? else {
         transaction.rollback().await;
-        return Ok(Begin::Gone);
+        return Ok(Begin::Stale);
     };
     let rows = vec![work_request(app, &begun, &token)?];
     outbox::push(&mut transaction, &rows).await?;
@@ -202,7 +203,7 @@ pub async fn send_to_external_worker(
     Ok(Begin::Begun(()))
 }
 
-/// What the table keeps of a token.
+/// The hash that is stored of a token.
 pub(super) fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }

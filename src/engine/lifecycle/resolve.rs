@@ -1,24 +1,24 @@
-//! What people do with calls: tell what became of one that nobody else knows of, or have it tried again.
+//! A person resolves a call with an unknown outcome, or has it tried again.
 
 use serde_json::{Value, json};
 
-use super::super::admit::{self, Position};
-use super::super::lifecycle::replay;
+use super::super::admit::{self, DispatchedCall, Position};
 use super::super::transition::{Halt, Transition};
-use super::super::{Audit, Effect, EntryKind, Failure, Missed, Need, Phase, Refusal, Status, Step, WaitOn};
-use super::complete::DispatchedCall;
-use super::{CallId, Resolution};
+use super::super::{
+    Audit, CallId, Effect, EntryKind, Failure, Missed, Need, Phase, Refusal, Resolution, Status, Step, WaitOn,
+};
+use super::replay;
 
-/// Goes on with what a person found out about an open call.
-pub(in crate::engine) fn resolve(
+/// Continues with what a person has found out about an open call.
+pub(in crate::engine) fn call(
     mut transition: Transition<'_>,
     bookmark: i64,
     resolution: Resolution,
     audit: Audit,
     missed: Option<Missed>,
 ) -> Result<Step, Halt> {
-    let (position, dispatch, _) = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
-    let incident = incident(&transition, position);
+    let call = admit::call_for_outcome(transition.definition, &transition.instance, bookmark)?;
+    let incident = incident(&transition, call.position);
     if incident.is_none() {
         admit::require_not_suspended(&transition.instance)?;
         if resolution == Resolution::Again {
@@ -26,23 +26,22 @@ pub(in crate::engine) fn resolve(
         }
     }
     let missed = missed.ok_or(Need::Missed)?;
-    let told = audit.details();
-    let mut details = told.clone();
+    let audit = audit.details();
+    let mut details = audit.clone();
     details.insert("call".into(), json!(CallId::of(transition.instance.id, bookmark)));
     details.insert("as".into(), json!(resolution.name()));
-    transition.record(EntryKind::CallResolved, position, Value::Object(details));
+    transition.record(EntryKind::CallResolved, call.position, Value::Object(details));
     if let Some((intervention, _)) = &incident {
-        transition.forget_incident(position, *intervention);
+        transition.forget_incident(call.position, *intervention);
         transition.instance.status = Status::Running;
-        transition.announce("resumed", told);
+        transition.announce("resumed", audit);
     }
-    let call = DispatchedCall { position, bookmark, dispatch, probing: None };
     match resolution {
         Resolution::Done { result } => transition.succeed(call, result)?,
         Resolution::Failed { failure } => transition.fail_for_good(call, failure),
         Resolution::Again => {
             let failure = incident.map(|(_, failure)| failure);
-            transition.begin_anew(call, failure);
+            transition.restart_attempts(&call, failure);
         }
     }
     if transition.instance.status == Status::Running {
@@ -51,7 +50,7 @@ pub(in crate::engine) fn resolve(
     Ok(transition.done())
 }
 
-/// Has an unknown call tried again, if the branch waits for one; says whether it did.
+/// Tries a call with an unknown outcome again, if the branch waits for one; false if it does not.
 pub(in crate::engine) fn retry_unknown<'a>(
     transition: &mut Transition<'a>,
     position: Position<'a>,
@@ -64,11 +63,11 @@ pub(in crate::engine) fn retry_unknown<'a>(
     let Some((bookmark, dispatch)) = call else { return false };
     let failure = incident(transition, position).map(|(_, failure)| failure);
     transition.forget_incident(position, intervention);
-    transition.begin_anew(DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
+    transition.restart_attempts(&DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
     true
 }
 
-/// The incident of a call nobody knows the outcome of.
+/// The incident of a call whose outcome is unknown.
 fn incident(transition: &Transition<'_>, position: Position<'_>) -> Option<(i64, Failure)> {
     let branch = &transition.instance.state.branches[position.at];
     branch.waits().iter().find_map(|wait| Some((wait.bookmark, wait.on.failure()?.clone())))
@@ -83,13 +82,13 @@ impl<'a> Transition<'a> {
         }
     }
 
-    /// Another attempt because a person said so: the policies count from the beginning, the attempts go on.
-    fn begin_anew(&mut self, call: DispatchedCall<'a>, failure: Option<Failure>) {
+    /// Another attempt, because a person asked for it: the retry policies count from zero, the attempt numbers continue.
+    fn restart_attempts(&mut self, call: &DispatchedCall<'a>, failure: Option<Failure>) {
         let now = self.context.now;
         let branch = self.branch_mut(call.position);
         branch.failures.clear();
         branch.tried_at = Some(now);
-        let failure = failure.unwrap_or_else(|| Failure::new("unknown", "nobody knew whether it was carried out"));
-        self.again(&call, failure, now);
+        let failure = failure.unwrap_or_else(|| Failure::new("unknown", "the outcome of the call was unknown"));
+        self.dispatch_again(call, failure, now);
     }
 }

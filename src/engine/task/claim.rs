@@ -1,4 +1,4 @@
-//! Who has a task: claims and their leases, giving back, giving on.
+//! Claims and assignments of a task: claim, release, reassign, delegate.
 
 use serde_json::{Map, Value, json};
 
@@ -11,13 +11,13 @@ use super::act::TaskAction;
 use super::{Claim, Task, TaskRefusal};
 
 impl<'a> Transition<'a> {
-    pub(super) fn hold(&mut self, action: TaskAction<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
+    pub(super) fn claim(&mut self, action: TaskAction<'a>, lease_for: std::time::Duration) -> Result<(), Refusal> {
         let TaskAction { position, mut task, user, .. } = action;
         let now = self.context.now;
         let until = scope::later(now, lease_for)
             .ok_or_else(|| TaskRefusal::Form(vec!["the lease ends after the year 9999".into()]))?;
         let renewed = task.holder(now).is_some();
-        // Of a claim that ran out somebody else may learn that it was there.
+        // The history names the user whose lease expired.
         let lapsed = task.claim.take().filter(|before| before.until <= now && before.by != user);
         if !renewed {
             let mut details = Map::from_iter([
@@ -33,7 +33,7 @@ impl<'a> Transition<'a> {
         Ok(())
     }
 
-    /// Gives a task back: a claim to all candidates, an assignment too, a delegated one to whoever delegated it.
+    /// Releases a task: a delegated task returns to the user who delegated it, any other to all candidates.
     pub(super) fn release(&mut self, action: TaskAction<'a>) {
         let TaskAction { position, mut task, user, .. } = action;
         if task.claim.as_ref().is_some_and(|claim| claim.by == user) {
@@ -49,7 +49,7 @@ impl<'a> Transition<'a> {
             json!({ "task": task.id, "by": user, "assignee": task.assignee }),
         );
         if was_assigned {
-            self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
+            self.publish_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(user))]));
             self.push(Effect::OfferTask(Box::new(task)));
         } else {
             self.push(Effect::ChangeTask(Box::new(task)));
@@ -68,7 +68,7 @@ impl<'a> Transition<'a> {
         }
         let from = std::mem::replace(&mut task.assignee, to);
         (task.claim, task.delegated_by) = (None, None);
-        self.hand_over(position, EntryKind::TaskReassigned, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskReassigned, task, &user, from, comment);
         Ok(())
     }
 
@@ -86,16 +86,18 @@ impl<'a> Transition<'a> {
         let from = task.assignee.replace(to);
         task.claim = None;
         task.delegated_by = Some(user.clone());
-        self.hand_over(position, EntryKind::TaskDelegated, task, (&user, from, comment));
+        self.record_assignment(position, EntryKind::TaskDelegated, task, &user, from, comment);
         Ok(())
     }
 
-    fn hand_over(
+    fn record_assignment(
         &mut self,
         position: Position<'a>,
         kind: EntryKind,
         task: Task,
-        (by, from, comment): (&str, Option<String>, Option<String>),
+        by: &str,
+        from: Option<String>,
+        comment: Option<String>,
     ) {
         let mut details = Map::from_iter([
             ("task".to_owned(), json!(task.id)),
@@ -105,12 +107,12 @@ impl<'a> Transition<'a> {
         details.extend(from.map(|from| ("from".to_owned(), json!(from))));
         details.extend(comment.map(|comment| ("comment".to_owned(), values::bounded(&json!(comment)))));
         self.record(kind, position, Value::Object(details));
-        self.tell_of_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
+        self.publish_task("task_assigned", &task, Map::from_iter([("by".to_owned(), json!(by))]));
         self.push(Effect::OfferTask(Box::new(task)));
     }
 }
 
-/// Whoever is given a task can do it from then on, unless they are excluded.
+/// A new assignee need not be a candidate, but must not be excluded.
 fn may_receive(task: &Task, to: &str) -> Result<(), Refusal> {
     if to.is_empty() || to.len() > NAME_MAX {
         return Err(TaskRefusal::NotCandidate(to.chars().take(60).collect()).into());

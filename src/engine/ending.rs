@@ -1,30 +1,23 @@
-//! Ends an instance: completed, failed or cancelled.
+//! The end of an instance: completed, failed or cancelled.
 
 use serde_json::{Map, Value};
 
-use super::super::transition::{Halt, Transition};
-use super::super::{Audit, Effect, EntryKind, Failure, Status, Step, TaskOutcome, admit, assign};
+use super::transition::Transition;
+use super::{Audit, Effect, EntryKind, Failure, Status, TaskOutcome, assign};
 
 /// How an instance ends.
-pub(in crate::engine) enum Ending {
+pub(super) enum Ending {
     /// With this output.
     Completed(Value),
     /// With this error.
     Failed(Failure),
-    /// By a command, or by an `end` that cancels.
+    /// By a command, or by an `end` with `cancelled`.
     Cancelled(Audit),
 }
 
-/// `cancel`: ends an instance that lives.
-pub(in crate::engine) fn cancel(mut transition: Transition<'_>, audit: Audit) -> Result<Step, Halt> {
-    admit::require_live(&transition.instance)?;
-    transition.end(Ending::Cancelled(audit));
-    Ok(transition.done())
-}
-
 impl Transition<'_> {
-    /// Ends the instance and closes everything it waits for.
-    pub(in crate::engine) fn end(&mut self, ending: Ending) {
+    /// Ends the instance and closes all its waits.
+    pub(super) fn end(&mut self, ending: Ending) {
         for branch in std::mem::take(&mut self.instance.state.branches) {
             for wait in branch.waits() {
                 self.close_wait(wait, TaskOutcome::Cancelled);

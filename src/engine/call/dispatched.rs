@@ -1,0 +1,92 @@
+//! A call that is open: its next attempt, its next probe, its end, and the incident of an unknown outcome.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::limits::backoff::next_delay;
+
+use super::super::admit::DispatchedCall;
+use super::super::transition::Transition;
+use super::super::{
+    Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Status, Wait, WaitOn, assign as values, scope,
+};
+use super::{CallChange, CallClosed, CallEnd, CallId, CallPurpose};
+
+impl<'a> Transition<'a> {
+    /// Dispatches a call for another attempt.
+    pub(in crate::engine) fn dispatch_again(&mut self, call: &DispatchedCall<'a>, failure: Failure, due_at: Timestamp) {
+        let branch = self.branch_mut(call.position);
+        let failed = branch.attempt;
+        let attempt = failed.saturating_add(1);
+        branch.attempt = attempt;
+        let mut details = values::brief(&failure);
+        details.insert("attempt".into(), json!(failed));
+        details.insert("due_at".into(), json!(due_at));
+        self.record(EntryKind::ActivityRetryScheduled, call.position, Value::Object(details));
+        let dispatch = call.dispatch.saturating_add(1);
+        let until = self.until(call.position);
+        let purpose = CallPurpose::Attempt;
+        self.change_call(call, CallChange::Again { attempt, dispatch, due_at, until, purpose, failure });
+        self.wait_for_call(call, WaitOn::Call { dispatch, probing: None });
+    }
+
+    /// Dispatches a probe, up to `retry.attempts` times; after the last one a person is asked.
+    pub(super) fn probe_again(&mut self, call: DispatchedCall<'a>, probing: Probing) {
+        let policy = self.context.retry;
+        let tries = probing.tries.saturating_add(1);
+        let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, tries, self.context.chance);
+        let due_at = scope::later(self.context.now, delay).filter(|_| tries <= policy.attempts);
+        let Some(due_at) = due_at else { return self.leave_open(call, probing.failure) };
+        let dispatch = call.dispatch.saturating_add(1);
+        let attempt = self.branch(call.position).attempt;
+        let failure = probing.failure.clone();
+        let until = self.until(call.position);
+        let purpose = CallPurpose::Probe;
+        self.change_call(&call, CallChange::Again { attempt, dispatch, due_at, until, purpose, failure });
+        self.wait_for_call(&call, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
+    }
+
+    /// Leaves a call open, with an incident, until a person resolves it.
+    pub(super) fn leave_open(&mut self, call: DispatchedCall<'a>, failure: Failure) {
+        let dispatch = call.dispatch.saturating_add(1);
+        self.change_call(&call, CallChange::Unknown { dispatch, failure: failure.clone() });
+        let mut error = values::brief(&failure);
+        error.insert("call".into(), json!(CallId::of(self.instance.id, call.bookmark)));
+        error.insert("unknown".into(), json!(true));
+        let error = Value::Object(error);
+        self.instance.status = Status::Suspended;
+        self.record(EntryKind::IncidentOpened, call.position, error.clone());
+        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(call.position, BookmarkKind::Intervention) };
+        let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
+        let dispatched = Wait { bookmark: call.bookmark, due_at: None, on: WaitOn::Call { dispatch, probing: None } };
+        self.branch_mut(call.position).phase = Phase::Waiting(vec![dispatched, person]);
+        let data =
+            Map::from_iter([("activity".to_owned(), json!(call.position.activity.id)), ("error".to_owned(), error)]);
+        self.announce("suspended", data);
+    }
+
+    pub(super) fn record_unknown(&mut self, call: &DispatchedCall<'a>, failure: &Failure) {
+        let mut details = values::brief(failure);
+        details.insert("call".into(), json!(CallId::of(self.instance.id, call.bookmark)));
+        details.insert("attempt".into(), json!(self.branch(call.position).attempt));
+        self.record(EntryKind::CallUnknown, call.position, Value::Object(details));
+    }
+
+    pub(super) fn change_call(&mut self, call: &DispatchedCall<'a>, change: CallChange) {
+        let id = CallId::of(self.instance.id, call.bookmark);
+        self.push(Effect::ChangeCall { id, dispatch: call.dispatch, change });
+    }
+
+    /// Closes a call, and makes its branch ready.
+    pub(super) fn close_call(&mut self, call: &DispatchedCall<'a>, end: CallEnd, outcome: Result<&Value, &Failure>) {
+        let id = CallId::of(self.instance.id, call.bookmark);
+        let closed = CallClosed { end, result: outcome.ok().cloned(), failure: outcome.err().cloned() };
+        self.push(Effect::CloseCall { id, closed });
+        self.take_wait(call.position, call.bookmark);
+        self.awaken(call.position);
+    }
+
+    fn wait_for_call(&mut self, call: &DispatchedCall<'a>, on: WaitOn) {
+        self.branch_mut(call.position).phase = Phase::Waiting(vec![Wait { bookmark: call.bookmark, due_at: None, on }]);
+    }
+}

@@ -1,0 +1,12 @@
+//! `cancel`: ends an instance.
+
+use super::super::ending::Ending;
+use super::super::transition::{Halt, Transition};
+use super::super::{Audit, Step, admit};
+
+/// Ends an instance that has not ended.
+pub(in crate::engine) fn cancel(mut transition: Transition<'_>, audit: Audit) -> Result<Step, Halt> {
+    admit::require_live(&transition.instance)?;
+    transition.end(Ending::Cancelled(audit));
+    Ok(transition.done())
+}
