@@ -25,13 +25,13 @@
 //! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process |
 //! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory |
 //! | 2 | [`broker`] RabbitMQ; [`store`] PostgreSQL; [`outgoing`] the HTTP client; [`secrets`] of outgoing requests; none uses another |
-//! | 3 | [`step`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
+//! | 3 | [`command`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
 //! | 4 | [`roles`] the loops; [`http`] the API |
 //! | 5 | [`server`] starts and stops a process; [`cli`] the command line; [`sandbox`] private servers for development and tests |
 //!
 //! # The path of a step
 //!
-//! [`broker`] receives a delivery → [`roles`] parses the command of [`contract`] → [`step`] loads the instance and the facts that the
+//! [`broker`] receives a delivery → [`roles`] parses the command of [`contract`] → [`command`] loads the instance and the facts that the
 //! decision needs → [`engine`] decides: the new state of the instance, and effects → [`store::commit`] writes both in one transaction,
 //! guarded by the revision → [`roles`] takes the next step or acknowledges the delivery → [`roles::relay`] publishes the outbox rows.
 
@@ -69,9 +69,9 @@ pub mod store;
 pub mod app;
 pub mod client;
 #[cfg(feature = "server")]
-pub mod handlers;
+pub mod command;
 #[cfg(feature = "server")]
-pub mod step;
+pub mod handlers;
 
 #[cfg(feature = "server")]
 pub mod http;

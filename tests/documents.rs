@@ -13,7 +13,7 @@ use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/waiting.md",
     "docs/calls.md",
     "docs/workers.md",
+    "docs/states.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

@@ -16,12 +16,6 @@ mod signatures;
 #[path = "tidy/words.rs"]
 mod words;
 
-/// Rules that the sources do not keep yet: their offenders are printed. Delete a line to switch its rule on.
-const EXPECTED_UNTIL_MERGED: &[Rule] = &[
-    Rule::ClearParameters, // no `bool` and no tuple parameter
-    Rule::PlainWords,
-];
-
 /// Rooms and their floors. A file may use its own room, rooms of lower floors, and what `PEERS` allows.
 const FLOORS: &[(&str, u8)] = &[
     ("text", 0),
@@ -38,7 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("broker", 2),
     ("secrets", 2),
     ("outgoing", 2),
-    ("step", 3),
+    ("command", 3),
     ("handlers", 3),
     ("app", 3),
     ("client", 3),
@@ -69,8 +63,8 @@ const PEERS: &[(&str, &str)] = &[
     ("telemetry", "config"),
     ("telemetry", "contract"),
     ("testkit", "engine"),
-    ("step", "app"),
-    ("step", "handlers"),
+    ("command", "app"),
+    ("command", "handlers"),
     ("app", "handlers"),
     ("cli", "sandbox"),
     ("cli", "server"),
@@ -113,23 +107,10 @@ const LINES_MAX: usize = 400;
 /// Names that say nothing.
 const EMPTY_NAMES: [&str; 8] = ["utils", "util", "common", "helpers", "types", "manager", "service", "misc"];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    ClearParameters,
-    NoCircles,
-    ShortFiles,
-    PlainWords,
-}
-
-/// Fails with every offender, one a line, unless the rule is expected to be broken still.
+/// Fails with every offender, one a line.
 #[track_caller]
-fn assert_kept(rule: Rule, what: &str, offenders: &[String]) {
-    if offenders.is_empty() {
-        return;
-    }
-    let report = format!("{} offenders: {what}\n  {}\n", offenders.len(), offenders.join("\n  "));
-    assert!(EXPECTED_UNTIL_MERGED.contains(&rule), "{report}");
-    println!("expected until merged: {report}");
+fn assert_kept(rule: &str, offenders: &[String]) {
+    assert!(offenders.is_empty(), "{} offenders: {rule}\n  {}", offenders.len(), offenders.join("\n  "));
 }
 
 struct File {
@@ -254,7 +235,7 @@ fn every_room_uses_only_the_floors_below_it() {
 #[test]
 fn rooms_are_found_in_imports() {
     assert_eq!(rooms_used("use crate::store::{self, X};"), ["store"]);
-    assert_eq!(rooms_used("use crate::{step, store};"), ["step", "store"]);
+    assert_eq!(rooms_used("use crate::{command, store};"), ["command", "store"]);
     assert_eq!(rooms_used("crate::broker::Broker; crate::unknown::X"), ["broker"]);
 }
 
@@ -294,13 +275,13 @@ fn engine_calls(code: &str) -> Vec<String> {
             None => named.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()),
         }
     }
-    named.retain(|name| ["step", "start", "needs"].contains(&name.as_str()));
+    named.retain(|name| ["decide", "start"].contains(&name.as_str()));
     named
 }
 
 #[test]
 fn only_the_entry_point_calls_the_engine() {
-    for file in files().iter().filter(|file| !["step", "testkit", "engine", "lib"].contains(&file.room.as_str())) {
+    for file in files().iter().filter(|file| !["command", "testkit", "engine", "lib"].contains(&file.room.as_str())) {
         let called = engine_calls(&file.code);
         assert!(called.is_empty(), "{} calls the engine: {called:?}", file.name);
     }
@@ -309,7 +290,7 @@ fn only_the_entry_point_calls_the_engine() {
 #[test]
 fn names_are_found_in_paths() {
     assert!(begins_a_path("use ") && begins_a_path("fn f(c: ::") && !begins_a_path("Other::") && !begins_a_path("my_"));
-    assert_eq!(engine_calls("use crate::engine::{self, Step, step}; engine::needs(a)"), ["step", "needs"]);
+    assert_eq!(engine_calls("use crate::engine::{self, Decision, decide}; engine::start(a)"), ["decide", "start"]);
 }
 
 #[test]
@@ -336,7 +317,7 @@ fn no_file_is_too_long_to_read() {
             long.push(format!("{}:{lines} is the last line before its tests", file.name));
         }
     }
-    assert_kept(Rule::ShortFiles, &format!("no file has more than {LINES_MAX} lines before its tests"), &long);
+    assert_kept(&format!("no file has more than {LINES_MAX} lines before its tests"), &long);
 }
 
 #[test]
@@ -359,7 +340,7 @@ fn no_two_rooms_use_each_other() {
         .map(|(file, line, room)| format!("{}:{line} uses `{room}`, which leads back to `{}`", file.name, file.room))
         .collect();
     let edges: Vec<String> = circles.iter().map(|(from, to)| format!("{from} -> {to}")).collect();
-    assert_kept(Rule::NoCircles, &format!("rooms do not use each other in a circle: {}", edges.join(", ")), &offenders);
+    assert_kept(&format!("rooms do not use each other in a circle: {}", edges.join(", ")), &offenders);
 }
 
 #[test]
@@ -371,7 +352,7 @@ fn parameters_say_what_they_mean() {
         }
     }
     let what = "functions with a visibility take no `bool` and no tuple; use an enum, a struct, or two parameters";
-    assert_kept(Rule::ClearParameters, what, &offenders);
+    assert_kept(what, &offenders);
 }
 
 #[test]
@@ -380,7 +361,7 @@ fn words_are_plain() {
         .into_iter()
         .map(|offender| format!("{}:{} {}", offender.file.display(), offender.line, offender.what))
         .collect();
-    assert_kept(Rule::PlainWords, "these words were replaced (see tests/tidy/words.rs)", &offenders);
+    assert_kept("these words were replaced (see tests/tidy/words.rs)", &offenders);
 }
 
 #[test]

@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BEGAN = time.monotonic()
-# Of every so many seconds the last so many are an outage.
+# Of every CYCLE seconds the last OUTAGE are an outage.
 CYCLE, OUTAGE = 37, 10  # not 30, the pause of a breaker: its probes would meet the outage again and again
 count = 0
 

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command;
 use crate::contract::CallError;
 use crate::contract::api::{CallSummary, CallView};
 use crate::engine::{CallId, CallOutcome, Resolution};
-use crate::step;
 use crate::store::calls::{self, Filter, STATES};
 
 /// The most rows of a list.
@@ -163,7 +163,7 @@ async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
         "failed" => {
             let code = what.code.context("--code is missing: name the code of the failure, such as declined")?;
             let error = CallError { code, message: what.message, data: serde_json::Value::Null };
-            match step::calls::outcome(serde_json::Value::Null, Some(error)).map_err(anyhow::Error::msg)? {
+            match command::calls::outcome(serde_json::Value::Null, Some(error)).map_err(anyhow::Error::msg)? {
                 CallOutcome::Failed { failure } => Resolution::Failed { failure },
                 CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Unknown { .. } => {
                     bail!("the error did not become a failure")
@@ -173,6 +173,6 @@ async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
         _ => Resolution::Again,
     };
     let id = CallId(what.id);
-    step::calls::resolve(app, id, resolution, what.reason, &origin(app)).await?;
+    command::calls::resolve(app, id, resolution, what.reason, &origin(app)).await?;
     show(app, id, output).await
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command;
 use crate::contract::api::{DeadLetterView, Page};
-use crate::step;
 use crate::store::views;
 
 /// The most dead letters of a list.
@@ -50,7 +50,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             list(views::dead_letters(&mut conn, cursor, limit.clamp(1, LIST_MAX)).await?, output)?;
         }
         Verb::Redrive { id } => {
-            let message_id = step::redrive(app, id).await?;
+            let message_id = command::redrive(app, id).await?;
             match output {
                 Output::Json => output::json(&json!({ "id": id, "message_id": message_id }))?,
                 Output::Table => output::line(format!("sent again as message {message_id}")),

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::output::{self, Output};
 use super::watch;
 use crate::app::App;
+use crate::command::{self, Applied, Follow, Origin, Started};
 use crate::contract::api::InstanceView;
 use crate::contract::{self, OnConflict, Target};
 use crate::engine::{Control, InstanceId, Status};
-use crate::step::{self, Applied, Follow, Origin, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 
@@ -122,7 +122,7 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
         on_conflict: OnConflict::Reject,
         input,
     };
-    let id = match step::start(app, command, &origin(app)).await? {
+    let id = match command::start(app, command, &origin(app)).await? {
         Applied::New(Started::New(committed)) => committed.instance.id,
         Applied::New(Started::Existing(id)) => id,
         Applied::Repeated(answer) => answer.instance.context("the start was refused")?,
@@ -229,7 +229,7 @@ fn describe(view: &InstanceView) {
 
 async fn control(app: &App, what: Control, arguments: ControlArguments, output: Output) -> Result<()> {
     let target = Target { instance: Some(arguments.id), reason: arguments.reason, ..Target::default() };
-    let status = match step::control(app, what, &target, &origin(app)).await? {
+    let status = match command::control(app, what, &target, &origin(app)).await? {
         Applied::New(committed) => committed.instance.status.name().to_owned(),
         Applied::Repeated(answer) => answer.outcome,
     };

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::{self, Applied, Delivered};
 use crate::contract::{self, Message};
-use crate::step::{self, Applied, Delivered};
 use crate::store::messages::Filter;
 use crate::store::views;
 
@@ -67,7 +67,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 async fn send(app: &App, message: Message, output: Output) -> Result<()> {
-    let (body, text) = match step::message(app, message, &origin(app)).await? {
+    let (body, text) = match command::message(app, message, &origin(app)).await? {
         Applied::New(Delivered::To(committed)) => {
             let id = committed.instance.id;
             (json!({ "outcome": "delivered", "instance": id }), format!("delivered to {id}"))
@@ -75,9 +75,10 @@ async fn send(app: &App, message: Message, output: Output) -> Result<()> {
         Applied::New(Delivered::Kept) => {
             (json!({ "outcome": "kept", "instance": null }), "kept: no instance waits for it yet".to_owned())
         }
-        Applied::New(Delivered::Broadcast(count)) => {
-            (json!({ "outcome": "broadcast", "receivers": count }), format!("broadcast to {count} waits"))
-        }
+        Applied::New(Delivered::Broadcast(count)) => (
+            json!({ "outcome": "broadcast", "receivers": count }),
+            format!("broadcast to {count} {}", if count == 1 { "wait" } else { "waits" }),
+        ),
         Applied::Repeated(answer) => (json!(answer), answer.outcome),
     };
     match output {

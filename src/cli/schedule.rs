@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::schedule::{self, Expect};
 use crate::contract;
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
-use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
 use crate::time::duration;
 

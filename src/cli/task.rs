@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::{self, Applied};
 use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
-use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
 
@@ -195,7 +195,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Show { id } => shown::show(app, TaskId(id), output).await?,
         Verb::Next { who, definition, lease } => {
             let lease_for = self::lease(app, lease.as_deref())?;
-            match step::task_next(app, who.person(), definition.as_deref(), lease_for, &origin(app)).await? {
+            match command::task_next(app, who.person(), definition.as_deref(), lease_for, &origin(app)).await? {
                 Applied::New(Some(claimed)) => shown::show(app, claimed.id, output).await?,
                 Applied::New(None) | Applied::Repeated(_) => match output {
                     Output::Json => output::json(&json!(null))?,
@@ -251,7 +251,7 @@ struct Actor {
 
 async fn act(app: &App, id: Uuid, Actor { who, seen }: Actor, act: Act, output: Output) -> Result<()> {
     let outcome = act.outcome();
-    step::task(app, TaskId(id), who.person(), seen, act, &origin(app)).await?;
+    command::task(app, TaskId(id), who.person(), seen, act, &origin(app)).await?;
     let task = tasks::view(&mut *app.store.background().await?, TaskId(id)).await?;
     match output {
         Output::Json => output::json(&task),

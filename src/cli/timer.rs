@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::{self, Applied};
 use crate::contract::{Reschedule, Target};
-use crate::step::{self, Applied};
 use crate::store::waits;
 
 /// The most rows of a list.
@@ -94,9 +94,9 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
 async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()> {
     let target = Target { instance: Some(what.instance), reason: what.reason, ..Target::default() };
     let command = Reschedule { target, bookmark: what.bookmark, due_at: what.at, after: what.after };
-    let applied = step::reschedule(app, &command, &origin(app)).await?;
+    let applied = command::reschedule(app, &command, &origin(app)).await?;
     let Applied::New(committed) = applied else { return Ok(()) };
-    let (bookmark, due_at) = step::newest_timer(&committed.instance).context("the timer is no longer open")?;
+    let (bookmark, due_at) = command::newest_timer(&committed.instance).context("the timer is no longer open")?;
     match output {
         Output::Json => output::json(&json!({ "instance": what.instance, "bookmark": bookmark, "due_at": due_at })),
         Output::Table => {

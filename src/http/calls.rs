@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Id};
+use crate::command::calls::Reported;
+use crate::command::{self, Applied};
 use crate::contract::api::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView, Page};
 use crate::engine::{CallId, CallOutcome, Resolution};
-use crate::step::calls::Reported;
-use crate::step::{self, Applied};
 use crate::store::calls::{self, Filter, STATES};
 
 #[derive(Deserialize)]
@@ -68,9 +68,9 @@ async fn view(api: &ApiState, id: CallId) -> Result<CallView, Problem> {
 pub(super) async fn complete(State(api): State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
     let request: CallCompleteRequest = about.body()?;
     request::bounded("token", &request.token)?;
-    let outcome = step::calls::outcome(request.result, request.error).map_err(Problem::invalid)?;
+    let outcome = command::calls::outcome(request.result, request.error).map_err(Problem::invalid)?;
     let origin = about.origin(&api, "call.complete")?;
-    let taken = step::calls::complete(&api.app, CallId(about.id), &request.token, outcome, &origin).await?;
+    let taken = command::calls::complete(&api.app, CallId(about.id), &request.token, outcome, &origin).await?;
     let word = match taken {
         Applied::New(Reported::To(_)) => "completed".to_owned(),
         Applied::New(Reported::Kept(_)) => "kept".to_owned(),
@@ -85,7 +85,7 @@ pub(super) async fn resolve(State(api): State<ApiState>, about: About) -> Result
     let request: CallResolveRequest = about.body()?;
     let resolution = match (request.outcome.as_str(), request.error) {
         ("succeeded", None) => Resolution::Done { result: request.result },
-        ("failed", Some(error)) => match step::calls::outcome(Value::Null, Some(error)).map_err(Problem::invalid)? {
+        ("failed", Some(error)) => match command::calls::outcome(Value::Null, Some(error)).map_err(Problem::invalid)? {
             CallOutcome::Failed { failure } => Resolution::Failed { failure },
             CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Unknown { .. } => {
                 return Err(Problem::internal("the error of a call did not become a failure"));
@@ -105,6 +105,6 @@ pub(super) async fn resolve(State(api): State<ApiState>, about: About) -> Result
     };
     let origin = about.origin(&api, "call.resolve")?;
     let id = CallId(about.id);
-    step::calls::resolve(&api.app, id, resolution, request.reason, &origin).await?;
+    command::calls::resolve(&api.app, id, resolution, request.reason, &origin).await?;
     view(&api, id).await.map(Json)
 }

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
+use crate::command::{self, Applied, Started};
 use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
 use crate::contract::{Start, Target};
 use crate::engine::{Control, InstanceId, Status};
-use crate::step::{self, Applied, Started};
 use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
@@ -54,11 +54,11 @@ pub(super) async fn start(
         on_conflict: request.on_conflict,
         input: request.input,
     };
-    let (code, id) = match step::start(&api.app, command, &origin).await? {
+    let (code, id) = match command::start(&api.app, command, &origin).await? {
         Applied::New(Started::New(committed)) => (StatusCode::CREATED, committed.instance.id),
         Applied::Repeated(answer) => {
             let why = || answer.reason.clone().unwrap_or_default();
-            let id = answer.instance.ok_or_else(|| Problem::from(step::Error::Refused(why())))?;
+            let id = answer.instance.ok_or_else(|| Problem::from(command::Error::Refused(why())))?;
             let code = if answer.outcome == "started" { StatusCode::CREATED } else { StatusCode::OK };
             (code, id)
         }
@@ -176,7 +176,7 @@ async fn control(State(api): State<ApiState>, what: Control, about: About) -> Re
     let origin = about.origin(&api, what.name())?;
     let id = about.id;
     let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
-    match step::control(&api.app, what, &target, &origin).await? {
+    match command::control(&api.app, what, &target, &origin).await? {
         Applied::New(committed) => Ok(Json(json!({ "id": id, "status": committed.instance.status }))),
         Applied::Repeated(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
     }

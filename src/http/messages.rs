@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body};
+use crate::command::{self, Applied, Delivered};
 use crate::contract::Message;
 use crate::contract::api::{MessageRequest, MessageView, Page};
-use crate::step::{self, Applied, Delivered};
 use crate::store::messages::Filter;
 use crate::store::views;
 
@@ -27,7 +27,7 @@ pub(super) async fn send(
     let origin = request::origin(&api, &headers, &bytes)?;
     let MessageRequest { name, key, data, ttl, broadcast } = request;
     let message = Message { name, key, data, ttl, broadcast };
-    Ok(match step::message(&api.app, message, &origin).await? {
+    Ok(match command::message(&api.app, message, &origin).await? {
         Applied::New(Delivered::To(committed)) => {
             (StatusCode::OK, Json(json!({ "outcome": "delivered", "instance": committed.instance.id })))
         }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Path};
+use crate::command;
 use crate::contract::api::{DeadLetterView, Page};
-use crate::step;
 use crate::store::views;
 
 #[derive(Deserialize)]
@@ -40,6 +40,6 @@ pub(super) async fn dead_letter(
 }
 
 pub(super) async fn redrive(State(api): State<ApiState>, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
-    let message_id = step::redrive(&api.app, id).await?;
+    let message_id = command::redrive(&api.app, id).await?;
     Ok(Json(json!({ "id": id, "message_id": message_id })))
 }

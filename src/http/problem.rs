@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::engine::TaskRefusal;
-use crate::{step, store};
+use crate::{command, store};
 
 /// An error response: `kind` for programs, the rest for people.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ impl Problem {
         Self { errors, ..Self::new(status, "urn:leveret:definition", "Invalid definition", detail) }
     }
 
-    fn schedule(problems: Vec<step::schedule::Problem>) -> Self {
+    fn schedule(problems: Vec<command::schedule::Problem>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let detail = format!("{} problems; `errors` lists them all", problems.len());
         let errors = problems.into_iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
@@ -113,22 +113,22 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<step::Error> for Problem {
-    fn from(error: step::Error) -> Self {
+impl From<command::Error> for Problem {
+    fn from(error: command::Error) -> Self {
         let title = "Command refused";
         match error {
-            step::Error::Store(error) => error.into(),
-            step::Error::Refused(why) | step::Error::Late(why) => {
+            command::Error::Store(error) => error.into(),
+            command::Error::Refused(why) | command::Error::Late(why) => {
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
             }
-            step::Error::Invalid { why, problems } => {
+            command::Error::Invalid { why, problems } => {
                 let errors = problems.iter().map(|problem| pointed(problem)).collect();
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Problem { errors, ..Problem::new(status, "urn:leveret:input", "Invalid input", why) }
             }
-            step::Error::NotFound(what) => Problem::not_found(what),
-            step::Error::Task(refusal) => Problem::task(&refusal),
-            reused @ step::Error::Reused(_) => {
+            command::Error::NotFound(what) => Problem::not_found(what),
+            command::Error::Task(refusal) => Problem::task(&refusal),
+            reused @ command::Error::Reused(_) => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Problem::new(status, "urn:leveret:idempotency-key-reused", title, reused.to_string())
             }
@@ -136,17 +136,17 @@ impl From<step::Error> for Problem {
     }
 }
 
-impl From<step::schedule::Error> for Problem {
-    fn from(error: step::schedule::Error) -> Self {
+impl From<command::schedule::Error> for Problem {
+    fn from(error: command::schedule::Error) -> Self {
         match error {
-            step::schedule::Error::Problems(problems) => Problem::schedule(problems),
-            step::schedule::Error::Step(error) => error.into(),
-            missing @ step::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
-            stale @ step::schedule::Error::Stale { .. } => {
+            command::schedule::Error::Problems(problems) => Problem::schedule(problems),
+            command::schedule::Error::Step(error) => error.into(),
+            missing @ command::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
+            stale @ command::schedule::Error::Stale { .. } => {
                 let title = "The schedule has changed";
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:schedule-stale", title, stale.to_string())
             }
-            exists @ step::schedule::Error::Exists(_) => step::Error::Refused(exists.to_string()).into(),
+            exists @ command::schedule::Error::Exists(_) => command::Error::Refused(exists.to_string()).into(),
         }
     }
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::ApiState;
 use super::problem::Problem;
+use crate::command::{Follow, Origin};
 use crate::contract::{self, NAME_MAX};
-use crate::step::{Follow, Origin};
 
 /// The sender of commands over HTTP, as stored in the inbox.
 const APP_ID: &str = "leveret.http";

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body, Path};
+use crate::command::schedule::{self, Expect};
 use crate::contract::api::Page;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView};
-use crate::step::schedule::{self, Expect};
 use crate::store::schedules;
 
 /// Ticks listed without `count`.

@@ -15,12 +15,12 @@ use uuid::Uuid;
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
+use crate::command::{self, Applied};
 use crate::contract::api::{
     Page, TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
 };
 use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
-use crate::step::{self, Applied};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::duration;
 
@@ -175,7 +175,7 @@ pub(super) async fn claim_next(
     let identity = [b"claim-next".as_slice(), &bytes].concat();
     let origin = request::origin(&api, &headers, &identity)?;
     let definition = request.definition.as_deref();
-    let id = match step::task_next(&api.app, person, definition, lease_for, &origin).await? {
+    let id = match command::task_next(&api.app, person, definition, lease_for, &origin).await? {
         Applied::New(claimed) => claimed.map(|claimed| claimed.id),
         Applied::Repeated(answer) => answer.task,
     };
@@ -190,7 +190,7 @@ async fn act(api: &ApiState, about: &About, verb: &str, person: Person, act: Act
     let seen = request::if_match(&about.headers)?;
     let origin = about.origin(api, verb)?;
     let id = TaskId(about.id);
-    step::task(&api.app, id, person, seen, act, &origin).await?;
+    command::task(&api.app, id, person, seen, act, &origin).await?;
     Ok(tagged(view(api, id).await?))
 }
 

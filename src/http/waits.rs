@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Body, Path};
+use crate::command::{self, Applied};
 use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
 use crate::contract::{Reschedule, Target};
-use crate::step::{self, Applied};
 use crate::store::waits::{self, Cursor};
 use crate::time::duration;
 
@@ -75,9 +75,9 @@ pub(super) async fn reschedule(
     let origin = request::origin(&api, &headers, &identity)?;
     let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
     let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
-    match step::reschedule(&api.app, &command, &origin).await? {
+    match command::reschedule(&api.app, &command, &origin).await? {
         Applied::New(committed) => {
-            let timer = step::newest_timer(&committed.instance);
+            let timer = command::newest_timer(&committed.instance);
             let (bookmark, due_at) = timer.unzip();
             Ok(Json(json!({ "instance": instance, "bookmark": bookmark, "due_at": due_at })))
         }

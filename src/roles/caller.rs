@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
 use crate::broker::Queue;
+use crate::command::calls::Begin;
+use crate::command::{self, Error, Executed};
 use crate::engine::CallKind;
-use crate::step::calls::Begin;
-use crate::step::{self, Error, Executed};
 use crate::store::calls::{self, DueCall};
 use crate::store::{self};
+use crate::telemetry::spans;
 use limits::{Admission, LimitKey, Permit};
 use slots::{Caller, Slots};
 
@@ -45,7 +47,7 @@ async fn run(app: App, slots: Slots) -> Result<(), store::Error> {
     let caller = Caller::new(app, slots)?;
     while !caller.app.stop.is_cancelled() {
         let woken = caller.wake_up().notified();
-        if make_due(&caller).await? {
+        if make_due(&caller).instrument(spans::pass("caller")).await? {
             continue;
         }
         let sleep = until_next(&caller.app).await?.min(caller.until_open());
@@ -66,7 +68,7 @@ async fn make_due(caller: &Caller) -> Result<bool, store::Error> {
         calls::claim_due(&mut conn, &room).await?
     };
     if !due.is_empty() {
-        step::fail_point("caller::claimed");
+        command::fail_point("caller::claimed");
     }
     let count = |kind| i64::try_from(due.iter().filter(|one| one.kind == kind).count()).unwrap_or(i64::MAX);
     let full = (count(CallKind::Http) >= room.http, count(CallKind::Work) >= room.work);
@@ -121,7 +123,7 @@ async fn begin(caller: &Caller, due: DueCall) -> Result<(), store::Error> {
 /// Sends a request to an external worker.
 async fn send_to_external_worker(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let at_once = permit.limit_key.at_once(&due.target);
-    match step::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
+    match command::calls::send_to_external_worker(&caller.app, due.id, due.dispatch, at_once).await {
         Ok(Begin::NoRoom) => return caller.put_back_without_room(due, permit).await,
         Ok(Begin::Begun(())) => caller.limits.begun(permit),
         Ok(Begin::Stale) => caller.limits.unused(permit).await,
@@ -155,7 +157,7 @@ async fn listen(app: App, due: Arc<Notify>) -> Result<(), store::Error> {
 /// Expires attempts whose outcome did not arrive in time.
 async fn watch(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
-        if expire_overdue(app).await? < OVERDUE_MAX as usize {
+        if expire_overdue(app).instrument(spans::pass("deadlines")).await? < OVERDUE_MAX as usize {
             // Spread over time: the processes need not all query at the same moment.
             sleep_or_stop(app, until_next(app).await?.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
@@ -173,7 +175,7 @@ pub async fn expire_overdue(app: &App) -> Result<usize, store::Error> {
     for one in overdue {
         let id = one.id;
         let kind = one.kind;
-        match step::calls::expire(app, one).await {
+        match command::calls::expire(app, one).await {
             Ok(Executed::Committed(_)) => crate::telemetry::count_call(kind.name(), "expired"),
             // An outcome arrived at the last moment, or it is kept until the instance moves.
             Ok(Executed::Refused(_) | Executed::Conflict) => {}

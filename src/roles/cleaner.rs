@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
 use crate::store::{self, history, messages, targets};
+use crate::telemetry::spans;
 
 /// Rows of one delete.
 const BATCH_MAX: i64 = 500;
@@ -26,7 +28,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
             }
             maintenance_at = Instant::now() + MAINTENANCE_EVERY;
         }
-        let full = run_once(app).await? >= BATCH_MAX as usize;
+        let full = run_once(app).instrument(spans::pass("cleaner")).await? >= BATCH_MAX as usize;
         sleep_or_stop(app, if full { PAUSE_FULL } else { EXPIRY_EVERY }).await;
     }
     Ok(())

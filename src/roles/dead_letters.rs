@@ -2,10 +2,10 @@
 
 use crate::app::App;
 use crate::broker::{Delivery, Queue};
+use crate::command::{self, Undelivered};
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
-use crate::roles::command;
-use crate::step::{self, Undelivered};
+use crate::roles::incoming;
 use crate::store;
 
 /// Dead deliveries prefetched at once.
@@ -34,24 +34,30 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     Ok(())
 }
 
-async fn store_one(app: &App, delivery: &Delivery) -> Result<(), step::Error> {
+async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error> {
     // It may be a request to an external worker, whose `reply_to` is Leveret itself.
-    let mut letter = Undelivered { reply_to: None, ..command::undelivered(delivery) };
+    let mut letter = Undelivered { reply_to: None, ..incoming::undelivered(delivery) };
     let reason =
         letter.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // The sweep must not write a step command that cannot be delivered again and again: its branch gets an incident.
-    let received = command::read(delivery, app.config.limits.message_max).ok();
-    letter.instance = received.as_ref().and_then(|received| command::instance(&received.command));
+    let received = incoming::read(delivery, app.config.limits.message_max).ok();
+    letter.instance = received.as_ref().and_then(|received| incoming::instance(&received.command));
     if let Some(Command::Continue(at)) = received.map(|received| received.command) {
-        match step::fail_undeliverable(app, InstanceId(at.instance), BranchId(at.branch), at.sequence, reason.clone())
-            .await
+        match command::fail_undeliverable(
+            app,
+            InstanceId(at.instance),
+            BranchId(at.branch),
+            at.sequence,
+            reason.clone(),
+        )
+        .await
         {
-            Err(step::Error::Store(error @ store::Error::Bug(_))) => {
+            Err(command::Error::Store(error @ store::Error::Bug(_))) => {
                 // A retry does not help, and the dead letters behind this one must still be stored.
                 tracing::error!(%error, instance = %at.instance, "the incident of a dead step command cannot be opened");
             }
             other => other?,
         }
     }
-    step::dead_letter(app, letter, &reason, None).await
+    command::dead_letter(app, letter, &reason, None).await
 }

@@ -3,8 +3,8 @@
 
 pub mod caller;
 pub mod cleaner;
-mod command;
 pub mod dead_letters;
+mod incoming;
 pub mod relay;
 pub mod timers;
 pub mod worker;

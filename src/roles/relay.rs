@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::{App, PublishQueue, sleep_or_stop};
 use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent};
-use crate::step;
+use crate::command;
 use crate::store;
 use crate::store::outbox::{self, OutboxRow};
-use crate::telemetry;
+use crate::telemetry::{self, spans};
 
 /// Rows of one batch from memory: as many as a confirm channel takes at once.
 const PUBLISH_BATCH_MAX: usize = 256;
@@ -98,7 +99,7 @@ async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>)
         }
         let mut conn = app.store.background().await?;
         outbox::delete(&mut conn, &ids).await?;
-        step::fail_point("relay::deleted");
+        command::fail_point("relay::deleted");
         ids.clear();
         if app.closing.is_cancelled() && confirmed.is_empty() {
             break;
@@ -114,7 +115,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
             () = app.broker.connected() => {}
             () = app.stop.cancelled() => return Ok(()),
         }
-        if !run_once(app).await?.is_full {
+        if !run_once(app).instrument(spans::pass("relay")).await?.is_full {
             // Jitter, so that the processes do not all sweep at the same moment.
             sleep_or_stop(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         }
@@ -140,14 +141,14 @@ pub async fn run_once(app: &App) -> Result<Swept, store::Error> {
     if rows.is_empty() {
         return Ok(Swept::default());
     }
-    step::fail_point("relay::claimed");
+    command::fail_point("relay::claimed");
     metrics::counter!(telemetry::OUTBOX_SWEPT).increment(rows.len() as u64);
     for batch in batches(&rows) {
         match publish(app, batch).await {
             Ok(confirmed) => {
                 let mut conn = app.store.background().await?;
                 outbox::delete(&mut conn, &confirmed).await?;
-                step::fail_point("relay::deleted");
+                command::fail_point("relay::deleted");
             }
             Err(error) => {
                 tracing::debug!(%error, "the broker is not available; the rows wait");
@@ -178,9 +179,9 @@ fn batches(rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
 /// Publishes rows. Returns the ids of those that were confirmed and can be deleted.
 async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Error> {
     let outgoing: Vec<Outgoing> = rows.iter().map(outgoing).collect();
-    step::fail_point("relay::before_publish");
+    command::fail_point("relay::before_publish");
     let sent = app.broker.publish(outgoing).await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
-    step::fail_point("relay::confirmed");
+    command::fail_point("relay::confirmed");
     let mut confirmed: Vec<Uuid> = Vec::with_capacity(rows.len());
     let mut returned: Vec<Uuid> = Vec::new();
     for (row, sent) in rows.iter().zip(&sent) {

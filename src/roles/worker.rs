@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
+use tracing::Instrument;
 
-use super::command;
+use super::incoming;
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Queue, SENT_AT};
+use crate::command::{self, Error};
 use crate::contract::{Command, Fire};
 use crate::engine::{BranchId, InstanceId};
-use crate::step::{self, Error};
 use crate::store;
-use crate::telemetry::{self, DeliveryCount};
+use crate::telemetry::{self, DeliveryCount, spans};
 
 mod answer;
 mod bounce;
@@ -67,7 +68,10 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
     let mut deliveries = app.broker.consume(queue, prefetch);
     let begin = |delivery: Delivery| {
         let (app, limits) = (app.clone(), limits.clone());
-        app.tasks.clone().spawn(async move { Box::pin(handle(&app, delivery, &limits)).await });
+        app.tasks.clone().spawn(async move {
+            let span = spans::delivery(&delivery.queue.name(), delivery.kind.as_deref());
+            Box::pin(handle(&app, delivery, &limits)).instrument(span).await;
+        });
     };
     loop {
         tokio::select! {
@@ -87,7 +91,7 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
 async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
     let count = if delivery.redelivered { DeliveryCount::Redelivered } else { DeliveryCount::First };
     telemetry::count_delivery(&delivery.queue.name(), count);
-    let received = match command::read(&delivery, app.config.limits.message_max) {
+    let received = match incoming::read(&delivery, app.config.limits.message_max) {
         Ok(received) => received,
         Err(reason) => return dead_letter(app, delivery, &reason, None, None).await,
     };
@@ -126,7 +130,7 @@ async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
                 }
                 OnError::DeadLetter(reason) => {
                     open_incident(app, &received.command, &reason).await;
-                    let instance = command::instance(&received.command);
+                    let instance = incoming::instance(&received.command);
                     return dead_letter(app, delivery, &reason, received.origin.as_ref(), instance).await;
                 }
             },
@@ -154,7 +158,7 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
 async fn open_incident(app: &App, command: &Command, reason: &str) {
     if let Command::Continue(at) = command
         && let (id, branch) = (InstanceId(at.instance), BranchId(at.branch))
-        && let Err(error) = step::fail_undeliverable(app, id, branch, at.sequence, reason.to_owned()).await
+        && let Err(error) = command::fail_undeliverable(app, id, branch, at.sequence, reason.to_owned()).await
     {
         tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the role timers will write the command again");
     }

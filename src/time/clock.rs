@@ -65,7 +65,7 @@ impl Clock {
         let offset = database_now.as_microsecond().saturating_sub(local);
         let end = ends.load(Ordering::Relaxed);
         let is_over = elapsed >= end;
-        // Whoever exchanges it opens the next window; an observation of the same moment that is lost meanwhile is one of many.
+        // The thread that exchanges it opens the next window; a concurrent observation that is lost is one of many.
         if is_over && ends.compare_exchange(end, elapsed + WINDOW, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let last = current.swap(offset, Ordering::Relaxed);
             let is_recent = elapsed < end + WINDOW;

@@ -297,7 +297,7 @@ async fn a_refused_request_is_a_problem_with_its_reason() {
         leveret.post(&path, &json!({})).await.problem(404, "not-found");
     }
     let why = leveret.get("/instances/17").await.problem(400, "invalid");
-    assert!(why.contains("`17` is no id"), "{why}");
+    assert!(why.contains("`17` is not a valid id"), "{why}");
     leveret.post("/instances/17/cancel", &json!({})).await.problem(400, "invalid");
 
     let why = leveret.post("/instances", &json!({ "definition": "nobody" })).await.problem(404, "not-found");

@@ -7,11 +7,11 @@ mod ticks;
 
 use jiff::Timestamp;
 use leveret::app::App;
+use leveret::command::schedule::{self, Expect};
 use leveret::contract::schedule::{ScheduleRequest, ScheduleView};
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
 use leveret::roles::timers;
-use leveret::step::schedule::{self, Expect};
 use serde_json::{Value, json};
 
 use crate::support::{Fresh, InProcess, SOON, eventually};

@@ -39,7 +39,7 @@ const LABELS: [&str; 12] = [
 
 /// Names of the metrics, as the one list has them.
 fn names() -> BTreeSet<&'static str> {
-    let source = include_str!("../../src/telemetry.rs");
+    let source = include_str!("../../src/telemetry/metrics.rs");
     let quoted = source.lines().filter(|line| line.starts_with("pub const ")).filter_map(|line| line.split('"').nth(1));
     let names: BTreeSet<&str> = quoted.filter(|text| text.starts_with("leveret_")).collect();
     assert!(names.len() >= 20, "the list was not found: {names:?}");

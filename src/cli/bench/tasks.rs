@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::arena::{Arena, Run};
 use super::report::Row;
+use crate::command::{self, Applied, Follow, Origin};
 use crate::contract::Start;
 use crate::engine::{Act, Person};
-use crate::step::{self, Applied, Follow, Origin};
 use crate::store::bench;
 
 /// Open tasks of other candidates.
@@ -71,7 +71,7 @@ fn origin() -> Origin {
 async fn start(run: &Run, count: usize) -> Result<()> {
     for _ in 0..count {
         let command = Start { definition: "ask".into(), input: json!({}), ..Start::default() };
-        step::start(&run.server.app, command, &origin()).await?;
+        command::start(&run.server.app, command, &origin()).await?;
     }
     Ok(())
 }
@@ -94,18 +94,18 @@ async fn work(run: &Run, number: usize) -> Result<Times> {
     let (mut claims, mut completions) = (Vec::new(), Vec::new());
     loop {
         let began = Instant::now();
-        let claimed = step::task_next(app, person.clone(), None, app.config.tasks.lease_for, &origin()).await;
+        let claimed = command::task_next(app, person.clone(), None, app.config.tasks.lease_for, &origin()).await;
         let id = match claimed {
             Ok(Applied::New(Some(claimed))) => claimed.id,
             Ok(Applied::New(None) | Applied::Repeated(_)) => return Ok((claims, completions)),
             // Others are claiming all candidates at this moment: try again.
-            Err(step::Error::Store(crate::store::Error::Busy(_))) => continue,
+            Err(command::Error::Store(crate::store::Error::Busy(_))) => continue,
             Err(error) => return Err(error.into()),
         };
         claims.push(began.elapsed().as_secs_f64() * 1_000.0);
         let began = Instant::now();
         let act = Act::Complete { decision: Some("good".into()), form: Value::Null, comment: None };
-        step::task(app, id, person.clone(), None, act, &origin()).await?;
+        command::task(app, id, person.clone(), None, act, &origin()).await?;
         completions.push(began.elapsed().as_secs_f64() * 1_000.0);
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::arena::{Arena, Run};
 use super::report::Row;
 use crate::cli::output;
+use crate::command::{self, Applied, Follow, Origin, Started};
 use crate::contract::Start;
 use crate::engine::InstanceId;
-use crate::step::{self, Applied, Follow, Origin, Started};
 use crate::store::bench::{self, Copies};
 
 /// Due within one second.
@@ -90,12 +90,12 @@ async fn copy(run: &Run, definition: &str, copies: Copies) -> Result<()> {
     let app = &run.server.app;
     let start = Start { definition: definition.into(), input: json!({}), ..Start::default() };
     let origin = Origin::new("bench", &app.new_id().to_string(), b"", Follow::Always);
-    let Applied::New(Started::New(committed)) = step::start(app, start, &origin).await? else {
+    let Applied::New(Started::New(committed)) = command::start(app, start, &origin).await? else {
         bail!("the instance to copy was not started")
     };
     let of = committed.instance.id;
     let until = Instant::now() + FIRED_WITHIN;
-    while step::find(app, of).await?.is_some_and(|found| found.instance.is_ready()) {
+    while command::find(app, of).await?.is_some_and(|found| found.instance.is_ready()) {
         ensure!(Instant::now() < until, "the instance to copy does not reach its wait");
         tokio::time::sleep(POLL_EVERY).await;
     }

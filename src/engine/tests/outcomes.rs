@@ -34,7 +34,7 @@ activities:
     not_done.respond(404, json!(null)).unwrap();
     let known = not_done.open_call().unwrap();
     assert_eq!((known.purpose, known.attempt, known.dispatch), (CallPurpose::Attempt, 2, 3));
-    // Whoever was asked may tell it himself.
+    // The system that was called may report it by itself.
     let mut told = lost();
     told.complete_call(CallOutcome::Done { result: json!({"body": "told"}) }).unwrap();
     assert_eq!(told.output(), Some(&json!("told")));
@@ -99,7 +99,7 @@ fn a_suspended_instance_keeps_the_acceptance_and_the_callback_of_a_call() {
     assert_eq!(awake.status(), Some(Status::Running));
     awake.complete_call(done()).unwrap();
     assert_eq!(awake.status(), Some(Status::Completed));
-    // A refusal is no such answer: it is an error, which waits like any other.
+    // A refused request is an error, and waits like any other.
     let mut refused = scenario(&posting(", await: callback"));
     started(&mut refused);
     refused.suspend("maintenance").unwrap();

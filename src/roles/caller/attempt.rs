@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::limits::{Permit, TargetOutcome};
 use super::{Caller, mapping};
+use crate::command::calls::{Attempt, AttemptToken, Begin};
+use crate::command::{self, Error, Executed};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::expression::{Marker, filled};
 use crate::limits::backoff::next_delay;
 use crate::outgoing::{Request, SendError};
 use crate::secrets::Carried;
-use crate::step::calls::{Attempt, AttemptToken, Begin};
-use crate::step::{self, Error, Executed};
 use crate::store::calls::{Begun, DueCall};
 use crate::store::{self};
-use crate::telemetry;
+use crate::telemetry::{self, spans};
 
 /// Recording an outcome is retried for at least this long, and until the deadline of its attempt: then it counts as unknown.
 const RECORD_FOR: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ const RECORD_MAX: Duration = Duration::from_millis(2_500);
 /// The attempt could not be begun, so nothing was sent.
 pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
     let (begun, token) =
-        match step::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
+        match command::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
             Begin::Begun(begun) => *begun,
             Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
             Begin::Stale => {
@@ -39,17 +40,18 @@ pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Res
             }
         };
     caller.limits.begun(permit);
-    step::fail_point("caller::marked");
+    command::fail_point("caller::marked");
     let began = Instant::now();
-    let outcome = outcome(caller, &begun, &token).await;
-    step::fail_point("caller::answered");
+    let span = spans::call(begun.id, &begun.target, &begun.activity, begun.attempt);
+    let outcome = outcome(caller, &begun, &token).instrument(span).await;
+    command::fail_point("caller::answered");
     telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
     let Begun { id, instance, bookmark, dispatch, timeout, .. } = begun;
     let observed = TargetOutcome::of_call(&outcome);
     let time = record_for(timeout, began.elapsed());
     record(caller, Attempt { id, instance, bookmark, dispatch }, outcome, time).await;
-    step::fail_point("caller::recorded");
+    command::fail_point("caller::recorded");
     caller.limits.observe(permit, observed).await;
     Ok(())
 }
@@ -104,7 +106,7 @@ fn request(caller: &Caller, begun: &Begun, token: &AttemptToken, carried: &mut C
 async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: Duration) {
     let until = Instant::now() + time;
     for tries in 1.. {
-        match step::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
+        match command::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
             Ok(Executed::Committed(_)) | Ok(Executed::Refused(Refusal::Suspended)) => return,
             Ok(Executed::Refused(refusal)) => {
                 return tracing::info!(call = %attempt.id, %refusal, "an outcome arrived too late");

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{BATCH_MAX, busy_queues, commit};
 use crate::app::{App, sleep_or_stop};
+use crate::command::{self, step_command};
 use crate::contract;
 use crate::roles::until_next;
-use crate::step::{self, step_command};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, bookmarks};
+use crate::telemetry::spans;
 
 /// The shortest pause, so that a timer that is due but locked elsewhere does not make a hot loop.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -26,7 +28,7 @@ const QUEUES_MAX: usize = 100;
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut queues = BTreeSet::new();
     while !app.stop.is_cancelled() {
-        let fired = run_once(app, &mut queues).await?;
+        let fired = run_once(app, &mut queues).instrument(spans::pass("timers")).await?;
         if fired.count < BATCH_MAX as usize {
             sleep_until_next(app, fired.pause_min).await?;
         }
@@ -62,7 +64,7 @@ pub async fn run_once(app: &App, queues: &mut BTreeSet<String>) -> Result<Fired,
         })
         .collect::<Result<_, _>>()?;
     if !rows.is_empty() {
-        step::fail_point("timers::claimed");
+        command::fail_point("timers::claimed");
     }
     Ok(Fired { count: commit(app, transaction, rows).await?, pause_min })
 }

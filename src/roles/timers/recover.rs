@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::{BATCH_MAX, busy_queues, commit};
 use crate::app::{App, sleep_or_stop};
+use crate::command::step_command;
 use crate::contract;
-use crate::step::step_command;
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, Transaction, instances};
-use crate::telemetry;
+use crate::telemetry::{self, spans};
 
 /// The shortest pause between two sweeps.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -18,7 +20,7 @@ const PAUSE_FULL: Duration = Duration::from_millis(5);
 /// Recovers silent branches until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
-        let full = run_once(app).await? >= BATCH_MAX as usize;
+        let full = run_once(app).instrument(spans::pass("recovery")).await? >= BATCH_MAX as usize;
         // A third of the setting, so that a silent branch is found well within twice `recovery.after`.
         let pause = (app.config.recovery.after / 3).max(PAUSE_MIN);
         sleep_or_stop(app, if full { PAUSE_FULL } else { pause }).await;

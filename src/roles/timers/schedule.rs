@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::step::schedule;
+use crate::command::schedule;
 use crate::store::{self, schedules};
+use crate::telemetry::spans;
 
 /// Ticks handled in one pass by each task, so that a stop is noticed in between.
 const BATCH_MAX: usize = 100;
@@ -18,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Handles ticks that are due by the database's clock, until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
-        run_once(app).await?;
+        run_once(app).instrument(spans::pass("schedules")).await?;
         sleep_or_stop(app, until_next(app).await?).await;
     }
     Ok(())

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
+use crate::command::{self, Error, Origin, Undelivered};
 use crate::engine::InstanceId;
-use crate::roles::command;
-use crate::step::{self, Error, Origin, Undelivered};
+use crate::roles::incoming;
 use crate::store;
 
 /// The pause before a delivery is requeued that could not be sent to a delay queue.
@@ -17,11 +17,11 @@ const REQUEUE_AFTER: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) async fn acknowledge(delivery: Delivery) {
-    step::fail_point("worker::before_ack");
+    command::fail_point("worker::before_ack");
     if let Err(error) = delivery.ack().await {
         tracing::debug!(%error, "an acknowledgement was lost; the delivery will be redelivered without effect");
     }
-    step::fail_point("worker::after_ack");
+    command::fail_point("worker::after_ack");
 }
 
 /// Sends a command to a delay queue, waits for the confirm, and acknowledges it.
@@ -82,8 +82,8 @@ pub(super) async fn dead_letter(
 ) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "storing a message as a dead letter");
     loop {
-        let letter = Undelivered { instance, ..command::undelivered(&delivery) };
-        match step::dead_letter(app, letter, reason, origin).await {
+        let letter = Undelivered { instance, ..incoming::undelivered(&delivery) };
+        match command::dead_letter(app, letter, reason, origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // The answer cannot be written; the dead letter without an answer can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {

@@ -2,10 +2,10 @@
 
 use super::drive::{self, DeliveryFate, Redelivered};
 use crate::app::App;
+use crate::command::calls::{self, Reported};
+use crate::command::{Applied, Error, Origin};
 use crate::contract::Command;
 use crate::engine::CallId;
-use crate::step::calls::{self, Reported};
-use crate::step::{Applied, Error, Origin};
 use crate::telemetry;
 
 /// Executes `call.complete`, `call.heartbeat` or `call.progress`.

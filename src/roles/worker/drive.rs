@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::broker::Delivery;
+use crate::command::{self, Answer, Applied, Committed, Error, Executed, Follow, Next, Origin};
 use crate::contract::Continue;
 use crate::engine::{BranchId, Instance, InstanceId};
-use crate::step::{self, Answer, Applied, Committed, Error, Executed, Follow, Next, Origin};
 use crate::telemetry;
 
 /// Polls of an instance that another worker may be moving; then the command goes to a delay queue.
@@ -50,17 +50,17 @@ pub(super) async fn instance(
     from: Option<&Continue>,
     redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
-    let Some(mut found) = step::find(app, id).await? else { return Ok(DeliveryFate::Done) };
+    let Some(mut found) = command::find(app, id).await? else { return Ok(DeliveryFate::Done) };
     // Only step commands may wait in delay queues until another worker has moved the instance; for others one is written here.
     if from.is_none() && found.next == Next::NotServed {
-        step::hand_on(app, &found.instance).await?;
+        command::hand_on(app, &found.instance).await?;
         return Ok(DeliveryFate::Done);
     }
     if redelivered == Redelivered::Yes
         && let Some(branch) = found.instance.ready_branch()
     {
         // It may have killed its worker: the crash is counted before another try.
-        match step::crash(app, id, branch.id, branch.sequence).await? {
+        match command::crash(app, id, branch.id, branch.sequence).await? {
             Executed::Committed(counted) => found = *counted,
             Executed::Conflict | Executed::Refused(_) => return poll(app, &found.instance).await,
         }
@@ -90,7 +90,7 @@ pub(super) async fn steps(app: &App, mut at: Committed) -> Result<DeliveryFate, 
             || app.stop.is_cancelled();
         let follow = if last { Follow::Always } else { Follow::IfNeeded };
         let decided = Instant::now();
-        let executed = step::step(app, &at, branch, follow).await?;
+        let executed = command::step(app, &at, branch, follow).await?;
         telemetry::observe_step(kind(&executed), outcome(&executed), decided.elapsed());
         match executed {
             Executed::Committed(next) => at = *next,
@@ -125,7 +125,7 @@ pub(super) async fn repeated(
     answer: Answer,
     redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
-    step::answer_again(app, origin, &answer).await?;
+    command::answer_again(app, origin, &answer).await?;
     known(app, answer.instance, redelivered).await
 }
 
@@ -164,7 +164,7 @@ async fn poll(app: &App, instance: &Instance) -> Result<DeliveryFate, Error> {
     let mut seen = ready_at(instance);
     for _ in 0..POLLS_MAX {
         tokio::time::sleep(Duration::from_millis(POLL_AFTER_MS + fastrand::u64(0..3 * POLL_AFTER_MS))).await;
-        let Some(found) = step::find(app, instance.id).await? else { return Ok(DeliveryFate::Done) };
+        let Some(found) = command::find(app, instance.id).await? else { return Ok(DeliveryFate::Done) };
         let now = ready_at(&found.instance);
         if now.is_none() {
             return Ok(DeliveryFate::Done);
@@ -185,7 +185,7 @@ async fn take_one(app: &App, at: Committed) -> Result<DeliveryFate, Error> {
         Next::HandedOn | Next::Rest => return Ok(DeliveryFate::Done),
         Next::NotServed => return Ok(DeliveryFate::Elsewhere),
     };
-    match step::step(app, &at, branch, Follow::Always).await? {
+    match command::step(app, &at, branch, Follow::Always).await? {
         Executed::Committed(_) => Ok(DeliveryFate::Done),
         Executed::Conflict | Executed::Refused(_) => Ok(DeliveryFate::Elsewhere),
     }

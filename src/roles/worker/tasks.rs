@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::drive::{self, DeliveryFate, Redelivered};
 use crate::app::App;
+use crate::command::{self, Error, Origin};
 use crate::contract::Command;
 use crate::engine::{Act, Person, TaskId};
-use crate::step::{self, Error, Origin};
 
 /// Executes a command about a task, and takes the steps that follow.
 pub(super) async fn execute(
@@ -41,7 +41,7 @@ pub(super) async fn execute(
         | Command::CallHeartbeat(_)
         | Command::CallProgress(_) => return Err(Error::Refused("this command is not about a task".into())),
     };
-    drive::applied(app, step::task(app, TaskId(task), person, seen, act, origin).await?, origin, redelivered).await
+    drive::applied(app, command::task(app, TaskId(task), person, seen, act, origin).await?, origin, redelivered).await
 }
 
 fn person(user: &str, groups: &[String]) -> Person {

@@ -126,10 +126,10 @@ activities:
     let id = leveret.lines("id", "leveret.calls").await.remove(0);
     let path = format!("/calls/{id}/complete");
     let forged = leveret.post(&path, &json!({"token": "1-0000", "result": {"ok": 0}})).await.problem(409, "refused");
-    assert!(forged.contains("not that of the attempt"), "{forged}");
+    assert!(forged.contains("not that of the running attempt"), "{forged}");
     let both = json!({ "token": token, "result": 1, "error": { "code": "no" } });
     let why = leveret.post(&path, &both).await.problem(400, "invalid");
-    assert!(why.contains("a `result` and an `error`"), "{why}");
+    assert!(why.contains("send `result` or `error`, not both"), "{why}");
     let told = json!({ "token": token, "result": { "ok": 1 } });
     assert_eq!(leveret.post(&path, &told).await.ok(200), json!({"outcome": "completed"}));
     let second = leveret.post(&path, &told).await.problem(409, "refused");

@@ -1,7 +1,7 @@
 //! Lateness: responses after an attempt expired, and attempts whose time is over before they begin.
 
+use leveret::command::calls::{self, Begin};
 use leveret::engine::CallId;
-use leveret::step::calls::{self, Begin};
 use serde_json::json;
 
 use super::*;

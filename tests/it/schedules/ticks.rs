@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use leveret::command::schedule;
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
 use leveret::roles::timers;
-use leveret::step::schedule;
 use serde_json::json;
 
 use super::{REPORT, SOON, with_report};

@@ -142,7 +142,7 @@ async fn a_broadcast_from_sql_http_and_the_command_line_is_the_same() {
             _ => {
                 let data = r#"{"to":"all","text":3}"#;
                 let words = ["message", "send", "news", "shared", "--broadcast", "--data", data];
-                assert_eq!(command_line.run(words).await.good(), "sent to 1 waits\n");
+                assert_eq!(command_line.run(words).await.good(), "broadcast to 1 wait\n");
             }
         }
         leveret.reaches(key, "completed").await;

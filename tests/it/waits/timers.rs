@@ -202,7 +202,7 @@ async fn times_and_durations_of_every_size_wait_end_or_fail_with_a_reason() {
         assert!(failure["message"].as_str().unwrap().contains(if definition == "pause" {
             "duration"
         } else {
-            "moment"
+            "timestamp"
         }));
     }
     leveret.close().await;

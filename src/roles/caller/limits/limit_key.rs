@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::command::calls::AtOnce;
 use crate::engine::CallOutcome;
 use crate::limits::rate::Rate;
-use crate::step::calls::AtOnce;
 
 /// The limits of an activity. Calls to one target with equal limits form a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use super::listed;
 use super::plan::{Plan, Problem};
 use crate::app::App;
+use crate::command::once::{self, Origin};
+use crate::command::{self, Applied, Error as StepError, Follow, Started, fail_point};
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
 use crate::engine::InstanceId;
-use crate::step::once::{self, Origin};
-use crate::step::{self, Applied, Error as StepError, Follow, Started, fail_point};
 use crate::store::schedules::{self, ClaimedSchedule, HandledTick};
 use crate::store::{self, instances};
 use crate::telemetry;
@@ -164,7 +164,7 @@ pub(super) async fn begin(
     }
     let (definition, version) = (said.definition.clone(), said.version);
     let start = Start { definition, version, key: Some(key), on_conflict, input };
-    match step::start(app, start, &origin).await {
+    match command::start(app, start, &origin).await {
         Ok(Applied::New(Started::New(committed))) => Ok(TickStart::Started(committed.instance.id)),
         Ok(Applied::New(Started::Existing(_))) => Ok(TickStart::Taken),
         Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(TickStart::Taken, TickStart::Again)),

@@ -56,7 +56,6 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
     let handled =
         Transaction::run(app.store.steps().await?, async |transaction| handle(app, transaction, command, origin).await)
             .await?;
-    super::fail_point("step::after_commit");
     match handled {
         HandledMessage::Before(answer) => Ok(Applied::Repeated(answer)),
         HandledMessage::Delivered(ended) => match ended.publish(app) {
@@ -68,6 +67,7 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
             Ok(Applied::New(Delivered::Kept))
         }
         HandledMessage::Broadcast(receivers, rows) => {
+            super::fail_point("step::after_commit");
             app.publish(rows);
             Ok(Applied::New(Delivered::Broadcast(receivers)))
         }

@@ -1,10 +1,13 @@
 //! Step commands: the next step of a branch, a redelivered command, and one that cannot be delivered.
 
+use tracing::Instrument;
+
 use super::Error;
 use super::committed::{Committed, Executed, Follow};
 use super::execution::Execution;
 use crate::app::App;
 use crate::engine::{BranchId, InstanceId, Internal, Refusal};
+use crate::telemetry::spans;
 
 /// Takes one step of a branch that is ready, from the instance in memory.
 ///
@@ -12,8 +15,10 @@ use crate::engine::{BranchId, InstanceId, Internal, Refusal};
 /// Nothing was committed, except that after `Unavailable` at the commit the outcome is unknown.
 pub async fn step(app: &App, at: &Committed, branch: BranchId, follow: Follow) -> Result<Executed, Error> {
     let known = at.instance.state.branches.iter().find(|known| known.id == branch);
-    let Some(sequence) = known.map(|known| known.sequence) else { return Ok(Executed::Refused(Refusal::Stale)) };
-    Execution::internal(app, Internal::Continue { branch, sequence }, follow).step(at).await
+    let Some(known) = known else { return Ok(Executed::Refused(Refusal::Stale)) };
+    let command = Internal::Continue { branch, sequence: known.sequence };
+    let span = spans::step(&at.instance, known);
+    Execution::internal(app, command, follow).step(at).instrument(span).await
 }
 
 /// Counts a step command that was redelivered; above `worker.crash_max` it opens an incident instead of executing the step.

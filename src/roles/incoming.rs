@@ -4,9 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::broker::Delivery;
+use crate::command::{Follow, Origin, ReplyTo, Undelivered};
 use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
-use crate::step::{Follow, Origin, ReplyTo, Undelivered};
 
 /// A command, and its origin if it came from outside.
 #[derive(Debug)]
