@@ -135,7 +135,7 @@ WITH due AS MATERIALIZED (
     INSERT INTO leveret.instances (id, definition, version, status, revision, ready, queue, priority, state_format, branches,
                                    variables, input, started_at, moved_at, history_count, history_hash)
     SELECT due.id, i.definition, i.version, i.status, i.revision, i.ready, i.queue, i.priority, i.state_format,
-           jsonb_set(i.branches, '{branches,0,phase,waiting,0,on,timer,due_at}',
+           jsonb_set(i.branches, '{branches,0,phase,waiting,0,due_at}',
                      to_jsonb(to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
            i.variables, i.input, now(), now(), 0, decode(repeat('00', 32), 'hex')
       FROM leveret.instances AS i, due WHERE i.id = $1

@@ -199,11 +199,7 @@ async fn times_and_durations_of_every_size_wait_end_or_fail_with_a_reason() {
         leveret.reaches(&key, &format!("suspended at {definition}")).await;
         let failure: Value = serde_json::from_str(&leveret.lines("b.details", &of(&key)).await[0]).unwrap();
         assert_eq!(failure["code"], "expression", "{value}: {failure}");
-        assert!(failure["message"].as_str().unwrap().contains(if definition == "pause" {
-            "duration"
-        } else {
-            "timestamp"
-        }));
+        assert!(failure["message"].as_str().unwrap().contains(if definition == "pause" { "duration" } else { "time" }));
     }
     leveret.close().await;
 }
