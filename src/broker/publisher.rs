@@ -24,9 +24,9 @@ pub const BATCH_MAX: usize = 500;
 pub(super) const QUEUED_JOBS_MAX: usize = 64;
 /// Bytes of one call of `publish`, unless one message has more: a slow network carries them well within the confirm timeout.
 pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// A group with this many messages takes no further job.
+/// Messages of one group, before which no further job is added.
 const GROUP_MAX: usize = 500;
-/// Nor with this many bytes: the whole group is confirmed in time, or published again.
+/// Bytes of one group, likewise: a group is confirmed as a whole in time, or published again.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX;
 /// A channel that is no longer used must close within this time; otherwise it ends with the connection.
 const CLOSE_FOR: Duration = Duration::from_secs(2);
@@ -52,8 +52,8 @@ type Confirm = Result<Sent, Error>;
 /// The broker's answer to one message.
 struct BrokerAnswer {
     confirm: Confirm,
-    /// The id of a returned message, and the reason. Not always of this message: the library attaches a return to the next confirm,
-    /// whichever that is.
+    /// The id of a returned message, and the reason. It may be another message than the confirmed one: the library attaches a return
+    /// to the next confirm.
     returned: Option<(String, String)>,
 }
 

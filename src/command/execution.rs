@@ -44,7 +44,7 @@ pub(super) enum Ended {
     Not(Executed),
 }
 
-/// Rolls the transaction back.
+/// Why a transaction is rolled back: the command changed nothing, or failed.
 pub(super) type Undone = Undo<Ended, Error>;
 
 /// A step whose rows are written, or are about to be.
@@ -257,8 +257,8 @@ impl Written {
     }
 }
 
-/// Adds the steps that follow the outcome of a call and require no fact: of several calls in a row, each is opened by the commit
-/// that closes the one before.
+/// Adds the steps that follow the outcome of a call and require no fact. So, of several calls in a row, the commit that closes one
+/// opens the next.
 fn further_steps(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
     for _ in 1..app.config.worker.steps_per_delivery_max {
         let Some(branch) = step.instance.ready_branch() else { break };

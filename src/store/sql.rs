@@ -22,7 +22,10 @@ pub(super) trait Sql: Sized + Send + 'static {
 
     /// The query with its values.
     fn bind<V: Values<Self::Binds>>(values: V) -> Bound<Self, &'static str, V> {
-        const { assert!(placeholders(Self::TEXT) == V::COUNT, "the query has another number of placeholders") };
+        const {
+            assert!(V::COUNT <= PLACEHOLDERS_MAX, "placeholders of two digits are not counted");
+            assert!(placeholders(Self::TEXT) == V::COUNT, "the query has another number of placeholders");
+        };
         Bound { text: Self::TEXT, values, query: PhantomData }
     }
 
@@ -38,13 +41,16 @@ pub(super) trait Sql: Sized + Send + 'static {
     }
 }
 
-/// The highest placeholder of a text with at most nine of them.
+/// Values of one query.
+const PLACEHOLDERS_MAX: usize = 9;
+
+/// The highest placeholder of a text with at most [`PLACEHOLDERS_MAX`] of them.
 const fn placeholders(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut at, mut highest) = (1, 0);
     while at < bytes.len() {
         let number = bytes[at].wrapping_sub(b'0') as usize;
-        if bytes[at - 1] == b'$' && number <= 9 && number > highest {
+        if bytes[at - 1] == b'$' && number <= PLACEHOLDERS_MAX && number > highest {
             highest = number;
         }
         at += 1;

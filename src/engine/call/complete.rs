@@ -29,7 +29,7 @@ pub(in crate::engine) fn complete_in(
 ) -> Result<(), Halt> {
     let call = current(transition, bookmark, dispatch)?;
     let http = http_work(call.position).filter(|_| call.probing.is_none());
-    // That the target has accepted the request changes only the call; the callback is kept until the instance continues.
+    // An accepted request changes only the call, even of a suspended instance; the later callback is kept until it continues.
     if !announces_callback(http, &outcome) {
         admit::require_not_suspended(&transition.instance)?;
     }
@@ -106,7 +106,7 @@ impl<'a> Transition<'a> {
         let was_executed = self.scope(call.position).result(&response).holds(&probe.done);
         match was_executed {
             Ok(true) => return self.succeed(call, response),
-            // Nothing was done, which is certain now: another attempt is safe, whatever the method.
+            // The probe proved that nothing was done: another attempt is safe, whatever the method.
             Ok(false) => self.fail_call(call, probing.failure, Cause::Unknown),
             Err(failure) => {
                 let message = format!("{}; and its probe cannot tell: {}", probing.failure.message, failure.message);

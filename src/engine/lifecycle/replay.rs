@@ -21,8 +21,8 @@ enum MissedItem {
     Call(usize),
 }
 
-/// Replays what was missed, in the order of time. Each item ends a wait and opens none, except an incident's; after an
-/// incident nothing more is replayed.
+/// Replays what was missed, in the order of time. Each item ends a wait and opens none. An incident opens one,
+/// and ends the replay.
 pub(in crate::engine) fn missed(transition: &mut Transition<'_>, missed: Missed) -> Result<(), Halt> {
     let Missed { messages: mut missed, outcomes: mut reported } = missed;
     while transition.instance.status == Status::Running
@@ -132,6 +132,9 @@ impl Transition<'_> {
                 _,
             ) => None,
         });
-        overdue.collect::<Vec<_>>().into_iter().for_each(|effect| self.push(effect));
+        let overdue: Vec<_> = overdue.collect();
+        for effect in overdue {
+            self.push(effect);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Decides whether an attempt may begin: breaker, rate and concurrency of its target, for all processes together.
 //!
-//! A process trusts what it learned in the last second; once a second, and whenever a breaker may change, it reads and updates
-//! the row of the target. So nothing waits in memory, and no row is written for every attempt.
+//! A process decides by what it read within the last second. Once a second, and whenever a breaker may change, it reads and updates
+//! the row of the target. So no attempt waits in memory, and no attempt writes a row.
 
 mod admission;
 mod groups;
@@ -198,7 +198,7 @@ impl Limits {
         };
         match changed.await {
             Ok(((before, after, result), standing, now)) => {
-                // So that an attempt that is let through now does not seem to begin before its probe.
+                // Otherwise an attempt that is admitted now could seem to begin before the probe that admitted it.
                 self.0.app.clock.observe(now);
                 log_change(target, before, after, standing.last_failure.as_deref());
                 self.with_targets(|targets| targets.learned(target, standing.breaker, now));

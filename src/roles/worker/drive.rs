@@ -20,7 +20,7 @@ const POLL_AFTER_MS: u64 = 50;
 /// How a delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryFate {
-    /// It is acknowledged: by a commit of this worker, or by the state in the database, no step is left for it.
+    /// It is acknowledged: a commit of this worker, or the state in the database, shows that no step is left for it.
     Done,
     /// It goes to a delay queue: another worker seems to be moving the instance.
     Elsewhere,
@@ -51,7 +51,7 @@ pub(super) async fn instance(
     redelivered: Redelivered,
 ) -> Result<DeliveryFate, Error> {
     let Some(mut found) = command::find(app, id).await? else { return Ok(DeliveryFate::Done) };
-    // Only step commands may wait in delay queues until another worker has moved the instance; for others one is written here.
+    // A step command may wait in a delay queue until another worker takes the step. Other commands leave a step command behind.
     if from.is_none() && found.next == Next::NotServed {
         command::hand_on(app, &found.instance).await?;
         return Ok(DeliveryFate::Done);
@@ -158,7 +158,7 @@ fn kind(executed: &Executed) -> &'static str {
     }
 }
 
-/// Polls an instance that another worker seems to be moving. That it holds a delivery cannot be known: only the database shows
+/// Polls an instance that another worker seems to be moving. Whether that worker still lives cannot be known; the database shows
 /// whether a branch still needs a step.
 async fn poll(app: &App, instance: &Instance) -> Result<DeliveryFate, Error> {
     let mut seen = ready_at(instance);
