@@ -44,7 +44,7 @@ async fn demonstrate(handlers: Handlers) -> Result<()> {
     // A free port, so that it can run beside `make dev`.
     config.http.listen = "127.0.0.1:0".into();
     cli::dev::prepare(&mut config).await?;
-    let running = Server::start(config, handlers, &Role::ALL).await?;
+    let running = Server::start(config, handlers, Role::ALL).await?;
     cli::dev::apply_folder(&running.app, Path::new("examples")).await?;
     let shown = show(&running.app).await;
     running.stop().await;

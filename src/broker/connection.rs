@@ -37,7 +37,8 @@ const DECLARED_MAX: usize = 1_024;
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// The use of a connection. Each use has its own, because RabbitMQ blocks only connections that publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Purpose {
     Publishing,
     Consuming,
@@ -45,10 +46,7 @@ pub(super) enum Purpose {
 
 impl Purpose {
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Purpose::Publishing => "publishing",
-            Purpose::Consuming => "consuming",
-        }
+        self.into()
     }
 }
 

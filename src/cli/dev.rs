@@ -88,7 +88,7 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     prepare(&mut config).await?;
     let urls = (printable(&configured.0, &config.database.url), printable(&configured.1, &config.broker.url));
     let signals = Signals::listen()?;
-    let server = Server::start(config, handlers, &Role::ALL).await?;
+    let server = Server::start(config, handlers, Role::ALL).await?;
     apply_folder(&server.app, &arguments.definitions).await?;
     output::line(format!("\ndatabase   {}", urls.0));
     output::line(format!("broker     {}", urls.1));

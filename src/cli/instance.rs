@@ -143,13 +143,13 @@ pub(super) fn origin(app: &App) -> Origin {
 }
 
 async fn list(app: &App, list: List, output: Output) -> Result<()> {
-    let status =
-        match &list.status {
-            None => None,
-            Some(name) => Some(Status::parse(name).with_context(|| {
-                format!("`{name}` is not a status: use {}", Status::ALL.map(Status::name).join(", "))
-            })?),
-        };
+    let status = match &list.status {
+        None => None,
+        Some(name) => Some(
+            Status::parse(name)
+                .with_context(|| format!("`{name}` is not a status: use {}", Status::NAMES.join(", ")))?,
+        ),
+    };
     let limit = list.limit.clamp(1, LIST_MAX);
     let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
     let mut conn = app.store.background().await?;

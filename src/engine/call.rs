@@ -45,7 +45,8 @@ impl fmt::Display for CallId {
 }
 
 /// How a call is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum CallKind {
     /// By a request over HTTP.
     Http,
@@ -56,15 +57,12 @@ pub enum CallKind {
 impl CallKind {
     /// The word used in the table, the API and metrics.
     pub fn name(self) -> &'static str {
-        match self {
-            CallKind::Http => "http",
-            CallKind::Work => "work",
-        }
+        self.into()
     }
 
     /// The kind with this name.
     pub fn parse(name: &str) -> Option<CallKind> {
-        [CallKind::Http, CallKind::Work].into_iter().find(|kind| kind.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -152,7 +150,8 @@ pub struct CallClosed {
 }
 
 /// The kind of the end of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum CallEnd {
     /// With a result.
     Succeeded,
@@ -165,11 +164,7 @@ pub enum CallEnd {
 impl CallEnd {
     /// The word used in the table, the API and metrics.
     pub fn name(self) -> &'static str {
-        match self {
-            CallEnd::Succeeded => "succeeded",
-            CallEnd::Failed => "failed",
-            CallEnd::Cancelled => "cancelled",
-        }
+        self.into()
     }
 }
 
@@ -251,9 +246,11 @@ pub struct ReportedOutcome {
 }
 
 /// What a person has found out about a call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Resolution {
     /// It was executed.
+    #[strum(serialize = "succeeded")]
     Done {
         /// Its result.
         result: Value,
@@ -264,16 +261,13 @@ pub enum Resolution {
         failure: Failure,
     },
     /// Try again, with the same idempotency key.
+    #[strum(serialize = "retry")]
     Again,
 }
 
 impl Resolution {
     /// The word used in the history.
     pub fn name(&self) -> &'static str {
-        match self {
-            Resolution::Done { .. } => "succeeded",
-            Resolution::Failed { .. } => "failed",
-            Resolution::Again => "retry",
-        }
+        self.into()
     }
 }

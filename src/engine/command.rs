@@ -40,7 +40,8 @@ pub enum Command {
 }
 
 /// How a person or a service controls an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Control {
     /// End it.
     Cancel,
@@ -51,6 +52,7 @@ pub enum Control {
     /// Continue it after `suspend`.
     Resume,
     /// Give an open timer another time.
+    #[strum(serialize = "timer.reschedule")]
     Reschedule {
         /// The timer's bookmark.
         bookmark: i64,
@@ -62,13 +64,7 @@ pub enum Control {
 impl Control {
     /// The command's name in messages.
     pub fn name(self) -> &'static str {
-        match self {
-            Control::Cancel => "cancel",
-            Control::Retry => "retry",
-            Control::Suspend => "suspend",
-            Control::Resume => "resume",
-            Control::Reschedule { .. } => "timer.reschedule",
-        }
+        self.into()
     }
 
     /// The outcome in the answer to its sender.

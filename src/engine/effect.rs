@@ -94,7 +94,7 @@ pub struct Entry {
 }
 
 /// The kind of a history entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[expect(missing_docs, reason = "the names say it; docs/protocol.md lists their details")]
 pub enum EntryKind {
     InstanceStarted,
@@ -135,41 +135,7 @@ pub enum EntryKind {
 impl EntryKind {
     /// The word used in the table, the API and documents.
     pub fn name(self) -> &'static str {
-        match self {
-            EntryKind::InstanceStarted => "InstanceStarted",
-            EntryKind::InstanceCompleted => "InstanceCompleted",
-            EntryKind::InstanceFailed => "InstanceFailed",
-            EntryKind::InstanceCancelled => "InstanceCancelled",
-            EntryKind::ActivityCompleted => "ActivityCompleted",
-            EntryKind::ActivitySkipped => "ActivitySkipped",
-            EntryKind::ActivityFailed => "ActivityFailed",
-            EntryKind::ActivityRetryScheduled => "ActivityRetryScheduled",
-            EntryKind::ErrorCaught => "ErrorCaught",
-            EntryKind::WaitOpened => "WaitOpened",
-            EntryKind::TimerFired => "TimerFired",
-            EntryKind::MessageReceived => "MessageReceived",
-            EntryKind::WaitTimedOut => "WaitTimedOut",
-            EntryKind::IncidentOpened => "IncidentOpened",
-            EntryKind::IncidentRetried => "IncidentRetried",
-            EntryKind::WorkerCrashed => "WorkerCrashed",
-            EntryKind::TaskOpened => "TaskOpened",
-            EntryKind::TaskClaimed => "TaskClaimed",
-            EntryKind::TaskReleased => "TaskReleased",
-            EntryKind::TaskReassigned => "TaskReassigned",
-            EntryKind::TaskDelegated => "TaskDelegated",
-            EntryKind::TaskVoted => "TaskVoted",
-            EntryKind::TaskReminded => "TaskReminded",
-            EntryKind::TaskOverdue => "TaskOverdue",
-            EntryKind::TaskEscalated => "TaskEscalated",
-            EntryKind::TaskCompleted => "TaskCompleted",
-            EntryKind::InstanceSuspended => "InstanceSuspended",
-            EntryKind::InstanceResumed => "InstanceResumed",
-            EntryKind::TimerRescheduled => "TimerRescheduled",
-            EntryKind::CallOpened => "CallOpened",
-            EntryKind::CallUnknown => "CallUnknown",
-            EntryKind::CallResolved => "CallResolved",
-            EntryKind::CallProgressed => "CallProgressed",
-        }
+        self.into()
     }
 }
 
@@ -204,7 +170,8 @@ pub struct Bookmark {
 }
 
 /// What a bookmark waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum BookmarkKind {
     /// A point in time.
     Timer,
@@ -221,12 +188,6 @@ pub enum BookmarkKind {
 impl BookmarkKind {
     /// The word used in the table, the API and documents.
     pub fn name(self) -> &'static str {
-        match self {
-            BookmarkKind::Timer => "timer",
-            BookmarkKind::Message => "message",
-            BookmarkKind::Intervention => "intervention",
-            BookmarkKind::Task => "task",
-            BookmarkKind::Call => "call",
-        }
+        self.into()
     }
 }

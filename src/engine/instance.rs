@@ -46,8 +46,22 @@ pub struct BranchId(pub i32);
 pub const ROOT: BranchId = BranchId(0);
 
 /// The status of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::EnumString,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// It takes steps, or waits.
     Running,
@@ -65,30 +79,18 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of the life of an instance.
-    pub const ALL: [Status; 6] = [
-        Status::Running,
-        Status::Suspended,
-        Status::Compensating,
-        Status::Completed,
-        Status::Failed,
-        Status::Cancelled,
-    ];
+    pub const ALL: &[Status] = <Self as strum::VariantArray>::VARIANTS;
+    /// Their names.
+    pub const NAMES: &[&str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// The word used in tables, API and documents.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Running => "running",
-            Status::Suspended => "suspended",
-            Status::Compensating => "compensating",
-            Status::Completed => "completed",
-            Status::Failed => "failed",
-            Status::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     /// The status with this name.
     pub fn parse(name: &str) -> Option<Status> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
+        name.parse().ok()
     }
 
     /// Whether the status is final.

@@ -136,7 +136,8 @@ pub struct Closed {
 }
 
 /// The kind of the end of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum TaskOutcome {
     /// A person completed it.
     Completed,
@@ -149,23 +150,14 @@ pub enum TaskOutcome {
 }
 
 impl TaskOutcome {
-    /// Every outcome.
-    pub const ALL: [TaskOutcome; 4] =
-        [TaskOutcome::Completed, TaskOutcome::Undecided, TaskOutcome::TimedOut, TaskOutcome::Cancelled];
-
     /// The word used in the table, the API and documents.
     pub fn name(self) -> &'static str {
-        match self {
-            TaskOutcome::Completed => "completed",
-            TaskOutcome::Undecided => "undecided",
-            TaskOutcome::TimedOut => "timed_out",
-            TaskOutcome::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     /// The outcome with this name.
     pub fn parse(name: &str) -> Option<TaskOutcome> {
-        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+        name.parse().ok()
     }
 }
 

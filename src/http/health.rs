@@ -57,7 +57,7 @@ async fn measure(api: &ApiState) -> Result<(), store::Error> {
     let mut conn = api.app.store.background().await?;
     let counts = store::instances::count_by_status(&mut conn).await?;
     // Every status each time: one without instances would keep its last figure.
-    for status in Status::ALL.into_iter().filter(|status| !status.has_ended()) {
+    for status in Status::ALL.iter().copied().filter(|status| !status.has_ended()) {
         let count = counts.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
         metrics::gauge!(telemetry::INSTANCES, "status" => status.name()).set(count as f64);
     }

@@ -117,7 +117,7 @@ pub(super) async fn list(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let status = query.status.map(|name| Status::parse(&name).ok_or(name)).transpose().map_err(|name| {
-        let known = Status::ALL.map(Status::name).join(", ");
+        let known = Status::NAMES.join(", ");
         Problem::invalid(format!("`{}` is not a status: use {known}", request::shorten(&name)))
     })?;
     let filter = Filter {

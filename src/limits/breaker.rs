@@ -38,8 +38,9 @@ pub struct Breaker {
 }
 
 /// The state of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Every attempt is let through.
     #[default]
@@ -59,11 +60,7 @@ pub enum State {
 impl State {
     /// The word used in the table, the API and metrics.
     pub fn name(self) -> &'static str {
-        match self {
-            State::Closed => "closed",
-            State::Open { .. } => "open",
-            State::HalfOpen { .. } => "half_open",
-        }
+        self.into()
     }
 }
 

@@ -16,35 +16,39 @@ use jiff::Timestamp;
 use crate::app::{App, PublishQueue};
 
 /// A role of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Executes commands and steps.
-    #[strum(serialize = "worker")]
     Worker,
     /// Publishes outbox rows that their writer has not published.
-    #[strum(serialize = "relay")]
     Relay,
     /// Fires due timers, starts what is scheduled, and recovers silent branches.
-    #[strum(serialize = "timers")]
     Timers,
     /// Makes calls.
-    #[strum(serialize = "caller")]
     Caller,
     /// Deletes expired rows and creates partitions.
-    #[strum(serialize = "cleaner")]
     Cleaner,
     /// Stores messages that the broker could not deliver in the table `dead_letters`.
-    #[strum(serialize = "dead_letters")]
     DeadLetters,
     /// Serves the HTTP API.
-    #[strum(serialize = "api")]
     Api,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 7] =
-        [Role::Worker, Role::Relay, Role::Timers, Role::Caller, Role::Cleaner, Role::DeadLetters, Role::Api];
+    pub const ALL: &[Role] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -59,8 +63,9 @@ impl Role {
         if name == "timekeeper" {
             return Err("the role `timekeeper` is now two: `timers` and `cleaner`".into());
         }
-        name.parse()
-            .map_err(|_| format!("`{name}` is not a role; the roles are {}", Self::ALL.map(Role::name).join(", ")))
+        name.parse().map_err(|_| {
+            format!("`{name}` is not a role; the roles are {}", <Role as strum::VariantNames>::VARIANTS.join(", "))
+        })
     }
 }
 

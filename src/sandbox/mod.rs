@@ -24,7 +24,8 @@ use state::State;
 pub const DIRECTORY: &str = ".leveret";
 
 /// The purpose of the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Profile {
     /// Development and benchmarks: commits survive a power cut.
     Durable,
@@ -35,15 +36,12 @@ pub enum Profile {
 impl Profile {
     /// Its name in the state file and in paths.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Durable => "durable",
-            Self::Test => "test",
-        }
+        self.into()
     }
 
     /// The profile of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Durable, Self::Test].into_iter().find(|profile| profile.name() == name)
+        name.parse().ok()
     }
 
     /// `<parent>/.leveret/<profile>`; the parent is the directory that holds `.leveret`, usually the working directory.

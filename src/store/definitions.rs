@@ -45,7 +45,8 @@ pub struct Summary {
 }
 
 /// Whether instances of a version may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// Not yet.
     Draft,
@@ -58,18 +59,11 @@ pub enum Status {
 impl Status {
     /// The word used in the table, the API and documents.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Draft => "draft",
-            Status::Active => "active",
-            Status::Retired => "retired",
-        }
+        self.into()
     }
 
     fn get(name: &str) -> Result<Status, Error> {
-        [Status::Draft, Status::Active, Status::Retired]
-            .into_iter()
-            .find(|status| status.name() == name)
-            .ok_or_else(|| Error::Bug(format!("unknown status `{name}` of a definition: use a newer binary")))
+        name.parse().map_err(|_| Error::Bug(format!("unknown status `{name}` of a definition: use a newer binary")))
     }
 }
 

@@ -34,7 +34,8 @@ pub struct InboxRow {
 }
 
 /// Outcome of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// It was applied.
     Accepted,
@@ -45,10 +46,7 @@ pub enum Outcome {
 impl Outcome {
     /// The word used in the table.
     pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Accepted => "accepted",
-            Outcome::Refused => "refused",
-        }
+        self.into()
     }
 }
 

@@ -20,7 +20,8 @@ pub struct Stuck {
 }
 
 /// Why an instance will not move by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Why {
     /// It is live, neither ready nor waiting, and no row of the outbox is about it.
     Forgotten,
@@ -33,16 +34,9 @@ pub enum Why {
 }
 
 impl Why {
-    const ALL: [Why; 4] = [Why::Forgotten, Why::Silent, Why::Overdue, Why::Unclosed];
-
     /// The word used in output.
     pub fn name(self) -> &'static str {
-        match self {
-            Why::Forgotten => "forgotten",
-            Why::Silent => "silent",
-            Why::Overdue => "overdue",
-            Why::Unclosed => "unclosed",
-        }
+        self.into()
     }
 }
 
@@ -90,8 +84,7 @@ pub async fn list(conn: &mut Connection, limit: i64) -> Result<Vec<Stuck>, Error
     let rows: Vec<Row> = diesel::sql_query(LIST).bind::<BigInt, _>(limit).get_results(conn).await?;
     rows.into_iter()
         .map(|row| {
-            let why = Why::ALL.into_iter().find(|why| why.name() == row.why);
-            let why = why.ok_or_else(|| Error::Bug(format!("unknown reason `{}`", row.why)))?;
+            let why = row.why.parse().map_err(|_| Error::Bug(format!("unknown reason `{}`", row.why)))?;
             Ok(Stuck { instance: InstanceId(row.id), why })
         })
         .collect()

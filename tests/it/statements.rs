@@ -67,7 +67,7 @@ async fn start() -> InProcess {
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
     register(&mut config);
-    let leveret = InProcess::on(fresh, config, Handlers::new(), &Role::ALL).await;
+    let leveret = InProcess::on(fresh, config, Handlers::new(), Role::ALL).await;
     execute(&leveret, TABLES).await;
     leveret
 }
@@ -199,7 +199,7 @@ activities: [{ id: work, run: { sql: book, params: { name: x, amount: 1 } }, ret
 async fn a_branch_waits_for_a_worker_that_has_its_statement() {
     let fresh = Fresh::new().await;
     let config = InProcess::config(&fresh);
-    let without = InProcess::on(fresh, config, Handlers::new(), &Role::ALL).await;
+    let without = InProcess::on(fresh, config, Handlers::new(), Role::ALL).await;
     execute(&without, TABLES).await;
     let document = BOOKING.replace("amount", "n");
     let hints = async |document: &str| {
@@ -269,7 +269,7 @@ async fn the_example_takes_parts_and_reorders_low_stock() {
         command_line.run(arguments).await
     };
     let tables = std::fs::read_to_string(folder.join("tables.sql")).unwrap();
-    let process = InProcess::on(fresh, settings, Handlers::new(), &Role::ALL).await;
+    let process = InProcess::on(fresh, settings, Handlers::new(), Role::ALL).await;
     execute(&process, &tables).await;
     let applied = run(&format!("definition apply {}", folder.join("repair.yaml").display())).await.good();
     assert!(!applied.contains("hint"), "{applied}");

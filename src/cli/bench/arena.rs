@@ -62,7 +62,7 @@ impl Arena {
         let (database, url) = self.database().await?;
         let mut config = self.config(&database, &url);
         adjust(&mut config);
-        let server = Server::start(config, handlers(), &Role::ALL).await?;
+        let server = Server::start(config, handlers(), Role::ALL).await?;
         let mut conn = server.app.store.background().await?;
         for document in documents {
             let parsed = Definition::parse(document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
@@ -77,7 +77,7 @@ impl Arena {
     pub(super) async fn restart(&self, run: Run) -> Result<Run> {
         let config = run.server.app.config.clone();
         run.server.stop().await;
-        let server = Server::start(config, handlers(), &Role::ALL).await?;
+        let server = Server::start(config, handlers(), Role::ALL).await?;
         Ok(Run { server, database: run.database })
     }
 

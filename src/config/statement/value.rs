@@ -9,7 +9,8 @@ pub struct Kind {
     list: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum One {
     Text,
     Integer,
@@ -83,16 +84,7 @@ impl Kind {
 
 impl One {
     fn name(self) -> &'static str {
-        match self {
-            One::Text => "text",
-            One::Integer => "integer",
-            One::Number => "number",
-            One::Boolean => "boolean",
-            One::Uuid => "uuid",
-            One::Timestamp => "timestamp",
-            One::Date => "date",
-            One::Json => "json",
-        }
+        self.into()
     }
 
     /// The type of PostgreSQL.

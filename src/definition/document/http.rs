@@ -60,7 +60,7 @@ impl Draft {
             body: body?,
             accept: at.get("accept").map(|accept| self.accept(&accept)).unwrap_or_default(),
             idempotent: at.get("idempotent").and_then(|idempotent| self.boolean(&idempotent)),
-            on_unknown: at.get("on_unknown").and_then(|way| self.on_unknown(&way, &OnUnknown::ALL)),
+            on_unknown: at.get("on_unknown").and_then(|way| self.on_unknown(&way, OnUnknown::ALL)),
             callback: self.callback(at),
             probe: match probe {
                 Some(probe) => Some(Box::new(probe?)),

@@ -137,12 +137,11 @@ impl Draft {
         };
         let Some(word) = word else { return Assign::Nobody };
         let Some(name) = self.problems.expect_text(&word) else { return Assign::Nobody };
-        if let Some(strategy) = AssignBy::ALL.into_iter().find(|strategy| strategy.name() == name) {
+        if let Ok(strategy) = name.parse() {
             return Assign::By { strategy, users };
         }
-        let names = AssignBy::ALL.map(AssignBy::name);
-        let hint = self.problems.did_you_mean(name, names);
-        let hint = hint.unwrap_or_else(|| format!("allowed strategies: {}", listed(&names)));
+        let hint = self.problems.did_you_mean(name, AssignBy::NAMES.iter().copied());
+        let hint = hint.unwrap_or_else(|| format!("allowed strategies: {}", listed(AssignBy::NAMES)));
         self.problems.error_at(&word, format!("`{}` is not a valid strategy", shortened(name)), Some(&hint));
         Assign::Nobody
     }

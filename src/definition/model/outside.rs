@@ -67,7 +67,8 @@ pub struct Statuses {
 }
 
 /// What happens if the outcome of a request or call is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum OnUnknown {
     /// It is retried, as after an error, with the same idempotency key.
     Retry,
@@ -81,16 +82,11 @@ pub enum OnUnknown {
 
 impl OnUnknown {
     /// All values.
-    pub const ALL: [OnUnknown; 4] = [OnUnknown::Retry, OnUnknown::Probe, OnUnknown::Suspend, OnUnknown::Fail];
+    pub const ALL: &[OnUnknown] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The value in a definition.
     pub fn name(self) -> &'static str {
-        match self {
-            OnUnknown::Retry => "retry",
-            OnUnknown::Probe => "probe",
-            OnUnknown::Suspend => "suspend",
-            OnUnknown::Fail => "fail",
-        }
+        self.into()
     }
 }
 

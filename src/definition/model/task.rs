@@ -60,7 +60,8 @@ pub enum Assign {
 }
 
 /// How a user is chosen from a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum AssignBy {
     /// The user whose last task of this activity is longest ago.
     RoundRobin,
@@ -73,17 +74,12 @@ pub enum AssignBy {
 }
 
 impl AssignBy {
-    /// All strategies.
-    pub const ALL: [AssignBy; 4] = [AssignBy::RoundRobin, AssignBy::LeastLoaded, AssignBy::Random, AssignBy::Previous];
+    /// The values in a definition.
+    pub const NAMES: &[&str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// The value in a definition.
     pub fn name(self) -> &'static str {
-        match self {
-            AssignBy::RoundRobin => "round_robin",
-            AssignBy::LeastLoaded => "least_loaded",
-            AssignBy::Random => "random",
-            AssignBy::Previous => "previous",
-        }
+        self.into()
     }
 }
 

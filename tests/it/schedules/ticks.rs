@@ -92,7 +92,7 @@ async fn two_processes_with_the_role_timers_start_a_tick_once() {
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
     config.timers.sweep_every = Duration::from_millis(200);
-    let leveret = InProcess::on(fresh, config, Handlers::new(), &Role::ALL).await;
+    let leveret = InProcess::on(fresh, config, Handlers::new(), Role::ALL).await;
     leveret.apply(REPORT).await;
     let mut other = Program::start(&leveret.fresh, &["serve", "--roles", "worker,timers,relay"], &[]);
     leveret.plan("hourly", json!({})).await;

@@ -59,7 +59,7 @@ impl InProcess {
     pub(crate) async fn with_handlers(handlers: Handlers) -> Self {
         let fresh = Fresh::new().await;
         let config = Self::config(&fresh);
-        Self::on(fresh, config, handlers, &Role::ALL).await
+        Self::on(fresh, config, handlers, Role::ALL).await
     }
 
     /// Every role, with the handlers of [`ledger`] and the definitions `step` and `paid`.
@@ -73,7 +73,7 @@ impl InProcess {
         config.outbox.publish_queue_for = Duration::from_secs(5);
         config.recovery.after = Duration::from_secs(5);
         change(&mut config);
-        let leveret = Self::on(fresh, config, ledger::handlers(), &Role::ALL).await;
+        let leveret = Self::on(fresh, config, ledger::handlers(), Role::ALL).await;
         leveret.apply(STEP).await;
         leveret.apply(PAID).await;
         leveret

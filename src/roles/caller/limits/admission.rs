@@ -27,7 +27,8 @@ pub struct Permit {
 }
 
 /// Why an attempt may not begin yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// The breaker of the target is open.
     Breaker,
@@ -40,10 +41,6 @@ pub enum Reason {
 impl Reason {
     /// The label value in metrics.
     pub fn name(self) -> &'static str {
-        match self {
-            Reason::Breaker => "breaker",
-            Reason::Rate => "rate",
-            Reason::Concurrency => "concurrency",
-        }
+        self.into()
     }
 }
