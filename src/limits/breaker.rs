@@ -1,4 +1,6 @@
 //! A circuit breaker: a target that fails too often gets no attempts for a while, then one probe that finds out whether it is back.
+//!
+//! Written by hand, because its state is a row that all processes share; the crates keep it in the memory of one.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! A token bucket: a number of tokens per time, spread evenly, with no burst larger than the tokens of one second.
+//!
+//! Written by hand, because its state is a row that all processes share; the crates keep it in the memory of one.
 
 use std::time::Duration;
 
