@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use diesel_async::AsyncConnection;
@@ -11,7 +11,10 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use leveret::sandbox::{Profile, Sandbox};
 
-use crate::support::{Fresh, Private, lines, shared};
+use crate::support::{Fresh, Private, SOON, eventually, lines, shared};
+
+/// A queue that no other file of the broker names.
+const DURABLE: &str = "declared-before-the-crash";
 
 /// A directory that the servers' users cannot enter if we are root, as root's home is.
 struct Closed(PathBuf);
@@ -58,6 +61,14 @@ fn concurrent_starts_share_the_same_servers_even_below_an_unreadable_directory()
     assert!(!running.root.exists() && !directory.exists(), "nothing is left");
 }
 
+/// Whether a file of the broker contains the name of the queue. The broker replaces files meanwhile.
+fn is_written(path: &Path, queue: &str) -> bool {
+    if let Ok(entries) = fs::read_dir(path) {
+        return entries.flatten().any(|entry| is_written(&entry.path(), queue));
+    }
+    fs::read(path).unwrap_or_default().windows(queue.len()).any(|part| part == queue.as_bytes())
+}
+
 #[tokio::test]
 async fn a_crash_keeps_committed_data_and_a_wipe_deletes_it() {
     let servers = Private::start();
@@ -66,9 +77,13 @@ async fn a_crash_keeps_committed_data_and_a_wipe_deletes_it() {
         let connection = Connection::connect(&servers.amqp_url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let passive = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
-        channel.queue_declare("kept".into(), passive, FieldTable::default()).await.is_ok()
+        channel.queue_declare(DURABLE.into(), passive, FieldTable::default()).await.is_ok()
     };
-    declare_durable(&servers.amqp_url, "kept").await;
+    declare_durable(&servers.amqp_url, DURABLE).await;
+    // RabbitMQ 3.10 confirms a declaration up to two seconds before it writes it.
+    let root = Sandbox::status(servers.directory()).unwrap().unwrap().root;
+    let data = root.join("rabbitmq/data");
+    eventually("the queue is written", SOON, async || is_written(&data, DURABLE)).await;
 
     servers.postgres().unwrap().stop_immediate().unwrap();
     assert!(servers.has_database("committed").is_err(), "the server is down");
