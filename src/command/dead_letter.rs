@@ -1,7 +1,5 @@
 //! Dead letters: messages that could not be handled are stored with the reason, and can be redriven.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::Error;
@@ -9,7 +7,6 @@ use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
 use crate::broker::Queue;
 use crate::contract::Exchange;
-use crate::engine::InstanceId;
 use crate::store::dead_letters::{self, DeadLetter, StoredLetter};
 use crate::store::inbox;
 use crate::store::outbox::{self, OutboxRow};
@@ -20,33 +17,18 @@ use crate::telemetry;
 const FIRST_QUEUE: &str = "x-first-death-queue";
 
 /// A delivery that could not be handled.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Undelivered {
-    /// The queue it came from.
-    pub source: String,
-    /// The exchange it was published to.
-    pub exchange: String,
-    /// Its routing key.
-    pub routing_key: String,
-    /// AMQP property `type`.
-    pub kind: Option<String>,
-    /// AMQP property `app_id`.
-    pub app_id: Option<String>,
-    /// AMQP property `message_id`.
-    pub message_id: Option<String>,
-    /// Its headers, as text.
-    pub headers: BTreeMap<String, String>,
-    /// Its body.
-    pub body: Vec<u8>,
-    /// The instance of the command.
-    pub instance: Option<InstanceId>,
+    /// The message and the reason.
+    pub letter: DeadLetter,
     /// The queue for the answer, if at least that could be read.
     pub reply_to: Option<ReplyTo>,
 }
 
 /// Stores a delivery as a dead letter with its reason. If the delivery has an identity, a repetition gets the same answer.
-pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: Option<&Origin>) -> Result<(), Error> {
-    let answer = Answer { reason: Some(reason.into()), ..Answer::of("refused", None) };
+pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Origin>) -> Result<(), Error> {
+    let Undelivered { letter, reply_to } = undelivered;
+    let answer = Answer { reason: Some(letter.reason.clone()), ..Answer::of("refused", None) };
     let stored = Transaction::run(app.store.steps().await?, async |transaction| {
         if let Some(origin) = origin {
             let row = origin.inbox(letter.kind.as_deref().unwrap_or("unknown"), &answer);
@@ -58,11 +40,11 @@ pub async fn dead_letter(app: &App, letter: Undelivered, reason: &str, origin: O
                 }
             }
         }
-        let unidentified = letter.reply_to.as_ref().filter(|_| origin.is_none());
+        let unidentified = reply_to.as_ref().filter(|_| origin.is_none());
         let to = origin.and_then(|origin| origin.reply_to.as_ref()).or(unidentified);
         let replies: Vec<OutboxRow> = to.map(|to| reply(app, to, &answer)).into_iter().collect();
         outbox::push(transaction, &replies).await?;
-        dead_letters::insert(transaction, &row_of(letter, reason)).await?;
+        dead_letters::insert(transaction, &letter).await?;
         Ok::<_, Undo<Stored, Error>>(Stored::Now(replies))
     })
     .await?;
@@ -83,21 +65,6 @@ enum Stored {
     Now(Vec<OutboxRow>),
     /// It was stored before, with this answer.
     Before(Answer),
-}
-
-fn row_of(letter: Undelivered, reason: &str) -> DeadLetter {
-    DeadLetter {
-        reason: reason.into(),
-        source: letter.source,
-        exchange: letter.exchange,
-        routing_key: letter.routing_key,
-        kind: letter.kind,
-        app_id: letter.app_id,
-        message_id: letter.message_id,
-        headers: letter.headers,
-        body: letter.body,
-        instance_id: letter.instance,
-    }
 }
 
 /// Redrives a dead letter: publishes it again to its first exchange, and returns its new message id. With the old id it would be

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::broker::{Delivery, Queue};
-use crate::command::{self, Undelivered};
+use crate::command;
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
 use crate::roles::incoming;
@@ -35,13 +35,11 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 }
 
 async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error> {
-    // It may be a request to an external worker, whose `reply_to` is Leveret itself.
-    let mut letter = Undelivered { reply_to: None, ..incoming::undelivered(delivery) };
-    let reason =
-        letter.headers.remove("x-first-death-reason").map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
+    let why = delivery.headers.get("x-first-death-reason");
+    let reason = why.map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // The sweep must not write a step command that cannot be delivered again and again: its branch gets an incident.
     let received = incoming::read(delivery, app.config.limits.message_max).ok();
-    letter.instance = received.as_ref().and_then(|received| incoming::instance(&received.command));
+    let instance = received.as_ref().and_then(|received| incoming::instance(&received.command));
     if let Some(Command::Continue(at)) = received.map(|received| received.command) {
         match command::fail_undeliverable(
             app,
@@ -59,5 +57,9 @@ async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error>
             other => other?,
         }
     }
-    command::dead_letter(app, letter, &reason, None).await
+    let mut undelivered = incoming::undelivered(delivery, &reason, instance);
+    undelivered.letter.headers.remove("x-first-death-reason");
+    // It may be a request to an external worker, whose `reply_to` is Leveret itself.
+    undelivered.reply_to = None;
+    command::dead_letter(app, undelivered, None).await
 }

@@ -7,6 +7,7 @@ use crate::broker::Delivery;
 use crate::command::{Follow, Origin, ReplyTo, Undelivered};
 use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
+use crate::store::dead_letters::DeadLetter;
 
 /// A command, and its origin if it came from outside.
 #[derive(Debug)]
@@ -135,21 +136,21 @@ fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The content of a delivery, as a dead letter stores it.
-pub(super) fn undelivered(delivery: &Delivery) -> Undelivered {
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    Undelivered {
+/// A delivery as it is stored as a dead letter: with the reason, and the instance that its command names.
+pub(super) fn undelivered(delivery: &Delivery, reason: &str, instance_id: Option<InstanceId>) -> Undelivered {
+    let letter = DeadLetter {
+        reason: reason.to_owned(),
         source: delivery.queue.name(),
-        exchange: clean(&delivery.exchange),
-        routing_key: clean(&delivery.routing_key),
-        kind: delivery.kind.as_deref().map(clean),
-        app_id: delivery.app_id.as_deref().map(clean),
-        message_id: delivery.message_id.as_deref().map(clean),
-        headers: delivery.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
+        exchange: delivery.exchange.clone(),
+        routing_key: delivery.routing_key.clone(),
+        kind: delivery.kind.clone(),
+        app_id: delivery.app_id.clone(),
+        message_id: delivery.message_id.clone(),
+        headers: delivery.headers.clone(),
         body: delivery.body.clone(),
-        instance: None,
-        reply_to: reply_to(delivery),
-    }
+        instance_id,
+    };
+    Undelivered { letter, reply_to: reply_to(delivery) }
 }
 
 /// Where the sender wants an answer, if that can be read: it is answered even if the rest of the message cannot be read.

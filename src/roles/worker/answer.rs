@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
-use crate::command::{self, Error, Origin, Undelivered};
+use crate::command::{self, Error, Origin};
 use crate::engine::InstanceId;
 use crate::roles::incoming;
 use crate::store;
@@ -82,8 +82,7 @@ pub(super) async fn dead_letter(
 ) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "storing a message as a dead letter");
     loop {
-        let letter = Undelivered { instance, ..incoming::undelivered(&delivery) };
-        match command::dead_letter(app, letter, reason, origin).await {
+        match command::dead_letter(app, incoming::undelivered(&delivery, reason, instance), origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // The answer cannot be written; the dead letter without an answer can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {
