@@ -7,31 +7,25 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
 use futures_util::StreamExt;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use lapin::options::BasicCancelOptions;
+use tokio::time::timeout;
 
-use super::connection::{Connection, REPAIR_AFTER};
-use super::declare::{self, short};
-use super::delivery::{Delivery, REQUEUE, Window};
-use super::error::{Error, classify};
+use super::connection::REPAIR_AFTER;
+use super::delivery::Delivery;
+use super::error::Error;
 use super::message::Queue;
-use super::{Shared, supervisor, topology};
+use super::{Shared, supervisor};
 
-/// The broker must answer a subscription, and each cancellation, within this time.
-const ANSWER_FOR: Duration = Duration::from_secs(10);
+mod subscription;
+
+use subscription::{ANSWER_FOR, Event, Subscription, subscribing};
+
 /// A subscription that lasted this long resets the backoff.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Before a subscription is cancelled, the broker counts as idle when no delivery has arrived for this time.
 const QUIET_FOR: Duration = Duration::from_millis(100);
 /// Acknowledgements are held back for at most this time before a subscription is cancelled.
 const HOLD_MAX: Duration = Duration::from_secs(2);
-/// A subscription without a delivery for this time is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(15);
-/// The same, after this process found a queue missing.
-const RENEW_SOON: Duration = Duration::from_millis(200);
 
 /// The deliveries of one queue.
 pub struct Deliveries {
@@ -53,54 +47,6 @@ enum State {
     Subscribed(Box<Subscription>),
     /// The subscription was ended for good.
     Cancelled,
-}
-
-struct Subscription {
-    connection: Arc<Connection>,
-    channel: Channel,
-    consumer: Consumer,
-    since: Instant,
-    window: Arc<Window>,
-    /// When to subscribe again if nothing arrives.
-    renew_at: Instant,
-    /// Changes when this process finds a queue missing.
-    missing: watch::Receiver<u64>,
-}
-
-/// An event of a subscription.
-enum Event {
-    Delivered(Box<lapin::message::Delivery>),
-    Lost(Error),
-    /// Nothing has arrived for a while.
-    Idle,
-}
-
-impl Subscription {
-    async fn next(&mut self) -> Event {
-        loop {
-            tokio::select! {
-                biased;
-                item = self.consumer.next() => {
-                    self.renew_at = Instant::now() + RENEW_AFTER;
-                    return match item {
-                        Some(Ok(delivery)) => Event::Delivered(Box::new(delivery)),
-                        Some(Err(error)) => Event::Lost(classify("consume", &error)),
-                        None => Event::Lost(Error::Unavailable("it cancelled the subscription".into())),
-                    };
-                }
-                () = self.connection.lost.cancelled() => {
-                    return Event::Lost(Error::Unavailable("the connection was lost".into()));
-                }
-                Ok(()) = self.missing.changed() => self.renew_at = Instant::now() + RENEW_SOON,
-                () = sleep_until(self.renew_at) => {
-                    if self.window.open.load(Ordering::Relaxed) == 0 {
-                        return Event::Idle;
-                    }
-                    self.renew_at = Instant::now() + RENEW_AFTER;
-                }
-            }
-        }
-    }
 }
 
 impl Deliveries {
@@ -176,7 +122,7 @@ impl Deliveries {
         let State::Subscribed(old) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
         self.state = State::Subscribing(Box::pin(async move {
             // If it cannot be cancelled in time, its channel is closed when it is dropped.
-            let _ = timeout(ANSWER_FOR, return_rest(old)).await;
+            let _ = timeout(ANSWER_FOR, old.return_rest()).await;
             next.await
         }));
     }
@@ -240,65 +186,8 @@ impl Deliveries {
     /// returned stay valid until they are acknowledged.
     pub async fn cancel(&mut self) {
         let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
-        if timeout(ANSWER_FOR, return_rest(subscription)).await.is_err() {
+        if timeout(ANSWER_FOR, subscription.return_rest()).await.is_err() {
             tracing::warn!(queue = %self.queue.name(), "the broker did not confirm the cancellation of the subscription in time");
         }
     }
-}
-
-async fn return_rest(mut subscription: Box<Subscription>) {
-    let Subscription { channel, consumer, .. } = &mut *subscription;
-    if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
-        return;
-    }
-    while let Some(Ok(delivery)) = consumer.next().await {
-        if channel.basic_nack(delivery.delivery_tag, REQUEUE).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn subscribing(
-    shared: &Arc<Shared>,
-    queue: &Queue,
-    prefetch: u16,
-    wait: Duration,
-) -> Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>> {
-    let (shared, queue) = (shared.clone(), queue.clone());
-    Box::pin(async move {
-        sleep(wait).await;
-        let connection = shared.consuming_connection().await?;
-        subscribe(&shared, connection, &queue, prefetch).await
-    })
-}
-
-/// Declares the queue and subscribes, on a new channel.
-async fn subscribe(
-    shared: &Shared,
-    connection: Arc<Connection>,
-    queue: &Queue,
-    prefetch: u16,
-) -> Result<Subscription, Error> {
-    let prefix = &shared.options.prefix;
-    let missing = shared.missing.subscribe();
-    let problems = declare::declare(&connection, &topology::queue(prefix, queue)).await?;
-    if !problems.is_empty() {
-        return Err(Error::Mismatch(problems.join("; ")));
-    }
-    let channel = connection.channel().await?;
-    let subscribed = timeout(ANSWER_FOR, async {
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let name = short(&queue.physical(prefix));
-        let Ok(name) = name else { return Ok(None) };
-        let options = BasicConsumeOptions::default();
-        channel.basic_consume(name, "".into(), options, FieldTable::default()).await.map(Some)
-    });
-    let consumer = subscribed
-        .await
-        .map_err(|_| Error::Unavailable(format!("no answer to a subscription within {ANSWER_FOR:?}")))?
-        .map_err(|error| classify("subscribe", &error))?
-        .ok_or_else(|| Error::Bug("the queue's name has more than 255 bytes".into()))?;
-    let since = Instant::now();
-    let window = Arc::default();
-    Ok(Subscription { connection, channel, consumer, since, window, renew_at: since + RENEW_AFTER, missing })
 }
