@@ -35,6 +35,7 @@ COMMENT ON COLUMN leveret.outbox.dead_at      IS 'When publishing was abandoned 
 
 CREATE INDEX outbox_unsent ON leveret.outbox (claimable_at) WHERE dead_at IS NULL;
 
+-- Without CHECK constraints, as leveret.instances: every start and every message inserts a row.
 CREATE TABLE leveret.inbox (
     app_id      text        NOT NULL,
     message_id  text        NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE leveret.inbox (
     command     text        NOT NULL,
     body_hash   bytea       NOT NULL,
     instance_id uuid,
-    outcome     text        NOT NULL CHECK (outcome IN ('accepted', 'refused')),
+    outcome     text        NOT NULL,
     answer      jsonb       NOT NULL DEFAULT 'null',
     PRIMARY KEY (app_id, message_id)
 );
@@ -52,6 +53,7 @@ COMMENT ON COLUMN leveret.inbox.message_id  IS 'Idempotency key of the command, 
 COMMENT ON COLUMN leveret.inbox.command     IS 'Type of the command';
 COMMENT ON COLUMN leveret.inbox.body_hash   IS 'SHA-256 of the body: the same message_id with another body is refused';
 COMMENT ON COLUMN leveret.inbox.instance_id IS 'The instance it was applied to';
+COMMENT ON COLUMN leveret.inbox.outcome     IS 'accepted or refused';
 COMMENT ON COLUMN leveret.inbox.answer      IS 'The answer that was sent';
 
 CREATE TABLE leveret.messages (

@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::rows::{connect, number, started};
-use crate::support::{Fresh, eventually};
+use crate::support::{Fresh, eventually, lines};
 
 #[tokio::test]
 async fn lists_are_paged() {
@@ -36,6 +36,16 @@ async fn lists_are_paged() {
     filter.key = Some("none".into());
     assert_eq!(instances::list(conn, &filter).await.unwrap(), []);
     assert_eq!(instances::count_by_status(conn).await.unwrap(), [(Status::Running, 3)]);
+}
+
+#[tokio::test]
+async fn the_comment_of_the_status_names_every_status() {
+    let fresh = Fresh::database().await;
+    let conn = &mut connect(&fresh).await;
+    let column = "pg_attribute WHERE attrelid = 'leveret.instances'::regclass AND attname = 'status'";
+    let comment = lines(conn, "col_description(attrelid, attnum)", column).await;
+    let named = comment.join("").replace(" or ", ", ");
+    assert_eq!(named.split(", ").collect::<Vec<_>>(), Status::NAMES);
 }
 
 #[tokio::test]
