@@ -17,7 +17,7 @@ use crate::command::{self, Applied};
 use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 /// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
@@ -130,7 +130,7 @@ pub(super) struct List {
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i16>,
     /// Only tasks due before this time.
-    #[arg(long)]
+    #[arg(long, value_parser = moment::option)]
     due_before: Option<jiff::Timestamp>,
     /// Order by due time instead of priority.
     #[arg(long)]

@@ -10,6 +10,7 @@ use crate::definition::Assignment;
 use crate::expression::{self, Data, Error, Expression, Template, Use};
 use crate::time::cron::Cron;
 use crate::time::duration;
+use crate::time::moment;
 use crate::time::zone::Zone;
 
 use super::{Branch, Context, Failure, Instance};
@@ -138,8 +139,8 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn moment(&self, template: &Template) -> Result<Timestamp, Failure> {
-        let moment: Timestamp =
-            self.text(template)?.parse().map_err(|_| invalid(template, "time: write it as in 2026-01-31T09:00:00Z"))?;
+        let moment = moment::parse(&self.text(template)?)
+            .ok_or_else(|| invalid(template, "time: write it as in 2026-01-31T09:00:00Z"))?;
         // The database stores microseconds.
         Ok(Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment))
     }

@@ -11,6 +11,7 @@ use super::bounds::{Budget, EvalError};
 use super::collections::{Entries, Key, List, Map};
 use crate::time::duration;
 
+use crate::time::moment::LAST;
 /// A value during an evaluation.
 #[derive(Debug, Clone)]
 pub(super) enum Val<'a> {
@@ -125,7 +126,7 @@ impl<'a> Val<'a> {
     /// A timestamp in the range of CEL, the years 1 to 9999.
     pub(super) fn timestamp(moment: Timestamp) -> Result<Self, EvalError> {
         const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-        if moment >= FIRST {
+        if (FIRST..=LAST).contains(&moment) {
             Ok(Val::Timestamp(moment))
         } else {
             Err(EvalError::invalid("the timestamp is out of range"))

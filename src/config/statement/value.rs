@@ -1,6 +1,9 @@
 //! The types of parameters: the JSON values each accepts, and its cast.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
+
+use crate::contract::{self, Unfit};
+use crate::time::moment;
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,8 @@ impl One {
             (One::Text, Value::String(text)) => Some(text.clone()),
             (One::Uuid, Value::String(text)) => uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.to_string()),
             (One::Timestamp, Value::String(text)) => {
-                text.parse::<jiff::Timestamp>().ok().map(|moment| moment.to_string())
+                // The database takes the whole year 9999, so that the text itself is exact.
+                moment::parse(text).map(|moment| if moment < moment::LAST { moment.to_string() } else { text.clone() })
             }
             (One::Date, Value::String(text)) => text.parse::<jiff::civil::Date>().ok().map(|date| date.to_string()),
             (

@@ -8,7 +8,7 @@ use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 use crate::expression::{Data, Template};
 use crate::text::{listed, shortened};
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 const TASK: Keys = Keys {
     of: "a `task`",
@@ -180,7 +180,7 @@ impl Draft {
         let template = self.template(at, sees)?;
         if let Some(text) = template.literal()
             && duration::parse(text).is_err()
-            && text.parse::<jiff::Timestamp>().is_err()
+            && moment::parse(text).is_none()
         {
             let message = format!("`{}` is not a valid duration or timestamp", shortened(text));
             self.problems.error_at(at, message, Some("write 2d or 2030-12-31T09:00:00Z"));
