@@ -7,6 +7,7 @@ mod calls;
 pub mod events;
 mod exchange;
 mod fit;
+pub mod json;
 mod name;
 pub mod schedule;
 mod tasks;
@@ -16,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
 use crate::time::moment;
 
+pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
 pub use exchange::Exchange;
-pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
+pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use name::{InvalidName, NAME_MAX, check_name};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
 

@@ -14,7 +14,6 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied};
-use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::{duration, moment};
@@ -233,9 +232,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 fn read(form: &str) -> Result<Value> {
-    let form: Value = serde_json::from_str(form).context("--form is not JSON")?;
-    contract::refuse_unfit(&form).map_err(anyhow::Error::msg)?;
-    Ok(form)
+    output::value("--form", form)
 }
 
 fn lease(app: &App, requested: Option<&str>) -> Result<Duration> {

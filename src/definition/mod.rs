@@ -28,7 +28,7 @@ pub struct Parsed {
     pub definition: Definition,
     /// The document as JSON, the form in which it is stored and hashed.
     pub content: serde_json::Value,
-    /// SHA-256 of the canonical JSON (RFC 8785) of `content`.
+    /// SHA-256 of the canonical JSON of `content`, in which an integer and its double differ.
     pub hash: [u8; 32],
     /// Problems that do not refuse the document.
     pub warnings: Vec<Problem>,
