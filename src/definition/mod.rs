@@ -5,6 +5,7 @@ pub mod codes;
 pub mod content;
 mod document;
 pub mod model;
+mod number;
 mod problem;
 mod render;
 pub mod schema;
