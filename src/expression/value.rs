@@ -11,8 +11,8 @@ use super::bounds::{Budget, EvalError};
 use super::collections::{Entries, Key, List, Map};
 use crate::contract::json;
 use crate::time::duration;
-
 use crate::time::moment::LAST;
+
 /// A value during an evaluation.
 #[derive(Debug, Clone)]
 pub(super) enum Val<'a> {
@@ -154,6 +154,12 @@ impl<'a> Val<'a> {
             value = held;
         }
         value
+    }
+
+    /// Whether it stands for nothing: null, an empty optional, or an optional of null. What an input, a form or `actors` leaves out
+    /// is null, so a default must replace it as well.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.settled(), Val::Null | Val::Missing)
     }
 
     /// Whether it is the zero value of its type: 0, false, null, an empty string, list or map.
