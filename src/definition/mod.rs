@@ -42,10 +42,11 @@ impl Definition {
     /// All problems in the order of the document, warnings included.
     pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         let mut draft = Draft::default();
-        let Some(root) = yaml::read(text, &mut draft.problems) else {
+        let Some(mut root) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
         let (definition, warnings) = Self::from_tree(draft, &root)?;
+        document::decisions::list_decisions(&mut root);
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;
         Ok(Parsed { definition, content, hash, warnings })
