@@ -58,7 +58,7 @@ impl Draft {
             exclude: at.get("exclude").and_then(|exclude| self.people(&exclude, sees)),
             assign: self.assign(at, sees),
             form: at.get("form").and_then(|form| self.form(&form)),
-            due: at.get("due").and_then(|due| self.time(&due, sees)),
+            due: at.get("due").filter(|due| !due.is_null()).and_then(|due| self.time(&due, sees)),
             remind: at.get("remind").map_or(Remind::Never, |remind| self.remind(&remind, sees)),
             escalate: at.get("escalate").map(|list| self.escalations(&list, sees)).unwrap_or_default(),
             vote: at.get("vote").map(|vote| self.vote(&vote, &decisions, sees)).unwrap_or_default(),
