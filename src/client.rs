@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
-use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete};
+use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete, json};
 use crate::time::clock::Clock;
 
 /// The broker must answer within this time.
@@ -55,6 +55,9 @@ pub enum Error {
     /// The body is too large.
     #[error("the command has {0} bytes; at most {BODY_MAX} are allowed")]
     TooLarge(usize),
+    /// The body has a number that would become another one.
+    #[error("the command {0}")]
+    Number(#[from] json::Refused),
     /// The body cannot be written as JSON.
     #[error("the command cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -171,7 +174,8 @@ impl Client {
     }
 
     async fn send(&self, kind: &str, name: &str, message_id: &str, body: &impl Serialize) -> Result<(), Error> {
-        let body = serde_json::to_vec(body)?;
+        let body = json::bytes(body)?;
+        json::refuse_numbers(&body)?;
         if body.len() > BODY_MAX {
             return Err(Error::TooLarge(body.len()));
         }

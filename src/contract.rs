@@ -7,6 +7,7 @@ mod calls;
 pub mod events;
 mod exchange;
 mod fit;
+pub mod json;
 mod name;
 pub mod schedule;
 mod tasks;
@@ -16,9 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::time::moment;
+
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
 pub use exchange::Exchange;
-pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
+pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use name::{InvalidName, NAME_MAX, check_name};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
 
@@ -173,7 +176,7 @@ pub struct Reschedule {
     /// The timer's number inside the instance.
     pub bookmark: i64,
     /// The new due time; a time in the past fires at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment::deserialize_option")]
     pub due_at: Option<Timestamp>,
     /// Or a duration from now, as in `2h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,6 +50,8 @@ const FLOORS: &[(&str, u8)] = &[
 const PEERS: &[(&str, &str)] = &[
     ("time", "text"),
     ("definition", "text"),
+    ("definition", "contract"),
+    ("expression", "contract"),
     ("expression", "time"),
     ("definition", "expression"),
     ("definition", "time"),

@@ -13,7 +13,7 @@ COMMENT ON TABLE  leveret.definitions              IS 'One row per version of a 
 COMMENT ON COLUMN leveret.definitions.version      IS 'Counted from 1 for each name';
 COMMENT ON COLUMN leveret.definitions.status       IS 'Instances start only on active versions';
 COMMENT ON COLUMN leveret.definitions.content      IS 'The document as JSON';
-COMMENT ON COLUMN leveret.definitions.content_hash IS 'SHA-256 of the canonical JSON (RFC 8785) of the content';
+COMMENT ON COLUMN leveret.definitions.content_hash IS 'SHA-256 of the canonical JSON of the content, in which an integer and its double differ';
 
 -- The statement of a step updates its row in place (HOT): each page keeps room for the next version of a row, and no index
 -- below has a column that every step changes. `ready`, `status` and `ended_at` change seldom. There are no CHECK constraints:

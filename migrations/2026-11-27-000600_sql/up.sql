@@ -21,6 +21,32 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION leveret.refuse_key(text) IS 'Raises an error for a business key that is empty or too long';
 
+CREATE FUNCTION leveret.refuse_number(body jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Halfway from the largest double to the next one there would be.
+    double_end CONSTANT numeric := 1.797693134862315807e308;
+    wrong text;
+BEGIN
+    -- A number that does not fit has at least 19 digits in a row; nearly every command has none.
+    IF body::text !~ '[0-9]{19}' THEN
+        RETURN;
+    END IF;
+    SELECT left(found.number::text, 40) INTO wrong
+      FROM (SELECT (number #>> '{}')::numeric AS number
+              FROM jsonb_path_query(body, 'strict $.** ? (@.type() == "number")') AS number) AS found
+     WHERE CASE scale(found.number)
+           WHEN 0 THEN found.number NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+           ELSE abs(found.number) >= double_end END
+     LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the number % fits neither a 64-bit integer nor a double: send it as text, in quotes', wrong
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END $$;
+COMMENT ON FUNCTION leveret.refuse_number(jsonb) IS
+    'Raises an error for a number that a reader of the command could only take for another one';
+
 CREATE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -48,6 +74,7 @@ BEGIN
         RAISE EXCEPTION 'the command nests deeper than % levels of lists and maps', depth_max
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM leveret.refuse_number(body);
     INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body)
         VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content);
     RETURN sent_as;
@@ -105,6 +132,32 @@ END $$;
 COMMENT ON FUNCTION leveret.broadcast(text, text, jsonb, text) IS
     'Sends a message to every instance that waits for it when it is handled, after the calling transaction has committed';
 
-REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.push_command(text, text, jsonb, text),
+CREATE FUNCTION leveret.doubles(columns record) RETURNS integer[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    first_own_type CONSTANT integer := 16384;
+    -- The binary form of a row of nulls: the number of columns, then of each its type and a length of -1.
+    sent bytea := record_send(columns);
+    kind oid;
+    found integer[] := '{}';
+BEGIN
+    FOR at IN 0 .. (octet_length(sent) - 4) / 8 - 1 LOOP
+        kind := ('x' || encode(substr(sent, 5 + 8 * at, 4), 'hex'))::bit(32)::bigint;
+        WHILE kind >= first_own_type LOOP
+            -- What a domain is based on, and the elements of an array of it; zero for all others.
+            SELECT CASE typtype WHEN 'd' THEN typbasetype ELSE CASE typcategory WHEN 'A' THEN typelem ELSE 0 END END
+              INTO kind FROM pg_type WHERE oid = kind;
+        END LOOP;
+        IF kind IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype,
+                    'float4[]'::regtype, 'float8[]'::regtype, 'numeric[]'::regtype) THEN
+            found := found || at;
+        END IF;
+    END LOOP;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION leveret.doubles(record) IS
+    'The columns of a row of nulls, counted from 0, whose numbers are doubles: to a reader of JSON, a 7 among them looks like an integer';
+
+REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.refuse_number(jsonb), leveret.push_command(text, text, jsonb, text),
     leveret.start(text, jsonb, text, integer, text, text), leveret.message(text, text, jsonb, integer, text),
     leveret.broadcast(text, text, jsonb, text) FROM PUBLIC;

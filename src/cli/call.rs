@@ -159,7 +159,7 @@ fn lines(view: &CallView) -> Vec<String> {
 
 async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
     let resolution = match what.outcome.as_str() {
-        "succeeded" => Resolution::Done { result: serde_json::from_str(&what.result).context("--result is not JSON")? },
+        "succeeded" => Resolution::Done { result: output::value("--result", &what.result)? },
         "failed" => {
             let code = what.code.context("--code is missing: name the code of the failure, such as declined")?;
             let error = CallError { code, message: what.message, data: serde_json::Value::Null };

@@ -113,8 +113,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
-    let input: Value = serde_json::from_str(&start.input).context("--input is not JSON")?;
-    contract::refuse_unfit(&input).map_err(anyhow::Error::msg)?;
+    let input = output::value("--input", &start.input)?;
     let command = contract::Start {
         definition: start.definition,
         version: start.version,

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied, Delivered};
-use crate::contract::{self, Message};
+use crate::contract::Message;
 use crate::store::messages::Filter;
 use crate::store::views;
 
@@ -54,8 +54,7 @@ pub(super) enum Verb {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::Send { name, key, data, ttl, broadcast } => {
-            let data: Value = serde_json::from_str(&data).context("--data is not JSON")?;
-            contract::refuse_unfit(&data).map_err(anyhow::Error::msg)?;
+            let data = output::value("--data", &data)?;
             send(app, Message { name, key, data, ttl, broadcast }, output).await?;
         }
         Verb::List { name, key, limit } => {

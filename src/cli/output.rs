@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::contract::check_name;
+use crate::contract::{self, check_name};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +27,13 @@ pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
 pub(super) fn named(text: &str) -> Result<String, String> {
     check_name(text).map_err(|error| format!("it {error}"))?;
     Ok(text.to_owned())
+}
+
+/// Reads the JSON of an option, with the same limits as every other API.
+pub(super) fn value(option: &str, text: &str) -> anyhow::Result<Value> {
+    let value = contract::json::read(text.as_bytes()).map_err(|refused| anyhow::anyhow!("{option} {refused}"))?;
+    contract::refuse_unfit(&value).map_err(|problem| anyhow::anyhow!("{option} cannot be stored: {problem}"))?;
+    Ok(value)
 }
 
 /// Prints one line.

@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::schedule::{self, Expect};
-use crate::contract;
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 use crate::store::schedules;
 use crate::time::duration;
@@ -124,9 +123,7 @@ fn missed(text: &str) -> Result<Missed, String> {
 impl Parts {
     fn put_into(self, request: &mut ScheduleRequest) -> Result<()> {
         if let Some(text) = self.input {
-            let input: Value = serde_json::from_str(&text).context("--input is not JSON")?;
-            contract::refuse_unfit(&input).map_err(anyhow::Error::msg)?;
-            request.input = input;
+            request.input = output::value("--input", &text)?;
         }
         request.version = self.version.or(request.version);
         request.zone = self.zone.unwrap_or_else(|| request.zone.clone());

@@ -14,10 +14,9 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied};
-use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 /// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
@@ -130,7 +129,7 @@ pub(super) struct List {
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i16>,
     /// Only tasks due before this time.
-    #[arg(long)]
+    #[arg(long, value_parser = moment::option)]
     due_before: Option<jiff::Timestamp>,
     /// Order by due time instead of priority.
     #[arg(long)]
@@ -233,9 +232,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 }
 
 fn read(form: &str) -> Result<Value> {
-    let form: Value = serde_json::from_str(form).context("--form is not JSON")?;
-    contract::refuse_unfit(&form).map_err(anyhow::Error::msg)?;
-    Ok(form)
+    output::value("--form", form)
 }
 
 fn lease(app: &App, requested: Option<&str>) -> Result<Duration> {

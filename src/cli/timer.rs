@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::command::{self, Applied};
 use crate::contract::{Reschedule, Target};
 use crate::store::waits;
+use crate::time::moment;
 
 /// The most rows of a list.
 const LIST_MAX: i64 = 1_000;
@@ -40,7 +41,7 @@ pub(super) struct Rescheduling {
     /// The timer's number, as `timer list` shows it.
     bookmark: i64,
     /// The new due time, such as 2026-01-31T09:00:00Z; a time in the past fires at once.
-    #[arg(long, value_name = "TIME", required_unless_present = "after", conflicts_with = "after")]
+    #[arg(long, value_name = "TIME", required_unless_present = "after", conflicts_with = "after", value_parser = moment::option)]
     at: Option<Timestamp>,
     /// The new due time from now, such as 2h.
     #[arg(long, value_name = "DURATION")]

@@ -28,16 +28,17 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
+use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
 use serde_json::{Value, json};
 
-use crate::contract::OnConflict;
+use crate::contract::{OnConflict, json};
 
 /// Starts an instance of a definition.
 pub fn start(definition: impl Into<String>) -> Start {
     Start {
         definition: definition.into(),
-        input: json!({}),
+        input: Content(json!({})),
         key: None,
         version: None,
         on_conflict: OnConflict::Reject,
@@ -47,19 +48,33 @@ pub fn start(definition: impl Into<String>) -> Start {
 
 /// Sends a message to an instance that waits for its name and key.
 pub fn message(name: impl Into<String>, key: impl Into<String>) -> Message {
-    Message { name: name.into(), key: key.into(), data: Value::Null, ttl: None, message_id: None }
+    Message { name: name.into(), key: key.into(), data: Content(Value::Null), ttl: None, message_id: None }
 }
 
 /// Sends a message to every instance that waits for its name and key when it is handled.
 pub fn broadcast(name: impl Into<String>, key: impl Into<String>) -> Broadcast {
-    Broadcast { name: name.into(), key: key.into(), data: Value::Null, message_id: None }
+    Broadcast { name: name.into(), key: key.into(), data: Content(Value::Null), message_id: None }
+}
+
+/// The input or the data. It is written by Leveret and not by Diesel, so that a double stays a double in `jsonb`.
+#[derive(Debug, Clone)]
+struct Content(Value);
+
+impl ToSql<Jsonb, Pg> for Content {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        use std::io::Write as _;
+        // The version of `jsonb` on the wire.
+        out.write_all(&[1])?;
+        json::write(&self.0, out)?;
+        Ok(IsNull::No)
+    }
 }
 
 /// A start: see [`start`].
 #[derive(Debug, Clone)]
 pub struct Start {
     definition: String,
-    input: Value,
+    input: Content,
     key: Option<String>,
     version: Option<i32>,
     on_conflict: OnConflict,
@@ -70,7 +85,7 @@ impl Start {
     /// The input; `{}` when left out.
     #[must_use]
     pub fn input(self, input: Value) -> Self {
-        Self { input, ..self }
+        Self { input: Content(input), ..self }
     }
 
     /// The business key, unique among live instances of the definition.
@@ -103,7 +118,7 @@ impl Start {
 pub struct Message {
     name: String,
     key: String,
-    data: Value,
+    data: Content,
     ttl: Option<i32>,
     message_id: Option<String>,
 }
@@ -112,7 +127,7 @@ impl Message {
     /// The content; null when left out.
     #[must_use]
     pub fn data(self, data: Value) -> Self {
-        Self { data, ..self }
+        Self { data: Content(data), ..self }
     }
 
     /// Seconds it is kept if no instance waits yet; `messages.ttl` when left out.
@@ -133,7 +148,7 @@ impl Message {
 pub struct Broadcast {
     name: String,
     key: String,
-    data: Value,
+    data: Content,
     message_id: Option<String>,
 }
 
@@ -141,7 +156,7 @@ impl Broadcast {
     /// The content; null when left out.
     #[must_use]
     pub fn data(self, data: Value) -> Self {
-        Self { data, ..self }
+        Self { data: Content(data), ..self }
     }
 
     /// The identity of the command, as for a start.

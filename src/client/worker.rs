@@ -94,7 +94,7 @@ impl Job {
             CallComplete { call: *call, token: token.clone(), result, error }
         };
         match self.client.send("call.complete", name, &message_id, &reply(outcome)).await {
-            Err(error @ (Error::TooLarge(_) | Error::Json(_))) => {
+            Err(error @ (Error::TooLarge(_) | Error::Number(_) | Error::Json(_))) => {
                 let error = CallError::new("result", format!("the result cannot be sent: {error}"));
                 self.client.send("call.complete", name, &message_id, &reply(Err(error))).await
             }

@@ -102,12 +102,13 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
         Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
     };
     Ok(match outcome {
-        Ok(value) if let Some((unfit, _)) = contract::find_unfit(&value, contract::DEPTH_MAX) => {
+        Ok(value) if let Some((unfit, place)) = contract::find_unfit(&value, contract::DEPTH_MAX) => {
             transaction.undo_to_savepoint().await?;
             let failure = match unfit {
                 Unfit::Nul => {
                     Failure::new("handler.result", "the result contains \\u0000, which PostgreSQL cannot store")
                 }
+                Unfit::Number => Failure::new("handler.result", contract::too_large(&place)),
                 Unfit::Deep => {
                     Failure::new("limit.depth", format!("the result of the {what}: {}", contract::too_deep()))
                 }

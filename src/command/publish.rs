@@ -43,5 +43,6 @@ pub async fn hand_on(app: &App, instance: &Instance) -> Result<(), store::Error>
 
 /// A body as JSON.
 pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, store::Error> {
-    serde_json::to_vec(body).map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
+    contract::json::bytes(body)
+        .map_err(|error| store::Error::Bug(format!("a message cannot be written as JSON: {error}")))
 }

@@ -19,6 +19,12 @@ const ROWS_MAX: usize = 100_000;
 /// The longest name of a statement or parameter, in bytes: the limit of PostgreSQL's names.
 const NAME_MAX: usize = 63;
 
+/// The rows, each as JSON with its columns in order, and the numbers of the columns that hold doubles, whose types are those of a row
+/// of nulls.
+const ROWS: &str = "SELECT row_to_json(leveret_row)::text AS line, \
+    (SELECT leveret.doubles(ROW(kinds.*)) FROM (SELECT) AS one \
+    LEFT JOIN (SELECT * FROM leveret_row LIMIT 0) AS kinds ON true) AS doubles FROM leveret_row";
+
 /// A section `[statements.<name>]` of the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -70,6 +70,7 @@ pub struct ControlRequest {
 #[serde(deny_unknown_fields)]
 pub struct RescheduleRequest {
     /// The new due time; a time in the past fires at once.
+    #[serde(default, deserialize_with = "crate::time::moment::deserialize_option")]
     pub due_at: Option<Timestamp>,
     /// Or a duration from now, as in `2h`.
     pub after: Option<String>,

@@ -1,4 +1,5 @@
-//! Checks that a JSON value can be stored: without `\u0000`, which PostgreSQL cannot store, and not nested too deeply to be read again.
+//! Checks that a JSON value can be stored: without `\u0000`, which PostgreSQL cannot store, without integers beyond 64 bits, and not
+//! nested too deeply to be read again.
 
 use serde_json::Value;
 
@@ -13,21 +14,29 @@ pub enum Unfit {
     Nul,
     /// It is nested too deeply.
     Deep,
+    /// An integer does not fit into 64 bits with a sign: read again, it would be a double.
+    Number,
 }
 
-/// Refuses a value that cannot be stored, when it arrives instead of at the commit: with `\u0000` in a text or a name, or with more
-/// than [`DEPTH_MAX`] levels.
+/// Refuses a value that cannot be stored, when it arrives instead of at the commit: with `\u0000` in a text or a name, with an
+/// integer beyond 64 bits, or with more than [`DEPTH_MAX`] levels.
 ///
 /// # Errors
-/// A sentence that names the place of a `\u0000` as a JSON pointer.
+/// A sentence that names the place as a JSON pointer.
 pub fn refuse_unfit(value: &Value) -> Result<(), String> {
     match find_unfit(value, DEPTH_MAX) {
         None => Ok(()),
         Some((Unfit::Nul, place)) => {
             Err(format!("the text at `{place}` contains \\u0000, which PostgreSQL cannot store"))
         }
+        Some((Unfit::Number, place)) => Err(too_large(&place)),
         Some((Unfit::Deep, _)) => Err(too_deep()),
     }
+}
+
+/// The message about an integer that does not fit.
+pub fn too_large(place: &str) -> String {
+    format!("the number at `{place}` does not fit into a 64-bit integer: send it as text")
 }
 
 /// The message about a value that is nested too deeply.
@@ -53,7 +62,8 @@ pub fn find_unfit(value: &Value, depth_max: usize) -> Option<(Unfit, String)> {
         find_unfit(value, depth_max - 1).map(|(unfit, rest)| (unfit, format!("/{}{rest}", name())))
     };
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::Null | Value::Bool(_) => None,
+        Value::Number(number) => (!number.is_i64() && !number.is_f64()).then(|| (Unfit::Number, String::new())),
         Value::String(text) => text.contains('\0').then(|| (Unfit::Nul, String::new())),
         Value::Array(_) | Value::Object(_) if depth_max == 0 => Some((Unfit::Deep, String::new())),
         Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| deeper(&|| at.to_string(), item)),
@@ -83,11 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_character_is_found_at_any_place() {
+    fn what_cannot_be_stored_is_found_at_any_place() {
         let at = |value| find_unfit(&value, DEPTH_MAX);
         assert_eq!(at(json!({"a": ["x", "\u{0}"]})), Some((Unfit::Nul, "/a/1".into())));
         assert_eq!(at(json!({"a\u{0}": 1})), Some((Unfit::Nul, "/a\\u0000".into())));
         assert_eq!(at(json!("\u{0}")), Some((Unfit::Nul, String::new())));
+        assert_eq!(at(json!({"a": [i64::MAX, u64::MAX]})), Some((Unfit::Number, "/a/1".into())));
         assert_eq!(at(json!({"a": [1.5, null, true, "\u{1}\u{ffff}\\u0000"]})), None);
     }
 }

@@ -2,7 +2,7 @@
 
 mod activity;
 mod call;
-mod decisions;
+pub(super) mod decisions;
 pub(crate) mod draft;
 mod flow;
 mod http;

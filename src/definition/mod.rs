@@ -5,6 +5,7 @@ pub mod codes;
 pub mod content;
 mod document;
 pub mod model;
+mod number;
 mod problem;
 mod render;
 pub mod schema;
@@ -28,7 +29,7 @@ pub struct Parsed {
     pub definition: Definition,
     /// The document as JSON, the form in which it is stored and hashed.
     pub content: serde_json::Value,
-    /// SHA-256 of the canonical JSON (RFC 8785) of `content`.
+    /// SHA-256 of the canonical JSON of `content`, in which an integer and its double differ.
     pub hash: [u8; 32],
     /// Problems that do not refuse the document.
     pub warnings: Vec<Problem>,
@@ -41,10 +42,11 @@ impl Definition {
     /// All problems in the order of the document, warnings included.
     pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         let mut draft = Draft::default();
-        let Some(root) = yaml::read(text, &mut draft.problems) else {
+        let Some(mut root) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
         let (definition, warnings) = Self::from_tree(draft, &root)?;
+        document::decisions::list_decisions(&mut root);
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;
         Ok(Parsed { definition, content, hash, warnings })

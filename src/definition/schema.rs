@@ -7,6 +7,8 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Number, Value};
 
+use super::number;
+
 /// Problems of one input that are reported at most.
 const PROBLEMS_MAX: usize = 20;
 /// `$ref`s, and schemas in `allOf`, that are followed from one place at most.
@@ -68,7 +70,7 @@ impl Schema {
     }
 
     /// Checks an input and returns it in the form that instances keep: every declared property is present (default or null),
-    /// `type: number` properties are doubles. Messages contain JSON pointers, never values.
+    /// numbers of `type: number` are doubles, those of `type: integer` integers. Messages contain JSON pointers, never values.
     ///
     /// A null for an optional property that cannot be null counts as absent, so that the stored input of one instance is valid
     /// for another.
@@ -79,8 +81,9 @@ impl Schema {
         if !input.is_object() {
             return Err(vec!["/: the input must be a JSON object".into()]);
         }
+        let given = input;
         let mut input = input.clone();
-        let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0 };
+        let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0, lost: None };
         self.fill(&self.inner.document, &mut input, &mut walk);
         let problems: Vec<_> = self
             .inner
@@ -92,8 +95,12 @@ impl Schema {
         if !problems.is_empty() {
             return Err(problems);
         }
-        walk.filling = Filling::NullsAndDoubles;
+        walk.filling = Filling::NullsAndNumbers;
         self.fill(&self.inner.document, &mut input, &mut walk);
+        if let Some((number, problem)) = &walk.lost {
+            let place = number::place(given, number).unwrap_or_default();
+            return Err(vec![format!("{}: {problem}", pointer(&place))]);
+        }
         match input {
             _ if walk.visits == 0 => Err(vec!["/: the input or its defaults are too large".into()]),
             Value::Object(input) => Ok(input),
@@ -126,17 +133,24 @@ impl Schema {
             return;
         }
         walk.level += 1;
-        for part in self.parts(schema) {
+        let parts = self.parts(schema);
+        if let Value::Number(number) = value
+            && walk.filling == Filling::NullsAndNumbers
+        {
+            match number::settled(number, &parts) {
+                Ok(settled) => *number = settled,
+                Err(problem) => walk.lost = walk.lost.take().or_else(|| Some((number.clone(), problem))),
+            }
+        }
+        for part in parts {
             match value {
                 Value::Object(map) => self.fill_map(part, map, walk),
                 Value::Array(list) => {
-                    if let Some(items) = part.get("items") {
-                        list.iter_mut().for_each(|item| self.fill(items, item, walk));
-                    }
-                }
-                Value::Number(number) if walk.filling == Filling::NullsAndDoubles && is_number(part) => {
-                    if let Some(double) = number.as_f64().and_then(Number::from_f64) {
-                        *number = double;
+                    let first = part.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                    for (at, item) in list.iter_mut().enumerate() {
+                        if let Some(schema) = first.get(at).or(part.get("items")) {
+                            self.fill(schema, item, walk);
+                        }
                     }
                 }
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -162,10 +176,16 @@ impl Schema {
             }
             match map.get_mut(name) {
                 Some(value) => self.fill(property, value, walk),
-                None if walk.filling == Filling::NullsAndDoubles => {
+                None if walk.filling == Filling::NullsAndNumbers => {
                     map.insert(name.clone(), Value::Null);
                 }
                 None => {}
+            }
+        }
+        if let Some(additional) = schema.get("additionalProperties").filter(|additional| additional.is_object()) {
+            let is_declared = |name: &str| properties(schema).is_some_and(|declared| declared.contains_key(name));
+            for (_, value) in map.iter_mut().filter(|(name, _)| !is_declared(name)) {
+                self.fill(additional, value, walk);
             }
         }
     }
@@ -177,21 +197,19 @@ struct Walk {
     /// Visits left; 0 means that filling stopped early.
     visits: u32,
     level: usize,
+    /// The first number that would become another one, and what to do about it.
+    lost: Option<(Number, &'static str)>,
 }
 
-/// What is filled in: defaults before the check, nulls and doubles after it.
+/// What is filled in: defaults before the check, nulls and the kinds of numbers after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filling {
     Defaults,
-    NullsAndDoubles,
+    NullsAndNumbers,
 }
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties")?.as_object()
-}
-
-fn is_number(schema: &Value) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "number")
 }
 
 /// Whether the `type` of a schema permits null.
@@ -257,6 +275,24 @@ mod tests {
         assert!(input["lines"][0]["price"].is_f64());
         assert!(input["lines"][0]["count"].is_i64());
         assert_eq!(input["lines"][1]["count"], Value::Null);
+    }
+
+    #[test]
+    fn numbers_are_of_the_declared_kind_wherever_a_schema_reaches_them() {
+        let schema = schema(json!({
+            "properties": {
+                "count": {"type": "integer"}, "price": {"type": ["number", "null"]}, "any": {}, "id": {"type": "string"},
+                "pair": {"prefixItems": [{"type": "integer"}], "items": {"type": "number"}},
+            },
+            "additionalProperties": {"type": "number"},
+        }));
+        let given = json!({"count": 7.0, "price": 7, "any": [7, 7.0], "pair": [1.0, 1], "other": 7});
+        let expected = json!({"count": 7, "price": 7.0, "any": [7, 7.0], "id": null, "pair": [1, 1.0], "other": 7.0});
+        assert_eq!(Value::Object(schema.accept(&given).unwrap()).to_string(), expected.to_string());
+        let problems = schema.accept(&json!({"pair": [1, 9_007_199_254_740_993_i64]})).unwrap_err();
+        assert!(problems[0].starts_with("/pair/1: ") && problems[0].contains("as text"), "{problems:?}");
+        let problems = schema.accept(&json!({"count": 1e19})).unwrap_err();
+        assert!(problems[0].starts_with("/count: ") && problems[0].contains("as text"), "{problems:?}");
     }
 
     #[test]

@@ -72,6 +72,42 @@ fn the_stored_form_reads_back_as_the_same_definition() {
     }
 }
 
+#[test]
+fn decisions_keep_their_order_and_labels_when_they_are_stored() {
+    let text = "name: order\nactivities: [{ id: a, task: { assignee: ann, decisions: DECISIONS } }]";
+    let names = |definition: &Definition| {
+        let Work::Task(task) = &definition.first().work else { panic!() };
+        task.decisions.iter().map(|decision| format!("{}={}", decision.name, decision.label)).collect::<Vec<_>>()
+    };
+    let mut hashes = Vec::new();
+    for decisions in ["{ reject: Turn down, approve: Let pass }", "[{ reject: Turn down }, { approve: Let pass }]"] {
+        let parsed = Definition::parse(&text.replace("DECISIONS", decisions)).unwrap();
+        assert_eq!(names(&parsed.definition), ["reject=Turn down", "approve=Let pass"]);
+        assert_eq!(names(&Definition::from_content(&parsed.content).unwrap()), names(&parsed.definition));
+        hashes.push(parsed.hash);
+    }
+    hashes
+        .push(Definition::parse(&text.replace("DECISIONS", "{ approve: Let pass, reject: Turn down }")).unwrap().hash);
+    assert!(hashes[0] == hashes[1] && hashes[1] != hashes[2]);
+    for wrong in ["[{}]", "[{ a: A, b: B }]", "[{ a: 1 }]"] {
+        assert!(Definition::parse(&text.replace("DECISIONS", wrong)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_number_that_changes_its_kind_makes_another_version() {
+    let hash = |n: &str| {
+        let text = format!("name: half\nvariables: {{ n: {n} }}\nactivities: [{{ id: a, set: {{ n: n / 2 }} }}]");
+        Definition::parse(&text).unwrap().hash
+    };
+    let numbers = ["7", "7.0", "9007199254740992", "9007199254740993", "1e16", "10000000000000000", "0"];
+    for (at, one) in numbers.iter().enumerate() {
+        assert!(numbers[..at].iter().all(|other| hash(other) != hash(one)), "{one}");
+    }
+    assert_eq!(hash("-0"), hash("0"));
+    assert_eq!(hash("1e2"), hash("100.0"));
+}
+
 fn minimal(rest: Value) -> Value {
     let mut document = json!({"name": "minimal", "activities": [{"id": "a", "end": {}}]});
     document.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

@@ -212,6 +212,10 @@ pub enum Cut {
     Long,
     /// It contains `\u0000`, which PostgreSQL cannot store.
     Nul,
+    /// It nests too deeply to be read again.
+    Deep,
+    /// It has a number that would become another one.
+    Number,
 }
 
 impl Cut {
@@ -219,7 +223,7 @@ impl Cut {
     pub fn code(self) -> &'static str {
         match self {
             Cut::Long => "limit.response",
-            Cut::Nul => "http.response",
+            Cut::Nul | Cut::Deep | Cut::Number => "http.response",
         }
     }
 
@@ -228,6 +232,10 @@ impl Cut {
         match self {
             Cut::Long => "has more bytes than `outgoing.response_max` allows",
             Cut::Nul => "contains \\u0000, which cannot be stored",
+            Cut::Deep => "nests too deeply to be stored",
+            Cut::Number => {
+                "has a number that fits neither a 64-bit integer nor a double (the target must send it as text)"
+            }
         }
     }
 }

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::contract;
-use crate::definition::Assignment;
+use crate::definition::{Assignment, codes};
 use crate::expression::{self, Data, Error, Expression, Template, Use};
 use crate::time::cron::Cron;
 use crate::time::duration;
+use crate::time::moment;
 use crate::time::zone::Zone;
 
 use super::{Branch, Context, Failure, Instance};
@@ -112,17 +113,42 @@ impl<'a> Scope<'a> {
         template.text(&scope).map_err(failed)
     }
 
-    /// The key of a message. A null fails: no message could have that key.
+    /// The name or key of what is waited for or counted. Null and the empty text fail: nothing could ever have that key.
     pub(super) fn key(&self, template: &Template) -> Result<String, Failure> {
-        if template.literal().is_none() {
-            let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
-            match template.evaluate(&scope).map_err(failed)? {
-                Value::Null => return Err(invalid(template, "key: it is null")),
-                Value::String(key) => return Ok(key),
-                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {}
-            }
+        let key = match self.spoken(template)? {
+            Value::Null => return Err(invalid(template, "name or key: it is null")),
+            Value::String(key) => key,
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => self.text(template)?,
+        };
+        if key.is_empty() { Err(invalid(template, "name or key: it is empty")) } else { Ok(key) }
+    }
+
+    /// An error code: a text of the form that an `on_error` can name.
+    pub(super) fn code(&self, template: &Template) -> Result<String, Failure> {
+        let code = match self.spoken(template)? {
+            Value::String(code) => Some(code),
+            Value::Number(_) => Some(self.text(template)?),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        code.filter(|code| codes::is_code(code)).ok_or_else(|| {
+            invalid(
+                template,
+                "error code: use letters, digits, `_` and `-`, with dots between words, as in shop.no_stock",
+            )
+        })
+    }
+
+    /// The value of a template; a template without expressions is its text.
+    fn spoken(&self, template: &Template) -> Result<Value, Failure> {
+        match template.literal() {
+            Some(text) => Ok(Value::String(text.to_owned())),
+            None => self.template(template),
         }
-        self.text(template)
+    }
+
+    /// Whether the value of a template is null.
+    pub(super) fn is_null(&self, template: &Template) -> Result<bool, Failure> {
+        Ok(template.literal().is_none() && self.template(template)?.is_null())
     }
 
     pub(super) fn duration(&self, template: &Template) -> Result<Duration, Failure> {
@@ -138,8 +164,8 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn moment(&self, template: &Template) -> Result<Timestamp, Failure> {
-        let moment: Timestamp =
-            self.text(template)?.parse().map_err(|_| invalid(template, "time: write it as in 2026-01-31T09:00:00Z"))?;
+        let moment = moment::parse(&self.text(template)?)
+            .ok_or_else(|| invalid(template, "time: write it as in 2026-01-31T09:00:00Z"))?;
         // The database stores microseconds.
         Ok(Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment))
     }

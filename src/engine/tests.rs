@@ -8,6 +8,7 @@ mod interventions;
 mod laws;
 mod outcomes;
 mod tasks;
+mod values;
 mod votes;
 mod waits;
 

@@ -142,6 +142,10 @@ impl Compiler {
             operators::GREATER_EQUALS => Operator::GreaterOrEqual,
             operators::IN => Operator::In,
             "dyn" => return self.node(only(args)?),
+            "coalesce" if !args.is_empty() => {
+                return args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>().map(Node::Coalesce);
+            }
+            "coalesce" => return Err("`coalesce` takes at least 1 argument(s), not 0".into()),
             "type" => {
                 self.asks_for_type = true;
                 return Ok(Node::TypeOf(self.boxed(only(args)?)?));

@@ -70,14 +70,23 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 functions::matches(&of, pattern, self.budget)
             }
             Node::OrElse(sides) => match self.value(&sides[0])? {
-                Val::Missing => self.value(&sides[1]),
+                empty if empty.is_empty() => self.value(&sides[1]),
                 there => Ok(there),
             },
             Node::OrValue(sides) => match self.value(&sides[0])? {
-                Val::Missing => self.value(&sides[1]),
+                empty if empty.is_empty() => self.value(&sides[1]),
                 Val::There(held) => Ok(held.as_ref().clone()),
                 there => Ok(there),
             },
+            Node::Coalesce(values) => {
+                for value in values {
+                    let value = self.value(value)?;
+                    if !value.is_empty() {
+                        return Ok(value.settled().clone());
+                    }
+                }
+                Ok(Val::Null)
+            }
             Node::HasValue(of) => Ok(Val::Bool(!matches!(self.value(of)?, Val::Missing))),
             Node::Within { parts, flat } => self.within(parts, *flat),
             Node::Bind(parts) => {
@@ -137,7 +146,7 @@ impl<'a, 'b> Evaluation<'a, 'b> {
 
     fn within(&mut self, parts: &'a [Node; 2], flat: bool) -> Answer<'a> {
         let held = match self.value(&parts[0])? {
-            Val::Missing => return Ok(Val::Missing),
+            empty if empty.is_empty() => return Ok(Val::Missing),
             Val::There(held) => held.as_ref().clone(),
             other => other,
         };

@@ -53,6 +53,8 @@ pub(super) enum Node {
     Call(&'static Function, Vec<Node>),
     /// `matches` with a literal pattern.
     Matches(Box<Node>, Box<Pattern>),
+    /// `coalesce(a, b, …)`: the first that is neither null nor empty.
+    Coalesce(Vec<Node>),
     /// `a.?b.or(x)`: both optionals.
     OrElse(Box<[Node; 2]>),
     /// `a.?b.orValue(x)`.

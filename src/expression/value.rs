@@ -9,7 +9,9 @@ use serde_json::{Map as JsonMap, Number, Value};
 
 use super::bounds::{Budget, EvalError};
 use super::collections::{Entries, Key, List, Map};
+use crate::contract::json;
 use crate::time::duration;
+use crate::time::moment::LAST;
 
 /// A value during an evaluation.
 #[derive(Debug, Clone)]
@@ -52,7 +54,8 @@ impl Text<'_> {
 }
 
 impl<'a> Val<'a> {
-    /// The value of JSON: whole numbers of 64 bits are ints, all others doubles.
+    /// The value of JSON: whole numbers of 64 bits are ints, all others doubles. There is no negative zero, which the store does
+    /// not keep.
     pub(super) fn from_json(value: &'a Value) -> Self {
         match value {
             Value::Null => Val::Null,
@@ -60,7 +63,7 @@ impl<'a> Val<'a> {
             Value::Number(number) => number
                 .as_i64()
                 .map(Val::Int)
-                .or_else(|| number.as_f64().filter(|n| n.is_finite()).map(Val::Double))
+                .or_else(|| number.as_f64().filter(|n| n.is_finite()).map(|n| Val::Double(n + 0.0)))
                 .unwrap_or(Val::Null),
             Value::String(text) => Val::Text(Text::Borrowed(text)),
             Value::Array(list) => Val::List(List::Json(list)),
@@ -125,7 +128,7 @@ impl<'a> Val<'a> {
     /// A timestamp in the range of CEL, the years 1 to 9999.
     pub(super) fn timestamp(moment: Timestamp) -> Result<Self, EvalError> {
         const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-        if moment >= FIRST {
+        if (FIRST..=LAST).contains(&moment) {
             Ok(Val::Timestamp(moment))
         } else {
             Err(EvalError::invalid("the timestamp is out of range"))
@@ -151,6 +154,12 @@ impl<'a> Val<'a> {
             value = held;
         }
         value
+    }
+
+    /// Whether it stands for nothing: null, an empty optional, or an optional of null. What an input, a form or `actors` leaves out
+    /// is null, so a default must replace it as well.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.settled(), Val::Null | Val::Missing)
     }
 
     /// Whether it is the zero value of its type: 0, false, null, an empty string, list or map.
@@ -217,10 +226,15 @@ impl<'a> Val<'a> {
             Val::Null | Val::Missing => Value::Null,
             Val::Bool(value) => Value::Bool(*value),
             Val::Int(value) => Value::from(*value),
-            Val::Uint(value) => Value::from(*value),
+            Val::Uint(value) => i64::try_from(*value).map(Value::from).map_err(|_| {
+                EvalError::invalid(
+                    "the result is a uint that fits into no 64-bit integer: make it a text with string(…)",
+                )
+            })?,
             Val::There(value) => value.to_json(budget)?,
             Val::Double(value) => Value::Number(
-                Number::from_f64(*value).ok_or_else(|| EvalError::invalid("the result is not a finite number"))?,
+                Number::from_f64(*value + 0.0)
+                    .ok_or_else(|| EvalError::invalid("the result is not a finite number"))?,
             ),
             Val::List(list) => {
                 let list: Result<Vec<_>, _> = list.iter().map(|item| item.to_json(budget)).collect();
@@ -254,13 +268,13 @@ impl<'a> Val<'a> {
             Val::Int(value) => value.to_string(),
             Val::Uint(value) => value.to_string(),
             Val::There(value) => value.to_text(budget)?,
-            Val::Double(value) => value.to_string(),
+            Val::Double(value) => (*value + 0.0).to_string(),
             Val::Text(text) => storable(text.as_str())?.to_owned(),
             Val::Bytes(bytes) => {
                 budget.build(bytes.len())?;
                 base64::engine::general_purpose::STANDARD.encode(bytes)
             }
-            Val::List(_) | Val::Map(_) => self.to_json(budget)?.to_string(),
+            Val::List(_) | Val::Map(_) => json::text(&self.to_json(budget)?),
             Val::Timestamp(moment) => moment.to_string(),
             Val::Duration(span) => span_text(*span),
             Val::Kind(name) => (*name).to_owned(),

@@ -5,7 +5,6 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::ApiState;
@@ -19,8 +18,7 @@ const APP_ID: &str = "leveret.http";
 /// Reads a JSON body; an empty one is `{}`.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;
+    let value = contract::json::read(bytes).map_err(|refused| Problem::invalid(format!("the body {refused}")))?;
     contract::refuse_unfit(&value).map_err(Problem::invalid)?;
     serde_path_to_error::deserialize(value)
         .map_err(|error| Problem::invalid(format!("the body is invalid at `{}`: {}", error.path(), error.inner())))

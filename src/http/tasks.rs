@@ -22,7 +22,7 @@ use crate::contract::api::{
 };
 use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +33,7 @@ pub(super) struct ListQuery {
     definition: Option<String>,
     instance: Option<Uuid>,
     priority: Option<i16>,
+    #[serde(default, deserialize_with = "moment::deserialize_option")]
     due_before: Option<Timestamp>,
     order: Option<String>,
     cursor: Option<String>,

@@ -1,7 +1,6 @@
 //! Parses a delivery into a command: every problem of a message is found here, before it has an effect.
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::broker::Delivery;
 use crate::command::{Follow, Origin, ReplyTo, Undelivered};
@@ -66,8 +65,7 @@ fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command)
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     // serde_json stops at 128 levels, so that deep nesting cannot overflow the stack.
-    let value: Value =
-        serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let value = contract::json::read(&delivery.body).map_err(|refused| format!("the body {refused}"))?;
     // serde would read a list as the fields of a struct, in their order.
     if !value.is_object() {
         return Err("the body is not a JSON object".into());

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::json::Json;
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
@@ -153,7 +153,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
         Option<String>,
         Option<Moment>,
         Option<Moment>,
-        Value,
+        Document,
     );
     let rows: Vec<Columns> = bookmarks::table
         .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
@@ -181,7 +181,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
                 message: name.zip(key),
                 due_at: due_at.map(Timestamp::from),
                 next_check_at: next_check_at.map(Timestamp::from),
-                details,
+                details: details.0,
             })
         })
         .collect()

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::leveret::calls;
 use super::sql::Sql;
@@ -105,8 +106,8 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
         calls::begun_at.eq(None::<Moment>),
         calls::deadline.eq(None::<Moment>),
         calls::reported_at.eq(None::<Moment>),
-        calls::outcome.eq(None::<Value>),
-        calls::progress.eq(None::<Value>),
+        calls::outcome.eq(None::<Document>),
+        calls::progress.eq(None::<Document>),
     );
     Ok(match change {
         CallChange::Again { attempt, dispatch, due_at, until, purpose, failure } => {
@@ -118,8 +119,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
             let purpose = purpose_name(*purpose);
             let handed = (calls::attempt.eq(row::number(*attempt)), calls::dispatch.eq(row::number(*dispatch)));
             let when = (calls::next_at.eq(Some(Moment(*due_at))), calls::until.eq(until.map(Moment)));
-            let why =
-                (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(row::json(failure)?)));
+            let why = (calls::state.eq("pending"), calls::purpose.eq(purpose), calls::error.eq(Some(Json(failure))));
             diesel::update(held).set((handed, when, why, proof, nothing)).execute(conn).await?
         }
         CallChange::Await { response } => kept::wait(conn, id, row::number(dispatch), response).await?,
@@ -129,7 +129,7 @@ async fn change(conn: &mut Connection, id: CallId, dispatch: u32, change: &CallC
                 calls::state.eq("unknown"),
                 calls::dispatch.eq(row::number(*dispatch)),
                 calls::next_at.eq(None::<Moment>),
-                calls::error.eq(Some(row::json(failure)?)),
+                calls::error.eq(Some(Json(failure))),
             );
             diesel::update(held).set((unknown, nothing)).execute(conn).await?
         }
@@ -144,8 +144,8 @@ fn purpose_name(purpose: CallPurpose) -> &'static str {
 }
 
 async fn close(conn: &mut Connection, id: CallId, closed: &CallClosed) -> Result<usize, Error> {
-    let error = closed.failure.as_ref().map(row::json).transpose()?;
-    Ok(Close::bind((id.0, closed.end.name(), closed.result.as_ref(), error)).execute(conn).await?)
+    let (result, error) = (closed.result.as_ref().map(Json), closed.failure.as_ref().map(Json));
+    Ok(Close::bind((id.0, closed.end.name(), result, error)).execute(conn).await?)
 }
 
 struct Close;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::leveret::dead_letters;
 use super::{Connection, Error};
@@ -65,7 +65,6 @@ fn without_nul(text: &str) -> String {
 pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, Error> {
     let headers: BTreeMap<String, String> =
         letter.headers.iter().map(|(name, value)| (without_nul(name), without_nul(value))).collect();
-    let headers = serde_json::to_value(headers).map_err(|error| Error::Bug(error.to_string()))?;
     Ok(diesel::insert_into(dead_letters::table)
         .values((
             dead_letters::reason.eq(without_nul(&letter.reason)),
@@ -75,7 +74,7 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
             dead_letters::kind.eq(letter.kind.as_deref().map(without_nul)),
             dead_letters::app_id.eq(letter.app_id.as_deref().map(without_nul)),
             dead_letters::message_id.eq(letter.message_id.as_deref().map(without_nul)),
-            dead_letters::headers.eq(headers),
+            dead_letters::headers.eq(Json(&headers)),
             dead_letters::body.eq(&letter.body[..letter.body.len().min(BODY_KEPT_MAX)]),
             dead_letters::body_bytes.eq(i64::try_from(letter.body.len()).unwrap_or(i64::MAX)),
             dead_letters::instance_id.eq(letter.instance_id.map(|id| id.0)),
@@ -89,7 +88,7 @@ type Columns = (
     (i64, Moment, Option<Moment>, i64),
     (String, String, String, String),
     (Option<String>, Option<String>, Option<String>),
-    (Value, Option<Uuid>),
+    (Document, Option<Uuid>),
 );
 
 type Selected = (
@@ -114,7 +113,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
         (kind, app_id, message_id),
         (headers, instance),
     ) = columns;
-    let headers = serde_json::from_value(headers).unwrap_or_default();
+    let headers = headers.read().unwrap_or_default();
     let instance_id = instance.map(InstanceId);
     StoredLetter {
         id,

@@ -6,6 +6,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::definitions;
@@ -121,7 +122,7 @@ pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Er
                 definitions::name.eq(name),
                 definitions::version.eq(version),
                 definitions::status.eq(Status::Active.name()),
-                definitions::content.eq(&parsed.content),
+                definitions::content.eq(Json(&parsed.content)),
                 definitions::content_hash.eq(parsed.hash.as_slice()),
             ))
             .execute(conn)
@@ -133,7 +134,7 @@ pub async fn apply(conn: &mut Connection, parsed: &Parsed) -> Result<Applied, Er
 
 /// A version with any status; without `version` the newest active one.
 pub async fn find(conn: &mut Connection, name: &str, version: Option<i32>) -> Result<Option<Stored>, Error> {
-    type Columns = (String, i32, String, Value, Vec<u8>, Moment);
+    type Columns = (String, i32, String, Document, Vec<u8>, Moment);
     let named = definitions::table.filter(definitions::name.eq(name)).select((
         definitions::name,
         definitions::version,
@@ -153,7 +154,7 @@ pub async fn find(conn: &mut Connection, name: &str, version: Option<i32>) -> Re
     };
     row.map(|(name, version, status, content, content_hash, created_at)| {
         let status = Status::get(&status)?;
-        Ok(Stored { name, version, status, content, content_hash, created_at: created_at.0 })
+        Ok(Stored { name, version, status, content: content.0, content_hash, created_at: created_at.0 })
     })
     .transpose()
 }

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::json::Json;
+use super::json::{Document, Json};
 use super::schema::leveret::inbox;
 use super::sql::Part;
 use super::{Connection, Error};
@@ -52,7 +52,7 @@ impl Outcome {
 
 /// The row of a command, if it was handled before.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
-    type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Value);
+    type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Document);
     let row: Option<Columns> = inbox::table
         .find((app_id, message_id))
         .select((
@@ -75,7 +75,7 @@ pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Resu
             app_id,
             message_id,
             command,
-            answer,
+            answer: answer.0,
         })
     })
     .transpose()

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::json::Json;
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::leveret::messages;
 use super::sql::Sql;
@@ -92,8 +92,8 @@ pub async fn kept(
     limit: i64,
 ) -> Result<Vec<Message>, Error> {
     let (names, keys): (Vec<_>, Vec<_>) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
-    let rows: Vec<(i64, String, String, Value)> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
-    Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data, kept: Some(id) }).collect())
+    let rows: Vec<(i64, String, String, Document)> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
+    Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data: data.0, kept: Some(id) }).collect())
 }
 
 struct Kept;
@@ -131,7 +131,7 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
         #[diesel(sql_type = Text)]
         key: String,
         #[diesel(sql_type = Jsonb)]
-        data: Value,
+        data: Document,
     }
     let rows: Vec<Row> = diesel::sql_query(
         "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data FROM leveret.bookmarks AS b
@@ -151,7 +151,7 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
     let missed = |row: Row| MissedMessage {
         bookmark: row.number,
         at: row.received_at.0,
-        message: Message { name: row.name, key: row.key, data: row.data, kept: Some(row.id) },
+        message: Message { name: row.name, key: row.key, data: row.data.0, kept: Some(row.id) },
     };
     Ok(rows.into_iter().map(missed).collect())
 }
@@ -197,7 +197,7 @@ pub struct Listed {
 
 /// Kept messages, newest first. Expired ones are included until they are deleted.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
-    type Columns = (i64, Moment, Moment, String, String, Value, Option<String>, Option<String>, Option<Uuid>);
+    type Columns = (i64, Moment, Moment, String, String, Document, Option<String>, Option<String>, Option<Uuid>);
     let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();
     if let Some(name) = &filter.name {
         query = query.filter(messages::name.eq(name));
@@ -226,7 +226,7 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>,
         id,
         received_at: received_at.0,
         expires_at: expires_at.0,
-        message: NewMessage { name, key, data, app_id, message_id, only: only.map(InstanceId) },
+        message: NewMessage { name, key, data: data.0, app_id, message_id, only: only.map(InstanceId) },
     };
     Ok(rows.into_iter().map(listed).collect())
 }

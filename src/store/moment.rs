@@ -7,6 +7,8 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Timestamptz};
 use jiff::Timestamp;
 
+use crate::time::moment::LAST;
+
 /// A timestamp as the database stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamptz)]
@@ -25,7 +27,10 @@ impl ToSql<Timestamptz, Pg> for Moment {
 impl FromSql<Timestamptz, Pg> for Moment {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<BigInt, Pg>>::from_sql(value)?;
-        Ok(Moment(Timestamp::from_microsecond(micros.saturating_add(EPOCH_MICROS))?))
+        let micros = micros.saturating_add(EPOCH_MICROS);
+        // A row must be legible although it was written by hand, as `infinity`.
+        let beyond = if micros > 0 { LAST } else { Timestamp::MIN };
+        Ok(Moment(Timestamp::from_microsecond(micros).unwrap_or(beyond)))
     }
 }
 

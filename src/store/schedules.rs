@@ -8,9 +8,9 @@ use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::schedules;
@@ -30,7 +30,7 @@ struct ScheduleRow {
     version: Option<i32>,
     cron: String,
     zone: String,
-    input: Value,
+    input: Document,
     overlap: String,
     catch_up_for: i64,
     missed: String,
@@ -60,7 +60,7 @@ impl ScheduleRow {
             version: self.version,
             cron: self.cron,
             zone: self.zone,
-            input: self.input,
+            input: self.input.0,
             catch_up: Duration::from_millis(self.catch_up_for.unsigned_abs()),
         };
         Ok(ScheduleView {
@@ -125,7 +125,7 @@ pub async fn put(
         schedules::version.eq(said.version),
         schedules::cron.eq(&said.cron),
         schedules::zone.eq(&said.zone),
-        schedules::input.eq(&said.input),
+        schedules::input.eq(Json(&said.input)),
         schedules::overlap.eq(said.overlap.name()),
         schedules::catch_up_for.eq(i64::try_from(said.catch_up.as_millis()).unwrap_or(i64::MAX)),
         schedules::missed.eq(said.missed.name()),

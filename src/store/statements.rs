@@ -4,13 +4,15 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_query;
-use diesel::sql_types::{Array, Nullable, Text};
+use diesel::sql_types::{Array, Integer, Nullable, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 
 use super::{Connection, Error, QueryError, describe};
 use crate::config::statement::{Bound, Piece, Statement};
+
+mod row;
 
 /// Removes our schema from the search path, until the end of the transaction.
 const CLOSE: &str = "SELECT set_config('search_path', (SELECT coalesce(string_agg(quote_ident(name), ', '), '')
@@ -61,14 +63,14 @@ pub async fn run(
     if !statement.returns_rows {
         return Ok(Done { count: filled.execute(conn).await?, rows: Vec::new() });
     }
-    let mut lines = std::pin::pin!(filled.load_stream::<String>(conn).await?);
+    let mut lines = std::pin::pin!(filled.load_stream::<(String, Vec<i32>)>(conn).await?);
     let (mut rows, mut count, mut bytes) = (Vec::new(), 0_usize, 0_usize);
     // Reads all rows in any case, so that the connection is ready for the next statement.
-    while let Some(line) = lines.try_next().await? {
+    while let Some((line, doubles)) = lines.try_next().await? {
         count += 1;
         bytes = bytes.saturating_add(line.len());
         if count <= statement.rows_max && bytes <= bytes_max {
-            rows.push(serde_json::from_str(&line).map_err(|error| StatementError::Row(error.to_string())));
+            rows.push(row::read(&line, &doubles).map_err(StatementError::Row));
         }
     }
     match (count > statement.rows_max, bytes > bytes_max) {
@@ -91,7 +93,7 @@ impl QueryId for Filled<'_> {
 }
 
 impl Query for Filled<'_> {
-    type SqlType = Text;
+    type SqlType = (Text, Array<Integer>);
 }
 
 impl QueryFragment<Pg> for Filled<'_> {

@@ -11,8 +11,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
-use serde_json::Value;
 
+use super::json::Document;
 use super::locks::{lock_all, lock_number};
 use super::moment::Moment;
 use super::{Connection, Error};
@@ -62,7 +62,7 @@ struct TargetRow {
     #[diesel(sql_type = Nullable<Timestamptz>)]
     failed_at: Option<Moment>,
     #[diesel(sql_type = Jsonb)]
-    buckets: Value,
+    buckets: Document,
     #[diesel(sql_type = Nullable<Integer>)]
     rate_count: Option<i32>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -98,7 +98,7 @@ impl TargetRow {
             breaker,
             last_failure: self.last_failure,
             failed_at: self.failed_at.map(Timestamp::from),
-            buckets: Buckets::read(self.buckets)?,
+            buckets: Buckets::read(&self.buckets)?,
             rate,
             concurrency: self.concurrency.map(i32::unsigned_abs),
         })

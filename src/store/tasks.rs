@@ -6,6 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::Json;
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::{task_candidates, tasks};
@@ -24,7 +25,7 @@ pub use super::locks::lock_assignment;
 pub use choose::{claim_next, standing};
 pub use filter::{After, Filter, Order};
 pub use inbox::{COUNT_MAX, count, explain, list, place};
-use row::{TaskRow, json};
+use row::TaskRow;
 pub use show::{page, view};
 
 /// One change of a task in a commit.
@@ -104,8 +105,8 @@ async fn change(conn: &mut Connection, task: &Task) -> Result<bool, Error> {
             tasks::delegated_by.eq(&task.delegated_by),
             tasks::claimed_by.eq(claim.map(|claim| claim.by.as_str())),
             tasks::lease_until.eq(claim.map(|claim| Moment(claim.until))),
-            tasks::draft.eq(&task.draft),
-            tasks::ballots.eq(json(&task.ballots)?),
+            tasks::draft.eq(task.draft.as_ref().map(Json)),
+            tasks::ballots.eq(Json(&task.ballots)),
         ))
         .execute(conn)
         .await?;
@@ -114,8 +115,8 @@ async fn change(conn: &mut Connection, task: &Task) -> Result<bool, Error> {
 
 async fn close(conn: &mut Connection, id: TaskId, closed: &Closed) -> Result<bool, Error> {
     diesel::delete(task_candidates::table.filter(task_candidates::task_id.eq(id.0))).execute(conn).await?;
-    let result = (!closed.result.is_null()).then_some(&closed.result);
-    let ballots = if closed.ballots.is_empty() { None } else { Some(json(&closed.ballots)?) };
+    let result = (!closed.result.is_null()).then_some(Json(&closed.result));
+    let ballots = (!closed.ballots.is_empty()).then_some(Json(&closed.ballots));
     let open = tasks::table.find(id.0).filter(tasks::open);
     let closing = (
         tasks::open.eq(false),

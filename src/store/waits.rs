@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::Document;
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::contract::api::{IncidentView, Page, TimerView};
@@ -69,7 +70,7 @@ struct Timer {
     #[diesel(sql_type = Text)]
     status: String,
     #[diesel(sql_type = Jsonb)]
-    branches: Value,
+    branches: Document,
 }
 
 /// Open timers in the order in which the timers role checks them: by due time, near ones five seconds after it. Of all
@@ -103,7 +104,7 @@ pub async fn timers(
 
 fn timer(row: Timer) -> TimerView {
     // Of a state that only newer binaries can read, what is readable is shown.
-    let state: State = serde_json::from_value(row.branches).unwrap_or_default();
+    let state: State = row.branches.read().unwrap_or_default();
     TimerView {
         instance: row.instance_id,
         bookmark: row.number,
@@ -151,7 +152,7 @@ struct Incident {
     #[diesel(sql_type = Timestamptz)]
     opened_at: Moment,
     #[diesel(sql_type = Jsonb)]
-    details: Value,
+    details: Document,
     #[diesel(sql_type = Text)]
     definition: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -188,7 +189,7 @@ pub async fn incidents(
 
 fn incident(row: Incident) -> IncidentView {
     let by_person = row.branch.is_none();
-    let text = |name: &str| row.details.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text = |name: &str| row.details.0.get(name).and_then(Value::as_str).map(str::to_owned);
     IncidentView {
         instance: row.instance_id,
         bookmark: row.number,
@@ -199,7 +200,7 @@ fn incident(row: Incident) -> IncidentView {
         opened_at: row.opened_at.0,
         by: text("by"),
         note: text("reason"),
-        failure: (!by_person).then(|| row.details.clone()),
+        failure: (!by_person).then(|| row.details.0.clone()),
     }
 }
 

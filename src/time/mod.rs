@@ -1,9 +1,10 @@
-//! Durations, cron expressions, time zones, and the database's clock as this process estimates it.
+//! Durations, moments, cron expressions, time zones, and the database's clock as this process estimates it.
 
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod cron;
 pub mod duration;
+pub mod moment;
 #[cfg(feature = "server")]
 pub mod zone;
 

@@ -141,8 +141,18 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         cases: &["optionals/optionals/map_null_entry_no_such_key"],
     },
     Departure {
-        what: "The last day of the year 9999 is out of range",
-        why: "Every timestamp must have a date in every time zone, so the last one is 9999-12-30T22:00:00Z.",
+        what: "A result is an integer of 64 bits with a sign",
+        why: "JSON has one kind of integer, and readers take a larger one for a double. An expression can compute with larger uints, but a result must be a text: `string(x)`.",
+        cases: &[
+            "math_ext/greatest_uint_result/binary_first_arg_uint_max",
+            "math_ext/greatest_uint_result/binary_second_arg_uint_max",
+            "math_ext/bit_not/uint_positive",
+            "math_ext/bit_not/uint_zero",
+        ],
+    },
+    Departure {
+        what: "The last day of the year 9999 is its last moment",
+        why: "Every timestamp must have a date in every time zone. The last one that has is 9999-12-30T22:00:00Z; every later time of the year 9999 is read as it.",
         cases: &["timestamps/timestamp_conversions/toString_timestamp_nanos"],
     },
 ];

@@ -37,7 +37,7 @@ pub(super) fn read(sql: &str, params: &[Param], rows_max: usize) -> Result<(Vec<
     splitter.push(if first == main.start { "WITH leveret_row AS (\n" } else { ", leveret_row AS (\n" });
     splitter.fill(main.start, end)?;
     let limit = rows_max.saturating_add(1);
-    splitter.push(&format!("\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT {limit}"));
+    splitter.push(&format!("\n) {} LIMIT {limit}", super::ROWS));
     Ok((splitter.pieces, true))
 }
 

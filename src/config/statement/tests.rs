@@ -9,8 +9,6 @@ fn read(sql: &str, params: &[(&str, &str)]) -> Result<Statement, String> {
     Statement::read(&StatementSource { sql: sql.into(), params, rows_max: None }, 9)
 }
 
-const ROWS: &str = "\n) SELECT to_jsonb(leveret_row)::text AS line FROM leveret_row LIMIT 10";
-
 #[test]
 fn a_statement_without_rows_returns_their_number() {
     let found = read("UPDATE t SET a = :a, b = :b WHERE c = :a;", &[("a", "text"), ("b", "integer?")]).unwrap();
@@ -21,7 +19,7 @@ fn a_statement_without_rows_returns_their_number() {
 #[test]
 fn rows_are_returned_as_one_column_of_json() {
     let select = read("SELECT id FROM t -- all", &[]).unwrap();
-    assert_eq!(select.text(), format!("WITH leveret_row AS (\nSELECT id FROM t{ROWS}"));
+    assert_eq!(select.text(), format!("WITH leveret_row AS (\nSELECT id FROM t\n) {ROWS} LIMIT 10"));
     let insert = read("insert into t values (1) returning id", &[]).unwrap();
     assert!(insert.returns_rows && insert.text().starts_with("WITH leveret_row AS (\ninsert"));
 }
@@ -103,6 +101,15 @@ fn values_are_bound_by_the_declared_types() {
         "t": null, "u": "6F9619FF-8B86-D011-B42D-00C04FC964FF",
     });
     let one = |text: &str| Bound::One(Some(text.to_owned()));
+    let doubles = json!({ "i": 3.0, "j": [1e16, 7.0, 7] });
+    let doubles = [("i", "integer"), ("j", "json")].map(|(name, kind)| {
+        read(&format!("SELECT :{name}"), &[(name, kind)])
+            .unwrap()
+            .bind(&json!({ name: doubles[name] }))
+            .unwrap()
+            .remove(0)
+    });
+    assert_eq!(doubles, [one("3"), one("[10000000000000000.0,7.0,7]")]);
     assert_eq!(
         statement.bind(&given).unwrap(),
         [

@@ -1,6 +1,9 @@
 //! The types of parameters: the JSON values each accepts, and its cast.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
+
+use crate::contract::{self, Unfit};
+use crate::time::moment;
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,14 +107,15 @@ impl One {
     /// The value as text for PostgreSQL.
     fn text(self, value: &Value) -> Result<String, String> {
         let text = match (self, value) {
-            (One::Json, value) => Some(value.to_string()),
-            (One::Integer, Value::Number(number)) => number.as_i64().map(|number| number.to_string()),
+            (One::Json, value) => Some(contract::json::text(value)),
+            (One::Integer, Value::Number(number)) => whole(number).map(|number| number.to_string()),
             (One::Number, Value::Number(number)) => Some(number.to_string()),
             (One::Boolean, Value::Bool(value)) => Some(value.to_string()),
             (One::Text, Value::String(text)) => Some(text.clone()),
             (One::Uuid, Value::String(text)) => uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.to_string()),
             (One::Timestamp, Value::String(text)) => {
-                text.parse::<jiff::Timestamp>().ok().map(|moment| moment.to_string())
+                // The database takes the whole year 9999, so that the text itself is exact.
+                moment::parse(text).map(|moment| if moment < moment::LAST { moment.to_string() } else { text.clone() })
             }
             (One::Date, Value::String(text)) => text.parse::<jiff::civil::Date>().ok().map(|date| date.to_string()),
             (
@@ -120,12 +124,24 @@ impl One {
             ) => None,
         };
         let text = text.ok_or_else(|| kind_of(value).to_owned())?;
+        if text.contains('\0') {
+            return Err("a text with \\u0000, which PostgreSQL cannot store".into());
+        }
         // In JSON it is an escape sequence, which `jsonb` also refuses.
-        match text.contains('\0') || (self == One::Json && crate::contract::refuse_unfit(value).is_err()) {
-            true => Err("a text with \\u0000, which PostgreSQL cannot store".into()),
-            false => Ok(text),
+        match contract::find_unfit(value, contract::DEPTH_MAX) {
+            None => Ok(text),
+            Some((Unfit::Nul, _)) => Err("a value with \\u0000, which PostgreSQL cannot store".into()),
+            Some((Unfit::Deep, _)) => Err("a value that nests too deeply".into()),
+            Some((Unfit::Number, _)) => Err("a number that does not fit into a 64-bit integer".into()),
         }
     }
+}
+
+/// An integer; a double without a fraction counts if it is exact.
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let exact = |double: &f64| double.fract() == 0.0 && double.abs() <= EXACT_MAX;
+    number.as_i64().or_else(|| number.as_f64().filter(exact).map(|double| double as i64))
 }
 
 /// The kind of a value, without the value itself.

@@ -41,7 +41,7 @@ impl Draft {
         }
         let rate = at.get("rate").and_then(|rate| self.rate(&rate));
         let concurrency = at.get("concurrency").and_then(|count| self.count(&count));
-        let key = at.get("key").and_then(|key| self.template(&key, sees));
+        let key = at.get("key").and_then(|key| self.filled(&key, sees));
         if at.get("rate").is_none() && at.get("concurrency").is_none() {
             let hint = "add `rate: 10/s` or `concurrency: 5`";
             self.problems.error_at(at, "`limits` needs a `rate` or a `concurrency`", Some(hint));

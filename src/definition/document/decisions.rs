@@ -5,6 +5,7 @@ use crate::definition::check::names::Sees;
 use crate::definition::codes;
 use crate::definition::model::{Decision, Task, VoteRule};
 use crate::definition::yaml::cursor::{At, Keys, is_name};
+use crate::definition::yaml::node::{Node, Tree};
 use crate::text::{listed, shortened};
 
 const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
@@ -12,8 +13,28 @@ const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], la
 /// Decisions of one task at most; more belong in a form.
 const DECISIONS_MAX: usize = 50;
 
+/// Writes the decisions of every task as a list, the form in which they are stored: the database keeps the order of a list, but
+/// not that of a map.
+pub(crate) fn list_decisions(document: &mut Node) {
+    let Some(Node { tree: Tree::List(activities), .. }) = member(document, "activities") else { return };
+    for activity in activities {
+        let decisions = member(activity, "task").and_then(|task| member(task, "decisions"));
+        let Some(Node { tree, line, column, .. }) = decisions else { continue };
+        if let Tree::Map(entries) = tree {
+            let (line, column) = (*line, *column);
+            let item = |entry| Node { tree: Tree::Map(vec![entry]), line, column, cut: false };
+            *tree = Tree::List(std::mem::take(entries).into_iter().map(item).collect());
+        }
+    }
+}
+
+fn member<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
+    let Tree::Map(entries) = &mut node.tree else { return None };
+    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+}
+
 impl Draft {
-    /// The key `decisions`, in order; a map is sorted by its keys.
+    /// The key `decisions`, in order.
     pub(super) fn decisions(&mut self, at: &At<'_>) -> Vec<Decision> {
         let mut decisions: Vec<Decision> = Vec::new();
         if at.is_map() {
@@ -21,10 +42,11 @@ impl Draft {
                 let label = self.problems.expect_text(&label).unwrap_or(&entry.key).to_owned();
                 self.decision(&at.member(entry), Decision { name: entry.key.clone(), label }, &mut decisions);
             }
-            decisions.sort_by(|one, other| one.name.cmp(&other.name));
         } else {
             for item in self.problems.expect_items(at, "decisions") {
-                if let Some(name) = self.problems.expect_text(&item) {
+                if item.is_map() {
+                    self.labelled(&item, &mut decisions);
+                } else if let Some(name) = self.problems.expect_text(&item) {
                     self.decision(&item, Decision { name: name.into(), label: name.into() }, &mut decisions);
                 }
             }
@@ -37,6 +59,18 @@ impl Draft {
             self.problems.error_at(at, "`decisions` must not be empty", Some("add one, as in `approve: Approve`"));
         }
         decisions
+    }
+
+    /// One decision with its label, as an item of a list.
+    fn labelled(&mut self, at: &At<'_>, decisions: &mut Vec<Decision>) {
+        let entries = at.entries();
+        let [(entry, label)] = entries.as_slice() else {
+            let hint = "write one in each item, as in `- approve: Let it pass`";
+            self.problems.error_at(at, "expected one decision and its label", Some(hint));
+            return;
+        };
+        let label = self.problems.expect_text(label).unwrap_or(&entry.key).to_owned();
+        self.decision(&at.member(entry), Decision { name: entry.key.clone(), label }, decisions);
     }
 
     fn decision(&mut self, at: &At<'_>, decision: Decision, decisions: &mut Vec<Decision>) {

@@ -13,7 +13,7 @@ use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
 use crate::expression::{Data, Expression, Marker, Piece, Template};
 use crate::text::shortened;
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 /// Longest expression, in bytes.
 pub(crate) const EXPRESSION_MAX: usize = 4 * 1024;
@@ -209,7 +209,7 @@ impl Draft {
     pub(crate) fn timestamp(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let template = self.template(at, sees)?;
         if let Some(text) = template.literal()
-            && text.parse::<jiff::Timestamp>().is_err()
+            && moment::parse(text).is_none()
         {
             let message = format!("`{}` is not a valid timestamp", shortened(text));
             self.problems.error_at(at, message, Some("write it with its UTC offset, as in 2030-12-31T09:00:00Z"));

@@ -8,7 +8,7 @@ use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 use crate::expression::{Data, Template};
 use crate::text::{listed, shortened};
-use crate::time::duration;
+use crate::time::{duration, moment};
 
 const TASK: Keys = Keys {
     of: "a `task`",
@@ -58,7 +58,7 @@ impl Draft {
             exclude: at.get("exclude").and_then(|exclude| self.people(&exclude, sees)),
             assign: self.assign(at, sees),
             form: at.get("form").and_then(|form| self.form(&form)),
-            due: at.get("due").and_then(|due| self.time(&due, sees)),
+            due: at.get("due").filter(|due| !due.is_null()).and_then(|due| self.time(&due, sees)),
             remind: at.get("remind").map_or(Remind::Never, |remind| self.remind(&remind, sees)),
             escalate: at.get("escalate").map(|list| self.escalations(&list, sees)).unwrap_or_default(),
             vote: at.get("vote").map(|vote| self.vote(&vote, &decisions, sees)).unwrap_or_default(),
@@ -180,7 +180,7 @@ impl Draft {
         let template = self.template(at, sees)?;
         if let Some(text) = template.literal()
             && duration::parse(text).is_err()
-            && text.parse::<jiff::Timestamp>().is_err()
+            && moment::parse(text).is_none()
         {
             let message = format!("`{}` is not a valid duration or timestamp", shortened(text));
             self.problems.error_at(at, message, Some("write 2d or 2030-12-31T09:00:00Z"));

@@ -184,10 +184,19 @@ impl Draft {
             return None;
         }
         let name = self.problems.expect(at, "name", "name the message, as in `name: paid`");
-        let name = name.and_then(|name| self.template(&name, sees));
-        let key = at.get("key").map(|key| self.template(&key, sees));
+        let name = name.and_then(|name| self.filled(&name, sees));
+        let key = at.get("key").map(|key| self.filled(&key, sees));
         let when = at.get("when").map(|when| self.expression(&when, Sees { data: true, ..sees }));
         Some(Receive { name: name?, key: transposed(key)?, when: transposed(when)? })
+    }
+
+    /// A template that must not be the empty text.
+    pub(super) fn filled(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let template = self.template(at, sees)?;
+        if template.literal() == Some("") {
+            self.problems.error_at(at, "it must not be empty", None);
+        }
+        Some(template)
     }
 
     /// The error of a `raise` or a failed `end`.

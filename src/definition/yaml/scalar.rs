@@ -31,11 +31,13 @@ pub(crate) fn read(text: &str) -> Result<Tree, String> {
     if !is_number(unsigned) {
         return Ok(Tree::Text(text.into()));
     }
-    if let Ok(number) = text.parse::<i64>() {
+    if unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number = text.parse::<i64>().map_err(|_| format!("the number `{text}` does not fit into 64 bits"))?;
         return Ok(Tree::Number(number.into()));
     }
-    let number = text.parse::<f64>().ok().and_then(Number::from_f64);
-    number.map(Tree::Number).ok_or_else(|| format!("the number `{text}` is too large"))
+    // There is no negative zero: the database does not keep it.
+    let number = text.parse::<f64>().ok().and_then(|number| Number::from_f64(number + 0.0));
+    number.map(Tree::Number).ok_or_else(|| format!("the number `{text}` does not fit into a double"))
 }
 
 /// `[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?`, or with digits only after the point.
@@ -76,8 +78,11 @@ mod tests {
             (".5", "0.5"),
             ("1.", "1.0"),
             ("-2e3", "-2000.0"),
+            ("-0.0", "0.0"),
+            ("1e16", "1e16"),
             ("9223372036854775807", "9223372036854775807"),
-            ("9223372036854775808", "9223372036854775808.0"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("9223372036854775808.0", "9223372036854775808.0"),
         ] {
             assert_eq!(value(text), serde_json::from_str::<serde_json::Value>(json).unwrap(), "{text}");
         }
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn numbers_that_json_cannot_represent_are_refused() {
-        for text in [".nan", "-.inf", "1e999", "0xFFFFFFFFFFFFFFFF"] {
+        for text in [".nan", "-.inf", "1e999", "0xFFFFFFFFFFFFFFFF", "9223372036854775808", "-9223372036854775809"] {
             assert!(read(text).is_err(), "{text}");
         }
     }

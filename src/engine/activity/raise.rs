@@ -13,7 +13,8 @@ use super::super::transition::Transition;
 use super::super::{Audit, Failure};
 
 impl<'a> Transition<'a> {
-    /// The failure with this code, message and data. Without a message, the code is the message.
+    /// The failure with this code, message and data. Without a message, the code is the message. An invalid code fails itself, as
+    /// `expression`: no `on_error` could name it.
     pub(super) fn error(
         &self,
         position: Position<'a>,
@@ -22,7 +23,7 @@ impl<'a> Transition<'a> {
         data: Option<&Data>,
     ) -> Result<Failure, Failure> {
         let scope = self.scope(position);
-        let code = scope.text(code)?;
+        let code = scope.code(code)?;
         let message = message.map_or_else(|| Ok(code.clone()), |message| scope.text(message))?;
         let data = data.map_or(Ok(Value::Null), |data| scope.value(data))?;
         Ok(Failure { code, message, data })

@@ -68,7 +68,7 @@ impl<'a> Transition<'a> {
     fn addresses(&self, position: Position<'a>, alternatives: &[Receive]) -> Result<Vec<(String, String)>, Failure> {
         let scope = self.scope(position);
         let address = |receive: &Receive| {
-            let name = scope.text(&receive.name)?;
+            let name = scope.key(&receive.name)?;
             let key = match (&receive.key, &self.instance.key) {
                 (Some(template), _) => scope.key(template)?,
                 (None, Some(key)) => key.clone(),

@@ -110,7 +110,7 @@ impl<'a> Transition<'a> {
             draft: None,
             vote: !declared.vote.is_empty(),
             ballots: Vec::new(),
-            due_at: declared.due.as_ref().map(|due| scope.time(due)).transpose()?,
+            due_at: declared.due.as_ref().map(|due| scope.due(due)).transpose()?.flatten(),
             opened_at: self.context.now,
             closed: None,
         })

@@ -130,6 +130,14 @@ impl<'a> Transition<'a> {
 }
 
 impl scope::Scope<'_> {
+    /// When a task is due; null is never.
+    pub(in crate::engine) fn due(
+        &self,
+        template: &crate::expression::Template,
+    ) -> Result<Option<jiff::Timestamp>, Failure> {
+        if self.is_null(template)? { Ok(None) } else { self.time(template).map(Some) }
+    }
+
     /// A time, or a duration from now.
     pub(in crate::engine) fn time(&self, template: &crate::expression::Template) -> Result<jiff::Timestamp, Failure> {
         self.after(template).or_else(|failure| self.moment(template).map_err(|_| failure))

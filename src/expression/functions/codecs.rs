@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Answer, Function, text};
+use crate::contract::json;
 use crate::expression::bounds::{Budget, EvalError, MAP_NODE_BYTES};
 use crate::expression::value::Val;
 
@@ -27,7 +28,7 @@ pub(super) const ALL: &[Function] = &[
 ];
 
 fn json_encode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let text = args[0].to_json(budget)?.to_string();
+    let text = json::text(&args[0].to_json(budget)?);
     Val::text(text, budget)
 }
 
@@ -36,7 +37,13 @@ fn json_decode<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
     // A parsed list of small numbers takes about 16 times the memory of its text, a small map much more.
     let maps = text.bytes().filter(|byte| *byte == b'{').count();
     budget.build(text.len().saturating_mul(16).saturating_add(maps.saturating_mul(MAP_NODE_BYTES)))?;
-    let value = serde_json::from_str(text).map_err(|_| EvalError::invalid("the string is not valid JSON"))?;
+    let value = json::read(text.as_bytes()).map_err(|refused| match refused {
+        json::Refused::Syntax(_) => EvalError::invalid("the string is not valid JSON"),
+        // The number is a value, which no message shows.
+        json::Refused::Number(_) | json::Refused::NoDouble(_) => {
+            EvalError::invalid("a number fits neither a 64-bit integer nor a double: send it as text, in quotes")
+        }
+    })?;
     Val::built_from_json(value, budget)
 }
 

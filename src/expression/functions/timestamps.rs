@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use super::{Answer, Function, text};
 use crate::expression::bounds::{Budget, EvalError, FORMAT_BYTES_MAX};
 use crate::expression::value::Val;
+use crate::time::moment;
 use crate::time::zone::ZONES;
 
 pub(super) const ALL: &[Function] = &[
@@ -90,15 +91,14 @@ fn part_or_whole<'a>(
 }
 
 fn timestamp<'a>(args: &[Val<'a>], budget: &mut Budget) -> Answer<'a> {
-    let beyond = |_| EvalError::invalid("the timestamp is out of range");
     match &args[0] {
         Val::Timestamp(moment) => Ok(Val::Timestamp(*moment)),
-        Val::Int(seconds) => Timestamp::from_second(*seconds).map_err(beyond).and_then(Val::timestamp),
-        _ => {
-            let moment = text(&args[0], budget)?.parse();
-            let invalid = |_| EvalError::invalid("the string is not a timestamp such as 2026-03-01T12:00:00Z");
-            moment.map_err(invalid).and_then(Val::timestamp)
-        }
+        Val::Int(seconds) => moment::from_second(*seconds)
+            .ok_or_else(|| EvalError::invalid("the timestamp is out of range"))
+            .and_then(Val::timestamp),
+        _ => moment::parse(text(&args[0], budget)?)
+            .ok_or_else(|| EvalError::invalid("the string is not a timestamp such as 2026-03-01T12:00:00Z"))
+            .and_then(Val::timestamp),
     }
 }
 

@@ -14,6 +14,21 @@ fn an_optional_becomes_its_value_where_one_is_needed() {
         ("person.?died == optional.none()", json!(true)),
         ("optional.of(null) == optional.none()", json!(false)),
         ("optional.of(null).hasValue()", json!(true)),
+        ("person.?note.hasValue() && has(person.note)", json!(true)),
+        ("person.?note.orValue('none')", json!("none")),
+        ("{'a': null}.?a.orValue('none')", json!("none")),
+        ("empty.orValue('none')", json!("none")),
+        ("no.orValue(true)", json!(false)),
+        ("person.?died.orValue(person.?note).orValue(1)", json!(1)),
+        ("person.?note.or(person.?name)", json!("Ada")),
+        ("person.?note.or(person.?died)", json!(null)),
+        ("person.?note.optMap(n, n + '!').orValue('none')", json!("none")),
+        ("person.?note.optFlatMap(n, n.?x).orValue('none')", json!("none")),
+        ("coalesce(empty, person.?died, person.?note, name, 1 / 0)", json!("Ada")),
+        ("coalesce(person.?name)", json!("Ada")),
+        ("coalesce(no, true)", json!(false)),
+        ("coalesce(0, 1) + coalesce('', 'x').size()", json!(0)),
+        ("coalesce(empty, person.?died)", json!(null)),
         ("type(person.?name) == optional_type", json!(true)),
         ("person.?died.or(person.?name)", json!("Ada")),
         ("person.?died.or(person.?name).value()", json!("Ada")),
@@ -41,7 +56,7 @@ fn an_optional_becomes_its_value_where_one_is_needed() {
 #[test]
 fn uints_are_computed_with_uints_and_ints() {
     check(&[
-        ("18446744073709551615u", json!(18_446_744_073_709_551_615_u64)),
+        ("string(18446744073709551615u)", json!("18446744073709551615")),
         ("type(5u) == uint && type(5u) != int", json!(true)),
         ("type(5u + 1u) == uint && type(5u + 1) == int", json!(true)),
         ("5u == 5 && 5u == 5.0 && 5u < 6 && 5u > -1 && 5u < 5.5", json!(true)),
@@ -56,6 +71,7 @@ fn uints_are_computed_with_uints_and_ints() {
         ("uint(-1)", "negative"),
         ("int(18446744073709551615u)", "63 bits"),
         ("18446744073709551615u + 1", "64 bits"),
+        ("[18446744073709551615u]", "make it a text with string"),
         ("1u / 0u", "division by zero"),
     ]);
 }

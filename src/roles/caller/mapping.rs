@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use crate::contract;
+use crate::contract::json::Refused;
+use crate::contract::{self, Unfit};
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
 use crate::outgoing::{Request, Response};
 use crate::secrets::Carried;
@@ -55,7 +56,7 @@ pub(super) fn request(filled: &Value, begun: &Begun, response_max: usize) -> Res
 
 fn body(body: &Value) -> Result<(Option<Vec<u8>>, Option<&'static str>), Failure> {
     if let Some(json) = body.get("json") {
-        let bytes = serde_json::to_vec(json).map_err(|error| Failure::new("http.request", error.to_string()))?;
+        let bytes = contract::json::bytes(json).map_err(|error| Failure::new("http.request", error.to_string()))?;
         return Ok((Some(bytes), Some("application/json")));
     }
     if let Some(form) = body.get("form") {
@@ -111,11 +112,10 @@ pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
     }
     let (body, cut) = match cut {
         true => (Value::Null, Some(Cut::Long)),
-        false => {
-            let body = read(&headers, &body, carried);
-            let kept = contract::refuse_unfit(&body).is_ok();
-            if kept { (body, None) } else { (Value::Null, Some(Cut::Nul)) }
-        }
+        false => match read(&headers, &body, carried).and_then(kept) {
+            Ok(body) => (body, None),
+            Err(cut) => (Value::Null, Some(cut)),
+        },
     };
     let retry_after_ms = retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
     CallOutcome::Answered { status, headers, body, cut, retry_after_ms }
@@ -126,22 +126,33 @@ fn redacted(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String
     kept.map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
 }
 
+/// The body, unless it cannot be stored.
+fn kept(body: Value) -> Result<Value, Cut> {
+    match contract::find_unfit(&body, contract::DEPTH_MAX) {
+        None => Ok(body),
+        Some((Unfit::Nul, _)) => Err(Cut::Nul),
+        Some((Unfit::Deep, _)) => Err(Cut::Deep),
+        Some((Unfit::Number, _)) => Err(Cut::Number),
+    }
+}
+
 /// JSON if the body is that, else text, else bytes as base64.
-fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Value {
+fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Result<Value, Cut> {
     if body.is_empty() {
-        return Value::Null;
+        return Ok(Value::Null);
     }
     let Ok(text) = std::str::from_utf8(body) else {
         let body = carried.hide_in_bytes(body);
-        return json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) });
+        return Ok(json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) }));
     };
     let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = kind == "application/json" || kind.ends_with("+json");
     // JSON is redacted after it was parsed, because it has many spellings of one text.
-    match is_json.then(|| serde_json::from_str(text)) {
-        Some(Ok(value)) => carried.hide_in(value),
-        Some(Err(_)) | None => Value::String(carried.hide(text)),
+    match is_json.then(|| contract::json::read(text.as_bytes())) {
+        Some(Ok(value)) => Ok(carried.hide_in(value)),
+        Some(Err(Refused::Number(_) | Refused::NoDouble(_))) => Err(Cut::Number),
+        Some(Err(Refused::Syntax(_))) | None => Ok(Value::String(carried.hide(text))),
     }
 }
 
@@ -234,7 +245,12 @@ mod tests {
 
     #[test]
     fn a_response_whose_body_cannot_be_kept_is_a_response_without_body() {
-        for (body, cut, expected) in [(b"\"a\\u0000\"".as_slice(), false, Cut::Nul), (b"1", true, Cut::Long)] {
+        for (body, cut, expected) in [
+            (b"\"a\\u0000\"".as_slice(), false, Cut::Nul),
+            (b"1", true, Cut::Long),
+            (b"{\"n\": 18446744073709551615}", false, Cut::Number),
+            (b"[1e400]", false, Cut::Number),
+        ] {
             let outcome = answer("application/json", body, cut);
             assert_eq!(limits::TargetOutcome::of_call(&outcome), limits::TargetOutcome::Answered);
             let CallOutcome::Answered { status, body, cut, .. } = outcome else { panic!("{expected:?}") };

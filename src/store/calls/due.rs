@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::super::json::Document;
 use super::super::moment::Moment;
 use super::super::sql::Sql;
 use super::super::{Connection, Error};
@@ -58,7 +59,7 @@ pub struct Room {
 /// that calls that wait for a limit do not block others. Calls of suspended instances are postponed and not returned;
 /// those whose time is over are left to [`super::claim_overdue`].
 pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall>, Error> {
-    type Claimed = (Uuid, i32, String, String, Option<Value>, i64, Moment, bool);
+    type Claimed = (Uuid, i32, String, String, Option<Document>, i64, Moment, bool);
     let mut rows: Vec<Claimed> = ClaimDue::bind((
         rooms(room.narrow.iter().cloned()),
         room.work.min(CLAIMED_MAX),
@@ -81,7 +82,7 @@ pub async fn claim_due(conn: &mut Connection, room: &Room) -> Result<Vec<DueCall
                 dispatch: row::count(dispatch),
                 kind,
                 target,
-                limits,
+                limits: limits.map(Value::from),
                 limit_group,
                 due_at: due_at.0,
             })
@@ -101,8 +102,8 @@ impl Sql for ClaimDue {
 }
 
 /// As an object: a lookup costs the same with any plan.
-fn rooms(rooms: impl Iterator<Item = (String, i32)>) -> Value {
-    Value::Object(rooms.map(|(name, room)| (name, Value::from(room))).collect())
+fn rooms(rooms: impl Iterator<Item = (String, i32)>) -> Document {
+    Document(Value::Object(rooms.map(|(name, room)| (name, Value::from(room))).collect()))
 }
 
 /// Postpones a call, but not beyond its time limit; it does not count as an attempt. Does nothing if the call is no

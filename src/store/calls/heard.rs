@@ -4,6 +4,7 @@ use diesel::sql_types::{BigInt, Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
+use super::super::json::Json;
 use super::super::sql::Sql;
 use super::super::{Connection, Error};
 use super::row;
@@ -35,7 +36,7 @@ pub async fn tell_progress(
     progress: &Value,
     times_max: i64,
 ) -> Result<bool, Error> {
-    let changed = Progress::bind((id.0, row::number(dispatch), progress, times_max)).execute(conn).await?;
+    let changed = Progress::bind((id.0, row::number(dispatch), Json(progress), times_max)).execute(conn).await?;
     Ok(changed == 1)
 }
 

@@ -5,6 +5,7 @@ use diesel::sql_types::{Integer, Jsonb, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
+use super::super::json::{Document, Json};
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::sql::Sql;
@@ -15,7 +16,7 @@ use crate::engine::{CallId, CallOutcome, InstanceId, ReportedOutcome};
 /// Keeps the outcome of an attempt until its instance is resumed; false if the attempt was neither under way nor being
 /// probed. After an unknown outcome the token stays valid, and a later report replaces it.
 pub async fn record(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<bool, Error> {
-    let changed = Record::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
+    let changed = Record::bind((id.0, row::number(dispatch), Json(outcome))).execute(conn).await?;
     Ok(changed == 1)
 }
 
@@ -37,7 +38,7 @@ impl Sql for Record {
 /// Makes a call wait for its callback; returns how many calls wait or have an outcome. An outcome that was reported
 /// already stays: the callback may arrive before the answer that announces it.
 pub(super) async fn wait(conn: &mut Connection, id: CallId, dispatch: i32, response: &Value) -> Result<usize, Error> {
-    let waits = Wait::bind((id.0, dispatch, response)).execute(conn).await?;
+    let waits = Wait::bind((id.0, dispatch, Json(response))).execute(conn).await?;
     if waits > 0 {
         return Ok(waits);
     }
@@ -63,7 +64,7 @@ impl Sql for Wait {
 
 /// The kept outcomes of the calls of an instance, in order of arrival.
 pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec<ReportedOutcome>, Error> {
-    type Columns = (i64, i32, Option<Moment>, Option<Value>);
+    type Columns = (i64, i32, Option<Moment>, Option<Document>);
     let rows: Vec<Columns> = calls::table
         .filter(calls::instance_id.eq(instance.0).and(calls::state.eq("reported")))
         .order((calls::reported_at, calls::bookmark))
@@ -73,7 +74,7 @@ pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec
     let mut reported = Vec::with_capacity(rows.len());
     for (bookmark, dispatch, at, outcome) in rows {
         let (Some(at), Some(outcome)) = (at, outcome) else { continue };
-        let outcome = serde_json::from_value(outcome)
+        let outcome = serde_json::from_value(outcome.0)
             .map_err(|error| Error::Bug(format!("the outcome of a call cannot be read: {error}")))?;
         reported.push(ReportedOutcome { bookmark, dispatch: row::count(dispatch), at: at.0, outcome });
     }
@@ -82,7 +83,7 @@ pub async fn reported(conn: &mut Connection, instance: InstanceId) -> Result<Vec
 
 /// Keeps that the time limit of a call ended before it began, until its instance is resumed.
 pub async fn keep_lapsed(conn: &mut Connection, id: CallId, dispatch: u32, outcome: &CallOutcome) -> Result<(), Error> {
-    KeepLapsed::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
+    KeepLapsed::bind((id.0, row::number(dispatch), Json(outcome))).execute(conn).await?;
     Ok(())
 }
 
@@ -104,7 +105,7 @@ pub async fn note_late(conn: &mut Connection, id: CallId, dispatch: u32, outcome
         CallOutcome::Unknown { .. } => return Ok(false),
         CallOutcome::Answered { .. } | CallOutcome::Done { .. } | CallOutcome::Failed { .. } => {}
     }
-    let changed = NoteLate::bind((id.0, row::number(dispatch), row::json(outcome)?)).execute(conn).await?;
+    let changed = NoteLate::bind((id.0, row::number(dispatch), Json(outcome))).execute(conn).await?;
     Ok(changed == 1)
 }
 

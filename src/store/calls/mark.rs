@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::super::json::Document;
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::super::sql::Sql;
@@ -76,7 +77,7 @@ pub async fn mark_running(
 ) -> Result<Option<Begun>, Error> {
     type Marked = (
         (Uuid, i64, String, i32, String, String, String),
-        (Value, Option<Value>, bool, Option<i64>, Option<Moment>, Moment, Option<String>),
+        (Document, Option<Document>, bool, Option<i64>, Option<Moment>, Moment, Option<String>),
     );
     let mark = MarkRunning::bind((
         id.0,
@@ -101,8 +102,8 @@ pub async fn mark_running(
         kind: row::kind(&kind)?,
         target,
         request: match (purpose, probe) {
-            (CallPurpose::Probe, Some(probe)) => probe,
-            (CallPurpose::Probe | CallPurpose::Attempt, _) => request,
+            (CallPurpose::Probe, Some(probe)) => probe.0,
+            (CallPurpose::Probe | CallPurpose::Attempt, _) => request.0,
         },
         purpose,
         callback,

@@ -3,19 +3,14 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::Error;
+use super::super::json::Document;
 use super::super::moment::Moment;
 use super::super::schema::leveret::calls;
 use super::Sent;
 use crate::engine::{Call, CallKind, Instance};
-
-pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|error| Error::Bug(format!("a call cannot be written as JSON: {error}")))
-}
 
 /// An attempt or dispatch number as the table stores it.
 pub(super) fn number(count: u32) -> i32 {
@@ -55,13 +50,13 @@ pub(super) struct CallRow {
     pub(super) attempt: i32,
     pub(super) dispatch: i32,
     pub(super) purpose: String,
-    pub(super) request: Value,
-    pub(super) probe: Option<Value>,
+    pub(super) request: Document,
+    pub(super) probe: Option<Document>,
     pub(super) timeout_ms: Option<i64>,
     pub(super) heartbeat_ms: Option<i64>,
     pub(super) until: Option<Moment>,
     pub(super) callback: bool,
-    pub(super) limits: Option<Value>,
+    pub(super) limits: Option<Document>,
     pub(super) trace: Option<String>,
     pub(super) token_hash: Option<Vec<u8>>,
     pub(super) opened_at: Moment,
@@ -70,11 +65,11 @@ pub(super) struct CallRow {
     pub(super) next_at: Option<Moment>,
     pub(super) ended_at: Option<Moment>,
     pub(super) reported_at: Option<Moment>,
-    pub(super) outcome: Option<Value>,
-    pub(super) result: Option<Value>,
-    pub(super) error: Option<Value>,
-    pub(super) progress: Option<Value>,
-    pub(super) late: Option<Value>,
+    pub(super) outcome: Option<Document>,
+    pub(super) result: Option<Document>,
+    pub(super) error: Option<Document>,
+    pub(super) progress: Option<Document>,
+    pub(super) late: Option<Document>,
 }
 
 impl CallRow {
@@ -93,13 +88,13 @@ impl CallRow {
             attempt: 1,
             dispatch: 1,
             purpose: "attempt".to_owned(),
-            request: call.request.clone(),
-            probe: call.probe.clone(),
+            request: Document(call.request.clone()),
+            probe: call.probe.clone().map(Document),
             timeout_ms: call.timeout.map(millis),
             heartbeat_ms: call.heartbeat.map(millis),
             until: call.until.map(Moment),
             callback: call.callback,
-            limits: call.limits.clone(),
+            limits: call.limits.clone().map(Document),
             trace: instance.trace.clone(),
             token_hash: begun.map(|sent| sent.token_hash.to_vec()),
             opened_at: Moment(call.opened_at),

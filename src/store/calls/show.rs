@@ -84,23 +84,23 @@ pub async fn view(conn: &mut Connection, id: CallId) -> Result<Option<CallView>,
     let row: Option<CallRow> = calls::table.find(id.0).select(CallRow::as_select()).first(conn).await.optional()?;
     Ok(row.map(|row| CallView {
         summary: summary(&row),
-        request: row.request,
-        probe: row.probe,
+        request: row.request.0,
+        probe: row.probe.map(Value::from),
         callback: row.callback,
         timeout_ms: row.timeout_ms,
         heartbeat_ms: row.heartbeat_ms,
         until: row.until.map(Timestamp::from),
-        limits: row.limits,
-        result: row.result,
-        error: row.error,
-        outcome: row.outcome,
-        progress: row.progress,
-        late: row.late,
+        limits: row.limits.map(Value::from),
+        result: row.result.map(Value::from),
+        error: row.error.map(Value::from),
+        outcome: row.outcome.map(Value::from),
+        progress: row.progress.map(Value::from),
+        late: row.late.map(Value::from),
     }))
 }
 
 fn summary(row: &CallRow) -> CallSummary {
-    let code = row.error.as_ref().and_then(|error| error.get("code")).and_then(Value::as_str);
+    let code = row.error.as_ref().and_then(|error| error.0.get("code")).and_then(Value::as_str);
     CallSummary {
         id: row.id,
         instance: row.instance_id,

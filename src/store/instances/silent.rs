@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::{BranchId, InstanceId, Phase, State};
+use crate::store::json::Document;
 use crate::store::sql::Sql;
 use crate::store::{Connection, Error};
 
@@ -27,12 +27,12 @@ pub async fn claim_silent(
 ) -> Result<Vec<Silent>, Error> {
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let claim = ClaimSilent::bind_limit(limit, (queues_excluded, millis(after), millis(after_max)));
-    let rows: Vec<(Uuid, String, Value)> = claim.get_results(conn).await?;
+    let rows: Vec<(Uuid, String, Document)> = claim.get_results(conn).await?;
     Ok(rows
         .into_iter()
         .map(|(id, queue, branches)| {
             // A state that only newer binaries can read is left to them: no branch is returned.
-            let state: State = serde_json::from_value(branches).unwrap_or_default();
+            let state: State = branches.read().unwrap_or_default();
             let ready = state.branches.iter().filter(|branch| branch.phase == Phase::Ready);
             (InstanceId(id), ready.map(|branch| (branch.id, branch.sequence)).collect(), queue)
         })

@@ -6,11 +6,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Claimable, OutboxRow, millis};
 use crate::engine::InstanceId;
+use crate::store::json::Document;
 use crate::store::moment::Moment;
 use crate::store::schema::functions::clock_timestamp;
 use crate::store::schema::leveret::outbox;
@@ -59,7 +59,7 @@ type Claimed = (
     Option<String>,
     Option<String>,
     Option<String>,
-    Value,
+    Document,
     Vec<u8>,
     Option<Moment>,
     Option<Uuid>,
@@ -89,7 +89,7 @@ fn read(row: Claimed, hold_for: Duration) -> Result<OutboxRow, String> {
         message_id,
         reply_to,
         correlation_id,
-        headers: serde_json::from_value(headers).map_err(|error| format!("its headers cannot be read: {error}"))?,
+        headers: serde_json::from_value(headers.0).map_err(|error| format!("its headers cannot be read: {error}"))?,
         body,
         due_at: due_at.map(Timestamp::from),
         instance_id: instance_id.map(InstanceId),

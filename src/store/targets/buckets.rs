@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::super::Error;
+use super::super::json::Document;
 use crate::limits::rate::{Bucket, Rate};
 
 /// Maximum number of rates of one key; others are of definitions that are no longer used.
@@ -42,9 +42,9 @@ impl Buckets {
         &mut self.0[at].1
     }
 
-    pub(super) fn read(value: Value) -> Result<Self, Error> {
-        let written: Vec<Written> = serde_json::from_value(value)
-            .map_err(|error| Error::Bug(format!("the token buckets of a target cannot be read: {error}")))?;
+    pub(super) fn read(value: &Document) -> Result<Self, Error> {
+        let written: Vec<Written> =
+            value.read().ok_or_else(|| Error::Bug("the token buckets of a target cannot be read".into()))?;
         let bucket = |Written { count, per_ms, tokens, filled_at }| {
             let filled_at = Timestamp::from_microsecond(filled_at).unwrap_or(Timestamp::UNIX_EPOCH);
             (Rate { count, per: Duration::from_millis(per_ms) }, Bucket { tokens, filled_at })
@@ -52,7 +52,7 @@ impl Buckets {
         Ok(Self(written.into_iter().map(bucket).collect()))
     }
 
-    pub(super) fn write(&self) -> Result<Value, Error> {
+    pub(super) fn write(&self) -> Result<Document, Error> {
         let written = |(Rate { count, per }, Bucket { tokens, filled_at }): &(Rate, Bucket)| Written {
             count: *count,
             per_ms: u64::try_from(per.as_millis()).unwrap_or(u64::MAX),
@@ -60,7 +60,7 @@ impl Buckets {
             filled_at: filled_at.as_microsecond(),
         };
         let written: Vec<Written> = self.0.iter().map(written).collect();
-        serde_json::to_value(written).map_err(|error| Error::Bug(error.to_string()))
+        Document::of(&written)
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
             buckets.of(&rate, at(i64::from(count))).take(&rate, 1, at(i64::from(count)));
         }
         assert_eq!((buckets.0.len(), buckets.0[0].0.count), (RATES_MAX, 42));
-        assert_eq!(Buckets::read(buckets.write().unwrap()).unwrap(), buckets);
-        assert!(Buckets::read(serde_json::json!([{ "count": 1 }])).is_err());
+        assert_eq!(Buckets::read(&buckets.write().unwrap()).unwrap(), buckets);
+        assert!(Buckets::read(&Document(serde_json::json!([{ "count": 1 }]))).is_err());
     }
 }

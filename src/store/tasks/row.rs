@@ -2,18 +2,14 @@
 
 use diesel::prelude::*;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::Error;
+use super::super::json::Document;
 use super::super::moment::Moment;
 use super::super::schema::leveret::tasks;
 use crate::engine::{Claim, Closed, Instance, Task, TaskId, TaskOutcome};
-
-pub(super) fn json(value: &impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|error| Error::Bug(format!("a task cannot be written as JSON: {error}")))
-}
 
 /// All columns of the engine's task.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -29,8 +25,8 @@ pub(super) struct TaskRow {
     pub(super) open: bool,
     pub(super) title: String,
     pub(super) description: Option<String>,
-    pub(super) data: Value,
-    pub(super) labels: Value,
+    pub(super) data: Document,
+    pub(super) labels: Document,
     pub(super) priority: i16,
     pub(super) users: Vec<String>,
     pub(super) groups: Vec<String>,
@@ -39,17 +35,17 @@ pub(super) struct TaskRow {
     pub(super) delegated_by: Option<String>,
     pub(super) claimed_by: Option<String>,
     pub(super) lease_until: Option<Moment>,
-    pub(super) decisions: Value,
-    pub(super) form: Option<Value>,
-    pub(super) draft: Option<Value>,
+    pub(super) decisions: Document,
+    pub(super) form: Option<Document>,
+    pub(super) draft: Option<Document>,
     pub(super) vote: bool,
-    pub(super) ballots: Value,
+    pub(super) ballots: Document,
     pub(super) due_at: Option<Moment>,
     pub(super) opened_at: Moment,
     pub(super) closed_at: Option<Moment>,
     pub(super) outcome: Option<String>,
     pub(super) completed_by: Option<String>,
-    pub(super) result: Option<Value>,
+    pub(super) result: Option<Document>,
 }
 
 impl TaskRow {
@@ -65,8 +61,8 @@ impl TaskRow {
             open: true,
             title: task.title.clone(),
             description: task.description.clone(),
-            data: task.data.clone(),
-            labels: json(&task.labels)?,
+            data: Document(task.data.clone()),
+            labels: Document::of(&task.labels)?,
             priority: task.priority,
             users: task.users.clone(),
             groups: task.groups.clone(),
@@ -75,11 +71,11 @@ impl TaskRow {
             delegated_by: task.delegated_by.clone(),
             claimed_by: task.claim.as_ref().map(|claim| claim.by.clone()),
             lease_until: task.claim.as_ref().map(|claim| Moment(claim.until)),
-            decisions: json(&task.decisions)?,
-            form: task.form.clone(),
-            draft: task.draft.clone(),
+            decisions: Document::of(&task.decisions)?,
+            form: task.form.clone().map(Document),
+            draft: task.draft.clone().map(Document),
             vote: task.vote,
-            ballots: json(&task.ballots)?,
+            ballots: Document::of(&task.ballots)?,
             due_at: task.due_at.map(Moment),
             opened_at: Moment(task.opened_at),
             closed_at: None,
@@ -96,7 +92,7 @@ impl TaskRow {
             Some(outcome) => Some(Closed {
                 outcome: TaskOutcome::parse(outcome).ok_or_else(|| unreadable("an outcome"))?,
                 by: self.completed_by.clone(),
-                result: self.result.clone().unwrap_or_default(),
+                result: self.result.clone().map(Value::from).unwrap_or_default(),
                 ballots: Vec::new(),
             }),
         };
@@ -104,13 +100,13 @@ impl TaskRow {
             id: TaskId(self.id),
             revision: self.revision,
             bookmark: self.bookmark,
-            labels: serde_json::from_value(self.labels.clone()).map_err(|_| unreadable("labels"))?,
-            decisions: serde_json::from_value(self.decisions.clone()).map_err(|_| unreadable("decisions"))?,
-            ballots: serde_json::from_value(self.ballots.clone()).map_err(|_| unreadable("ballots"))?,
+            labels: self.labels.read().ok_or_else(|| unreadable("labels"))?,
+            decisions: self.decisions.read().ok_or_else(|| unreadable("decisions"))?,
+            ballots: self.ballots.read().ok_or_else(|| unreadable("ballots"))?,
             activity: self.activity,
             title: self.title,
             description: self.description,
-            data: self.data,
+            data: self.data.0,
             priority: self.priority,
             users: self.users,
             groups: self.groups,
@@ -118,8 +114,8 @@ impl TaskRow {
             assignee: self.assignee,
             delegated_by: self.delegated_by,
             claim: self.claimed_by.zip(self.lease_until).map(|(by, until)| Claim { by, until: until.0 }),
-            form: self.form,
-            draft: self.draft,
+            form: self.form.map(Value::from),
+            draft: self.draft.map(Value::from),
             vote: self.vote,
             due_at: self.due_at.map(Timestamp::from),
             opened_at: self.opened_at.0,

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::super::moment::Moment;
 use super::super::schema::functions::clock_timestamp;
@@ -31,7 +32,7 @@ pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>,
     let (claimed_by, lease_until) = holder.map(|claim| (claim.by, claim.until)).unzip();
     Ok(Some(TaskView {
         votes: task.vote.then(|| counted(&task)),
-        ballots: row.vote.then_some(row.ballots),
+        ballots: row.vote.then_some(row.ballots.0),
         summary: TaskSummary {
             id: row.id,
             instance: row.instance_id,
@@ -52,15 +53,15 @@ pub async fn view(conn: &mut Connection, id: TaskId) -> Result<Option<TaskView>,
             completed_by: row.completed_by,
         },
         description: row.description,
-        data: row.data,
-        labels: row.labels,
+        data: row.data.0,
+        labels: row.labels.0,
         users: row.users,
         groups: row.groups,
         excluded: row.excluded,
         delegated_by: row.delegated_by,
-        decisions: row.decisions,
-        form: row.form,
-        draft: row.draft,
-        result: row.result,
+        decisions: row.decisions.0,
+        form: row.form.map(Value::from),
+        draft: row.draft.map(Value::from),
+        result: row.result.map(Value::from),
     }))
 }
