@@ -7,6 +7,7 @@ mod calls;
 pub mod events;
 mod exchange;
 mod fit;
+mod mark;
 mod name;
 pub mod schedule;
 mod tasks;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
 pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
+pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
 

@@ -18,6 +18,7 @@ const APP_ID: &str = "leveret.http";
 
 /// Reads a JSON body; an empty one is `{}`.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = contract::without_mark(bytes);
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| Problem::invalid(format!("the body is not JSON: {error}")))?;

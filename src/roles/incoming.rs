@@ -65,8 +65,8 @@ fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command)
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     // serde_json stops at 128 levels, so that deep nesting cannot overflow the stack.
-    let value: Value =
-        serde_json::from_slice(&delivery.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let body = contract::without_mark(&delivery.body);
+    let value: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
     // serde would read a list as the fields of a struct, in their order.
     if !value.is_object() {
         return Err("the body is not a JSON object".into());
