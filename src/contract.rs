@@ -8,6 +8,7 @@ pub mod events;
 mod exchange;
 mod fit;
 pub mod json;
+mod mark;
 mod name;
 pub mod schedule;
 mod tasks;
@@ -22,6 +23,7 @@ use crate::time::moment;
 pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, WorkRequest};
 pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
+pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
 

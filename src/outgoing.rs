@@ -42,8 +42,10 @@ pub struct Request {
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// Values by lower-case name; the values of a repeated header are joined by `, `.
+    /// Values by lower-case name, without `set-cookie`; the values of a repeated header are joined by `, `.
     pub headers: BTreeMap<String, String>,
+    /// The values of `set-cookie`, in order.
+    pub cookies: Vec<String>,
     /// The decompressed body.
     pub body: Bytes,
     /// `Retry-After`, at most `outgoing.retry_after_max`.

@@ -98,6 +98,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("secrecy", &["secrets"]),
     ("aho_corasick", &["secrets"]),
     ("moka", &["app"]),
+    ("encoding_rs", &["roles"]),
 ];
 
 /// Files that may name a crate away from its home, with the reason.

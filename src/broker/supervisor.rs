@@ -1,4 +1,4 @@
-//! Keeps the connections open. The client library's own recovery is off: it can hang for ever.
+//! Keeps the connections open. The client library's own recovery is off: it does not report its end.
 
 use std::sync::Arc;
 use std::time::Duration;

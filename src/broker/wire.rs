@@ -1,4 +1,4 @@
-//! AMQP 0-9-1 on the wire: addresses messages, and rewrites frames that the client library cannot parse.
+//! AMQP 0-9-1 on the wire: addresses messages, and rewrites frames that are more than the client library takes.
 
 pub(super) mod envelope;
 mod properties;

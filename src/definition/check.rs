@@ -2,6 +2,7 @@
 
 mod graph;
 pub(crate) mod names;
+mod outcomes;
 
 use super::model::{Definition, Next, Target, Work};
 use super::problem::{Place, Problems};
@@ -22,6 +23,7 @@ pub(crate) fn reachability(definition: &Definition, places: &[Place], problems: 
 pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut Problems) {
     loops_without_wait(definition, places, problems);
     falls_into_handlers(definition, places, problems);
+    outcomes::warnings(definition, places, problems);
 }
 
 /// Reports activities that are never reached; of several that lead to each other only the first.

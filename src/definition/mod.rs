@@ -4,6 +4,7 @@ mod check;
 pub mod codes;
 pub mod content;
 mod document;
+mod free_name;
 pub mod model;
 mod number;
 mod problem;
@@ -15,6 +16,7 @@ mod yaml;
 
 pub use check::STEPS_MAX;
 pub use document::DEFAULT_QUEUE;
+pub use free_name::{FREE_NAME_MAX, free_name_rule, is_free_name};
 pub use model::*;
 pub use problem::{Problem, Severity};
 pub use render::render;

@@ -184,21 +184,26 @@ fn a_document_beyond_a_bound_is_refused() {
 }
 
 #[test]
-fn a_document_of_the_largest_size_is_refused_without_recursion_and_without_delay() {
-    for part in
-        ["[", "{", "- ", "? ", "a: ", "{a: ", "\"", "'", "!", "&a ", "*a ", "|\n", "#", "- a\n", "[],", "${", "\t", "%"]
-    {
-        let text = part.repeat(1_000_000 / part.len());
+fn a_document_of_the_largest_size_is_refused_without_delay() {
+    let refused = |part: &str, times: usize| {
+        let text = part.repeat(times);
         assert!(Definition::parse(&text).is_err(), "{part}");
         let inside = format!("name: a\nvariables: {text}");
         assert!(Definition::parse(&inside).is_err(), "{part}");
+    };
+    for part in ["\"", "'", "!", "&a ", "*a ", "|\n", "#", "- a\n", "[],", "${", "\t", "%"] {
+        refused(part, 1_000_000 / part.len());
+    }
+    // One level more than is taken.
+    for part in ["[", "{", "- ", "? ", "a: ", "{a: "] {
+        refused(part, NESTING_MAX + 1);
     }
     let variables: String = (0..40_000).map(|number| format!("  variable{number}: 0\n")).collect();
     let assignments: String = (0..10_000).map(|number| format!("      varable{number}x: 0\n")).collect();
     let wide = format!("name: wide\nvariables:\n{variables}activities:\n  - id: a\n    set:\n{assignments}");
     assert_eq!(Definition::parse(&wide).unwrap_err().len(), 1_000);
     let mut value = json!(1);
-    for _ in 0..100 {
+    for _ in 0..=NESTING_MAX {
         value = json!([value]);
     }
     assert!(Definition::from_content(&value).is_err());

@@ -24,6 +24,8 @@ pub(super) struct DispatchedCall<'a> {
     pub(super) bookmark: i64,
     pub(super) dispatch: u32,
     pub(super) probing: Option<Probing>,
+    /// Whether the target has accepted the request and will call back.
+    pub(super) accepted: bool,
 }
 
 /// What a due timer ends.
@@ -115,9 +117,10 @@ pub(super) fn call_for_outcome<'a>(
 ) -> Result<DispatchedCall<'a>, Refusal> {
     require_live(instance)?;
     match waiting(instance, bookmark) {
-        Some((at, Wait { on: WaitOn::Call { dispatch, probing }, .. })) => {
+        Some((at, Wait { on: WaitOn::Call { dispatch, probing, accepted }, .. })) => {
             let position = position(definition, instance, at)?;
-            Ok(DispatchedCall { position, bookmark, dispatch: *dispatch, probing: probing.clone() })
+            let (dispatch, probing, accepted) = (*dispatch, probing.clone(), *accepted);
+            Ok(DispatchedCall { position, bookmark, dispatch, probing, accepted })
         }
         Some(_) | None => Err(Refusal::Closed(bookmark)),
     }

@@ -38,6 +38,8 @@ pub(super) enum Cause {
     },
     /// The outcome of the last attempt is unknown, and the attempt may be repeated.
     Unknown,
+    /// The target has accepted the last attempt, which may not be repeated unless a policy names the code.
+    Accepted,
 }
 
 /// Why an activity did not complete.
@@ -118,6 +120,7 @@ impl<'a> Transition<'a> {
         let (at, policy) = policies.iter().enumerate().find(|(_, policy)| match (policy.codes.is_empty(), &cause) {
             (true, Cause::Error { .. }) => codes::is_transient(code),
             (true, Cause::Unknown) => true,
+            (true, Cause::Accepted) => false,
             (false, _) => codes::any_matches(&policy.codes, code),
         })?;
         let (now, chance) = (self.context.now, self.context.chance);
@@ -132,7 +135,7 @@ impl<'a> Transition<'a> {
             Cause::Error { retry_after_ms } => {
                 retry_not_before(now, retry_after_ms).map_or(due_at, |at| at.max(due_at))
             }
-            Cause::Unknown => due_at,
+            Cause::Unknown | Cause::Accepted => due_at,
         };
         let in_time =
             policy.within.is_none_or(|within| scope::later(tried_at, within).is_none_or(|last| due_at <= last));
@@ -178,15 +181,28 @@ impl<'a> Transition<'a> {
         }
     }
 
+    /// Whether an `on_error` entry of the activity names the full code of a failure and its condition holds.
+    pub(super) fn is_named(&self, position: Position<'a>, failure: &Failure) -> bool {
+        let error = self.readable_error(position, failure);
+        let scope = self.scope(position).error(&error);
+        let names = |entry: &OnError| entry.codes.contains(&failure.code);
+        position.activity.on_error.iter().any(|entry| names(entry) && scope.allows(entry.when.as_ref()) == Ok(true))
+    }
+
+    /// A failure as expressions read it.
+    fn readable_error(&self, position: Position<'a>, failure: &Failure) -> Value {
+        let Failure { code, message, data } = failure;
+        json!({ "code": code, "message": message, "data": data, "attempt": self.branch(position).attempt })
+    }
+
     fn catch(
         &mut self,
         position: Position<'a>,
         failed: &FailedWork,
         entries: impl Iterator<Item = &'a OnError>,
     ) -> Result<bool, Failure> {
-        let Failure { code, message, data } = &failed.failure;
-        let attempt = self.branch(position).attempt;
-        let error = json!({ "code": code, "message": message, "data": data, "attempt": attempt });
+        let code = &failed.failure.code;
+        let error = self.readable_error(position, &failed.failure);
         for entry in entries {
             let scope = self.scope(position).error(&error);
             if !codes::any_matches(&entry.codes, code) || !scope.allows(entry.when.as_ref())? {

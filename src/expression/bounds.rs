@@ -9,7 +9,7 @@ pub const SOURCE_BYTES_MAX: usize = 4_096;
 pub const NESTING_MAX: u16 = 32;
 /// Levels of the parsed tree; a chain of operators is as deep as it is long.
 pub const DEPTH_MAX: usize = 128;
-/// Question marks in one expression: the parser recurses for each.
+/// Question marks in one expression: more are more than the parser takes.
 pub const QUESTIONS_MAX: usize = 64;
 /// Levels of nested loops: `map`, `filter`, `all`, `exists`.
 pub const LOOPS_MAX: usize = 4;

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::address::{self, UrlPiece};
 use super::functions::percent_encoded;
 use super::template::Piece;
 use super::{Data, Error, Expression, Scope, Template};
@@ -29,7 +30,7 @@ pub enum Use {
     Value,
     /// Always a string.
     Text,
-    /// A URL: null is an error, and every `${ }` except a leading one is percent-encoded.
+    /// A URL: null is an error, every `${ }` except a leading one is percent-encoded, and none may lead elsewhere.
     Url,
 }
 
@@ -55,7 +56,7 @@ impl Template {
     /// Its value with placeholders not filled in.
     ///
     /// # Errors
-    /// The first expression that fails, or is null in a URL.
+    /// The first expression that fails, or that is null or leads elsewhere in a URL.
     pub fn marked(&self, scope: &Scope<'_>, purpose: Use) -> Result<Value, Error> {
         let pieces: Vec<Piece<'_>> = self.pieces().collect();
         if let ([Piece::Value(alone)], Use::Value) = (pieces.as_slice(), purpose)
@@ -65,20 +66,39 @@ impl Template {
         }
         let mut parts: Vec<Value> = Vec::new();
         let mut text = String::new();
+        let mut address: Vec<UrlPiece<'_>> = Vec::new();
         for (number, piece) in pieces.into_iter().enumerate() {
             let encode = purpose == Use::Url && number > 0;
             match piece {
-                Piece::Text(literal) => text.push_str(literal),
+                Piece::Text(literal) => {
+                    text.push_str(literal);
+                    address.push(UrlPiece::Fixed(literal.to_owned()));
+                }
                 Piece::Value(expression) => match expression.marker() {
                     Some(marker) => {
                         if !text.is_empty() {
                             parts.push(json!({ "text": std::mem::take(&mut text) }));
                         }
                         parts.push(place(marker, encode));
+                        address.push(UrlPiece::Later);
                     }
-                    None => text.push_str(&self.piece(expression, scope, purpose, encode)?),
+                    None => {
+                        let value = self.piece(expression, scope, purpose)?;
+                        let written = if encode { percent_encoded(&value) } else { value.clone() };
+                        text.push_str(&written);
+                        // What is written in the definition, or set by the operator, does not come from data.
+                        let fixed = !encode || expression.names().iter().all(|name| name == "env");
+                        let source = expression.source();
+                        address.push(match fixed {
+                            true => UrlPiece::Fixed(written),
+                            false => UrlPiece::Data { source, text: value },
+                        });
+                    }
                 },
             }
+        }
+        if purpose == Use::Url {
+            address::check(&address).map_err(|message| Error { message })?;
         }
         if parts.is_empty() {
             return Ok(Value::String(text));
@@ -89,13 +109,12 @@ impl Template {
         Ok(json!({ PARTS: parts }))
     }
 
-    fn piece(&self, expression: &Expression, scope: &Scope<'_>, purpose: Use, encode: bool) -> Result<String, Error> {
+    fn piece(&self, expression: &Expression, scope: &Scope<'_>, purpose: Use) -> Result<String, Error> {
         if purpose == Use::Url && expression.evaluate(scope)?.is_null() {
             let message = format!("`{}` is null, which is not allowed in a URL", expression.source());
             return Err(Error { message });
         }
-        let text = expression.text(scope)?;
-        Ok(if encode { percent_encoded(&text) } else { text })
+        expression.text(scope)
     }
 }
 

@@ -8,6 +8,7 @@
 //! `node`s, with names and functions resolved), `evaluate` and `loops` (nodes, `operators`, `functions` and their `value`s).
 //! tests/conformance checks it against CEL's own tests.
 
+mod address;
 pub mod bounds;
 mod collections;
 mod compare;

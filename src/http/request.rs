@@ -17,6 +17,7 @@ const APP_ID: &str = "leveret.http";
 
 /// Reads a JSON body; an empty one is `{}`.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = contract::without_mark(bytes);
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let value = contract::json::read(bytes).map_err(|refused| Problem::invalid(format!("the body {refused}")))?;
     contract::refuse_unfit(&value).map_err(Problem::invalid)?;

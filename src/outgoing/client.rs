@@ -173,6 +173,7 @@ impl Client {
         Ok(Response {
             status: head.status.as_u16(),
             headers: wording::joined(&headers),
+            cookies: wording::cookies(&headers),
             body: body.kept,
             retry_after,
             cut: body.cut,

@@ -133,6 +133,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
     match (a, b) {
+        // `::` and `::1` are addresses of IPv6 itself, the unspecified one and the loopback.
+        (0, 0) if address.is_loopback() || address.is_unspecified() => None,
         (0, 0) if (c, d, e) == (0, 0, 0) && (f == 0 || f == 0xffff) => Some(join(g, h)),
         (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => Some(join(g, h)),
         (0x2002, _) => Some(join(b, c)),
@@ -227,6 +229,14 @@ mod tests {
         assert!(allows(&guard(&[], &["64:ff9b::/96", "127.0.0.0/8"]), "http://[64:ff9b::7f00:1]/"));
         assert!(!allows(&guard(&[], &["127.0.0.0/8"]), "http://[::ffff:127.0.0.1]/"));
         assert!(allows(&guard(&[], &["127.0.0.0/8"]), "http://0x7f.1:99/"));
+    }
+
+    #[test]
+    fn the_loopback_of_ipv6_is_allowed_by_its_own_address() {
+        assert!(allows(&guard(&[], &["::1"]), "http://[::1]:80/"));
+        assert!(allows(&guard(&[], &["::"]), "http://[::]/"));
+        assert!(!allows(&guard(&[], &["::1"]), "http://[::2]/") && !allows(&guard(&[], &["::1"]), "http://127.0.0.1/"));
+        assert!(!allows(&guard(&[], &["0.0.0.1", "127.0.0.0/8"]), "http://[::1]/"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::Full;
 use url::Url;
@@ -112,16 +112,26 @@ pub(super) fn build(
     *request.uri_mut() =
         checked.url.as_str().parse().map_err(|_| "the URL is not valid in a request line".to_owned())?;
     *request.headers_mut() = checked.headers.clone();
+    // hyper leaves the header out; some servers then answer 411, because these methods usually have a body.
+    let usual = [Method::POST, Method::PUT, Method::PATCH].contains(&checked.method);
+    if usual && checked.body.as_ref().is_none_or(Bytes::is_empty) {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if let Some(value) = proxy_auth {
         request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, value.clone());
     }
     Ok(request)
 }
 
-/// Headers as a definition sees them: the values of a repeated header are joined by `, `.
+/// The values of `Set-Cookie`, which cannot be joined: a comma is part of their dates.
+pub(super) fn cookies(headers: &HeaderMap) -> Vec<String> {
+    headers.get_all(SET_COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+}
+
+/// The other headers as a definition sees them: the values of a repeated header are joined by `, `.
 pub(super) fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(name, _)| **name != SET_COOKIE) {
         let value = String::from_utf8_lossy(value.as_bytes());
         joined
             .entry(name.as_str().to_owned())
@@ -176,6 +186,24 @@ mod tests {
         assert!(problem("ftp://a.test/", &[]).contains("http://"));
         assert!(problem("file:///etc/passwd", &[]).contains("http://"));
         assert!(problem("a.test", &[]).contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_method_that_usually_has_a_body_says_that_it_has_none() {
+        let length = |method: &str, body: Option<&[u8]>| {
+            let request =
+                Request { method: method.into(), body: body.map(<[u8]>::to_vec), ..request("http://a.test/", &[]) };
+            let request = build(&check(request, 100).ok()?, None).ok()?;
+            request.headers().get("content-length").and_then(|value| value.to_str().ok().map(str::to_owned))
+        };
+        for method in ["POST", "PUT", "PATCH"] {
+            assert_eq!(length(method, None).as_deref(), Some("0"), "{method}");
+            assert_eq!(length(method, Some(b"")).as_deref(), Some("0"), "{method}");
+            assert_eq!(length(method, Some(b"x")), None, "{method}: hyper counts");
+        }
+        for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+            assert_eq!(length(method, None), None, "{method}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 // definition decides what follows.
 
 mod attempt;
+mod charset;
 pub mod limits;
 mod mapping;
 mod slots;

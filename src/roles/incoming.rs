@@ -65,7 +65,8 @@ fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command)
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
     // serde_json stops at 128 levels, so that deep nesting cannot overflow the stack.
-    let value = contract::json::read(&delivery.body).map_err(|refused| format!("the body {refused}"))?;
+    let body = contract::without_mark(&delivery.body);
+    let value = contract::json::read(body).map_err(|refused| format!("the body {refused}"))?;
     // serde would read a list as the fields of a struct, in their order.
     if !value.is_object() {
         return Err("the body is not a JSON object".into());

@@ -7,7 +7,6 @@ use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::amqp_bytes::{Strange, Wire, nested};
 use crate::support::{Fresh, InProcess, Sender};
 
 /// Always fails: its message is refused, its handler fails or panics, its loop never ends.
@@ -17,6 +16,11 @@ const BROKEN: [(&str, &str); 4] = [
     ("divides", "{ id: only, set: { x: 1 / (x - x) } }"),
     ("circles", "{ id: only, set: { x: x + 1 }, next: [{ when: x > 0, to: only }, { to: exit }] }"),
 ];
+
+/// Levels that the JSON reader takes, the body itself included.
+const READ_MAX: usize = 127;
+/// Levels of headers that Leveret takes.
+const HEADERS_MAX: usize = 32;
 
 const INCIDENTS: &str = "leveret.bookmarks WHERE kind = 'intervention' AND consumed_at IS NULL";
 
@@ -63,8 +67,8 @@ fn bodies() -> Vec<Poison> {
         poison("not-utf8", "start", b"{\"definition\":\"\xc3\x28\"}".to_vec(), &["not JSON", "unicode"]),
         poison("half-a-pair", "start", r#"{"definition":"step","input":{"a":"\ud800"}}"#, &["not JSON", "hex escape"]),
         poison("huge", "start", large, &["1048", "262144 are allowed"]),
-        poison("deep", "start", nested_body(10_000), &["recursion limit"]),
-        poison("deep-enough", "start", nested_body(65), &["deeper than 64 levels"]),
+        poison("deep", "start", nested_body(READ_MAX), &["recursion limit"]),
+        poison("deep-enough", "start", nested_body(64), &["deeper than 64 levels"]),
         poison("nul", "start", r#"{"definition":"step","input":{"a":"x\u0000"}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-name", "start", r#"{"definition":"step","input":{"a\u0000":1}}"#, &[r"\u0000", "/input/a"]),
         poison("nul-in-a-key", "message", r#"{"name":"paid","key":"\u0000"}"#, &[r"\u0000", "/key"]),
@@ -185,14 +189,16 @@ async fn a_malformed_command_is_answered_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_headers_do_not_stop_a_command_that_is_in_order() {
+async fn odd_headers_and_a_byte_order_mark_do_not_stop_a_command_that_is_in_order() {
     let leveret = InProcess::with_ledger().await;
     let all = harmless();
     let count = i64::try_from(all.len()).unwrap();
     for properties in all {
         leveret.sender.send("commands", "start.step", properties, &start()).await;
     }
-    leveret.count_becomes(count, "leveret.instances WHERE status = 'completed'").await;
+    let marked = [b"\xef\xbb\xbf".as_slice(), &start()].concat();
+    leveret.sender.send("commands", "start.step", Sender::properties("start", "marked"), &marked).await;
+    leveret.count_becomes(count + 1, "leveret.instances WHERE status = 'completed'").await;
     assert_eq!(leveret.dead_letters().await, [""; 0]);
     leveret.close().await;
 }
@@ -310,26 +316,33 @@ async fn definitions_that_always_fail_do_not_stop_other_instances() {
     leveret.close().await;
 }
 
-/// Texts are any bytes on the wire, and the broker does not check them.
+/// Just above what is taken; the broker forwards it as it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_properties_do_not_stop_other_messages() {
+async fn unreadable_properties_do_not_stop_other_messages() {
     let leveret = InProcess::with_ledger().await;
-    let fresh = &leveret.fresh;
-    let (mut wire, exchange) = (Wire::connect(&fresh.amqp_url).await, format!("{}.commands", fresh.prefix));
-    wire.publish(&exchange, &Strange::IN_ORDER, &start()).await;
-    let odd = Strange { routing_key: b"start.\xff", message_id: b"2", ..Strange::IN_ORDER };
-    wire.publish(&exchange, &odd, &start()).await;
+    let odd = "a\u{ffff}";
+    let send = async |key: &str, properties| leveret.sender.send("commands", key, properties, &start()).await;
+    let nested = |levels: usize| {
+        headers((1..levels).fold([("in".to_owned(), AMQPValue::Void)], |inner, _| {
+            [("in".to_owned(), AMQPValue::FieldTable(headers(inner)))]
+        }))
+    };
+    send("start.wire", Sender::properties("start", "1").with_headers(nested(HEADERS_MAX))).await;
+    send(&format!("start.{odd}"), Sender::properties("start", "2")).await;
     leveret.count_becomes(2, "leveret.instances WHERE status = 'completed'").await;
-    let deep = nested(20_000);
+    let whole = || Sender::properties("start", "3");
     let cases = [
-        (Strange { message_id: b"\xff\xfe", ..Strange::IN_ORDER }, "`message_id` is not UTF-8"),
-        (Strange { app_id: b"M\xfcller", ..Strange::IN_ORDER }, "`app_id` is not UTF-8"),
-        (Strange { kind: b"\xc3\x28", ..Strange::IN_ORDER }, "`type` is not UTF-8"),
-        (Strange { headers: b"\x01\xffV", ..Strange::IN_ORDER }, "the name of a header is not UTF-8"),
-        (Strange { headers: &deep, ..Strange::IN_ORDER }, "nested too deeply"),
+        (Sender::properties("start", odd), "`message_id` is not readable text"),
+        (whole().with_app_id(odd.into()), "`app_id` is not readable text"),
+        (Sender::properties(odd, "4"), "`type` is not readable text"),
+        (
+            whole().with_headers(headers([(odd.to_owned(), AMQPValue::Void)])),
+            "the name of a header is not readable text",
+        ),
+        (whole().with_headers(nested(HEADERS_MAX + 2)), "nested too deeply"),
     ];
-    for (number, (strange, _)) in cases.iter().enumerate() {
-        wire.publish(&exchange, strange, &start()).await;
+    for (number, (properties, _)) in cases.iter().enumerate() {
+        send("start.wire", properties.clone()).await;
         leveret.start("step", &number.to_string()).await;
     }
     leveret.count_becomes(7, "leveret.instances WHERE status = 'completed'").await;

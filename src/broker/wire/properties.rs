@@ -1,4 +1,4 @@
-//! Message properties as AMQP 0-9-1 encodes them, parsed only as far as needed to know whether the client library can read them.
+//! Message properties as AMQP 0-9-1 encodes them, parsed only as far as needed to know whether the client library takes them.
 
 /// `basic.deliver`: class and method.
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
@@ -6,8 +6,8 @@ const DELIVER: [u8; 4] = [0, 60, 0, 60];
 const FIXED: usize = 14;
 /// The flag of the headers.
 const HEADERS: u16 = 1 << 13;
-/// Nested tables and lists. The library parses them recursively, on the stack.
-const DEPTH_MAX: usize = 32;
+/// Levels of nested tables and lists in headers.
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// How a property is encoded.
 enum Encoding {
@@ -70,13 +70,13 @@ impl TableError {
     fn text(&self) -> &'static str {
         match self {
             TableError::Malformed => "the headers cannot be read",
-            TableError::NotText => "the name of a header is not UTF-8",
+            TableError::NotText => "the name of a header is not readable text",
             TableError::TooDeep => "the headers are nested too deeply",
         }
     }
 }
 
-/// The payload with every text made UTF-8 and all headers replaced by the header `mark`, which holds the problem. `None` if there is
+/// The payload with every text made readable and all headers replaced by the header `mark`, which holds the problem. `None` if there is
 /// no problem, or if the payload is not a list of properties.
 pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> {
     let (fixed, properties) = payload.split_at_checked(FIXED)?;
@@ -93,8 +93,8 @@ pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> 
         match encoding {
             Encoding::Text => {
                 let text = properties.short()?;
-                if std::str::from_utf8(text).is_err() {
-                    problem.get_or_insert_with(|| format!("the property `{name}` is not UTF-8"));
+                if !is_readable(text) {
+                    problem.get_or_insert_with(|| format!("the property `{name}` is not readable text"));
                 }
                 written.push(u8::try_from(text.len()).ok()?);
                 written.extend(legible(text));
@@ -112,7 +112,7 @@ pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> 
     Some([&fixed[..FIXED - 2], &(flags | HEADERS).to_be_bytes(), &before, &long(&entry)?, &after].concat())
 }
 
-/// The payload with exchange and routing key made UTF-8. `None` if they are UTF-8, or if it is not a delivery.
+/// The payload with exchange and routing key made readable. `None` if they are readable, or if it is not a delivery.
 pub(super) fn rewrite_delivery(payload: &[u8]) -> Option<Vec<u8>> {
     let mut arguments = Reader(payload.strip_prefix(&DELIVER)?);
     // The consumer tag, which is ours; then the delivery tag and the redelivered flag.
@@ -120,7 +120,7 @@ pub(super) fn rewrite_delivery(payload: &[u8]) -> Option<Vec<u8>> {
     arguments.take(9)?;
     let names = arguments.0;
     let (exchange, routing_key) = (arguments.short()?, arguments.short()?);
-    if [exchange, routing_key].iter().all(|name| std::str::from_utf8(name).is_ok()) {
+    if [exchange, routing_key].iter().all(|name| is_readable(name)) {
         return None;
     }
     let before = &payload[..payload.len() - names.len()];
@@ -131,16 +131,36 @@ fn long(bytes: &[u8]) -> Option<Vec<u8>> {
     Some([&u32::try_from(bytes.len()).ok()?.to_be_bytes(), bytes].concat())
 }
 
-/// The same number of bytes, with a question mark for each byte that is not UTF-8.
+/// Whether a text can be passed on: UTF-8, without the code points that Unicode assigns to no character, ever.
+fn is_readable(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| !text.contains(is_noncharacter))
+}
+
+fn is_noncharacter(letter: char) -> bool {
+    let code = u32::from(letter);
+    code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code)
+}
+
+/// The same number of bytes, with a question mark for each byte that is not readable.
 fn legible(text: &[u8]) -> Vec<u8> {
-    text.utf8_chunks().flat_map(|chunk| chunk.valid().bytes().chain(chunk.invalid().iter().map(|_| b'?'))).collect()
+    let mut legible = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match is_noncharacter(letter) {
+                true => legible.extend(std::iter::repeat_n(b'?', letter.len_utf8())),
+                false => legible.extend(letter.encode_utf8(&mut [0; 4]).bytes()),
+            }
+        }
+        legible.extend(chunk.invalid().iter().map(|_| b'?'));
+    }
+    legible
 }
 
 fn table(bytes: &[u8], depth: usize) -> Result<(), TableError> {
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {
         let name = reader.short().ok_or(TableError::Malformed)?;
-        std::str::from_utf8(name).map_err(|_| TableError::NotText)?;
+        is_readable(name).then_some(()).ok_or(TableError::NotText)?;
         value(&mut reader, depth)?;
     }
     Ok(())

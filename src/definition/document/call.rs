@@ -7,6 +7,8 @@ use crate::definition::check::names::Sees;
 use crate::definition::model::{Call, Limits, OnUnknown, Work};
 use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
+use crate::definition::{free_name_rule, is_free_name};
+use crate::expression::Template;
 use crate::limits::rate::Rate;
 use crate::text::shortened;
 
@@ -26,12 +28,21 @@ impl Draft {
             return None;
         }
         let name = self.problems.expect(at, "name", "name the work, as in `name: pack`");
-        let name = name.and_then(|name| self.problems.expect_name(&name).map(str::to_owned));
+        let name = name.and_then(|name| self.name_of_work(&name, sees));
         let input = self.data_or_empty(at.get("input"), sees);
         let heartbeat = at.get("heartbeat").and_then(|heartbeat| self.duration(&heartbeat, sees));
         let idempotent = at.get("idempotent").and_then(|idempotent| self.boolean(&idempotent));
         let on_unknown = at.get("on_unknown").and_then(|way| self.on_unknown(&way, &WAYS));
         Some(Work::Call(Box::new(Call { name: name?, input: input?, heartbeat, idempotent, on_unknown })))
+    }
+
+    fn name_of_work(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
+        let name = self.template(at, sees)?;
+        if let Some(text) = name.literal().filter(|text| !is_free_name(text)) {
+            let message = format!("`{}` is not a valid name of work", shortened(text));
+            self.problems.error_at(at, message, Some(&free_name_rule()));
+        }
+        Some(name)
     }
 
     /// The key `limits` of an activity.

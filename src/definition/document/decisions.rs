@@ -2,10 +2,10 @@
 
 use super::draft::Draft;
 use crate::definition::check::names::Sees;
-use crate::definition::codes;
 use crate::definition::model::{Decision, Task, VoteRule};
-use crate::definition::yaml::cursor::{At, Keys, is_name};
+use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::{Node, Tree};
+use crate::definition::{free_name_rule, is_free_name};
 use crate::text::{listed, shortened};
 
 const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
@@ -75,9 +75,9 @@ impl Draft {
 
     fn decision(&mut self, at: &At<'_>, decision: Decision, decisions: &mut Vec<Decision>) {
         let name = &decision.name;
-        if !is_name(name) || !codes::is_code(name) {
-            let hint = "use lower-case letters, digits, `_` and `-`, starting with a letter";
-            self.problems.error_at(at, format!("`{}` is not a valid decision name", shortened(name)), Some(hint));
+        if !is_free_name(name) {
+            let message = format!("`{}` is not a valid decision name", shortened(name));
+            self.problems.error_at(at, message, Some(&free_name_rule()));
         } else if decisions.iter().any(|known| known.name == *name) {
             self.problems.error_at(at, format!("duplicate decision `{name}`"), Some("remove one of them"));
             return;

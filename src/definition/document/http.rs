@@ -144,6 +144,11 @@ impl Draft {
             self.problems.unexpected(at, "a map of names to values", Some("write `name: \"${ value }\"`"));
         }
         self.not_too_many_entries(at);
+        for (entry, _) in at.entries().iter().filter(|(entry, _)| entry.key.contains("${")) {
+            let hint =
+                "write a fixed name; a name from data can stand in the `url`: `…?${ name }=1`";
+            self.problems.error(at.key_place(entry), "a name cannot contain an expression", Some(hint.into()));
+        }
         let mut entries: Vec<(String, Data)> = at
             .entries()
             .into_iter()

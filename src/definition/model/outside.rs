@@ -109,7 +109,7 @@ pub struct Probe {
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The work's name; the queue is `leveret.work.<name>`.
-    pub name: String,
+    pub name: Template,
     /// The input for the worker.
     pub input: Data,
     /// A worker that is silent for longer has lost the attempt.

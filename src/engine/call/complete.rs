@@ -7,7 +7,7 @@ use super::super::failure::Cause;
 use super::super::transition::{Halt, Transition};
 use super::super::{EntryKind, Failure, Probing, Refusal, Step, assign as values};
 use super::answer::{accepts, announces_callback, http_work, is_reported, refused, response};
-use super::{CallChange, CallId, CallOutcome};
+use super::{CallId, CallOutcome};
 
 /// Continues with the outcome of an attempt.
 pub(in crate::engine) fn complete(
@@ -70,7 +70,7 @@ impl<'a> Transition<'a> {
                 if !is_accepted {
                     self.fail_call(call, refused(status, response), Cause::Error { retry_after_ms });
                 } else if calls_back {
-                    self.change_call(&call, CallChange::Await { response });
+                    self.expect_callback(&call, response);
                 } else {
                     return match cut {
                         None => self.succeed(call, response),
@@ -82,6 +82,10 @@ impl<'a> Transition<'a> {
             CallOutcome::Done { result } => self.succeed(call, result),
             CallOutcome::Failed { failure } => {
                 self.fail_call(call, failure, Cause::Error { retry_after_ms: None });
+                Ok(())
+            }
+            CallOutcome::Unknown { .. } if call.accepted => {
+                self.expire_callback(call);
                 Ok(())
             }
             CallOutcome::Unknown { failure } => self.handle_unknown(call, failure),
@@ -106,11 +110,13 @@ impl<'a> Transition<'a> {
         let was_executed = self.scope(call.position).result(&response).holds(&probe.done);
         match was_executed {
             Ok(true) => return self.succeed(call, response),
+            // A target that has accepted the request may still be working on it.
+            Ok(false) if call.accepted => self.fail_call(call, probing.failure, Cause::Accepted),
             // The probe proved that nothing was done: another attempt is safe, whatever the method.
             Ok(false) => self.fail_call(call, probing.failure, Cause::Unknown),
             Err(failure) => {
                 let message = format!("{}; and its probe cannot tell: {}", probing.failure.message, failure.message);
-                self.leave_open(call, Failure { message, ..probing.failure });
+                self.give_up(call, Failure { message, ..probing.failure });
             }
         }
         Ok(())

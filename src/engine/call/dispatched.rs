@@ -27,23 +27,42 @@ impl<'a> Transition<'a> {
         let until = self.until(call.position);
         let purpose = CallPurpose::Attempt;
         self.change_call(call, CallChange::Again { attempt, dispatch, due_at, until, purpose, failure });
-        self.wait_for_call(call, WaitOn::Call { dispatch, probing: None });
+        self.wait_for_call(call, WaitOn::Call { dispatch, probing: None, accepted: false });
     }
 
-    /// Dispatches a probe, up to `retry.attempts` times; after the last one a person is asked.
+    /// Dispatches a probe, up to `retry.attempts` times; after the last one a person is asked, or the callback's timeout counts.
     pub(super) fn probe_again(&mut self, call: DispatchedCall<'a>, probing: Probing) {
         let policy = self.context.retry;
         let tries = probing.tries.saturating_add(1);
         let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, tries, self.context.chance);
         let due_at = scope::later(self.context.now, delay).filter(|_| tries <= policy.attempts);
-        let Some(due_at) = due_at else { return self.leave_open(call, probing.failure) };
+        let Some(due_at) = due_at else { return self.give_up(call, probing.failure) };
         let dispatch = call.dispatch.saturating_add(1);
         let attempt = self.branch(call.position).attempt;
         let failure = probing.failure.clone();
         let until = self.until(call.position);
         let purpose = CallPurpose::Probe;
         self.change_call(&call, CallChange::Again { attempt, dispatch, due_at, until, purpose, failure });
-        self.wait_for_call(&call, WaitOn::Call { dispatch, probing: Some(Probing { tries, ..probing }) });
+        let (probing, accepted) = (Some(Probing { tries, ..probing }), call.accepted);
+        self.wait_for_call(&call, WaitOn::Call { dispatch, probing, accepted });
+    }
+
+    /// Remembers that the target has accepted the request and will call back.
+    pub(super) fn expect_callback(&mut self, call: &DispatchedCall<'a>, response: Value) {
+        self.change_call(call, CallChange::Await { response });
+        if let Phase::Waiting(waits) = &mut self.branch_mut(call.position).phase {
+            for wait in waits.iter_mut().filter(|wait| wait.bookmark == call.bookmark) {
+                wait.on = WaitOn::Call { dispatch: call.dispatch, probing: call.probing.clone(), accepted: true };
+            }
+        }
+    }
+
+    /// Ends the search for the outcome: a person has to go on, except after the timeout of a callback, which is an error.
+    pub(super) fn give_up(&mut self, call: DispatchedCall<'a>, failure: Failure) {
+        match call.accepted {
+            true => self.fail_for_good(call, failure),
+            false => self.leave_open(call, failure),
+        }
     }
 
     /// Leaves a call open, with an incident, until a person resolves it.
@@ -58,7 +77,8 @@ impl<'a> Transition<'a> {
         self.record(EntryKind::IncidentOpened, call.position, error.clone());
         let bookmark = Bookmark { details: error.clone(), ..self.bookmark(call.position, BookmarkKind::Intervention) };
         let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
-        let dispatched = Wait { bookmark: call.bookmark, due_at: None, on: WaitOn::Call { dispatch, probing: None } };
+        let on = WaitOn::Call { dispatch, probing: None, accepted: false };
+        let dispatched = Wait { bookmark: call.bookmark, due_at: None, on };
         self.branch_mut(call.position).phase = Phase::Waiting(vec![dispatched, person]);
         let data =
             Map::from_iter([("activity".to_owned(), json!(call.position.activity.id)), ("error".to_owned(), error)]);
@@ -72,7 +92,7 @@ impl<'a> Transition<'a> {
         self.record(EntryKind::CallUnknown, call.position, Value::Object(details));
     }
 
-    pub(super) fn change_call(&mut self, call: &DispatchedCall<'a>, change: CallChange) {
+    fn change_call(&mut self, call: &DispatchedCall<'a>, change: CallChange) {
         let id = CallId::of(self.instance.id, call.bookmark);
         self.push(Effect::ChangeCall { id, dispatch: call.dispatch, change });
     }

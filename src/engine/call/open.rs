@@ -55,13 +55,20 @@ impl<'a> Transition<'a> {
         call: &'a definition::Call,
     ) -> Result<(), Incomplete> {
         let scope = self.scope(position);
+        let name = scope.text(&call.name)?;
+        if !definition::is_free_name(&name) {
+            // It may be data of a customer: the message shows the template.
+            let (source, rule) = (call.name.source(), definition::free_name_rule());
+            let message = format!("the value of `{source}` is not a name of work: {rule}");
+            return Err(Failure::new("expression", message).into());
+        }
         let input = scope.value(&call.input)?;
         // The message has a size limit; a part of it is left for the envelope.
         within(&input, BODY_MAX - BODY_MAX / 16)?;
         let request = CallRequest {
             kind: CallKind::Work,
-            target: format!("work:{}", call.name),
-            body: json!({ "name": call.name, "input": input }),
+            target: format!("work:{name}"),
+            body: json!({ "name": name, "input": input }),
             probe: None,
             heartbeat: call.heartbeat.as_ref().map(|heartbeat| scope.duration(heartbeat)).transpose()?,
             callback: false,
@@ -91,7 +98,7 @@ impl<'a> Transition<'a> {
         let until = self.until(position);
         let details = json!({ "target": request.target });
         let bookmark = Bookmark { details, ..self.bookmark(position, BookmarkKind::Call) };
-        let wait = self.open_wait(bookmark, WaitOn::Call { dispatch: 1, probing: None });
+        let wait = self.open_wait(bookmark, WaitOn::Call { dispatch: 1, probing: None, accepted: false });
         let id = CallId::of(self.instance.id, wait.bookmark);
         let mut details =
             Map::from_iter([("call".to_owned(), json!(id)), ("target".to_owned(), json!(request.target))]);

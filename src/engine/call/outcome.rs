@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::definition::{OnUnknown, Work};
+use crate::definition::{Http, OnUnknown, Work};
 
 use super::super::admit::DispatchedCall;
 use super::super::failure::{Cause, FailedWork, Incomplete};
@@ -74,11 +74,12 @@ impl<'a> Transition<'a> {
         self.handle(call.position, FailedWork::from(failure));
     }
 
-    /// It is unknown whether an attempt was executed: `on_unknown` decides.
+    /// It is unknown whether an attempt was executed: `on_unknown` decides. Where it is not written and a person would be asked, an
+    /// `on_error` entry that names the code is the author's answer.
     pub(super) fn handle_unknown(&mut self, call: DispatchedCall<'a>, failure: Failure) -> Result<(), Halt> {
-        let on_unknown = match &call.position.activity.work {
-            Work::Http(http) => http.on_unknown(),
-            Work::Call(call) => call.on_unknown(),
+        let (written, on_unknown) = match &call.position.activity.work {
+            Work::Http(http) => (http.on_unknown, http.on_unknown()),
+            Work::Call(call) => (call.on_unknown, call.on_unknown()),
             Work::Set(_)
             | Work::Switch(_)
             | Work::Run { .. }
@@ -93,9 +94,23 @@ impl<'a> Transition<'a> {
         match on_unknown {
             OnUnknown::Retry => self.fail_call(call, failure, Cause::Unknown),
             OnUnknown::Fail => self.fail_for_good(call, failure),
+            OnUnknown::Suspend if written.is_none() && self.is_named(call.position, &failure) => {
+                self.fail_for_good(call, failure);
+            }
             OnUnknown::Suspend => self.leave_open(call, failure),
             OnUnknown::Probe => self.probe_again(call, Probing { failure, tries: 0 }),
         }
         Ok(())
+    }
+
+    /// The target has accepted the request and did not call back in time. It has answered, so this is an error and no unknown outcome.
+    /// Another request could be work done twice: it is sent only where a request may be repeated, or where a policy names the code.
+    pub(super) fn expire_callback(&mut self, call: DispatchedCall<'a>) {
+        let failure = Failure::new("timeout", "the target accepted the request and did not call back in time");
+        match http_work(call.position).map(Http::on_unknown) {
+            Some(OnUnknown::Probe) => self.probe_again(call, Probing { failure, tries: 0 }),
+            Some(OnUnknown::Retry) => self.fail_call(call, failure, Cause::Error { retry_after_ms: None }),
+            Some(OnUnknown::Suspend | OnUnknown::Fail) | None => self.fail_call(call, failure, Cause::Accepted),
+        }
     }
 }

@@ -47,6 +47,9 @@ pub enum WaitOn {
         /// Set while the target is asked whether it executed the last attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probing: Option<Probing>,
+        /// Whether the target has accepted the request and will call back: then its silence is an error.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accepted: bool,
     },
 }
 

@@ -63,7 +63,8 @@ pub(in crate::engine) fn retry_unknown<'a>(
     let Some((bookmark, dispatch)) = call else { return false };
     let failure = incident(transition, position).map(|(_, failure)| failure);
     transition.forget_incident(position, intervention);
-    transition.restart_attempts(&DispatchedCall { position, bookmark, dispatch, probing: None }, failure);
+    let call = DispatchedCall { position, bookmark, dispatch, probing: None, accepted: false };
+    transition.restart_attempts(&call, failure);
     true
 }
 

@@ -335,3 +335,56 @@ fn a_request_that_cannot_be_sent_is_an_error_without_a_call() {
     assert!(failing("https://a/${ x }").contains("is null, which is not allowed in a URL"));
     assert!(failing("${ instance.key }").contains("is not a URL"));
 }
+
+#[test]
+fn a_name_of_work_from_data_is_checked_when_it_is_known() {
+    let text =
+        "input: { type: object, properties: { kind: {} } }\nactivities: [{ id: a, call: { name: '${ kind }' } }]";
+    let opened = |kind: Value| {
+        let mut scenario = scenario(text);
+        scenario.start(json!({ "kind": kind })).unwrap();
+        scenario.open_call().map(|known| known.call.target.clone()).ok_or(scenario.error().cloned())
+    };
+    assert_eq!(opened(json!("Größe 1/2")), Ok("work:Größe 1/2".into()));
+    assert_eq!(opened(json!(7)), Ok("work:7".into()));
+    for kind in [json!(null), json!(""), json!("a\nb"), json!(" a"), json!("x".repeat(128))] {
+        let error = opened(kind.clone()).unwrap_err().unwrap();
+        assert_eq!(error.code, "expression", "{kind}");
+        assert!(error.message.starts_with("the value of `${ kind }` is not a name of work"), "{}", error.message);
+    }
+}
+
+#[test]
+fn a_value_that_would_lead_a_request_elsewhere_is_an_error_without_a_call() {
+    let opened = |url: &str, value: &str| {
+        let mut scenario = scenario(&format!(
+            "input: {{ type: object, properties: {{ x: {{}} }} }}\nactivities: [{{ id: a, http: {{ method: DELETE, url: '{url}' }} }}]"
+        ))
+        .env("BASE", "https://shop.example/v1");
+        scenario.start(json!({ "x": value })).unwrap();
+        let url = scenario.open_call().map(|known| known.call.request["url"].clone());
+        url.ok_or_else(|| scenario.error().map(|error| error.code.clone()).unwrap_or_default())
+    };
+    for (url, value) in [
+        ("${ env.BASE }/orders/${ x }", ".."),
+        ("${ env.BASE }/orders/${ x }/lines", ""),
+        ("https://shop.example/${ x }", "%2e%2E"),
+        ("https://shop.example/${ x }?all=true", "..\\x"),
+        ("https://${ x }.shop.example/", "evil.example/"),
+        ("https://shop.example${ x }/", ".evil.example"),
+        ("https://shop.example:${ x }/", "80@evil.example"),
+        ("https://shop.example/#${ x }", "y"),
+        ("${ x }://shop.example/", "https://evil.example/?"),
+    ] {
+        assert_eq!(opened(url, value), Err("expression".into()), "{url} with {value:?}");
+    }
+    for (url, value, expected) in [
+        ("${ env.BASE }/orders/${ x }", "7", "https://shop.example/v1/orders/7"),
+        ("${ env.BASE }/orders/${ x }", "2024/7", "https://shop.example/v1/orders/2024%2F7"),
+        ("${ env.BASE }/orders?q=${ x }", "../&a=b#c", "https://shop.example/v1/orders?q=..%2F%26a%3Db%23c"),
+        ("https://${ x }.shop.example/", "eu", "https://eu.shop.example/"),
+        ("${ x }", "https://any.example/a/../b", "https://any.example/a/../b"),
+    ] {
+        assert_eq!(opened(url, value), Ok(json!(expected)), "{url} with {value:?}");
+    }
+}

@@ -248,3 +248,25 @@ activities: [{ id: a, wait: { for: 1d } }]
     assert!(matches!(scenario.start(json!({})), Err(crate::testkit::Error::Refused(crate::engine::Refusal::Input(_)))));
     assert!(scenario.instance().is_none());
 }
+
+#[test]
+fn a_timeout_until_a_moment_is_the_time_that_is_left() {
+    let text = "
+input: { type: object, properties: { until: { type: string } } }
+activities:
+  - id: a
+    receive: { name: paid }
+    timeout: ${ timestamp(until) - now }
+    on_timeout: exit
+";
+    let left = |seconds: u64| scenario(text).now() + Duration::from_secs(seconds);
+    let mut in_time = scenario(text);
+    in_time.start(json!({ "until": left(5_400) })).unwrap();
+    in_time.advance(seconds(5_399)).unwrap();
+    assert_eq!(in_time.status().map(|status| status.name()), Some("running"));
+    in_time.advance(seconds(1)).unwrap();
+    assert_eq!(in_time.status().map(|status| status.name()), Some("completed"));
+    let mut passed = scenario(text);
+    passed.start(json!({ "until": "2020-01-01T00:00:00Z" })).unwrap();
+    assert_eq!(passed.error().map(|error| error.code.as_str()), Some("expression"));
+}

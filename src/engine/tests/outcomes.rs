@@ -2,7 +2,7 @@
 
 use super::calls::{GET, posting, unknown};
 use super::*;
-use crate::engine::{CallOutcome, CallPurpose, Cut, Failure, Status};
+use crate::engine::{CallOutcome, CallPurpose, Cut, Failure, Resolution, Status};
 
 #[test]
 fn a_probe_resolves_an_unknown_outcome() {
@@ -160,4 +160,138 @@ activities:
     let failure = Failure::new("timeout", "the time was over");
     scenario.complete_call(CallOutcome::Failed { failure }).unwrap();
     assert_eq!((scenario.status(), scenario.output()), (Some(Status::Completed), Some(&json!("timeout"))));
+}
+
+/// A request whose handlers are `more`, and where they lead.
+fn handled(http: &str, more: &str) -> Scenario {
+    let mut scenario = scenario(&format!(
+        "
+activities:
+  - id: ask
+    http: {{ method: POST, url: 'https://a.example/x'{http} }}
+{more}
+    next: [{{ when: instance.version > 99, to: late }}, {{ to: exit }}]
+  - {{ id: late, end: {{ outcome: failed, error: {{ code: too_late }} }} }}
+"
+    ));
+    started(&mut scenario);
+    scenario
+}
+
+fn ending(scenario: &Scenario) -> String {
+    let code = scenario.error().map_or("none", |error| error.code.as_str());
+    format!("{:?} {code}, attempt {:?}", scenario.status().unwrap(), scenario.open_call().map(|known| known.attempt))
+}
+
+#[test]
+fn a_callback_that_does_not_come_is_a_timeout() {
+    let late = |http: &str, more: &str| {
+        let mut scenario = handled(&format!(", await: callback{http}"), &format!("    on_timeout: late\n{more}"));
+        scenario.respond(202, json!(null)).unwrap();
+        scenario.complete_call(unknown()).unwrap();
+        ending(&scenario)
+    };
+    for http in ["", ", on_unknown: fail", ", on_unknown: suspend", ", idempotent: false"] {
+        assert_eq!(late(http, ""), "Failed too_late, attempt None", "{http}");
+    }
+    // Another request is sent only where it may be, or where a policy says so.
+    assert_eq!(late("", "    retry: { attempts: 3 }"), "Failed too_late, attempt None");
+    assert_eq!(late("", "    retry: { attempts: 3, codes: [timeout] }"), "Running none, attempt Some(2)");
+    assert_eq!(late(", idempotent: true", ""), "Running none, attempt Some(2)");
+    let message = {
+        let mut scenario = handled(", await: callback", "");
+        scenario.respond(202, json!(null)).unwrap();
+        scenario.complete_call(unknown()).unwrap();
+        assert!(!story(&scenario).contains("CallUnknown"), "{}", story(&scenario));
+        scenario.error().unwrap().message.clone()
+    };
+    assert_eq!(message, "the target accepted the request and did not call back in time");
+}
+
+#[test]
+fn a_request_that_was_not_accepted_yet_is_an_unknown_outcome() {
+    let mut scenario = handled(", await: callback", "");
+    scenario.complete_call(unknown()).unwrap();
+    assert_eq!(ending(&scenario), "Suspended timeout, attempt Some(1)");
+    scenario.resolve(Resolution::Again).unwrap();
+    scenario.respond(202, json!(null)).unwrap();
+    scenario.complete_call(unknown()).unwrap();
+    assert_eq!(ending(&scenario), "Suspended timeout, attempt None");
+    assert!(scenario.calls()[0].closed.is_some(), "a definite error, not a call that waits for a person");
+}
+
+#[test]
+fn a_callback_that_did_not_come_during_a_suspension_counts_when_it_ends() {
+    let asleep = || {
+        let mut scenario = handled(", await: callback", "    on_timeout: late");
+        scenario.respond(202, json!(null)).unwrap();
+        scenario.suspend("maintenance").unwrap();
+        scenario.complete_call(unknown()).unwrap();
+        scenario
+    };
+    let mut late = asleep();
+    late.resume("done").unwrap();
+    assert_eq!(ending(&late), "Failed too_late, attempt None");
+    let mut in_time = asleep();
+    in_time.complete_call(CallOutcome::Done { result: json!(1) }).unwrap();
+    in_time.resume("done").unwrap();
+    assert_eq!(ending(&in_time), "Completed none, attempt None");
+}
+
+#[test]
+fn a_callback_that_does_not_come_is_probed_where_a_probe_is_written() {
+    let probed = || {
+        let http =
+            ", await: callback, on_unknown: probe, probe: { url: 'https://a.example/y', done: 'result.body.done' }";
+        let mut scenario = handled(http, "    on_timeout: late");
+        scenario.respond(202, json!(null)).unwrap();
+        scenario.complete_call(unknown()).unwrap();
+        assert_eq!(scenario.open_call().unwrap().purpose, CallPurpose::Probe);
+        scenario
+    };
+    for (body, expected) in [
+        (json!({ "done": true }), "Completed none, attempt None"),
+        // It may still be working.
+        (json!({ "done": false }), "Failed too_late, attempt None"),
+        (json!({}), "Failed too_late, attempt None"),
+    ] {
+        let mut scenario = probed();
+        scenario.respond(200, body).unwrap();
+        assert_eq!(ending(&scenario), expected);
+    }
+    let mut silent = probed();
+    for _ in 0..3 {
+        silent.complete_call(unknown()).unwrap();
+    }
+    assert_eq!(ending(&silent), "Failed too_late, attempt None");
+}
+
+#[test]
+fn a_handler_of_the_very_code_answers_an_unknown_outcome() {
+    let broken = || CallOutcome::Unknown { failure: Failure::new("http.broken", "it closed the connection") };
+    let after = |http: &str, more: &str, outcome: CallOutcome| {
+        let mut scenario = handled(http, more);
+        scenario.complete_call(outcome).unwrap();
+        ending(&scenario)
+    };
+    let (late, asked) = ("Failed too_late, attempt None", "Suspended timeout, attempt Some(1)");
+    assert_eq!(after("", "    on_timeout: late", unknown()), late);
+    assert_eq!(after("", "    on_error: [{ code: timeout, to: late }]", unknown()), late);
+    assert_eq!(after("", "    on_error: [{ code: [http.broken, http.500], to: late }]", broken()), late);
+    assert_eq!(after("", "    on_error: [{ code: timeout, when: error.attempt == 1, to: late }]", unknown()), late);
+    // No other attempt is made.
+    assert_eq!(after("", "    on_timeout: late\n    retry: { attempts: 3, codes: [timeout] }", unknown()), late);
+    // What does not name the code says nothing about a request that may have taken effect.
+    for more in [
+        "",
+        "    on_error: [{ to: late }]",
+        "    on_error: [{ code: http, to: late }]",
+        "    on_error: [{ code: timeout, when: error.attempt > 1, to: late }]",
+    ] {
+        assert_eq!(after("", more, unknown()), asked, "{more}");
+    }
+    assert_eq!(after("", "    on_timeout: late", broken()), "Suspended http.broken, attempt Some(1)");
+    // What the author has written about it counts more.
+    assert_eq!(after(", on_unknown: suspend", "    on_timeout: late", unknown()), asked);
+    assert_eq!(after(", on_unknown: retry", "    on_timeout: late", unknown()), "Running none, attempt Some(2)");
 }

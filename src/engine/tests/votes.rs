@@ -87,3 +87,25 @@ fn a_vote_without_remaining_voters_is_undecided() {
     let closed = scenario.task().unwrap().closed.as_ref().unwrap();
     assert_eq!((closed.outcome, closed.ballots.len()), (TaskOutcome::Undecided, 3));
 }
+
+#[test]
+fn decisions_have_names_in_any_letters() {
+    let text = "
+variables: { outcome: null }
+output: ${ outcome }
+activities:
+  - id: vote
+    task:
+      candidates: { users: [ann] }
+      decisions: { 'Ja, gern!': Yes, 'Nein.': No, 保留: Wait }
+      vote: [{ decide: 'Ja, gern!', when: 'votes[\"Ja, gern!\"] > 0 && votes[\"保留\"] == 0' }]
+    output: { outcome: result.decision }
+    next: { 'Ja, gern!': exit, 'Nein.': exit, 保留: exit }
+";
+    let mut scenario = scenario(text);
+    started(&mut scenario);
+    let unknown = vote(&mut scenario, "ann", "ja, gern!");
+    assert!(matches!(&unknown, Err(Error::Refused(Refusal::Task(TaskRefusal::Decision(_))))), "{unknown:?}");
+    vote(&mut scenario, "ann", "Ja, gern!").unwrap();
+    assert_eq!(scenario.output(), Some(&json!("Ja, gern!")));
+}

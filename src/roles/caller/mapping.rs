@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
+use super::charset;
 use crate::contract::json::Refused;
 use crate::contract::{self, Unfit};
 use crate::engine::{CallOutcome, CallPurpose, Cut, Failure};
@@ -102,8 +103,8 @@ fn encoded(pairs: &Value) -> String {
 
 /// The outcome of a response, without the secrets that the request carried.
 pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
-    let Response { status, headers, body, retry_after, cut, redirect_refused } = response;
-    let headers = redacted(&headers, carried);
+    let Response { status, headers, cookies, body, retry_after, cut, redirect_refused } = response;
+    let headers = redacted(&headers, &cookies, carried);
     let definite = |code: &str, message: String| CallOutcome::Failed {
         failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
     };
@@ -121,9 +122,13 @@ pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
     CallOutcome::Answered { status, headers, body, cut, retry_after_ms }
 }
 
-fn redacted(headers: &BTreeMap<String, String>, carried: &Carried) -> Map<String, Value> {
-    let kept = headers.iter().filter(|(_, value)| !value.contains('\0'));
-    kept.map(|(name, value)| (name.clone(), Value::String(carried.hide(value)))).collect()
+/// Headers as an activity sees them: texts, and `set-cookie` as a list, because two cookies cannot be told apart in one text.
+fn redacted(headers: &BTreeMap<String, String>, cookies: &[String], carried: &Carried) -> Map<String, Value> {
+    let hidden = |value: &String| (!value.contains('\0')).then(|| Value::String(carried.hide(value)));
+    let kept = headers.iter().filter_map(|(name, value)| Some((name.clone(), hidden(value)?)));
+    let cookies: Vec<Value> = cookies.iter().filter_map(hidden).collect();
+    let cookies = (!cookies.is_empty()).then(|| ("set-cookie".to_owned(), Value::Array(cookies)));
+    kept.chain(cookies).collect()
 }
 
 /// The body, unless it cannot be stored.
@@ -141,18 +146,17 @@ fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Result<
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    let Ok(text) = std::str::from_utf8(body) else {
+    let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
+    let Some(text) = charset::text(kind, body) else {
         let body = carried.hide_in_bytes(body);
         return Ok(json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) }));
     };
-    let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = kind == "application/json" || kind.ends_with("+json");
+    let is_json = charset::is_json(&charset::media_type(kind));
     // JSON is redacted after it was parsed, because it has many spellings of one text.
     match is_json.then(|| contract::json::read(text.as_bytes())) {
         Some(Ok(value)) => Ok(carried.hide_in(value)),
         Some(Err(Refused::Number(_) | Refused::NoDouble(_))) => Err(Cut::Number),
-        Some(Err(Refused::Syntax(_))) | None => Ok(Value::String(carried.hide(text))),
+        Some(Err(Refused::Syntax(_))) | None => Ok(Value::String(carried.hide(&text))),
     }
 }
 
@@ -224,7 +228,8 @@ mod tests {
     fn answer(kind: &str, body: &[u8], cut: bool) -> CallOutcome {
         let headers = BTreeMap::from([("content-type".to_owned(), kind.to_owned())]);
         let body = bytes::Bytes::copy_from_slice(body);
-        let response = Response { status: 200, headers, body, retry_after: None, cut, redirect_refused: None };
+        let cookies = vec!["a=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT".to_owned(), "b=2".to_owned()];
+        let response = Response { status: 200, headers, cookies, body, retry_after: None, cut, redirect_refused: None };
         outcome(response, &Carried::default())
     }
 
@@ -236,11 +241,21 @@ mod tests {
             ("application/json", b"{", json!("{")),
             ("text/plain", b"{\"n\": 1}", json!("{\"n\": 1}")),
             ("image/png", b"\xff\x00", json!({"base64": "/wA="})),
+            ("application/json", b"\xef\xbb\xbf{\"n\": 1}", json!({"n": 1})),
+            ("application/json; charset=iso-8859-1", b"\"Z\xfcrich\"", json!("Zürich")),
+            ("text/plain; charset=windows-1252", b"5 \x80", json!("5 €")),
             ("", b"", json!(null)),
         ] {
             let CallOutcome::Answered { body, .. } = answer(kind, body, false) else { panic!("{kind}") };
             assert_eq!(body, expected);
         }
+    }
+
+    #[test]
+    fn cookies_stay_a_list() {
+        let CallOutcome::Answered { headers, .. } = answer("text/plain", b"", false) else { panic!("answered") };
+        assert_eq!(headers["set-cookie"], json!(["a=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT", "b=2"]));
+        assert_eq!(headers["content-type"], "text/plain");
     }
 
     #[test]

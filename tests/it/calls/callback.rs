@@ -225,3 +225,22 @@ activities:
     assert_eq!(target.times(), 1);
     leveret.close().await;
 }
+
+#[tokio::test]
+async fn a_callback_that_does_not_come_in_time_is_a_timeout() {
+    let leveret = leveret(|_| {}).await;
+    let text = announced("").replace("timeout: 1h", "timeout: 1s\n    on_timeout: late\n    next: exit");
+    leveret
+        .apply(&format!("{text}  - {{ id: late, end: {{ outcome: failed, error: {{ code: too_late }} }} }}\n"))
+        .await;
+    let target = Target::playing(|_| Play::status(202)).await;
+    started(&leveret, &target, "late").await;
+    leveret.reaches("late", "failed").await;
+    assert_eq!(leveret.lines("error->>'code'", "leveret.instances").await, ["too_late"]);
+    assert_eq!(leveret.lines("state || ' ' || attempt", "leveret.calls").await, ["failed 1"]);
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 0);
+    let (token, path) = callback_of(&asked(&target).await);
+    leveret.post(&path, &json!({ "token": token, "result": { "ok": 1 } })).await.problem(409, "refused");
+    assert_eq!(target.times(), 1);
+    leveret.close().await;
+}

@@ -185,3 +185,64 @@ async fn a_slow_target_leaves_slots_for_others() {
     drop(slow);
     leveret.close().await;
 }
+
+#[tokio::test]
+async fn a_silent_target_of_a_post_leads_where_its_author_wrote() {
+    let leveret = leveret(|_| {}).await;
+    leveret
+        .apply(
+            "
+name: ask
+input: { type: object, properties: { url: { type: string } } }
+on_failure: fail
+activities:
+  - id: ask
+    http: { method: POST, url: '${ url }', body: {} }
+    timeout: 1s
+    on_timeout: late
+    next: exit
+  - { id: late, end: { outcome: failed, error: { code: too_late } } }
+",
+        )
+        .await;
+    let target = Target::playing(|_| Play::Silent).await;
+    started(&leveret, &target, "silent").await;
+    leveret.reaches("silent", "failed").await;
+    assert_eq!(leveret.lines("error->>'code'", "leveret.instances").await, ["too_late"]);
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'CallUnknown'").await, 1);
+    assert_eq!(target.times(), 1, "no request was sent twice");
+    leveret.close().await;
+}
+
+#[tokio::test]
+async fn a_value_in_a_path_names_one_part_of_it_or_nothing_is_sent() {
+    let leveret = leveret(|_| {}).await;
+    leveret
+        .apply(
+            "
+name: ask
+input: { type: object, properties: { url: { type: string }, order: {} } }
+on_failure: fail
+activities:
+  - { id: ask, http: { method: DELETE, url: '${ url }orders/${ order }' }, retry: none }
+",
+        )
+        .await;
+    let target = Target::playing(|_| Play::status(204)).await;
+    for (number, order) in ["", ".", "..", "../x", "%2e%2e", "..\\x", "%2e%2E%2f"].iter().enumerate() {
+        let key = format!("elsewhere {number}");
+        leveret.start_with("ask", &key, json!({ "url": target.url("/"), "order": order })).await;
+        leveret.reaches(&key, "failed").await;
+        let error = leveret.lines("error->>'code'", &format!("leveret.instances WHERE key = '{key}'")).await;
+        assert_eq!(error, ["expression"], "{order:?}");
+    }
+    assert_eq!(target.times(), 0, "nothing was sent");
+    for (key, order) in [("7", json!(7)), ("slash", json!("2024/7")), ("dots", json!("..."))] {
+        leveret.start_with("ask", key, json!({ "url": target.url("/"), "order": order })).await;
+        leveret.reaches(key, "completed").await;
+    }
+    let lines: Vec<String> = target.asked().into_iter().map(|asked| asked.line).collect();
+    let expected = ["DELETE /orders/7 HTTP/1.1", "DELETE /orders/2024%2F7 HTTP/1.1", "DELETE /orders/... HTTP/1.1"];
+    assert_eq!(lines, expected);
+    leveret.close().await;
+}

@@ -167,3 +167,19 @@ async fn a_missed_heartbeat_ends_an_attempt_and_a_timely_one_keeps_it() {
     assert_eq!(leveret.count("leveret.history WHERE kind = 'CallProgressed'").await, 0);
     leveret.close().await;
 }
+
+#[tokio::test]
+async fn work_has_a_name_in_any_letters_which_may_come_from_data() {
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&PACKING.replace("name: pack, input", "name: 'Verpacken: ${ instance.key } ✓', input")).await;
+    asked(&leveret, "Möbel").await;
+    let mut worker = Worker::of(&leveret, "Verpacken: Möbel ✓").await;
+    let (request, properties) = worker.next().await;
+    assert_eq!(request.name, "Verpacken: Möbel ✓");
+    assert_eq!(properties.kind().as_ref().unwrap().as_str(), "call");
+    let reply = json!({ "call": request.call, "token": request.token, "result": 1 });
+    says(&leveret, "call.complete", "done", reply).await;
+    leveret.reaches("Möbel", "completed").await;
+    assert_eq!(leveret.lines("target", "leveret.calls").await, ["work:Verpacken: Möbel ✓"]);
+    leveret.close().await;
+}

@@ -20,6 +20,18 @@ async fn a_private_address_is_refused_in_every_notation() {
 }
 
 #[tokio::test]
+async fn the_loopback_of_ipv6_is_asked_if_it_is_listed() {
+    let target = Target::on("[::1]:0", None, |_| Play::ok("{}")).await;
+    let url = format!("http://[::1]:{}/", target.address.port());
+    for (listed, expected) in [("127.0.0.0/8", None), ("::1", Some(200))] {
+        let client = client(&Outgoing { allow_addresses: vec![listed.parse().unwrap()], ..settings() });
+        let sent = client.send(get(url.clone())).await;
+        assert_eq!(sent.map(|response| response.status).ok(), expected, "{listed}");
+    }
+    assert_eq!(target.connections(), 1);
+}
+
+#[tokio::test]
 async fn only_listed_hosts_are_asked() {
     let target = Target::playing(|_| Play::ok("{}")).await;
     let port = target.address.port();

@@ -1,7 +1,6 @@
 //! What integration tests are built on. There are two stages: [`InProcess`], one process in the memory of the test, and [`Processes`],
 //! real processes. Both use a database and a queue prefix that no other test uses.
 
-pub(crate) mod amqp_bytes;
 mod at_rest;
 pub(crate) mod contract;
 mod eventually;
