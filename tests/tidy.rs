@@ -51,6 +51,7 @@ const PEERS: &[(&str, &str)] = &[
     ("time", "text"),
     ("definition", "text"),
     ("expression", "time"),
+    ("expression", "text"),
     ("definition", "expression"),
     ("definition", "time"),
     ("definition", "limits"),
