@@ -41,9 +41,10 @@ impl Definition {
     /// All problems in the order of the document, warnings included.
     pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         let mut draft = Draft::default();
-        let Some(root) = yaml::read(text, &mut draft.problems) else {
+        let Some((root, source)) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
+        draft.source = source;
         let (definition, warnings) = Self::from_tree(draft, &root)?;
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;

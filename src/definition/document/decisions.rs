@@ -7,10 +7,10 @@ use crate::definition::model::{Decision, Task, VoteRule};
 use crate::definition::yaml::cursor::{At, Keys, is_name};
 use crate::text::{listed, shortened};
 
-const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
+pub(in crate::definition) const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
 
 /// Decisions of one task at most; more belong in a form.
-const DECISIONS_MAX: usize = 50;
+pub(in crate::definition) const DECISIONS_MAX: usize = 50;
 
 impl Draft {
     /// The key `decisions`, in order; a map is sorted by its keys.

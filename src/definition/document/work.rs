@@ -12,13 +12,16 @@ use crate::text::shortened;
 use crate::time::cron::Cron;
 use crate::time::zone::Zone;
 
-const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
-const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
-const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
-const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
-const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
-const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
-const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
+pub(in crate::definition) const RUN: Keys =
+    Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
+pub(in crate::definition) const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
+pub(in crate::definition) const WAIT: Keys =
+    Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
+pub(in crate::definition) const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
+pub(in crate::definition) const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
+pub(in crate::definition) const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
+pub(in crate::definition) const END_ERROR: Keys =
+    Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events that Leveret itself publishes under the definition's name.
 const OWN_EVENTS: [&str; 13] = [
@@ -185,7 +188,7 @@ impl Draft {
         }
         let name = self.problems.expect(at, "name", "name the message, as in `name: paid`");
         let name = name.and_then(|name| self.template(&name, sees));
-        let key = at.get("key").map(|key| self.template(&key, sees));
+        let key = at.get("key").map(|key| self.text(&key, sees));
         let when = at.get("when").map(|when| self.expression(&when, Sees { data: true, ..sees }));
         Some(Receive { name: name?, key: transposed(key)?, when: transposed(when)? })
     }
@@ -197,7 +200,7 @@ impl Draft {
         }
         let code = self.problems.expect(at, "code", "give the error a code, as in `code: no_stock`");
         let code = code.and_then(|code| self.code(&code, sees));
-        let message = at.get("message").map(|message| self.template(&message, sees));
+        let message = at.get("message").map(|message| self.text(&message, sees));
         let data = at.get("data").map(|data| self.data(&data, sees));
         Some((code?, transposed(message)?, transposed(data)?))
     }
