@@ -4,6 +4,7 @@ mod check;
 pub mod codes;
 pub mod content;
 mod document;
+mod language;
 pub mod model;
 mod problem;
 mod render;
@@ -14,6 +15,7 @@ mod yaml;
 
 pub use check::STEPS_MAX;
 pub use document::DEFAULT_QUEUE;
+pub use language::json_schema;
 pub use model::*;
 pub use problem::{Problem, Severity};
 pub use render::render;
