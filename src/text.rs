@@ -28,7 +28,9 @@ pub(crate) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str
     if written.len() > LENGTH_MAX {
         return None;
     }
-    let edits_max = (written.chars().count() / 3).max(1);
+    let length = written.chars().count();
+    // With one edit, a name of one or two characters can become any other.
+    let edits_max = if length < 3 { 0 } else { (length / 3).max(1) };
     names
         .into_iter()
         .take(NAMES_MAX)
@@ -48,5 +50,6 @@ mod tests {
         assert_eq!(nearest("ouptut", ["input", "output", "next"]), Some("output"));
         assert_eq!(nearest("banana", ["input", "output", "next"]), None);
         assert_eq!(nearest(&"x".repeat(10_000), ["input"]), None);
+        assert_eq!((nearest("x", ["n"]), nearest("or", ["on"]), nearest("nto", ["not"])), (None, None, Some("not")));
     }
 }

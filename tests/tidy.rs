@@ -53,6 +53,7 @@ const PEERS: &[(&str, &str)] = &[
     ("definition", "contract"),
     ("expression", "contract"),
     ("expression", "time"),
+    ("expression", "text"),
     ("definition", "expression"),
     ("definition", "time"),
     ("definition", "limits"),

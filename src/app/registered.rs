@@ -1,7 +1,7 @@
 //! Whether this process has what definitions name: handlers of its program, statements of its settings.
 
 use super::App;
-use crate::definition::{Definition, Runs, Work};
+use crate::definition::{Definition, Runs, SettingsRead, Work};
 use crate::expression::Data;
 
 impl App {
@@ -13,8 +13,8 @@ impl App {
         }
     }
 
-    /// Handlers and statements that a definition names and this process lacks, and arguments that do not fit. These are hints:
-    /// other processes may have them.
+    /// Handlers, statements, and names of `env` and `secrets` that a definition uses and this process lacks, and arguments that do
+    /// not fit. These are hints: other processes may have them.
     pub fn hints(&self, definition: &Definition) -> Vec<String> {
         let mut hints = Vec::new();
         for activity in &definition.activities {
@@ -23,7 +23,18 @@ impl App {
                 hints.extend(found.map(|problem| format!("activity `{}`: {problem}", activity.id)));
             }
         }
+        hints.extend(self.problems_of_settings(&definition.settings));
         hints
+    }
+
+    fn problems_of_settings(&self, read: &SettingsRead) -> Vec<String> {
+        let env = read.env.iter().filter(|name| !self.config.expressions.env.contains(*name));
+        let env = env
+            .map(|name| format!("`env.{name}` is read, but `expressions.env` in the settings here does not list it"));
+        let secrets = read.secrets.iter().filter(|name| !self.secrets.allows(name));
+        let secrets = secrets
+            .map(|name| format!("`secrets.{name}` is read, but `secrets.names` in the settings here does not list it"));
+        env.chain(secrets).collect()
     }
 
     fn problems_of_run(&self, runs: &Runs, input: &Data) -> Vec<String> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
-use crate::definition::{Definition, Parsed, Problem, Severity, render};
+use crate::definition::{Definition, Parsed, Problem, Severity, json_schema, render};
 use crate::store::{definitions, views};
 
 /// The most definitions of a list.
@@ -29,6 +29,8 @@ pub(super) enum Verb {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of documents, with which editors complete and check them.
+    Schema,
     /// List definitions by name, each with its newest version.
     List {
         /// Continue after the previous page: its `next`.
@@ -80,6 +82,12 @@ pub(super) fn check(files: &[PathBuf], output: Output) -> Result<ExitCode> {
     Ok(if invalid == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Prints the JSON Schema of documents.
+pub(super) fn schema() -> Result<ExitCode> {
+    output::json(&json_schema())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn report(name: &str, text: &str, problems: &[Problem]) {
     for problem in problems {
         output::line(render(problem, name, text));
@@ -100,6 +108,7 @@ pub(super) fn parse(file: &PathBuf) -> Result<Parsed> {
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::Check { files } => return check(&files, output),
+        Verb::Schema => return schema(),
         Verb::Apply { files } => apply(app, &files, output).await?,
         Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit.clamp(1, LIST_MAX), output).await?,
         Verb::Show { name, version } => show(app, &name, version, output).await?,
@@ -111,22 +120,28 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
     let mut done = Vec::new();
     for file in files {
         let parsed = parse(file)?;
+        if output == Output::Table {
+            report(&file.display().to_string(), &read(file)?, &parsed.warnings);
+        }
         let mut conn = app.store.background().await?;
         let applied = definitions::apply(&mut conn, &parsed).await?;
         let hints = app.hints(&parsed.definition);
-        done.push((parsed.definition.name, applied, hints));
+        done.push((parsed.definition.name, applied, parsed.warnings, hints));
     }
     match output {
         Output::Json => output::json(
             &done
                 .iter()
-                .map(|(name, applied, hints)| {
-                    json!({ "name": name, "version": applied.version, "changed": applied.changed, "hints": hints })
+                .map(|(name, applied, warnings, hints)| {
+                    json!({
+                        "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings,
+                        "hints": hints,
+                    })
                 })
                 .collect::<Vec<_>>(),
         ),
         Output::Table => {
-            for (name, applied, hints) in done {
+            for (name, applied, _, hints) in done {
                 let what = if applied.changed { "applied" } else { "unchanged" };
                 output::line(format!("{name} version {} {what}", applied.version));
                 for hint in hints {

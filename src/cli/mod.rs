@@ -145,6 +145,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Serve(serve) => serve::run(config()?, &serve, handlers).await,
         Noun::Migrate(migrate) => migrate::run(config()?, &migrate).await,
         Noun::Definition(definition::Verb::Check { files }) => definition::check(&files, output),
+        Noun::Definition(definition::Verb::Schema) => definition::schema(),
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,

@@ -1,20 +1,23 @@
 //! Reads the document: declarations first, wherever they are written, so that everything else can be checked while reading.
 
-mod activity;
-mod call;
+pub(super) mod activity;
+pub(super) mod call;
 pub(super) mod decisions;
 pub(crate) mod draft;
-mod flow;
-mod http;
-mod retry;
-mod task;
-mod work;
+pub(super) mod flow;
+pub(super) mod http;
+pub(super) mod retry;
+mod schemas;
+pub(super) mod task;
+mod unfilled;
+pub(super) mod work;
+mod written;
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::check;
 use super::check::names::{RESERVED, Sees, variable_problem};
-use super::model::{Definition, Events, OnFailure};
+use super::model::{Definition, Events, OnFailure, SettingsRead};
 use super::schema::Schema;
 use super::yaml::cursor::{At, Keys};
 use super::yaml::node::{Node, Tree};
@@ -28,7 +31,7 @@ pub(super) const ACTIVITIES_MAX: usize = 1_000;
 /// The queue of definitions that do not name one.
 pub const DEFAULT_QUEUE: &str = "default";
 
-const DOCUMENT: Keys = Keys {
+pub(super) const DOCUMENT: Keys = Keys {
     of: "a definition",
     known: &[
         "name",
@@ -50,13 +53,23 @@ const DOCUMENT: Keys = Keys {
     ],
     later: &["on_cancel", "limits", "retention"],
 };
-const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
+pub(super) const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
+
+/// The keys inside of a key of the document.
+fn keys_of(key: &str) -> Option<&'static [&'static str]> {
+    match key {
+        "input" => Some(&["type", "required", "properties", "additionalProperties", "$defs"]),
+        "events" => Some(EVENTS.known),
+        _ => None,
+    }
+}
 
 impl Draft {
     /// Reads the whole document. The definition is valid only if there are no errors.
     pub(super) fn document(&mut self, root: &Node) -> Option<Definition> {
         let at = At::root(root);
-        if !self.problems.expect_map(&at, &DOCUMENT) {
+        let beside = self.stands_beside(&at, &DOCUMENT, &keys_of);
+        if beside || !self.problems.expect_map(&at, &DOCUMENT) {
             return None;
         }
         let sees = Sees::DOCUMENT;
@@ -87,6 +100,7 @@ impl Draft {
             activities: list.iter().enumerate().map(|(number, at)| self.activity(at, number)).collect(),
             index: HashMap::new(),
             variables: BTreeMap::new(),
+            settings: SettingsRead::default(),
         };
         let places: Vec<_> = list.iter().map(place_of).collect();
         self.names.warn_of_never_assigned(&mut self.problems);
@@ -97,7 +111,8 @@ impl Draft {
         check::warnings(&definition, &places, &mut self.problems);
         let index = definition.activities.iter().enumerate().map(|(number, activity)| (activity.id.clone(), number));
         let index = index.collect();
-        Some(Definition { index, variables: std::mem::take(&mut self.names.variables), ..definition })
+        let settings = std::mem::take(&mut self.names.settings);
+        Some(Definition { index, variables: std::mem::take(&mut self.names.variables), settings, ..definition })
     }
 
     fn plain(&mut self, at: &At<'_>, key: &str) -> Option<String> {
@@ -123,20 +138,13 @@ impl Draft {
             self.problems.warning(property.place(), message, Some(hint));
         }
         self.names.properties.extend(written);
-        if !at.is_map() {
-            self.problems.unexpected(at, "a JSON Schema", Some("write `type: object` and its `properties`"));
-            return None;
-        }
-        match Schema::compile(&at.node.to_value()) {
-            Ok(schema) => {
-                self.names.properties.extend(schema.properties());
-                Some(schema)
-            }
-            Err(problem) => {
-                self.problems.error_at(at, problem, Some("write a JSON Schema (2020-12) of `type: object`"));
-                None
-            }
-        }
+        let sized = properties.iter().filter(|(_, property)| {
+            property.get("type").is_some_and(|kind| kind.is_word("array") || kind.is_word("string"))
+        });
+        self.names.sized.extend(sized.map(|(entry, _)| entry.key.clone()));
+        let schema = self.schema(at)?;
+        self.names.properties.extend(schema.properties());
+        Some(schema)
     }
 
     fn variables(&mut self, at: &At<'_>) {

@@ -5,6 +5,7 @@ pub mod codes;
 pub mod content;
 mod document;
 mod free_name;
+mod language;
 pub mod model;
 mod number;
 mod problem;
@@ -17,6 +18,7 @@ mod yaml;
 pub use check::STEPS_MAX;
 pub use document::DEFAULT_QUEUE;
 pub use free_name::{FREE_NAME_MAX, free_name_rule, is_free_name};
+pub use language::json_schema;
 pub use model::*;
 pub use problem::{Problem, Severity};
 pub use render::render;
@@ -44,9 +46,10 @@ impl Definition {
     /// All problems in the order of the document, warnings included.
     pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         let mut draft = Draft::default();
-        let Some(mut root) = yaml::read(text, &mut draft.problems) else {
+        let Some((mut root, source)) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
+        draft.source = source;
         let (definition, warnings) = Self::from_tree(draft, &root)?;
         document::decisions::list_decisions(&mut root);
         let content = root.to_value();

@@ -1,6 +1,6 @@
 //! A checked document, as the engine reads it; invalid values cannot exist here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -50,6 +50,17 @@ pub struct Definition {
     pub activities: Vec<Activity>,
     /// The position of each id in `activities`.
     pub index: HashMap<String, usize>,
+    /// The members of `env` and `secrets` that it requires.
+    pub settings: SettingsRead,
+}
+
+/// What a definition reads of the settings of the process that runs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingsRead {
+    /// The names of `env.NAME`.
+    pub env: BTreeSet<String>,
+    /// The names of `secrets.NAME`.
+    pub secrets: BTreeSet<String>,
 }
 
 impl Definition {

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationOptions, Validator};
 use serde_json::{Map, Number, Value};
 
 use super::number;
+
+mod defaults;
+pub(super) mod keywords;
 
 /// Problems of one input that are reported at most.
 const PROBLEMS_MAX: usize = 20;
@@ -17,6 +20,25 @@ const HOPS_MAX: usize = 16;
 const LEVELS_MAX: usize = 160;
 /// Values of one input that are visited at most; schemas that refer to themselves can multiply them.
 const VISITS_MAX: u32 = 500_000;
+
+/// Why a schema is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Invalid {
+    /// The place in the schema, as a JSON pointer.
+    pub pointer: String,
+    /// The reason, with the place.
+    pub why: String,
+}
+
+fn options() -> ValidationOptions<'static> {
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .offline()
+        .should_validate_formats(true)
+        // Matching takes linear time, whatever the pattern.
+        .with_pattern_options(PatternOptions::regex())
+}
 
 /// A compiled JSON Schema (2020-12) of an object. Cheap to clone.
 #[derive(Clone)]
@@ -40,20 +62,18 @@ impl Schema {
     ///
     /// # Errors
     /// It is not a valid JSON Schema, refers to another document, or is not of `type: object`.
-    pub fn compile(schema: &Value) -> Result<Self, String> {
+    pub fn compile(schema: &Value) -> Result<Self, Invalid> {
+        let invalid = |why: &str| Invalid { pointer: String::new(), why: why.into() };
         match schema.get("type") {
-            _ if !schema.is_object() => return Err("a schema must be a map".into()),
+            _ if !schema.is_object() => return Err(invalid("a schema must be a map")),
             None => {}
             Some(Value::String(kind)) if kind == "object" => {}
-            Some(_) => return Err("the schema must be of `type: object`".into()),
+            Some(_) => return Err(invalid("the schema must be of `type: object`")),
         }
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .offline()
-            // Matching takes linear time, whatever the pattern.
-            .with_pattern_options(PatternOptions::regex())
-            .build(schema)
-            .map_err(|error| format!("at {}: {error}", pointer(error.instance_path().as_str())))?;
+        let validator = options().build(schema).map_err(|error| {
+            let pointer = error.instance_path().as_str().to_owned();
+            Invalid { why: format!("at {}: {error}", self::pointer(&pointer)), pointer }
+        })?;
         Ok(Self { inner: Arc::new(Inner { document: schema.clone(), validator }) })
     }
 
@@ -168,7 +188,7 @@ impl Schema {
                 if null && optional && !self.parts(property).into_iter().all(may_be_null) {
                     map.remove(name);
                 }
-                if let Some(default) = property.get("default")
+                if let Some(default) = self.parts(property).into_iter().find_map(|part| part.get("default"))
                     && !map.contains_key(name)
                 {
                     map.insert(name.clone(), default.clone());
@@ -262,6 +282,39 @@ mod tests {
             "id": "o-1", "amount": 5.0, "currency": "EUR", "note": null, "customer": null, "lines": null,
         });
         assert_eq!(Value::Object(input), expected);
+    }
+
+    #[test]
+    fn a_default_behind_a_reference_is_used_and_one_beside_it_comes_first() {
+        let schema = schema(json!({
+            "properties": {
+                "a": {"$ref": "#/$defs/n"},
+                "b": {"$ref": "#/$defs/n", "default": 8},
+                "c": {"allOf": [{"$ref": "#/$defs/n"}]},
+            },
+            "$defs": {"n": {"type": "integer", "default": 7}},
+        }));
+        assert_eq!(Value::Object(schema.accept(&json!({})).unwrap()), json!({"a": 7, "b": 8, "c": 7}));
+    }
+
+    #[test]
+    fn formats_are_checked() {
+        for (format, good, bad) in [
+            ("date", "2027-02-28", "2027-02-30"),
+            ("date-time", "2027-02-28T10:00:00Z", "tomorrow"),
+            ("email", "ann@example.org", "not a mail"),
+            ("uuid", "0190a5c8-1f0e-7c3b-9a53-0d2b6f6b8e11", "1"),
+            ("uri", "https://example.org/a?b", ":"),
+            ("duration", "P3D", "3d"),
+        ] {
+            let schema = schema(json!({"properties": {"a": {"type": "string", "format": format}}}));
+            assert!(schema.accept(&json!({ "a": good })).is_ok(), "{format}");
+            let problems = schema.accept(&json!({ "a": bad })).unwrap_err();
+            assert!(problems[0].starts_with("/a: ") && problems[0].contains(format), "{problems:?}");
+            assert!(!problems[0].contains(bad) || bad == ":", "{problems:?}");
+        }
+        let unknown = schema(json!({"properties": {"a": {"format": "zip-code"}}}));
+        assert!(unknown.accept(&json!({"a": "?"})).is_ok());
     }
 
     #[test]

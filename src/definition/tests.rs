@@ -108,6 +108,15 @@ fn a_number_that_changes_its_kind_makes_another_version() {
     assert_eq!(hash("1e2"), hash("100.0"));
 }
 
+#[test]
+fn a_tab_after_a_colon_separates_and_a_tab_in_a_text_stays() {
+    let text = fs::read_to_string(folder("good").join("tabs.yaml")).unwrap();
+    let content = Definition::parse(&text).unwrap().content;
+    assert_eq!(content["name"], "tabs");
+    assert_eq!(content["variables"], json!({ "n": 0, "text": "a:\tb\n# a\tremark\n" }));
+    assert_eq!(content["activities"][0]["set"], json!({ "n": "n + 1", "text": "text + '\t'" }));
+}
+
 fn minimal(rest: Value) -> Value {
     let mut document = json!({"name": "minimal", "activities": [{"id": "a", "end": {}}]});
     document.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

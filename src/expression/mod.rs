@@ -21,7 +21,9 @@ mod marked;
 mod node;
 mod operators;
 mod read;
+mod slip;
 mod template;
+mod tokens;
 mod value;
 
 use std::fmt;
@@ -36,7 +38,9 @@ use node::Node;
 use value::Val;
 
 pub use marked::{Marker, Use, filled};
-pub use template::{Piece, Template};
+pub use read::Fault;
+pub use slip::{Around, ForeignPlace, Slip, foreign_places, is_foreign, slip};
+pub use template::{Piece, Span, Template, spans};
 
 /// The names that an expression can read.
 #[derive(Debug, Clone)]
@@ -83,9 +87,20 @@ impl Expression {
     /// # Errors
     /// It is not valid CEL, calls an unknown function, or exceeds one of the [`bounds`].
     pub fn parse(source: &str) -> Result<Self, Error> {
+        Self::read(source).map_err(|fault| Error { message: fault.message_with_place(source) })
+    }
+
+    /// Reads an expression, and tells where it cannot be read.
+    ///
+    /// # Errors
+    /// As [`Expression::parse`].
+    pub fn read(source: &str) -> Result<Self, Fault> {
         let tree = read::read(source)?;
-        let compiled =
-            compile::compile(&tree).map_err(|why| Error { message: format!("`{}`: {why}", read::shown(source)) })?;
+        let compiled = compile::compile(&tree).map_err(|why| {
+            // Messages about functions begin with the name, in backticks, at the latest after two words.
+            let name = why.split('`').nth(1).unwrap_or_default();
+            Fault { at: tokens::place_of_call(source, name), why }
+        })?;
         let inner = Inner { source: source.to_owned(), root: compiled.root, names: compiled.names };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -98,6 +113,27 @@ impl Expression {
     /// The names it reads from the scope, such as `amount` or `result`; without members, functions and loop variables. Sorted.
     pub fn names(&self) -> &[String] {
         &self.inner.names
+    }
+
+    /// The byte at which it reads a name from the scope.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        tokens::place_of_name(self.source(), name)
+    }
+
+    /// The names from the scope whose member `length` it reads, and the byte of each `length`.
+    pub fn lengths_read(&self) -> Vec<(String, usize)> {
+        let mut lengths = tokens::lengths_read(self.source());
+        lengths.retain(|(name, _)| self.names().contains(name));
+        lengths
+    }
+
+    /// The members of `name` that it reads by a fixed name and requires: `env.NAME`, but not `env.?NAME`.
+    pub fn members_of(&self, name: &str) -> Vec<String> {
+        if self.names().iter().any(|read| read == name) {
+            tokens::members_read(self.source(), name)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Its value.

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::parser::PrattParser;
 
-use super::Error;
 use super::bounds::{DEPTH_MAX, NESTING_MAX, QUESTIONS_MAX, SOURCE_BYTES_MAX};
 
 /// Nodes of the parser's tree at most; macros multiply the source.
@@ -13,11 +12,44 @@ const NODES_MAX: usize = 20_000;
 /// Characters of an expression that a message shows.
 const SHOWN_CHARACTERS_MAX: usize = 120;
 
+/// Why an expression cannot be read, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The reason; without the expression and the place.
+    pub why: String,
+    /// The byte of the expression at which it cannot be read further.
+    pub at: Option<usize>,
+}
+
+impl Fault {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Fault { why: why.into(), at: None }
+    }
+
+    /// The message with the expression.
+    pub fn message(&self, source: &str) -> String {
+        if source.trim().is_empty() { self.why.clone() } else { format!("`{}`: {}", shown(source), self.why) }
+    }
+
+    /// The message with the expression and the place in it.
+    pub fn message_with_place(&self, source: &str) -> String {
+        let place = self.at.and_then(|at| source.get(..at)).map(|before| {
+            let (line, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+            let column = before[start..].chars().count() + 1;
+            if line > 1 { format!("line {line}, column {column}: ") } else { format!("column {column}: ") }
+        });
+        match place {
+            Some(place) => format!("`{}`: {place}{}", shown(source), self.why),
+            None => self.message(source),
+        }
+    }
+}
+
 /// Reads an expression.
-pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
-    let refuse = |why: String| Error { message: format!("`{}`: {why}", shown(source)) };
+pub(super) fn read(source: &str) -> Result<IdedExpr, Fault> {
+    let refuse = |why: String| Fault::new(why);
     if source.trim().is_empty() {
-        return Err(Error { message: "the expression is empty".into() });
+        return Err(Fault::new("the expression is empty"));
     }
     if source.len() > SOURCE_BYTES_MAX {
         return Err(refuse(format!("it has {} bytes; at most {SOURCE_BYTES_MAX} are allowed", source.len())));
@@ -39,7 +71,7 @@ pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
     // No panic of the parser is known; one would end the task of a worker.
     let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)))
         .map_err(|_| refuse("syntax error".into()))?
-        .map_err(|errors| refuse(first(&errors)))?;
+        .map_err(|errors| first(&errors, source))?;
     if depth(&parsed) > DEPTH_MAX {
         return Err(refuse(format!("it is nested deeper than {DEPTH_MAX} levels")));
     }
@@ -47,26 +79,30 @@ pub(super) fn read(source: &str) -> Result<IdedExpr, Error> {
 }
 
 /// The first syntax error, with its position.
-fn first(errors: &cel::ParseErrors) -> String {
-    let Some(error) = errors.errors.first() else { return "syntax error".into() };
+fn first(errors: &cel::ParseErrors, source: &str) -> Fault {
+    let Some(error) = errors.errors.first() else { return Fault::new("syntax error") };
     let what = error.msg.trim_start_matches("Syntax error: ");
     let what = match what.strip_prefix("mismatched input ").and_then(|rest| rest.split_once(" expecting ")) {
         Some((found, expected)) => format!("expected {expected}, found {found}"),
         None => what.to_owned(),
     };
     let what = what.replace("'<EOF>'", "the end").replace("<EOF>", "the end");
-    let what = match what.as_str() {
+    let why = match what.as_str() {
         limit if limit.starts_with("expression recursion limit") => {
-            return format!("it is nested deeper than {NESTING_MAX} levels");
+            return Fault::new(format!("it is nested deeper than {NESTING_MAX} levels"));
         }
         assigned if assigned.contains("'='") => format!("{assigned} (use `==` to compare)"),
         other => other.to_owned(),
     };
-    match error.pos {
-        (line, column) if line > 1 => format!("line {line}, column {column}: {what}"),
-        (1, column) => format!("column {column}: {what}"),
-        _ => what,
-    }
+    Fault { why, at: offset(source, error.pos) }
+}
+
+/// The byte of a position of the parser, which counts lines and bytes from 1.
+fn offset(source: &str, (line, column): (isize, isize)) -> Option<usize> {
+    let before = usize::try_from(line).ok()?.checked_sub(1)?;
+    let start: usize = source.split_inclusive('\n').take(before).map(str::len).sum();
+    let at = start + usize::try_from(column).ok()?.checked_sub(1)?;
+    (at <= source.len()).then(|| (0..=at).rev().find(|at| source.is_char_boundary(*at)).unwrap_or(start))
 }
 
 /// The expression, cut to a length for messages.

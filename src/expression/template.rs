@@ -34,32 +34,11 @@ impl Template {
     /// A `${` without `}`, or an invalid expression.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find("${") {
-            let (before, opened) = (&rest[..at], &rest[at + 2..]);
-            if let Some(before) = before.strip_suffix('$') {
-                literal.push_str(before);
-                literal.push_str("${");
-                rest = opened;
-                continue;
-            }
-            literal.push_str(before);
-            let end = end_of_expression(opened).ok_or_else(|| Error {
-                message: format!(
-                    "`{}`: `${{` has no closing `}}`; write `$${{` for a literal `${{`",
-                    read::shown(text)
-                ),
-            })?;
-            if !literal.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut literal)));
-            }
-            parts.push(Part::Value(Expression::parse(opened[..end].trim())?));
-            rest = &opened[end + 1..];
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::Text(literal));
+        for span in spans(text)? {
+            parts.push(match span {
+                Span::Text { text, .. } => Part::Text(text.replace("$${", "${")),
+                Span::Value { source, .. } => Part::Value(Expression::parse(source)?),
+            });
         }
         Ok(Self { source: text.to_owned(), parts })
     }
@@ -125,6 +104,57 @@ impl Template {
     }
 }
 
+/// A part of a template as it is written, and the byte at which it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span<'t> {
+    /// Literal text, in which `$${` is still written so.
+    Text {
+        /// Its first byte.
+        at: usize,
+        /// The text.
+        text: &'t str,
+    },
+    /// The expression in a `${ }`, without the blanks around it.
+    Value {
+        /// Its first byte.
+        at: usize,
+        /// The expression.
+        source: &'t str,
+    },
+}
+
+/// The parts of a template as they are written.
+///
+/// # Errors
+/// A `${` without `}`.
+pub fn spans(text: &str) -> Result<Vec<Span<'_>>, Error> {
+    let mut spans = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while let Some(found) = text[at..].find("${") {
+        let dollar = at + found;
+        let open = dollar + 2;
+        at = open;
+        if text[start..dollar].ends_with('$') {
+            continue;
+        }
+        let end = end_of_expression(&text[open..]).ok_or_else(|| Error {
+            message: format!("`{}`: `${{` has no closing `}}`; write `$${{` for a literal `${{`", read::shown(text)),
+        })?;
+        if start < dollar {
+            spans.push(Span::Text { at: start, text: &text[start..dollar] });
+        }
+        let inside = &text[open..open + end];
+        let blanks = inside.len() - inside.trim_start().len();
+        spans.push(Span::Value { at: open + blanks, source: inside.trim() });
+        at = open + end + 1;
+        start = at;
+    }
+    if start < text.len() {
+        spans.push(Span::Text { at: start, text: &text[start..] });
+    }
+    Ok(spans)
+}
+
 impl Part {
     fn names(&self) -> &[String] {
         match self {
@@ -158,7 +188,7 @@ fn end_of_expression(text: &str) -> Option<usize> {
 }
 
 /// The byte after a string that begins at `start`; strings are raw (`r"\"`), triple (`"""`) or plain.
-fn end_of_string(text: &str, start: usize) -> Option<usize> {
+pub(super) fn end_of_string(text: &str, start: usize) -> Option<usize> {
     let quote = &text[start..=start];
     let triple = quote.repeat(3);
     let close = if text[start..].starts_with(&triple) { triple.as_str() } else { quote };

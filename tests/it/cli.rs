@@ -74,6 +74,8 @@ async fn check_reports_every_problem_with_its_place_and_a_hint() {
     let said = leveret.say("definition check nothing.yaml").await.failed();
     assert!(said.contains("error: nothing.yaml cannot be read: No such file"), "{said}");
     assert_eq!(leveret.say("definition check").await.code, 2, "wrong usage");
+    let schema: Value = serde_json::from_str(&leveret.say("definition schema").await.good()).unwrap();
+    assert_eq!(schema, serde_json::from_str::<Value>(include_str!("../../docs/definition.schema.json")).unwrap());
     assert_eq!(leveret.say("definition fly").await.code, 2);
 }
 
@@ -87,10 +89,27 @@ async fn definitions_are_applied_listed_and_shown() {
     assert_eq!(leveret.say("definition apply a.yaml").await.good(), "waiting version 1 unchanged\n");
     file(&leveret, "a.yaml", &WAITING.replace("got: null", "got: 1"));
     let applied = leveret.json("definition apply a.yaml").await;
-    assert_eq!(applied, json!([{ "hints": [], "name": "waiting", "version": 2, "changed": true }]));
+    assert_eq!(applied, json!([{ "hints": [], "warnings": [], "name": "waiting", "version": 2, "changed": true }]));
     file(&leveret, "b.yaml", "name: b\nactivities: [{ id: a, fly: x }]\n");
     let said = leveret.say("definition apply b.yaml").await.failed();
     assert!(said.contains("error: b.yaml:2:") && said.contains("was not applied"), "{said}");
+
+    file(
+        &leveret,
+        "c.yaml",
+        "name: c\ninput: { properties: { k: { type: string } } }\nactivities: [{ id: a, http: { url: \"${ env.NOPE }/x\", \
+         headers: { A: \"${ secrets.NOPE }\", K: k, B: \"${ env.?MAYBE }\" } } }]\n",
+    );
+    let said = leveret.say("definition apply c.yaml").await.good();
+    for told in [
+        "warning: c.yaml:3:",
+        "`k` is a string here, not an expression",
+        "hint: `env.NOPE` is read, but `expressions.env` in the settings here does not list it",
+        "hint: `secrets.NOPE` is read, but `secrets.names` in the settings here does not list it",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    assert!(!said.contains("MAYBE"), "{said}");
 
     let shown = leveret.json("definition show waiting --version 1").await;
     assert_eq!((&shown["version"], &shown["content"]["variables"]["got"]), (&json!(1), &Value::Null));

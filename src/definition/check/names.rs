@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 
+use crate::definition::model::SettingsRead;
 use crate::definition::problem::{Place, Problems};
 use crate::definition::yaml::cursor::NAME_MAX;
 use crate::text::shortened;
@@ -37,6 +38,16 @@ const KEYWORDS: [&str; 21] = [
     "while",
 ];
 
+/// Names that other systems have, and how their values are read here.
+const ELSEWHERE: [(&[&str], &str); 3] = [
+    (&["variables", "vars", "locals"], "read a variable by its name alone"),
+    (&["inputs", "parameters"], "read the input as `input.<name>`, or by the name of the property alone"),
+    (
+        &["steps", "activities", "outputs", "nodes", "tasks"],
+        "assign the result of an activity to a variable in its `output`, and read the variable",
+    ),
+];
+
 /// Reserved names that are available only in some places: which of them an expression can read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sees {
@@ -68,9 +79,13 @@ impl Sees {
 pub(crate) struct Names {
     pub(crate) variables: BTreeMap<String, Value>,
     pub(crate) properties: BTreeSet<String>,
+    /// Properties that are lists or texts: their size is read with a function.
+    pub(crate) sized: BTreeSet<String>,
     pub(crate) assigned: HashSet<String>,
     /// The document has a `task`, which sets `actors`.
     pub(crate) tasks: bool,
+    /// The members of `env` and `secrets` that are read.
+    pub(crate) settings: SettingsRead,
     first_reads: BTreeMap<String, Place>,
 }
 
@@ -78,6 +93,12 @@ impl Names {
     /// Whether a name is a variable or an input property.
     pub(crate) fn declares(&self, name: &str) -> bool {
         self.variables.contains_key(name) || self.properties.contains(name)
+    }
+
+    /// Records members of `env` or `secrets` that are read.
+    pub(crate) fn read_outside(&mut self, of: &str, members: &[String]) {
+        let known = if of == "env" { &mut self.settings.env } else { &mut self.settings.secrets };
+        known.extend(members.iter().cloned());
     }
 
     /// Records that an expression reads `name`; reports a problem if it is not available there.
@@ -108,7 +129,8 @@ impl Names {
 
     fn unknown(&self, name: &str, place: Place, problems: &mut Problems) {
         let known = self.variables.keys().chain(&self.properties).map(String::as_str);
-        let hint = problems.did_you_mean(name, known.chain(RESERVED)).unwrap_or_else(|| {
+        let elsewhere = ELSEWHERE.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, hint)| hint.to_owned());
+        let hint = elsewhere.or_else(|| problems.did_you_mean(name, known.chain(RESERVED))).unwrap_or_else(|| {
             format!("declare it in `variables` or `input`; a string needs quotes of its own: '\"{name}\"'")
         });
         problems.error(place, format!("unknown name `{name}`"), Some(hint));

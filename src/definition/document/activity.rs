@@ -1,7 +1,12 @@
 //! Reads an activity: the keys that all kinds have in common.
 
+use super::call::{CALL, LIMITS};
 use super::draft::Draft;
 use super::flow::EXIT;
+use super::http::HTTP;
+use super::retry::POLICY;
+use super::task::TASK;
+use super::work::{EMIT, END, RAISE, RECEIVE, RUN, WAIT};
 use crate::definition::check::names::Sees;
 use crate::definition::model::{Activity, End, Next, Timeout, Work};
 use crate::definition::problem::Place;
@@ -9,11 +14,12 @@ use crate::definition::yaml::cursor::{At, Keys, is_name};
 use crate::text::listed;
 
 /// The kinds of work; an activity has exactly one of these keys.
-const WORK: [&str; 11] = ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task", "http", "call"];
+pub(in crate::definition) const WORK: [&str; 11] =
+    ["set", "switch", "run", "emit", "wait", "receive", "raise", "end", "task", "http", "call"];
 /// Kinds of work that are not supported yet.
 const LATER_WORK: [&str; 4] = ["workflow", "fork", "map", "compensate"];
 
-const ACTIVITY: Keys = Keys {
+pub(in crate::definition) const ACTIVITY: Keys = Keys {
     of: "an activity",
     known: &[
         "id",
@@ -61,9 +67,9 @@ impl Draft {
     /// Reads an activity. Invalid parts are reported and left out.
     pub(super) fn activity(&mut self, at: &At<'_>, number: usize) -> Activity {
         let sees = Sees::ACTIVITY;
-        let read = self.problems.expect_map(at, &ACTIVITY);
+        let read = !self.stands_beside(at, &ACTIVITY, &keys_of) && self.problems.expect_map(at, &ACTIVITY);
         let id = if read { self.id(at) } else { None };
-        let title = at.get("title").and_then(|title| self.template(&title, sees));
+        let title = at.get("title").and_then(|title| self.text(&title, sees));
         let when = at.get("when").and_then(|when| self.expression(&when, sees));
         let work = if read { self.only_work(at) } else { None };
         self.graph_is_doubtful |= work.is_none();
@@ -86,6 +92,34 @@ impl Draft {
         let work = work.unwrap_or(Work::End(End::Cancelled));
         let id = id.unwrap_or_else(|| format!("?{number}"));
         Activity { id, title, when, work, output, next, timeout, on_error, retry, labels, limits }
+    }
+
+    /// Reports the keys of a work that stand beside it, because they are not indented further. `inside` has the keys that belong
+    /// inside of each key of the map.
+    pub(super) fn stands_beside(
+        &mut self,
+        at: &At<'_>,
+        keys: &Keys,
+        inside: &dyn Fn(&str) -> Option<&'static [&'static str]>,
+    ) -> bool {
+        let entries = at.entries();
+        for (number, (entry, value)) in entries.iter().enumerate() {
+            let Some(inside) = inside(&entry.key).filter(|_| value.is_null()) else { continue };
+            let following = entries.iter().skip(number + 1).map(|(entry, _)| *entry);
+            let beside: Vec<_> = following.take_while(|entry| inside.contains(&entry.key.as_str())).collect();
+            if let Some(first) = beside.first()
+                && beside.iter().any(|entry| !keys.has(&entry.key))
+            {
+                let names: Vec<&str> = beside.iter().map(|entry| entry.key.as_str()).collect();
+                let verb = if names.len() == 1 { "stands" } else { "stand" };
+                let message = format!("{} {verb} beside `{}`, not inside of it", listed(&names), entry.key);
+                let hint = format!("indent further than `{}` what belongs inside of it", entry.key);
+                self.problems.error(at.key_place(first), message, Some(hint));
+                self.graph_is_doubtful = true;
+                return true;
+            }
+        }
+        false
     }
 
     fn id(&mut self, at: &At<'_>) -> Option<String> {
@@ -166,6 +200,25 @@ impl Draft {
             }
         }
     }
+}
+
+/// The keys inside of a kind of work, or of another key of an activity.
+fn keys_of(kind: &str) -> Option<&'static [&'static str]> {
+    let keys: &'static Keys = match kind {
+        "run" => &RUN,
+        "emit" => &EMIT,
+        "wait" => &WAIT,
+        "receive" => &RECEIVE,
+        "raise" => &RAISE,
+        "end" => &END,
+        "task" => &TASK,
+        "http" => &HTTP,
+        "call" => &CALL,
+        "limits" => &LIMITS,
+        "retry" => &POLICY,
+        _ => return None,
+    };
+    Some(keys.known)
 }
 
 /// The id of an activity, if it is valid.

@@ -12,14 +12,15 @@ use crate::expression::Template;
 use crate::limits::rate::Rate;
 use crate::text::shortened;
 
-const CALL: Keys =
+pub(in crate::definition) const CALL: Keys =
     Keys { of: "a `call`", known: &["name", "input", "heartbeat", "idempotent", "on_unknown"], later: &[] };
-const LIMITS: Keys = Keys { of: "`limits`", known: &["rate", "concurrency", "key"], later: &[] };
+pub(in crate::definition) const LIMITS: Keys =
+    Keys { of: "`limits`", known: &["rate", "concurrency", "key"], later: &[] };
 
 /// Values of `on_unknown` for a call: an external worker cannot be probed.
-const WAYS: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Suspend, OnUnknown::Fail];
+pub(in crate::definition) const WAYS: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Suspend, OnUnknown::Fail];
 /// Largest count of a limit.
-const LIMIT_MAX: u32 = 1_000_000;
+pub(in crate::definition) const LIMIT_MAX: u32 = 1_000_000;
 
 impl Draft {
     /// The work under the key `call`.
@@ -52,7 +53,10 @@ impl Draft {
         }
         let rate = at.get("rate").and_then(|rate| self.rate(&rate));
         let concurrency = at.get("concurrency").and_then(|count| self.count(&count));
-        let key = at.get("key").and_then(|key| self.filled(&key, sees));
+        let key = at.get("key").and_then(|key| {
+            let template = self.text(&key, sees);
+            self.filled(&key, template)
+        });
         if at.get("rate").is_none() && at.get("concurrency").is_none() {
             let hint = "add `rate: 10/s` or `concurrency: 5`";
             self.problems.error_at(at, "`limits` needs a `rate` or a `concurrency`", Some(hint));

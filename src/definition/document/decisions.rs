@@ -8,10 +8,10 @@ use crate::definition::yaml::node::{Node, Tree};
 use crate::definition::{free_name_rule, is_free_name};
 use crate::text::{listed, shortened};
 
-const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
+pub(in crate::definition) const RULE: Keys = Keys { of: "a rule of a vote", known: &["decide", "when"], later: &[] };
 
 /// Decisions of one task at most; more belong in a form.
-const DECISIONS_MAX: usize = 50;
+pub(in crate::definition) const DECISIONS_MAX: usize = 50;
 
 /// Writes the decisions of every task as a list, the form in which they are stored: the database keeps the order of a list, but
 /// not that of a map.

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::written::Written;
 use crate::definition::check::names::{Names, Sees};
 use crate::definition::codes;
 use crate::definition::model::Assignment;
 use crate::definition::problem::Problems;
 use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
-use crate::expression::{Data, Expression, Marker, Piece, Template};
+use crate::definition::yaml::source::Source;
+use crate::expression::{Data, Expression, Template};
 use crate::text::shortened;
 use crate::time::{duration, moment};
 
@@ -23,6 +25,8 @@ pub(crate) const EXPRESSION_MAX: usize = 4 * 1024;
 pub(crate) struct Draft {
     pub(crate) problems: Problems,
     pub(crate) names: Names,
+    /// The text of the document, for places inside of expressions.
+    pub(crate) source: Source,
     /// The position of each id in the list of activities.
     pub(crate) ids: BTreeMap<String, usize>,
     /// The targets of some activity are unknown, so reports about the graph would be guesses.
@@ -57,20 +61,14 @@ impl Draft {
             self.problems.error_at(at, message, Some("assign parts of it to variables first"));
             return None;
         }
-        match Expression::parse(source) {
+        let written = Written::whole(at, source);
+        match Expression::read(source) {
             Ok(expression) => {
-                for name in expression.names() {
-                    self.names.read(name, at.place(), sees, &mut self.problems);
-                }
+                self.read_names(&written, &expression, sees);
                 Some(expression)
             }
-            Err(error) => {
-                let hint = match () {
-                    () if at.node.cut => Some("YAML reads ` #` as the start of a comment: quote the whole expression"),
-                    () if source.contains("${") => Some("write names without `${ }` here: `name`, not `${ name }`"),
-                    () => None,
-                };
-                self.problems.error_at(at, error.message, hint);
+            Err(fault) => {
+                self.refuse(&written, &fault);
                 None
             }
         }
@@ -92,33 +90,13 @@ impl Draft {
         };
         match Template::parse(text) {
             Ok(template) => {
-                self.read_names(at, &template, sees);
+                self.read_template(at, &template, sees);
                 Some(template)
             }
             Err(error) => {
-                self.problems.error_at(at, error.message, None);
+                self.refuse_template(at, text, error.message);
                 None
             }
-        }
-    }
-
-    fn read_names(&mut self, at: &At<'_>, template: &Template, sees: Sees) {
-        let mut names: Vec<&str> = Vec::new();
-        for piece in template.pieces() {
-            let Piece::Value(expression) = piece else { continue };
-            match expression.marker() {
-                Some(_) if sees.marks => {}
-                Some(Marker::Token) => {
-                    let hint = "only url, query, headers and body of an `http` can read it";
-                    self.problems.error_at(at, "`activity.token` is not available here", Some(hint));
-                }
-                Some(Marker::Secret(_)) | None => names.extend(expression.names().iter().map(String::as_str)),
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            self.names.read(name, at.place(), sees, &mut self.problems);
         }
     }
 
@@ -128,15 +106,9 @@ impl Draft {
             Tree::Refused => None,
             Tree::Null | Tree::Bool(_) | Tree::Number(_) => Some(Data::Literal(at.node.to_value())),
             Tree::Text(_) => {
-                let template = self.template(at, sees)?;
+                let template = self.text(at, sees)?;
                 let literal = template.literal().map(str::to_owned);
-                Some(match literal {
-                    Some(text) => {
-                        self.warn_of_bare_name(at, &text);
-                        Data::Literal(Value::String(text))
-                    }
-                    None => Data::Template(template),
-                })
+                Some(literal.map_or(Data::Template(template), |text| Data::Literal(Value::String(text))))
             }
             Tree::List(_) => {
                 // All items are read first, so that the problems of every item are reported.
@@ -150,17 +122,6 @@ impl Draft {
                 let members: Vec<Option<_>> = at.entries().into_iter().map(member).collect();
                 Some(map(members.into_iter().collect::<Option<_>>()?))
             }
-        }
-    }
-
-    fn warn_of_bare_name(&mut self, at: &At<'_>, text: &str) {
-        if self.names.variables.contains_key(text)
-            || self.names.properties.contains(text)
-            || text.starts_with("result.")
-        {
-            let text = shortened(text);
-            let hint = format!("for the value, write \"${{ {text} }}\"");
-            self.problems.warning(at.place(), format!("`{text}` is a string here, not an expression"), Some(hint));
         }
     }
 
@@ -185,7 +146,8 @@ impl Draft {
     pub(crate) fn duration(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let template = self.template(at, sees)?;
         if let Some(problem) = template.literal().and_then(|text| duration::parse(text).err()) {
-            self.problems.error_at(at, problem, None);
+            let hint = self.value_hint(at);
+            self.problems.error_at(at, problem, hint.as_deref());
         }
         Some(template)
     }
@@ -212,7 +174,9 @@ impl Draft {
             && moment::parse(text).is_none()
         {
             let message = format!("`{}` is not a valid timestamp", shortened(text));
-            self.problems.error_at(at, message, Some("write it with its UTC offset, as in 2030-12-31T09:00:00Z"));
+            let hint = self.value_hint(at);
+            let hint = hint.as_deref().unwrap_or("write it with its UTC offset, as in 2030-12-31T09:00:00Z");
+            self.problems.error_at(at, message, Some(hint));
         }
         Some(template)
     }

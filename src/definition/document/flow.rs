@@ -9,8 +9,9 @@ use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 use crate::text::{listed, shortened};
 
-const CHOICE: Keys = Keys { of: "a choice", known: &["when", "to"], later: &[] };
-const ON_ERROR: Keys = Keys { of: "an `on_error` entry", known: &["code", "when", "output", "to"], later: &[] };
+pub(in crate::definition) const CHOICE: Keys = Keys { of: "a choice", known: &["when", "to"], later: &[] };
+pub(in crate::definition) const ON_ERROR: Keys =
+    Keys { of: "an `on_error` entry", known: &["code", "when", "output", "to"], later: &[] };
 /// The target that completes the instance; no activity can have it as its id.
 pub(super) const EXIT: &str = "exit";
 

@@ -8,7 +8,7 @@ use crate::definition::yaml::node::Tree;
 use crate::expression::{Data, Template};
 use crate::text::{listed, shortened};
 
-const HTTP: Keys = Keys {
+pub(in crate::definition) const HTTP: Keys = Keys {
     of: "an `http`",
     known: &[
         "method",
@@ -26,9 +26,10 @@ const HTTP: Keys = Keys {
     ],
     later: &[],
 };
-const PROBE: Keys = Keys { of: "a `probe`", known: &["url", "query", "headers", "accept", "done"], later: &[] };
+pub(in crate::definition) const PROBE: Keys =
+    Keys { of: "a `probe`", known: &["url", "query", "headers", "accept", "done"], later: &[] };
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(in crate::definition) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Headers that the HTTP client sets, and why a definition need not.
 const OWN_HEADERS: [(&str, &str); 6] = [
     ("host", "it is taken from the `url`"),
@@ -39,7 +40,7 @@ const OWN_HEADERS: [(&str, &str); 6] = [
     ("idempotency-key", "every attempt already carries the key of its call"),
 ];
 /// Headers, and parameters of a query or form, at most.
-const ENTRIES_MAX: usize = 100;
+pub(in crate::definition) const ENTRIES_MAX: usize = 100;
 
 impl Draft {
     /// The work under the key `http`.
@@ -92,11 +93,13 @@ impl Draft {
 
     fn url(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
         let template = self.template(at, sees)?;
+        self.warn_of_places(at, sees);
         if let Some(text) = template.literal()
             && !(text.starts_with("https://") || text.starts_with("http://"))
         {
             let message = format!("`{}` is not a valid URL", shortened(text));
-            self.problems.error_at(at, message, Some("start it with https:// or http://"));
+            let hint = self.value_hint(at);
+            self.problems.error_at(at, message, Some(hint.as_deref().unwrap_or("start it with https:// or http://")));
         }
         Some(template)
     }
@@ -133,7 +136,7 @@ impl Draft {
         match (at.get("body"), at.get("form"), at.get("text")) {
             (Some(body), _, _) => self.data(&body, sees).map(Body::Json),
             (None, Some(form), _) => Some(Body::Form(self.parameters(&form, sees))),
-            (None, None, Some(text)) => self.template(&text, sees).map(Body::Text),
+            (None, None, Some(text)) => self.text(&text, sees).map(Body::Text),
             (None, None, None) => Some(Body::None),
         }
     }
@@ -178,7 +181,7 @@ impl Draft {
                 let message = format!("duplicate header `{name}`");
                 self.problems.error(place, message, Some("remove one of them".into()));
             }
-            if let Some(template) = self.template(&value, sees) {
+            if let Some(template) = self.text(&value, sees) {
                 if template.literal().is_some_and(|text| text.contains(['\r', '\n', '\0'])) {
                     let hint = "write it on one line";
                     self.problems.error_at(&value, "a header cannot contain a line break", Some(hint));

@@ -10,7 +10,7 @@ use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 
 /// Attempts at most; more would be a loop.
-pub(super) const ATTEMPTS_MAX: u32 = 1_000;
+pub(in crate::definition) const ATTEMPTS_MAX: u32 = 1_000;
 
 // Defaults of the keys of a policy.
 const ATTEMPTS: u32 = 3;
@@ -19,7 +19,7 @@ const MAX: Duration = Duration::from_secs(30);
 const FACTOR: f64 = 2.0;
 const JITTER: f64 = 0.0;
 
-const POLICY: Keys = Keys {
+pub(in crate::definition) const POLICY: Keys = Keys {
     of: "a retry policy",
     known: &["attempts", "base", "max", "factor", "jitter", "codes", "within"],
     later: &[],

@@ -3,14 +3,13 @@
 use super::draft::Draft;
 use crate::definition::check::names::Sees;
 use crate::definition::model::{Assign, AssignBy, Candidates, Escalation, Remind, Task, Work};
-use crate::definition::schema::Schema;
 use crate::definition::yaml::cursor::{At, Keys};
 use crate::definition::yaml::node::Tree;
 use crate::expression::{Data, Template};
 use crate::text::{listed, shortened};
 use crate::time::{duration, moment};
 
-const TASK: Keys = Keys {
+pub(in crate::definition) const TASK: Keys = Keys {
     of: "a `task`",
     known: &[
         "title",
@@ -30,17 +29,18 @@ const TASK: Keys = Keys {
     ],
     later: &[],
 };
-const CANDIDATES: Keys = Keys { of: "candidates", known: &["users", "groups"], later: &[] };
-const ASSIGN: Keys = Keys { of: "an assignment", known: &["strategy", "users"], later: &[] };
-const REMIND: Keys = Keys { of: "reminders", known: &["every", "times"], later: &[] };
-const ESCALATION: Keys = Keys { of: "an escalation", known: &["after", "candidates", "priority"], later: &[] };
+pub(in crate::definition) const CANDIDATES: Keys = Keys { of: "candidates", known: &["users", "groups"], later: &[] };
+pub(in crate::definition) const ASSIGN: Keys = Keys { of: "an assignment", known: &["strategy", "users"], later: &[] };
+pub(in crate::definition) const REMIND: Keys = Keys { of: "reminders", known: &["every", "times"], later: &[] };
+pub(in crate::definition) const ESCALATION: Keys =
+    Keys { of: "an escalation", known: &["after", "candidates", "priority"], later: &[] };
 
 /// Reminders, and escalations, of one task at most: each is a timer.
-const TIMERS_MAX: usize = 20;
+pub(in crate::definition) const TIMERS_MAX: usize = 20;
 /// Default of `times` in `remind: { every }`.
 const TIMES: u32 = 5;
 /// Largest `times`: reminders of `{ every }` are one timer after the other.
-const TIMES_MAX: u32 = 1_000;
+pub(in crate::definition) const TIMES_MAX: u32 = 1_000;
 
 impl Draft {
     /// The work under the key `task`.
@@ -50,14 +50,14 @@ impl Draft {
         }
         let decisions = at.get("decisions").map(|decisions| self.decisions(&decisions)).unwrap_or_default();
         let task = Task {
-            title: at.get("title").and_then(|title| self.template(&title, sees)),
-            description: at.get("description").and_then(|description| self.template(&description, sees)),
+            title: at.get("title").and_then(|title| self.text(&title, sees)),
+            description: at.get("description").and_then(|description| self.text(&description, sees)),
             data: at.get("data").and_then(|data| self.data(&data, sees)),
             priority: at.get("priority").and_then(|priority| self.task_priority(&priority, sees)),
             candidates: at.get("candidates").map(|at| self.candidates(&at, sees)).unwrap_or_default(),
             exclude: at.get("exclude").and_then(|exclude| self.people(&exclude, sees)),
             assign: self.assign(at, sees),
-            form: at.get("form").and_then(|form| self.form(&form)),
+            form: at.get("form").and_then(|form| self.schema(&form)),
             due: at.get("due").filter(|due| !due.is_null()).and_then(|due| self.time(&due, sees)),
             remind: at.get("remind").map_or(Remind::Never, |remind| self.remind(&remind, sees)),
             escalate: at.get("escalate").map(|list| self.escalations(&list, sees)).unwrap_or_default(),
@@ -116,7 +116,7 @@ impl Draft {
     fn assign(&mut self, at: &At<'_>, sees: Sees) -> Assign {
         match (at.get("assignee"), at.get("assign")) {
             (None, None) => Assign::Nobody,
-            (Some(assignee), None) => self.template(&assignee, sees).map_or(Assign::Nobody, Assign::To),
+            (Some(assignee), None) => self.text(&assignee, sees).map_or(Assign::Nobody, Assign::To),
             (Some(_), Some(assign)) => {
                 let hint = "use `assignee` for one user, `assign` to choose from a list";
                 self.problems.error_at(&assign, "a task cannot have both `assignee` and `assign`", Some(hint));
@@ -146,21 +146,6 @@ impl Draft {
         Assign::Nobody
     }
 
-    fn form(&mut self, at: &At<'_>) -> Option<Schema> {
-        if !at.is_map() {
-            let hint = "write `type: object` and its `properties`";
-            self.problems.unexpected(at, "a JSON Schema", Some(hint));
-            return None;
-        }
-        match Schema::compile(&at.node.to_value()) {
-            Ok(schema) => Some(schema),
-            Err(problem) => {
-                self.problems.error_at(at, problem, Some("write a JSON Schema (2020-12) of `type: object`"));
-                None
-            }
-        }
-    }
-
     fn task_priority(&mut self, at: &At<'_>, sees: Sees) -> Option<Data> {
         let fits = match &at.node.tree {
             Tree::Number(number) => number.as_i64().is_some_and(|number| i16::try_from(number).is_ok()),
@@ -183,7 +168,8 @@ impl Draft {
             && moment::parse(text).is_none()
         {
             let message = format!("`{}` is not a valid duration or timestamp", shortened(text));
-            self.problems.error_at(at, message, Some("write 2d or 2030-12-31T09:00:00Z"));
+            let hint = self.value_hint(at);
+            self.problems.error_at(at, message, Some(hint.as_deref().unwrap_or("write 2d or 2030-12-31T09:00:00Z")));
         }
         Some(template)
     }

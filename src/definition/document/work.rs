@@ -12,13 +12,16 @@ use crate::text::shortened;
 use crate::time::cron::Cron;
 use crate::time::zone::Zone;
 
-const RUN: Keys = Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
-const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
-const WAIT: Keys = Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
-const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
-const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
-const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
-const END_ERROR: Keys = Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
+pub(in crate::definition) const RUN: Keys =
+    Keys { of: "a `run`", known: &["handler", "input", "sql", "params"], later: &[] };
+pub(in crate::definition) const EMIT: Keys = Keys { of: "an `emit`", known: &["event", "body"], later: &[] };
+pub(in crate::definition) const WAIT: Keys =
+    Keys { of: "a `wait`", known: &["for", "until", "cron", "zone"], later: &[] };
+pub(in crate::definition) const RECEIVE: Keys = Keys { of: "a `receive`", known: &["name", "key", "when"], later: &[] };
+pub(in crate::definition) const RAISE: Keys = Keys { of: "a `raise`", known: &["code", "message", "data"], later: &[] };
+pub(in crate::definition) const END: Keys = Keys { of: "an `end`", known: &["outcome", "output", "error"], later: &[] };
+pub(in crate::definition) const END_ERROR: Keys =
+    Keys { of: "an error", known: &["code", "message", "data"], later: &[] };
 
 /// Events that Leveret itself publishes under the definition's name.
 const OWN_EVENTS: [&str; 13] = [
@@ -184,15 +187,21 @@ impl Draft {
             return None;
         }
         let name = self.problems.expect(at, "name", "name the message, as in `name: paid`");
-        let name = name.and_then(|name| self.filled(&name, sees));
-        let key = at.get("key").map(|key| self.filled(&key, sees));
+        let name = name.and_then(|name| {
+            let template = self.template(&name, sees);
+            self.filled(&name, template)
+        });
+        let key = at.get("key").map(|key| {
+            let template = self.text(&key, sees);
+            self.filled(&key, template)
+        });
         let when = at.get("when").map(|when| self.expression(&when, Sees { data: true, ..sees }));
         Some(Receive { name: name?, key: transposed(key)?, when: transposed(when)? })
     }
 
-    /// A template that must not be the empty text.
-    pub(super) fn filled(&mut self, at: &At<'_>, sees: Sees) -> Option<Template> {
-        let template = self.template(at, sees)?;
+    /// The template, which must not be the empty text.
+    pub(super) fn filled(&mut self, at: &At<'_>, template: Option<Template>) -> Option<Template> {
+        let template = template?;
         if template.literal() == Some("") {
             self.problems.error_at(at, "it must not be empty", None);
         }
@@ -206,7 +215,7 @@ impl Draft {
         }
         let code = self.problems.expect(at, "code", "give the error a code, as in `code: no_stock`");
         let code = code.and_then(|code| self.code(&code, sees));
-        let message = at.get("message").map(|message| self.template(&message, sees));
+        let message = at.get("message").map(|message| self.text(&message, sees));
         let data = at.get("data").map(|data| self.data(&data, sees));
         Some((code?, transposed(message)?, transposed(data)?))
     }

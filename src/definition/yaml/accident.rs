@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::frame::Values;
+use crate::expression::{Around, Expression, slip};
+
 /// Characters of a line that are read on each side of a problem.
 pub(crate) const LINE_MAX: usize = 200;
 
@@ -73,7 +76,8 @@ pub(crate) fn quoted_hint(key: &str, text: &str) -> String {
     }
 }
 
-fn quoted(text: &str) -> Option<String> {
+/// A text as a value in quotes of YAML; none if it is too long or cannot be quoted simply.
+pub(crate) fn quoted(text: &str) -> Option<String> {
     const SHORT: usize = 100;
     match () {
         () if text.len() > SHORT || text.contains('\n') => None,
@@ -81,6 +85,33 @@ fn quoted(text: &str) -> Option<String> {
         () if !text.contains(['"', '\\']) => Some(format!("\"{text}\"")),
         () => None,
     }
+}
+
+/// A string of CEL in quotes of YAML.
+pub(crate) fn as_text(text: &str) -> Option<String> {
+    match text.contains(['"', '\\']) {
+        true => None,
+        false if text.contains('\'') => Some(format!("\"\\\"{text}\\\"\"")),
+        false => Some(format!("'\"{text}\"'")),
+    }
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// On a line of its own.
+    Block,
+    /// Inside of `{ }` or `[ ]`.
+    Flow,
+}
+
+/// Whether YAML reads something else than this text if it has no quotes.
+pub(crate) fn needs_quotes(text: &str, flow: Flow) -> bool {
+    text.starts_with(['!', '"', '\'', '&', '*', '[', '{', '`', '@', '%', '|', '>', '#', '-', '?'])
+        || text.contains(": ")
+        || text.contains(" #")
+        || text.ends_with(':')
+        || flow == Flow::Flow && text.contains([',', '[', ']', '{', '}'])
 }
 
 /// The hint for a value that begins with a special character of YAML.
@@ -92,18 +123,58 @@ pub(crate) fn quoted_start_hint(line: &str, sign: char) -> String {
 }
 
 /// The hint for an error of the YAML scanner.
-pub(crate) fn scan_hint(info: &str, line: &str) -> String {
+pub(crate) fn scan_hint(info: &str, line: &str, values: Values) -> String {
     match plain_entry(line) {
         _ if info.contains("Unicode character escape") => {
             "half of a surrogate pair is not a character: write the character itself".into()
         }
         _ if info.contains("tabs") => "indent with spaces, not tabs".into(),
+        Some((key, value)) if value.starts_with('`') => backticks_hint(key, value, values),
+        Some((key, value)) if is_text(value, values) => match as_text(value) {
+            Some(text) => format!("a string has quotes of its own: `{key}: {text}`"),
+            None => RULE.into(),
+        },
         Some((key, value)) if !value.is_empty() && !value.starts_with(['{', '[', '|', '>']) => quoted_hint(key, value),
         Some(_) | None if line.contains("${") => {
             "quote strings that contain `${ }` inside `{ }` and `[ ]`: \"${ name }\"".into()
         }
         Some(_) | None => RULE.into(),
     }
+}
+
+/// The hint for a text in backticks, as JavaScript has them.
+fn backticks_hint(key: &str, value: &str, values: Values) -> String {
+    let text = value.trim_matches('`');
+    let meant = match values {
+        Values::Expressions => slip(value, Around::Value, &|_| true).and_then(|slip| slip.meant),
+        Values::Others => (!text.contains(['"', '\\'])).then(|| text.to_owned()),
+    };
+    let quoted = match values {
+        Values::Expressions => meant.as_deref().and_then(quoted),
+        Values::Others => meant.map(|text| format!("\"{text}\"")),
+    };
+    quoted.map_or_else(|| "quote values that begin with a backtick".into(), |quoted| format!("write `{key}: {quoted}`"))
+}
+
+/// Whether a value was meant as a text where expressions are expected.
+fn is_text(value: &str, values: Values) -> bool {
+    values == Values::Expressions
+        && value.starts_with(char::is_alphabetic)
+        && Expression::parse(value).is_err()
+        && value.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || ".,;:!?-_'’%#/".contains(c))
+}
+
+/// `{{ x }}` in a line, and the hint for it.
+pub(crate) fn jinja(line: &str) -> Option<(&str, String)> {
+    let open = line.find("{{")?;
+    let close = open + line[open..].find("}}")?;
+    let inside = line[open + 2..close].trim();
+    let start = if line[..open].ends_with('$') { open - 1 } else { open };
+    let hint = match Expression::parse(inside) {
+        Ok(_) if !inside.contains('"') => format!("write \"${{ {inside} }}\""),
+        Ok(_) | Err(_) => "write \"${ … }\"".into(),
+    };
+    Some((&line[start..close + 2], hint))
 }
 
 /// The key and the value of a line `key: value` in block style.

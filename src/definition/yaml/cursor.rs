@@ -63,6 +63,14 @@ impl<'n> At<'n> {
         }
     }
 
+    /// The value at a JSON pointer.
+    pub(crate) fn pointed(&self, pointer: &str) -> Option<At<'n>> {
+        pointer.split('/').skip(1).try_fold(self.clone(), |at, part| match at.is_list() {
+            true => at.items().into_iter().nth(part.parse().ok()?),
+            false => at.get(&part.replace("~1", "/").replace("~0", "~")),
+        })
+    }
+
     /// The place of this value.
     pub(crate) fn place(&self) -> Place {
         Place { path: self.path.clone(), line: self.node.line, column: self.node.column }

@@ -49,6 +49,25 @@ pub(crate) fn innermost_map(stack: &mut [Frame]) -> Option<&mut MapFrame> {
     }
 }
 
+/// What the values of a map are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Bare expressions: the map is a `set` or the `output` of an activity.
+    Expressions,
+    Others,
+}
+
+/// What the values of the innermost map are.
+pub(crate) fn values(stack: &[Frame]) -> Values {
+    let outer = stack.iter().rev().filter_map(|frame| match frame {
+        Frame::Map(MapFrame { key: Some(key), .. }) => Some(key.text.as_str()),
+        Frame::Map(MapFrame { key: None, .. }) | Frame::List { .. } => None,
+    });
+    // The innermost key is the one of the value itself, unless it was not read yet.
+    let inside = |key: &str| key == "set" || key == "output" && stack.len() > 2;
+    if outer.take(2).any(inside) { Values::Expressions } else { Values::Others }
+}
+
 /// The path of the member `key` of a map.
 pub(crate) fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.into() } else { format!("{path}.{key}") }

@@ -2,19 +2,22 @@
 
 use std::collections::HashSet;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::accident;
 use super::frame::{self, Frame, Key, MapFrame, joined};
+use super::indent;
 use super::node::{Entry, NESTING_MAX, Node, Tree};
 use super::scalar;
+use super::source::Source;
+use super::tabs::Lenient;
 use crate::definition::problem::{Place, Problems};
 
 /// Longest document, in bytes.
 pub(crate) const TEXT_MAX: usize = 1024 * 1024;
 
-/// Reads a text; none if it has no readable tree, with the reason in `problems`.
-pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
+/// Reads a text into a tree and its source; none if it has no readable tree, with the reason in `problems`.
+pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<(Node, Source)> {
     if text.len() > TEXT_MAX {
         let message = format!("the document has {} bytes; at most {TEXT_MAX} are allowed", text.len());
         problems.error(at_start(), message, Some("move long strings and tables into handlers".into()));
@@ -30,8 +33,9 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     }
     let text = accident::join_surrogates(text);
     let mut reader = Reader { chars: text.chars().collect(), problems, stack: Vec::new(), root: None };
-    reader.document(&mut Parser::new_from_str(&text));
-    reader.root
+    reader.document(&mut Parser::new(Lenient::new(&text)));
+    let source = Source::new(std::mem::take(&mut reader.chars));
+    reader.root.map(|root| (root, source))
 }
 
 fn at_start() -> Place {
@@ -53,7 +57,7 @@ struct Reader<'p> {
 }
 
 impl Reader<'_> {
-    fn document(&mut self, parser: &mut Parser<'_, StrInput<'_>>) {
+    fn document(&mut self, parser: &mut Parser<'_, Lenient<'_>>) {
         let mut documents = 0usize;
         while let Some(event) = parser.next_event() {
             let (event, span) = match event {
@@ -209,7 +213,15 @@ impl Reader<'_> {
             return None;
         }
         if self.wants_key() {
-            self.error(span, "a key must be a string", Some("quote it if it begins with `{` or `[`".into()));
+            match accident::jinja(&self.line_of(span)) {
+                Some((written, hint)) => {
+                    self.error(span, format!("`{written}` is not the way to write an expression"), Some(hint));
+                }
+                None => {
+                    let hint = "quote it if it begins with `{` or `[`";
+                    self.error(span, "a key must be a string", Some(hint.into()));
+                }
+            }
             return None;
         }
         self.stack.push(frame);
@@ -243,7 +255,11 @@ impl Reader<'_> {
     fn unreadable(&mut self, error: &saphyr_parser::ScanError) {
         let mark = *error.marker();
         let span = Span::empty(mark);
-        let hint = accident::scan_hint(error.info(), &self.line_of(span));
+        let values = frame::values(&self.stack);
+        let hint = Some(mark.line()).filter(|_| indent::may_cause(error.info()));
+        let hint = hint
+            .and_then(|line| indent::hint(&self.chars, line))
+            .unwrap_or_else(|| accident::scan_hint(error.info(), &self.line_of(span), values));
         self.error(span, format!("invalid YAML: {}", error.info()), Some(hint));
         self.root = None;
     }

@@ -15,6 +15,7 @@ pub(super) use texts::{matches, pattern};
 use super::bounds::{Budget, EvalError};
 use super::collections::{List, Map};
 use super::value::Val;
+use crate::text::nearest;
 
 type Answer<'a> = Result<Val<'a>, EvalError>;
 type Run = for<'a> fn(&[Val<'a>], &mut Budget) -> Answer<'a>;
@@ -114,10 +115,9 @@ pub(super) fn find(form: Form, name: &str) -> Result<&'static Function, String> 
             Style::Global | Style::Both => format!("call `{name}` with the value as argument: {name}(x)"),
         });
     }
-    let near = all().map(|function| (strsim::osa_distance(function.name, name), function.name)).min();
-    Err(match near {
-        Some((0..=2, near)) => format!("unknown function `{name}`; did you mean `{near}`?"),
-        _ => format!("unknown function `{name}`"),
+    Err(match nearest(name, all().map(|function| function.name)) {
+        Some(near) => format!("unknown function `{name}`; did you mean `{near}`?"),
+        None => format!("unknown function `{name}`"),
     })
 }
 

@@ -70,6 +70,7 @@ async fn a_document_is_stored_once() {
             search: vec![],
             activities: vec![],
             index: Default::default(),
+            settings: Default::default(),
         },
         content: json!({"n": hash}),
         hash: [hash; 32],

@@ -1,0 +1,125 @@
+//! Whether the defaults of a schema are valid by the schema.
+
+use serde_json::{Map, Value, json};
+
+use super::{Filling, Schema, VISITS_MAX, Walk, keywords, options, pointer};
+
+/// Defaults of a schema that are checked at most.
+const DEFAULTS_MAX: usize = 1_000;
+/// The name by which the checks refer to the schema.
+const SELF: &str = "https://leveret.invalid/schema";
+
+/// A default that its schema refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RefusedDefault {
+    /// The place of the default in the schema, as a JSON pointer.
+    pub(crate) pointer: String,
+    /// Why it is refused.
+    pub(crate) why: String,
+}
+
+impl Schema {
+    /// The defaults that are refused when they are used.
+    pub(crate) fn refused_defaults(&self) -> Vec<RefusedDefault> {
+        let mut schemas = Vec::new();
+        keywords::walk(self.document(), &mut |pointer, schema| {
+            if let Some(default) = schema.get("default").filter(|_| schemas.len() < DEFAULTS_MAX) {
+                schemas.push((pointer.to_owned(), schema, default));
+            }
+        });
+        if schemas.is_empty() {
+            return Vec::new();
+        }
+        // One schema with a property for each default: compiling it once is enough, whatever refers to what.
+        let mut all = self.document().clone();
+        all["$id"] = SELF.into();
+        let of = |(number, (pointer, ..)): (usize, &(String, &Value, &Value))| {
+            (number.to_string(), json!({ "$ref": format!("{SELF}#{}", percent(pointer)) }))
+        };
+        let properties: Map<String, Value> = schemas.iter().enumerate().map(of).collect();
+        let Ok(validator) = options().build(&json!({ "$defs": { "all": all }, "properties": properties })) else {
+            // It refers to itself by a name of its own.
+            return Vec::new();
+        };
+        let filled = |(number, (_, schema, default)): (usize, &(String, &Value, &Value))| {
+            let mut default = (*default).clone();
+            let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0, lost: None };
+            self.fill(schema, &mut default, &mut walk);
+            (number.to_string(), default)
+        };
+        let values = Value::Object(schemas.iter().enumerate().map(filled).collect());
+        let mut refused: Vec<RefusedDefault> = Vec::new();
+        for error in validator.iter_errors(&values).take(super::PROBLEMS_MAX) {
+            let path = error.instance_path().as_str();
+            let number = path.trim_start_matches('/').split('/').next().and_then(|number| number.parse::<usize>().ok());
+            let Some((of, ..)) = number.and_then(|number| schemas.get(number)) else { continue };
+            let inside = path.trim_start_matches('/').find('/').map_or("", |slash| &path[slash + 1..]);
+            let inside = if inside.is_empty() { String::new() } else { format!("at {}: ", pointer(inside)) };
+            let found = RefusedDefault { pointer: format!("{of}/default"), why: format!("{inside}{error}") };
+            if refused.iter().all(|known| known.pointer != found.pointer) {
+                refused.push(found);
+            }
+        }
+        refused
+    }
+}
+
+/// A JSON pointer as the fragment of a URI.
+fn percent(pointer: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for byte in pointer.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~$".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(schema: Value) -> Vec<String> {
+        Schema::compile(&schema).unwrap().refused_defaults().into_iter().map(|refused| refused.pointer).collect()
+    }
+
+    #[test]
+    fn a_default_that_its_schema_refuses_is_found() {
+        let found = refused(json!({
+            "properties": {
+                "type": {"type": "integer", "default": "x"},
+                "bounds": {"type": "integer", "minimum": 10, "default": 7},
+                "null": {"type": "integer", "default": null},
+                "a b/c%": {"type": "string", "format": "date", "default": "2027-02-30"},
+                "good": {"type": "integer", "default": 7},
+                "list": {"items": {"properties": {"deep": {"enum": ["a"], "default": "b"}}}},
+                "behind": {"$ref": "#/$defs/n", "default": "y"},
+            },
+            "$defs": {"n": {"type": "integer", "default": 1}},
+        }));
+        assert_eq!(
+            found,
+            [
+                "/properties/a b~1c%/default",
+                "/properties/behind/default",
+                "/properties/bounds/default",
+                "/properties/list/items/properties/deep/default",
+                "/properties/null/default",
+                "/properties/type/default",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_default_is_filled_with_the_defaults_inside_of_it_first() {
+        let inner =
+            json!({"type": "object", "required": ["b"], "properties": {"b": {"type": "integer", "default": 5}}});
+        let mut outer = inner.clone();
+        outer["default"] = json!({});
+        assert_eq!(refused(json!({"properties": {"a": outer}})), [""; 0]);
+    }
+}
