@@ -148,8 +148,7 @@ impl Draft {
         }
         self.not_too_many_entries(at);
         for (entry, _) in at.entries().iter().filter(|(entry, _)| entry.key.contains("${")) {
-            let hint =
-                "write a fixed name; a name from data can stand in the `url`: `…?${ name }=1`";
+            let hint = "write a fixed name; a name from data can stand in the `url`: `…?${ name }=1`";
             self.problems.error(at.key_place(entry), "a name cannot contain an expression", Some(hint.into()));
         }
         let mut entries: Vec<(String, Data)> = at
