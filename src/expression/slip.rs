@@ -221,7 +221,10 @@ impl Draft<'_> {
         let whole = joined(&self.tokens);
         let meant = Expression::parse(&whole).ok();
         let declared = meant.as_ref().is_some_and(|meant| meant.names().iter().all(|name| (self.known)(name)));
-        if around == Around::Value && !declared && texts::is_sentence(source) {
+        // An expression with another operator that reads a known name has a misspelt name.
+        let reads_known = tokens(source).iter().any(|token| token.is_word() && (self.known)(&token.text));
+        let text = self.found.is_empty() || !reads_known;
+        if around == Around::Value && !declared && text && texts::is_sentence(source) {
             return Some(Slip {
                 at: 0,
                 message: format!("`{}` is read as an expression, not as a text", read::shown(source)),

@@ -27,7 +27,7 @@ pub(super) fn definitions() -> Value {
     let decision = json!({ "type": "string", "not": { "pattern": r"\$\{" } });
     json!({
         "task": task,
-        "people": one_or_list(json!({ "type": ["string", "null"] })),
+        "people": one_or_list(json!({ "type": ["string", "number", "null"] })),
         "candidates": candidates,
         "assign": { "anyOf": [word_of(AssignBy::NAMES), map(&ASSIGN, &["strategy"], assign)] },
         "reminders": { "anyOf": [times, map(&REMIND, &["every"], remind)] },

@@ -31,8 +31,6 @@ const FUNCTIONS: &[(&str, usize, &str)] = &[
     ("isnone", 1, "$1 == null"),
     ("isempty", 1, "size($1) == 0"),
     ("empty", 1, "size($1) == 0"),
-    ("exists", 1, "has($1)"),
-    ("defined", 1, "has($1)"),
     ("max", 1, "$1.max()"),
     ("max", 2, "math.greatest($1, $2)"),
     ("min", 1, "$1.min()"),
@@ -49,7 +47,6 @@ const FUNCTIONS: &[(&str, usize, &str)] = &[
     ("distinct", 1, "$1.distinct()"),
     ("keys", 1, "$1.keys()"),
     ("values", 1, "$1.values()"),
-    ("contains", 2, "$1.contains($2)"),
     ("startswith", 2, "$1.startsWith($2)"),
     ("endswith", 2, "$1.endsWith($2)"),
     ("join", 2, "$1.join($2)"),
@@ -97,7 +94,7 @@ const METHODS: &[(&str, usize, &str)] = &[
     ("append", 1, "$0 + [$1]"),
     ("equals", 1, "$0 == $1"),
     ("hasownproperty", 1, "$1 in $0"),
-    ("get", 1, "$0[$1]"),
+    ("get", 1, "$0[?$1]"),
     ("get", 2, "$0[?$1].orValue($2)"),
     ("some", 2, "$0.exists($1, $2)"),
     ("any", 2, "$0.exists($1, $2)"),
@@ -174,6 +171,14 @@ pub(super) fn calls(draft: &mut Draft<'_>) {
                 let place = draft.tokens[start].at;
                 draft.tell(place, &format!("{value}.includes({argument})"), &instead);
             }
+        } else if let ("contains", [value, argument]) = (lower.as_str(), arguments.as_slice()) {
+            let instead = format!("{value}.contains({argument})` of a text, `{argument} in {value}");
+            let place = draft.tokens[at].at;
+            draft.tell(place, &joined(&draft.tokens[at..end]), &instead);
+        } else if let ("exists" | "defined", [value]) = (lower.as_str(), arguments.as_slice()) {
+            // `has` is for members only.
+            let own = if value.contains('.') { "has($1)" } else { "$1 != null" };
+            put(draft, at, end, own, "", &arguments);
         } else if name == "Date" && count == 0 && draft.before(at).is_some_and(|new| new.is("new")) {
             put(draft, at - 1, end, "now", "", &arguments);
         } else if let Some(own) = of(FUNCTIONS, &lower).filter(|_| marked || find(Form::Global, &name).is_err()) {

@@ -117,11 +117,18 @@ pub(super) fn signs(draft: &mut Draft<'_>) {
         let beside_number =
             [draft.before(at), draft.get(at + 1)].into_iter().flatten().any(|side| side.kind == Kind::Number);
         let own = match token.text.as_str() {
-            // Of bits, or a default in the manner of JavaScript: it is not clear what was meant.
+            // Of bits, a default in the manner of JavaScript, or an unknown filter: it is not clear what was meant.
             "&" | "|" if beside_number => continue,
-            "|" if beside_text => continue,
+            "|" if beside_text
+                || draft.get(at + 1).is_some_and(|next| next.is_word() && !(draft.known)(&next.text)) =>
+            {
+                continue;
+            }
             "&" if beside_text => "+",
-            "&" => "&&",
+            "&" if draft.is_between(at) => {
+                draft.tell(token.at, "&", "+` of texts, `&&");
+                continue;
+            }
             "|" => "||",
             text => match SIGNS.into_iter().find(|(foreign, _)| *foreign == text) {
                 Some((_, own)) => own,
