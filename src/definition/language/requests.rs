@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::values::{a, boolean, duration, expression, name, one_or_list, template, whole, word_of};
+use super::values::{a, boolean, duration, expression, one_or_list, template, whole, word_of};
 use super::{Described, has, map, refuse};
 use crate::definition::OnUnknown;
 use crate::definition::document::call::{CALL, LIMIT_MAX, LIMITS, WAYS};
@@ -70,7 +70,7 @@ fn probe(key: &str) -> Described {
 fn call(key: &str) -> Described {
     let ways: Vec<&str> = WAYS.iter().map(|way| way.name()).collect();
     Some(match key {
-        "name" => (name(), "The name of the work."),
+        "name" => (template(), "The name of the work; a template."),
         "input" => (json!(true), "The input of the worker; strings are templates."),
         "heartbeat" => (duration(), "A worker that is silent for longer after its first heartbeat loses the attempt."),
         "idempotent" => (boolean(), "Whether the work may be done again if its outcome is unknown; true by default."),

@@ -24,7 +24,9 @@ pub(super) fn definitions() -> Value {
     escalation["anyOf"] = json!([has("candidates"), has("priority")]);
     let mut times = one_or_list(time());
     times["anyOf"][1]["maxItems"] = json!(TIMERS_MAX);
-    let decision = json!({ "type": "string", "not": { "pattern": r"\$\{" } });
+    let name = json!({ "type": "string", "not": { "pattern": r"\$\{" } });
+    let labelled = json!({ "type": "object", "additionalProperties": plain(), "minProperties": 1, "maxProperties": 1 });
+    let decision = json!({ "anyOf": [name, labelled] });
     json!({
         "task": task,
         "people": one_or_list(json!({ "type": ["string", "number", "null"] })),
@@ -55,8 +57,13 @@ fn task(key: &str) -> Described {
         "assignee" => (template(), "The user to whom the task is assigned; a template."),
         "assign" => (a("assign"), "Chooses one of the candidates."),
         "form" => (a("schema"), "JSON Schema (2020-12) of the form."),
-        "decisions" => (a("decisions"), "The possible decisions: a list of names, or a map from names to labels."),
-        "due" => (time(), "A duration from now, or a timestamp; for information."),
+        "decisions" => (
+            a("decisions"),
+            "The possible decisions: a list of names, a map from names to labels, or a list of `name: label`.",
+        ),
+        "due" => {
+            (json!({ "anyOf": [time(), { "type": "null" }] }), "A duration from now, or a timestamp; for information.")
+        }
         "remind" => (a("reminders"), "A duration or timestamp, a list of them, or `{ every, times }`."),
         "escalate" => (one_or_list(a("escalation")), "Adds candidates or raises the priority after a time."),
         "vote" => (list_of(a("rule")), "Each user votes once; the first rule that holds closes the task."),
