@@ -106,6 +106,15 @@ const HOMES: &[(&str, &[&str])] = &[
 // A service sends commands in its own transaction, as expressions of its own Diesel.
 const VISITS: [(&str, &str); 1] = [("diesel", "src/client/sql.rs")];
 
+/// Files that may read JSON with serde alone, with the reason. All other JSON is read by `contract::json`, which refuses numbers that
+/// would become others.
+const READERS: [(&str, &str); 4] = [
+    ("src/contract/json.rs", "it is that reader"),
+    ("src/store/json.rs", "the row was written by us"),
+    ("src/client/worker.rs", "the request was written by us"),
+    ("src/cli/bench/outside.rs", "the request was written by us"),
+];
+
 /// No file is longer before its tests; the aim is 300.
 const LINES_MAX: usize = 400;
 /// Names that say nothing.
@@ -357,6 +366,22 @@ fn parameters_say_what_they_mean() {
     }
     let what = "functions with a visibility take no `bool` and no tuple; use an enum, a struct, or two parameters";
     assert_kept(what, &offenders);
+}
+
+#[test]
+fn json_from_outside_is_read_by_one_reader() {
+    let mut offenders = Vec::new();
+    for file in files().iter().filter(|file| !file.is_test && READERS.iter().all(|(name, _)| *name != file.name)) {
+        for (at, line) in file.code.lines().enumerate() {
+            if ["serde_json::from_slice", "serde_json::from_str", "serde_json::from_reader"]
+                .iter()
+                .any(|read| line.contains(read))
+            {
+                offenders.push(format!("{}:{} {}", file.name, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_kept("JSON is read by `contract::json::read`", &offenders);
 }
 
 #[test]

@@ -73,20 +73,11 @@ impl<'a, 'b> Evaluation<'a, 'b> {
                 empty if empty.is_empty() => self.value(&sides[1]),
                 there => Ok(there),
             },
-            Node::OrValue(sides) => match self.value(&sides[0])? {
-                empty if empty.is_empty() => self.value(&sides[1]),
-                Val::There(held) => Ok(held.as_ref().clone()),
-                there => Ok(there),
-            },
-            Node::Coalesce(values) => {
-                for value in values {
-                    let value = self.value(value)?;
-                    if !value.is_empty() {
-                        return Ok(value.settled().clone());
-                    }
-                }
-                Ok(Val::Null)
-            }
+            Node::OrValue(sides) => self.first_filled(sides.as_slice()),
+            Node::Coalesce(values) => Ok(match self.first_filled(values)?.settled() {
+                Val::Missing => Val::Null,
+                value => value.clone(),
+            }),
             Node::HasValue(of) => Ok(Val::Bool(!matches!(self.value(of)?, Val::Missing))),
             Node::Within { parts, flat } => self.within(parts, *flat),
             Node::Bind(parts) => {
@@ -95,6 +86,19 @@ impl<'a, 'b> Evaluation<'a, 'b> {
             }
             Node::Loop(each) => self.run_loop(each),
         }
+    }
+
+    /// The first value that is neither null nor empty, out of its optional; else that of the last node, as it is.
+    fn first_filled(&mut self, nodes: &'a [Node]) -> Answer<'a> {
+        let Some((last, before)) = nodes.split_last() else { return Ok(Val::Null) };
+        for node in before {
+            match self.value(node)? {
+                empty if empty.is_empty() => {}
+                Val::There(held) => return Ok(held.as_ref().clone()),
+                there => return Ok(there),
+            }
+        }
+        self.value(last)
     }
 
     /// The value of a node, which must not be an empty optional.

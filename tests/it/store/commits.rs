@@ -287,13 +287,14 @@ async fn a_double_reads_back_as_a_double_and_its_history_is_valid() {
     assert_eq!(found.variables["total"], doubles);
     assert!(found.variables["total"].as_array().unwrap().iter().all(Value::is_f64));
     history::verify(conn, before.id).await.unwrap();
-    // Rows written by earlier versions: the details are read as integers, and the digest is the same.
+    // Written without fractions they are integers, which is a change.
     diesel::sql_query("SET session_replication_role = replica").execute(conn).await.unwrap();
-    let older = "UPDATE leveret.history SET details = '[1e16, -1e16, 1.2345678901234567e18, 9007199254740994, 1e300, 0.5, 3.0]' \
+    let changed = "UPDATE leveret.history SET details = '[1e16, -1e16, 1.2345678901234567e18, 9007199254740994, 1e300, 0.5, 3.0]' \
         WHERE instance_id = $1 AND jsonb_typeof(details) = 'array'";
-    let changed = diesel::sql_query(older).bind::<diesel::sql_types::Uuid, _>(before.id.0).execute(conn).await.unwrap();
+    let changed =
+        diesel::sql_query(changed).bind::<diesel::sql_types::Uuid, _>(before.id.0).execute(conn).await.unwrap();
     assert_eq!(changed, 1);
-    history::verify(conn, before.id).await.unwrap();
+    assert!(matches!(history::verify(conn, before.id).await, Err(history::Broken::Details(1))));
 }
 
 /// The instances that wait, oldest wait first, with their bookmarks.

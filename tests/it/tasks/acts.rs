@@ -11,7 +11,7 @@ async fn every_refusal_has_its_own_kind_and_changes_nothing() {
     let instance = leveret.post_instance("approval", "refusals", json!({})).await;
     let task = leveret.open_task(instance).await;
     assert_eq!((&task["title"], &task["excluded"]), (&json!("Approve what ann wants"), &json!(["ann"])));
-    assert_eq!(task["decisions"][1], json!({ "name": "approve", "label": "Let it pass" }));
+    assert_eq!(task["decisions"][0], json!({ "name": "approve", "label": "Let it pass" }));
     let complete = |user: &str| json!({ "user": user, "decision": "approve", "form": { "limit": 1 } });
     let before = leveret.instance(instance).await;
 
@@ -23,7 +23,7 @@ async fn every_refusal_has_its_own_kind_and_changes_nothing() {
         .problem(403, "task-not-candidate");
     let nonsense = json!({ "user": "bob", "decision": "maybe" });
     let why = leveret.act(&task, "complete", nonsense).await.problem(422, "task-decision");
-    assert!(why.contains("one of again, approve, reject"), "{why}");
+    assert!(why.contains("one of approve, reject, again"), "{why}");
     leveret.act(&task, "complete", json!({ "user": "bob" })).await.problem(422, "task-decision");
     let negative = json!({ "user": "bob", "decision": "approve", "form": { "limit": -1 } });
     let reply = leveret.act(&task, "complete", negative).await;
