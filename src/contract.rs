@@ -103,6 +103,9 @@ pub struct Start {
     /// What to do if a live instance has the key.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// The user for whom it is started, as `instance.started_by`; the sender of the command when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The input; `{}` when left out.
     #[serde(default = "empty_object")]
     pub input: Value,

@@ -3,6 +3,7 @@
 mod acts;
 mod command_line;
 mod crash;
+mod four_eyes;
 mod inbox;
 mod messages;
 mod races;
