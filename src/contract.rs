@@ -20,7 +20,7 @@ pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, Work
 pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep};
 pub use name::{InvalidName, NAME_MAX, check_name};
-pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
+pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
 pub const SCHEMA: i64 = 1;
