@@ -46,7 +46,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     }
     let app = App::for_inspection(config, "leveret doctor")?;
     match app.store.probe().await {
-        Ok(now) => {
+        Ok(store::session::Probe { now, .. }) => {
             add("database", true, "answers".into());
             app.clock.observe(now);
             let offset = app.clock.offset_seconds();

@@ -18,6 +18,7 @@ mod poison;
 mod races;
 mod sandbox;
 mod schedules;
+mod sessions;
 mod skeleton;
 mod starvation;
 mod statements;
