@@ -2,6 +2,8 @@
 
 mod abandoned;
 mod defaults;
+mod doctor;
+mod pooler;
 
 use diesel::QueryableByName;
 use diesel::sql_query;
