@@ -25,7 +25,7 @@ pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name};
-pub use tasks::{TaskClaim, TaskComplete, TaskRelease};
+pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
 pub const SCHEMA: i64 = 1;
@@ -108,6 +108,9 @@ pub struct Start {
     /// What to do if a live instance has the key.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// The user for whom it is started, as `instance.started_by`; the sender of the command when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The input; `{}` when left out.
     #[serde(default = "empty_object")]
     pub input: Value,

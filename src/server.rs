@@ -53,7 +53,7 @@ impl Server {
         store::migrate::fits(&config.database.url).await?;
         let name = format!("leveret {}", std::process::id());
         let (app, publish_queue) = App::new(config, handlers, &name)?;
-        app.clock.observe(app.store.probe().await?);
+        app.clock.observe(app.store.probe().await?.now);
         if roles.contains(&Role::Worker) {
             let mut conn = app.store.steps().await?;
             app.handlers.start(&mut conn).await.map_err(Error::OnStart)?;

@@ -64,7 +64,7 @@ COMMENT ON COLUMN leveret.instances.input         IS 'Input of the start';
 COMMENT ON COLUMN leveret.instances.output        IS 'Output of a completed instance';
 COMMENT ON COLUMN leveret.instances.error         IS 'Failure of a failed or suspended instance';
 COMMENT ON COLUMN leveret.instances.search        IS 'Typed attributes to search by';
-COMMENT ON COLUMN leveret.instances.started_by    IS 'Sender of the command that started it';
+COMMENT ON COLUMN leveret.instances.started_by    IS 'The user for whom it was started, or else the sender of the command';
 COMMENT ON COLUMN leveret.instances.due_at        IS 'When it should have ended. For display only; no timer uses it';
 COMMENT ON COLUMN leveret.instances.moved_at      IS 'Time of the newest commit';
 COMMENT ON COLUMN leveret.instances.rechecked_at  IS 'When the timers role last published its step commands again';

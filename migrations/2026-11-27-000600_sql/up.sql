@@ -82,8 +82,10 @@ END $$;
 COMMENT ON FUNCTION leveret.push_command(text, text, jsonb, text) IS 'Writes a command into the outbox';
 
 CREATE FUNCTION leveret.start(name text, input jsonb DEFAULT '{}', key text DEFAULT NULL, version integer DEFAULT NULL,
-    on_conflict text DEFAULT 'reject', message_id text DEFAULT NULL) RETURNS text
+    on_conflict text DEFAULT 'reject', message_id text DEFAULT NULL, started_by text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name_max CONSTANT integer := 255;
 BEGIN
     IF on_conflict IS NULL OR on_conflict NOT IN ('reject', 'return', 'replace') THEN
         RAISE EXCEPTION 'on_conflict must be reject, return or replace' USING ERRCODE = 'invalid_parameter_value';
@@ -92,13 +94,16 @@ BEGIN
         RAISE EXCEPTION 'the input must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM leveret.refuse_key(key);
+    IF started_by = '' OR octet_length(started_by) > name_max THEN
+        RAISE EXCEPTION 'started_by must have from 1 to % bytes', name_max USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     RETURN leveret.push_command('start', name,
         jsonb_strip_nulls(jsonb_build_object('definition', name, 'key', key, 'version', version,
-            'on_conflict', on_conflict)) || jsonb_build_object('input', coalesce(input, '{}')),
+            'on_conflict', on_conflict, 'user', started_by)) || jsonb_build_object('input', coalesce(input, '{}')),
         message_id);
 END $$;
-COMMENT ON FUNCTION leveret.start(text, jsonb, text, integer, text, text) IS
-    'Starts an instance when the calling transaction commits; returns the message id, which is the idempotency key of the command';
+COMMENT ON FUNCTION leveret.start(text, jsonb, text, integer, text, text, text) IS
+    'Starts an instance when the calling transaction commits; returns the message id, which is the idempotency key of the command. started_by: the person for whom it is started';
 
 CREATE FUNCTION leveret.message(name text, key text, data jsonb DEFAULT 'null', ttl integer DEFAULT NULL,
     message_id text DEFAULT NULL) RETURNS text
@@ -159,5 +164,5 @@ COMMENT ON FUNCTION leveret.doubles(record) IS
     'The columns of a row of nulls, counted from 0, whose numbers are doubles: to a reader of JSON, a 7 among them looks like an integer';
 
 REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.refuse_number(jsonb), leveret.push_command(text, text, jsonb, text),
-    leveret.start(text, jsonb, text, integer, text, text), leveret.message(text, text, jsonb, integer, text),
+    leveret.start(text, jsonb, text, integer, text, text, text), leveret.message(text, text, jsonb, integer, text),
     leveret.broadcast(text, text, jsonb, text) FROM PUBLIC;

@@ -59,23 +59,49 @@ pub(super) async fn declare_once(connection: &Connection, prefix: &str, queue: &
     Ok(())
 }
 
-/// Compares without creating anything. Returns one sentence for each exchange or queue that is missing or has other arguments.
+/// How the exchanges and queues of the broker compare with their declarations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Number of those that are as declared.
+    pub equal: usize,
+    /// Names of those that do not exist.
+    pub missing: Vec<String>,
+    /// One sentence for each that has other arguments.
+    pub different: Vec<String>,
+}
+
+impl Compared {
+    /// Whether everything exists as declared.
+    pub fn is_equal(&self) -> bool {
+        self.missing.is_empty() && self.different.is_empty()
+    }
+}
+
+/// Compares without creating anything.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the connection does not work.
-pub(super) async fn compare(connection: &Connection, declarations: &[Declaration]) -> Result<Vec<String>, Error> {
-    let mut differences = Vec::new();
+pub(super) async fn compare(connection: &Connection, declarations: &[Declaration]) -> Result<Compared, Error> {
+    let mut compared = Compared::default();
     let mut channel = connection.channel().await?;
-    for declaration in declarations.iter().filter(|declaration| !matches!(declaration, Declaration::Binding { .. })) {
-        for mode in [Mode::Check, Mode::Declare] {
-            if let Err(error) = apply(&channel, declaration, mode).await {
-                differences.push(explain(connection, &error)?);
-                channel = connection.channel().await?;
-                break;
-            }
+    for declaration in declarations {
+        let (Declaration::Exchange { name, .. } | Declaration::Queue { name, .. }) = declaration else { continue };
+        let mut done = apply(&channel, declaration, Mode::Check).await;
+        if done.is_ok() {
+            done = apply(&channel, declaration, Mode::Declare).await;
         }
+        let Err(error) = done else {
+            compared.equal += 1;
+            continue;
+        };
+        let why = explain(connection, &error)?;
+        match &error {
+            DeclareError::Theirs(error) if is_missing(error) => compared.missing.push(name.clone()),
+            DeclareError::Theirs(_) | DeclareError::Ours(_) => compared.different.push(why),
+        }
+        channel = connection.channel().await?;
     }
-    Ok(differences)
+    Ok(compared)
 }
 
 /// The state of a queue; `None` if it does not exist.

@@ -27,6 +27,7 @@ pub use crate::contract::Exchange;
 pub use connection::without_password;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
+pub use declare::Compared;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
 pub use message::{Outgoing, Queue, SENT_AT, Sent};
@@ -245,22 +246,26 @@ impl Broker {
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
-    /// Compares the broker's exchanges and queues with those that have to exist, step queues of `queues` included. Returns one
-    /// sentence for each that is missing or different. Creates nothing.
+    /// Compares the exchanges and queues that every process declares. Creates nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn verify(&self, queues: &[String]) -> Result<Vec<String>, Error> {
+    pub async fn verify(&self) -> Result<Compared, Error> {
+        let connection = self.shared.publishing_connection()?;
+        declare::compare(&connection, &topology::base(&self.shared.options.prefix)).await
+    }
+
+    /// Compares the queues of steps of these names, each of which is declared by the first worker that serves it. Creates
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn verify_steps(&self, queues: &[String]) -> Result<Compared, Error> {
         let connection = self.shared.publishing_connection()?;
         let prefix = &self.shared.options.prefix;
-        let mut all = topology::base(prefix);
-        for queue in queues {
-            let new = topology::queue(prefix, &Queue::Steps(queue.clone()));
-            all.extend(
-                new.into_iter().filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. })),
-            );
-        }
-        declare::compare(&connection, &all).await
+        let each = queues.iter().flat_map(|queue| topology::queue(prefix, &Queue::Steps(queue.clone())));
+        let queues = each.filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. }));
+        declare::compare(&connection, &queues.collect::<Vec<_>>()).await
     }
 
     /// Stops, and waits until everything queued is published and everything is closed, or for a limited time.

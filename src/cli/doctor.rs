@@ -1,6 +1,8 @@
 //! `leveret doctor`: finds problems and names the next step.
 
-use std::collections::BTreeSet;
+mod queues;
+mod session;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,14 +11,16 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::{self, Overlooked};
 use crate::config::Config;
-use crate::store::{self, instances, migrate, outbox, schedules, statements, stuck};
+use crate::store::session::Access;
+use crate::store::{self, migrate, outbox, schedules, statements, stuck};
 use crate::time::duration;
 
-/// The time limit for the connection to the broker.
-const BROKER_FOR: Duration = Duration::from_secs(10);
 /// The most stuck instances listed.
 const STUCK_MAX: i64 = 20;
+/// The most messages listed that a wait has overlooked.
+const OVERLOOKED_MAX: usize = 20;
 /// The largest offset from the database's clock without a finding: only punctuality suffers, but people compare logs.
 const CLOCK_MAX_S: f64 = 2.0;
 /// An older outbox row means that no relay is running.
@@ -46,14 +50,29 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     }
     let app = App::for_inspection(config, "leveret doctor")?;
     match app.store.probe().await {
-        Ok(now) => {
-            add("database", true, "answers".into());
-            app.clock.observe(now);
+        Ok(probe) => {
+            let says = match probe.access {
+                Access::Writable => "answers",
+                Access::ReadOnly => {
+                    "is read-only, so nothing runs: is it a standby, or is `default_transaction_read_only` set for the \
+                     database or the role?"
+                }
+            };
+            add("database", probe.access == Access::Writable, says.into());
+            app.clock.observe(probe.now);
             let offset = app.clock.offset_seconds();
             let says = format!("{offset:+.3} s from the database's clock");
             add("clock", offset.abs() < CLOCK_MAX_S, says);
         }
         Err(error) => add("database", false, error.to_string()),
+    }
+    match session::check(&app).await {
+        Ok(finding) => add(finding.what, finding.good, finding.says),
+        Err(error) => add("session", false, format!("cannot be checked: {error}")),
+    }
+    match overlooked(&app).await {
+        Ok(finding) => add(finding.what, finding.good, finding.says),
+        Err(error) => add("messages", false, format!("cannot be checked: {error}")),
     }
     for finding in database(&app).await.unwrap_or_else(|error| {
         vec![Finding { what: "instances", good: false, says: format!("cannot be checked: {error}") }]
@@ -64,7 +83,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("statements", false, format!("cannot be checked: {error}")),
     }
-    for finding in broker(&app).await {
+    for finding in queues::check(&app).await {
         add(finding.what, finding.good, finding.says);
     }
     app.shut_down().await;
@@ -98,6 +117,25 @@ async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {
         Finding { what: "dead rows", good: backlog.dead == 0, says: dead },
         planned(&mut conn).await?,
     ])
+}
+
+/// Checks that no message is kept which an open wait would take.
+async fn overlooked(app: &App) -> Result<Finding, command::Error> {
+    let found = command::overlooked(app, OVERLOOKED_MAX).await?;
+    let says = match found.is_empty() {
+        true => "none is kept that an open wait would take".to_owned(),
+        false => found.iter().map(next_step).collect::<Vec<_>>().join("; "),
+    };
+    Ok(Finding { what: "messages", good: found.is_empty(), says })
+}
+
+/// A resumed instance takes what it missed.
+fn next_step(one: &Overlooked) -> String {
+    let Overlooked { instance, activity, name, key } = one;
+    format!(
+        "{instance} waits at `{activity}` although the message `{name}` with the key `{key}` is kept: run `leveret instance \
+         suspend {instance}`, then `leveret instance resume {instance}`"
+    )
 }
 
 fn taken(untaken: &[stuck::Untaken]) -> String {
@@ -134,7 +172,8 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
 
 /// Checks that PostgreSQL can prepare the registered statements.
 async fn registered(app: &App) -> Result<Finding, store::Error> {
-    let mut conn = app.store.background().await?;
+    // As steps run them, with the search path of the role.
+    let mut conn = app.store.steps().await?;
     let mut problems = Vec::new();
     for (name, statement) in &app.statements {
         match statements::check(&mut conn, statement).await {
@@ -148,30 +187,6 @@ async fn registered(app: &App) -> Result<Finding, store::Error> {
         false => problems.join("; "),
     };
     Ok(Finding { what: "statements", good: problems.is_empty(), says })
-}
-
-async fn ready_queues(app: &App) -> Result<Vec<String>, store::Error> {
-    instances::ready_queues(&mut *app.store.background().await?).await
-}
-
-async fn broker(app: &App) -> Vec<Finding> {
-    if tokio::time::timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
-        let says = format!("{} does not answer", crate::broker::without_password(&app.config.broker.url));
-        return vec![Finding { what: "broker", good: false, says }];
-    }
-    let mut findings = vec![Finding { what: "broker", good: true, says: "connected".into() }];
-    // The queues of this configuration, and those with ready branches, which other processes may serve.
-    let mut queues: BTreeSet<String> = app.config.worker.queues.iter().cloned().collect();
-    queues.extend(ready_queues(app).await.unwrap_or_default());
-    let queues: Vec<String> = queues.into_iter().collect();
-    findings.push(match app.broker.verify(&queues).await {
-        Ok(differences) if differences.is_empty() => {
-            Finding { what: "queues", good: true, says: "match their declaration".into() }
-        }
-        Ok(differences) => Finding { what: "queues", good: false, says: differences.join("; ") },
-        Err(error) => Finding { what: "queues", good: false, says: error.to_string() },
-    });
-    findings
 }
 
 fn report(findings: &[Finding], output: Output) -> Result<ExitCode> {

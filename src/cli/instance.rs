@@ -67,6 +67,9 @@ pub(super) struct Start {
     /// The version. Default: the newest active one.
     #[arg(long)]
     version: Option<i32>,
+    /// The user for whom it is started, as `instance.started_by`. Default: your login name.
+    #[arg(long = "as", value_name = "USER", value_parser = output::named)]
+    user: Option<String>,
     /// Follow the instance until it ends or is suspended.
     #[arg(long)]
     watch: bool,
@@ -119,6 +122,7 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
         version: start.version,
         key: start.key,
         on_conflict: OnConflict::Reject,
+        user: start.user.or_else(login_name),
         input,
     };
     let id = match command::start(app, command, &origin(app)).await? {
@@ -134,6 +138,12 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
         Output::Table => output::line(id.to_string()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name of the account that runs the command; none if the system does not know it.
+fn login_name() -> Option<String> {
+    let account = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+    account.map(|account| account.name).filter(|name| contract::check_name(name).is_ok())
 }
 
 /// A new identity: no two commands of the command line are duplicates.

@@ -23,6 +23,9 @@ pub(super) enum Output {
 /// The values of `--limit`, as over HTTP.
 pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
 
+/// The width of a table that is not printed on a terminal: the longest cell would widen every line.
+const WIDTH: u16 = 120;
+
 /// Parses a name or key, with the same limit as every other API.
 pub(super) fn named(text: &str) -> Result<String, String> {
     check_name(text).map_err(|error| format!("it {error}"))?;
@@ -74,6 +77,9 @@ pub(super) fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
         if let Some(column) = table.column_mut(at) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
+    }
+    if table.width().is_none() {
+        table.set_width(WIDTH);
     }
     table.to_string()
 }

@@ -97,14 +97,31 @@ pub(super) struct Who {
     /// The acting user.
     #[arg(long = "as", value_name = "USER", value_parser = output::named)]
     user: String,
-    /// The groups of the user, separated by commas.
-    #[arg(long, value_delimiter = ',')]
-    groups: Vec<String>,
+    #[command(flatten)]
+    groups: Groups,
 }
 
 impl Who {
     fn person(self) -> Person {
-        Person { user: self.user, groups: self.groups }
+        Person { user: self.user, groups: self.groups.all() }
+    }
+}
+
+/// Names of groups may hold commas and outer blanks, as those of LDAP do.
+#[derive(Args)]
+pub(super) struct Groups {
+    /// A group of the user, exactly as written; may be repeated.
+    #[arg(long = "group", value_name = "GROUP", value_parser = output::named)]
+    group: Vec<String>,
+    /// The groups of the user, separated by commas. A text with a comma is also the name of one group.
+    #[arg(long, value_name = "GROUPS")]
+    groups: Vec<String>,
+}
+
+impl Groups {
+    fn all(self) -> Vec<String> {
+        let listed = self.groups.iter().flat_map(|listed| contract::listed_groups(listed));
+        self.group.iter().cloned().chain(listed).collect()
     }
 }
 
@@ -113,9 +130,8 @@ pub(super) struct List {
     /// Only tasks this user can complete; with --closed, tasks this user completed.
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
-    /// Only tasks of these groups, separated by commas.
-    #[arg(long, value_delimiter = ',')]
-    groups: Vec<String>,
+    #[command(flatten)]
+    groups: Groups,
     /// Closed tasks instead of open ones, newest first.
     #[arg(long)]
     closed: bool,
@@ -149,7 +165,7 @@ impl List {
             Some(cursor) => Some(After::parse(cursor).context("--cursor must be the `next` of an earlier page")?),
         };
         Ok(Filter {
-            person: Person { user: self.user.unwrap_or_default(), groups: self.groups },
+            person: Person { user: self.user.unwrap_or_default(), groups: self.groups.all() },
             closed: self.closed,
             definition: self.definition,
             instance: self.instance.map(InstanceId),

@@ -43,6 +43,7 @@ pub fn start(definition: impl Into<String>) -> Start {
         version: None,
         on_conflict: OnConflict::Reject,
         message_id: None,
+        user: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub struct Start {
     version: Option<i32>,
     on_conflict: OnConflict,
     message_id: Option<String>,
+    user: Option<String>,
 }
 
 impl Start {
@@ -104,6 +106,12 @@ impl Start {
     #[must_use]
     pub fn on_conflict(self, on_conflict: OnConflict) -> Self {
         Self { on_conflict, ..self }
+    }
+
+    /// The user for whom it is started, as `instance.started_by`; `leveret.sql` when left out.
+    #[must_use]
+    pub fn user(self, user: impl Into<String>) -> Self {
+        Self { user: Some(user.into()), ..self }
     }
 
     /// The identity of the command: a second command with the same id is a duplicate. A new id when left out.
@@ -186,6 +194,8 @@ impl QueryFragment<Pg> for Start {
         out.push_sql(on_conflict);
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&self.message_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.user)?;
         out.push_sql("))");
         Ok(())
     }

@@ -148,12 +148,12 @@ async fn offer(
     Ok(None)
 }
 
-fn deliver_command(bookmark: i64, message: &contract::Message) -> Command {
+pub(super) fn deliver_command(bookmark: i64, message: &contract::Message) -> Command {
     let (name, key, data) = (message.name.clone(), message.key.clone(), message.data.clone());
     Internal::Deliver { bookmark, message: Message { name, key, data, kept: None } }.into()
 }
 
-async fn decide(app: &App, loaded: &Loaded, command: &Command) -> Result<Option<Step>, Error> {
+pub(super) async fn decide(app: &App, loaded: &Loaded, command: &Command) -> Result<Option<Step>, Error> {
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
     let context = app.context(loaded.now);
     match engine::decide(&definition, &loaded.instance, command, Facts::default(), &context) {

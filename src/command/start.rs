@@ -125,7 +125,7 @@ async fn plan_start(
         version,
         key: command.key.clone(),
         input: once::input(command.input.clone()),
-        by: Some(origin.app_id.clone()),
+        by: Some(command.user.clone().unwrap_or_else(|| origin.app_id.clone())),
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(start.id));

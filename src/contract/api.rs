@@ -33,6 +33,8 @@ pub struct StartRequest {
     /// What to do if a live instance has the key.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// The user for whom it is started, as `instance.started_by`; `leveret.http` when left out.
+    pub user: Option<String>,
     /// The input.
     #[serde(default)]
     pub input: Value,

@@ -55,3 +55,26 @@ pub struct TaskRelease {
     /// The user who releases it.
     pub user: String,
 }
+
+/// The groups of a list such as `managers,heads`. A name of a directory may hold commas and outer blanks (`CN=Heads,OU=Sales`), and nothing
+/// tells it from a list: the whole text is one of the groups, too.
+pub fn listed_groups(text: &str) -> Vec<String> {
+    let mut groups = vec![text.to_owned()];
+    groups.extend(text.split(',').map(|group| group.trim().to_owned()));
+    groups.retain(|group| !group.is_empty());
+    groups.dedup();
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed_groups;
+
+    #[test]
+    fn a_list_of_groups_may_be_the_name_of_one() {
+        assert_eq!(listed_groups("managers"), ["managers"]);
+        assert_eq!(listed_groups("managers, heads,"), ["managers, heads,", "managers", "heads"]);
+        assert_eq!(listed_groups(" managers"), [" managers", "managers"]);
+        assert_eq!(listed_groups(""), [""; 0]);
+    }
+}

@@ -1,8 +1,23 @@
 //! Error codes: words separated by dots. A shorter code matches those that begin with it.
 
 /// Codes that are retried if a policy does not list codes: the cause may be temporary.
-const TRANSIENT: [&str; 8] =
-    ["timeout", "http.connect", "http.408", "http.425", "http.429", "http.5xx", "worker.unavailable", "database"];
+const TRANSIENT: [&str; 15] = [
+    "timeout",
+    "http.connect",
+    "http.408",
+    "http.425",
+    "http.429",
+    "http.5xx",
+    "worker.unavailable",
+    "database.deadlock",
+    "database.serialization",
+    "database.lock",
+    "database.timeout",
+    "database.cancelled",
+    "database.connection",
+    "database.resources",
+    "database.read_only",
+];
 
 /// Whether the code `pattern` of a definition matches `code`: equal, a prefix of its words, or `http.5xx` for any `http.5??`.
 pub fn matches(pattern: &str, code: &str) -> bool {
@@ -52,6 +67,7 @@ mod tests {
     #[test]
     fn codes_with_a_temporary_cause_are_transient() {
         assert!(is_transient("timeout") && is_transient("http.500") && is_transient("database.lock"));
+        assert!(!is_transient("database.unique") && !is_transient("database.error"));
         assert!(!is_transient("http.404") && !is_transient("handler.busy") && !is_transient("expression"));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use crate::engine::Status;
+use crate::store::session::Access;
 use crate::{store, telemetry};
 
 /// Targets with metrics: each is a label.
@@ -24,18 +25,22 @@ pub(super) async fn asyncapi(State(api): State<ApiState>) -> Json<Value> {
     Json(crate::contract::asyncapi::document(&api.app.config.broker.prefix))
 }
 
-/// 200 if the process can work: database and broker answer, and it is not stopping.
+/// 200 if the process can work: the database takes writes, the broker answers, and it is not stopping.
 pub(super) async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Value>) {
-    let database = api.app.store.probe().await.is_ok();
+    let access = api.app.store.probe().await.map(|probe| probe.access);
     let broker = api.app.broker.is_connected();
     let blocked = api.app.broker.is_blocked();
     let stopping = api.app.stop.is_cancelled();
-    let ready = database && broker && !blocked && !stopping;
+    let ready = matches!(access, Ok(Access::Writable)) && broker && !blocked && !stopping;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
     let body = json!({
         "ready": ready,
-        "database": word(database, "answers", "away"),
+        "database": match access {
+            Ok(Access::Writable) => "answers",
+            Ok(Access::ReadOnly) => "read-only",
+            Err(_) => "away",
+        },
         "broker": word(broker, word(blocked, "blocked", "connected"), "away"),
         "stopping": stopping,
     });

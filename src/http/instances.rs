@@ -46,12 +46,14 @@ pub(super) async fn start(
     let request: StartRequest = request::body(&bytes)?;
     request::bounded("definition", &request.definition)?;
     request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
+    request.user.as_deref().map_or(Ok(()), |user| request::bounded("user", user))?;
     let origin = request::origin(&api, &headers, &bytes)?;
     let command = Start {
         definition: request.definition,
         version: request.version,
         key: request.key,
         on_conflict: request.on_conflict,
+        user: request.user,
         input: request.input,
     };
     let (code, id) = match command::start(&api.app, command, &origin).await? {

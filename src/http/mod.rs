@@ -19,12 +19,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tracing::Instrument;
 
+use self::problem::Problem;
 use crate::app::App;
 use crate::telemetry::spans;
 
@@ -94,6 +95,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/asyncapi.json", get(health::asyncapi))
         .method_not_allowed_fallback(problem::no_method)
         .fallback(problem::no_route)
+        .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
 }
@@ -106,6 +108,18 @@ async fn in_span(request: Request, next: Next) -> Response {
     span.record("status", response.status().as_u16());
     tracing::debug!(parent: &span, "request answered");
     response
+}
+
+/// Refuses an address with `%00`, whatever it is for: PostgreSQL cannot store or compare such a text.
+async fn without_nul(request: Request, next: Next) -> Response {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    for (what, text) in [("path", path), ("query", query)] {
+        if text.contains("%00") {
+            let detail = format!("the {what} of the address contains `%00`, which no name, key or id can have");
+            return Problem::invalid(detail).into_response();
+        }
+    }
+    next.run(request).await
 }
 
 /// Binds the listener and serves until the process is asked to stop; returns the address it listens on.

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::{Query, RawQuery, State};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
+use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
 use crate::command::{self, Applied};
+use crate::contract;
 use crate::contract::api::{
     Page, TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
@@ -40,8 +41,21 @@ pub(super) struct ListQuery {
     limit: Option<i64>,
 }
 
+/// The parameter for one group, exactly as written. It may be repeated, which the form that serde reads cannot express.
+const GROUP: &str = "group";
+
 impl ListQuery {
-    fn filter(self) -> Result<Filter, Problem> {
+    /// The filter of the part of an address after `?`.
+    fn read(text: &str) -> Result<Filter, Problem> {
+        let (groups, others): (Vec<_>, Vec<_>) =
+            form_urlencoded::parse(text.as_bytes()).partition(|(name, _)| name == GROUP);
+        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+        let uri: Uri = format!("/?{others}").parse().map_err(|_| Problem::invalid("the query is not valid"))?;
+        let Query(query) = Query::<ListQuery>::try_from_uri(&uri)?;
+        query.filter(groups.into_iter().map(|(_, group)| group.into_owned()).collect())
+    }
+
+    fn filter(self, mut groups: Vec<String>) -> Result<Filter, Problem> {
         let limit = request::page(self.limit)?;
         let closed = match self.state.as_deref() {
             None | Some("open") => false,
@@ -66,8 +80,7 @@ impl ListQuery {
                     .ok_or_else(|| Problem::invalid("`cursor` must be the `next` of an earlier page"))?,
             ),
         };
-        let groups = self.groups.iter().flat_map(|groups| groups.split(',')).map(str::trim);
-        let groups = groups.filter(|group| !group.is_empty()).map(str::to_owned).collect();
+        groups.extend(self.groups.iter().flat_map(|listed| contract::listed_groups(listed)));
         let user = self.user.unwrap_or_default();
         if !user.is_empty() {
             request::bounded("user", &user)?;
@@ -88,20 +101,15 @@ impl ListQuery {
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Page<TaskSummary>>, Problem> {
-    let Query(query) = query?;
-    let filter = query.filter()?;
+    let filter = ListQuery::read(&query.unwrap_or_default())?;
     let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::page(&mut conn, &filter).await?))
 }
 
-pub(super) async fn count(
-    State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<TaskCount>, Problem> {
-    let Query(query) = query?;
-    let filter = query.filter()?;
+pub(super) async fn count(State(api): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json<TaskCount>, Problem> {
+    let filter = ListQuery::read(&query.unwrap_or_default())?;
     let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::count(&mut conn, &filter).await?))
 }

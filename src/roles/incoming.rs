@@ -100,7 +100,9 @@ fn required<'a>(value: Option<&'a str>, name: &str, why: &str) -> Result<&'a str
 
 fn check(command: &Command) -> Result<(), String> {
     let texts: Vec<(&str, Option<&String>)> = match command {
-        Command::Start(start) => vec![("definition", Some(&start.definition)), ("key", start.key.as_ref())],
+        Command::Start(start) => {
+            vec![("definition", Some(&start.definition)), ("key", start.key.as_ref()), ("user", start.user.as_ref())]
+        }
         Command::Message(message) => vec![("name", Some(&message.name)), ("key", Some(&message.key))],
         Command::Cancel(target)
         | Command::Retry(target)

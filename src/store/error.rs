@@ -37,19 +37,59 @@ pub enum Error {
 /// The error of a query in a handler: the end of its code (`database.<kind>`) and a message.
 pub fn describe(error: &Driver) -> (&'static str, String) {
     let kind = match error {
-        Driver::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => "unique",
-        Driver::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => "foreign_key",
-        Driver::DatabaseError(DatabaseErrorKind::NotNullViolation, _) => "not_null",
-        Driver::DatabaseError(DatabaseErrorKind::CheckViolation, _) => "check",
-        Driver::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => "serialization",
-        Driver::DatabaseError(_, info) if info.message().contains("deadlock") => "deadlock",
-        Driver::DatabaseError(_, info) if info.message().contains("timeout") => "timeout",
-        Driver::DatabaseError(_, _) => "error",
+        Driver::DatabaseError(kind, info) => kind_of(kind, info.message()),
         Driver::NotFound => "not_found",
+        Driver::BrokenTransactionManager | Driver::RollbackErrorOnCommit { .. } => "connection",
         _ => "client",
     };
     (kind, error.to_string())
 }
+
+fn kind_of(kind: &DatabaseErrorKind, message: &str) -> &'static str {
+    match kind {
+        DatabaseErrorKind::UniqueViolation => "unique",
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => "foreign_key",
+        DatabaseErrorKind::NotNullViolation => "not_null",
+        DatabaseErrorKind::CheckViolation => "check",
+        DatabaseErrorKind::ExclusionViolation => "exclusion",
+        DatabaseErrorKind::SerializationFailure => "serialization",
+        DatabaseErrorKind::ReadOnlyTransaction => "read_only",
+        DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => "connection",
+        // diesel-async does not give the SQLSTATE. The words are those of PostgreSQL and at the beginning, so that the
+        // text of somebody's trigger is not taken for one of them.
+        _ => KINDS
+            .iter()
+            .find(|(_, beginnings)| beginnings.iter().any(|beginning| message.starts_with(beginning)))
+            .map_or("error", |(kind, _)| kind),
+    }
+}
+
+/// Errors that can pass by themselves, by the beginning of their message. `doctor` reports a server whose messages are not
+/// in English.
+const KINDS: [(&str, &[&str]); 6] = [
+    ("deadlock", &["deadlock detected"]),
+    ("lock", &["canceling statement due to lock timeout", "could not obtain lock on"]),
+    ("timeout", &["canceling statement due to statement timeout"]),
+    ("cancelled", &["canceling statement due to user request", "canceling statement due to conflict with recovery"]),
+    (
+        "connection",
+        &["terminating connection", "the database system is", "canceling authentication", "could not receive data"],
+    ),
+    (
+        "resources",
+        &[
+            "out of memory",
+            "out of shared memory",
+            "sorry, too many clients already",
+            "too many connections for",
+            "remaining connection slots",
+            "could not extend file",
+            "could not write",
+            "could not resize shared memory segment",
+            "temporary file size exceeds",
+        ],
+    ),
+];
 
 /// The constraint of business keys.
 pub(super) const INSTANCES_KEY: &str = "instances_key";
@@ -162,6 +202,7 @@ impl From<diesel::ConnectionError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::codes;
 
     #[test]
     fn contention_is_busy() {
@@ -195,6 +236,50 @@ mod tests {
         ] {
             assert!(matches!(by_message(message), Error::Bug(_)), "{message}");
         }
+    }
+
+    #[test]
+    fn a_handler_s_error_that_can_pass_by_itself_is_transient_and_no_other() {
+        let unknown = |message: &str| kind_of(&DatabaseErrorKind::Unknown, message);
+        let transient = |kind: &str| codes::is_transient(&format!("database.{kind}"));
+        for message in [
+            "deadlock detected",
+            "canceling statement due to lock timeout",
+            "could not obtain lock on row in relation \"orders\"",
+            "canceling statement due to statement timeout",
+            "canceling statement due to user request",
+            "terminating connection due to administrator command",
+            "out of shared memory",
+            "could not extend file \"base/1/2\": No space left on device",
+        ] {
+            assert!(transient(unknown(message)), "{message}");
+        }
+        for kind in [
+            DatabaseErrorKind::SerializationFailure,
+            DatabaseErrorKind::ReadOnlyTransaction,
+            DatabaseErrorKind::UnableToSendCommand,
+        ] {
+            assert!(transient(kind_of(&kind, "")), "{kind:?}");
+        }
+        for message in [
+            "relation \"orders\" does not exist",
+            "division by zero",
+            "permission denied for table orders",
+            "the order waits for a lock timeout",
+            "current transaction is aborted, commands ignored until end of transaction block",
+        ] {
+            assert_eq!(unknown(message), "error", "{message}");
+        }
+        for kind in [
+            DatabaseErrorKind::UniqueViolation,
+            DatabaseErrorKind::ForeignKeyViolation,
+            DatabaseErrorKind::NotNullViolation,
+            DatabaseErrorKind::CheckViolation,
+            DatabaseErrorKind::ExclusionViolation,
+        ] {
+            assert!(!transient(kind_of(&kind, "deadlock detected")), "{kind:?}");
+        }
+        assert!(!["error", "not_found", "client", "aborted"].into_iter().any(transient));
     }
 
     #[test]

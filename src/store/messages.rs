@@ -156,6 +156,50 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
     Ok(rows.into_iter().map(missed).collect())
 }
 
+/// A kept message, and an open wait for its name and key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BesideWait {
+    /// The instance that waits, and is not suspended.
+    pub instance: InstanceId,
+    /// The number of its bookmark.
+    pub bookmark: i64,
+    /// The activity that waits.
+    pub activity: String,
+    /// The message.
+    pub message: Message,
+}
+
+/// At most `limit` kept messages for which a wait is open, by instance. The wait may have a filter that does not hold. One
+/// statement sees one state: a message that is just being delivered is not among them.
+pub async fn beside_waits(conn: &mut Connection, limit: i64) -> Result<Vec<BesideWait>, Error> {
+    let rows: Vec<(Uuid, i64, String, i64, String, String, Value)> =
+        BesideWaits::bind((limit,)).get_results(conn).await?;
+    let pair = |(instance, bookmark, activity, id, name, key, data)| BesideWait {
+        instance: InstanceId(instance),
+        bookmark,
+        activity,
+        message: Message { name, key, data, kept: Some(id) },
+    };
+    Ok(rows.into_iter().map(pair).collect())
+}
+
+struct BesideWaits;
+
+impl Sql for BesideWaits {
+    type Binds = (BigInt,);
+    type Row = (SqlUuid, BigInt, Text, BigInt, Text, Text, Jsonb);
+    const TEXT: &'static str = "
+        SELECT b.instance_id, b.number, coalesce(b.activity, ''), m.id, m.name, m.key, m.data
+          FROM leveret.messages AS m
+          JOIN leveret.bookmarks AS b
+            ON b.message_name = m.name AND b.message_key = m.key AND b.consumed_at IS NULL
+          JOIN leveret.instances AS i ON i.id = b.instance_id AND i.ended_at IS NULL AND i.status <> 'suspended'
+         WHERE m.expires_at > now()
+           AND (m.instance_id IS NULL
+                OR (m.instance_id = b.instance_id AND m.message_id = b.instance_id || '.' || b.number))
+         ORDER BY b.instance_id, m.id LIMIT $1";
+}
+
 // An expired message is kept while a suspended instance waits for it, see `missed`.
 const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m.id FROM leveret.messages AS m
     WHERE m.expires_at < $1 AND NOT EXISTS (SELECT FROM leveret.bookmarks AS b

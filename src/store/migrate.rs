@@ -16,6 +16,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 // diesel finds the list of applied migrations in our own schema by the search path. Concurrent migrations run one after
 // the other; and a change of a table that cannot get its lock must not queue up all other users of the table behind it.
 const PREPARE: &str = "SET lock_timeout = '60s';
+    SET statement_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SET default_transaction_isolation = 'read committed';
     SELECT pg_advisory_lock(hashtextextended('leveret.migrate', 0));
     CREATE SCHEMA IF NOT EXISTS leveret;
     SET search_path = leveret;

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bookmarks;
 pub mod calls;
 pub mod commit;
+mod connection;
 pub mod dead_letters;
 pub mod definitions;
 mod error;
@@ -19,6 +20,7 @@ pub mod outbox;
 mod pool;
 pub mod schedules;
 mod schema;
+pub mod session;
 mod sql;
 mod statement;
 pub mod statements;
@@ -30,13 +32,11 @@ pub mod views;
 pub mod waits;
 pub mod write;
 
+pub use connection::{Connection, Transactions};
 pub use error::{Error, describe};
 pub use json::{refuse_nul_in, refuse_unfit};
 pub use pool::{Lease, PoolUse, Store};
 pub use transaction::{Transaction, Undo};
-
-/// The connection that queries and handlers use, inside or outside of a transaction.
-pub type Connection = diesel_async::AsyncPgConnection;
 
 /// The error of a query in a handler.
 pub type QueryError = diesel::result::Error;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::QueueMode;
@@ -9,8 +10,10 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
 };
+use futures_util::FutureExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::session::{Access, Opening, Probe, Purpose};
 use super::{Connection, Error};
 use crate::config;
 
@@ -20,16 +23,6 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const CREATE_MAX: Duration = Duration::from_secs(5);
 /// Time limit to check that a pooled connection is alive.
 const RECYCLE_MAX: Duration = Duration::from_secs(1);
-/// The server ends a session whose transaction is idle for longer: longer than any handler may take.
-const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
-/// How often the server checks, during a statement, whether its client still exists: the statement of a killed process
-/// or of a handler that timed out ends, and releases its locks, long before `statement_timeout`.
-const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
-/// Background work searches few rows by index, whatever the size of a table. A plan that was cached while the table was
-/// almost empty would read the whole table from then on: above all the outbox, whose rows live for milliseconds and
-/// leave dead rows until the next vacuum. Without an index the table is read all the same, at a cost that must not
-/// start the JIT compiler.
-const BY_INDEX: &str = " -c enable_seqscan=off -c jit=off";
 /// What is not percent-encoded in a parameter of a connection URL.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 /// Seconds after which a connection whose packets nobody answers is given up.
@@ -61,9 +54,9 @@ impl Store {
     /// # Errors
     /// `Bug` if the URL is invalid.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
-        let url = |more| session_url(database, application_name, more);
-        let (steps, background) =
-            (pool(&url("")?, database.pool_max)?, pool(&url(BY_INDEX)?, database.background_pool_max)?);
+        let opening = |purpose| opening(database, application_name, purpose);
+        let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
+        let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
         Ok(Store { steps, background, place: place(&database.url) })
     }
 
@@ -92,13 +85,18 @@ impl Store {
         })
     }
 
-    /// Reads the database's time: the cheapest check that it answers.
+    /// Checks that the database answers and takes writes.
     ///
     /// # Errors
     /// As [`Store::steps`].
-    pub async fn probe(&self) -> Result<jiff::Timestamp, Error> {
+    pub async fn probe(&self) -> Result<Probe, Error> {
         let mut conn = self.background().await?;
-        super::moment::now(&mut conn).await
+        let probe = super::session::probe(&mut conn).await?;
+        if probe.access == Access::ReadOnly {
+            // A session keeps the default it began with, and the address may lead to another server by now.
+            conn.give_up();
+        }
+        Ok(probe)
     }
 
     /// Usage of the pools: steps, then background.
@@ -117,8 +115,13 @@ impl Store {
     }
 }
 
-fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
+fn pool(opening: Opening, max: usize) -> Result<Pool<Connection>, Error> {
     let mut manager = ManagerConfig::<Connection>::default();
+    let (url, opening) = (opening.url(), Arc::new(opening));
+    manager.custom_setup = Box::new(move |_| {
+        let opening = opening.clone();
+        async move { opening.open().await }.boxed()
+    });
     // The default asks the server at every lease. A closed socket and an open transaction are noticed without that.
     manager.recycling_method = RecyclingMethod::Fast;
     Pool::builder(AsyncDieselConnectionManager::new_with_config(url, manager))
@@ -132,8 +135,8 @@ fn pool(url: &str, max: usize) -> Result<Pool<Connection>, Error> {
         .map_err(|error| Error::Bug(error.to_string()))
 }
 
-/// The URL with our session settings; the `options` of the configured URL come last and win.
-fn session_url(database: &config::Database, application_name: &str, more: &str) -> Result<String, Error> {
+/// How connections are opened: by the configured URL with our parameters.
+fn opening(database: &config::Database, application_name: &str, purpose: Purpose) -> Result<Opening, Error> {
     let url = database.url.as_str();
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(Error::Bug("database.url must begin with postgres:// or postgresql://".into()));
@@ -141,26 +144,15 @@ fn session_url(database: &config::Database, application_name: &str, more: &str) 
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (own, others): (Vec<&str>, Vec<&str>) =
         query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("options="));
-    let mut options = encoded(&format!(
-        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
-         -c client_connection_check_interval={}{more}",
-        database.statement_timeout.as_millis(),
-        database.lock_timeout.as_millis(),
-        IDLE_IN_TRANSACTION_MAX.as_millis(),
-        LOOK_FOR_CLIENT_EVERY.as_millis(),
-    ));
-    for part in own {
-        options.push_str("%20");
-        options.push_str(&part["options=".len()..]);
-    }
     let name = encoded(application_name);
     let mut ours = format!("{place}?connect_timeout={}&tcp_user_timeout={SILENCE_MAX}", CREATE_MAX.as_secs());
-    let _ = write!(ours, "&keepalives_idle=30&application_name={name}&options={options}");
+    let _ = write!(ours, "&keepalives_idle=30&application_name={name}");
     for part in others {
         ours.push('&');
         ours.push_str(part);
     }
-    Ok(ours)
+    let own = own.iter().map(|part| part["options=".len()..].to_owned()).collect();
+    Ok(Opening::new(ours, own, database, purpose))
 }
 
 /// The part of a URL that may be displayed: without login and parameters.
@@ -170,12 +162,13 @@ fn place(url: &str) -> String {
     address.rsplit_once('@').map_or(address, |(_, place)| place).to_owned()
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
-/// A leased connection. If it is dropped inside a transaction, its socket is closed at once: returned to the pool, the
-/// session would keep its row locks until it is leased again.
+/// A leased connection. If it is dropped inside a transaction or before the answer to a statement, its socket is closed at
+/// once: returned to the pool, the session would keep its row locks until it is leased again, and the next user would wait
+/// for a statement that nobody needs.
 pub struct Lease(Option<Object<Connection>>);
 
 impl Drop for Lease {
@@ -208,7 +201,8 @@ mod tests {
     use super::*;
 
     fn url_of(url: &str) -> String {
-        session_url(&config::Database { url: url.into(), ..config::Database::default() }, "leveret worker", "").unwrap()
+        let database = config::Database { url: url.into(), ..config::Database::default() };
+        opening(&database, "leveret worker", Purpose::Steps).unwrap().url()
     }
 
     #[test]
@@ -223,17 +217,26 @@ mod tests {
     fn background_sessions_prefer_indexes_unless_the_url_overrides_it() {
         let of = |url: &str| {
             let database = config::Database { url: url.into(), ..config::Database::default() };
-            session_url(&database, "test", BY_INDEX).unwrap()
+            opening(&database, "test", Purpose::Background).unwrap().url()
         };
         assert!(of("postgres://db/shop").contains("%20-c%20enable_seqscan%3Doff"));
-        assert!(of("postgres://db/shop?options=-c%20jit%3Don").ends_with("%20-c%20jit%3Doff%20-c%20jit%3Don"));
+        let own = of("postgres://db/shop?options=-c%20jit%3Don");
+        assert!(own.find("jit%3Doff") < own.find("jit%3Don"), "{own}");
     }
 
     #[test]
     fn options_of_the_url_are_kept_and_win() {
         let url = url_of("postgres://me@localhost/db?sslmode=prefer&options=-c%20lock_timeout%3D1");
-        assert!(url.ends_with("%20-c%20lock_timeout%3D1&sslmode=prefer"), "{url}");
+        assert!(url.contains("&sslmode=prefer&options="), "{url}");
+        assert!(url.find("lock_timeout%3D2000") < url.find("lock_timeout%3D1%20"), "{url}");
         assert_eq!(url.matches("options=").count(), 1);
+    }
+
+    #[test]
+    fn what_correctness_needs_comes_after_the_options_of_the_url() {
+        let url = url_of("postgres://me@localhost/db?options=-c%20default_transaction_isolation%3Dserializable");
+        let ours = "default_transaction_isolation%3Dread%5C%20committed";
+        assert!(url.find("%3Dserializable") < url.find(ours), "{url}");
     }
 
     #[test]

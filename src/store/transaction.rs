@@ -2,13 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 
-use diesel::connection::{TransactionDepthChange, TransactionManagerStatus};
-use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
+use diesel_async::{SimpleAsyncConnection, TransactionManager};
 use futures_util::join;
 
 use super::error::at_commit;
 use super::instances::{self, Loaded};
-use super::{Connection, Error, Lease};
+use super::{Connection, Error, Lease, Transactions};
 use crate::engine::InstanceId;
 
 /// An open transaction and its connection.
@@ -96,7 +95,7 @@ impl Transaction {
     /// # Errors
     /// `Unavailable` if the server cannot be reached.
     pub async fn begin(mut lease: Lease) -> Result<Self, Error> {
-        AnsiTransactionManager::begin_transaction(&mut *lease).await?;
+        Transactions::begin_transaction(&mut *lease).await?;
         Ok(Self { lease })
     }
 
@@ -107,18 +106,11 @@ impl Transaction {
     pub async fn begin_locked(mut lease: Lease, id: InstanceId) -> Result<(Self, Option<Loaded>), Error> {
         // Noted before it is sent: a lease that is dropped in between closes its connection, as with any open
         // transaction.
-        match AnsiTransactionManager::transaction_manager_status_mut(&mut *lease) {
-            TransactionManagerStatus::Valid(status) => {
-                status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
-            }
-            TransactionManagerStatus::InError => {
-                return Err(Error::Unavailable("the connection has a transaction that cannot be ended".into()));
-            }
-        }
+        let begin = lease.note_begin()?;
         let transaction = Self { lease };
         let shared: &Connection = &transaction.lease;
         let (mut first, mut second) = (shared, shared);
-        let (begun, loaded) = join!(first.batch_execute("BEGIN"), instances::lock(&mut second, id));
+        let (begun, loaded) = join!(first.batch_execute(&begin), instances::lock(&mut second, id));
         begun?;
         Ok((transaction, loaded?))
     }
@@ -128,34 +120,34 @@ impl Transaction {
     /// # Errors
     /// `Unavailable` if there was no answer; `Rejected` if the database refused.
     pub async fn commit(mut self) -> Result<(), Error> {
-        AnsiTransactionManager::commit_transaction(&mut *self.lease).await.map_err(at_commit)
+        Transactions::commit_transaction(&mut *self.lease).await.map_err(at_commit)
     }
 
     /// Rolls back. If that fails the connection is closed, which rolls back too.
     pub async fn rollback(mut self) {
-        if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *self.lease).await {
+        if let Err(error) = Transactions::rollback_transaction(&mut *self.lease).await {
             tracing::debug!(%error, "rolling back failed; the connection is closed");
         }
     }
 
     /// Sets a savepoint.
     pub async fn savepoint(&mut self) -> Result<(), Error> {
-        AnsiTransactionManager::begin_transaction(&mut *self.lease).await?;
+        Transactions::begin_transaction(&mut *self.lease).await?;
         Ok(())
     }
 
-    /// Keeps what was done since the savepoint.
+    /// Keeps what code of others has written since the savepoint, but no setting or role that it has set: the rest of the
+    /// transaction, its commit and the next user of the connection need ours.
     ///
     /// # Errors
     /// Among others, if the error of a statement since then was ignored.
     pub async fn release(&mut self) -> Result<(), Error> {
-        AnsiTransactionManager::commit_transaction(&mut *self.lease).await?;
-        Ok(())
+        Ok(self.lease.release_and_reset().await?)
     }
 
     /// Undoes what was done since the savepoint.
     pub async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
-        AnsiTransactionManager::rollback_transaction(&mut *self.lease).await?;
+        Transactions::rollback_transaction(&mut *self.lease).await?;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The HTTP API: every route, and every way a request can be wrong.
 
+mod addresses;
+
 use std::collections::BTreeSet;
 
 use leveret::client::Client;

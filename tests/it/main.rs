@@ -19,6 +19,7 @@ mod poison;
 mod races;
 mod sandbox;
 mod schedules;
+mod sessions;
 mod skeleton;
 mod starvation;
 mod statements;

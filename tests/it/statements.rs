@@ -287,3 +287,18 @@ async fn the_example_takes_parts_and_reorders_low_stock() {
     assert_eq!(count(&process, "workshop.parts WHERE part = 'spring' AND stock = 5").await, 1);
     process.stop().await;
 }
+
+/// With the configured policy, which retries what may pass by itself.
+#[tokio::test]
+async fn what_cannot_pass_by_itself_is_not_tried_again() {
+    let leveret = start().await;
+    let write = "run: { sql: book, params: { name: a, n: 1 } }";
+    leveret.apply(&format!("name: twice\nactivities:\n  - {{ id: a, {write} }}\n  - {{ id: b, {write} }}\n")).await;
+    leveret.start("twice", "A").await;
+    leveret.reaches("A", "suspended at b").await;
+    let failed =
+        leveret.lines("kind || ' ' || (details->>'code')", "leveret.history WHERE kind = 'ActivityFailed'").await;
+    assert_eq!(failed, ["ActivityFailed database.unique"]);
+    assert_eq!(leveret.count("leveret.history WHERE kind = 'ActivityRetryScheduled'").await, 0);
+    leveret.stop().await;
+}

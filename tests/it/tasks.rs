@@ -3,6 +3,8 @@
 mod acts;
 mod command_line;
 mod crash;
+mod four_eyes;
+mod groups;
 mod inbox;
 mod messages;
 mod races;

@@ -10,6 +10,7 @@ use crate::command::{self, Error, Origin};
 use crate::engine::InstanceId;
 use crate::roles::incoming;
 use crate::store;
+use crate::store::session::Access;
 
 /// The pause before a delivery is requeued that could not be sent to a delay queue.
 const REQUEUE_AFTER: Duration = Duration::from_secs(1);
@@ -104,7 +105,7 @@ pub(super) async fn dead_letter(
 pub(super) async fn database_is_back(app: &App) {
     while !app.stop.is_cancelled() {
         sleep_or_stop(app, PROBE_EVERY).await;
-        if app.store.probe().await.is_ok() {
+        if app.store.probe().await.is_ok_and(|probe| probe.access == Access::Writable) {
             return;
         }
     }

@@ -23,7 +23,7 @@ async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped
     node.start().unwrap();
     publish(&test.broker, step("a", "after")).await;
     assert_eq!(next(&mut deliveries).await.body, b"after");
-    assert_eq!(test.broker.verify(&[]).await, Ok(vec![]));
+    assert!(test.broker.verify().await.unwrap().is_equal());
     test.broker.close().await;
 }
 

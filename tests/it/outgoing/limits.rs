@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use leveret::app::App;
 use leveret::config::Config;
 use leveret::handlers::Handlers;
 use leveret::limits::rate::Rate;
 use leveret::roles::caller::limits::{Admission, LimitKey, Limits, Permit, Reason, TargetOutcome};
-use leveret::store::targets;
+use leveret::store::{Connection, targets};
 use tokio::time::Instant;
 
 use super::PATIENCE;
@@ -24,8 +24,8 @@ fn process(fresh: &Fresh, open_for: Duration) -> Limits {
     Limits::new(&App::without_publisher(config, Handlers::new(), "limits").unwrap())
 }
 
-async fn connect(fresh: &Fresh) -> AsyncPgConnection {
-    AsyncPgConnection::establish(&fresh.database_url).await.unwrap()
+async fn connect(fresh: &Fresh) -> Connection {
+    Connection::establish(&fresh.database_url).await.unwrap()
 }
 
 async fn may_go(limits: &Limits) -> bool {
@@ -180,7 +180,7 @@ async fn each_key_has_its_own_rate() {
 }
 
 /// Inserts calls with these states and keys.
-async fn calls(conn: &mut AsyncPgConnection, rows: &[(&str, Option<&str>)]) {
+async fn calls(conn: &mut Connection, rows: &[(&str, Option<&str>)]) {
     for (state, key) in rows {
         let limits = key.map_or("NULL".to_owned(), |key| format!("jsonb_build_object('key', '{key}')"));
         conn.batch_execute(&format!(

@@ -277,7 +277,7 @@ async fn a_process_whose_clock_is_an_hour_wrong_changes_nothing() {
     leveret.plan("hourly", json!({})).await;
     let hour = SignedDuration::from_hours(1);
     let (ahead, behind) = (leveret.another(), leveret.another());
-    let now = leveret.app().store.probe().await.unwrap();
+    let now = leveret.app().store.probe().await.unwrap().now;
     ahead.clock.observe(now + hour);
     behind.clock.observe(now - hour);
 

@@ -1,0 +1,110 @@
+//! The broker, and whether its queues are as declared.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Finding;
+use crate::app::App;
+use crate::broker::{self, Compared, without_password};
+use crate::store::instances;
+
+/// The time limit for the connection to the broker.
+const BROKER_FOR: Duration = Duration::from_secs(10);
+
+pub(super) async fn check(app: &App) -> Vec<Finding> {
+    if tokio::time::timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
+        let says = format!("{} does not answer", without_password(&app.config.broker.url));
+        return vec![Finding { what: "broker", good: false, says }];
+    }
+    let queues = match look(app).await {
+        Ok(seen) => judge(&seen),
+        Err(error) => Finding { what: "queues", good: false, says: error.to_string() },
+    };
+    vec![Finding { what: "broker", good: true, says: "connected".into() }, queues]
+}
+
+/// What exists, by who declares it.
+#[derive(Default)]
+struct Seen {
+    /// What every process declares.
+    base: Compared,
+    /// The queues in which ready branches wait.
+    awaited: Compared,
+    /// The other queues of the settings.
+    listed: Compared,
+}
+
+async fn look(app: &App) -> Result<Seen, broker::Error> {
+    let awaited: BTreeSet<String> = match app.store.background().await {
+        Ok(mut conn) => instances::ready_queues(&mut conn).await.unwrap_or_default().into_iter().collect(),
+        Err(_) => BTreeSet::new(),
+    };
+    let listed: Vec<String> =
+        app.config.worker.queues.iter().filter(|queue| !awaited.contains(*queue)).cloned().collect();
+    Ok(Seen {
+        base: app.broker.verify().await?,
+        awaited: app.broker.verify_steps(&awaited.into_iter().collect::<Vec<_>>()).await?,
+        listed: app.broker.verify_steps(&listed).await?,
+    })
+}
+
+/// What nothing has needed yet may be missing: the first process that starts declares it.
+fn judge(seen: &Seen) -> Finding {
+    let Seen { base, awaited, listed } = seen;
+    let says = |good, says| Finding { what: "queues", good, says };
+    let different = [base, awaited, listed].map(|compared| compared.different.as_slice()).concat();
+    if !different.is_empty() {
+        return says(false, different.join("; "));
+    }
+    let has_waiting = awaited.equal + awaited.missing.len() > 0;
+    let lost = [if base.equal > 0 || has_waiting { &base.missing[..] } else { &[] }, &awaited.missing].concat();
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        return says(false, format!("missing: {lost}. A process that starts, or connects again, declares them"));
+    }
+    if base.equal == 0 {
+        return says(true, "none is declared yet: the first process of `leveret serve` declares them".into());
+    }
+    says(
+        true,
+        match listed.missing.is_empty() {
+            true => "match their declaration".into(),
+            false => format!(
+                "match their declaration; {} is declared by the first worker that serves it",
+                listed.missing.join(", ")
+            ),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(equal: usize, missing: &[&str]) -> Compared {
+        Compared { equal, missing: missing.iter().map(|name| (*name).to_owned()).collect(), ..Compared::default() }
+    }
+
+    #[test]
+    fn a_queue_that_nothing_has_needed_yet_is_no_fault() {
+        let fresh = Seen { base: compared(0, &["l.commands"]), listed: compared(0, &["l.steps.a"]), ..Seen::default() };
+        assert!(judge(&fresh).good);
+        let unserved = Seen { base: compared(9, &[]), listed: compared(0, &["l.steps.a"]), ..Seen::default() };
+        assert!(judge(&unserved).good && judge(&unserved).says.contains("l.steps.a"));
+    }
+
+    #[test]
+    fn a_queue_that_is_needed_and_missing_is_a_fault() {
+        let deleted = Seen { base: compared(9, &["l.commands"]), ..Seen::default() };
+        assert!(!judge(&deleted).good && judge(&deleted).says.contains("l.commands"));
+        let wiped =
+            Seen { base: compared(0, &["l.commands"]), awaited: compared(0, &["l.steps.a"]), ..Seen::default() };
+        assert!(!judge(&wiped).good && judge(&wiped).says.contains("l.steps.a"));
+    }
+
+    #[test]
+    fn a_queue_with_other_arguments_is_a_fault() {
+        let other = Compared { different: vec!["inequivalent arg".into()], ..Compared::default() };
+        assert!(!judge(&Seen { listed: other, ..Seen::default() }).good);
+    }
+}

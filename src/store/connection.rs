@@ -1,0 +1,218 @@
+//! The connection of every query. It begins transactions with the settings that Leveret needs, reads each answer to its end, and knows
+//! whether an answer is outstanding: such a connection is closed and not lent again.
+
+mod driven;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use diesel::connection::{TransactionDepthChange, TransactionManagerStatus};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as Driver};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, join};
+
+use super::session::{Kept, Session};
+
+pub use driven::Transactions;
+
+type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+type Rows = BoxStream<'static, QueryResult<Row>>;
+
+/// The connection that queries and handlers use, inside or outside of a transaction, with the `RunQueryDsl` of diesel-async.
+pub struct Connection {
+    inner: AsyncPgConnection,
+    session: Session,
+    outstanding: Arc<Outstanding>,
+    in_transaction: bool,
+}
+
+/// What the next borrower of the connection has to know.
+#[derive(Default)]
+struct Outstanding {
+    /// Statements whose answer has not been read to its end.
+    unanswered: AtomicUsize,
+    /// Nothing more can be done on it.
+    is_unusable: AtomicBool,
+}
+
+/// A statement that was sent. If it is dropped before the answer, its statement still runs on the server.
+struct Sent(Arc<Outstanding>);
+
+impl Sent {
+    fn new(of: &Arc<Outstanding>) -> Self {
+        of.unanswered.fetch_add(1, Ordering::Relaxed);
+        Self(of.clone())
+    }
+
+    /// Notes that the answer was read to its end.
+    fn answered<T>(&self, answer: &QueryResult<T>) {
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+        // The server has become a standby, or was made read-only: a new connection may lead to another one.
+        if let Err(Driver::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) = answer {
+            self.0.is_unusable.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(inner: AsyncPgConnection, session: Session) -> Self {
+        Self { inner, session, outstanding: Arc::default(), in_transaction: false }
+    }
+
+    /// How long the settings of Leveret hold on this connection.
+    pub fn settings_kept(&self) -> Kept {
+        self.session.kept
+    }
+
+    /// Closes the connection when it is returned.
+    pub(super) fn give_up(&self) {
+        self.outstanding.is_unusable.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a transaction that the caller begins by sending the returned text, before any other statement.
+    pub(super) fn note_begin(&mut self) -> QueryResult<Arc<str>> {
+        match AnsiTransactionManager::transaction_manager_status_mut(&mut self.inner) {
+            TransactionManagerStatus::Valid(status) => {
+                status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
+                self.in_transaction = true;
+                Ok(self.session.begin.clone())
+            }
+            TransactionManagerStatus::InError => Err(Driver::BrokenTransactionManager),
+        }
+    }
+
+    /// Releases the first savepoint, and takes back what the code since then has changed in the session: a setting or a
+    /// role would hold for the rest of the transaction, and for the next user of the connection.
+    pub(super) async fn release_and_reset(&mut self) -> QueryResult<()> {
+        let release = format!("RELEASE SAVEPOINT diesel_savepoint_1; {}", self.session.reset);
+        self.batch_execute(&release).await?;
+        match AnsiTransactionManager::transaction_manager_status_mut(&mut self.inner) {
+            TransactionManagerStatus::Valid(status) => {
+                status.change_transaction_depth(TransactionDepthChange::DecreaseDepth)
+            }
+            TransactionManagerStatus::InError => Err(Driver::BrokenTransactionManager),
+        }
+    }
+
+    /// Whether each statement outside of a transaction needs one that carries the settings.
+    fn sends_settings(&self) -> bool {
+        self.session.kept == Kept::Transaction && !self.in_transaction
+    }
+
+    fn note_depth(&mut self) {
+        self.in_transaction = match AnsiTransactionManager::transaction_manager_status_mut(&mut self.inner) {
+            TransactionManagerStatus::Valid(status) => status.transaction_depth().is_some(),
+            TransactionManagerStatus::InError => true,
+        };
+    }
+
+    fn run_load<'a, 'q, T>(&'a self, source: T) -> BoxFuture<'a, QueryResult<Rows>>
+    where
+        T: AsQuery + 'q,
+        T::Query: QueryFragment<Pg> + QueryId + 'q,
+    {
+        let mut inner = &self.inner;
+        let loading = AsyncConnectionCore::load(&mut inner, source);
+        if self.sends_settings() {
+            let collecting = async move { loading.await?.try_collect::<Vec<Row>>().await };
+            let rows = self.in_own_transaction(collecting);
+            return async move { Ok(stream::iter(rows.await?.into_iter().map(Ok)).boxed()) }.boxed();
+        }
+        async move {
+            let sent = Sent::new(&self.outstanding);
+            match loading.await {
+                Ok(rows) => Ok(Answer { rows, sent: Some(sent), ahead: None }.boxed()),
+                Err(error) => {
+                    let failed = Err(error);
+                    sent.answered(&failed);
+                    failed
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn run_execute<'a, 'q, T>(&'a self, source: T) -> BoxFuture<'a, QueryResult<usize>>
+    where
+        T: QueryFragment<Pg> + QueryId + 'q,
+    {
+        let mut inner = &self.inner;
+        let executing = AsyncConnectionCore::execute_returning_count(&mut inner, source);
+        if self.sends_settings() {
+            return self.in_own_transaction(executing).boxed();
+        }
+        async move {
+            let sent = Sent::new(&self.outstanding);
+            let executed = executing.await;
+            sent.answered(&executed);
+            executed
+        }
+        .boxed()
+    }
+
+    /// A statement in a transaction of its own that carries the settings. It is sent together with `BEGIN`.
+    async fn in_own_transaction<T>(&self, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+        let sent = Sent::new(&self.outstanding);
+        let (mut first, mut last) = (&self.inner, &self.inner);
+        let (begun, done) = join!(first.batch_execute(&self.session.begin), statement);
+        let done = begun.and(done);
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = last.batch_execute(end).await;
+        if ended.is_err() {
+            self.outstanding.is_unusable.store(true, Ordering::Relaxed);
+        }
+        let done = done.and_then(|value| ended.map(|()| value));
+        sent.answered(&done);
+        done
+    }
+
+    async fn run_batch(&self, query: &str) -> QueryResult<()> {
+        let sent = Sent::new(&self.outstanding);
+        let mut inner = &self.inner;
+        let done = inner.batch_execute(query).await;
+        sent.answered(&done);
+        done
+    }
+}
+
+/// The rows of an answer. A row is passed on when the next message has arrived: a single statement is committed after its
+/// last row was sent, and an error of the commit is the outcome of the statement.
+struct Answer {
+    rows: Rows,
+    sent: Option<Sent>,
+    ahead: Option<Row>,
+}
+
+impl Stream for Answer {
+    type Item = QueryResult<Row>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while let Some(sent) = &this.sent {
+            let ended = match ready!(this.rows.poll_next_unpin(context)) {
+                Some(Ok(row)) => match this.ahead.replace(row) {
+                    Some(before) => return Poll::Ready(Some(Ok(before))),
+                    None => continue,
+                },
+                Some(Err(error)) => Err(error),
+                None => Ok(()),
+            };
+            sent.answered(&ended);
+            this.sent = None;
+            if let Err(error) = ended {
+                this.ahead = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        Poll::Ready(this.ahead.take().map(Ok))
+    }
+}

@@ -1,0 +1,282 @@
+//! What correctness and time limits need of a session, whatever the defaults of the database and the role: sent as start-up options,
+//! verified after connecting, and sent with each transaction where start-up options do not hold.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::result::ConnectionResult;
+use diesel::sql_types::{Array, Bool, Text, Timestamptz};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::moment::Moment;
+use super::{Connection, Error};
+use crate::config;
+
+/// The server ends a session whose transaction is idle for longer: longer than any handler may take.
+const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
+/// How often the server checks, during a statement, whether its client still exists: the statement of a killed process
+/// or of a handler that timed out ends, and releases its locks, long before `statement_timeout`.
+const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
+/// The beginning of every transaction.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// What code of others may have changed: its role and its settings go back to those of the session.
+const RESET: &str = "RESET ROLE; RESET ALL";
+
+/// What every session needs. The transactions of Leveret lock first and read afterwards, which is right under read
+/// committed only; the others are what the texts of timestamps and numbers in registered statements depend on.
+const NEEDED: [(&str, &str); 6] = [
+    ("default_transaction_isolation", "read committed"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("standard_conforming_strings", "on"),
+    ("extra_float_digits", "1"),
+];
+
+/// Background work searches few rows by index, whatever the size of a table. A plan that was cached while the table was
+/// almost empty would read the whole table from then on: above all the outbox, whose rows live for milliseconds and
+/// leave dead rows until the next vacuum. Without an index the table is read all the same, at a cost that must not
+/// start the JIT compiler.
+const BY_INDEX: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
+/// What a pool is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Steps, with the handlers and statements of others.
+    Steps,
+    /// Everything else.
+    Background,
+}
+
+/// Whether the database takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It does.
+    Writable,
+    /// It is a standby, or `default_transaction_read_only` is set for it or for the role.
+    ReadOnly,
+}
+
+/// What a look at the database shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    /// The database's time.
+    pub now: Timestamp,
+    /// Whether it takes writes.
+    pub access: Access,
+}
+
+pub(super) async fn probe(conn: &mut Connection) -> Result<Probe, Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Timestamptz)]
+        now: Moment,
+        #[diesel(sql_type = Bool)]
+        is_read_only: bool,
+    }
+    let look = "SELECT clock_timestamp() AS now, current_setting('transaction_read_only')::boolean AS is_read_only";
+    let row: Row = diesel::sql_query(look).get_result(conn).await?;
+    let access = if row.is_read_only { Access::ReadOnly } else { Access::Writable };
+    Ok(Probe { now: row.now.0, access })
+}
+
+/// How long the settings of Leveret hold on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// As long as the session: the server has taken the start-up options.
+    Session,
+    /// For one transaction, because a pooler has dropped the start-up options: they are sent with each.
+    Transaction,
+}
+
+/// The texts by which a connection keeps its settings.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) kept: Kept,
+    /// Begins a transaction.
+    pub(super) begin: Arc<str>,
+    /// Takes back what code of others has changed.
+    pub(super) reset: Arc<str>,
+}
+
+impl Session {
+    /// Of a connection outside of the pools, with the settings of its server.
+    pub(super) fn unmanaged() -> Self {
+        let reset = format!("{RESET}; SET TIME ZONE 'UTC'");
+        Self { kept: Kept::Session, begin: BEGIN.into(), reset: reset.into() }
+    }
+}
+
+/// Settings whose values come from Leveret's own settings.
+const LIMITS: [&str; 4] =
+    ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "client_connection_check_interval"];
+
+/// Opens the connections of a pool.
+pub(super) struct Opening {
+    /// The URL without options.
+    url: String,
+    /// Percent-encoded options that the configured URL has itself.
+    own: Vec<String>,
+    limits: Vec<(&'static str, String)>,
+    purpose: Purpose,
+    /// Whether the server, which is a pooler then, has refused start-up options.
+    is_refused: AtomicBool,
+}
+
+#[derive(QueryableByName)]
+struct Verified {
+    #[diesel(sql_type = Bool)]
+    holds: bool,
+    #[diesel(sql_type = Text)]
+    durability: String,
+}
+
+impl Opening {
+    /// `url` has no options; `own` are the values of its parameters `options`.
+    pub(super) fn new(url: String, own: Vec<String>, database: &config::Database, purpose: Purpose) -> Self {
+        let millis = |limit: Duration| limit.as_millis().to_string();
+        let limits =
+            [database.statement_timeout, database.lock_timeout, IDLE_IN_TRANSACTION_MAX, LOOK_FOR_CLIENT_EVERY];
+        let limits = LIMITS.into_iter().zip(limits.map(millis)).collect();
+        Self { url, own, limits, purpose, is_refused: AtomicBool::new(false) }
+    }
+
+    /// Settings that the options of the configured URL may change.
+    fn changeable(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let more = match self.purpose {
+            Purpose::Steps => &[][..],
+            Purpose::Background => &BY_INDEX[..],
+        };
+        self.limits.iter().map(|(name, value)| (*name, value.as_str())).chain(more.iter().copied())
+    }
+
+    /// Proves after connecting that the server took these options, and not those of another client of a pooler.
+    fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, value) in self.changeable().chain(NEEDED) {
+            hash.update(format!("{name}={value}\n"));
+        }
+        self.own.iter().for_each(|own| hash.update(own));
+        hex::encode(&hash.finalize()[..8])
+    }
+
+    /// The URL with all settings as options: those of the configured URL change ours, except for what correctness needs.
+    pub(super) fn url(&self) -> String {
+        let option = |(name, value): (&str, &str)| format!("-c {name}={}", value.replace(' ', "\\ "));
+        let texts = |settings: Vec<String>| super::pool::encoded(&settings.join(" "));
+        let mut options = vec![texts(self.changeable().map(option).collect())];
+        options.extend(self.own.iter().cloned());
+        let mark = self.mark();
+        options.push(texts(NEEDED.into_iter().chain([("leveret.settings", mark.as_str())]).map(option).collect()));
+        format!("{}&options={}", self.url, options.join("%20"))
+    }
+
+    /// Connects and verifies.
+    pub(super) async fn open(&self) -> ConnectionResult<Connection> {
+        let mut inner = self.connect().await?;
+        let verified = self.verify(&mut inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+        let kept = if verified.holds { Kept::Session } else { Kept::Transaction };
+        if kept == Kept::Transaction {
+            tracing::debug!("the server did not take the start-up options: they are sent with each transaction");
+        }
+        Ok(Connection::new(inner, self.session(kept, &verified.durability)))
+    }
+
+    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+        if !AtomicBool::load(&self.is_refused, Ordering::Relaxed) {
+            match AsyncPgConnection::establish(&self.url()).await {
+                // As PgBouncer says it, unless `ignore_startup_parameters` lists them.
+                Err(error) if error.to_string().contains("unsupported startup parameter") => {
+                    self.is_refused.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        AsyncPgConnection::establish(&self.url).await
+    }
+
+    /// Looks whether the settings hold, and raises `synchronous_commit = off`, which would lose what was answered with 2xx.
+    /// The other values of an operator are kept: each of them waits at least for the disk of this server.
+    async fn verify(&self, conn: &mut AsyncPgConnection) -> QueryResult<Verified> {
+        let wanted = NEEDED.map(|(name, value)| format!("current_setting('{name}') = '{value}'")).join(" AND ");
+        // Not for the session of a pooler, which others use too.
+        let look = format!(
+            "WITH now AS (SELECT coalesce(current_setting('leveret.settings', true), '') = '{}' AND {wanted} AS holds,
+                                 replace(current_setting('synchronous_commit'), 'off', 'on') AS wanted)
+             SELECT holds, set_config('synchronous_commit', wanted, NOT holds) AS durability FROM now",
+            self.mark()
+        );
+        diesel::sql_query(look).get_result(conn).await
+    }
+
+    fn session(&self, kept: Kept, durability: &str) -> Session {
+        match kept {
+            Kept::Session => {
+                let reset = format!("{RESET}; SET synchronous_commit = '{durability}'");
+                Session { kept, begin: BEGIN.into(), reset: reset.into() }
+            }
+            Kept::Transaction => {
+                let mut local = String::new();
+                for (name, value) in self.changeable().chain(NEEDED).chain([("synchronous_commit", durability)]) {
+                    let _ = write!(local, "; SET LOCAL {name} = '{value}'");
+                }
+                // The tables of handlers are found by the path of the role, not by what another client has left behind.
+                local.push_str("; SET LOCAL search_path TO DEFAULT");
+                let begin = format!("{BEGIN}{local}");
+                Session { kept, begin: begin.into(), reset: format!("{RESET}{local}").into() }
+            }
+        }
+    }
+}
+
+/// How the settings of the sessions stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How long they hold.
+    pub kept: Kept,
+    /// Defaults of the database or the role that Leveret does not use, as `name = value`.
+    pub replaced: Vec<String>,
+    /// The value of `synchronous_commit` that is used.
+    pub durability: String,
+    /// The value of `lc_messages`.
+    pub language: String,
+}
+
+/// Looks at a leased connection.
+///
+/// # Errors
+/// As for any query.
+pub async fn look(conn: &mut Connection) -> Result<Standing, Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Array<Text>)]
+        defaults: Vec<String>,
+        #[diesel(sql_type = Text)]
+        durability: String,
+        #[diesel(sql_type = Text)]
+        language: String,
+    }
+    let row: Row = diesel::sql_query(LOOK).get_result(conn).await?;
+    let needed = |name: &str| NEEDED.iter().find(|(needed, _)| needed.eq_ignore_ascii_case(name));
+    let is_replaced = |setting: &&String| {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        match needed(name) {
+            Some((_, ours)) => !ours.eq_ignore_ascii_case(value),
+            None => name == "synchronous_commit" && value == "off" || LIMITS.contains(&name),
+        }
+    };
+    let replaced = row.defaults.iter().filter(is_replaced).map(|setting| setting.replacen('=', " = ", 1)).collect();
+    Ok(Standing { kept: conn.settings_kept(), replaced, durability: row.durability, language: row.language })
+}
+
+const LOOK: &str = "
+    SELECT coalesce((SELECT array_agg(setting ORDER BY setting)
+                       FROM pg_db_role_setting AS s, unnest(s.setconfig) AS setting
+                      WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+                        AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))), '{}') AS defaults,
+           current_setting('synchronous_commit') AS durability, current_setting('lc_messages') AS language";
