@@ -50,6 +50,7 @@ const FLOORS: &[(&str, u8)] = &[
 const PEERS: &[(&str, &str)] = &[
     ("time", "text"),
     ("definition", "text"),
+    ("expression", "text"),
     ("expression", "time"),
     ("definition", "expression"),
     ("definition", "time"),

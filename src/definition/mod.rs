@@ -44,7 +44,7 @@ impl Definition {
         let Some(root) = yaml::read(text, &mut draft.problems) else {
             return Err(draft.problems.into_sorted());
         };
-        let (definition, warnings) = Self::from_tree(draft, &root)?;
+        let (definition, warnings) = Self::from_tree(draft, &root, Some(text))?;
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;
         Ok(Parsed { definition, content, hash, warnings })
@@ -58,11 +58,20 @@ impl Definition {
         let root = Node::from_value(content).ok_or_else(|| {
             vec![Problem::whole(format!("lists and maps are nested deeper than {NESTING_MAX} levels"))]
         })?;
-        Self::from_tree(Draft::default(), &root).map(|(definition, _)| definition)
+        Self::from_tree(Draft::default(), &root, None).map(|(definition, _)| definition)
     }
 
-    fn from_tree(mut draft: Draft, root: &Node) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
+    /// `written` is the text of a new document. A stored one was accepted: its types are not checked again, so that it can be read
+    /// even if another version of Leveret knows more of them.
+    fn from_tree(
+        mut draft: Draft,
+        root: &Node,
+        written: Option<&str>,
+    ) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
         let definition = draft.document(root);
+        if let Some(text) = written {
+            check::meaning(root, text, &mut draft.problems);
+        }
         let refused = draft.problems.has_errors();
         let problems = draft.problems.into_sorted();
         match definition {

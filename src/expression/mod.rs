@@ -21,6 +21,7 @@ mod node;
 mod operators;
 mod read;
 mod template;
+pub mod typing;
 mod value;
 
 use std::fmt;
