@@ -3,9 +3,13 @@
 mod graph;
 pub(crate) mod names;
 mod outcomes;
+mod raised;
+mod typing;
 
 use super::model::{Definition, Next, Target, Work};
 use super::problem::{Place, Problems};
+use super::yaml::cursor::At;
+use super::yaml::node::Node;
 use crate::text::listed;
 use graph::Graph;
 
@@ -24,6 +28,15 @@ pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut
     loops_without_wait(definition, places, problems);
     falls_into_handlers(definition, places, problems);
     outcomes::warnings(definition, places, problems);
+}
+
+/// Checks a new document for what a stored one may have: types that do not fit, and error codes that nothing raises. `text` is the
+/// document as it was written.
+pub(crate) fn meaning(root: &Node, text: &str, problems: &mut Problems) {
+    let root = At::root(root);
+    let activities = root.get("activities").map(|list| list.items()).unwrap_or_default();
+    typing::check(&root, &activities, text, problems);
+    raised::check(&root, &activities, problems);
 }
 
 /// Reports activities that are never reached; of several that lead to each other only the first.

@@ -50,7 +50,7 @@ impl Definition {
             return Err(draft.problems.into_sorted());
         };
         draft.source = source;
-        let (definition, warnings) = Self::from_tree(draft, &root)?;
+        let (definition, warnings) = Self::from_tree(draft, &root, Some(text))?;
         document::decisions::list_decisions(&mut root);
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;
@@ -65,11 +65,20 @@ impl Definition {
         let root = Node::from_value(content).ok_or_else(|| {
             vec![Problem::whole(format!("lists and maps are nested deeper than {NESTING_MAX} levels"))]
         })?;
-        Self::from_tree(Draft::default(), &root).map(|(definition, _)| definition)
+        Self::from_tree(Draft::default(), &root, None).map(|(definition, _)| definition)
     }
 
-    fn from_tree(mut draft: Draft, root: &Node) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
+    /// `written` is the text of a new document. A stored one was accepted: its types are not checked again, so that it can be read
+    /// even if another version of Leveret knows more of them.
+    fn from_tree(
+        mut draft: Draft,
+        root: &Node,
+        written: Option<&str>,
+    ) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
         let definition = draft.document(root);
+        if let Some(text) = written {
+            check::meaning(root, text, &mut draft.problems);
+        }
         let refused = draft.problems.has_errors();
         let problems = draft.problems.into_sorted();
         match definition {

@@ -58,6 +58,40 @@ fn every_doubtful_document_is_accepted_with_the_expected_warnings() {
     }
 }
 
+/// The examples are what a newcomer copies: nothing about them is doubtful.
+#[test]
+fn every_example_is_accepted_without_a_warning() {
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")];
+    let mut seen = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() && !path.ends_with("node_modules") {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|end| end == "yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let problems = Definition::parse(&text).map_or_else(|problems| problems, |parsed| parsed.warnings);
+            assert_eq!(rendered(&problems, &path, &text), "", "{path:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "the examples were not found");
+}
+
+/// Without a schema a caller may send a value for any variable.
+#[test]
+fn an_input_without_a_schema_may_hold_what_a_variable_begins_with() {
+    let text = "name: a\nvariables: { order: {}, lines: [], name: '', by: null }\nactivities:\n  - id: a\n    when: name == 'Ada' && by == 'x'\n    emit: { event: x, body: { id: '${ order.id + lines[0].id }' } }";
+    assert_eq!(Definition::parse(text).unwrap().warnings.len(), 1, "`by` is never assigned");
+}
+
+/// A later version may know more of types than the one that accepted a document, whose instances run.
+#[test]
+fn the_types_of_a_stored_document_are_not_checked_again() {
+    let activities = json!([{"id": "a", "set": {"n": "n + 'x'"}}]);
+    let document = minimal(json!({"activities": activities, "variables": {"n": 0}}));
+    assert!(Definition::from_content(&document).is_ok());
+    assert!(Definition::parse(&document.to_string()).unwrap_err()[0].message.contains("does not work with"));
+}
+
 #[test]
 fn the_stored_form_reads_back_as_the_same_definition() {
     for (path, text) in documents("good") {
@@ -216,6 +250,34 @@ fn a_document_of_the_largest_size_is_refused_without_delay() {
         value = json!([value]);
     }
     assert!(Definition::from_content(&value).is_err());
+}
+
+/// Every document here would take long if types, passes or facts had no bound.
+#[test]
+fn the_types_of_a_hostile_document_are_checked_without_delay() {
+    let of = |variables: &str, set: &str, times: usize| {
+        let activities: String = (0..times)
+            .map(|number| format!("  - {{ id: a{number}, set: {{ {} }} }}\n", set.replace('#', &number.to_string())))
+            .collect();
+        format!("name: hostile\nvariables: {{ {variables} }}\nactivities:\n{activities}")
+    };
+    let names = |count: usize| (0..count).map(|at| format!("v{at}: null")).collect::<Vec<_>>().join(", ");
+    // Each variable learns from the one before it, so that every pass changes one more.
+    let chain = of(&format!("{}, v1000: null", names(1_000)), "v#: \"[v1000, v#, 'x#']\"", 1_000);
+    let growing = of("a: {}, b: {}", "a: \"{'x#': a, 'y': b, 'z': [a, b]}\", b: \"{'x#': b, 'y': a}\"", 1_000);
+    let sums = of("n: 0", &format!("n: \"{}n\"", "n+".repeat(60)), 1_000);
+    let tests = of("n: null", &format!("n: \"{}n == 1\"", "n != null && ".repeat(60)), 1_000);
+    let loops = of("l: []", "l: \"l.map(a, l.map(b, l.map(c, l.filter(d, d == a && b != c))))\"", 1_000);
+    let wide: String = (0..5_000).map(|at| format!("p{at}: {{ $ref: '#' }}, ")).collect();
+    let schema = format!(
+        "name: a\ninput: {{ type: object, properties: {{ {wide} }} }}\nactivities: [{{ id: a, when: input.p1.p2.p3 > 'x', end: {{}} }}]"
+    );
+    for text in [chain, growing, sums, tests, loops, schema] {
+        let began = std::time::Instant::now();
+        let _ = Definition::parse(&text);
+        // A hundred times what it takes on a slow machine; without bounds it would be hours.
+        assert!(began.elapsed().as_secs() < 60, "{}", &text[..200]);
+    }
 }
 
 /// Texts made of parts of definitions.

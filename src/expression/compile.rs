@@ -11,7 +11,7 @@ use super::operators::Operator;
 use super::value::Val;
 
 /// Names of types, as `type(x) == string` uses them.
-const KINDS: [&str; 11] =
+pub(super) const KINDS: [&str; 11] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"];
 /// Types with qualified names.
 const LONG_KINDS: [&str; 2] = ["google.protobuf.Timestamp", "google.protobuf.Duration"];
@@ -203,7 +203,7 @@ impl Compiler {
 }
 
 /// A qualified name such as `google.protobuf.Timestamp`.
-fn long_kind(tree: &IdedExpr) -> Option<&'static str> {
+pub(super) fn long_kind(tree: &IdedExpr) -> Option<&'static str> {
     let mut rest = tree;
     let mut path = Vec::new();
     while let Expr::Select(select) = &rest.expr {

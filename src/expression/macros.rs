@@ -138,12 +138,12 @@ fn simple_name(variable: &IdedExpr) -> Result<&String, String> {
     }
 }
 
-fn is_accumulator(tree: &IdedExpr) -> bool {
+pub(super) fn is_accumulator(tree: &IdedExpr) -> bool {
     matches!(&tree.expr, Expr::Ident(name) if name == ACCUMULATOR)
 }
 
 /// The `x` of `accumulator + [x]`.
-fn added_element(tree: &IdedExpr) -> Option<&IdedExpr> {
+pub(super) fn added_element(tree: &IdedExpr) -> Option<&IdedExpr> {
     let Expr::Call(add) = &tree.expr else { return None };
     match (add.func_name.as_str(), add.args.as_slice()) {
         (operators::ADD, [accumulator, added]) if is_accumulator(accumulator) => match &added.expr {

@@ -24,6 +24,7 @@ mod read;
 mod slip;
 mod template;
 mod tokens;
+pub mod typing;
 mod value;
 
 use std::fmt;

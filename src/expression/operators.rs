@@ -27,7 +27,7 @@ pub(super) enum Operator {
 
 impl Operator {
     /// Its symbol.
-    fn sign(self) -> &'static str {
+    pub(super) fn sign(self) -> &'static str {
         match self {
             Operator::Add => "+",
             Operator::Subtract => "-",

@@ -1,8 +1,9 @@
 //! From text to the parser's tree, within bounds that make recursion over the tree safe.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, SourceInfo};
 use cel::parser::PrattParser;
 
 use super::bounds::{DEPTH_MAX, NESTING_MAX, QUESTIONS_MAX, SOURCE_BYTES_MAX};
@@ -61,21 +62,32 @@ pub(super) fn read(source: &str) -> Result<IdedExpr, Fault> {
     if source.matches('?').count() > QUESTIONS_MAX {
         return Err(refuse(format!("it has more than {QUESTIONS_MAX} question marks")));
     }
-    let parser = PrattParser::new()
-        .max_recursion_depth(NESTING_MAX)
-        .max_expression_node_count(NODES_MAX)
-        .error_recovery_limit(4)
-        .error_reporting_limit(4)
-        .enable_optional_syntax(true)
-        .enable_ident_escape_syntax(true);
     // No panic of the parser is known; one would end the task of a worker.
-    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse(source)))
+    let parsed = catch_unwind(AssertUnwindSafe(|| parser().parse(source)))
         .map_err(|_| refuse("syntax error".into()))?
         .map_err(|errors| first(&errors, source))?;
     if depth(&parsed) > DEPTH_MAX {
         return Err(refuse(format!("it is nested deeper than {DEPTH_MAX} levels")));
     }
     Ok(parsed)
+}
+
+fn parser() -> PrattParser {
+    PrattParser::new()
+        .max_recursion_depth(NESTING_MAX)
+        .max_expression_node_count(NODES_MAX)
+        .error_recovery_limit(4)
+        .error_reporting_limit(4)
+        .enable_optional_syntax(true)
+        .enable_ident_escape_syntax(true)
+}
+
+/// The places of the parts of a source that [`read`] accepts.
+// The parser gives places only with an error: a bracket after the end is one, and the parts before it keep their ids.
+pub(super) fn places(source: &str) -> Option<Arc<SourceInfo>> {
+    let too_much = format!("{source}\n)");
+    let errors = catch_unwind(AssertUnwindSafe(|| parser().parse(&too_much))).ok()?.err()?;
+    errors.errors.into_iter().find_map(|error| error.source_info)
 }
 
 /// The first syntax error, with its position.

@@ -291,7 +291,7 @@ fn an_event_is_not_published_again_after_a_later_failure() {
         "
 events: { instance: false }
 activities:
-  - { id: a, emit: { event: told, body: {} }, next: [{ when: instance.key.missing, to: a }, { to: exit }] }
+  - { id: a, emit: { event: told, body: {} }, next: [{ when: env.missing, to: a }, { to: exit }] }
 ",
     );
     started(&mut scenario);

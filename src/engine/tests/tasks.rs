@@ -177,7 +177,7 @@ fn a_decision_is_kept_when_its_output_fails() {
         "
 variables: { n: null }
 activities:
-  - { id: a, task: { candidates: { users: [ann] }, decisions: [good] }, output: { n: result.decision + 1 } }
+  - { id: a, task: { candidates: { users: [ann] }, decisions: [good] }, output: { n: int(result.decision) } }
 ",
     );
     started(&mut scenario);

@@ -4,7 +4,7 @@ mod beyond;
 mod bounded;
 mod calendar;
 mod meaning;
-mod properties;
+pub(super) mod properties;
 mod templates;
 
 use serde_json::json;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::with_scope;
 use crate::expression::{Expression, Scope, Template, functions};
 
-fn json_value() -> impl Strategy<Value = Value> {
+pub(in crate::expression) fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -27,7 +27,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn source() -> impl Strategy<Value = String> {
+pub(in crate::expression) fn source() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("v".to_owned()),
         Just("w".to_owned()),
