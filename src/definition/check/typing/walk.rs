@@ -65,7 +65,7 @@ impl Visit<'_> {
         for (work, keys) in [
             ("run", ["input", "params"].as_slice()),
             ("emit", &["body"]),
-            ("call", &["input"]),
+            ("call", &["name", "input"]),
             ("raise", &["code", "message", "data"]),
             ("end", &["output", "error"]),
         ] {
