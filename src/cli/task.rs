@@ -14,6 +14,7 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied};
+use crate::contract;
 use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::{duration, moment};

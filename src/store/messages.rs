@@ -172,13 +172,13 @@ pub struct BesideWait {
 /// At most `limit` kept messages for which a wait is open, by instance. The wait may have a filter that does not hold. One
 /// statement sees one state: a message that is just being delivered is not among them.
 pub async fn beside_waits(conn: &mut Connection, limit: i64) -> Result<Vec<BesideWait>, Error> {
-    let rows: Vec<(Uuid, i64, String, i64, String, String, Value)> =
+    let rows: Vec<(Uuid, i64, String, i64, String, String, Document)> =
         BesideWaits::bind((limit,)).get_results(conn).await?;
-    let pair = |(instance, bookmark, activity, id, name, key, data)| BesideWait {
+    let pair = |(instance, bookmark, activity, id, name, key, data): (_, _, _, _, _, _, Document)| BesideWait {
         instance: InstanceId(instance),
         bookmark,
         activity,
-        message: Message { name, key, data, kept: Some(id) },
+        message: Message { name, key, data: data.0, kept: Some(id) },
     };
     Ok(rows.into_iter().map(pair).collect())
 }
