@@ -35,7 +35,9 @@ pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut
 pub(crate) fn meaning(root: &Node, text: &str, problems: &mut Problems) {
     let root = At::root(root);
     let activities = root.get("activities").map(|list| list.items()).unwrap_or_default();
-    typing::check(&root, &activities, text, problems);
+    let mut typed = Problems::default();
+    typing::check(&root, &activities, text, &mut typed);
+    problems.extend_elsewhere(typed);
     raised::check(&root, &activities, problems);
 }
 

@@ -1,5 +1,7 @@
 //! The problems of a document, collected so that an author sees all of them at once.
 
+use std::collections::HashSet;
+
 use crate::text::nearest;
 
 /// One problem of a document.
@@ -72,6 +74,26 @@ impl Problems {
         if self.list.len() < PROBLEMS_MAX {
             let Place { path, line, column } = place;
             self.list.push(Problem { severity, path, line, column, message, hint });
+        }
+    }
+
+    /// Adds what a later check has found, except in values that are refused already: one mistake is told once.
+    pub(crate) fn extend_elsewhere(&mut self, later: Problems) {
+        let refused: HashSet<String> = self
+            .list
+            .iter()
+            .filter(|known| known.severity == Severity::Error)
+            .map(|known| known.path.clone())
+            .collect();
+        for Problem { severity, path, line, column, message, hint } in later.list {
+            if refused.contains(&path) {
+                continue;
+            }
+            let place = Place { path, line, column };
+            match severity {
+                Severity::Error => self.error(place, message, hint),
+                Severity::Warning => self.warning(place, message, hint),
+            }
         }
     }
 

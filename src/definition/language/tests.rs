@@ -23,6 +23,8 @@ enum Unseen {
     Graph,
     /// A JSON Schema inside of the document.
     Schema,
+    /// Types of expressions.
+    Type,
 }
 
 /// The bad documents that a schema accepts.
@@ -55,6 +57,7 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("slip-title-colon.yaml", Unseen::Yaml),
     ("surrogate.json", Unseen::Yaml),
     ("two-documents.yaml", Unseen::Yaml),
+    ("types.yaml", Unseen::Type),
     ("unknown-names.yaml", Unseen::Name),
 ];
 
