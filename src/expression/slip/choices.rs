@@ -54,7 +54,7 @@ pub(super) fn if_else(draft: &mut Draft<'_>) {
     }
 }
 
-/// `a ?? b` becomes `a.orValue(b)` of an optional, else `a == null ? b : a`.
+/// `a ?? b` becomes `a.orValue(b)` of an optional, else `coalesce(a, b)`.
 pub(super) fn fallback(draft: &mut Draft<'_>) {
     for at in (0..draft.tokens.len()).rev() {
         if !(draft.is(at, "??") || draft.is(at, "?:")) || !draft.is_between(at) {
@@ -64,7 +64,7 @@ pub(super) fn fallback(draft: &mut Draft<'_>) {
         let (start, end) = (draft.start_of_operand(at, &ends), draft.end_of_operand(at + 1, &ends));
         if !draft.is_one_value(start, at) || end <= at + 1 {
             let (place, written) = (draft.tokens[at].at, draft.tokens[at].text.clone());
-            draft.tell(place, &format!("a {written} b"), "a == null ? b : a");
+            draft.tell(place, &format!("a {written} b"), "coalesce(a, b)");
             continue;
         }
         let value = draft.tokens[start..at].to_vec();
@@ -82,12 +82,13 @@ pub(super) fn fallback(draft: &mut Draft<'_>) {
             choice[inside].spaced = false;
             choice.push(Token { spaced: false, ..Token::new(Kind::Sign, ")", &like) });
         } else {
-            choice.push(sign("==", &like));
-            choice.push(Token { spaced: true, ..Token::new(Kind::Word, "null", &like) });
-            choice.push(sign("?", &like));
+            let close = |text: &str| Token { spaced: false, ..Token::new(Kind::Sign, text, &like) };
+            choice = vec![Token { spaced: like.spaced, ..Token::new(Kind::Word, "coalesce", &like) }, close("(")];
+            choice.push(Token { spaced: false, ..like.clone() });
+            choice.extend_from_slice(&value[1..]);
+            choice.push(close(","));
             choice.extend(spaced(&other));
-            choice.push(sign(":", &like));
-            choice.extend(spaced(&value));
+            choice.push(close(")"));
         }
         draft.replace(start, end, choice);
     }

@@ -115,7 +115,7 @@ const FILTERS: &[(&str, usize, &str)] = &[
     ("unique", 0, "$0.distinct()"),
     ("join", 1, "$0.join($1)"),
     ("tojson", 0, "json.encode($0)"),
-    ("default", 1, "$0 == null ? $1 : $0"),
+    ("default", 1, "coalesce($0, $1)"),
 ];
 
 /// `x | upper` of Jinja.

@@ -136,7 +136,7 @@ fn choices_of_other_languages_are_replaced() {
         ("'a' if paid else 'b'", "`paid ? 'a' : 'b'` for `'a' if paid else 'b'`", "paid ? 'a' : 'b'"),
         ("if paid then 1 else 2", "`paid ? 1 : 2` for `if paid then 1 else 2`", "paid ? 1 : 2"),
         ("if (amount > 5) 1 else 2", "`amount > 5 ? 1 : 2` for `if (amount > 5) 1 else 2`", "amount > 5 ? 1 : 2"),
-        ("x ?? y", "`x == null ? y : x` for `x ?? y`", "x == null ? y : x"),
+        ("x ?? y", "`coalesce(x, y)` for `x ?? y`", "coalesce(x, y)"),
         ("order?.id ?? 'none'", "`.?` for `?.`", "order.?id.orValue('none')"),
     ]);
 }
