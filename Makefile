@@ -22,13 +22,14 @@ demo: ## Run one order, then a thousand, print how they ended, and exit
 	@$(servers)
 	cargo run --example orders -- demo
 
+# One test more than cores at a time: many only wait for a server.
 test: ## Run all checks: format, lints, documentation, unit and integration tests
 	@$(servers)
 	cargo fmt --check
 	cargo clippy --all-targets $(features) -- -D warnings
 	cargo test --doc $(features)
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run $(features)
+		cargo nextest run $(features) --test-threads $$(( $$(nproc) + 1 ))
 	else
 		cargo test --lib --bins --tests --examples $(features)
 	fi
