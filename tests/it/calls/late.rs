@@ -95,7 +95,7 @@ async fn a_probe_after_the_end_of_within_still_decides_the_outcome() {
       url: '${ url }pay'
       on_unknown: probe
       probe: { url: '${ url }paid', accept: 404, done: result.status == 200 }
-    retry: { attempts: 3, within: 100ms }";
+    retry: { attempts: 3, within: 1s }";
     leveret.apply(&asking(probing)).await;
     let target = Target::playing(|asked| match asked.line.starts_with("GET") {
         true => {
