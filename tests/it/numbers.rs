@@ -5,13 +5,14 @@ use leveret::client::{Client, Error, sql};
 use leveret::config::statement::StatementSource;
 use leveret::contract::{Start, json as wire};
 use leveret::definition::Definition;
+use leveret::engine::InstanceId;
 use leveret::handlers::{HandlerInput, HandlerResult, Handlers};
 use leveret::roles::Role;
 use leveret::store::{Connection, definitions, history};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, Fresh, InProcess, Sender};
+use crate::support::{CommandLine, Fresh, InProcess, Queues, SOON, Sender, eventually};
 
 /// Numbers at the edges, each as a program may write it, and as Leveret writes it.
 const EDGES: [(&str, &str); 18] = [
@@ -86,9 +87,23 @@ fn with(number: &str, body: &str) -> String {
     body.replace("NUMBER", number)
 }
 
+/// The event `told` of an instance as it was published, once it is.
+async fn told(queues: &Queues, of: InstanceId) -> String {
+    let mut found = None;
+    eventually("the event is published", SOON, async || {
+        let mut events = queues.take_whole_events().await.into_iter();
+        let event = events.find(|(event, _)| event.kind.ends_with("told") && event.subject == of.to_string());
+        found = found.take().or(event.map(|(_, whole)| whole));
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_is_the_same_after_every_door_and_the_store() {
     let leveret = start().await;
+    let queues = leveret.queues().await;
     leveret.apply(ROUND).await;
     for (at, (spelt, written)) in EDGES.iter().enumerate() {
         let key = format!("n-{at}");
@@ -115,6 +130,8 @@ async fn a_number_is_the_same_after_every_door_and_the_store() {
             assert_eq!(wire::text(value), wire::text(&number), "{spelt} as {place}");
         }
         assert_eq!(wire::text(&instance["input"]["n"]), wire::text(&number), "{spelt} as the input");
+        let event = told(&queues, id).await;
+        assert!(event.contains(&format!("{{\"n\":{}}}", wire::text(&number))), "{spelt} in an event: {event}");
         let mut conn = leveret.conn().await;
         history::verify(&mut conn, id).await.unwrap();
         let rows = history::list(&mut conn, id, 0, 100).await.unwrap();
