@@ -119,43 +119,33 @@ impl Compiler {
     }
 
     fn call(&mut self, name: &str, args: &[IdedExpr]) -> Result<Node, String> {
-        let operator = match name {
-            operators::LOGICAL_AND => return Ok(Node::And(self.nodes(args)?)),
-            operators::LOGICAL_OR => return Ok(Node::Or(self.nodes(args)?)),
-            operators::CONDITIONAL => return Ok(Node::If(self.nodes(args)?)),
-            operators::LOGICAL_NOT => return Ok(Node::Not(self.boxed(only(args)?)?)),
-            operators::NEGATE => return Ok(Node::Negate(self.boxed(only(args)?)?)),
-            operators::INDEX => return Ok(Node::Index { of: self.nodes(args)?, absence: Absence::Fails }),
+        if let Some(operator) = operator(name) {
+            return Ok(Node::Binary(operator, self.nodes(args)?));
+        }
+        match name {
+            operators::LOGICAL_AND => Ok(Node::And(self.nodes(args)?)),
+            operators::LOGICAL_OR => Ok(Node::Or(self.nodes(args)?)),
+            operators::CONDITIONAL => Ok(Node::If(self.nodes(args)?)),
+            operators::LOGICAL_NOT => Ok(Node::Not(self.boxed(only(args)?)?)),
+            operators::NEGATE => Ok(Node::Negate(self.boxed(only(args)?)?)),
+            operators::INDEX => Ok(Node::Index { of: self.nodes(args)?, absence: Absence::Fails }),
             operators::OPT_INDEX | operators::OPT_SELECT => {
-                return Ok(Node::Index { of: self.nodes(args)?, absence: Absence::IsMissing });
+                Ok(Node::Index { of: self.nodes(args)?, absence: Absence::IsMissing })
             }
-            operators::ADD => Operator::Add,
-            operators::SUBSTRACT => Operator::Subtract,
-            operators::MULTIPLY => Operator::Multiply,
-            operators::DIVIDE => Operator::Divide,
-            operators::MODULO => Operator::Modulo,
-            operators::EQUALS => Operator::Equal,
-            operators::NOT_EQUALS => Operator::Unequal,
-            operators::LESS => Operator::Less,
-            operators::LESS_EQUALS => Operator::LessOrEqual,
-            operators::GREATER => Operator::Greater,
-            operators::GREATER_EQUALS => Operator::GreaterOrEqual,
-            operators::IN => Operator::In,
-            "dyn" => return self.node(only(args)?),
+            "dyn" => self.node(only(args)?),
             "coalesce" if !args.is_empty() => {
-                return args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>().map(Node::Coalesce);
+                args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>().map(Node::Coalesce)
             }
-            "coalesce" => return Err("`coalesce` takes at least 1 argument(s), not 0".into()),
+            "coalesce" => Err("`coalesce` takes at least 1 argument(s), not 0".into()),
             "type" => {
                 self.asks_for_type = true;
-                return Ok(Node::TypeOf(self.boxed(only(args)?)?));
+                Ok(Node::TypeOf(self.boxed(only(args)?)?))
             }
             _ => {
                 let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
-                return function(Form::Global, name, args);
+                function(Form::Global, name, args)
             }
-        };
-        Ok(Node::Binary(operator, self.nodes(args)?))
+        }
     }
 
     fn method(&mut self, target: &IdedExpr, name: &str, args: &[IdedExpr]) -> Result<Node, String> {
@@ -283,4 +273,23 @@ fn try_out(found: &Function, args: &[Node]) -> Result<(), String> {
     let (Some(first), Some(rest)) = (first, rest) else { return Ok(()) };
     let args: Vec<_> = [first].into_iter().chain(rest).collect();
     found.call(&args, &mut Budget::new()).map(|_| ()).map_err(EvalError::why)
+}
+
+/// The operator that the parser calls by this name, if it always evaluates both operands.
+pub(super) fn operator(name: &str) -> Option<Operator> {
+    Some(match name {
+        operators::ADD => Operator::Add,
+        operators::SUBSTRACT => Operator::Subtract,
+        operators::MULTIPLY => Operator::Multiply,
+        operators::DIVIDE => Operator::Divide,
+        operators::MODULO => Operator::Modulo,
+        operators::EQUALS => Operator::Equal,
+        operators::NOT_EQUALS => Operator::Unequal,
+        operators::LESS => Operator::Less,
+        operators::LESS_EQUALS => Operator::LessOrEqual,
+        operators::GREATER => Operator::Greater,
+        operators::GREATER_EQUALS => Operator::GreaterOrEqual,
+        operators::IN => Operator::In,
+        _ => return None,
+    })
 }

@@ -9,8 +9,7 @@ use super::known::Type;
 use super::members::{Member, Rest, Shape};
 use super::written::Written;
 use super::{Known, Work};
-use crate::expression::compile::{KINDS, long_kind};
-use crate::expression::operators::Operator;
+use crate::expression::compile::{KINDS, long_kind, operator};
 
 /// The inference of one expression.
 pub(super) struct Inference<'a> {
@@ -201,22 +200,4 @@ fn of_literal(literal: &LiteralValue) -> Type {
         LiteralValue::String(text) => Type::text(text.inner()),
         LiteralValue::Bytes(_) => Type::of(Kinds::BYTES),
     }
-}
-
-fn operator(name: &str) -> Option<Operator> {
-    Some(match name {
-        operators::ADD => Operator::Add,
-        operators::SUBSTRACT => Operator::Subtract,
-        operators::MULTIPLY => Operator::Multiply,
-        operators::DIVIDE => Operator::Divide,
-        operators::MODULO => Operator::Modulo,
-        operators::EQUALS => Operator::Equal,
-        operators::NOT_EQUALS => Operator::Unequal,
-        operators::LESS => Operator::Less,
-        operators::LESS_EQUALS => Operator::LessOrEqual,
-        operators::GREATER => Operator::Greater,
-        operators::GREATER_EQUALS => Operator::GreaterOrEqual,
-        operators::IN => Operator::In,
-        _ => return None,
-    })
 }
