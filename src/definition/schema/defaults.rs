@@ -1,5 +1,6 @@
 //! Whether the defaults of a schema are valid by the schema.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{Filling, Schema, VISITS_MAX, Walk, keywords, options, pointer};
@@ -64,19 +65,13 @@ impl Schema {
     }
 }
 
+/// What is not percent-encoded in the fragment of a URI.
+const FRAGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'$');
+
 /// A JSON pointer as the fragment of a URI.
-fn percent(pointer: &str) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for byte in pointer.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~$".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+fn percent(pointer: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(pointer, FRAGMENT)
 }
 
 #[cfg(test)]
