@@ -10,6 +10,7 @@ use super::model::{Definition, Next, Target, Work};
 use super::problem::{Place, Problems};
 use super::yaml::cursor::At;
 use super::yaml::node::Node;
+use super::yaml::source::Source;
 use crate::text::listed;
 use graph::Graph;
 
@@ -30,13 +31,13 @@ pub(crate) fn warnings(definition: &Definition, places: &[Place], problems: &mut
     outcomes::warnings(definition, places, problems);
 }
 
-/// Checks a new document for what a stored one may have: types that do not fit, and error codes that nothing raises. `text` is the
-/// document as it was written.
-pub(crate) fn meaning(root: &Node, text: &str, problems: &mut Problems) {
+/// Checks a new document for what a stored one may have: types that do not fit, and error codes that nothing raises. `source` is
+/// the document as it was written.
+pub(crate) fn meaning(root: &Node, source: &Source, problems: &mut Problems) {
     let root = At::root(root);
     let activities = root.get("activities").map(|list| list.items()).unwrap_or_default();
     let mut typed = Problems::default();
-    typing::check(&root, &activities, text, &mut typed);
+    typing::check(&root, &activities, source, &mut typed);
     problems.extend_elsewhere(typed);
     raised::check(&root, &activities, problems);
 }

@@ -39,6 +39,15 @@ pub struct Parsed {
     pub warnings: Vec<Problem>,
 }
 
+/// Where a document comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It is new.
+    Written,
+    /// It was accepted: its types are not checked again, so that it can be read even if another version of Leveret knows more of them.
+    Stored,
+}
+
 impl Definition {
     /// Reads and checks a document (YAML 1.2 core schema, or JSON).
     ///
@@ -50,7 +59,7 @@ impl Definition {
             return Err(draft.problems.into_sorted());
         };
         draft.source = source;
-        let (definition, warnings) = Self::from_tree(draft, &root, Some(text))?;
+        let (definition, warnings) = Self::from_tree(draft, &root, Origin::Written)?;
         document::decisions::list_decisions(&mut root);
         let content = root.to_value();
         let hash = content::hash(&content).map_err(|message| vec![Problem::whole(message)])?;
@@ -65,19 +74,14 @@ impl Definition {
         let root = Node::from_value(content).ok_or_else(|| {
             vec![Problem::whole(format!("lists and maps are nested deeper than {NESTING_MAX} levels"))]
         })?;
-        Self::from_tree(Draft::default(), &root, None).map(|(definition, _)| definition)
+        Self::from_tree(Draft::default(), &root, Origin::Stored).map(|(definition, _)| definition)
     }
 
-    /// `written` is the text of a new document. A stored one was accepted: its types are not checked again, so that it can be read
-    /// even if another version of Leveret knows more of them.
-    fn from_tree(
-        mut draft: Draft,
-        root: &Node,
-        written: Option<&str>,
-    ) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
+    fn from_tree(mut draft: Draft, root: &Node, origin: Origin) -> Result<(Definition, Vec<Problem>), Vec<Problem>> {
         let definition = draft.document(root);
-        if let Some(text) = written {
-            check::meaning(root, text, &mut draft.problems);
+        match origin {
+            Origin::Written => check::meaning(root, &draft.source, &mut draft.problems),
+            Origin::Stored => {}
         }
         let refused = draft.problems.has_errors();
         let problems = draft.problems.into_sorted();

@@ -3,7 +3,6 @@
 //! The type of a variable does not depend on the path that led to an activity: it is the join of its initial value and everything that
 //! is assigned to it anywhere. So it holds whatever the order of the activities is.
 
-mod places;
 mod results;
 mod schemas;
 mod scope;
@@ -15,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::problem::Problems;
 use super::super::yaml::cursor::At;
 use super::super::yaml::node::Tree;
+use super::super::yaml::source::Source;
 use crate::expression::typing::{Type, Work, tested};
-use places::Text;
 use scope::Declared;
 use visits::{Goal, Visit, bare};
 
@@ -27,21 +26,20 @@ const LAST_PASSES_MAX: usize = 4;
 /// Values whose tests for null are remembered.
 const TESTED_MAX: usize = 500;
 
-/// Reports expressions that cannot work, or that may not. `text` is the document as it was written.
-pub(super) fn check(root: &At<'_>, activities: &[At<'_>], text: &str, problems: &mut Problems) {
-    let text = Text::of(text);
+/// Reports expressions that cannot work, or that may not. `source` is the document as it was written.
+pub(super) fn check(root: &At<'_>, activities: &[At<'_>], source: &Source, problems: &mut Problems) {
     let mut declared = Declared::of(root, activities, &tested_values(root));
     let mut work = Work::new();
-    learn(root, activities, &text, &mut declared, &mut work);
+    learn(root, activities, source, &mut declared, &mut work);
     let goal = Goal::Report(problems);
-    Visit { text: &text, declared: &declared, work: &mut work, goal }.document(root, activities);
+    Visit { source, declared: &declared, work: &mut work, goal }.document(root, activities);
 }
 
 /// Joins everything that is assigned to each variable, until nothing changes.
-fn learn(root: &At<'_>, activities: &[At<'_>], text: &Text<'_>, declared: &mut Declared, work: &mut Work) {
+fn learn(root: &At<'_>, activities: &[At<'_>], source: &Source, declared: &mut Declared, work: &mut Work) {
     for pass in 0..PASSES_MAX + LAST_PASSES_MAX {
         let goal = Goal::Learn(BTreeMap::new());
-        let mut visit = Visit { text, declared, work, goal };
+        let mut visit = Visit { source, declared, work, goal };
         visit.document(root, activities);
         let Goal::Learn(learned) = visit.goal else { return };
         let mut changed = false;

@@ -36,13 +36,7 @@ impl<'w, 'n> Written<'w, 'n> {
 impl Draft {
     /// The place of a byte of a text; the begin of the text if it has another spelling in the document.
     pub(super) fn place_in(&self, at: &At<'_>, byte: usize) -> Place {
-        self.exact_place(at, byte).unwrap_or_else(|| at.place())
-    }
-
-    fn exact_place(&self, at: &At<'_>, byte: usize) -> Option<Place> {
-        let Tree::Text(text) = &at.node.tree else { return None };
-        let (line, column) = self.source.place(at.node.line, at.node.column, text, byte)?;
-        Some(Place { path: at.path.clone(), line, column })
+        self.source.place_in(at, byte)
     }
 
     /// Reads the names of an expression.
@@ -118,7 +112,7 @@ impl Draft {
             () if written.source.contains("${") => Some("write names without `${ }` here: `name`, not `${ name }`"),
             () => None,
         };
-        let exact = self.exact_place(written.at, written.offset + fault.at.unwrap_or_default());
+        let exact = self.source.exact_place(written.at, written.offset + fault.at.unwrap_or_default());
         let message =
             if exact.is_some() { fault.message(written.source) } else { fault.message_with_place(written.source) };
         self.problems.error(exact.unwrap_or_else(|| written.at.place()), message, hint.map(str::to_owned));

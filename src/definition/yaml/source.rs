@@ -1,6 +1,9 @@
 //! From a position inside a text value to its place in the document.
 
 use super::accident::Flow;
+use super::cursor::At;
+use super::node::Tree;
+use crate::definition::problem::Place;
 
 /// The characters of a document; empty for a stored form.
 #[derive(Debug, Default)]
@@ -17,9 +20,21 @@ impl Source {
         Self { chars, lines }
     }
 
+    /// The place of a byte of a text; the begin of the text if it has another spelling in the document.
+    pub(crate) fn place_in(&self, at: &At<'_>, byte: usize) -> Place {
+        self.exact_place(at, byte).unwrap_or_else(|| at.place())
+    }
+
+    /// The place of a byte of a text, if it is spelt that way in the document.
+    pub(crate) fn exact_place(&self, at: &At<'_>, byte: usize) -> Option<Place> {
+        let Tree::Text(text) = &at.node.tree else { return None };
+        let (line, column) = self.place(at.node.line, at.node.column, text, byte)?;
+        Some(Place { path: at.path.clone(), line, column })
+    }
+
     /// The line and the column, from 1, of the byte `offset` of `text`, whose scalar begins at this line and column. None if the
     /// text is not found there, which is so for a stored form.
-    pub(crate) fn place(&self, line: usize, column: usize, text: &str, offset: usize) -> Option<(usize, usize)> {
+    fn place(&self, line: usize, column: usize, text: &str, offset: usize) -> Option<(usize, usize)> {
         let begin = self.position(line, column)?;
         let (mut at, style) = match self.chars.get(begin)? {
             '"' => (begin + 1, Style::Double),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::places::{Source, Text};
 use super::results;
 use super::scope::{Declared, Here, Names};
 use crate::definition::problem::Problems;
 use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
+use crate::definition::yaml::source::Source;
 use crate::expression::typing::{
     Certainty, Fact, Finding, Kinds, Member, Purpose, Rest, Shape, Type, When, Work, follows, infer,
 };
@@ -26,10 +26,19 @@ pub(super) enum Goal<'p> {
 
 /// A visit of a document.
 pub(super) struct Visit<'a> {
-    pub(super) text: &'a Text<'a>,
+    pub(super) source: &'a Source,
     pub(super) declared: &'a Declared,
     pub(super) work: &'a mut Work,
     pub(super) goal: Goal<'a>,
+}
+
+/// An expression inside a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inner<'s> {
+    /// The byte of the value at which it begins.
+    pub(super) offset: usize,
+    /// The expression.
+    pub(super) text: &'s str,
 }
 
 /// What a template is for.
@@ -152,9 +161,9 @@ impl Visit<'_> {
             if expression.marker().is_some() {
                 continue;
             }
-            let source = Source { before: text.get(..start).unwrap_or_default(), text: expression.source() };
-            let value = self.expression(at, source, Purpose::Value, here);
-            self.check_use(at, source, purpose, &value, alone);
+            let inner = Inner { offset: start, text: expression.source() };
+            let value = self.expression(at, inner, Purpose::Value, here);
+            self.check_use(at, inner, purpose, &value, alone);
             if alone {
                 is = value;
             }
@@ -163,21 +172,21 @@ impl Visit<'_> {
     }
 
     /// Infers an expression, and reports what is wrong with it.
-    fn expression(&mut self, at: &At<'_>, source: Source<'_>, purpose: Purpose, here: &Here) -> Type {
+    fn expression(&mut self, at: &At<'_>, inner: Inner<'_>, purpose: Purpose, here: &Here) -> Type {
         let names = Names { declared: self.declared, here };
-        let (is, findings) = infer(source.text, purpose, &names, &here.facts, self.work);
+        let (is, findings) = infer(inner.text, purpose, &names, &here.facts, self.work);
         for finding in findings {
             // A filter that fails does not hold: only one that always fails is a mistake.
             if !here.is_message || finding.certainty == Certainty::Fails {
-                self.tell(at, source, finding);
+                self.tell(at, inner, finding);
             }
         }
         is
     }
 
-    fn tell(&mut self, at: &At<'_>, source: Source<'_>, finding: Finding) {
+    fn tell(&mut self, at: &At<'_>, inner: Inner<'_>, finding: Finding) {
         let Goal::Report(problems) = &mut self.goal else { return };
-        let place = self.text.place(at, source, finding.at);
+        let place = self.source.place_in(at, inner.offset + finding.at);
         match finding.certainty {
             Certainty::Fails => problems.error(place, finding.message, finding.hint),
             Certainty::Doubtful => problems.warning(place, finding.message, finding.hint),
@@ -185,16 +194,16 @@ impl Visit<'_> {
     }
 
     /// Whether a value can be used where its template stands.
-    fn check_use(&mut self, at: &At<'_>, source: Source<'_>, purpose: Use, value: &Type, alone: bool) {
+    fn check_use(&mut self, at: &At<'_>, inner: Inner<'_>, purpose: Use, value: &Type, alone: bool) {
         let settled = value.stored();
-        let text = crate::text::shortened(source.text);
+        let text = crate::text::shortened(inner.text);
         let (what, kinds, example) = match purpose {
             Use::Value => return,
             Use::NotNull(what) => {
                 if settled.kinds().has(Kinds::NULL) && (alone || what.contains("URL")) {
                     let message = format!("`{text}` can be null, which is not allowed in {what}");
                     let hint = Some("make it required, give it a default, or test it before".to_owned());
-                    self.tell(at, source, Finding { at: 0, certainty: Certainty::Doubtful, message, hint });
+                    self.tell(at, inner, Finding { at: 0, certainty: Certainty::Doubtful, message, hint });
                 }
                 return;
             }
@@ -211,7 +220,7 @@ impl Visit<'_> {
         let is_number = value.kinds().without(Kinds::ABSENT).has(Kinds::NUMBER);
         let message = format!("`{text}` is not {what}");
         let hint = is_number.then(|| format!("write a unit, as in \"{example}\""));
-        self.tell(at, source, Finding { at: 0, certainty: Certainty::Fails, message, hint });
+        self.tell(at, inner, Finding { at: 0, certainty: Certainty::Fails, message, hint });
     }
 
     /// The entries of a `switch`, or of a `next` that is a list: each is reached only if those before it do not hold.
@@ -237,11 +246,10 @@ impl Visit<'_> {
 }
 
 /// The source of a bare expression, which may be written in a `${ }`.
-pub(super) fn bare(text: &str) -> Source<'_> {
+pub(super) fn bare(text: &str) -> Inner<'_> {
     let written = text.trim();
     let inner = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or(written).trim();
-    let start = text.find(inner).unwrap_or_default();
-    Source { before: text.get(..start).unwrap_or_default(), text: inner }
+    Inner { offset: text.find(inner).unwrap_or_default(), text: inner }
 }
 
 /// The byte at which the expression of the next `${ }` begins.
