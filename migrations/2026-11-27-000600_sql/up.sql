@@ -47,6 +47,41 @@ END $$;
 COMMENT ON FUNCTION leveret.refuse_number(jsonb) IS
     'Raises an error for a number that a reader of the command could only take for another one';
 
+-- A row for the relay wakes it when its transaction commits. Transactions that notify commit one after the other, because PostgreSQL keeps
+-- notifications in the order of the commits. So a relay with much to do looks again and again by itself, and is not notified meanwhile.
+CREATE SEQUENCE leveret.relay_looks_until AS bigint MINVALUE 0 START 0;
+COMMENT ON SEQUENCE leveret.relay_looks_until IS
+    'Until then a relay looks for rows by itself, in milliseconds since 1970. A sequence, because it is read and set outside of transactions';
+
+CREATE FUNCTION leveret.epoch_ms() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+COMMENT ON FUNCTION leveret.epoch_ms() IS 'The time now, in milliseconds since 1970';
+
+CREATE FUNCTION leveret.relay_looks(for_ms integer) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT setval('leveret.relay_looks_until', leveret.epoch_ms() + for_ms)
+$$;
+COMMENT ON FUNCTION leveret.relay_looks(integer) IS 'A relay promises to look for rows by itself for this time in milliseconds';
+
+CREATE FUNCTION leveret.claimable_now() RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- A later time is of another clock: that of a server before a failover.
+    promise_max CONSTANT bigint := 2000;
+    now_ms CONSTANT bigint := leveret.epoch_ms();
+    looks_until bigint;
+BEGIN
+    SELECT last_value INTO looks_until FROM leveret.relay_looks_until;
+    IF looks_until NOT BETWEEN now_ms AND now_ms + promise_max
+        AND coalesce(current_setting('leveret.notify', true), '') <> 'off' THEN
+        PERFORM pg_notify('leveret_outbox', '');
+    END IF;
+    RETURN now();
+END $$;
+COMMENT ON FUNCTION leveret.claimable_now() IS
+    'The time for outbox.claimable_at of a row that the relay shall publish at once: wakes the relay at the commit';
+
 CREATE FUNCTION leveret.push_command(kind text, topic text, body jsonb, message_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,8 +110,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM leveret.refuse_number(body);
-    INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body)
-        VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content);
+    INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body, claimable_at)
+        VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content, leveret.claimable_now());
     RETURN sent_as;
 END $$;
 COMMENT ON FUNCTION leveret.push_command(text, text, jsonb, text) IS 'Writes a command into the outbox';
@@ -163,6 +198,7 @@ END $$;
 COMMENT ON FUNCTION leveret.doubles(record) IS
     'The columns of a row of nulls, counted from 0, whose numbers are doubles: to a reader of JSON, a 7 among them looks like an integer';
 
-REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.refuse_number(jsonb), leveret.push_command(text, text, jsonb, text),
+REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.refuse_number(jsonb), leveret.relay_looks(integer),
+    leveret.claimable_now(), leveret.push_command(text, text, jsonb, text),
     leveret.start(text, jsonb, text, integer, text, text, text), leveret.message(text, text, jsonb, integer, text),
     leveret.broadcast(text, text, jsonb, text) FROM PUBLIC;

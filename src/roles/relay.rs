@@ -8,12 +8,15 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::app::{App, PublishQueue, sleep_or_stop};
+use crate::app::{App, PublishQueue};
 use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent};
 use crate::command;
 use crate::store;
 use crate::store::outbox::{self, OutboxRow};
 use crate::telemetry::{self, spans};
+
+mod pace;
+mod waiting;
 
 /// Rows of one batch from memory: as many as a confirm channel takes at once.
 const PUBLISH_BATCH_MAX: usize = 256;
@@ -108,16 +111,18 @@ async fn delete_confirmed(app: App, confirmed: Arc<Mutex<mpsc::Receiver<Uuid>>>)
     Ok(())
 }
 
-/// Sweeps for rows that their writer has not published, until the process stops.
+/// Sweeps for rows that their writer does not publish itself, or has not published, until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
+    let mut waiting = waiting::Waiting::new(app);
     while !app.stop.is_cancelled() {
         tokio::select! {
             () = app.broker.connected() => {}
             () = app.stop.cancelled() => return Ok(()),
         }
-        if !run_once(app).instrument(spans::pass("relay")).await?.is_full {
-            // Jitter, so that the processes do not all sweep at the same moment.
-            sleep_or_stop(app, app.config.outbox.sweep_every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+        waiting.forget();
+        let swept = run_once(app).instrument(spans::pass("relay")).await?;
+        if !swept.is_full {
+            waiting.next(app, &swept).await?;
         }
     }
     Ok(())

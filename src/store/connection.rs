@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use futures_util::{FutureExt, join};
 
+use super::Error;
 use super::session::{Kept, Session};
 
 pub use driven::Transactions;
@@ -76,6 +77,23 @@ impl Connection {
     /// Closes the connection when it is returned.
     pub(super) fn give_up(&self) {
         self.outstanding.is_unusable.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves at the next notification of a channel that this session listens to.
+    pub(super) async fn notified(&mut self) -> Result<(), Error> {
+        let next = std::pin::pin!(self.inner.notifications_stream()).next().await;
+        match next {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Error::from(error)),
+            None => Err(Error::Unavailable("the connection that listens was lost".into())),
+        }
+    }
+
+    /// Forgets the notifications that have arrived.
+    pub(super) fn forget_notifications(&mut self) {
+        let mut arrived = std::pin::pin!(self.inner.notifications_stream());
+        // The end of the connection is an item too, and shows again when somebody waits.
+        while let Some(Some(Ok(_))) = arrived.next().now_or_never() {}
     }
 
     /// Notes a transaction that the caller begins by sending the returned text, before any other statement.

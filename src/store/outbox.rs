@@ -21,8 +21,10 @@ use super::{Connection, Error};
 use crate::contract::Exchange;
 use crate::engine::InstanceId;
 
+mod listener;
 mod unsent;
 
+pub use listener::{Listener, promise_to_look};
 pub use unsent::{claim_unsent, mark_returned, revive};
 
 /// A message to publish.
@@ -143,7 +145,7 @@ impl OutboxRow {
 /// When the relay may claim and publish a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimable {
-    /// At once.
+    /// At once: its commit wakes the relay.
     Now,
     /// Its writer publishes it itself and has this long: `outbox.publish_queue_for`.
     After(Duration),
@@ -216,7 +218,8 @@ const INSERT: &str = "
 INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, reply_to, correlation_id,
                             headers, body, due_at, instance_id, claimable_at)
 SELECT row.id, row.exchange, row.routing_key, row.kind, row.app_id, row.message_id, row.reply_to, row.correlation_id,
-       row.headers, row.body, row.due_at, row.instance_id, now() + row.claimable_in * interval '1 millisecond'
+       row.headers, row.body, row.due_at, row.instance_id,
+       CASE row.claimable_in WHEN 0 THEN leveret.claimable_now() ELSE now() + row.claimable_in * interval '1 millisecond' END
   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
        AS row (id, exchange, routing_key, kind, app_id, message_id, reply_to, correlation_id, headers, body, due_at,
                instance_id, claimable_in)";

@@ -1,4 +1,4 @@
-//! Connections: two pools, so that steps cannot starve background work, and a lease that never leaves a transaction open.
+//! Connections: two pools, so that steps cannot starve background work, one for the relay to listen on, and a lease that never leaves a transaction open.
 
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
@@ -33,6 +33,8 @@ const SILENCE_MAX: u32 = 10;
 pub struct Store {
     steps: Pool<Connection>,
     background: Pool<Connection>,
+    /// The one on which the relay listens.
+    listening: Pool<Connection>,
     /// Host, port and database, for messages.
     place: String,
 }
@@ -57,7 +59,8 @@ impl Store {
         let opening = |purpose| opening(database, application_name, purpose);
         let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
         let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
-        Ok(Store { steps, background, place: place(&database.url) })
+        let listening = pool(opening(Purpose::Background)?, 1)?;
+        Ok(Store { steps, background, listening, place: place(&database.url) })
     }
 
     /// A connection for a step.
@@ -74,6 +77,14 @@ impl Store {
     /// As [`Store::steps`].
     pub async fn background(&self) -> Result<Lease, Error> {
         self.lease(&self.background).await
+    }
+
+    /// The connection on which the relay listens; there is one.
+    ///
+    /// # Errors
+    /// As [`Store::steps`].
+    pub(super) async fn listening(&self) -> Result<Lease, Error> {
+        self.lease(&self.listening).await
     }
 
     async fn lease(&self, pool: &Pool<Connection>) -> Result<Lease, Error> {
@@ -112,6 +123,7 @@ impl Store {
     pub fn close(&self) {
         self.steps.close();
         self.background.close();
+        self.listening.close();
     }
 }
 

@@ -29,4 +29,5 @@ mod tasks;
 mod telemetry;
 mod verdicts;
 mod waits;
+mod wakes;
 mod workers;
