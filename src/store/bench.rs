@@ -37,6 +37,13 @@ pub async fn insert_row(conn: &mut Connection, instance: &str) -> Result<(), Que
     Ok(())
 }
 
+/// Starts an instance as a service does from its own SQL.
+pub async fn start(conn: &mut Connection, definition: &str, key: &str) -> Result<(), Error> {
+    let query = diesel::sql_query("SELECT leveret.start($1, key => $2)");
+    query.bind::<Text, _>(definition).bind::<Text, _>(key).execute(conn).await?;
+    Ok(())
+}
+
 /// How late the timers of a definition fired, in milliseconds; negative if early.
 pub async fn lateness(conn: &mut Connection, definition: &str) -> Result<Vec<f64>, Error> {
     #[derive(QueryableByName)]

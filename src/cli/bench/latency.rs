@@ -42,7 +42,7 @@ pub(super) async fn run(arena: &Arena) -> Result<Vec<Row>> {
 }
 
 /// Starts one instance over HTTP, on a kept-alive connection, and waits for its completion event.
-async fn request(load: &Load, stream: &mut TcpStream, address: SocketAddr) -> Result<f64> {
+pub(super) async fn request(load: &Load, stream: &mut TcpStream, address: SocketAddr) -> Result<f64> {
     let key = format!("{:016x}", fastrand::u64(..));
     let body = json!({ "definition": "chain5", "key": key }).to_string();
     let request = format!(

@@ -2,11 +2,13 @@
 
 mod arena;
 mod chain;
+mod doors;
 mod floor;
 mod idle;
 mod latency;
 mod load;
 mod outside;
+mod pgbench;
 mod report;
 mod tasks;
 mod timers;
@@ -23,7 +25,7 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload: floor, chain5, one-hop, handler, latency, timers, idle, tasks, http, call or timers-mass. Default: all except
+    /// One workload: floor, chain5, one-hop, handler, latency, doors, timers, idle, tasks, http, call or timers-mass. Default: all except
     /// timers-mass, which takes some minutes.
     workload: Option<String>,
     /// Seconds per round of a throughput workload.
@@ -36,8 +38,20 @@ pub(super) struct Arguments {
 
 /// Workloads that are compared with the floor, in alternating rounds.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 11] =
-    ["floor", "chain5", "one-hop", "handler", "latency", "timers", "idle", "tasks", "http", "call", "timers-mass"];
+const WORKLOADS: [&str; 12] = [
+    "floor",
+    "chain5",
+    "one-hop",
+    "handler",
+    "latency",
+    "doors",
+    "timers",
+    "idle",
+    "tasks",
+    "http",
+    "call",
+    "timers-mass",
+];
 
 pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     if let Some(name) = &arguments.workload
@@ -63,6 +77,10 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
     if wanted("latency") {
         output::progress("latency: one instance at a time …");
         rows.extend(latency::run(arena).await?);
+    }
+    if wanted("doors") {
+        output::progress("doors: one instance at a time by each way to start it …");
+        rows.extend(doors::run(arena, arguments.seconds).await?);
     }
     if wanted("timers") {
         output::progress("timers: 200 at once, then 1,000 over a second …");

@@ -65,6 +65,10 @@ impl Row {
         Self { p50_ms: at(0.5), p99_ms: at(0.99), ..self }
     }
 
+    pub(super) fn with_ratio(self, ratio: f64) -> Self {
+        Self { floor_ratio: Some(ratio), ..self }
+    }
+
     pub(super) fn against(self, floor: f64) -> Self {
         Self { floor_ratio: self.steps_per_second.map(|rate| rate / floor), ..self }
     }
