@@ -59,10 +59,20 @@ impl Arena {
 
     /// Starts a server with default settings, changed by `adjust`, and applies these documents.
     pub(super) async fn start(&self, documents: &[String], adjust: impl Fn(&mut Config)) -> Result<Run> {
+        self.start_roles(Role::ALL, documents, adjust).await
+    }
+
+    /// The same with these roles.
+    pub(super) async fn start_roles(
+        &self,
+        roles: &[Role],
+        documents: &[String],
+        adjust: impl Fn(&mut Config),
+    ) -> Result<Run> {
         let (database, url) = self.database().await?;
         let mut config = self.config(&database, &url);
         adjust(&mut config);
-        let server = Server::start(config, handlers(), Role::ALL).await?;
+        let server = Server::start(config, handlers(), roles).await?;
         let mut conn = server.app.store.background().await?;
         for document in documents {
             let parsed = Definition::parse(document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;

@@ -15,6 +15,7 @@ use super::load::Load;
 use super::pgbench::Pgbench;
 use super::report::{self, Row};
 use super::{chain, latency};
+use crate::roles::Role;
 use crate::store::{Lease, bench};
 
 /// Measured instances of each door, after a warm-up of a tenth as many.
@@ -25,15 +26,19 @@ const RARE_COUNT: usize = 20;
 const PAUSE: Duration = Duration::from_millis(1_500);
 /// Clients whose transactions start instances.
 const CLIENTS: usize = 8;
-/// Rounds of their measurement, with and without notifications in turn.
+/// Rounds of their measurement, in which the ways to tell the relay take turns.
 const ROUNDS: u64 = 3;
 
-const TRANSACTION: &str = "
-BEGIN;
-INSERT INTO bench.rows (instance) VALUES ('started');
-SELECT leveret.start('chain5');
-COMMIT;
-";
+/// How transactions tell the relay of their rows.
+#[derive(Clone, Copy)]
+enum Telling {
+    /// As they do by default.
+    Default,
+    /// Not at all.
+    Never,
+    /// Each with a notification, to show what the default saves.
+    Always,
+}
 
 pub(super) async fn run(arena: &Arena, seconds: u64) -> Result<Vec<Row>> {
     let run = arena.start(&[chain::sets()], |_| {}).await?;
@@ -100,25 +105,39 @@ async fn by_command_line(load: &Load, arena: &Arena, run: &Run) -> Result<f64> {
     Ok(load.ended(ended, began).await?.as_secs_f64() * 1_000.0)
 }
 
-/// Transactions with a start, with the notification of the relay and without. Most of the instances still run when the time is over.
+/// Transactions that start instances, next to a relay that publishes them. No worker runs them, so that all take the same CPU time.
 async fn transactions(arena: &Arena, seconds: u64) -> Result<Vec<Row>> {
-    let [mut with, mut without] = [const { Vec::new() }; 2];
+    let mut rates = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        with.push(rate(arena, seconds, "on").await?);
-        without.push(rate(arena, seconds, "off").await?);
+        for (rates, telling) in rates.iter_mut().zip([Telling::Default, Telling::Never, Telling::Always]) {
+            rates.push(rate(arena, seconds, telling).await?);
+        }
     }
-    let ratios: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with / without).collect();
+    let [default, never, always] = rates;
+    let row = |name, rates: &[f64]| {
+        let ratios: Vec<f64> = rates.iter().zip(&never).map(|(rate, never)| rate / never).collect();
+        Row::of(name).with_rate(report::median(rates)).with_ratio(report::median(&ratios))
+    };
     Ok(vec![
-        Row::of("doors, SQL transactions/s").with_rate(report::median(&with)).with_ratio(report::median(&ratios)),
-        Row::of("doors, the same without notification").with_rate(report::median(&without)),
+        row("doors, transactions/s", &default),
+        row("doors, without notification", &never),
+        row("doors, with one in each", &always),
     ])
 }
 
-async fn rate(arena: &Arena, seconds: u64, notify: &str) -> Result<f64> {
-    let run = arena.start(&[chain::sets()], |_| {}).await?;
+async fn rate(arena: &Arena, seconds: u64, telling: Telling) -> Result<f64> {
+    let run = arena.start_roles(&[Role::Relay], &[chain::sets()], |_| {}).await?;
     bench::create_rows(&mut *run.server.app.store.background().await?).await?;
+    let (notify, more) = match telling {
+        Telling::Default => ("on", ""),
+        Telling::Never => ("off", ""),
+        Telling::Always => ("off", "SELECT pg_notify('leveret_outbox', '');"),
+    };
+    let script = format!(
+        "BEGIN; INSERT INTO bench.rows (instance) VALUES ('started'); SELECT leveret.start('chain5'); {more} COMMIT;"
+    );
     let url = format!("{}?options=-c%20leveret.notify%3D{notify}", run.server.app.config.database.url);
-    let rate = Pgbench { url: &url, script: TRANSACTION, clients: CLIENTS, seconds, variables: &[] }.run().await;
+    let rate = Pgbench { url: &url, script: &script, clients: CLIENTS, seconds, variables: &[] }.run().await;
     arena.finish(run).await?;
     rate
 }
