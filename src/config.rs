@@ -187,6 +187,11 @@ impl Config {
         }
     }
 
+    /// `SERVERS_ROOT`: the root of another Debian whose servers the private ones are.
+    pub fn servers_root() -> Option<std::path::PathBuf> {
+        variable("SERVERS_ROOT").map(Into::into)
+    }
+
     /// The directories of `PATH`.
     pub fn program_directories() -> Vec<std::path::PathBuf> {
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
