@@ -29,8 +29,8 @@ mod validate;
 pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
-    Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, Recovery, Retry, Shutdown,
-    Tasks, Timeouts, Timers, Worker,
+    Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
+    Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
 
 section! {
