@@ -4,15 +4,26 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help dev demo test check bench services clean
+.PHONY: help dev demo test test-newest test-pooler check bench services clean
 
 # Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
 # One set of features for all checks, so that everything is built once.
 features = --features failpoints
+# The Debian whose servers `make test-newest` uses: forky (RabbitMQ 4.3, PostgreSQL 18) or trixie (4.0, 17).
+SUITE = forky
+# Parts of names: only these tests are run by `make test-newest`; empty: all.
+TESTS =
+# The integration tests whose names contain one of these words; one test more than cores at a time, as many only wait for a server.
+integration = if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run $(features) -E 'binary(it)' --test-threads $$(( $$(nproc) + 1 )) $(1); \
+	else \
+		cargo build --examples $(features); \
+		cargo test --test it $(features) -- $(1); \
+	fi
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 dev: ## Start servers and every role, apply the examples, and run until Ctrl-C
 	@$(servers)
@@ -33,6 +44,19 @@ test: ## Run all checks: format, lints, documentation, unit and integration test
 	else
 		cargo test --lib --bins --tests --examples $(features)
 	fi
+
+# All of it, also without TESTS, is bounded: a root by scripts/newer-servers, each test by .config/nextest.toml.
+test-newest: ## Run the integration tests on RabbitMQ 4.3 and PostgreSQL 18, of Debian forky (as root)
+	@$(servers)
+	root=$$(scripts/newer-servers $(SUITE))
+	eval "$$root"
+	unset DATABASE_URL AMQP_URL LEVERET_DATABASE__URL LEVERET_BROKER__URL
+	$(call integration,$(TESTS))
+
+test-pooler: ## Run the tests of crashes and races behind PgBouncer in transaction mode
+	@$(servers)
+	export TEST_POOLER=$${TEST_POOLER:-off}
+	$(call integration,crash:: races::)
 
 check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check

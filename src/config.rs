@@ -29,8 +29,8 @@ mod validate;
 pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
-    Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, Recovery, Retry, Shutdown,
-    Tasks, Timeouts, Timers, Worker,
+    Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
+    Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
 
 section! {
@@ -185,6 +185,11 @@ impl Config {
             database: first(["LEVERET_DATABASE__URL", "DATABASE_URL"]),
             broker: first(["LEVERET_BROKER__URL", "AMQP_URL"]),
         }
+    }
+
+    /// `SERVERS_ROOT`: the root of another Debian whose servers the private ones are.
+    pub fn servers_root() -> Option<std::path::PathBuf> {
+        variable("SERVERS_ROOT").map(Into::into)
     }
 
     /// The directories of `PATH`.

@@ -83,6 +83,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
     ("deadpool", &["store"]),
+    ("tokio_postgres", &["store"]),
     ("lapin", &["broker"]),
     ("async_rs", &["broker"]),
     ("axum", &["http"]),
@@ -406,6 +407,23 @@ fn code_has_no_unfinished_parts() {
     for file in files() {
         for word in ["todo!(", "unimplemented!(", "FIXME", "XXX", "dbg!("] {
             assert!(!file.code.contains(word), "{} contains {word}", file.name);
+        }
+    }
+}
+
+/// Behind a pooler a session is shared: its locks would stay when the client leaves, and meet others.
+#[test]
+fn advisory_locks_belong_to_transactions() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for place in ["src", "migrations", "examples"] {
+        walk(&root.join(place), &["rs", "sql", "yaml", "toml"], &mut found);
+    }
+    assert!(found.len() > 100, "{}", found.len());
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        for word in ["pg_advisory_lock", "pg_try_advisory_lock", "pg_advisory_unlock"] {
+            assert!(!text.contains(word), "{}: write pg_advisory_xact_lock instead of {word}", path.display());
         }
     }
 }

@@ -19,6 +19,8 @@ section! {
         #[serde(with = "serde_text")] statement_timeout: Duration = Duration::from_secs(15),
         /// The time limit of waiting for a lock; the command is retried later.
         #[serde(with = "serde_text")] lock_timeout: Duration = Duration::from_secs(2),
+        /// Whether statements stay prepared: `auto` looks after connecting, `off` is for poolers that lose their names.
+        prepared_statements: PreparedStatements = PreparedStatements::Auto,
     }
 }
 
@@ -195,6 +197,18 @@ impl Tasks {
     pub fn lease(&self, requested: Option<Duration>) -> Duration {
         requested.unwrap_or(self.lease_for).clamp(Duration::from_secs(1).min(self.lease_max), self.lease_max)
     }
+}
+
+/// Whether statements stay prepared on their connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreparedStatements {
+    /// As seen after connecting: unless a pooler is in between that does not keep them for each client.
+    Auto,
+    /// As long as the connection.
+    On,
+    /// For one transaction.
+    Off,
 }
 
 /// The format of log lines.

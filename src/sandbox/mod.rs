@@ -1,5 +1,7 @@
 //! Private PostgreSQL and RabbitMQ servers for `leveret dev`, tests and benchmarks, from the installed programs.
 //!
+//! They come from this machine, or from the root of another Debian that `SERVERS_ROOT` names (`scripts/newer-servers`).
+//!
 //! They listen on free loopback ports, share nothing with servers that already run on the machine, and run until they are
 //! stopped, so that later processes find them. Linux only: `/proc` shows whether a recorded process is still the same.
 
@@ -11,6 +13,7 @@ mod rabbitmq;
 mod servers;
 mod sql;
 mod state;
+mod system;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +22,7 @@ use anyhow::{Context, Result};
 use crate::config::ServerUrls;
 pub use servers::{Postgres, RabbitMq};
 use state::State;
+use system::System;
 
 /// The default parent directory of the servers, one subdirectory per profile.
 pub const DIRECTORY: &str = ".leveret";
@@ -145,8 +149,11 @@ impl Sandbox {
         let _lock = state::lock(directory)?;
         servers::stop(directory)?;
         let directory = std::fs::canonicalize(directory)?;
-        let root = State::load(&directory)?.map_or_else(|| directory.clone(), |state| state.root);
-        place::remove(&directory, &root)
+        let state = State::load(&directory)?;
+        let root = state.as_ref().map_or_else(|| directory.clone(), |state| state.root.clone());
+        place::remove(&directory, &root)?;
+        state.map_or(System::Host, |state| state.system).forget(&root);
+        Ok(())
     }
 
     /// The pids of all processes of both servers, including those of connections.
@@ -156,12 +163,12 @@ impl Sandbox {
         process::families(servers.map(|process| process.pid.unsigned_abs()).collect())
     }
 
-    /// The path of a program of PostgreSQL, such as `pgbench`.
+    /// The path of a program of this machine's PostgreSQL, such as `pgbench`.
     ///
     /// # Errors
     /// If PostgreSQL is not installed.
     pub fn postgres_program(name: &str) -> Result<PathBuf> {
-        Ok(programs::postgres_directory()?.join(name))
+        Ok(programs::postgres_directory(&System::Host)?.join(name))
     }
 
     /// Controls the private PostgreSQL, for tests of faults.

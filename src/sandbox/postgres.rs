@@ -50,7 +50,7 @@ pub(super) fn initialize(state: &State) -> Result<()> {
         return Ok(());
     }
     tracing::info!(data = %data.display(), "creating a PostgreSQL data directory");
-    let account = Account::for_server_never_root(USER)?;
+    let account = Account::for_server_never_root(&state.system, USER)?;
     let draft = data.with_extension("draft");
     if draft.exists() {
         // Left by a process that was killed in between.
@@ -84,7 +84,7 @@ fn initdb_arguments(state: &State, data: &Path, password: &Path) -> Vec<String> 
 
 /// Starts the server without waiting until it is ready.
 pub(super) fn launch(state: &State) -> Result<Process> {
-    let account = Account::for_server_never_root(USER)?;
+    let account = Account::for_server_never_root(&state.system, USER)?;
     let mut arguments = vec!["-D".to_owned(), data(state).display().to_string()];
     let port = format!("port={}", state.ports.postgres);
     let profile_settings: &[&str] = match state.profile {
@@ -128,7 +128,8 @@ pub(super) fn stop_immediate(process: Process) -> Result<()> {
 
 fn launch_of(program: &str, arguments: Vec<String>, state: &State, account: Option<Account>) -> Result<Launch> {
     Ok(Launch {
-        program: postgres_directory()?.join(program),
+        system: state.system.clone(),
+        program: postgres_directory(&state.system)?.join(program),
         arguments,
         environment: Vec::new(),
         account,

@@ -14,6 +14,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use super::programs::Account;
+use super::system::System;
 
 /// The pause between two checks of a process or port.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -43,6 +44,8 @@ pub(super) fn families(parents: Vec<u32>) -> Vec<u32> {
 
 /// A program with its arguments, environment and user.
 pub(super) struct Launch {
+    /// Where the program is; its path is one inside.
+    pub(super) system: System,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(&'static str, String)>,
@@ -54,12 +57,16 @@ pub(super) struct Launch {
 impl Launch {
     /// The command: as its own user, with a clean environment, so that no settings of the caller leak in.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env_clear();
+        let mut command = self.system.command(self);
+        command.env_clear();
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        if let Some(account) = self.account {
-            command.uid(account.uid).gid(account.gid);
+        match (&self.system, self.account) {
+            (System::Host, Some(account)) => {
+                command.uid(account.uid).gid(account.gid);
+            }
+            // The command changes the user itself, after it has entered the root.
+            (System::Host, None) | (System::Guest(_), _) => {}
         }
         command.current_dir(&self.directory).stdin(Stdio::null());
         command
@@ -175,6 +182,7 @@ mod tests {
     #[test]
     fn a_stopped_child_is_no_longer_alive() {
         let launch = Launch {
+            system: System::Host,
             program: "/bin/sleep".into(),
             arguments: vec!["60".into()],
             environment: vec![],

@@ -49,11 +49,12 @@ pub(super) struct Started {
 /// Starts the node without waiting until it is ready.
 pub(super) fn launch(state: &State) -> Result<Started> {
     tracing::info!(port = state.ports.amqp, "starting RabbitMQ");
-    let account = Account::for_server(USER)?;
-    let server = rabbitmq_server()?;
+    let account = Account::for_server(&state.system, USER)?;
+    let server = rabbitmq_server(&state.system)?;
     write_settings(state, account)?;
     let name_server = Launch {
-        program: epmd()?,
+        system: state.system.clone(),
+        program: epmd(&state.system)?,
         arguments: ["-port", &state.ports.epmd.to_string(), "-address", "127.0.0.1"].map(str::to_owned).to_vec(),
         environment: Vec::new(),
         account,
@@ -65,6 +66,7 @@ pub(super) fn launch(state: &State) -> Result<Started> {
         None => name_server.spawn()?,
     };
     let node = Launch {
+        system: state.system.clone(),
         program: server,
         arguments: Vec::new(),
         environment: environment(state),
@@ -116,10 +118,11 @@ pub(super) fn kill(server: Process) -> Result<()> {
 /// Runs `rabbitmqctl` on the node.
 pub(super) fn control(state: &State, arguments: &[&str]) -> Result<()> {
     let tool = Launch {
-        program: rabbitmq_server()?.with_file_name("rabbitmqctl"),
+        system: state.system.clone(),
+        program: rabbitmq_server(&state.system)?.with_file_name("rabbitmqctl"),
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         environment: environment(state),
-        account: Account::for_server(USER)?,
+        account: Account::for_server(&state.system, USER)?,
         directory: state.root.clone(),
         log: log(state),
     };

@@ -12,6 +12,7 @@ use super::{Profile, place, postgres, rabbitmq};
 use crate::config::ServerUrls;
 use crate::sandbox::process::Process;
 use crate::sandbox::programs::Account;
+use crate::sandbox::system::System;
 
 /// The most attempts to start: another process may take a port between the choice and the start.
 const STARTS_MAX: usize = 3;
@@ -19,8 +20,15 @@ const PASSWORD_BYTES: usize = 16;
 
 /// Starts the servers that neither run nor have a URL, and writes the state file.
 pub(super) fn start(directory: &Path, profile: Profile, given: &ServerUrls) -> Result<State> {
+    let system = System::from_environment()?;
     let mut state = match State::load(directory)? {
-        Some(state) if state.profile == profile => state,
+        Some(state) if state.profile == profile && state.system == system => state,
+        Some(state) if state.profile == profile => bail!(
+            "{} contains servers of {}, and not of {}: use another directory, or remove them (`leveret sandbox remove`)",
+            directory.display(),
+            state.system.name(),
+            system.name()
+        ),
         Some(state) => {
             bail!(
                 "{} contains servers of the profile `{}`: use another directory",
@@ -28,7 +36,7 @@ pub(super) fn start(directory: &Path, profile: Profile, given: &ServerUrls) -> R
                 state.profile.name()
             )
         }
-        None => first_state(directory, profile)?,
+        None => first_state(directory, profile, system)?,
     };
     for attempt in 1..=STARTS_MAX {
         let nothing_runs = running(state.postgres).is_none() && running(state.rabbitmq).is_none();
@@ -49,11 +57,12 @@ pub(super) fn start(directory: &Path, profile: Profile, given: &ServerUrls) -> R
     Ok(state)
 }
 
-fn first_state(directory: &Path, profile: Profile) -> Result<State> {
-    let accounts = [Account::for_server(postgres::USER)?, Account::for_server(rabbitmq::USER)?];
+fn first_state(directory: &Path, profile: Profile, system: System) -> Result<State> {
+    let accounts = [Account::for_server(&system, postgres::USER)?, Account::for_server(&system, rabbitmq::USER)?];
     let accounts: Vec<Account> = accounts.into_iter().flatten().collect();
     Ok(State {
         profile,
+        system,
         root: place::choose_root(directory, &accounts)?,
         password: password()?,
         ports: Ports::choose()?,

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Profile;
 use super::process::{Process, wait_until};
+use super::system::System;
 
 /// How long another process may hold the lock: several times a cold start on a slow machine.
 const LOCK_FOR: Duration = Duration::from_secs(240);
@@ -24,6 +25,8 @@ const PORT_TRIES_MAX: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) profile: Profile,
+    /// Where their programs come from.
+    pub(super) system: System,
     /// The data directory.
     pub(super) root: PathBuf,
     /// The password of the user `leveret` of both servers: they listen on loopback, but the machine may have other users.
@@ -106,6 +109,9 @@ impl State {
             self.root.display(),
             self.password,
         );
+        if let System::Guest(root) = &self.system {
+            text += &format!("servers_root={}\n", root.display());
+        }
         for (name, process) in [("postgres", self.postgres), ("rabbitmq", self.rabbitmq), ("epmd", self.epmd)] {
             if let Some(Process { pid, started }) = process {
                 text += &format!("{name}_pid={pid}\n{name}_started={started}\n");
@@ -125,6 +131,7 @@ impl State {
         };
         Some(Self {
             profile: Profile::parse(facts.get("profile")?)?,
+            system: facts.get("servers_root").map_or(System::Host, |root| System::Guest(PathBuf::from(root))),
             root: PathBuf::from(facts.get("root")?),
             password: (*facts.get("password")?).to_owned(),
             ports: Ports {
@@ -171,6 +178,7 @@ mod tests {
     fn a_state_survives_writing_and_reading() {
         let state = State {
             profile: Profile::Test,
+            system: System::Guest("/var/cache/leveret/forky".into()),
             root: "/var/lib/leveret a=b".into(),
             password: "secret".into(),
             ports: Ports { postgres: 1, amqp: 2, distribution: 3, epmd: 4 },

@@ -21,7 +21,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use futures_util::{FutureExt, join};
 
 use super::Error;
-use super::session::{Kept, Session};
+use super::session::{Kept, Prepared, Session, is_about_a_name};
 
 pub use driven::Transactions;
 
@@ -58,7 +58,10 @@ impl Sent {
     fn answered<T>(&self, answer: &QueryResult<T>) {
         self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
         // The server has become a standby, or was made read-only: a new connection may lead to another one.
-        if let Err(Driver::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) = answer {
+        let is_read_only = matches!(answer, Err(Driver::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)));
+        // The client remembers a name that the server of this transaction does not know; a new connection remembers none.
+        let is_about_a_name = answer.as_ref().is_err_and(is_about_a_name);
+        if is_read_only || is_about_a_name {
             self.0.is_unusable.store(true, Ordering::Relaxed);
         }
     }
@@ -72,6 +75,11 @@ impl Connection {
     /// How long the settings of Leveret hold on this connection.
     pub fn settings_kept(&self) -> Kept {
         self.session.kept
+    }
+
+    /// How long statements stay prepared on this connection.
+    pub fn statements_kept(&self) -> Prepared {
+        self.session.prepared
     }
 
     /// Closes the connection when it is returned.

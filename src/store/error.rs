@@ -73,7 +73,18 @@ const KINDS: [(&str, &[&str]); 6] = [
     ("cancelled", &["canceling statement due to user request", "canceling statement due to conflict with recovery"]),
     (
         "connection",
-        &["terminating connection", "the database system is", "canceling authentication", "could not receive data"],
+        &[
+            "terminating connection",
+            "the database system is",
+            "canceling authentication",
+            "could not receive data",
+            "prepared statement \"",
+            "server conn crashed",
+            "server login",
+            "query_wait_timeout",
+            "query timeout",
+            "idle transaction timeout",
+        ],
     ),
     (
         "resources",
@@ -171,8 +182,23 @@ fn by_message(message: &str) -> Error {
         "append-only",
         "current transaction is aborted",
     ];
+    // What PgBouncer says of its server, or of its own end; also in place of the answer to a commit. And the name of a prepared
+    // statement that is another server's: the connection is replaced.
+    const POOLER: [&str; 9] = [
+        "prepared statement \"",
+        "server conn crashed",
+        "server login",
+        "server shutting down",
+        "pooler is shutting down",
+        "query_wait_timeout",
+        "query timeout",
+        "idle transaction timeout",
+        "client_login_timeout",
+    ];
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&HOPELESS) {
+    if POOLER.iter().any(|words| message.starts_with(words)) {
+        Error::Unavailable(message.to_owned())
+    } else if says(&HOPELESS) {
         Error::Bug(message.to_owned())
     } else if says(&AWAY) {
         Error::Unavailable(message.to_owned())
@@ -224,6 +250,24 @@ mod tests {
             "sorry, too many clients already",
         ] {
             assert!(matches!(by_message(message), Error::Unavailable(_)), "{message}");
+        }
+    }
+
+    /// Its connection ends with each of them. In place of the answer to a commit they tell nothing of its outcome.
+    #[test]
+    fn what_a_pooler_says_of_its_server_is_unavailable() {
+        for message in [
+            "server conn crashed?",
+            "query_wait_timeout",
+            "server login has been failing, try again later (server_login_retry)",
+            "server login has been failing, cached error: database \"x\" does not exist (server_login_retry)",
+            "prepared statement \"s7\" does not exist",
+            "prepared statement \"s7\" already exists",
+        ] {
+            assert!(matches!(by_message(message), Error::Unavailable(_)), "{message}");
+            let info: Box<dyn diesel::result::DatabaseErrorInformation + Send + Sync> = Box::new(message.to_owned());
+            let failed = at_commit(Driver::DatabaseError(DatabaseErrorKind::Unknown, info));
+            assert!(matches!(failed, Error::Unavailable(_)), "{failed:?}");
         }
     }
 

@@ -6,23 +6,25 @@ use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Connection, Error};
+use super::{Connection, Error, Transactions, pool};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
+/// The name that the database shows of a connection that migrates.
+const NAME: &str = "leveret migrate";
 // diesel finds the list of applied migrations in our own schema by the search path. Concurrent migrations run one after
 // the other; and a change of a table that cannot get its lock must not queue up all other users of the table behind it.
-const PREPARE: &str = "SET lock_timeout = '60s';
-    SET statement_timeout = 0;
-    SET idle_in_transaction_session_timeout = 0;
-    SET default_transaction_isolation = 'read committed';
-    SELECT pg_advisory_lock(hashtextextended('leveret.migrate', 0));
+// All of it ends with the transaction, so that a pooler hands nothing of it to another client.
+const PREPARE: &str = "SET LOCAL lock_timeout = '60s';
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL idle_in_transaction_session_timeout = 0;
+    SELECT pg_advisory_xact_lock(hashtextextended('leveret.migrate', 0));
     CREATE SCHEMA IF NOT EXISTS leveret;
-    SET search_path = leveret;
-    SET lock_timeout = '10s';";
+    SET LOCAL search_path = leveret;
+    SET LOCAL lock_timeout = '10s';";
 
 /// How the schema of the database compares to this binary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +76,7 @@ fn known() -> Result<BTreeSet<String>, Error> {
 /// # Errors
 /// `Bug` with the missing or unknown migrations and what to do next.
 pub async fn fits(url: &str) -> Result<(), Error> {
-    let mut conn = Connection::establish(url).await?;
+    let mut conn = pool::connect(url, NAME).await?;
     let standing = check(&mut conn).await?;
     if !standing.unknown.is_empty() {
         return Err(too_old(&standing.unknown));
@@ -91,14 +93,16 @@ fn too_old(unknown: &[String]) -> Error {
     Error::Bug(format!("the database has migrations this binary does not know ({unknown}): use a newer one"))
 }
 
-/// Applies all pending migrations to the database at `url` and returns them. Uses a connection of its own, without the
-/// time limits of the pools; any number of processes may call it concurrently.
+/// Applies all pending migrations to the database at `url` in one transaction, all or none, and returns them. Uses a
+/// connection of its own, without the time limits of the pools; any number of processes may call it concurrently.
 ///
 /// # Errors
 /// `Bug` if the database has migrations this binary does not know, or one fails; `Busy` if another process migrates for
 /// too long.
 pub async fn run(url: &str) -> Result<Vec<String>, Error> {
-    let mut conn = Connection::establish(url).await?;
+    let mut conn = pool::connect(url, NAME).await?;
+    // Without an end it is rolled back: the connection is closed.
+    Transactions::begin_transaction(&mut conn).await?;
     conn.batch_execute(PREPARE).await?;
     let standing = check(&mut conn).await?;
     if !standing.unknown.is_empty() {
@@ -107,7 +111,7 @@ pub async fn run(url: &str) -> Result<Vec<String>, Error> {
     let mut conn = apply(conn).await?;
     // There may be months without a new version.
     conn.batch_execute("SELECT leveret.ensure_history_partitions(now())").await?;
-    // The advisory lock ends with the connection.
+    Transactions::commit_transaction(&mut conn).await?;
     Ok(standing.pending)
 }
 

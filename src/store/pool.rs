@@ -147,6 +147,16 @@ fn pool(opening: Opening, max: usize) -> Result<Pool<Connection>, Error> {
         .map_err(|error| Error::Bug(error.to_string()))
 }
 
+/// One connection outside of the pools, with the same settings, behind a pooler, too; but its statements take the time they take.
+///
+/// # Errors
+/// `Bug` if the URL is invalid, `Unavailable` if the database cannot be reached.
+pub(super) async fn connect(url: &str, application_name: &str) -> Result<Connection, Error> {
+    let database =
+        config::Database { url: url.to_owned(), statement_timeout: Duration::ZERO, ..config::Database::default() };
+    Ok(opening(&database, application_name, Purpose::Steps)?.open().await?)
+}
+
 /// How connections are opened: by the configured URL with our parameters.
 fn opening(database: &config::Database, application_name: &str, purpose: Purpose) -> Result<Opening, Error> {
     let url = database.url.as_str();

@@ -1,21 +1,29 @@
 //! What correctness and time limits need of a session, whatever the defaults of the database and the role: sent as start-up options,
 //! verified after connecting, and sent with each transaction where start-up options do not hold.
 
+mod first;
+mod prepared;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use diesel::connection::CacheSize;
 use diesel::prelude::*;
 use diesel::result::ConnectionResult;
 use diesel::sql_types::{Array, Bool, Text, Timestamptz};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::config;
+
+pub use prepared::Prepared;
+use prepared::Seen;
+pub(super) use prepared::is_about_a_name;
 
 /// The server ends a session whose transaction is idle for longer: longer than any handler may take.
 const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
@@ -98,6 +106,7 @@ pub enum Kept {
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) kept: Kept,
+    pub(super) prepared: Prepared,
     /// Begins a transaction.
     pub(super) begin: Arc<str>,
     /// Takes back what code of others has changed.
@@ -108,7 +117,7 @@ impl Session {
     /// Of a connection outside of the pools, with the settings of its server.
     pub(super) fn unmanaged() -> Self {
         let reset = format!("{RESET}; SET TIME ZONE 'UTC'");
-        Self { kept: Kept::Session, begin: BEGIN.into(), reset: reset.into() }
+        Self { kept: Kept::Session, prepared: Prepared::Connection, begin: BEGIN.into(), reset: reset.into() }
     }
 }
 
@@ -124,9 +133,15 @@ pub(super) struct Opening {
     own: Vec<String>,
     limits: Vec<(&'static str, String)>,
     purpose: Purpose,
+    prepared: config::PreparedStatements,
     /// Whether the server, which is a pooler then, has refused start-up options.
     is_refused: AtomicBool,
+    /// Whether it is a pooler that does not keep the names of prepared statements.
+    loses_names: AtomicBool,
 }
+
+/// What can be learned about a pooler from its refusals: that it takes no options, and that it loses names.
+const LESSONS_MAX: usize = 2;
 
 #[derive(QueryableByName)]
 struct Verified {
@@ -134,6 +149,8 @@ struct Verified {
     holds: bool,
     #[diesel(sql_type = Text)]
     durability: String,
+    #[diesel(sql_type = Bool)]
+    is_renamed: bool,
 }
 
 impl Opening {
@@ -143,7 +160,15 @@ impl Opening {
         let limits =
             [database.statement_timeout, database.lock_timeout, IDLE_IN_TRANSACTION_MAX, LOOK_FOR_CLIENT_EVERY];
         let limits = LIMITS.into_iter().zip(limits.map(millis)).collect();
-        Self { url, own, limits, purpose, is_refused: AtomicBool::new(false) }
+        Self {
+            url,
+            own,
+            limits,
+            purpose,
+            prepared: database.prepared_statements,
+            is_refused: AtomicBool::default(),
+            loses_names: AtomicBool::default(),
+        }
     }
 
     /// Settings that the options of the configured URL may change.
@@ -178,47 +203,87 @@ impl Opening {
 
     /// Connects and verifies.
     pub(super) async fn open(&self) -> ConnectionResult<Connection> {
-        let mut inner = self.connect().await?;
-        let verified = self.verify(&mut inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-        let kept = if verified.holds { Kept::Session } else { Kept::Transaction };
-        if kept == Kept::Transaction {
-            tracing::debug!("the server did not take the start-up options: they are sent with each transaction");
-        }
-        Ok(Connection::new(inner, self.session(kept, &verified.durability)))
-    }
-
-    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
-        if !AtomicBool::load(&self.is_refused, Ordering::Relaxed) {
-            match AsyncPgConnection::establish(&self.url()).await {
-                // As PgBouncer says it, unless `ignore_startup_parameters` lists them.
-                Err(error) if error.to_string().contains("unsupported startup parameter") => {
-                    self.is_refused.store(true, Ordering::Relaxed);
-                }
-                done => return done,
+        let mut opened = self.connect().await;
+        for _ in 0..LESSONS_MAX {
+            match &opened {
+                Err(error) if self.learns(error) => opened = self.connect().await,
+                Ok(_) | Err(_) => break,
             }
         }
-        AsyncPgConnection::establish(&self.url).await
+        let (mut inner, verified) = opened?;
+        let seen = Seen { has_options: verified.holds, is_renamed: verified.is_renamed };
+        let prepared = Prepared::choose(self.prepared, seen);
+        let kept = match (verified.holds, prepared) {
+            (true, Prepared::Connection) => Kept::Session,
+            (false, _) | (true, Prepared::Transaction) => Kept::Transaction,
+        };
+        if kept == Kept::Transaction {
+            tracing::debug!(
+                ?prepared,
+                "the server did not take the start-up options: they are sent with each transaction"
+            );
+        }
+        match prepared {
+            Prepared::Connection => {}
+            Prepared::Transaction => {
+                self.loses_names.store(true, Ordering::Relaxed);
+                inner.set_prepared_statement_cache_size(CacheSize::Disabled);
+            }
+        }
+        Ok(Connection::new(inner, self.session(kept, prepared, &verified.durability)))
+    }
+
+    /// A connection after its first transaction, in which its settings were looked at.
+    async fn connect(&self) -> ConnectionResult<(AsyncPgConnection, Verified)> {
+        let is_refused = AtomicBool::load(&self.is_refused, Ordering::Relaxed);
+        let url = if is_refused { self.url.clone() } else { self.url() };
+        let loses_names = AtomicBool::load(&self.loses_names, Ordering::Relaxed);
+        let prepared = if loses_names { Prepared::Transaction } else { Prepared::Connection };
+        let mut inner = first::connect(&url, &format!("{BEGIN}{}", prepared.begin())).await?;
+        let verified = self.verify(&mut inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+        Ok((inner, verified))
+    }
+
+    /// Whether the next attempt may succeed because of what the error says about a pooler.
+    fn learns(&self, error: &diesel::ConnectionError) -> bool {
+        // As PgBouncer says it, unless `ignore_startup_parameters` lists them.
+        if error.to_string().contains("unsupported startup parameter") {
+            self.is_refused.store(true, Ordering::Relaxed);
+            return true;
+        }
+        // Another client has left it on the server.
+        let is_about_a_name =
+            matches!(error, diesel::ConnectionError::CouldntSetupConfiguration(error) if is_about_a_name(error));
+        self.loses_names.fetch_or(is_about_a_name, Ordering::Relaxed);
+        is_about_a_name
     }
 
     /// Looks whether the settings hold, and raises `synchronous_commit = off`, which would lose what was answered with 2xx.
-    /// The other values of an operator are kept: each of them waits at least for the disk of this server.
+    /// The other values of an operator are kept: each of them waits at least for the disk of this server. Of an operator, and not
+    /// of another client of a pooler: so it is the value that `RESET` would set.
     async fn verify(&self, conn: &mut AsyncPgConnection) -> QueryResult<Verified> {
+        let mark = self.mark();
+        let is_renamed = prepared::is_renamed(&mark);
         let wanted = NEEDED.map(|(name, value)| format!("current_setting('{name}') = '{value}'")).join(" AND ");
         // Not for the session of a pooler, which others use too.
         let look = format!(
-            "WITH now AS (SELECT coalesce(current_setting('leveret.settings', true), '') = '{}' AND {wanted} AS holds,
-                                 replace(current_setting('synchronous_commit'), 'off', 'on') AS wanted)
-             SELECT holds, set_config('synchronous_commit', wanted, NOT holds) AS durability FROM now",
-            self.mark()
+            "WITH now AS (SELECT coalesce(current_setting('leveret.settings', true), '') = '{mark}' AND {wanted} AS holds,
+                                 replace(reset_val, 'off', 'on') AS wanted
+                            FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit')
+             SELECT holds, set_config('synchronous_commit', wanted, NOT holds) AS durability, {is_renamed} AS is_renamed
+               FROM now"
         );
-        diesel::sql_query(look).get_result(conn).await
+        let verified: Verified = diesel::sql_query(look).get_result(conn).await?;
+        // What diesel-async and we have set is for the session, or for nobody: a pooler gives its server to others.
+        conn.batch_execute(if verified.holds { "COMMIT" } else { "ROLLBACK" }).await?;
+        Ok(verified)
     }
 
-    fn session(&self, kept: Kept, durability: &str) -> Session {
+    fn session(&self, kept: Kept, prepared: Prepared, durability: &str) -> Session {
         match kept {
             Kept::Session => {
                 let reset = format!("{RESET}; SET synchronous_commit = '{durability}'");
-                Session { kept, begin: BEGIN.into(), reset: reset.into() }
+                Session { kept, prepared, begin: BEGIN.into(), reset: reset.into() }
             }
             Kept::Transaction => {
                 let mut local = String::new();
@@ -226,9 +291,11 @@ impl Opening {
                     let _ = write!(local, "; SET LOCAL {name} = '{value}'");
                 }
                 // The tables of handlers are found by the path of the role, not by what another client has left behind.
-                local.push_str("; SET LOCAL search_path TO DEFAULT");
-                let begin = format!("{BEGIN}{local}");
-                Session { kept, begin: begin.into(), reset: format!("{RESET}{local}").into() }
+                local.push_str("; SET LOCAL search_path TO DEFAULT; SET LOCAL role TO DEFAULT");
+                // Ours by the start-up of each client; for the server of a pooler it is not what `RESET ALL` goes back to.
+                local.push_str("; SET LOCAL client_encoding = 'UTF8'");
+                let begin = format!("{BEGIN}{}{local}", prepared.begin());
+                Session { kept, prepared, begin: begin.into(), reset: format!("{RESET}{local}").into() }
             }
         }
     }
@@ -239,6 +306,8 @@ impl Opening {
 pub struct Standing {
     /// How long they hold.
     pub kept: Kept,
+    /// How long statements stay prepared.
+    pub prepared: Prepared,
     /// Defaults of the database or the role that Leveret does not use, as `name = value`.
     pub replaced: Vec<String>,
     /// The value of `synchronous_commit` that is used.
@@ -271,7 +340,13 @@ pub async fn look(conn: &mut Connection) -> Result<Standing, Error> {
         }
     };
     let replaced = row.defaults.iter().filter(is_replaced).map(|setting| setting.replacen('=', " = ", 1)).collect();
-    Ok(Standing { kept: conn.settings_kept(), replaced, durability: row.durability, language: row.language })
+    Ok(Standing {
+        kept: conn.settings_kept(),
+        prepared: conn.statements_kept(),
+        replaced,
+        durability: row.durability,
+        language: row.language,
+    })
 }
 
 const LOOK: &str = "

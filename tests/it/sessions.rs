@@ -3,6 +3,7 @@
 mod abandoned;
 mod defaults;
 mod doctor;
+mod pgbouncer;
 mod pooler;
 
 use diesel::QueryableByName;
@@ -42,7 +43,7 @@ async fn set_default_of_role(fresh: &Fresh, setting: &str) {
 }
 
 async fn alter(fresh: &Fresh, statement: &str) {
-    let mut conn = Connection::establish(&fresh.database_url).await.unwrap();
+    let mut conn = Connection::establish(&fresh.direct_url).await.unwrap();
     conn.batch_execute("SET default_transaction_read_only = off").await.unwrap();
     conn.batch_execute(statement).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::app::App;
-use crate::store::session::{self, Kept, Standing};
+use crate::store::session::{self, Kept, Prepared, Standing};
 use crate::store::{self};
 
 pub(super) async fn check(app: &App) -> Result<Finding, store::Error> {
@@ -11,13 +11,21 @@ pub(super) async fn check(app: &App) -> Result<Finding, store::Error> {
 }
 
 fn judge(standing: &Standing) -> Finding {
-    let Standing { kept, replaced, durability, language } = standing;
+    let Standing { kept, prepared, replaced, durability, language } = standing;
     let mut says = match kept {
         Kept::Session => format!("read committed, synchronous_commit = {durability}, as verified after connecting"),
         Kept::Transaction => format!(
             "read committed, synchronous_commit = {durability}, sent with each transaction: a pooler drops the start-up options"
         ),
     };
+    match (kept, prepared) {
+        (Kept::Session, _) => {}
+        (Kept::Transaction, Prepared::Connection) => says.push_str("; it keeps prepared statements"),
+        (Kept::Transaction, Prepared::Transaction) => says.push_str(
+            "; it does not keep prepared statements, so that each is prepared again in each transaction: with PgBouncer from 1.21 set \
+             max_prepared_statements, or with a pooler in session mode `database.prepared_statements = \"on\"`",
+        ),
+    }
     if !replaced.is_empty() {
         says.push_str(&format!("; not used are the defaults of this database and role: {}", replaced.join(", ")));
     }
@@ -41,12 +49,16 @@ mod tests {
     fn defaults_that_are_replaced_are_named() {
         let standing = Standing {
             kept: Kept::Session,
+            prepared: Prepared::Connection,
             replaced: vec!["synchronous_commit = off".into()],
             durability: "on".into(),
             language: "en_US.UTF-8".into(),
         };
         let found = judge(&standing);
         assert!(found.good && found.says.ends_with("synchronous_commit = off"), "{}", found.says);
+        let pooled = Standing { kept: Kept::Transaction, prepared: Prepared::Transaction, ..standing.clone() };
+        let found = judge(&pooled);
+        assert!(found.good && found.says.contains("max_prepared_statements"), "{}", found.says);
         let german = judge(&Standing { language: "de_DE.UTF-8".into(), ..standing });
         assert!(!german.good && german.says.contains("lc_messages"), "{}", german.says);
     }

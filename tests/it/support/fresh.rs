@@ -11,18 +11,23 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::shared;
+use super::{PgBouncer, Pooling, shared};
 
 /// Exchanges and queues are there after this.
 const DECLARED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A migrated database and a prefix that no other test uses. The database is dropped at the end of the test; its queues stay until the
 /// servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test needs.
+///
+/// With `TEST_POOLER` every test has a PgBouncer of its own between its programs and the database.
 pub(crate) struct Fresh {
     pub(crate) database_url: String,
+    /// Without a pooler in between.
+    pub(crate) direct_url: String,
     pub(crate) amqp_url: String,
     pub(crate) prefix: String,
     sandbox: Sandbox,
+    pooler: Option<PgBouncer>,
 }
 
 impl Fresh {
@@ -36,6 +41,19 @@ impl Fresh {
         Self::with_database(shared()).await
     }
 
+    /// The same behind a PgBouncer, whatever `TEST_POOLER` says.
+    pub(crate) async fn behind(pooling: Pooling) -> Self {
+        let mut fresh = Self::new().await;
+        fresh.pool(pooling);
+        fresh
+    }
+
+    fn pool(&mut self, pooling: Pooling) {
+        let (pooler, through) = PgBouncer::before(&self.direct_url, pooling);
+        self.database_url = through;
+        self.pooler = Some(pooler);
+    }
+
     /// On these servers.
     pub(crate) async fn on(sandbox: &Sandbox) -> Self {
         let fresh = Self::with_database(sandbox).await;
@@ -46,8 +64,19 @@ impl Fresh {
     async fn with_database(sandbox: &Sandbox) -> Self {
         let template = template(sandbox).await;
         let prefix = format!("t{:016x}", fastrand::u64(..));
-        let database_url = sandbox.create_database(&prefix, Some(&template)).unwrap();
-        Self { database_url, amqp_url: sandbox.amqp_url.clone(), prefix, sandbox: sandbox.clone() }
+        let url = sandbox.create_database(&prefix, Some(&template)).unwrap();
+        let mut fresh = Self {
+            database_url: url.clone(),
+            direct_url: url,
+            amqp_url: sandbox.amqp_url.clone(),
+            prefix,
+            sandbox: sandbox.clone(),
+            pooler: None,
+        };
+        if let Some(pooling) = Pooling::from_environment() {
+            fresh.pool(pooling);
+        }
+        fresh
     }
 
     /// Makes exchanges and queues, as a process of Leveret does, for tests that send before one runs.
@@ -71,6 +100,8 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
+        // First, so that it does not connect again to what is dropped.
+        self.pooler = None;
         if let Err(error) = self.sandbox.drop_database(&self.prefix) {
             eprintln!("a database is left behind: {error:#}");
         }

@@ -8,11 +8,16 @@ use leveret::config::Config;
 use leveret::sandbox::{Profile, Sandbox};
 
 /// The servers of this run: those of `DATABASE_URL` and `AMQP_URL`, else private ones under `.leveret/test`, started by whichever
-/// test process comes first and left running for the next run (`make clean` stops them).
+/// test process comes first and left running for the next run (`make clean` stops them). Those of the root that `SERVERS_ROOT` names are
+/// under `.leveret/test-<suite>`.
 pub(crate) fn shared() -> &'static Sandbox {
     static SHARED: OnceLock<Sandbox> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let directory = Profile::Test.directory(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let mut directory = Profile::Test.directory(Path::new(env!("CARGO_MANIFEST_DIR")));
+        if let Some(root) = Config::servers_root() {
+            let suite = root.file_name().unwrap().to_string_lossy().into_owned();
+            directory.set_file_name(format!("{}-{suite}", Profile::Test.name()));
+        }
         Sandbox::start_missing(&directory, Profile::Test, &Config::urls_from_environment()).unwrap()
     })
 }
