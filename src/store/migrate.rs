@@ -9,6 +9,7 @@ use diesel::sql_types::{Nullable, Text};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::address::Address;
 use super::{Connection, Error};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -74,7 +75,7 @@ fn known() -> Result<BTreeSet<String>, Error> {
 /// # Errors
 /// `Bug` with the missing or unknown migrations and what to do next.
 pub async fn fits(url: &str) -> Result<(), Error> {
-    let mut conn = Connection::establish(url).await?;
+    let mut conn = connect(url).await?;
     let standing = check(&mut conn).await?;
     if !standing.unknown.is_empty() {
         return Err(too_old(&standing.unknown));
@@ -84,6 +85,11 @@ pub async fn fits(url: &str) -> Result<(), Error> {
         return Err(Error::Bug(format!("migrations are missing ({pending}): run `leveret migrate`")));
     }
     Ok(())
+}
+
+async fn connect(url: &str) -> Result<Connection, Error> {
+    Address::read(url).map_err(Error::Bug)?;
+    Ok(Connection::establish(url).await?)
 }
 
 fn too_old(unknown: &[String]) -> Error {
@@ -98,7 +104,7 @@ fn too_old(unknown: &[String]) -> Error {
 /// `Bug` if the database has migrations this binary does not know, or one fails; `Busy` if another process migrates for
 /// too long.
 pub async fn run(url: &str) -> Result<Vec<String>, Error> {
-    let mut conn = Connection::establish(url).await?;
+    let mut conn = connect(url).await?;
     conn.batch_execute(PREPARE).await?;
     let standing = check(&mut conn).await?;
     if !standing.unknown.is_empty() {

@@ -9,10 +9,12 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::result::ConnectionResult;
 use diesel::sql_types::{Array, Bool, Text, Timestamptz};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::connection::Patience;
+use super::dial::{Dialed, Dialer};
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::config;
@@ -124,6 +126,8 @@ pub(super) struct Opening {
     own: Vec<String>,
     limits: Vec<(&'static str, String)>,
     purpose: Purpose,
+    statement_timeout: Duration,
+    dialer: Arc<Dialer>,
     /// Whether the server, which is a pooler then, has refused start-up options.
     is_refused: AtomicBool,
 }
@@ -138,12 +142,26 @@ struct Verified {
 
 impl Opening {
     /// `url` has no options; `own` are the values of its parameters `options`.
-    pub(super) fn new(url: String, own: Vec<String>, database: &config::Database, purpose: Purpose) -> Self {
+    pub(super) fn new(
+        url: String,
+        own: Vec<String>,
+        database: &config::Database,
+        purpose: Purpose,
+        dialer: Arc<Dialer>,
+    ) -> Self {
         let millis = |limit: Duration| limit.as_millis().to_string();
         let limits =
             [database.statement_timeout, database.lock_timeout, IDLE_IN_TRANSACTION_MAX, LOOK_FOR_CLIENT_EVERY];
         let limits = LIMITS.into_iter().zip(limits.map(millis)).collect();
-        Self { url, own, limits, purpose, is_refused: AtomicBool::new(false) }
+        Self {
+            url,
+            own,
+            limits,
+            purpose,
+            statement_timeout: database.statement_timeout,
+            dialer,
+            is_refused: AtomicBool::new(false),
+        }
     }
 
     /// Settings that the options of the configured URL may change.
@@ -178,18 +196,20 @@ impl Opening {
 
     /// Connects and verifies.
     pub(super) async fn open(&self) -> ConnectionResult<Connection> {
-        let mut inner = self.connect().await?;
+        let Dialed { mut inner, pulse, statement_timeout } = self.connect().await?;
         let verified = self.verify(&mut inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
         let kept = if verified.holds { Kept::Session } else { Kept::Transaction };
         if kept == Kept::Transaction {
             tracing::debug!("the server did not take the start-up options: they are sent with each transaction");
         }
-        Ok(Connection::new(inner, self.session(kept, &verified.durability)))
+        // What the start-up options say counts if the server took them; they may have changed ours.
+        let statement = if kept == Kept::Session { statement_timeout } else { self.statement_timeout };
+        Ok(Connection::new(inner, self.session(kept, &verified.durability), Patience::new(pulse, statement)))
     }
 
-    async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+    async fn connect(&self) -> ConnectionResult<Dialed> {
         if !AtomicBool::load(&self.is_refused, Ordering::Relaxed) {
-            match AsyncPgConnection::establish(&self.url()).await {
+            match self.dialer.dial(&self.url()).await {
                 // As PgBouncer says it, unless `ignore_startup_parameters` lists them.
                 Err(error) if error.to_string().contains("unsupported startup parameter") => {
                     self.is_refused.store(true, Ordering::Relaxed);
@@ -197,7 +217,7 @@ impl Opening {
                 done => return done,
             }
         }
-        AsyncPgConnection::establish(&self.url).await
+        self.dialer.dial(&self.url).await
     }
 
     /// Looks whether the settings hold, and raises `synchronous_commit = off`, which would lose what was answered with 2xx.
