@@ -115,7 +115,7 @@ impl App {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let options = broker::Options {
-            url: config.broker.url.clone(),
+            url: config.broker.address(),
             prefix: config.broker.prefix.clone(),
             publishers: config.broker.publishers,
             confirm_timeout: config.broker.confirm_timeout,

@@ -46,6 +46,9 @@ pub enum Error {
     /// The broker did not answer in time.
     #[error("the broker at {0} did not answer within 10 s")]
     Connect(String),
+    /// The URL is invalid.
+    #[error("{0}")]
+    Url(String),
     /// The connection was lost before the confirm.
     #[error("the command was not confirmed: {0}; send it again with the same message id")]
     Unconfirmed(String),
@@ -76,8 +79,9 @@ impl Client {
     /// Connects. `app_id` names the sending service, within which message ids are unique.
     ///
     /// # Errors
-    /// [`Error::Connect`] if the broker does not answer.
+    /// [`Error::Connect`] if the broker does not answer; [`Error::Url`] if the URL is invalid.
     pub async fn connect(url: &str, prefix: &str, app_id: &str) -> Result<Self, Error> {
+        broker::check(url).map_err(|error| Error::Url(error.to_string()))?;
         let client = Self::prepare(url, prefix, app_id);
         if tokio::time::timeout(CONNECT_FOR, client.broker.connected()).await.is_err() {
             client.stop.cancel();

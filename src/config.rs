@@ -117,9 +117,14 @@ impl Config {
             .build()
             .map_err(|error| Error(format!("cannot read the settings: {error}")))?;
         let mut config: Config = serde_path_to_error::deserialize(read).map_err(|error| Error(explain(&error)))?;
-        for (url, name) in [(&mut config.database.url, "DATABASE_URL"), (&mut config.broker.url, "AMQP_URL")] {
-            if url.is_empty() {
-                *url = variable(name).unwrap_or_default();
+        for (setting, name) in [
+            (&mut config.database.url, "DATABASE_URL"),
+            (&mut config.database.password_file, "DATABASE_PASSWORD_FILE"),
+            (&mut config.broker.url, "AMQP_URL"),
+            (&mut config.broker.password_file, "AMQP_PASSWORD_FILE"),
+        ] {
+            if setting.is_empty() {
+                *setting = variable(name).unwrap_or_default();
             }
         }
         config.validate()?;

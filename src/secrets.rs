@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -14,11 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::config;
+use crate::link::secret;
 
 mod spelling;
 
-/// The most bytes of a file with a secret.
-const FILE_MAX: u64 = 64 * 1024;
 /// Shorter secrets are not redacted: too much else would be taken for them.
 const REDACTED_MIN: usize = 6;
 /// What replaces a secret.
@@ -65,16 +63,9 @@ impl Secrets {
     }
 }
 
-/// The content of a file without its final line end; `None` if the file cannot be read, is empty or is too long.
+/// The content of a file; `None` if it cannot be used, which is logged.
 fn content(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
-    if let Err(error) = &read {
-        tracing::warn!(path = %path.display(), %error, "could not read the file of a secret");
-    }
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    let fits = read.is_ok_and(|bytes| bytes as u64 <= FILE_MAX) && !text.is_empty();
-    fits.then(|| text.to_owned())
+    secret::read(path).inspect_err(|problem| tracing::warn!(problem, "could not read the file of a secret")).ok()
 }
 
 impl Carried {

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::handlers::{self, Handlers};
 use crate::roles::{self, Role};
-use crate::{http, store, telemetry};
+use crate::{broker, http, store, telemetry};
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// The database is unreachable, or its schema does not match this binary.
     #[error("the database cannot be used")]
     Database(#[from] store::Error),
+    /// The URL of the broker is invalid.
+    #[error("the broker cannot be used")]
+    Broker(#[from] broker::Error),
     /// [`Handlers::on_start`] failed.
     #[error("the handlers' `on_start` failed")]
     OnStart(#[source] handlers::Error),
@@ -50,7 +53,8 @@ impl Server {
         if config.database.url.is_empty() || config.broker.url.is_empty() {
             return Err(Error::NotConfigured);
         }
-        store::migrate::fits(&config.database.url).await?;
+        broker::check(&config.broker.address())?;
+        store::migrate::fits(&config.database.address()).await?;
         let name = format!("leveret {}", std::process::id());
         let (app, publish_queue) = App::new(config, handlers, &name)?;
         app.clock.observe(app.store.probe().await?.now);

@@ -44,6 +44,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 5),
     ("lib", 5),
     ("failpoint", 0),
+    ("link", 0),
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
@@ -61,6 +62,7 @@ const PEERS: &[(&str, &str)] = &[
     ("config", "limits"),
     ("limits", "time"),
     ("config", "contract"),
+    ("config", "link"),
     ("contract", "time"),
     ("contract", "limits"),
     ("telemetry", "config"),
@@ -94,7 +96,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("saphyr_parser", &["definition"]),
     ("hyper", &["outgoing"]),
     ("hyper_util", &["outgoing"]),
-    ("tokio_rustls", &["outgoing"]),
+    ("tokio_rustls", &["outgoing", "link", "broker"]),
+    ("tokio_postgres", &["store"]),
+    ("tokio_postgres_rustls", &["store"]),
+    ("rustls_native_certs", &["link"]),
     ("async_compression", &["outgoing"]),
     ("ipnet", &["config", "outgoing"]),
     ("secrecy", &["secrets"]),

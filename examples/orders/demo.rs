@@ -61,7 +61,7 @@ async fn show(app: &App) -> Result<()> {
 /// Starts an order, pays it a moment later, and prints its history as it is committed.
 async fn one(app: &App) -> Result<()> {
     let broker = &app.config.broker;
-    let client = Client::connect(&broker.url, &broker.prefix, "demo").await?;
+    let client = Client::connect(&broker.address(), &broker.prefix, "demo").await?;
     let key = format!("demo-{}", app.new_id());
     let input = json!({ "order_id": key, "article": "lamp", "quantity": 2, "amount": 9800 });
     let start = Start { definition: "order".into(), key: Some(key.clone()), input, ..Start::default() };

@@ -6,22 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::AMQPUri;
-use lapin::{Channel, Connect, ConnectionProperties, Event};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use lapin::tcp::AsyncTcpStream;
+use lapin::{Channel, ConnectionProperties, ErrorKind, Event};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::address::Node;
 use super::error::{Error, classify};
-use super::wire::socket;
+use super::reach::{explain, reach};
+use super::wire::socket::{self, Socket, Stream};
 
-/// Seconds between heartbeats. A silent peer is detected after two of them.
-const HEARTBEAT: u16 = 10;
-/// The handshake must be finished within this time.
-const CONNECT_FOR: Duration = Duration::from_secs(10);
 /// A channel must be opened within this time.
 const OPEN_FOR: Duration = Duration::from_secs(5);
 /// A close must be answered within this time: on a blocked connection it is never even sent.
@@ -32,9 +27,6 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 pub(super) const REPAIR_AFTER: Duration = Duration::from_secs(30);
 /// Queues remembered as declared. Beyond this number all are declared again.
 const DECLARED_MAX: usize = 1_024;
-
-/// The first bytes a client sends.
-const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// The use of a connection. Each use has its own, because RabbitMQ blocks only connections that publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
@@ -82,6 +74,8 @@ impl Declared {
 /// A connection. Once lost it never recovers: the supervisor opens a new one.
 pub(super) struct Connection {
     inner: lapin::Connection,
+    /// The node it leads to.
+    pub(super) node: Node,
     /// Cancelled when the connection no longer works.
     pub(super) lost: CancellationToken,
     /// Notified when everything has to be declared again.
@@ -92,19 +86,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects. The caller has to [`Connection::watch`] the connection at once.
-    pub(super) async fn open(url: &str, name: &str, purpose: Purpose) -> Result<Arc<Connection>, Error> {
-        let uri = read_url(url)?;
+    /// Connects to a node within a time limit: TCP, TLS and the handshake. The caller has to [`Connection::watch`] the connection
+    /// at once.
+    pub(super) async fn open(
+        node: &Node,
+        limit: Duration,
+        name: &str,
+        purpose: Purpose,
+    ) -> Result<Arc<Connection>, Error> {
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{name} {}", purpose.name()).into());
-        let Ok(connected) = timeout(CONNECT_FOR, connect(uri.clone(), properties)).await else {
-            tracing::warn!(connection = purpose.name(), "the broker did not answer within {CONNECT_FOR:?}");
-            wait_for_answer(&uri).await;
-            return Err(Error::Unavailable("it did not answer".into()));
+        let connecting = async { handshake(node, reach(node, limit).await?, properties).await };
+        let Ok(connected) = timeout(limit, connecting).await else {
+            return Err(Error::Unavailable(format!("it did not answer within {limit:?}")));
         };
-        let inner = connected.map_err(|error| classify("connect", &error))?;
         Ok(Arc::new(Connection {
-            inner,
+            inner: connected?,
+            node: node.clone(),
             lost: CancellationToken::new(),
             repair: Notify::new(),
             blocked: AtomicBool::new(false),
@@ -181,84 +179,39 @@ impl Connection {
     }
 }
 
-/// Connects over a socket that rewrites what the library cannot parse.
-async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<lapin::Connection> {
-    uri.connect_with_config(properties, OwnedTLSConfig::default(), socket::runtime()).await
-}
-
-/// Resolves when the peer answers anything at all. The library keeps a thread and its buffers for each handshake that is
-/// never answered, so the next one does not start earlier.
-async fn wait_for_answer(uri: &AMQPUri) {
-    let address = (uri.authority.host.as_str(), uri.authority.port);
-    loop {
-        let probe = async {
-            let mut peer = TcpStream::connect(address).await?;
-            peer.write_all(PROTOCOL_HEADER).await?;
-            peer.read_u8().await
-        };
-        if timeout(OPEN_FOR, probe).await.is_ok() {
-            return;
-        }
-        sleep(POLL_EVERY).await;
-    }
-}
-
-/// The URL without its password, for logs and messages.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "an invalid URL".into() };
-    // A password may also be a parameter, and parameters may contain an `@`.
-    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (login, place) = match address.rsplit_once('@') {
-        None => (None, address),
-        Some((login, place)) => (login.split(':').next(), place),
+/// Greets the node over a socket that rewrites what the library cannot parse.
+async fn handshake(
+    node: &Node,
+    stream: Box<dyn Stream>,
+    properties: ConnectionProperties,
+) -> Result<lapin::Connection, Error> {
+    let given_up = CancellationToken::new();
+    // If this future is dropped, the library's thread ends as well.
+    let giving_up = given_up.clone().drop_guard();
+    let socket = Mutex::new(Some(Socket::new(stream, given_up)));
+    let connect = async move |_, _| match socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(socket) => Ok(AsyncTcpStream::Plain(socket)),
+        None => Err(lapin::Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))),
     };
-    let login = login.map(|user| format!("{user}@")).unwrap_or_default();
-    let secret = |part: &&str| part.to_ascii_lowercase().contains("password");
-    let parts: Vec<&str> = query.split('&').filter(|part| !part.is_empty() && !secret(part)).collect();
-    let query = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
-    format!("{scheme}://{login}{place}{query}")
+    let connected = lapin::Connection::connector(node.uri()?, socket::runtime(), connect, properties).await;
+    let connected = connected.map_err(|error| match error.kind() {
+        ErrorKind::IOError(error) => greeting_failed(node, error),
+        _ => classify("connect", &error),
+    })?;
+    giving_up.disarm();
+    Ok(connected)
 }
 
-/// Parses the URL. Its text is in no error, so that the password gets into no log.
-fn read_url(url: &str) -> Result<AMQPUri, Error> {
-    let mut uri: AMQPUri = url
-        .parse()
-        .map_err(|_| Error::Bug("the broker URL is invalid; write amqp://user:password@host:5672/vhost".into()))?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT);
-    if uri.vhost.is_empty() {
-        uri.vhost = "/".into();
-    }
-    Ok(uri)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heartbeats_are_on_unless_the_url_sets_them() {
-        assert_eq!(read_url("amqp://localhost").expect("a URL").query.heartbeat, Some(HEARTBEAT));
-        assert_eq!(read_url("amqp://localhost/?heartbeat=7").expect("a URL").query.heartbeat, Some(7));
-    }
-
-    #[test]
-    fn an_empty_vhost_is_the_default_one() {
-        assert_eq!(read_url("amqp://localhost/").expect("a URL").vhost, "/");
-        assert_eq!(read_url("amqp://localhost/%2f").expect("a URL").vhost, "/");
-        assert_eq!(read_url("amqp://localhost/leveret").expect("a URL").vhost, "leveret");
-    }
-
-    #[test]
-    fn no_part_of_a_url_shows_its_password() {
-        let shown = without_password("postgres://me:hunter2@db:5432/shop?sslmode=require&password=hunter3&PASSWORD=x");
-        assert_eq!(shown, "postgres://me@db:5432/shop?sslmode=require");
-        assert_eq!(without_password("postgres://db/shop?password=a@b"), "postgres://db/shop");
-        assert_eq!(without_password("amqp://db:5672/%2f"), "amqp://db:5672/%2f");
-    }
-
-    #[test]
-    fn an_error_about_a_url_does_not_show_its_password() {
-        let error = read_url("amqpx://me:hunter2@localhost").expect_err("an invalid URL");
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+/// Why a node ended the connection before it had answered. It closes so quickly that the alert of TLS may be lost.
+fn greeting_failed(node: &Node, error: &std::io::Error) -> Error {
+    let why = explain(error);
+    let is_cut = error.get_ref().is_none() && error.kind() != std::io::ErrorKind::ConnectionAborted;
+    match (&node.trust, is_cut) {
+        (Some(_), true) => Error::Unavailable(format!(
+            "{}; a server that speaks TLS ends a connection so if it refuses our certificate, or wants one: check \
+             `broker.cert_file`, and which CA the server trusts",
+            why.reason()
+        )),
+        (Some(_), false) | (None, _) => why,
     }
 }

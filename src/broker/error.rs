@@ -21,6 +21,15 @@ pub enum Error {
     Bug(String),
 }
 
+impl Error {
+    /// Why, without the beginning that says what it means to callers.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Error::Unavailable(why) | Error::Mismatch(why) | Error::Bug(why) => why,
+        }
+    }
+}
+
 /// Classifies an error of the client library; `doing` names the operation that failed.
 pub(super) fn classify(doing: &str, error: &lapin::Error) -> Error {
     match error.kind() {

@@ -1,16 +1,18 @@
 //! RabbitMQ: publishes with confirms, consumes, and keeps the connections open. Messages on the broker may be lost, repeated or
 //! reordered at any time; callers must not rely on anything more.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::link::Protection;
 use crate::time::clock::Clock;
 
+mod address;
 mod connection;
 mod consumer;
 mod declare;
@@ -19,12 +21,16 @@ mod delivery;
 mod error;
 mod message;
 mod publisher;
+mod reach;
 mod supervisor;
 pub mod topology;
+mod turn;
 mod wire;
 
 pub use crate::contract::Exchange;
-pub use connection::without_password;
+pub use crate::link::address::without_password;
+use address::Node;
+pub use address::check;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
 pub use declare::Compared;
@@ -43,7 +49,7 @@ const CLOSE_FOR: Duration = Duration::from_secs(20);
 /// How to reach the broker.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `amqp://user:password@host:port/vhost`
+    /// `amqp://user:password@host:port/vhost`; several hosts, or several URLs, with commas
     pub url: String,
     /// The prefix of the names of exchanges and queues.
     pub prefix: String,
@@ -75,6 +81,11 @@ pub struct Broker {
 /// The state shared by handles, supervisor, publishers and consumers.
 struct Shared {
     options: Options,
+    nodes: Vec<Node>,
+    /// The number of the node to begin with.
+    first: usize,
+    /// Why there is no connection, for each node.
+    problems: Mutex<Vec<Option<String>>>,
     clock: Clock,
     /// Cancelled to stop.
     stop: CancellationToken,
@@ -127,7 +138,7 @@ impl CurrentConnection {
             #[cfg(feature = "server")]
             metrics::counter!(crate::telemetry::BROKER_RECONNECTS, "connection" => purpose.name()).increment(1);
         }
-        tracing::info!(connection = purpose.name(), "connected to the broker");
+        tracing::info!(connection = purpose.name(), node = connection.node.place, "connected to the broker");
         self.connection.send_replace(Some(connection));
     }
 
@@ -137,6 +148,15 @@ impl CurrentConnection {
 }
 
 impl Shared {
+    /// Notes why a node cannot be used, or that it can; false if that was known.
+    fn note_problem(&self, number: usize, problem: Option<String>) -> bool {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = problems.get_mut(number) else { return true };
+        let is_new = *known != problem;
+        *known = problem;
+        is_new
+    }
+
     fn current(&self, purpose: Purpose) -> &CurrentConnection {
         match purpose {
             Purpose::Publishing => &self.publishing,
@@ -168,9 +188,20 @@ impl Broker {
         stop: CancellationToken,
     ) -> (Broker, impl Future<Output = ()> + Send + 'static) {
         options.publishers = options.publishers.clamp(1, PUBLISHERS_MAX);
+        let nodes = match options.url.is_empty() {
+            // A command that needs no broker.
+            true => Vec::new(),
+            false => address::nodes(&options.url).unwrap_or_else(|error| {
+                tracing::error!("there will be no connection to the broker: {error}");
+                Vec::new()
+            }),
+        };
         let (publishers, queues) = (0..options.publishers).map(|_| mpsc::channel(QUEUED_JOBS_MAX)).unzip();
         let shared = Arc::new(Shared {
             options,
+            first: fastrand::usize(..),
+            problems: Mutex::new(vec![None; nodes.len()]),
+            nodes,
             clock,
             stop,
             flushed: CancellationToken::new(),
@@ -215,6 +246,24 @@ impl Broker {
     /// Whether there is a connection to publish on.
     pub fn is_connected(&self) -> bool {
         self.shared.publishing.current().is_some()
+    }
+
+    /// The node to which this process publishes, and how the connection is protected; none without a connection.
+    pub fn protection(&self) -> Option<Protection> {
+        let connection = self.shared.publishing.current()?;
+        let node = &connection.node;
+        Some(Protection {
+            place: node.place.clone(),
+            is_local: node.is_local(),
+            check: node.trust.as_ref().map(|trust| trust.check),
+        })
+    }
+
+    /// One sentence for each node that could not be used the last time.
+    pub fn problems(&self) -> Vec<String> {
+        let problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(node, problem): (&Node, &Option<String>)| Some(format!("{}: {}", node.place, problem.as_ref()?));
+        self.shared.nodes.iter().zip(problems.iter()).filter_map(of).collect()
     }
 
     /// Whether the broker accepts no messages for now because it is short of memory or disk.

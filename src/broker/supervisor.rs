@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{Connection, Purpose, REPAIR_AFTER, without_password};
+use super::connection::{Connection, Purpose, REPAIR_AFTER};
 use super::error::Error;
 use super::publisher::{self, PublishJob};
+use super::turn::{Round, Turn};
 use super::{Shared, Topology, declare, topology};
 
 /// The first pause after an error.
@@ -60,15 +61,15 @@ pub(super) async fn run(shared: Arc<Shared>, queues: Vec<mpsc::Receiver<PublishJ
 async fn keep_connected(shared: Arc<Shared>, purpose: Purpose) {
     let current = shared.current(purpose);
     let mut pauses = backoff().build();
-    let mut last_problem = None;
-    loop {
+    let mut turn = Turn::new(&shared.nodes, shared.first);
+    while let Some((number, node, limit)) = turn.node() {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = current.wanted() => {}
         }
         let connected = tokio::select! {
             () = shared.stop.cancelled() => return,
-            connected = Connection::open(&shared.options.url, &shared.options.name, purpose) => connected,
+            connected = Connection::open(node, limit, &shared.options.name, purpose) => connected,
         };
         let started = Instant::now();
         let ended = match connected {
@@ -81,17 +82,18 @@ async fn keep_connected(shared: Arc<Shared>, purpose: Purpose) {
         if shared.stop.is_cancelled() {
             return;
         }
-        if let Err(error) = ended {
-            let text = error.to_string();
-            if last_problem.as_ref() != Some(&text) {
-                let broker = without_password(&shared.options.url);
-                tracing::warn!(connection = purpose.name(), broker, "{text}");
-                last_problem = Some(text);
-            }
-        }
         if started.elapsed() > HEALTHY_AFTER {
             pauses = backoff().build();
-            last_problem = None;
+            turn.restart();
+        }
+        if let Err(error) = ended
+            && shared.note_problem(number, Some(error.reason().to_owned()))
+        {
+            tracing::warn!(connection = purpose.name(), broker = node.place, "{error}");
+        }
+        // The next node may be well, and what this process holds is late already.
+        if turn.pass() == Round::Continues {
+            continue;
         }
         let pause = pauses.next().unwrap_or(BACKOFF_MAX);
         tokio::select! {
@@ -117,6 +119,9 @@ async fn serve(shared: &Shared, connection: &Arc<Connection>, purpose: Purpose) 
             return Err(error);
         }
     };
+    if let Some(number) = shared.nodes.iter().position(|node| node.place == connection.node.place) {
+        shared.note_problem(number, None);
+    }
     shared.current(purpose).offer(purpose, connection.clone());
     tokio::select! {
         () = connection.lost.cancelled() => {}

@@ -74,7 +74,7 @@ pub async fn prepare(config: &mut Config) -> Result<()> {
         let sandbox = tokio::task::spawn_blocking(move || Sandbox::start(&directory, Profile::Durable)).await??;
         fill(config, Some(sandbox.database_url.clone()), Some(sandbox.amqp_url.clone()));
     }
-    migrate::run(&config.database.url).await.context("cannot migrate the database")?;
+    migrate::run(&config.database.address()).await.context("cannot migrate the database")?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `leveret doctor`: finds problems and names the next step.
 
+mod links;
 mod queues;
 mod session;
 
@@ -44,7 +45,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         return report(&[Finding { what: "settings", good: false, says: says.into() }], output);
     }
     let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
-    match migrate::fits(&config.database.url).await {
+    match migrate::fits(&config.database.address()).await {
         Ok(()) => add("schema", true, "matches this binary".into()),
         Err(error) => add("schema", false, error.to_string()),
     }
@@ -66,6 +67,9 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         }
         Err(error) => add("database", false, error.to_string()),
     }
+    if let Some(finding) = links::database(&app) {
+        add(finding.what, finding.good, finding.says);
+    }
     match session::check(&app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("session", false, format!("cannot be checked: {error}")),
@@ -83,7 +87,7 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("statements", false, format!("cannot be checked: {error}")),
     }
-    for finding in queues::check(&app).await {
+    for finding in links::broker(&app).await {
         add(finding.what, finding.good, finding.says);
     }
     app.shut_down().await;

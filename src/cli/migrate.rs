@@ -18,15 +18,15 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(mut config: Config, arguments: &Arguments) -> Result<ExitCode> {
     super::dev::fall_back_to_sandbox(&mut config);
-    let url = &config.database.url;
-    if url.is_empty() {
+    if config.database.url.is_empty() {
         bail!("no database is configured: set DATABASE_URL, or `database.url` in leveret.toml");
     }
+    let url = config.database.address();
     if arguments.check {
-        migrate::fits(url).await?;
+        migrate::fits(&url).await?;
         output::line("the schema matches this binary");
     } else {
-        let applied = migrate::run(url).await?;
+        let applied = migrate::run(&url).await?;
         match applied.len() {
             0 => output::line("the schema is up to date"),
             _ => output::line(format!("applied {}", applied.join(", "))),

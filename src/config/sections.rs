@@ -4,13 +4,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::link::address::with_parameters;
 use crate::time::duration::serde_text;
 
 section! {
     /// PostgreSQL.
     Database {
-        /// `postgres://user:password@host:port/database`. Also from `DATABASE_URL`.
+        /// `postgres://user:password@host:port/database`; several hosts with commas. Also from `DATABASE_URL`.
         url: String = String::new(),
+        /// A file with the password, read for each connection. Also from `DATABASE_PASSWORD_FILE`.
+        password_file: String = String::new(),
+        /// `disable`, `prefer`, `require`, `verify-ca` or `verify-full`, as libpq defines them; empty means `prefer`.
+        sslmode: String = String::new(),
+        /// A PEM file with the CAs that may sign the server's certificate; `system` means those of this machine.
+        ca_file: String = String::new(),
+        /// A PEM file with the client certificate.
+        cert_file: String = String::new(),
+        /// A PEM file with the key of the client certificate.
+        key_file: String = String::new(),
         /// Connections for steps: one per step in a transaction.
         pool_max: usize = 16,
         /// Connections for relay, timers, caller, cleaner and HTTP, which steps cannot starve.
@@ -27,8 +38,16 @@ section! {
 section! {
     /// RabbitMQ.
     Broker {
-        /// `amqp://user:password@host:port/vhost`. Also from `AMQP_URL`.
+        /// `amqp://user:password@host:port/vhost`, or `amqps://`; several hosts with commas. Also from `AMQP_URL`.
         url: String = String::new(),
+        /// A file with the password, read for each connection. Also from `AMQP_PASSWORD_FILE`.
+        password_file: String = String::new(),
+        /// A PEM file with the CAs that may sign the certificate of a server of `amqps://`; empty means those of this machine.
+        ca_file: String = String::new(),
+        /// A PEM file with the client certificate.
+        cert_file: String = String::new(),
+        /// A PEM file with the key of the client certificate.
+        key_file: String = String::new(),
         /// The prefix of exchanges and queues.
         prefix: String = "leveret".into(),
         /// Channels with publisher confirms.
@@ -189,6 +208,33 @@ section! {
         per_target: usize = 16,
         /// The longest pause between two sweeps for due calls and for attempts past their deadline.
         #[serde(with = "serde_text")] sweep_every: Duration = Duration::from_secs(1),
+    }
+}
+
+impl Database {
+    /// The URL, with the settings that it does not state itself as parameters.
+    pub fn address(&self) -> String {
+        let settings = [
+            ("password_file", self.password_file.as_str()),
+            ("sslmode", &self.sslmode),
+            ("sslrootcert", &self.ca_file),
+            ("sslcert", &self.cert_file),
+            ("sslkey", &self.key_file),
+        ];
+        with_parameters(&self.url, &settings)
+    }
+}
+
+impl Broker {
+    /// The URL, with the settings that it does not state itself as parameters.
+    pub fn address(&self) -> String {
+        let settings = [
+            ("password_file", self.password_file.as_str()),
+            ("cacertfile", &self.ca_file),
+            ("certfile", &self.cert_file),
+            ("keyfile", &self.key_file),
+        ];
+        with_parameters(&self.url, &settings)
     }
 }
 

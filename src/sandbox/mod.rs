@@ -5,6 +5,7 @@
 //! They listen on free loopback ports, share nothing with servers that already run on the machine, and run until they are
 //! stopped, so that later processes find them. Linux only: `/proc` shows whether a recorded process is still the same.
 
+mod changes;
 mod place;
 mod postgres;
 mod process;

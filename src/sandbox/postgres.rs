@@ -35,7 +35,7 @@ const SETTINGS: [&str; 6] = [
 /// immediate stop loses acknowledged commits.
 const TEST_SETTINGS: [&str; 2] = ["fsync=off", "full_page_writes=off"];
 
-fn data(state: &State) -> PathBuf {
+pub(super) fn data(state: &State) -> PathBuf {
     state.root.join("postgres")
 }
 

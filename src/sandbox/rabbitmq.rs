@@ -24,10 +24,14 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// The protocol header a client sends first; a ready broker answers with a method frame, whose first byte is 1.
 const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
 
+/// Files with what a test adds to the settings and to the plugins.
+pub(super) const MORE_SETTINGS: &str = "more.conf";
+pub(super) const MORE_PLUGINS: &str = "more.plugins";
+
 /// Two schedulers without busy waiting, distribution on loopback, and no name server, because the sandbox starts one.
 const ERLANG: &str = "+S 2:2 +sbwt none +A 16 -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false";
 
-fn home(state: &State) -> PathBuf {
+pub(super) fn home(state: &State) -> PathBuf {
     state.root.join("rabbitmq")
 }
 
@@ -146,8 +150,11 @@ fn write_settings(state: &State, account: Option<Account>) -> Result<()> {
          raft.wal_max_size_bytes = 67108864\ndisk_free_limit.absolute = 50MB\n",
         state.ports.amqp, state.password,
     );
+    // What a test has added.
+    let more = |name: &str| fs::read_to_string(home.join(name)).unwrap_or_default();
+    let (settings, plugins) = (settings + &more(MORE_SETTINGS), more(MORE_PLUGINS));
     place::write_for(&home.join("rabbitmq.conf"), &settings, account)?;
-    place::write_for(&home.join("enabled_plugins"), "[].\n", account)?;
+    place::write_for(&home.join("enabled_plugins"), &format!("[{plugins}].\n"), account)?;
     place::write_for(&home.join("rabbitmq-env.conf"), "", account)?;
     place::write_for(&home.join(".erlang.cookie"), &state.password, account)
 }

@@ -147,6 +147,10 @@ impl Postgres {
         Self { directory }
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Stops it as a crash would; the next start recovers its commits.
     ///
     /// # Errors
@@ -184,6 +188,10 @@ pub struct RabbitMq {
 impl RabbitMq {
     pub(super) fn new(directory: PathBuf) -> Self {
         Self { directory }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Stops it in order; confirmed messages are there after the next start.
@@ -270,7 +278,7 @@ impl RabbitMq {
 }
 
 /// Changes the state file under its lock.
-fn change(directory: &Path, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+pub(super) fn change<T>(directory: &Path, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
     let _lock = lock(directory)?;
     let Some(mut state) = State::load(directory)? else { bail!("no servers were started in {}", directory.display()) };
     let outcome = change(&mut state);

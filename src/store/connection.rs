@@ -1,7 +1,8 @@
 //! The connection of every query. It begins transactions with the settings that Leveret needs, reads each answer to its end, and knows
-//! whether an answer is outstanding: such a connection is closed and not lent again.
+//! whether an answer is outstanding: such a connection is closed and not lent again. It does not wait for a server that is frozen.
 
 mod driven;
+mod patience;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use super::Error;
 use super::session::{Kept, Prepared, Session, is_about_a_name};
 
 pub use driven::Transactions;
+pub(super) use patience::Patience;
+use patience::Wait;
 
 type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 type Rows = BoxStream<'static, QueryResult<Row>>;
@@ -43,6 +46,9 @@ struct Outstanding {
     unanswered: AtomicUsize,
     /// Nothing more can be done on it.
     is_unusable: AtomicBool,
+    /// An answer was not worth waiting for, and no other will come.
+    is_given_up: AtomicBool,
+    patience: Patience,
 }
 
 /// A statement that was sent. If it is dropped before the answer, its statement still runs on the server.
@@ -57,19 +63,25 @@ impl Sent {
     /// Notes that the answer was read to its end.
     fn answered<T>(&self, answer: &QueryResult<T>) {
         self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
-        // The server has become a standby, or was made read-only: a new connection may lead to another one.
-        let is_read_only = matches!(answer, Err(Driver::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)));
-        // The client remembers a name that the server of this transaction does not know; a new connection remembers none.
-        let is_about_a_name = answer.as_ref().is_err_and(is_about_a_name);
-        if is_read_only || is_about_a_name {
-            self.0.is_unusable.store(true, Ordering::Relaxed);
+        match answer {
+            // The server has become a standby, or was made read-only: a new connection may lead to another one.
+            Err(Driver::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) => {
+                self.0.is_unusable.store(true, Ordering::Relaxed);
+            }
+            // The client remembers a name that the server of this transaction does not know; a new connection remembers none.
+            Err(error) if is_about_a_name(error) => self.0.is_unusable.store(true, Ordering::Relaxed),
+            Err(Driver::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _)) => return,
+            Ok(_) | Err(_) => {}
         }
+        }
+        self.0.heard();
     }
 }
 
 impl Connection {
-    pub(super) fn new(inner: AsyncPgConnection, session: Session) -> Self {
-        Self { inner, session, outstanding: Arc::default(), in_transaction: false }
+    pub(super) fn new(inner: AsyncPgConnection, session: Session, patience: Patience) -> Self {
+        let outstanding = Arc::new(Outstanding { patience, ..Outstanding::default() });
+        Self { inner, session, outstanding, in_transaction: false }
     }
 
     /// How long the settings of Leveret hold on this connection.
@@ -155,8 +167,8 @@ impl Connection {
         }
         async move {
             let sent = Sent::new(&self.outstanding);
-            match loading.await {
-                Ok(rows) => Ok(Answer { rows, sent: Some(sent), ahead: None }.boxed()),
+            match self.outstanding.answer(Wait::Statement, loading).await {
+                Ok(rows) => Ok(Answer { rows, sent: Some(sent), ahead: None, giving_up: None }.boxed()),
                 Err(error) => {
                     let failed = Err(error);
                     sent.answered(&failed);
@@ -178,7 +190,7 @@ impl Connection {
         }
         async move {
             let sent = Sent::new(&self.outstanding);
-            let executed = executing.await;
+            let executed = self.outstanding.answer(Wait::Statement, executing).await;
             sent.answered(&executed);
             executed
         }
@@ -189,10 +201,10 @@ impl Connection {
     async fn in_own_transaction<T>(&self, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
         let sent = Sent::new(&self.outstanding);
         let (mut first, mut last) = (&self.inner, &self.inner);
-        let (begun, done) = join!(first.batch_execute(&self.session.begin), statement);
-        let done = begun.and(done);
+        let both = async { join!(first.batch_execute(&self.session.begin), statement) };
+        let done = self.outstanding.answer(Wait::Statement, both.map(|(begun, done)| begun.and(done))).await;
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = last.batch_execute(end).await;
+        let ended = self.outstanding.answer(Wait::Commit, last.batch_execute(end)).await;
         if ended.is_err() {
             self.outstanding.is_unusable.store(true, Ordering::Relaxed);
         }
@@ -204,7 +216,7 @@ impl Connection {
     async fn run_batch(&self, query: &str) -> QueryResult<()> {
         let sent = Sent::new(&self.outstanding);
         let mut inner = &self.inner;
-        let done = inner.batch_execute(query).await;
+        let done = self.outstanding.answer(Wait::Batch, inner.batch_execute(query)).await;
         sent.answered(&done);
         done
     }
@@ -216,6 +228,23 @@ struct Answer {
     rows: Rows,
     sent: Option<Sent>,
     ahead: Option<Row>,
+    /// Resolves when the next message is not worth waiting for.
+    giving_up: Option<BoxFuture<'static, Driver>>,
+}
+
+impl Answer {
+    fn poll_row(&mut self, sent: &Arc<Outstanding>, context: &mut Context<'_>) -> Poll<Option<QueryResult<Row>>> {
+        if let Poll::Ready(next) = self.rows.poll_next_unpin(context) {
+            self.giving_up = None;
+            return Poll::Ready(next);
+        }
+        let giving_up = self.giving_up.get_or_insert_with(|| {
+            let sent = sent.clone();
+            async move { sent.given_up(Wait::Statement).await }.boxed()
+        });
+        let error = ready!(giving_up.poll_unpin(context));
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 impl Stream for Answer {
@@ -223,8 +252,8 @@ impl Stream for Answer {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        while let Some(sent) = &this.sent {
-            let ended = match ready!(this.rows.poll_next_unpin(context)) {
+        while let Some(outstanding) = this.sent.as_ref().map(|sent| sent.0.clone()) {
+            let ended = match ready!(this.poll_row(&outstanding, context)) {
                 Some(Ok(row)) => match this.ahead.replace(row) {
                     Some(before) => return Poll::Ready(Some(Ok(before))),
                     None => continue,
@@ -232,8 +261,9 @@ impl Stream for Answer {
                 Some(Err(error)) => Err(error),
                 None => Ok(()),
             };
-            sent.answered(&ended);
-            this.sent = None;
+            if let Some(sent) = this.sent.take() {
+                sent.answered(&ended);
+            }
             if let Err(error) = ended {
                 this.ahead = None;
                 return Poll::Ready(Some(Err(error)));

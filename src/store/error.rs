@@ -214,6 +214,7 @@ impl From<PoolError> for Error {
                 Error::Busy("every connection of the pool is in use".into())
             }
             PoolError::Backend(Setup::QueryError(error)) => error.into(),
+            PoolError::Backend(Setup::ConnectionError(error)) => error.into(),
             other => Error::Unavailable(other.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! PostgreSQL: the only room that uses it. What is committed here is the truth; broker, memory and caches may be lost.
 
+mod address;
 pub mod bench;
 pub mod bookmarks;
 pub mod calls;
@@ -7,6 +8,7 @@ pub mod commit;
 mod connection;
 pub mod dead_letters;
 pub mod definitions;
+mod dial;
 mod error;
 pub mod history;
 pub mod inbox;
@@ -18,6 +20,7 @@ pub mod migrate;
 mod moment;
 pub mod outbox;
 mod pool;
+mod pulse;
 pub mod schedules;
 mod schema;
 pub mod session;

@@ -13,14 +13,17 @@ use diesel_async::pooled_connection::{
 use futures_util::FutureExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::address::Address;
+use super::dial::{DIAL_MAX, Dialer};
 use super::session::{Access, Opening, Probe, Purpose};
 use super::{Connection, Error};
 use crate::config;
+use crate::link::Protection;
 
 /// How long to wait for a free connection before the caller gets `Busy`.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Time limit to open a connection.
-const CREATE_MAX: Duration = Duration::from_secs(5);
+/// Time limit to open a connection and to verify its settings: longer than the hosts take together, so that the error names them.
+const CREATE_MAX: Duration = Duration::from_secs(7);
 /// Time limit to check that a pooled connection is alive.
 const RECYCLE_MAX: Duration = Duration::from_secs(1);
 /// What is not percent-encoded in a parameter of a connection URL.
@@ -35,6 +38,7 @@ pub struct Store {
     background: Pool<Connection>,
     /// The one on which the relay listens.
     listening: Pool<Connection>,
+    dialer: Arc<Dialer>,
     /// Host, port and database, for messages.
     place: String,
 }
@@ -56,11 +60,17 @@ impl Store {
     /// # Errors
     /// `Bug` if the URL is invalid.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
-        let opening = |purpose| opening(database, application_name, purpose);
+        let dialer = Arc::<Dialer>::default();
+        let opening = |purpose| opening(database, application_name, purpose, dialer.clone());
         let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
         let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
         let listening = pool(opening(Purpose::Background)?, 1)?;
-        Ok(Store { steps, background, listening, place: place(&database.url) })
+        Ok(Store { steps, background, listening, dialer, place: place(&database.url) })
+    }
+
+    /// How the newest connection is protected; none if there was no connection yet.
+    pub fn protection(&self) -> Option<Protection> {
+        self.dialer.protection()
     }
 
     /// A connection for a step.
@@ -154,27 +164,30 @@ fn pool(opening: Opening, max: usize) -> Result<Pool<Connection>, Error> {
 pub(super) async fn connect(url: &str, application_name: &str) -> Result<Connection, Error> {
     let database =
         config::Database { url: url.to_owned(), statement_timeout: Duration::ZERO, ..config::Database::default() };
-    Ok(opening(&database, application_name, Purpose::Steps)?.open().await?)
+    Ok(opening(&database, application_name, Purpose::Steps, Arc::default())?.open().await?)
 }
 
 /// How connections are opened: by the configured URL with our parameters.
-fn opening(database: &config::Database, application_name: &str, purpose: Purpose) -> Result<Opening, Error> {
-    let url = database.url.as_str();
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(Error::Bug("database.url must begin with postgres:// or postgresql://".into()));
-    }
-    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+fn opening(
+    database: &config::Database,
+    application_name: &str,
+    purpose: Purpose,
+    dialer: Arc<Dialer>,
+) -> Result<Opening, Error> {
+    let url = database.address();
+    Address::read(&url).map_err(Error::Bug)?;
+    let (place, query) = url.split_once('?').unwrap_or((&url, ""));
     let (own, others): (Vec<&str>, Vec<&str>) =
         query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("options="));
     let name = encoded(application_name);
-    let mut ours = format!("{place}?connect_timeout={}&tcp_user_timeout={SILENCE_MAX}", CREATE_MAX.as_secs());
+    let mut ours = format!("{place}?connect_timeout={}&tcp_user_timeout={SILENCE_MAX}", DIAL_MAX.as_secs());
     let _ = write!(ours, "&keepalives_idle=30&application_name={name}");
     for part in others {
         ours.push('&');
         ours.push_str(part);
     }
     let own = own.iter().map(|part| part["options=".len()..].to_owned()).collect();
-    Ok(Opening::new(ours, own, database, purpose))
+    Ok(Opening::new(ours, own, database, purpose, dialer))
 }
 
 /// The part of a URL that may be displayed: without login and parameters.
@@ -224,7 +237,7 @@ mod tests {
 
     fn url_of(url: &str) -> String {
         let database = config::Database { url: url.into(), ..config::Database::default() };
-        opening(&database, "leveret worker", Purpose::Steps).unwrap().url()
+        opening(&database, "leveret worker", Purpose::Steps, Arc::default()).unwrap().url()
     }
 
     #[test]
@@ -239,7 +252,7 @@ mod tests {
     fn background_sessions_prefer_indexes_unless_the_url_overrides_it() {
         let of = |url: &str| {
             let database = config::Database { url: url.into(), ..config::Database::default() };
-            opening(&database, "test", Purpose::Background).unwrap().url()
+            opening(&database, "test", Purpose::Background, Arc::default()).unwrap().url()
         };
         assert!(of("postgres://db/shop").contains("%20-c%20enable_seqscan%3Doff"));
         let own = of("postgres://db/shop?options=-c%20jit%3Don");

@@ -1,7 +1,6 @@
 //! What correctness and time limits need of a session, whatever the defaults of the database and the role: sent as start-up options,
 //! verified after connecting, and sent with each transaction where start-up options do not hold.
 
-mod first;
 mod prepared;
 
 use std::fmt::Write as _;
@@ -13,10 +12,12 @@ use diesel::connection::CacheSize;
 use diesel::prelude::*;
 use diesel::result::ConnectionResult;
 use diesel::sql_types::{Array, Bool, Text, Timestamptz};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::connection::Patience;
+use super::dial::{Dialed, Dialer};
 use super::moment::Moment;
 use super::{Connection, Error};
 use crate::config;
@@ -134,6 +135,8 @@ pub(super) struct Opening {
     limits: Vec<(&'static str, String)>,
     purpose: Purpose,
     prepared: config::PreparedStatements,
+    statement_timeout: Duration,
+    dialer: Arc<Dialer>,
     /// Whether the server, which is a pooler then, has refused start-up options.
     is_refused: AtomicBool,
     /// Whether it is a pooler that does not keep the names of prepared statements.
@@ -155,7 +158,13 @@ struct Verified {
 
 impl Opening {
     /// `url` has no options; `own` are the values of its parameters `options`.
-    pub(super) fn new(url: String, own: Vec<String>, database: &config::Database, purpose: Purpose) -> Self {
+    pub(super) fn new(
+        url: String,
+        own: Vec<String>,
+        database: &config::Database,
+        purpose: Purpose,
+        dialer: Arc<Dialer>,
+    ) -> Self {
         let millis = |limit: Duration| limit.as_millis().to_string();
         let limits =
             [database.statement_timeout, database.lock_timeout, IDLE_IN_TRANSACTION_MAX, LOOK_FOR_CLIENT_EVERY];
@@ -166,6 +175,8 @@ impl Opening {
             limits,
             purpose,
             prepared: database.prepared_statements,
+            statement_timeout: database.statement_timeout,
+            dialer,
             is_refused: AtomicBool::default(),
             loses_names: AtomicBool::default(),
         }
@@ -210,7 +221,7 @@ impl Opening {
                 Ok(_) | Err(_) => break,
             }
         }
-        let (mut inner, verified) = opened?;
+        let (Dialed { mut inner, pulse, statement_timeout }, verified) = opened?;
         let seen = Seen { has_options: verified.holds, is_renamed: verified.is_renamed };
         let prepared = Prepared::choose(self.prepared, seen);
         let kept = match (verified.holds, prepared) {
@@ -230,30 +241,34 @@ impl Opening {
                 inner.set_prepared_statement_cache_size(CacheSize::Disabled);
             }
         }
-        Ok(Connection::new(inner, self.session(kept, prepared, &verified.durability)))
+        // What the start-up options say counts if the server took them; they may have changed ours.
+        let statement = if verified.holds { statement_timeout } else { self.statement_timeout };
+        let session = self.session(kept, prepared, &verified.durability);
+        Ok(Connection::new(inner, session, Patience::new(pulse, statement)))
     }
 
     /// A connection after its first transaction, in which its settings were looked at.
-    async fn connect(&self) -> ConnectionResult<(AsyncPgConnection, Verified)> {
+    async fn connect(&self) -> ConnectionResult<(Dialed, Verified)> {
         let is_refused = AtomicBool::load(&self.is_refused, Ordering::Relaxed);
         let url = if is_refused { self.url.clone() } else { self.url() };
         let loses_names = AtomicBool::load(&self.loses_names, Ordering::Relaxed);
         let prepared = if loses_names { Prepared::Transaction } else { Prepared::Connection };
-        let mut inner = first::connect(&url, &format!("{BEGIN}{}", prepared.begin())).await?;
-        let verified = self.verify(&mut inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-        Ok((inner, verified))
+        let mut dialed = self.dialer.dial(&url, &format!("{BEGIN}{}", prepared.begin())).await?;
+        let verified =
+            self.verify(&mut dialed.inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+        Ok((dialed, verified))
     }
 
     /// Whether the next attempt may succeed because of what the error says about a pooler.
     fn learns(&self, error: &diesel::ConnectionError) -> bool {
+        let text = error.to_string();
         // As PgBouncer says it, unless `ignore_startup_parameters` lists them.
-        if error.to_string().contains("unsupported startup parameter") {
+        if text.contains("unsupported startup parameter") {
             self.is_refused.store(true, Ordering::Relaxed);
             return true;
         }
         // Another client has left it on the server.
-        let is_about_a_name =
-            matches!(error, diesel::ConnectionError::CouldntSetupConfiguration(error) if is_about_a_name(error));
+        let is_about_a_name = text.contains("prepared statement \"");
         self.loses_names.fetch_or(is_about_a_name, Ordering::Relaxed);
         is_about_a_name
     }

@@ -1,4 +1,4 @@
-//! The socket of a connection, with the sieve between it and the client library.
+//! The socket of a connection, with the sieve between it and the client library. TLS is beneath the sieve.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_rs::traits::Reactor;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
-use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::sieve::Sieve;
 
@@ -29,7 +29,7 @@ pub(in crate::broker) fn runtime() -> Runtime<RuntimeParts<Tokio, Sieved>> {
 pub(in crate::broker) struct Sieved(Tokio);
 
 impl Reactor for Sieved {
-    type TcpStream = Socket<<Tokio as Reactor>::TcpStream>;
+    type TcpStream = Socket;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     fn register<H: Read + Write + AsFd + AsRawFd + Send + 'static>(
@@ -43,7 +43,7 @@ impl Reactor for Sieved {
         self.0.sleep(time)
     }
 
-    fn interval(&self, time: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+    fn interval(&self, time: Duration) -> impl futures_util::Stream<Item = Instant> + Send + 'static {
         self.0.interval(time)
     }
 
@@ -52,13 +52,19 @@ impl Reactor for Sieved {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Socket::new(connecting.await?)) }
+        async move { Ok(Socket::new(Box::new(connecting.await?), CancellationToken::new())) }
     }
 }
 
+/// What the bytes come from: TCP, or TLS over it.
+pub(in crate::broker) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// A stream whose reader sees only bytes that passed the sieve.
-pub(in crate::broker) struct Socket<S> {
-    stream: S,
+pub(in crate::broker) struct Socket {
+    stream: Box<dyn Stream>,
+    /// Ends a handshake that nobody waits for: the library would keep its thread and its buffers as long as the peer is silent.
+    given_up: Pin<Box<WaitForCancellationFutureOwned>>,
     sieve: Sieve,
     read: Box<[u8]>,
     /// Bytes that passed the sieve.
@@ -67,16 +73,21 @@ pub(in crate::broker) struct Socket<S> {
     taken: usize,
 }
 
-impl<S> Socket<S> {
-    fn new(stream: S) -> Self {
+impl Socket {
+    /// `given_up` makes every later read fail.
+    pub(in crate::broker) fn new(stream: Box<dyn Stream>, given_up: CancellationToken) -> Self {
         let read = vec![0; READ_MAX].into_boxed_slice();
-        Self { stream, sieve: Sieve::default(), read, passed: Vec::new(), taken: 0 }
+        let given_up = Box::pin(given_up.cancelled_owned());
+        Self { stream, given_up, sieve: Sieve::default(), read, passed: Vec::new(), taken: 0 }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.given_up.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         while this.taken == this.passed.len() {
             this.passed.clear();
             this.taken = 0;
@@ -94,7 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }

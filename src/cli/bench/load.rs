@@ -32,7 +32,7 @@ pub(super) struct Load {
 impl Load {
     pub(super) async fn begin(app: &App) -> Result<Self> {
         let broker = &app.config.broker;
-        let client = Client::connect(&broker.url, &broker.prefix, "bench").await?;
+        let client = Client::connect(&broker.address(), &broker.prefix, "bench").await?;
         let load = Self { client: Arc::new(client), waiting: Waiting::default(), stop: CancellationToken::new() };
         let (listener, waiting, stop) = (app.clone(), load.waiting.clone(), load.stop.clone());
         app.tasks.spawn(async move { listen(&listener, &waiting, &stop).await });

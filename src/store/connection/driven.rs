@@ -16,7 +16,8 @@ use diesel_async::{
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Connection, Row, Rows, Sent, Session};
+use super::{Connection, Patience, Row, Rows, Sent, Session, Wait};
+use crate::store::dial::Dialer;
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
@@ -81,7 +82,10 @@ impl AsyncConnection for Connection {
     type TransactionManager = Transactions;
 
     async fn establish(url: &str) -> ConnectionResult<Self> {
-        Ok(Self::new(AsyncPgConnection::establish(url).await?, Session::unmanaged()))
+        // A migration takes the time it takes: there is no limit on this side either.
+        let mut inner = Dialer::default().dial(url, "BEGIN").await?.inner;
+        inner.batch_execute("COMMIT").await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+        Ok(Self::new(inner, Session::unmanaged(), Patience::default()))
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -110,10 +114,12 @@ impl TransactionManager<Connection> for Transactions {
 
     async fn begin_transaction(conn: &mut Connection) -> QueryResult<()> {
         if conn.in_transaction {
-            return AnsiTransactionManager::begin_transaction(&mut conn.inner).await;
+            let begun = AnsiTransactionManager::begin_transaction(&mut conn.inner);
+            return conn.outstanding.answer(Wait::Statement, begun).await;
         }
         let begin = conn.session.begin.clone();
-        let begun = AnsiTransactionManager::begin_transaction_sql(&mut conn.inner, &begin).await;
+        let begun = AnsiTransactionManager::begin_transaction_sql(&mut conn.inner, &begin);
+        let begun = conn.outstanding.answer(Wait::Statement, begun).await;
         if begun.is_err() {
             // A part of the text may have been executed.
             conn.outstanding.is_unusable.store(true, Ordering::Relaxed);
@@ -123,13 +129,15 @@ impl TransactionManager<Connection> for Transactions {
     }
 
     async fn rollback_transaction(conn: &mut Connection) -> QueryResult<()> {
-        let ended = AnsiTransactionManager::rollback_transaction(&mut conn.inner).await;
+        let ended = AnsiTransactionManager::rollback_transaction(&mut conn.inner);
+        let ended = conn.outstanding.answer(Wait::Statement, ended).await;
         conn.note_depth();
         ended
     }
 
     async fn commit_transaction(conn: &mut Connection) -> QueryResult<()> {
-        let ended = AnsiTransactionManager::commit_transaction(&mut conn.inner).await;
+        let ended = AnsiTransactionManager::commit_transaction(&mut conn.inner);
+        let ended = conn.outstanding.answer(Wait::Commit, ended).await;
         conn.note_depth();
         ended
     }
@@ -147,6 +155,7 @@ impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
         self.outstanding.unanswered.load(Ordering::Relaxed) > 0
             || self.outstanding.is_unusable.load(Ordering::Relaxed)
+            || self.outstanding.is_lost()
             || self.inner.is_broken()
     }
 }
@@ -167,7 +176,7 @@ where
         let fetching = self.inner.update_and_fetch(changes);
         async move {
             let sent = Sent::new(&outstanding);
-            let fetched = fetching.await;
+            let fetched = outstanding.answer(Wait::Statement, fetching).await;
             sent.answered(&fetched);
             fetched
         }
