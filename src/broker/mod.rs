@@ -30,7 +30,7 @@ pub use consumer::Deliveries;
 pub use declare::Compared;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
-pub use message::{Outgoing, Queue, SENT_AT, Sent};
+pub use message::{DEADLINE, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{PublishJob, QUEUED_JOBS_MAX};
 pub use wire::envelope::{BODY_MAX, HEADERS_BYTES_MAX};
@@ -243,6 +243,16 @@ impl Broker {
     pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
         let connection = self.shared.publishing_connection()?;
         let state = declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?;
+        Ok(state.map_or(0, |state| u64::from(state.message_count())))
+    }
+
+    /// The number of parked messages: their queue was deleted while they were delayed, or no reader could take them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn parked(&self) -> Result<u64, Error> {
+        let connection = self.shared.publishing_connection()?;
+        let state = declare::inspect(&connection, &topology::parked(&self.shared.options.prefix)).await?;
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 

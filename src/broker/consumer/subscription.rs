@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::broker::connection::Connection;
 use crate::broker::declare::{self, short};
-use crate::broker::delivery::{REQUEUE, Window};
+use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
 use crate::broker::{Shared, topology};
@@ -82,7 +82,7 @@ impl Subscription {
             return;
         }
         while let Some(Ok(delivery)) = consumer.next().await {
-            if channel.basic_nack(delivery.delivery_tag, REQUEUE).await.is_err() {
+            if channel.basic_nack(delivery.delivery_tag, RETURN).await.is_err() {
                 return;
             }
         }
