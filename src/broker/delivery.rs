@@ -13,6 +13,7 @@ use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use super::error::{Error, classify};
+use super::identity;
 use super::message::Queue;
 use super::wire::sieve::UNREADABLE;
 
@@ -43,7 +44,7 @@ pub struct Delivery {
     pub kind: Option<String>,
     /// The AMQP `app_id`.
     pub app_id: Option<String>,
-    /// The AMQP `message_id`.
+    /// The AMQP `message_id`, of a sender of AMQP 1.0 as text: the same id is the same text.
     pub message_id: Option<String>,
     /// The AMQP `correlation_id`.
     pub correlation_id: Option<String>,
@@ -107,7 +108,10 @@ impl Delivery {
             redelivered: delivery.redelivered,
             kind: text(properties.kind()),
             app_id: text(properties.app_id()),
-            message_id: text(properties.message_id()),
+            message_id: identity::message_id(
+                properties.message_id().as_ref().map(ShortString::as_str),
+                properties.headers().as_ref(),
+            ),
             correlation_id: text(properties.correlation_id()),
             reply_to: text(properties.reply_to()),
             content_type: text(properties.content_type()),

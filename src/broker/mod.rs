@@ -17,6 +17,7 @@ mod declare;
 pub mod delay;
 mod delivery;
 mod error;
+mod identity;
 mod message;
 mod publisher;
 mod supervisor;

@@ -19,6 +19,7 @@ mod poison;
 mod races;
 mod sandbox;
 mod schedules;
+mod senders;
 mod sessions;
 mod skeleton;
 mod starvation;
