@@ -12,6 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::error::{Error, classify};
 use super::identity;
 use super::message::Queue;
@@ -74,12 +75,19 @@ struct Lease {
 }
 
 /// The state that a subscription shares with its deliveries.
-#[derive(Default)]
 pub(super) struct Window {
     /// The number of unacknowledged deliveries.
     pub(super) open: AtomicUsize,
     /// Locked for writing while no delivery may be acknowledged, so that the broker sends no more than the prefetch.
     pub(super) acks: Arc<RwLock<()>>,
+    /// Closed when nothing uses it any more: a delivery of a queue that was read alone may outlive its subscription.
+    _connection: Arc<Connection>,
+}
+
+impl Window {
+    pub(super) fn on(connection: Arc<Connection>) -> Self {
+        Self { open: AtomicUsize::new(0), acks: Arc::default(), _connection: connection }
+    }
 }
 
 impl Drop for Lease {

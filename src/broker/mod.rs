@@ -1,8 +1,8 @@
 //! RabbitMQ: publishes with confirms, consumes, and keeps the connections open. Messages on the broker may be lost, repeated or
 //! reordered at any time; callers must not rely on anything more.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +28,7 @@ pub use crate::contract::Exchange;
 pub use connection::without_password;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
+use consumer::Losses;
 pub use declare::Compared;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
@@ -85,6 +86,8 @@ struct Shared {
     closed: CancellationToken,
     publishing: CurrentConnection,
     consuming: CurrentConnection,
+    /// The losses of the connection that queues are consumed on.
+    losses: Mutex<Losses>,
     publishers: Vec<mpsc::Sender<PublishJob>>,
     next_publisher: AtomicUsize,
     /// Incremented when a message to one of our queues was returned: consumers then subscribe again.
@@ -154,6 +157,19 @@ impl Shared {
         Ok(connection)
     }
 
+    /// Notes that the connection of this purpose was lost.
+    fn note_loss(&self, purpose: Purpose) {
+        match purpose {
+            Purpose::Publishing => {}
+            Purpose::Consuming => self.losses.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now()),
+        }
+    }
+
+    /// Until when every queue is read alone.
+    fn alone_until(&self) -> Option<Instant> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).alone_until()
+    }
+
     async fn consuming_connection(&self) -> Result<Arc<Connection>, Error> {
         self.consuming.connected().await.ok_or_else(|| Error::Unavailable("stopped".into()))
     }
@@ -178,6 +194,7 @@ impl Broker {
             closed: CancellationToken::new(),
             publishing: CurrentConnection::new(true),
             consuming: CurrentConnection::new(false),
+            losses: Mutex::default(),
             publishers,
             next_publisher: AtomicUsize::new(0),
             missing: watch::Sender::new(0),

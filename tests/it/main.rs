@@ -13,6 +13,7 @@ mod depth;
 mod examples;
 mod faults;
 mod http;
+mod isolation;
 mod numbers;
 mod outgoing;
 mod poison;
