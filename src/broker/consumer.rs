@@ -8,7 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff};
 use futures_util::StreamExt;
 use lapin::options::BasicCancelOptions;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connection::REPAIR_AFTER;
 use super::delivery::Delivery;
@@ -16,14 +16,20 @@ use super::error::Error;
 use super::message::Queue;
 use super::{Shared, supervisor};
 
+mod isolation;
 mod subscription;
 
-use subscription::{ANSWER_FOR, Event, Subscription, subscribing};
+use isolation::ALONE_FOR;
+pub(super) use isolation::Losses;
+use subscription::{ANSWER_FOR, Event, NotSubscribed, Subscription, subscribing};
 
 /// A subscription that lasted this long resets the backoff.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Before a subscription is cancelled, the broker counts as idle when no delivery has arrived for this time.
 const QUIET_FOR: Duration = Duration::from_millis(100);
+/// The pause between two connections over a queue that is read alone: short, so that the message that costs them soon exceeds its
+/// delivery limit.
+const ALONE_AFTER: Duration = Duration::from_millis(100);
 /// Acknowledgements are held back for at most this time before a subscription is cancelled.
 const HOLD_MAX: Duration = Duration::from_secs(2);
 
@@ -34,6 +40,8 @@ pub struct Deliveries {
     prefetch: u16,
     state: State,
     backoff: ExponentialBackoff,
+    /// Until when it is read alone, because of losses of its own.
+    alone_until: Option<Instant>,
     /// The last error that was logged.
     last_problem: Option<String>,
     /// Whether it was never subscribed.
@@ -42,7 +50,7 @@ pub struct Deliveries {
 
 enum State {
     /// A subscription is being opened. Kept here so that [`Deliveries::next`] may be dropped at any time.
-    Subscribing(Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>>),
+    Subscribing(Pin<Box<dyn Future<Output = Result<Subscription, NotSubscribed>> + Send>>),
     /// Deliveries arrive.
     Subscribed(Box<Subscription>),
     /// The subscription was ended for good.
@@ -53,13 +61,14 @@ impl Deliveries {
     pub(super) fn new(shared: Arc<Shared>, queue: Queue, prefetch: u16) -> Self {
         // Without a limit the library would buffer the whole queue.
         let prefetch = prefetch.max(1);
-        let state = State::Subscribing(subscribing(&shared, &queue, prefetch, Duration::ZERO));
+        let state = State::Subscribing(subscribing(&shared, &queue, prefetch, None, Duration::ZERO));
         Self {
             shared,
             queue,
             prefetch,
             state,
             backoff: supervisor::backoff().build(),
+            alone_until: None,
             last_problem: None,
             is_new: true,
         }
@@ -97,7 +106,8 @@ impl Deliveries {
                         self.is_new = false;
                         self.state = State::Subscribed(Box::new(subscription));
                     }
-                    Err(error) => self.retry_after(&error),
+                    Err(NotSubscribed::Lost(error)) => self.reconnect(&error),
+                    Err(NotSubscribed::Other(error)) => self.retry_after(&error),
                 }
                 None
             }
@@ -108,7 +118,8 @@ impl Deliveries {
                         return Some(Delivery::new(self.queue.clone(), channel.clone(), window.clone(), *delivery));
                     }
                     Event::Lost(error) => self.resubscribe(&error),
-                    Event::Idle => self.renew(),
+                    Event::OwnConnectionLost(error) => self.reconnect(&error),
+                    Event::Idle | Event::Recovered => self.renew(),
                 }
                 None
             }
@@ -118,13 +129,7 @@ impl Deliveries {
     /// RabbitMQ silently drops a subscription when its queue is deleted and declared again at once, and nothing it reports shows
     /// that. Subscribing again while there is nothing to do loses nothing.
     fn renew(&mut self) {
-        let next = subscribing(&self.shared, &self.queue, self.prefetch, Duration::ZERO);
-        let State::Subscribed(old) = std::mem::replace(&mut self.state, State::Cancelled) else { return };
-        self.state = State::Subscribing(Box::pin(async move {
-            // If it cannot be cancelled in time, its channel is closed when it is dropped.
-            let _ = timeout(ANSWER_FOR, old.return_rest()).await;
-            next.await
-        }));
+        self.subscribe_after(Duration::ZERO);
     }
 
     fn resubscribe(&mut self, error: &Error) {
@@ -134,6 +139,13 @@ impl Deliveries {
             self.backoff = supervisor::backoff().build();
         }
         self.retry_after(error);
+    }
+
+    /// Subscribes again soon after the connection of its own was lost.
+    fn reconnect(&mut self, error: &Error) {
+        tracing::debug!(queue = %self.queue.name(), "the connection of this queue was lost: {error}");
+        self.alone_until = Some(Instant::now() + ALONE_FOR);
+        self.subscribe_after(ALONE_AFTER);
     }
 
     fn retry_after(&mut self, error: &Error) {
@@ -146,7 +158,23 @@ impl Deliveries {
             Error::Mismatch(_) | Error::Bug(_) => REPAIR_AFTER,
             Error::Unavailable(_) => self.backoff.next().unwrap_or(REPAIR_AFTER),
         };
-        self.state = State::Subscribing(subscribing(&self.shared, &self.queue, self.prefetch, wait));
+        self.subscribe_after(wait);
+    }
+
+    /// Ends the present subscription, if there is one, and subscribes after a pause.
+    ///
+    /// One that the broker has cancelled is ended as well: in RabbitMQ 4.3 a consumer that exceeded the consumer timeout is there until
+    /// its client says so, and after a late acknowledgement it gets further messages, which nothing here would receive.
+    fn subscribe_after(&mut self, wait: Duration) {
+        let next = subscribing(&self.shared, &self.queue, self.prefetch, self.alone_until, wait);
+        let old = std::mem::replace(&mut self.state, State::Cancelled);
+        self.state = State::Subscribing(Box::pin(async move {
+            if let State::Subscribed(old) = old {
+                // If it cannot be cancelled in time, its channel is closed when it is dropped.
+                let _ = timeout(ANSWER_FOR, old.return_rest()).await;
+            }
+            next.await
+        }));
     }
 
     /// Cancels the subscription and returns the deliveries that were prefetched and not yet taken, at most `prefetch`, so that they

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::error::{Error, classify};
+use super::identity;
 use super::message::Queue;
 use super::wire::sieve::UNREADABLE;
 
@@ -22,11 +24,14 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_MAX: usize = 4_096;
 /// An acknowledgement must be written within this time.
 const WRITE_FOR: Duration = Duration::from_secs(5);
-pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
-const REJECT: BasicNackOptions = BasicNackOptions { multiple: false, requeue: false };
+/// For a delivery that was not begun. RabbitMQ 4.3 does not count it towards the delivery limit.
+pub(super) const RETURN: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
+/// For a delivery that was begun. Every version counts a `basic.reject`, and makes a dead letter of a message that is begun too often.
+const GIVE_BACK: BasicRejectOptions = BasicRejectOptions { requeue: true };
+const REFUSE: BasicRejectOptions = BasicRejectOptions { requeue: false };
 
-/// A message that belongs to this process until it is acknowledged, requeued, rejected or dropped (which requeues it), or until
-/// the connection is lost. Its content comes from outside; only its headers are bounded here.
+/// A message that belongs to this process until it is acknowledged, returned, given back, rejected or dropped (which gives it back),
+/// or until the connection is lost. Its content comes from outside; only its headers are bounded here.
 pub struct Delivery {
     /// The queue it was consumed from.
     pub queue: Queue,
@@ -40,7 +45,7 @@ pub struct Delivery {
     pub kind: Option<String>,
     /// The AMQP `app_id`.
     pub app_id: Option<String>,
-    /// The AMQP `message_id`.
+    /// The AMQP `message_id`, of a sender of AMQP 1.0 as text: the same id is the same text.
     pub message_id: Option<String>,
     /// The AMQP `correlation_id`.
     pub correlation_id: Option<String>,
@@ -70,20 +75,28 @@ struct Lease {
 }
 
 /// The state that a subscription shares with its deliveries.
-#[derive(Default)]
 pub(super) struct Window {
     /// The number of unacknowledged deliveries.
     pub(super) open: AtomicUsize,
     /// Locked for writing while no delivery may be acknowledged, so that the broker sends no more than the prefetch.
     pub(super) acks: Arc<RwLock<()>>,
+    /// Closed when nothing uses it any more: a delivery of a queue that was read alone may outlive its subscription.
+    _connection: Arc<Connection>,
+}
+
+impl Window {
+    pub(super) fn on(connection: Arc<Connection>) -> Self {
+        Self { open: AtomicUsize::new(0), acks: Arc::default(), _connection: connection }
+    }
 }
 
 impl Drop for Lease {
-    /// Returns the delivery of a task that panics or is aborted. The first poll queues the frame, and nothing waits for the rest.
+    /// Gives back the delivery of a task that panics or is aborted: it counts as begun, or a message that makes its readers panic
+    /// would come for ever. The first poll queues the frame, and nothing waits for the rest.
     fn drop(&mut self) {
         self.window.open.fetch_sub(1, Ordering::Relaxed);
         if !self.settled {
-            let _ = self.channel.basic_nack(self.tag, REQUEUE).now_or_never();
+            let _ = self.channel.basic_reject(self.tag, GIVE_BACK).now_or_never();
         }
     }
 }
@@ -103,7 +116,10 @@ impl Delivery {
             redelivered: delivery.redelivered,
             kind: text(properties.kind()),
             app_id: text(properties.app_id()),
-            message_id: text(properties.message_id()),
+            message_id: identity::message_id(
+                properties.message_id().as_ref().map(ShortString::as_str),
+                properties.headers().as_ref(),
+            ),
             correlation_id: text(properties.correlation_id()),
             reply_to: text(properties.reply_to()),
             content_type: text(properties.content_type()),
@@ -134,31 +150,46 @@ impl Delivery {
         }
     }
 
-    /// Returns the message to its queue. Only for deliveries that were not begun, never as a way to wait.
+    /// Returns the message to its queue. Only for deliveries that were not begun: RabbitMQ 4.3 returns them any number of times.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the connection was lost, which returns the message as well.
     pub async fn requeue(mut self) -> Result<(), Error> {
         self.lease.settled = true;
-        self.refuse(REQUEUE).await
+        let Lease { channel, tag, .. } = &self.lease;
+        written(channel.basic_nack(*tag, RETURN)).await
+    }
+
+    /// Gives back a message that was begun and could not be finished. RabbitMQ counts how often, and beyond the delivery limit of the
+    /// queue the message is a dead letter. Never a way to wait.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the connection was lost, which gives the message back as well.
+    pub async fn give_back(self) -> Result<(), Error> {
+        self.refuse(GIVE_BACK).await
     }
 
     /// Sends the message to the dead letters of its queue: it can never be handled.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the connection was lost, after which the message is redelivered.
-    pub async fn reject(mut self) -> Result<(), Error> {
-        self.lease.settled = true;
-        self.refuse(REJECT).await
+    pub async fn reject(self) -> Result<(), Error> {
+        self.refuse(REFUSE).await
     }
 
-    async fn refuse(&self, options: BasicNackOptions) -> Result<(), Error> {
+    async fn refuse(mut self, options: BasicRejectOptions) -> Result<(), Error> {
+        self.lease.settled = true;
         let Lease { channel, tag, .. } = &self.lease;
-        timeout(WRITE_FOR, channel.basic_nack(*tag, options))
-            .await
-            .map_err(|_| Error::Unavailable(format!("not returned within {WRITE_FOR:?}")))?
-            .map_err(|error| classify("return a delivery", &error))
+        written(channel.basic_reject(*tag, options)).await
     }
+}
+
+/// Waits until a return is written, for a limited time.
+async fn written(writing: impl Future<Output = lapin::Result<()>>) -> Result<(), Error> {
+    timeout(WRITE_FOR, writing)
+        .await
+        .map_err(|_| Error::Unavailable(format!("not returned within {WRITE_FOR:?}")))?
+        .map_err(|error| classify("return a delivery", &error))
 }
 
 impl std::fmt::Debug for Delivery {

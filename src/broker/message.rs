@@ -10,6 +10,9 @@ use crate::contract::Exchange;
 /// The header with the time a message was published, in milliseconds since 1970 by the database's clock.
 pub const SENT_AT: &str = "sent_at";
 
+/// The header with the deadline of a request to an external worker, RFC 3339. The request expires then.
+pub const DEADLINE: &str = "leveret-deadline";
+
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Queue {

@@ -19,6 +19,7 @@ mod declare;
 pub mod delay;
 mod delivery;
 mod error;
+mod identity;
 mod message;
 mod publisher;
 mod reach;
@@ -33,10 +34,11 @@ use address::Node;
 pub use address::check;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
+use consumer::Losses;
 pub use declare::Compared;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
-pub use message::{Outgoing, Queue, SENT_AT, Sent};
+pub use message::{DEADLINE, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{PublishJob, QUEUED_JOBS_MAX};
 pub use wire::envelope::{BODY_MAX, HEADERS_BYTES_MAX};
@@ -95,6 +97,8 @@ struct Shared {
     closed: CancellationToken,
     publishing: CurrentConnection,
     consuming: CurrentConnection,
+    /// The losses of the connection that queues are consumed on.
+    losses: Mutex<Losses>,
     publishers: Vec<mpsc::Sender<PublishJob>>,
     next_publisher: AtomicUsize,
     /// Incremented when a message to one of our queues was returned: consumers then subscribe again.
@@ -173,6 +177,19 @@ impl Shared {
         Ok(connection)
     }
 
+    /// Notes that the connection of this purpose was lost.
+    fn note_loss(&self, purpose: Purpose) {
+        match purpose {
+            Purpose::Publishing => {}
+            Purpose::Consuming => self.losses.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now()),
+        }
+    }
+
+    /// Until when every queue is read alone.
+    fn alone_until(&self) -> Option<Instant> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).alone_until()
+    }
+
     async fn consuming_connection(&self) -> Result<Arc<Connection>, Error> {
         self.consuming.connected().await.ok_or_else(|| Error::Unavailable("stopped".into()))
     }
@@ -208,6 +225,7 @@ impl Broker {
             closed: CancellationToken::new(),
             publishing: CurrentConnection::new(true),
             consuming: CurrentConnection::new(false),
+            losses: Mutex::default(),
             publishers,
             next_publisher: AtomicUsize::new(0),
             missing: watch::Sender::new(0),
@@ -292,6 +310,16 @@ impl Broker {
     pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
         let connection = self.shared.publishing_connection()?;
         let state = declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?;
+        Ok(state.map_or(0, |state| u64::from(state.message_count())))
+    }
+
+    /// The number of parked messages: their queue was deleted while they were delayed, or no reader could take them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn parked(&self) -> Result<u64, Error> {
+        let connection = self.shared.publishing_connection()?;
+        let state = declare::inspect(&connection, &topology::parked(&self.shared.options.prefix)).await?;
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 

@@ -124,7 +124,7 @@ async fn serve(shared: &Shared, connection: &Arc<Connection>, purpose: Purpose) 
     }
     shared.current(purpose).offer(purpose, connection.clone());
     tokio::select! {
-        () = connection.lost.cancelled() => {}
+        () = connection.lost.cancelled() => shared.note_loss(purpose),
         () = shared.flushed.cancelled() => {}
         () = repair(shared, connection, problems) => {}
     }

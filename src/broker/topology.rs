@@ -8,8 +8,11 @@ use crate::contract::Exchange;
 const LISTENER_MS: i64 = 600_000;
 /// A message that is returned more often than this, by workers that die, becomes a dead letter.
 pub const DELIVERY_LIMIT: i64 = 50;
-/// Dead letters may be returned any number of times; RabbitMQ 4 would drop them after twenty.
-pub const DEAD_DELIVERY_LIMIT: i64 = 1_000_000;
+/// A dead letter that its reader can never take is parked after this many tries: in front of the others it would hold them up.
+pub const DEAD_DELIVERY_LIMIT: i64 = 100;
+/// Looking at a parked message returns it, and RabbitMQ counts that. RabbitMQ 4 drops a message after twenty returns unless a limit is
+/// stated; RabbitMQ 3.10 drops it at the first one if the limit is -1.
+pub const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 /// Parked messages kept for an operator to inspect. The oldest are dropped first.
 pub const PARKED_MAX: i64 = 10_000;
 
@@ -106,6 +109,11 @@ pub fn delayed(prefix: &str) -> String {
     format!("{prefix}.delayed")
 }
 
+/// The exchange, and the queue, of messages that nothing reads.
+pub fn parked(prefix: &str) -> String {
+    format!("{prefix}.parked")
+}
+
 fn kind(exchange: Exchange) -> Kind {
     match exchange {
         Exchange::Commands | Exchange::Events => Kind::Topic,
@@ -145,6 +153,7 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
         Queue::Dead => {
             let arguments = vec![
                 ("x-queue-type", Value::Text("quorum".into())),
+                ("x-dead-letter-exchange", Value::Text(parked(prefix))),
                 ("x-delivery-limit", Value::Number(DEAD_DELIVERY_LIMIT)),
             ];
             vec![
@@ -155,11 +164,12 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     }
 }
 
-/// The exchange for delayed messages, and the queue that keeps those that then match no queue.
+/// The exchange for delayed messages, and the queue that keeps those that then match no queue, and dead letters that no reader can take.
 fn parking(prefix: &str) -> Vec<Declaration> {
-    let parked = format!("{prefix}.parked");
+    let parked = parked(prefix);
     let arguments = vec![
         ("x-queue-type", Value::Text("quorum".into())),
+        ("x-delivery-limit", Value::Number(PARKED_DELIVERY_LIMIT)),
         ("x-max-length", Value::Number(PARKED_MAX)),
         ("x-overflow", Value::Text("drop-head".into())),
     ];
@@ -242,6 +252,24 @@ mod tests {
         assert_eq!(arguments_of(&base("leveret"), "leveret.commands"), expected);
         let queue = queue("leveret", &Queue::Steps("slow".into()));
         assert_eq!(arguments_of(&queue, "leveret.steps.slow"), expected);
+    }
+
+    /// The defaults differ from version to version.
+    #[test]
+    fn every_quorum_queue_states_its_delivery_limit_and_where_its_dead_letters_go() {
+        let mut all = base("leveret");
+        for queue in [Queue::Steps("slow".into()), Queue::Work("pack".into())] {
+            all.extend(super::queue("leveret", &queue));
+        }
+        for declaration in &all {
+            let Declaration::Queue { name, arguments, .. } = declaration else { continue };
+            let stated = |wanted: &str| arguments.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+            if stated("x-queue-type") == Some(&Value::Text("quorum".into())) {
+                assert!(matches!(stated("x-delivery-limit"), Some(Value::Number(1..))), "{name}: {arguments:?}");
+                let ends = stated("x-dead-letter-exchange").is_none();
+                assert_eq!(ends, name == "leveret.parked", "{name}: {arguments:?}");
+            }
+        }
     }
 
     #[test]

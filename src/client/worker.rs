@@ -127,7 +127,8 @@ impl Worker {
     }
 
     /// Handles requests until `stop` resolves, and reconnects as necessary; then finishes those that were begun. A request is
-    /// acknowledged when the broker has confirmed the reply; otherwise it is redelivered. A panic is the error `worker.unexpected`.
+    /// acknowledged when the broker has confirmed the reply; otherwise it is redelivered, at most as often as the delivery limit of
+    /// the queue allows. A panic is the error `worker.unexpected`.
     pub async fn run<F, Fut>(self, stop: impl Future<Output = ()>, work: F)
     where
         F: Fn(Job) -> Fut + Send + Sync + 'static,
@@ -187,8 +188,9 @@ where
         // After the confirm: if the worker dies before, the request is redelivered.
         Ok(()) => drop(delivery.ack().await),
         Err(error) => {
-            tracing::warn!(call = %job.request.call, %error, "the reply could not be sent; requeueing the request");
-            let _ = delivery.requeue().await;
+            tracing::warn!(call = %job.request.call, %error, "the reply could not be sent; giving the request back");
+            // Counted by the broker: a reply that can never be sent must not have its work done for ever.
+            let _ = delivery.give_back().await;
         }
     }
 }

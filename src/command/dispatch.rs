@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::publish::encode;
 use crate::app::App;
+use crate::broker::DEADLINE;
 use crate::broker::topology::CALLS_KEY;
 use crate::contract::{self, Exchange, WorkRequest};
 use crate::engine::{Call, CallId, CallKind, CallPurpose, Instance};
@@ -92,7 +93,7 @@ fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<Outbox
         .with_header("leveret-reply-key", format!("call.complete.{name}"))
         .with_header("leveret-attempt", begun.attempt.to_string());
     if let Some(deadline) = begun.deadline {
-        row = row.with_header("leveret-deadline", deadline.to_string());
+        row = row.with_header(DEADLINE, deadline.to_string());
     }
     if let Some(trace) = &begun.trace {
         row = row.with_header("traceparent", trace);

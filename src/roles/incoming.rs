@@ -8,6 +8,11 @@ use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
 use crate::store::dead_letters::DeadLetter;
 
+/// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is no data section.
+const AMQP_1_0: &str = "amqp-1.0";
+const NOT_A_DATA_SECTION: &str = "the body is an AMQP 1.0 value: send the JSON as bytes, in a data section, and name the command in \
+    the message annotation `x-basic-type`";
+
 /// A command, and its origin if it came from outside.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -35,7 +40,9 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
             contract::SCHEMA
         ));
     }
-    let kind = delivery.kind.as_deref().ok_or("the property `type` is missing; it names the command")?;
+    let kind = delivery.kind.as_deref().ok_or(
+        "the property `type` is missing; it names the command (AMQP 1.0: the message annotation `x-basic-type`)",
+    )?;
     let command = match kind {
         "start" => Command::Start(body(delivery)?),
         "message" => Command::Message(body(delivery)?),
@@ -53,6 +60,7 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "call.complete" => Command::CallComplete(body(delivery)?),
         "call.heartbeat" => Command::CallHeartbeat(body(delivery)?),
         "call.progress" => Command::CallProgress(body(delivery)?),
+        AMQP_1_0 => return Err(NOT_A_DATA_SECTION.into()),
         other => return Err(format!("`{}` is not a command", shorten(other))),
     };
     check(&command)?;
@@ -77,7 +85,7 @@ fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
 }
 
 fn origin(delivery: &Delivery) -> Result<Origin, String> {
-    let app_id = required(delivery.app_id.as_deref(), "app_id", "it names the sender")?;
+    let app_id = required(delivery.app_id.as_deref(), "app_id", "it names the sender (AMQP 1.0: `group-id`)")?;
     let message_id = required(delivery.message_id.as_deref(), "message_id", "duplicates are recognised by it")?;
     // The answer is written to the outbox with both.
     for (name, text) in [("reply_to", &delivery.reply_to), ("correlation_id", &delivery.correlation_id)] {

@@ -23,7 +23,7 @@ mod decide;
 mod drive;
 mod tasks;
 
-use answer::{acknowledge, database_is_back, dead_letter, later};
+use answer::{Begun, acknowledge, database_is_back, dead_letter, later};
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
 
@@ -101,7 +101,7 @@ async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
     if let Command::Fire(fire) = &received.command {
         match wait_until_due(app, fire).await {
             Readiness::Due => {}
-            Readiness::Early => return later(app, delivery, fire.due_at).await,
+            Readiness::Early => return later(app, delivery, fire.due_at, Begun::No).await,
         }
     }
     let redelivered = Redelivered::of(&delivery);
@@ -117,7 +117,7 @@ async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
             Ok(DeliveryFate::Elsewhere) => return bounce(app, delivery, &received.command).await,
             // By the database's clock, which may have been set back: the wake-up must not become a hot loop meanwhile.
             Ok(DeliveryFate::Early(due_at)) => {
-                return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX)).await;
+                return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX), Begun::Yes).await;
             }
             Err(error) => match on_error(error) {
                 OnError::WaitForDatabase(error) => {
@@ -145,7 +145,7 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
     match bounce::pause(command, times) {
         Some(pause) => {
             delivery.headers.insert(bounce::HEADER.into(), (times + 1).to_string());
-            later(app, delivery, app.clock.now() + pause).await;
+            later(app, delivery, app.clock.now() + pause, Begun::Yes).await;
         }
         None => {
             tracing::warn!(queue = %delivery.queue.name(), "no worker could execute this command; the role timers will write it again");

@@ -1,11 +1,14 @@
 //! RabbitMQ as the broker's room uses it: publishing, consuming, delay queues, and queues that are deleted.
 
 use jiff::SignedDuration;
-use leveret::broker::{Exchange, Outgoing, Queue, Sent};
+use lapin::BasicProperties;
+use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions, BasicRejectOptions};
+use leveret::broker::topology::DELIVERY_LIMIT;
+use leveret::broker::{Broker, Deliveries, Delivery, Exchange, Outgoing, Queue, Sent};
 use uuid::Uuid;
 
-use crate::support::broker::{connect, connect_with, depth_becomes, next, publish, queue, raw, step};
-use crate::support::shared;
+use crate::support::broker::{PATIENCE, connect, connect_with, depth_becomes, next, publish, queue, raw, step};
+use crate::support::{broker_version, eventually, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_message_is_delivered_unchanged_and_removed_by_its_acknowledgement() {
@@ -55,6 +58,85 @@ async fn a_dropped_or_requeued_delivery_is_redelivered() {
     second.requeue().await.expect("given back");
     assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
     test.broker.close().await;
+}
+
+/// How often a message arrives before it is a dead letter.
+async fn arrivals(deliveries: &mut Deliveries, dead: &mut Deliveries, mut again: impl AsyncFnMut(Delivery)) -> i64 {
+    let mut times = 0;
+    loop {
+        tokio::select! {
+            delivery = next(deliveries) => {
+                times += 1;
+                assert!(times < 3 * DELIVERY_LIMIT, "it would never end");
+                again(delivery).await;
+            }
+            delivery = next(dead) => {
+                delivery.ack().await.expect("acknowledged");
+                return times;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_begun_again_and_again_is_a_dead_letter() {
+    let test = connect(&shared().amqp_url).await;
+    let mut dead = test.broker.consume(Queue::Dead, 1);
+    let mut deliveries = test.broker.consume(queue("a"), 1);
+    publish(&test.broker, step("a", "given back")).await;
+    let given_back = async |delivery: Delivery| delivery.give_back().await.expect("given back");
+    assert_eq!(arrivals(&mut deliveries, &mut dead, given_back).await, DELIVERY_LIMIT + 1);
+    publish(&test.broker, step("a", "a panic, or an aborted task")).await;
+    let dropped = async |delivery: Delivery| drop(delivery);
+    assert_eq!(arrivals(&mut deliveries, &mut dead, dropped).await, DELIVERY_LIMIT + 1);
+    test.broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn returning_what_was_not_begun_costs_nothing() {
+    let url = &shared().amqp_url;
+    if broker_version(url).await < (4, 3) {
+        println!("skipped: before RabbitMQ 4.3 every return counts");
+        return;
+    }
+    let test = connect(url).await;
+    let mut deliveries = test.broker.consume(queue("a"), 1);
+    publish(&test.broker, step("a", "{}")).await;
+    for _ in 0..2 * DELIVERY_LIMIT {
+        next(&mut deliveries).await.requeue().await.expect("returned");
+    }
+    assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
+    assert_eq!(test.broker.depth(&Queue::Dead).await, Ok(0));
+    test.broker.close().await;
+}
+
+/// As the management interface does, and others.
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_a_parked_message_does_not_cost_it() {
+    let url = &shared().amqp_url;
+    let test = connect(url).await;
+    let raw = raw(url).await;
+    let parked = format!("{}.parked", test.prefix);
+    let parked = || parked.as_str().into();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
+    raw.basic_publish(parked(), "".into(), options, b"{}", properties).await.expect("published");
+    depth_of_parked_becomes(&test.broker, 1).await;
+    for look in 0..60 {
+        let got = raw.basic_get(parked(), BasicGetOptions::default()).await.expect("answered");
+        let tag = got.unwrap_or_else(|| panic!("it is gone after {look} looks")).delivery.delivery_tag;
+        if look % 2 == 0 {
+            raw.basic_reject(tag, BasicRejectOptions { requeue: true }).await.expect("returned");
+        } else {
+            raw.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false }).await.expect("returned");
+        }
+        depth_of_parked_becomes(&test.broker, 1).await;
+    }
+    test.broker.close().await;
+}
+
+async fn depth_of_parked_becomes(broker: &Broker, expected: u64) {
+    let there = async || broker.parked().await.expect("a depth") == expected;
+    eventually(&format!("{expected} parked messages"), PATIENCE, there).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Outages: servers are killed, wiped and restarted under load, while Leveret keeps running.
 
 mod broker;
+mod cancels;
 mod database;
 mod link;
 mod load;

@@ -1,7 +1,7 @@
 //! Poison: a message that cannot be handled becomes one dead letter with its reason, and other messages are not affected.
 
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicNackOptions};
+use lapin::options::{BasicConsumeOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
@@ -232,7 +232,7 @@ async fn a_step_command_without_a_branch_has_no_effect() {
     leveret.close().await;
 }
 
-/// A consumer that requeues a step command until the broker's delivery limit.
+/// A consumer that gives back a step command until the broker's delivery limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident() {
     let leveret = InProcess::with_ledger().await;
@@ -250,8 +250,8 @@ async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident
     let give_back = async {
         while let Some(delivery) = deliveries.next().await {
             times += 1;
-            let again = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-            channel.basic_nack(delivery.unwrap().delivery_tag, again).await.unwrap();
+            let again = BasicRejectOptions { requeue: true };
+            channel.basic_reject(delivery.unwrap().delivery_tag, again).await.unwrap();
         }
     };
     tokio::select! {

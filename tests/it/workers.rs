@@ -1,5 +1,7 @@
 //! The external workers of the examples: the same program in three languages, with the same guarantees.
 
+mod cancels;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use crate::support::{Fresh, InProcess, Lost, Output, Proxy, SOON, eventually};
 /// Debian's own interpreter: the one that has pika.
 const PYTHON: &str = "/usr/bin/python3";
 
-const SHIPS: &str = "
+pub(crate) const SHIPS: &str = "
 name: ships
 input: { type: object, properties: { parcel: { type: object } } }
 variables: { got: null }
@@ -31,7 +33,7 @@ activities:
 ";
 
 #[derive(Clone, Copy)]
-enum Language {
+pub(crate) enum Language {
     Python,
     Node,
     Rust,
@@ -88,13 +90,13 @@ async fn install(folder: &Path) {
 }
 
 /// A worker as a process; killed when it is dropped.
-struct Worker {
+pub(crate) struct Worker {
     child: Child,
     output: Output,
 }
 
 impl Worker {
-    async fn start(language: Language, fresh: &Fresh, journal: &Path) -> Option<Self> {
+    pub(crate) async fn start(language: Language, fresh: &Fresh, journal: &Path) -> Option<Self> {
         Self::start_on(language, &fresh.amqp_url, fresh, journal).await
     }
 
@@ -116,7 +118,7 @@ impl Worker {
         self.child.kill().await.unwrap();
     }
 
-    async fn stops_in_order(&mut self) {
+    pub(crate) async fn stops_in_order(&mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
         let status = timeout(SOON, self.child.wait()).await.expect("it stops").unwrap();
@@ -126,12 +128,16 @@ impl Worker {
     }
 }
 
-fn journal() -> PathBuf {
+pub(crate) fn journal() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{:016x}.jsonl", fastrand::u64(..)))
 }
 
 async fn leveret() -> InProcess {
-    let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| {
+    leveret_on(Fresh::new().await).await
+}
+
+pub(crate) async fn leveret_on(fresh: Fresh) -> InProcess {
+    let leveret = InProcess::with_ledger_on(fresh, |config| {
         config.calls.sweep_every = Duration::from_millis(200);
         config.outgoing.allow_addresses = vec!["127.0.0.0/8".parse().unwrap()];
     })
@@ -140,11 +146,11 @@ async fn leveret() -> InProcess {
     leveret
 }
 
-async fn ships(leveret: &InProcess, key: &str, parcel: Value) {
+pub(crate) async fn ships(leveret: &InProcess, key: &str, parcel: Value) {
     leveret.start_with("ships", key, json!({ "parcel": parcel })).await;
 }
 
-async fn got(leveret: &InProcess, key: &str) -> Value {
+pub(crate) async fn got(leveret: &InProcess, key: &str) -> Value {
     leveret.reaches(key, "completed").await;
     let output = leveret.lines("output", &format!("leveret.instances WHERE key = '{key}'")).await;
     serde_json::from_str(&output[0]).unwrap()

@@ -5,7 +5,7 @@
 //
 // A request is acknowledged when the broker has confirmed the reply. Results are kept in a journal by idempotency key, so that a
 // request that arrives again is answered without doing the work again. On SIGTERM it finishes the current request; it reconnects
-// when the connection is lost.
+// when the connection is lost or the broker cancels the subscription.
 //
 // Usage: node pack.js [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]   (AMQP_URL is the default of --url)
 // Needs `npm install` in this folder.
@@ -86,7 +86,7 @@ class Worker {
         await this.consume(() => (wait = RETRY_AFTER));
       } catch (error) {
         if (this.stop.signal.aborted) break;
-        console.error(`not connected: ${error}`);
+        console.error(`not consuming: ${error}`);
         await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal: this.stop.signal }).catch(() => {});
         wait = Math.min(wait * 2, RETRY_MAX);
       }
@@ -95,7 +95,7 @@ class Worker {
     this.journal.close();
   }
 
-  /** One connection. Returns when asked to stop, and throws when the connection is lost. */
+  /** One connection. Returns when asked to stop, and throws when the connection is lost or the subscription was cancelled. */
   async consume(onConnected) {
     const connection = await amqp.connect(this.options.url);
     const channel = await connection.createConfirmChannel();
@@ -121,9 +121,14 @@ class Worker {
         },
       });
       let handling = Promise.resolve();
+      // The queue was deleted, or the work exceeded the consumer timeout (RabbitMQ 4.3): the request that is handled now gets its reply.
+      const cancelled = new Promise((resolve) => (channel.onCancel = resolve));
       const failed = new Promise((_, reject) => {
         const onMessage = (message) => {
-          if (message === null) return reject(new Error("the queue was deleted"));
+          if (message === null) {
+            channel.isCancelled = true;
+            return channel.onCancel();
+          }
           handling = handling.then(() => this.handle(channel, message)).catch(reject);
         };
         channel.consume(this.queue, onMessage, { noAck: false }).then(({ consumerTag }) => {
@@ -133,8 +138,10 @@ class Worker {
         }, reject);
       });
       const stopped = new Promise((resolve) => this.stop.signal.addEventListener("abort", resolve, { once: true }));
-      await Promise.race([lost, failed, stopped]);
+      await Promise.race([lost, failed, stopped, cancelled]);
       await Promise.race([lost, handling]);
+      // A new connection, because the old consumer is there until its channel is closed (RabbitMQ 4.3), and gets requests.
+      if (channel.isCancelled) throw new Error(`the broker has cancelled the subscription of ${this.queue}`);
       // Sent on the channel, and therefore after the last acknowledgement.
       await channel.close();
     } finally {
@@ -163,8 +170,9 @@ class Worker {
     } finally {
       clearInterval(heartbeat);
     }
-    // After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer.
-    channel.ack(message);
+    // After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer. After a cancel the
+    // request is no longer ours: if it arrives again, the same reply is sent again.
+    if (!channel.isCancelled) channel.ack(message);
   }
 
   /** The outcome. A request that arrives again while its work is running waits for the same outcome. */

@@ -5,7 +5,7 @@
 
 The work runs in a thread while the main thread keeps the connection alive. A request is acknowledged when the broker has confirmed
 the reply. Results are kept in a journal by idempotency key, so that a request that arrives again is answered without doing the work
-again. On SIGTERM it finishes the current request; it reconnects when the connection is lost.
+again. On SIGTERM it finishes the current request; it reconnects when the connection is lost or the broker cancels the subscription.
 
 Usage: pack.py [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]     (AMQP_URL is the default of --url)
 Needs pika (Debian: python3-pika).
@@ -32,6 +32,10 @@ APP_ID = "packer-python"
 SCHEMA = 1
 # Seconds: the first pause before a reconnect, the longest one, and the interval at which the connection is serviced.
 RETRY_AFTER, RETRY_MAX, POLL_EVERY = 0.5, 30, 0.1
+
+
+class Cancelled(Exception):
+    """The broker has cancelled the subscription: the queue was deleted, or the work exceeded the consumer timeout (RabbitMQ 4.3)."""
 
 
 class WorkError(Exception):
@@ -89,6 +93,7 @@ class Worker:
         self.journal = Journal(options.journal)
         self.threads = concurrent.futures.ThreadPoolExecutor(1)
         self.stopping = threading.Event()
+        self.cancelled = False
 
     def run(self):
         """Handles requests until it is asked to stop, and reconnects as necessary."""
@@ -100,9 +105,9 @@ class Worker:
                     wait = RETRY_AFTER
                     print(f"consuming {self.queue}", flush=True)
                     self.consume(connection, channel)
-            except (pika.exceptions.AMQPError, OSError) as error:
+            except (pika.exceptions.AMQPError, OSError, Cancelled) as error:
                 if not self.stopping.is_set():
-                    print(f"not connected: {error!r}", file=sys.stderr, flush=True)
+                    print(f"not consuming: {error!r}", file=sys.stderr, flush=True)
                     self.stopping.wait(wait * random.uniform(0.5, 1))
                     wait = min(wait * 2, RETRY_MAX)
         self.threads.shutdown()
@@ -118,15 +123,24 @@ class Worker:
             "x-delivery-limit": 50,
         }
         channel.queue_declare(self.queue, durable=True, arguments=arguments)
+        # Without this the consumer would wait for ever for a queue that has forgotten it.
+        self.cancelled = False
+        channel.add_on_cancel_callback(self.on_cancel)
         return channel
+
+    def on_cancel(self, _):
+        self.cancelled = True
 
     def consume(self, connection, channel):
         deliveries = queue.SimpleQueue()
         tag = channel.basic_consume(self.queue, lambda _, method, properties, body: deliveries.put((method, properties, body)))
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not self.cancelled:
             connection.process_data_events(POLL_EVERY)
             if not deliveries.empty():
                 self.handle(connection, channel, *deliveries.get())
+        if self.cancelled:
+            # A new connection, because the old consumer is there until its channel is closed (RabbitMQ 4.3), and gets requests.
+            raise Cancelled(f"the broker has cancelled the subscription of {self.queue}")
         channel.basic_cancel(tag)
 
     def handle(self, connection, channel, method, properties, body):
@@ -156,8 +170,10 @@ class Worker:
         while not reports.empty():
             reply.send("call.progress", {"progress": reports.get()})
         reply.send("call.complete", working.result())
-        # After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer.
-        channel.basic_ack(method.delivery_tag)
+        # After the confirm: if the worker dies before, the request is redelivered, and the journal has the answer. After a cancel the
+        # request is no longer ours: if it arrives again, the same reply is sent again.
+        if not self.cancelled:
+            channel.basic_ack(method.delivery_tag)
 
     def outcome(self, request, progress):
         """The outcome. Runs in another thread, which never touches the connection."""

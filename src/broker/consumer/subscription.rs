@@ -12,9 +12,10 @@ use lapin::{Channel, Consumer};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::broker::connection::Connection;
+use super::isolation::Reading;
+use crate::broker::connection::{Connection, Purpose};
 use crate::broker::declare::{self, short};
-use crate::broker::delivery::{REQUEUE, Window};
+use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
 use crate::broker::{Shared, topology};
@@ -37,14 +38,48 @@ pub(super) struct Subscription {
     renew_at: Instant,
     /// Changes when this process finds a queue missing.
     missing: watch::Receiver<u64>,
+    /// Set if the queue is read alone.
+    alone: Option<Alone>,
+}
+
+/// What a queue that is read alone has of its own.
+struct Alone {
+    /// When it is read with the others again.
+    until: Instant,
+    /// Watches its connection; none when that was lost.
+    watching: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Alone {
+    /// Resolves when the queue may be read with the others again. Watches the connection meanwhile.
+    async fn over(&mut self) {
+        loop {
+            let Some(watching) = &mut self.watching else { return sleep_until(self.until).await };
+            tokio::select! {
+                () = watching => self.watching = None,
+                () = sleep_until(self.until) => return,
+            }
+        }
+    }
+}
+
+/// Why there is no subscription.
+pub(super) enum NotSubscribed {
+    /// The connection of its own was lost.
+    Lost(Error),
+    Other(Error),
 }
 
 /// An event of a subscription.
 pub(super) enum Event {
     Delivered(Box<lapin::message::Delivery>),
     Lost(Error),
+    /// The queue was read alone, and lost its connection.
+    OwnConnectionLost(Error),
     /// Nothing has arrived for a while.
     Idle,
+    /// The queue was read alone, and no connection was lost for a while.
+    Recovered,
 }
 
 impl Subscription {
@@ -55,15 +90,17 @@ impl Subscription {
                 biased;
                 item = self.consumer.next() => {
                     self.renew_at = Instant::now() + RENEW_AFTER;
-                    return match item {
-                        Some(Ok(delivery)) => Event::Delivered(Box::new(delivery)),
-                        Some(Err(error)) => Event::Lost(classify("consume", &error)),
-                        None => Event::Lost(Error::Unavailable("it cancelled the subscription".into())),
+                    let error = match item {
+                        Some(Ok(delivery)) => return Event::Delivered(Box::new(delivery)),
+                        Some(Err(error)) => classify("consume", &error),
+                        None => Error::Unavailable("it cancelled the subscription".into()),
                     };
+                    return self.lost(error);
                 }
                 () = self.connection.lost.cancelled() => {
-                    return Event::Lost(Error::Unavailable("the connection was lost".into()));
+                    return self.lost(Error::Unavailable("the connection was lost".into()));
                 }
+                () = over(&mut self.alone) => return Event::Recovered,
                 Ok(()) = self.missing.changed() => self.renew_at = Instant::now() + RENEW_SOON,
                 () = sleep_until(self.renew_at) => {
                     if self.window.open.load(Ordering::Relaxed) == 0 {
@@ -75,17 +112,34 @@ impl Subscription {
         }
     }
 
+    fn lost(&self, error: Error) -> Event {
+        match self.alone {
+            Some(_) if !self.connection.is_open() => Event::OwnConnectionLost(error),
+            Some(_) | None => Event::Lost(error),
+        }
+    }
+
     /// Cancels it and requeues what has arrived and was not returned.
     pub(super) async fn return_rest(mut self) {
-        let Self { channel, consumer, .. } = &mut self;
+        let Self { channel, consumer, connection, .. } = &mut self;
+        if !connection.is_open() {
+            return;
+        }
         if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
             return;
         }
         while let Some(Ok(delivery)) = consumer.next().await {
-            if channel.basic_nack(delivery.delivery_tag, REQUEUE).await.is_err() {
+            if channel.basic_nack(delivery.delivery_tag, RETURN).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+async fn over(alone: &mut Option<Alone>) {
+    match alone {
+        Some(alone) => alone.over().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -94,14 +148,41 @@ pub(super) fn subscribing(
     shared: &Arc<Shared>,
     queue: &Queue,
     prefetch: u16,
+    alone_until: Option<Instant>,
     wait: Duration,
-) -> Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>> {
+) -> Pin<Box<dyn Future<Output = Result<Subscription, NotSubscribed>> + Send>> {
     let (shared, queue) = (shared.clone(), queue.clone());
     Box::pin(async move {
         sleep(wait).await;
-        let connection = shared.consuming_connection().await?;
-        subscribe(&shared, connection, &queue, prefetch).await
+        let reading = || Reading::until(alone_until.max(shared.alone_until()), Instant::now());
+        if let Reading::Alone(until) = reading() {
+            return subscribe_alone(&shared, &queue, until).await;
+        }
+        let connection = shared.consuming_connection().await.map_err(NotSubscribed::Other)?;
+        // There may have been losses meanwhile.
+        match reading() {
+            Reading::Alone(until) => subscribe_alone(&shared, &queue, until).await,
+            Reading::Together => subscribe(&shared, connection, &queue, prefetch).await.map_err(NotSubscribed::Other),
+        }
     })
+}
+
+/// Subscribes on a new connection, to one message at a time.
+async fn subscribe_alone(shared: &Shared, queue: &Queue, until: Instant) -> Result<Subscription, NotSubscribed> {
+    let name = format!("{} {} alone", shared.options.name, queue.name());
+    let opened = Connection::open(&shared.options.url, &name, Purpose::Consuming).await;
+    let connection = opened.map_err(NotSubscribed::Other)?;
+    let watched = connection.clone();
+    let mut watching: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { watched.watch().await });
+    let subscribed = tokio::select! {
+        subscribed = subscribe(shared, connection.clone(), queue, 1) => subscribed,
+        () = &mut watching => Err(Error::Unavailable("the connection was lost".into())),
+    };
+    match subscribed {
+        Ok(subscription) => Ok(Subscription { alone: Some(Alone { until, watching: Some(watching) }), ..subscription }),
+        Err(error) if connection.is_open() => Err(NotSubscribed::Other(error)),
+        Err(error) => Err(NotSubscribed::Lost(error)),
+    }
 }
 
 /// Declares the queue and subscribes, on a new channel.
@@ -131,6 +212,7 @@ async fn subscribe(
         .map_err(|error| classify("subscribe", &error))?
         .ok_or_else(|| Error::Bug("the queue's name has more than 255 bytes".into()))?;
     let since = Instant::now();
-    let window = Arc::default();
-    Ok(Subscription { connection, channel, consumer, since, window, renew_at: since + RENEW_AFTER, missing })
+    let window = Arc::new(Window::on(connection.clone()));
+    let renew_at = since + RENEW_AFTER;
+    Ok(Subscription { connection, channel, consumer, since, window, renew_at, missing, alone: None })
 }

@@ -7,13 +7,15 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::broker::delay;
-use crate::broker::message::{Outgoing, SENT_AT};
-use crate::contract;
+use crate::broker::message::{DEADLINE, Outgoing, SENT_AT};
+use crate::contract::{self, Exchange};
 
 /// The largest body of a message in bytes. RabbitMQ 4 refuses a larger one by closing the channel.
 pub const BODY_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of all headers of a message: they must fit into one frame, or the connection is closed.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// The longest expiration in milliseconds: RabbitMQ closes the channel over one that does not fit into 32 bits.
+const EXPIRATION_MAX_MS: i128 = 4_294_967_295;
 /// Persistent.
 const DELIVERY_MODE: u8 = 2;
 
@@ -68,6 +70,9 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
         .with_type(short("type", &message.kind)?)
         .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
         .with_headers(headers);
+    if let Some(expiration) = expiration(message, now) {
+        properties = properties.with_expiration(short("expiration", &expiration)?);
+    }
     if let Some(app_id) = &message.app_id {
         properties = properties.with_app_id(short("app id", app_id)?);
     }
@@ -78,6 +83,17 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
         properties = properties.with_correlation_id(short("correlation id", correlation_id)?);
     }
     Ok(properties)
+}
+
+/// Milliseconds until a request to an external worker is too late. RabbitMQ 4.3 returns a request to a worker that only nacks it without
+/// an end; so the end of the attempt is the end of its request, on every version.
+fn expiration(message: &Outgoing, now: Timestamp) -> Option<String> {
+    if message.exchange != Exchange::Work {
+        return None;
+    }
+    let deadline: Timestamp = message.headers.get(DEADLINE)?.parse().ok()?;
+    let left = deadline.duration_since(now).as_millis().clamp(0, EXPIRATION_MAX_MS);
+    Some(left.to_string())
 }
 
 fn short(what: &str, text: &str) -> Result<ShortString, String> {
@@ -92,7 +108,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::contract::Exchange;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -145,6 +160,20 @@ mod tests {
         assert_eq!(properties.app_id().as_ref().map(ShortString::as_str), Some("shop"));
         assert_eq!(properties.kind().as_ref().map(ShortString::as_str), Some("continue"));
         assert!(properties.headers().as_ref().is_some_and(|headers| headers.contains_key("schema")));
+    }
+
+    #[test]
+    fn a_request_to_an_external_worker_expires_at_its_deadline() {
+        let expires = |exchange, deadline: &str| {
+            let headers = BTreeMap::from([(DEADLINE.to_owned(), deadline.to_owned())]);
+            let envelope = seal("leveret", &Outgoing { exchange, headers, ..step(None) }, NOW).expect("sendable");
+            envelope.properties.expiration().as_ref().map(ToString::to_string)
+        };
+        assert_eq!(expires(Exchange::Work, "1970-01-01T00:01:30.5Z").as_deref(), Some("90500"));
+        assert_eq!(expires(Exchange::Work, "1969-12-31T00:00:00Z").as_deref(), Some("0"));
+        assert_eq!(expires(Exchange::Work, "2999-01-01T00:00:00Z").as_deref(), Some("4294967295"));
+        assert_eq!(expires(Exchange::Work, "never"), None);
+        assert_eq!(expires(Exchange::Steps, "1970-01-01T00:01:30.5Z"), None);
     }
 
     #[test]

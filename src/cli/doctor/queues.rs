@@ -20,7 +20,23 @@ pub(super) async fn check(app: &App) -> Vec<Finding> {
         Ok(seen) => judge(&seen),
         Err(error) => Finding { what: "queues", good: false, says: error.to_string() },
     };
-    vec![Finding { what: "broker", good: true, says: "connected".into() }, queues]
+    let parked = match app.broker.parked().await {
+        Ok(count) => parked(&app.config.broker.prefix, count),
+        Err(error) => Finding { what: "parked", good: false, says: error.to_string() },
+    };
+    vec![Finding { what: "broker", good: true, says: "connected".into() }, queues, parked]
+}
+
+/// Nothing reads parked messages: a person decides.
+fn parked(prefix: &str, count: u64) -> Finding {
+    let says = match count {
+        0 => "none".into(),
+        count => format!(
+            "{count} in `{prefix}.parked`: their queue was deleted while they were delayed, or every reader they were delivered to lost \
+             its connection. See \"Parked messages\" in docs/operations.md"
+        ),
+    };
+    Finding { what: "parked", good: count == 0, says }
 }
 
 /// What exists, by who declares it.

@@ -1,4 +1,4 @@
-//! Ends a delivery: acknowledges it, delays it, requeues it, or stores it as a dead letter.
+//! Ends a delivery: acknowledges it, delays it, returns it, or stores it as a dead letter.
 
 use std::time::Duration;
 
@@ -12,10 +12,19 @@ use crate::roles::incoming;
 use crate::store;
 use crate::store::session::Access;
 
-/// The pause before a delivery is requeued that could not be sent to a delay queue.
-const REQUEUE_AFTER: Duration = Duration::from_secs(1);
+/// The pause before a delivery is returned that could not be sent to a delay queue.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// The pause between two probes of the database.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// Whether a delivery was begun: RabbitMQ counts how often one that was begun is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Its command was executed, at least in part.
+    Yes,
+    /// It was only looked at.
+    No,
+}
 
 pub(super) async fn acknowledge(delivery: Delivery) {
     command::fail_point("worker::before_ack");
@@ -26,13 +35,28 @@ pub(super) async fn acknowledge(delivery: Delivery) {
 }
 
 /// Sends a command to a delay queue, waits for the confirm, and acknowledges it.
-pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
+pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp, begun: Begun) {
+    let Err(problem) = send_again(app, Outgoing { due_at: Some(due_at), ..again(app, &delivery) }).await else {
+        return acknowledge(delivery).await;
+    };
+    // Not confirmed: the delivery is returned once the broker is connected, after a pause, so that there is no hot loop.
+    tracing::debug!(problem, "a command could not be sent to a delay queue; returning it");
+    sleep_or_stop(app, RETURN_AFTER).await;
+    tokio::select! {
+        () = app.broker.connected() => {}
+        () = app.stop.cancelled() => {}
+    }
+    give_back(delivery, begun).await;
+}
+
+/// The same message once more, without a delay.
+fn again(app: &App, delivery: &Delivery) -> Outgoing {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
         Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
         Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     };
-    let outgoing = Outgoing {
+    Outgoing {
         id: app.new_id(),
         exchange,
         routing_key,
@@ -41,35 +65,38 @@ pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp) {
         message_id: delivery.message_id.clone(),
         headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect(),
         body: delivery.body.clone(),
-        due_at: Some(due_at),
+        due_at: None,
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
-    };
-    let problem = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
-        Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
-        Ok(Some(Sent::Returned(reason))) => reason,
-        Ok(Some(Sent::Refused)) => "a queue refused it".into(),
-        Ok(None) => "no answer".into(),
-        Err(error) => error.to_string(),
-    };
-    // Not confirmed: the delivery is requeued once the broker is connected, after a pause, so that there is no hot loop.
-    tracing::debug!(problem, "a command could not be sent to a delay queue; requeueing it");
-    sleep_or_stop(app, REQUEUE_AFTER).await;
-    tokio::select! {
-        () = app.broker.connected() => {}
-        () = app.stop.cancelled() => {}
     }
-    requeue(delivery).await;
+}
+
+/// # Errors
+/// Why it was not confirmed.
+async fn send_again(app: &App, message: Outgoing) -> Result<(), String> {
+    match app.broker.publish(vec![message]).await.map(|sent| sent.into_iter().next()) {
+        Ok(Some(Sent::Confirmed)) => Ok(()),
+        Ok(Some(Sent::Returned(reason))) => Err(reason),
+        Ok(Some(Sent::Refused)) => Err("a queue refused it".into()),
+        Ok(None) => Err("no answer".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Whether the broker has set a header on the last way of a message. Published again, it would count for the next way.
 fn is_set_by_broker(header: &str) -> bool {
-    ["x-first-death-", "x-last-death-", "x-delivery-count"].iter().any(|own| header.starts_with(own))
+    ["x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]
+        .iter()
+        .any(|own| header.starts_with(own))
 }
 
-async fn requeue(delivery: Delivery) {
-    if let Err(error) = delivery.requeue().await {
-        tracing::debug!(%error, "the connection was lost, which requeues the delivery");
+async fn give_back(delivery: Delivery, begun: Begun) {
+    let given_back = match begun {
+        Begun::Yes => delivery.give_back().await,
+        Begun::No => delivery.requeue().await,
+    };
+    if let Err(error) = given_back {
+        tracing::debug!(%error, "the connection was lost, which returns the delivery");
     }
 }
 
@@ -93,7 +120,7 @@ pub(super) async fn dead_letter(
             Err(error) => {
                 tracing::warn!(%error, "a dead letter could not be stored; retrying");
                 if app.stop.is_cancelled() {
-                    return requeue(delivery).await;
+                    return give_back(delivery, Begun::No).await;
                 }
                 database_is_back(app).await;
             }

@@ -1,13 +1,14 @@
 //! External workers: asked over the broker, they answer by commands with the token of their attempt.
 
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions};
 use lapin::types::FieldTable;
 use leveret::contract::WorkRequest;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
+use crate::support::broker_version;
 
 const PACKING: &str = "
 name: packing
@@ -181,5 +182,53 @@ async fn work_has_a_name_in_any_letters_which_may_come_from_data() {
     says(&leveret, "call.complete", "done", reply).await;
     leveret.reaches("Möbel", "completed").await;
     assert_eq!(leveret.lines("target", "leveret.calls").await, ["work:Verpacken: Möbel ✓"]);
+    leveret.close().await;
+}
+
+/// RabbitMQ 4.3 does not count a `basic.nack`: there the request ends with its attempt, on older versions at the delivery limit.
+#[tokio::test]
+async fn a_request_that_its_worker_returns_without_end_ends() {
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&PACKING.replace("timeout: 20s", "timeout: 3s\n    retry: none")).await;
+    asked(&leveret, "box").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
+    let mut times = 0;
+    let returning = async {
+        loop {
+            let delivery = worker.consumer.next().await.unwrap().unwrap();
+            times += 1;
+            delivery.nack(BasicNackOptions { requeue: true, multiple: false }).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = returning => {}
+        () = leveret.reaches("box", "suspended at pack") => {}
+    }
+    assert!(times > 50, "only {times} deliveries");
+    let another = timeout(Duration::from_secs(1), worker.consumer.next()).await;
+    assert!(another.is_err(), "it came again after {times} deliveries");
+    if broker_version(&leveret.fresh.amqp_url).await < (4, 3) {
+        leveret.count_becomes(1, "leveret.dead_letters").await;
+        let letters = leveret.dead_letters().await;
+        assert_eq!(letters, ["the broker stopped redelivering it (delivery_limit)"]);
+    }
+    leveret.sender.command("cancel", "call it off", &json!({ "definition": "packing", "key": "box" })).await;
+    leveret.reaches("box", "cancelled").await;
+    leveret.close().await;
+}
+
+#[tokio::test]
+async fn a_request_that_no_worker_takes_expires_without_a_dead_letter() {
+    let leveret = leveret(|_| {}).await;
+    leveret.apply(&PACKING.replace("timeout: 20s", "timeout: 1s\n    retry: none")).await;
+    asked(&leveret, "box").await;
+    leveret.reaches("box", "suspended at pack").await;
+    let mut worker = Worker::of(&leveret, "pack").await;
+    let came = timeout(Duration::from_secs(1), worker.consumer.next()).await;
+    assert!(came.is_err(), "it has expired");
+    leveret.sender.command("cancel", "call it off", &json!({ "definition": "packing", "key": "box" })).await;
+    leveret.reaches("box", "cancelled").await;
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
     leveret.close().await;
 }

@@ -13,6 +13,7 @@ mod queues;
 mod sender;
 mod servers;
 pub(crate) mod target;
+mod version;
 
 pub(crate) use at_rest::{assert_at_rest, count, lines};
 pub(crate) use eventually::{SOON, eventually};
@@ -24,3 +25,4 @@ pub(crate) use proxy::{Lost, Proxy};
 pub(crate) use queues::Queues;
 pub(crate) use sender::Sender;
 pub(crate) use servers::{Private, shared};
+pub(crate) use version::broker_version;

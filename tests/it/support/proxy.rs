@@ -1,8 +1,9 @@
 //! A proxy between our program and a server, to be cut at an exact moment: when the client has sent certain bytes, before the
-//! server reads them or before the client reads the answer.
+//! server reads them or before the client reads the answer; or whenever the server sends certain bytes, before the client reads them.
 
 #![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +34,9 @@ struct Wire {
     fault: Mutex<Option<(Vec<u8>, Lost)>>,
     fired: CancellationToken,
     cut: CancellationToken,
+    /// What the client never gets to read, and how often a connection has ended over it.
+    unreadable: Mutex<Option<Vec<u8>>>,
+    ended: AtomicUsize,
 }
 
 impl Proxy {
@@ -66,6 +70,16 @@ impl Proxy {
         *self.wire.fault.lock().unwrap() = Some((words.to_vec(), lost));
     }
 
+    /// From now on every connection on which the server sends these words ends before the client reads them.
+    pub(crate) fn ends_over(&self, words: &[u8]) {
+        *self.wire.unreadable.lock().unwrap() = Some(words.to_vec());
+    }
+
+    /// How many connections have ended over them.
+    pub(crate) fn ended(&self) -> usize {
+        self.wire.ended.load(Ordering::Relaxed)
+    }
+
     /// Resolves when the words, or the answer to them, were lost.
     pub(crate) async fn fired(&self) {
         self.wire.fired.cancelled().await;
@@ -84,6 +98,15 @@ impl Drop for Proxy {
 }
 
 impl Wire {
+    fn ends(&self, said: &[u8]) -> bool {
+        let unreadable = self.unreadable.lock().unwrap();
+        let ends = unreadable.as_ref().is_some_and(|words| said.windows(words.len()).any(|part| part == words));
+        if ends {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        ends
+    }
+
     fn strikes(&self, said: &[u8]) -> Option<Lost> {
         let mut fault = self.fault.lock().unwrap();
         let (words, lost) = fault.as_ref()?;
@@ -132,7 +155,7 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, wire: &Wire, d
             wire.fired.cancel();
             return wire.cut.cancelled().await;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        if wire.ends(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
