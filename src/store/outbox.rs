@@ -23,7 +23,7 @@ use crate::engine::InstanceId;
 
 mod unsent;
 
-pub use unsent::{claim_unsent, mark_returned, revive};
+pub use unsent::{claim_unsent, mark_returned, release, revive};
 
 /// A message to publish.
 #[derive(Debug, Clone, PartialEq)]
