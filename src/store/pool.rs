@@ -13,6 +13,7 @@ use diesel_async::pooled_connection::{
 use futures_util::FutureExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::commits::Prober;
 use super::session::{Access, Opening, Probe, Purpose};
 use super::{Connection, Error};
 use crate::config;
@@ -33,8 +34,11 @@ const SILENCE_MAX: u32 = 10;
 pub struct Store {
     steps: Pool<Connection>,
     background: Pool<Connection>,
+    /// One connection for the commits that look whether commits are confirmed: those that hang may hold all others.
+    lookout: Pool<Connection>,
     /// Host, port and database, for messages.
     place: String,
+    pub(super) prober: Arc<Prober>,
 }
 
 /// Usage of a pool.
@@ -57,7 +61,8 @@ impl Store {
         let opening = |purpose| opening(database, application_name, purpose);
         let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
         let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
-        Ok(Store { steps, background, place: place(&database.url) })
+        let lookout = pool(opening(Purpose::Background)?, 1)?;
+        Ok(Store { steps, background, lookout, place: place(&database.url), prober: Arc::default() })
     }
 
     /// A connection for a step.
@@ -74,6 +79,11 @@ impl Store {
     /// As [`Store::steps`].
     pub async fn background(&self) -> Result<Lease, Error> {
         self.lease(&self.background).await
+    }
+
+    /// The connection on which a commit may hang.
+    pub(super) async fn lookout(&self) -> Result<Lease, Error> {
+        self.lease(&self.lookout).await
     }
 
     async fn lease(&self, pool: &Pool<Connection>) -> Result<Lease, Error> {
@@ -108,10 +118,11 @@ impl Store {
         })
     }
 
-    /// Closes both pools; connections in use are closed when they are returned.
+    /// Closes the pools; connections in use are closed when they are returned.
     pub fn close(&self) {
         self.steps.close();
         self.background.close();
+        self.lookout.close();
     }
 }
 
