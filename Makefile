@@ -4,15 +4,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help dev demo test check bench services clean
+.PHONY: help dev demo test test-ha check bench services clean
 
 # Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
 # One set of features for all checks, so that everything is built once.
 features = --features failpoints
+# Further arguments of `make test-ha`, as `--only R1,B4`.
+ROUNDS =
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 dev: ## Start servers and every role, apply the examples, and run until Ctrl-C
 	@$(servers)
@@ -33,6 +35,13 @@ test: ## Run all checks: format, lints, documentation, unit and integration test
 	else
 		cargo test --lib --bins --tests --examples $(features)
 	fi
+
+# In the same build as the tests. The servers come from a root of a newer Debian: SERVERS_ROOT, or scripts/newer-servers makes one.
+test-ha: ## Break three RabbitMQ nodes and two PostgreSQL servers under load (as root, half an hour)
+	@$(servers)
+	cargo build --example orders $(features)
+	if [ -z "$${SERVERS_ROOT:-}" ]; then root=$$(scripts/newer-servers forky); eval "$$root"; fi
+	scripts/ha/run.py --root "$$SERVERS_ROOT" $(ROUNDS)
 
 check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check
