@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help dev demo test test-newest test-pooler check bench services clean
+.PHONY: help dev demo test test-newest test-pooler test-ha check bench services clean
 
 # Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
@@ -21,6 +21,8 @@ integration = if cargo nextest --version >/dev/null 2>&1; then \
 		cargo build --examples $(features); \
 		cargo test --test it $(features) -- $(1); \
 	fi
+# Further arguments of `make test-ha`, as `--only R1,B4`.
+ROUNDS =
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,6 +59,13 @@ test-pooler: ## Run the tests of crashes and races behind PgBouncer in transacti
 	@$(servers)
 	export TEST_POOLER=$${TEST_POOLER:-off}
 	$(call integration,crash:: races::)
+
+# In the same build as the tests. The servers come from a root of a newer Debian: SERVERS_ROOT, or scripts/newer-servers makes one.
+test-ha: ## Break three RabbitMQ nodes and two PostgreSQL servers under load (as root, half an hour)
+	@$(servers)
+	cargo build --example orders $(features)
+	if [ -z "$${SERVERS_ROOT:-}" ]; then root=$$(scripts/newer-servers forky); eval "$$root"; fi
+	scripts/ha/run.py --root "$$SERVERS_ROOT" $(ROUNDS)
 
 check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check

@@ -27,7 +27,7 @@ mod publish_queue;
 mod registered;
 
 pub use lifetime::sleep_or_stop;
-pub use publish_queue::{Batch, PublishQueue};
+pub use publish_queue::{Batch, PublishQueue, PublishQueues};
 
 /// Everything a role or an API needs; cheap to clone.
 #[derive(Clone)]
@@ -75,13 +75,13 @@ impl Deref for App {
 }
 
 impl App {
-    /// The handles of a process that publishes what it commits; connections are opened when they are first used. The receiver of
-    /// the publish queue is for the relay.
+    /// The handles of a process that publishes what it commits; connections are opened when they are first used. The publish queues
+    /// are for the relay.
     ///
     /// # Errors
     /// If a URL cannot be parsed.
-    pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, PublishQueue), store::Error> {
-        let (sender, receiver) = publish_queue::queue(config.outbox.publish_queue_max);
+    pub fn new(config: Config, handlers: Handlers, name: &str) -> Result<(Self, PublishQueues), store::Error> {
+        let (sender, receiver) = publish_queue::queues(config.outbox.publish_queue_max);
         Ok((Self::build(config, handlers, name, Some(sender), Topology::Declared)?, receiver))
     }
 
@@ -90,7 +90,7 @@ impl App {
     /// # Errors
     /// If a URL cannot be parsed.
     pub fn for_inspection(config: Config, name: &str) -> Result<Self, store::Error> {
-        let (sender, _) = publish_queue::queue(1);
+        let (sender, _) = publish_queue::queues(1);
         Self::build(config, Handlers::new(), name, Some(sender), Topology::Found)
     }
 
@@ -176,19 +176,20 @@ impl App {
         }
     }
 
-    /// How the rows of a commit of this process are claimed.
+    /// How the rows of a commit of this process are claimed. Without a broker it leaves them to others at once, which may have one.
     pub fn claimable(&self) -> Claimable {
         match self.publish_queue {
-            Some(_) => Claimable::After(self.config.outbox.publish_queue_for),
-            None => Claimable::Now,
+            Some(_) if self.broker.is_connected() => Claimable::After(self.config.outbox.publish_queue_for),
+            Some(_) | None => Claimable::Now,
         }
     }
 
-    /// Puts committed rows into this process's publish queue. The sweep publishes what does not fit.
+    /// Puts committed rows into this process's publish queues. The sweep publishes what does not fit.
     pub fn publish(&self, rows: Vec<OutboxRow>) {
         let Some(sender) = &self.publish_queue else { return };
+        let now = self.clock.now();
         for row in rows {
-            if !sender.push(row) {
+            if !sender.push(row, now) {
                 metrics::counter!(crate::telemetry::PUBLISH_QUEUE_FULL).increment(1);
             }
         }

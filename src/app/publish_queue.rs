@@ -1,23 +1,44 @@
-//! The publish queue: rows in memory that this process has committed and publishes itself, bounded in rows and in bytes. Rows
-//! that do not fit stay in the table, where a sweep finds them.
+//! The publish queues: rows in memory that this process has committed and publishes itself, bounded in rows and in bytes. Rows
+//! that do not fit stay in the table, where a sweep finds them. Rows that wait in a delay queue have a queue for each delay level:
+//! one whose confirms do not come holds up no other.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::broker::delay;
 use crate::store::outbox::OutboxRow;
 
 /// Bytes of rows in memory, queued or being published, so that an hour without a broker does not exhaust the memory.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The end at which commits add their rows.
+/// Bytes of rows that wait in delay queues. They are small; if none is confirmed, they take no room from the others.
+const DELAYED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The ends at which commits add their rows.
 #[derive(Clone)]
 pub(super) struct Sender {
+    direct: End,
+    /// By delay level.
+    delayed: Vec<End>,
+}
+
+#[derive(Clone)]
+struct End {
     rows: mpsc::Sender<QueuedRow>,
     bytes: Arc<Semaphore>,
 }
 
-/// The end from which publishers take rows.
+/// The ends from which publishers take rows.
+pub struct PublishQueues {
+    /// Rows that are delivered at once.
+    pub direct: PublishQueue,
+    /// Rows that wait in a delay queue, by its level.
+    pub delayed: Vec<PublishQueue>,
+}
+
+/// One end from which publishers take rows.
 pub struct PublishQueue {
     rows: mpsc::Receiver<QueuedRow>,
     /// The first row of the next batch, which did not fit into the last one.
@@ -45,15 +66,31 @@ impl Batch {
     }
 }
 
-/// A queue of at most `rows_max` rows.
-pub(super) fn queue(rows_max: usize) -> (Sender, PublishQueue) {
+/// Queues of at most `rows_max` rows each.
+pub(super) fn queues(rows_max: usize) -> (Sender, PublishQueues) {
+    let (direct, first) = queue(rows_max, &Arc::new(Semaphore::new(BYTES_MAX)));
+    let bytes = Arc::new(Semaphore::new(DELAYED_BYTES_MAX));
+    let (delayed, others) = delay::LEVELS.iter().map(|_| queue(rows_max, &bytes)).unzip();
+    (Sender { direct, delayed }, PublishQueues { direct: first, delayed: others })
+}
+
+fn queue(rows_max: usize, bytes: &Arc<Semaphore>) -> (End, PublishQueue) {
     let (sender, rows) = mpsc::channel(rows_max);
-    (Sender { rows: sender, bytes: Arc::new(Semaphore::new(BYTES_MAX)) }, PublishQueue { rows, ahead: None })
+    (End { rows: sender, bytes: bytes.clone() }, PublishQueue { rows, ahead: None })
 }
 
 impl Sender {
-    /// Adds a row; false if the queue is full.
-    pub(super) fn push(&self, row: OutboxRow) -> bool {
+    /// Adds a row to the queue for it at this time; false if that is full.
+    pub(super) fn push(&self, row: OutboxRow, now: Timestamp) -> bool {
+        match delay::rank(row.due_at, now) {
+            Some(rank) => self.delayed[rank].push(row),
+            None => self.direct.push(row),
+        }
+    }
+}
+
+impl End {
+    fn push(&self, row: OutboxRow) -> bool {
         let Ok(size) = u32::try_from(row.size()) else { return false };
         let Ok(permit) = self.bytes.clone().try_acquire_many_owned(size) else { return false };
         self.rows.try_send(QueuedRow { row, permit }).is_ok()
@@ -88,6 +125,7 @@ impl PublishQueue {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use jiff::SignedDuration;
     use uuid::Uuid;
 
     use super::*;
@@ -99,13 +137,18 @@ mod tests {
         OutboxRow::new(Uuid::nil(), Exchange::Events, "order.shipped", "order.shipped", vec![0; bytes])
     }
 
+    fn direct(rows_max: usize) -> (End, PublishQueue) {
+        let (sender, queues) = queues(rows_max);
+        (sender.direct, queues.direct)
+    }
+
     fn batch(rows: &mut PublishQueue) -> Option<Batch> {
         rows.next_batch(3, 2 * MIB).now_or_never().flatten()
     }
 
     #[test]
     fn a_batch_is_bounded_in_rows_and_bytes_and_has_at_least_one_row() {
-        let (sender, mut rows) = queue(100);
+        let (sender, mut rows) = direct(100);
         for bytes in [MIB, MIB / 2, MIB, 5 * MIB, 1, 1, 1, 1] {
             assert!(sender.push(row(bytes)));
         }
@@ -115,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_no_row_until_a_batch_is_published() {
-        let (sender, mut rows) = queue(100);
+        let (sender, mut rows) = direct(100);
         let fitted = (0..100).take_while(|_| sender.push(row(5 * MIB))).count();
         assert_eq!(fitted, 12, "64 MiB hold no more");
         let taken = batch(&mut rows).unwrap();
@@ -127,7 +170,20 @@ mod tests {
 
     #[test]
     fn a_queue_is_bounded_in_rows() {
-        let (sender, _rows) = queue(2);
+        let (sender, _rows) = direct(2);
         assert_eq!((0..3).map(|_| sender.push(row(1))).collect::<Vec<_>>(), [true, true, false]);
+    }
+
+    #[test]
+    fn rows_that_wait_take_no_room_from_the_others() {
+        let now = Timestamp::UNIX_EPOCH;
+        let due_in = |seconds| OutboxRow { due_at: Some(now + SignedDuration::from_secs(seconds)), ..row(MIB / 2) };
+        let (sender, mut queues) = queues(100);
+        let waiting = (0..100).take_while(|_| sender.push(due_in(2), now)).count();
+        assert_eq!(waiting, 31, "16 MiB hold no more");
+        assert!(!sender.push(due_in(60), now), "of any level");
+        assert!(sender.push(row(MIB / 2), now) && sender.push(due_in(-1), now));
+        assert_eq!(batch(&mut queues.direct).map(|batch| batch.rows.len()), Some(2));
+        assert_eq!(batch(&mut queues.delayed[4]).map(|batch| batch.rows.len()), Some(3), "in the level of 2 s");
     }
 }

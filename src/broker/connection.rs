@@ -11,6 +11,7 @@ use lapin::{Channel, ConnectionProperties, ErrorKind, Event};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::address::Node;
 use super::error::{Error, classify};
@@ -42,17 +43,45 @@ impl Purpose {
     }
 }
 
-/// Queues of steps and of work that were declared on a connection, and when to retry those that could not be.
+/// Queues of steps and of work that were declared on a connection, are being declared, or could not be.
 #[derive(Default)]
-pub(super) struct Declared(Mutex<HashMap<String, Option<Instant>>>);
+pub(super) struct Declared(Mutex<HashMap<String, Standing>>);
+
+/// How the declaration of a queue stands.
+#[derive(Clone)]
+enum Standing {
+    Declared,
+    /// It failed, and is tried again at this time.
+    RetryAt(Instant),
+    Declaring {
+        since: Instant,
+        done: CancellationToken,
+    },
+}
+
+/// A declaration under way.
+pub(super) struct Declaring {
+    pub(super) since: Instant,
+    /// Cancelled when it has ended.
+    pub(super) done: CancellationToken,
+    /// Whether the caller has to begin it.
+    pub(super) is_new: bool,
+}
 
 impl Declared {
-    /// Whether a queue needs no declaration for now.
-    pub(super) fn is_known(&self, name: &str) -> bool {
+    /// The declaration that a queue needs now, or that is under way; none if it needs none.
+    pub(super) fn begin(&self, name: &str) -> Option<Declaring> {
         self.with(|declared| match declared.get(name) {
-            Some(None) => true,
-            Some(Some(retry_at)) => Instant::now() < *retry_at,
-            None => false,
+            Some(Standing::Declared) => None,
+            Some(Standing::RetryAt(at)) if Instant::now() < *at => None,
+            Some(Standing::Declaring { since, done }) => {
+                Some(Declaring { since: *since, done: done.clone(), is_new: false })
+            }
+            Some(Standing::RetryAt(_)) | None => {
+                let (since, done) = (Instant::now(), CancellationToken::new());
+                declared.insert(name.to_owned(), Standing::Declaring { since, done: done.clone() });
+                Some(Declaring { since, done, is_new: true })
+            }
         })
     }
 
@@ -60,15 +89,20 @@ impl Declared {
     pub(super) fn remember(&self, name: String, retry_at: Option<Instant>) {
         self.with(|declared| {
             if declared.len() >= DECLARED_MAX {
-                declared.clear();
+                forget(declared);
             }
-            declared.insert(name, retry_at);
+            declared.insert(name, retry_at.map_or(Standing::Declared, Standing::RetryAt));
         });
     }
 
-    fn with<T>(&self, access: impl FnOnce(&mut HashMap<String, Option<Instant>>) -> T) -> T {
+    fn with<T>(&self, access: impl FnOnce(&mut HashMap<String, Standing>) -> T) -> T {
         access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Those under way stay, so that a queue that does not answer is not declared again and again at the same time.
+fn forget(declared: &mut HashMap<String, Standing>) {
+    declared.retain(|_, standing| matches!(standing, Standing::Declaring { .. }));
 }
 
 /// A connection. Once lost it never recovers: the supervisor opens a new one.
@@ -83,6 +117,8 @@ pub(super) struct Connection {
     blocked: AtomicBool,
     /// What was declared on this connection.
     pub(super) declared: Declared,
+    /// Declarations that nothing waits for any more.
+    pub(super) background: TaskTracker,
 }
 
 impl Connection {
@@ -107,6 +143,7 @@ impl Connection {
             repair: Notify::new(),
             blocked: AtomicBool::new(false),
             declared: Declared::default(),
+            background: TaskTracker::new(),
         }))
     }
 
@@ -136,7 +173,7 @@ impl Connection {
 
     /// Something is missing on the broker: has everything declared again.
     pub(super) fn forget_declared(&self) {
-        self.declared.with(HashMap::clear);
+        self.declared.with(forget);
         self.repair.notify_one();
     }
 

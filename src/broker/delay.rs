@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// A message that arrives this much too early counts as on time.
 pub const SLACK: Duration = Duration::from_millis(20);
 
@@ -49,6 +51,13 @@ pub fn level(remaining: Duration) -> Option<Level> {
     levels().filter(|level| level.ttl <= reach).last()
 }
 
+/// The place in [`LEVELS`] of the level in which a message waits that is due then; `None` if it does not wait.
+pub fn rank(due_at: Option<Timestamp>, now: Timestamp) -> Option<usize> {
+    let remaining = Duration::try_from(due_at?.duration_since(now)).ok()?;
+    let level = level(remaining)?;
+    LEVELS.iter().position(|(ttl, _)| *ttl == level.ttl)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +91,17 @@ mod tests {
         for step in levels() {
             assert_eq!(level(step.ttl), Some(step));
         }
+    }
+
+    #[test]
+    fn a_message_has_the_rank_of_its_level_until_it_is_due() {
+        let now = Timestamp::UNIX_EPOCH;
+        let in_millis = |millis| rank(Some(now + jiff::SignedDuration::from_millis(millis)), now);
+        assert_eq!([in_millis(-5), in_millis(0), in_millis(60), rank(None, now)], [None; 4]);
+        assert_eq!(
+            [in_millis(100), in_millis(2_500), in_millis(9_000_000)],
+            [Some(0), Some(4), Some(LEVELS.len() - 1)]
+        );
     }
 
     #[test]

@@ -41,7 +41,35 @@ pub(super) fn classify(doing: &str, error: &lapin::Error) -> Error {
     }
 }
 
-/// Whether the broker answered "not found".
+/// Whether the broker answered that a queue or exchange does not exist. "Not found" is also its answer for a queue whose node is down.
 pub(super) fn is_missing(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(amqp) if amqp.get_id() == MISSING_CODE)
+    match error.kind() {
+        ErrorKind::ProtocolError(amqp) => amqp.get_id() == MISSING_CODE && says_missing(amqp.get_message().as_str()),
+        _ => false,
+    }
+}
+
+/// RabbitMQ 3.10 to 4.3 say "no queue 'x' in vhost '/'" or "no exchange …" after the name of the code; of a queue that is down they
+/// say "home node … is down or inaccessible", "failed to perform operation …" or "process is stopped by supervisor".
+fn says_missing(message: &str) -> bool {
+    let message = message.split_once(" - ").map_or(message, |(_, rest)| rest);
+    message.starts_with("no queue ") || message.starts_with("no exchange ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_down_is_not_missing() {
+        assert!(says_missing("NOT_FOUND - no queue 'l.commands' in vhost '/'"));
+        assert!(says_missing("no exchange 'l.commands' in vhost '/'"));
+        for down in [
+            "NOT_FOUND - home node 'rabbit@b' of durable queue 'l.delay.2s' in vhost '/' is down or inaccessible",
+            "NOT_FOUND - failed to perform operation on queue 'l.delay.2s' in vhost '/' due to timeout",
+            "NOT_FOUND - queue 'l.delay.2s' in vhost '/' process is stopped by supervisor",
+        ] {
+            assert!(!says_missing(down), "{down}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::link::Protection;
 use crate::time::clock::Clock;
 
 mod address;
+mod compare;
 mod connection;
 mod consumer;
 mod declare;
@@ -32,10 +33,10 @@ pub use crate::contract::Exchange;
 pub use crate::link::address::without_password;
 use address::Node;
 pub use address::check;
+pub use compare::Compared;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
 use consumer::Losses;
-pub use declare::Compared;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
 pub use message::{DEADLINE, Outgoing, Queue, SENT_AT, Sent};
@@ -99,10 +100,15 @@ struct Shared {
     consuming: CurrentConnection,
     /// The losses of the connection that queues are consumed on.
     losses: Mutex<Losses>,
+    /// Of messages that do not wait.
     publishers: Vec<mpsc::Sender<PublishJob>>,
     next_publisher: AtomicUsize,
+    /// One for the messages of each delay level, so that a delay queue that does not answer holds up no other message.
+    delayed: Vec<mpsc::Sender<PublishJob>>,
     /// Incremented when a message to one of our queues was returned: consumers then subscribe again.
     missing: watch::Sender<u64>,
+    /// What cannot be declared: one sentence for each exchange or queue.
+    troubled: watch::Sender<Vec<String>>,
 }
 
 /// The current connection of one purpose, if there is one.
@@ -190,6 +196,16 @@ impl Shared {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner).alone_until()
     }
 
+    /// The publisher of a batch: that of its longest delay level, or one of those for messages that do not wait.
+    fn publisher(&self, batch: &[Outgoing]) -> &mpsc::Sender<PublishJob> {
+        let now = self.clock.now();
+        let waiting = batch.iter().filter(|message| message.queue().is_some());
+        match waiting.filter_map(|message| delay::rank(message.due_at, now)).max() {
+            Some(rank) => &self.delayed[rank],
+            None => &self.publishers[self.next_publisher.fetch_add(1, Ordering::Relaxed) % self.publishers.len()],
+        }
+    }
+
     async fn consuming_connection(&self) -> Result<Arc<Connection>, Error> {
         self.consuming.connected().await.ok_or_else(|| Error::Unavailable("stopped".into()))
     }
@@ -213,7 +229,10 @@ impl Broker {
                 Vec::new()
             }),
         };
-        let (publishers, queues) = (0..options.publishers).map(|_| mpsc::channel(QUEUED_JOBS_MAX)).unzip();
+        let count = options.publishers + delay::LEVELS.len();
+        let (mut publishers, mut queues): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(QUEUED_JOBS_MAX)).unzip();
+        let delayed = publishers.split_off(options.publishers);
+        let delayed_queues = queues.split_off(options.publishers);
         let shared = Arc::new(Shared {
             options,
             first: fastrand::usize(..),
@@ -228,12 +247,15 @@ impl Broker {
             losses: Mutex::default(),
             publishers,
             next_publisher: AtomicUsize::new(0),
+            delayed,
+            troubled: watch::Sender::new(Vec::new()),
             missing: watch::Sender::new(0),
         });
-        (Broker { shared: shared.clone() }, supervisor::run(shared, queues))
+        (Broker { shared: shared.clone() }, supervisor::run(shared, queues, delayed_queues))
     }
 
-    /// Publishes a batch of at most [`BATCH_MAX`] messages and waits for all confirms. Returns the broker's answer to each message,
+    /// Publishes a batch of at most [`BATCH_MAX`] messages and waits for all confirms. A batch with messages that have to wait holds up
+    /// those of its longest delay level only: put no other messages into it. Returns the broker's answer to each message,
     /// in their order.
     ///
     /// # Errors
@@ -247,11 +269,11 @@ impl Broker {
             return Err(Error::Bug(format!("a batch has {} messages; at most {BATCH_MAX} are allowed", batch.len())));
         }
         self.shared.publishing_connection()?;
-        let publisher = self.shared.next_publisher.fetch_add(1, Ordering::Relaxed) % self.shared.publishers.len();
+        let publisher = self.shared.publisher(&batch);
         let until = Instant::now() + self.shared.options.confirm_timeout;
         let (answer, answered) = oneshot::channel();
         let job = PublishJob { batch, answer, until };
-        let queued = self.shared.publishers[publisher].send_timeout(job, self.shared.options.confirm_timeout).await;
+        let queued = publisher.send_timeout(job, self.shared.options.confirm_timeout).await;
         queued.map_err(|_| Error::Unavailable("too many messages wait to be published".into()))?;
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("stopped".into())))
     }
@@ -287,6 +309,11 @@ impl Broker {
     /// Whether the broker accepts no messages for now because it is short of memory or disk.
     pub fn is_blocked(&self) -> bool {
         self.shared.publishing.current().is_some_and(|connection| connection.is_blocked())
+    }
+
+    /// The exchanges and queues that cannot be declared at present, a sentence for each.
+    pub fn troubled(&self) -> Vec<String> {
+        self.shared.troubled.borrow().clone()
     }
 
     /// The deliveries of a queue, at most `prefetch` of them unacknowledged at a time.
@@ -329,7 +356,7 @@ impl Broker {
     /// [`Error::Unavailable`] if the broker does not answer.
     pub async fn verify(&self) -> Result<Compared, Error> {
         let connection = self.shared.publishing_connection()?;
-        declare::compare(&connection, &topology::base(&self.shared.options.prefix)).await
+        compare::compare(&connection, &topology::base(&self.shared.options.prefix)).await
     }
 
     /// Compares the queues of steps of these names, each of which is declared by the first worker that serves it. Creates
@@ -342,7 +369,7 @@ impl Broker {
         let prefix = &self.shared.options.prefix;
         let each = queues.iter().flat_map(|queue| topology::queue(prefix, &Queue::Steps(queue.clone())));
         let queues = each.filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. }));
-        declare::compare(&connection, &queues.collect::<Vec<_>>()).await
+        compare::compare(&connection, &queues.collect::<Vec<_>>()).await
     }
 
     /// Stops, and waits until everything queued is published and everything is closed, or for a limited time.

@@ -155,13 +155,8 @@ async fn publish(
     batches: &[Vec<Outgoing>],
 ) -> Result<Vec<Result<Vec<Sent>, Error>>, Error> {
     let current = ensure_channel(shared, current).await?;
-    for queue in named_queues(batches) {
-        match declare::declare_once(&current.connection, &shared.options.prefix, &queue).await {
-            Err(error @ Error::Unavailable(_)) => return Err(error),
-            // Messages to a queue that cannot be declared are returned one by one.
-            Ok(()) | Err(Error::Mismatch(_) | Error::Bug(_)) => {}
-        }
-    }
+    // Messages to a queue that cannot be declared are returned one by one.
+    declare::needed(&current.connection, &shared.options.prefix, named_queues(batches)).await;
     let now = shared.clock.now();
     let sending =
         join_all(batches.iter().flatten().map(|message| send(&current.channel, &shared.options.prefix, message, now)));

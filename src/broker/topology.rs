@@ -45,6 +45,15 @@ pub enum Value {
 /// An argument of an exchange or a queue.
 pub type Argument = (&'static str, Value);
 
+/// What a queue holds, and so what may be done with it when it is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Wake-ups, which may be lost: it may be deleted and declared again.
+    WakeUps,
+    /// Messages that must not be lost.
+    Messages,
+}
+
 /// An exchange, queue or binding. All of them are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declaration {
@@ -63,6 +72,8 @@ pub enum Declaration {
         name: String,
         /// Its arguments.
         arguments: Vec<Argument>,
+        /// What it holds.
+        holds: Holds,
     },
     /// A binding.
     Binding {
@@ -126,13 +137,17 @@ fn kind(exchange: Exchange) -> Kind {
 fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     let name = queue.physical(prefix);
     let work = |exchange: Exchange, key: &str| {
-        let arguments = vec![
+        let mut arguments = vec![
             ("x-queue-type", Value::Text("quorum".into())),
             ("x-dead-letter-exchange", Value::Text(Exchange::Dead.physical(prefix))),
             ("x-delivery-limit", Value::Number(DELIVERY_LIMIT)),
         ];
+        // External workers declare their queue themselves, and its requests are sent again from the database.
+        if exchange != Exchange::Work {
+            arguments.extend(kept_until_confirmed());
+        }
         vec![
-            Declaration::Queue { name: name.clone(), arguments },
+            Declaration::Queue { name: name.clone(), arguments, holds: Holds::Messages },
             binding(&name, &exchange.physical(prefix), key),
             binding(&name, &delayed(prefix), &name),
         ]
@@ -146,7 +161,7 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
             let arguments =
                 vec![("x-queue-type", Value::Text("classic".into())), ("x-expires", Value::Number(LISTENER_MS))];
             vec![
-                Declaration::Queue { name: name.clone(), arguments },
+                Declaration::Queue { name: name.clone(), arguments, holds: Holds::Messages },
                 binding(&name, &Exchange::Events.physical(prefix), "#"),
             ]
         }
@@ -157,7 +172,7 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
                 ("x-delivery-limit", Value::Number(DEAD_DELIVERY_LIMIT)),
             ];
             vec![
-                Declaration::Queue { name: name.clone(), arguments },
+                Declaration::Queue { name: name.clone(), arguments, holds: Holds::Messages },
                 binding(&name, &Exchange::Dead.physical(prefix), ""),
             ]
         }
@@ -175,7 +190,7 @@ fn parking(prefix: &str) -> Vec<Declaration> {
     ];
     vec![
         plain(&parked, Kind::Fanout),
-        Declaration::Queue { name: parked.clone(), arguments },
+        Declaration::Queue { name: parked.clone(), arguments, holds: Holds::Messages },
         binding(&parked, &parked, ""),
         Declaration::Exchange {
             name: delayed(prefix),
@@ -185,16 +200,30 @@ fn parking(prefix: &str) -> Vec<Declaration> {
     ]
 }
 
-/// One delay level. A classic queue is enough: a message it loses is only a wake-up, and the sweep finds the timer.
+/// A dead letter stays in its queue until the queue of dead letters has confirmed it. By default it is sent once, and lost if that
+/// queue has no leader at this moment. The overflow is what RabbitMQ demands for it; there is no length limit.
+fn kept_until_confirmed() -> [Argument; 2] {
+    [
+        ("x-dead-letter-strategy", Value::Text("at-least-once".into())),
+        ("x-overflow", Value::Text("reject-publish".into())),
+    ]
+}
+
+/// One delay level. Replicated, so that timers stay punctual when a node is lost. Its messages leave it at most once: they are
+/// wake-ups, and at least once, one queue that does not answer would hold up the wake-ups for all others.
 fn level(prefix: &str, level: &Level) -> Vec<Declaration> {
     let name = level.name(prefix);
     let ttl = i64::try_from(level.ttl.as_millis()).unwrap_or(i64::MAX);
     let arguments = vec![
-        ("x-queue-type", Value::Text("classic".into())),
+        ("x-queue-type", Value::Text("quorum".into())),
         ("x-message-ttl", Value::Number(ttl)),
         ("x-dead-letter-exchange", Value::Text(delayed(prefix))),
     ];
-    vec![plain(&name, Kind::Fanout), Declaration::Queue { name: name.clone(), arguments }, binding(&name, &name, "")]
+    vec![
+        plain(&name, Kind::Fanout),
+        Declaration::Queue { name: name.clone(), arguments, holds: Holds::WakeUps },
+        binding(&name, &name, ""),
+    ]
 }
 
 fn plain(name: &str, kind: Kind) -> Declaration {
@@ -213,7 +242,7 @@ mod tests {
 
     fn arguments_of(all: &[Declaration], wanted: &str) -> Vec<Argument> {
         let found = all.iter().find_map(|declaration| match declaration {
-            Declaration::Queue { name, arguments } if name == wanted => Some(arguments.clone()),
+            Declaration::Queue { name, arguments, .. } if name == wanted => Some(arguments.clone()),
             Declaration::Queue { .. } | Declaration::Exchange { .. } | Declaration::Binding { .. } => None,
         });
         found.unwrap_or_else(|| panic!("{wanted} is declared"))
@@ -248,10 +277,23 @@ mod tests {
             ("x-queue-type", Value::Text("quorum".into())),
             ("x-dead-letter-exchange", Value::Text("leveret.dead".into())),
             ("x-delivery-limit", Value::Number(DELIVERY_LIMIT)),
+            ("x-dead-letter-strategy", Value::Text("at-least-once".into())),
+            ("x-overflow", Value::Text("reject-publish".into())),
         ];
         assert_eq!(arguments_of(&base("leveret"), "leveret.commands"), expected);
-        let queue = queue("leveret", &Queue::Steps("slow".into()));
-        assert_eq!(arguments_of(&queue, "leveret.steps.slow"), expected);
+        let slow = queue("leveret", &Queue::Steps("slow".into()));
+        assert_eq!(arguments_of(&slow, "leveret.steps.slow"), expected);
+        let work = queue("leveret", &Queue::Work("pack".into()));
+        assert_eq!(arguments_of(&work, "leveret.work.pack"), expected[..3], "external workers declare it like this");
+    }
+
+    #[test]
+    fn every_queue_that_outlives_its_consumer_is_replicated() {
+        for declaration in base("leveret") {
+            if let Declaration::Queue { name, arguments, .. } = declaration {
+                assert!(arguments.contains(&("x-queue-type", Value::Text("quorum".into()))), "{name}");
+            }
+        }
     }
 
     /// The defaults differ from version to version.

@@ -1,5 +1,6 @@
 //! `leveret doctor`: finds problems and names the next step.
 
+mod commits;
 mod links;
 mod queues;
 mod session;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::future::join;
 use serde_json::json;
 
 use super::output::{self, Output};
@@ -22,6 +24,8 @@ use crate::time::duration;
 const STUCK_MAX: i64 = 20;
 /// The most messages listed that a wait has overlooked.
 const OVERLOOKED_MAX: usize = 20;
+/// The database must answer a first question within this time.
+const DATABASE_FOR: Duration = Duration::from_secs(6);
 /// The largest offset from the database's clock without a finding: only punctuality suffers, but people compare logs.
 const CLOCK_MAX_S: f64 = 2.0;
 /// An older outbox row means that no relay is running.
@@ -50,7 +54,24 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
         Err(error) => add("schema", false, error.to_string()),
     }
     let app = App::for_inspection(config, "leveret doctor")?;
-    match app.store.probe().await {
+    // Beside the checks of the database: a queue that does not answer takes some seconds.
+    let queues = queues::check(&app);
+    let database = look(&app);
+    let (mut found, queues) = join(database, queues).await;
+    findings.append(&mut found);
+    findings.extend(queues);
+    app.shut_down().await;
+    report(&findings, output)
+}
+
+/// What the database says of itself and of the instances.
+async fn look(app: &App) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
+    let probe = tokio::time::timeout(DATABASE_FOR, app.store.probe()).await.unwrap_or_else(|_| {
+        Err(store::Error::Unavailable(format!("it has not answered for {}", duration::format(DATABASE_FOR))))
+    });
+    match probe {
         Ok(probe) => {
             let says = match probe.access {
                 Access::Writable => "answers",
@@ -64,34 +85,41 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
             let offset = app.clock.offset_seconds();
             let says = format!("{offset:+.3} s from the database's clock");
             add("clock", offset.abs() < CLOCK_MAX_S, says);
+            if probe.access == Access::Writable {
+                let finding = commits::check(app).await;
+                add(finding.what, finding.good, finding.says);
+            }
         }
-        Err(error) => add("database", false, error.to_string()),
+        // Each of the others would wait for it as well.
+        Err(error) => {
+            add("database", false, format!("{error}; nothing in it can be checked"));
+            return findings;
+        }
     }
-    if let Some(finding) = links::database(&app) {
+    if let Some(finding) = links::database(app) {
         add(finding.what, finding.good, finding.says);
     }
-    match session::check(&app).await {
+    match session::check(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("session", false, format!("cannot be checked: {error}")),
     }
-    match overlooked(&app).await {
+    match overlooked(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("messages", false, format!("cannot be checked: {error}")),
     }
-    for finding in database(&app).await.unwrap_or_else(|error| {
+    for finding in database(app).await.unwrap_or_else(|error| {
         vec![Finding { what: "instances", good: false, says: format!("cannot be checked: {error}") }]
     }) {
         add(finding.what, finding.good, finding.says);
     }
-    match registered(&app).await {
+    match registered(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("statements", false, format!("cannot be checked: {error}")),
     }
-    for finding in links::broker(&app).await {
+    for finding in links::broker(app).await {
         add(finding.what, finding.good, finding.says);
     }
-    app.shut_down().await;
-    report(&findings, output)
+    findings
 }
 
 async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {

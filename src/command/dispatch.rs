@@ -106,7 +106,8 @@ fn work_request(app: &App, begun: &Begun, token: &AttemptToken) -> Result<Outbox
 pub struct AttemptToken(String);
 
 impl AttemptToken {
-    fn new(dispatch: u32) -> Self {
+    /// For the attempt with this dispatch number.
+    pub fn new(dispatch: u32) -> Self {
         // Two times 122 random bits of the operating system.
         Self(format!("{dispatch}-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
@@ -143,20 +144,21 @@ pub struct AtOnce<'a> {
     pub limit: u32,
 }
 
-/// Marks an attempt over HTTP as running, if its concurrency limit allows it.
+/// Marks an attempt over HTTP as running, if its concurrency limit allows it. With the same token it may be called again after its answer
+/// was lost.
 pub async fn begin(
     app: &App,
     id: CallId,
     dispatch: u32,
     at_once: Option<AtOnce<'_>>,
-) -> Result<Begin<Box<(Begun, AttemptToken)>>, store::Error> {
-    let token = AttemptToken::new(dispatch);
+    token: &AttemptToken,
+) -> Result<Begin<Box<Begun>>, store::Error> {
     let longest = longest(app);
     let begun = match at_once {
         None => calls::mark_running(&mut *app.store.background().await?, id, dispatch, &token.hash(), longest).await?,
         Some(at_once) => {
             let mut transaction = Transaction::begin(app.store.background().await?).await?;
-            if !has_room(&mut transaction, at_once).await? {
+            if !has_room(&mut transaction, at_once).await? && !is_marked(&mut transaction, id, token).await? {
                 transaction.rollback().await;
                 return Ok(Begin::NoRoom);
             }
@@ -165,7 +167,13 @@ pub async fn begin(
             begun
         }
     };
-    Ok(begun.map_or(Begin::Stale, |begun| Begin::Begun(Box::new((begun, token)))))
+    Ok(begun.map_or(Begin::Stale, |begun| Begin::Begun(Box::new(begun))))
+}
+
+/// Whether an attempt was marked with this token. It then takes one of the places itself.
+async fn is_marked(transaction: &mut Transaction, id: CallId, token: &AttemptToken) -> Result<bool, store::Error> {
+    let found = calls::find(transaction, id).await?;
+    Ok(found.is_some_and(|place| place.state == "running" && place.token_hash.as_deref() == Some(&token.hash())))
 }
 
 fn longest(app: &App) -> Longest {

@@ -97,6 +97,8 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
     };
     let outcome = match ended {
         Ok(Ok(outcome)) => outcome,
+        // Code that panics where its query fails: if the connection was lost, the step is taken again.
+        Ok(Err(_)) if let Some(lost) = transaction.find_loss_after_panic().await => return Err(lost.into()),
         // The connection may be in the middle of a statement: it is closed, which rolls back everything.
         Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
         Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
@@ -117,8 +119,12 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
         }
         Ok(value) => match transaction.release().await {
             Ok(()) => Ran::Usable(Box::new(transaction), Ok(value)),
-            // A statement failed and the handler ignored it: PostgreSQL refuses to commit any of it.
             Err(error) => {
+                // Not an outcome of the handler: the step is taken again, and no attempt is spent.
+                if let Some(lost) = transaction.find_loss(&error).await {
+                    return Err(lost.into());
+                }
+                // A statement failed and the handler ignored it: PostgreSQL refuses to commit any of it.
                 let message = format!("the handler ignored a database error: {error}");
                 closed(transaction, Failure::new("database.aborted", message))
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::app::{App, PublishQueue};
+use crate::app::{App, PublishQueues};
 
 /// A role of a process.
 #[derive(
@@ -71,9 +71,9 @@ impl Role {
 
 /// Starts the loops of these roles. The owner of the HTTP listener starts `api`.
 ///
-/// Every process publishes the rows it has written itself (`publish_queue`), whatever its roles.
-pub fn start(app: &App, roles: &[Role], publish_queue: PublishQueue) {
-    relay::start_publishers(app, publish_queue);
+/// Every process publishes the rows it has written itself (`publish_queues`), whatever its roles.
+pub fn start(app: &App, roles: &[Role], publish_queues: PublishQueues) {
+    relay::start_publishers(app, publish_queues);
     for role in roles {
         match role {
             Role::Worker => worker::start(app),

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::app::{App, PublishQueue};
-use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent};
+use crate::app::{App, PublishQueue, PublishQueues};
+use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent, delay};
 use crate::command;
 use crate::store;
 use crate::store::outbox::{self, OutboxRow};
@@ -26,6 +26,8 @@ const BATCHES_MAX: usize = 3;
 const CONFIRMED_MAX: usize = 1_000;
 /// A delete waits this long for more confirmed rows. A crash meanwhile publishes them twice.
 const DELETE_AFTER: Duration = Duration::from_millis(20);
+/// After the stop, the confirms of rows that wait in delay queues are awaited this long.
+const QUICK_FLUSH_FOR: Duration = Duration::from_secs(1);
 /// The pause before a batch from memory is retried.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Rows of one sweep, so that a backlog never keeps a transaction open for long.
@@ -36,13 +38,20 @@ const SWEEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 
 /// Starts the loops that publish the rows this process has committed.
-pub fn start_publishers(app: &App, rows: PublishQueue) {
-    let rows = Arc::new(Mutex::new(rows));
+pub fn start_publishers(app: &App, rows: PublishQueues) {
     let (confirmed, deleted) = mpsc::channel(CONFIRMED_MAX);
-    for _ in 0..BATCHES_MAX {
-        let (rows, confirmed) = (rows.clone(), confirmed.clone());
-        app.supervise_publisher("publisher", move |app| publish_unpublished(app, rows.clone(), confirmed.clone()));
-    }
+    let start = |rows: PublishQueue, batches: usize, flush: Flush| {
+        let rows = Arc::new(Mutex::new(rows));
+        for _ in 0..batches {
+            let (rows, confirmed) = (rows.clone(), confirmed.clone());
+            app.supervise_publisher("publisher", move |app| {
+                publish_unpublished(app, rows.clone(), confirmed.clone(), flush)
+            });
+        }
+    };
+    start(rows.direct, BATCHES_MAX, Flush::Whole);
+    // Each level for itself: a delay queue that does not confirm holds up its own rows only.
+    rows.delayed.into_iter().for_each(|rows| start(rows, 1, Flush::Quick));
     let deleted = Arc::new(Mutex::new(deleted));
     app.supervise_publisher("publisher", move |app| delete_confirmed(app, deleted.clone()));
 }
@@ -51,6 +60,7 @@ async fn publish_unpublished(
     app: App,
     rows: Arc<Mutex<PublishQueue>>,
     confirmed: mpsc::Sender<Uuid>,
+    flush: Flush,
 ) -> Result<(), store::Error> {
     loop {
         let batch = {
@@ -65,10 +75,19 @@ async fn publish_unpublished(
         let Some(batch) = batch else { return Ok(()) };
         // Without a broker the rows wait in the table, and this batch waits in memory, to be published first when it is back.
         // A sweep may have published them by then; receivers drop the duplicate.
+        let mut released = false;
         let sent = loop {
-            match publish(&app, &batch.rows).await {
+            let sent = tokio::select! {
+                sent = publish(&app, &batch.rows) => sent,
+                () = given_up(&app, flush) => return Ok(()),
+            };
+            match sent {
                 Ok(sent) => break sent,
                 Err(error) => tracing::debug!(%error, "the broker is not available; the rows wait"),
+            }
+            // Another process may be connected to another node, and its sweep finds them at once.
+            if !released {
+                released = release(&app, &batch.rows).await;
             }
             tokio::select! {
                 () = app.broker.connected() => {}
@@ -83,6 +102,41 @@ async fn publish_unpublished(
             if confirmed.send(id).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+}
+
+async fn release(app: &App, rows: &[OutboxRow]) -> bool {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let released = async {
+        let mut conn = app.store.background().await?;
+        outbox::release(&mut conn, &ids).await
+    };
+    match released.await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, "rows could not be released; they are claimed later");
+            false
+        }
+    }
+}
+
+/// How long the rows in memory are published after the stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// As long as the process waits.
+    Whole,
+    /// For [`QUICK_FLUSH_FOR`]: what is left waits in the table, and may be lost besides.
+    Quick,
+}
+
+/// Resolves when a publisher no longer waits for its confirms.
+async fn given_up(app: &App, flush: Flush) {
+    match flush {
+        Flush::Whole => std::future::pending().await,
+        Flush::Quick => {
+            app.closing.cancelled().await;
+            tokio::time::sleep(QUICK_FLUSH_FOR).await;
         }
     }
 }
@@ -148,6 +202,11 @@ pub async fn run_once(app: &App) -> Result<Swept, store::Error> {
     }
     command::fail_point("relay::claimed");
     metrics::counter!(telemetry::OUTBOX_SWEPT).increment(rows.len() as u64);
+    let (count, bytes) = (rows.len(), rows.iter().map(|row| row.body.len()).sum::<usize>());
+    // What waits in a delay queue is published from memory: if that queue does not confirm, commands and events are not held up.
+    let now = app.clock.now();
+    let (waiting, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| delay::rank(row.due_at, now).is_some());
+    app.publish(waiting);
     for batch in batches(&rows) {
         match publish(app, batch).await {
             Ok(confirmed) => {
@@ -161,8 +220,7 @@ pub async fn run_once(app: &App) -> Result<Swept, store::Error> {
             }
         }
     }
-    let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
-    Ok(Swept { count: rows.len(), is_full: rows.len() >= SWEEP_MAX as usize || bytes >= SWEEP_BYTES_MAX })
+    Ok(Swept { count, is_full: count >= SWEEP_MAX as usize || bytes >= SWEEP_BYTES_MAX })
 }
 
 /// The rows in batches that are confirmed one after the other. Each holds as many rows as fit into the bytes of a batch, and at
@@ -187,11 +245,17 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
     command::fail_point("relay::before_publish");
     let sent = app.broker.publish(outgoing).await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
     command::fail_point("relay::confirmed");
+    let now = app.clock.now();
     let mut confirmed: Vec<Uuid> = Vec::with_capacity(rows.len());
     let mut returned: Vec<Uuid> = Vec::new();
     for (row, sent) in rows.iter().zip(&sent) {
         match sent {
             Sent::Confirmed => confirmed.push(row.id),
+            // The sweep of the timers or calls replaces a wake-up, which must not become a dead row when delay queues are missing for
+            // long. Due by the next sweep, it goes straight to its queue.
+            Sent::Returned(reason) if delay::rank(row.due_at, now).is_some() => {
+                tracing::debug!(id = %row.id, reason, "no delay queue takes this message; retrying later");
+            }
             Sent::Returned(reason) => {
                 let key = &row.routing_key;
                 tracing::warn!(id = %row.id, routing_key = %key, reason, "no queue takes this message; retrying later");

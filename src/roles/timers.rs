@@ -6,6 +6,9 @@ pub mod recover;
 pub mod schedule;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::broker::Queue;
@@ -14,6 +17,9 @@ use crate::store::{self, Transaction};
 
 /// Timers or branches of one transaction.
 const BATCH_MAX: i64 = 500;
+
+/// A queue whose depth is not known within this time counts as busy.
+const DEPTH_FOR: Duration = Duration::from_secs(1);
 
 /// Starts the loops of the role.
 pub fn start(app: &App) {
@@ -29,14 +35,15 @@ pub async fn run_once(app: &App) -> Result<usize, store::Error> {
 
 /// The queues that hold undelivered messages: a sweep must not add to a backlog.
 async fn busy_queues(app: &App, queues: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut busy = Vec::new();
-    for queue in queues {
+    // At once, so that a queue that does not answer does not hold up the timers of the others for each of them.
+    let busy = join_all(queues.into_iter().map(async |queue| {
         // Without an answer from the broker nothing could be published anyway, so the queue counts as busy.
-        if app.broker.depth(&Queue::Steps(queue.clone())).await.map_or(true, |depth| depth > 0) {
-            busy.push(queue);
-        }
-    }
-    busy
+        let named = Queue::Steps(queue.clone());
+        let depth = tokio::time::timeout(DEPTH_FOR, app.broker.depth(&named)).await;
+        let is_busy = !matches!(depth, Ok(Ok(0)));
+        is_busy.then_some(queue)
+    }));
+    busy.await.into_iter().flatten().collect()
 }
 
 /// Commits a sweep and publishes its rows; returns the number of rows.

@@ -23,11 +23,12 @@ mod decide;
 mod drive;
 mod tasks;
 
-use answer::{Begun, acknowledge, database_is_back, dead_letter, later};
+use answer::{Begun, acknowledge, database_is_back, dead_letter, later, put_off};
+use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
 
-/// Tries of one delivery while the database is busy; then it goes to a delay queue.
+/// Tries of one delivery while the database is busy; then it has to wait longer.
 const TRIES_MAX: u32 = 5;
 /// Step commands prefetched for each slot: early timer wake-ups wait in memory, and must not keep others from being delivered.
 /// Commands from outside get one for each slot: a flood of them must not delay timers.
@@ -139,15 +140,14 @@ async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
     bounce(app, delivery, &received.command).await;
 }
 
-/// Sends a command that cannot be executed here to a delay queue, with a longer delay each time.
+/// Lets a command wait that cannot be executed here, longer each time.
 async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
-    let times = delivery.headers.get(bounce::HEADER).and_then(|times| times.parse().ok()).unwrap_or(0);
-    match bounce::pause(command, times) {
-        Some(pause) => {
-            delivery.headers.insert(bounce::HEADER.into(), (times + 1).to_string());
-            later(app, delivery, app.clock.now() + pause, Begun::Yes).await;
-        }
-        None => {
+    let times: usize = delivery.headers.get(bounce::HEADER).and_then(|times| times.parse().ok()).unwrap_or(0);
+    delivery.headers.insert(bounce::HEADER.into(), times.saturating_add(1).to_string());
+    match Bounce::of(command, times) {
+        Bounce::Delay(pause) => later(app, delivery, app.clock.now() + pause, Begun::Yes).await,
+        Bounce::PutOff(pause) => put_off(app, delivery, pause).await,
+        Bounce::Drop => {
             tracing::warn!(queue = %delivery.queue.name(), "no worker could execute this command; the role timers will write it again");
             acknowledge(delivery).await;
         }

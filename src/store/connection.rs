@@ -94,6 +94,11 @@ impl Connection {
         self.session.prepared
     }
 
+    /// Whether every statement was answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.outstanding.unanswered.load(Ordering::Relaxed) == 0
+    }
+
     /// Closes the connection when it is returned.
     pub(super) fn give_up(&self) {
         self.outstanding.is_unusable.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod bookmarks;
 pub mod calls;
 pub mod commit;
+pub mod commits;
 mod connection;
 pub mod dead_letters;
 pub mod definitions;

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Address;
+use super::commits::Prober;
 use super::dial::{DIAL_MAX, Dialer};
 use super::session::{Access, Opening, Probe, Purpose};
 use super::{Connection, Error};
@@ -39,8 +40,11 @@ pub struct Store {
     /// The one on which the relay listens.
     listening: Pool<Connection>,
     dialer: Arc<Dialer>,
+    /// One connection for the commits that look whether commits are confirmed: those that hang may hold all others.
+    lookout: Pool<Connection>,
     /// Host, port and database, for messages.
     place: String,
+    pub(super) prober: Arc<Prober>,
 }
 
 /// Usage of a pool.
@@ -65,7 +69,9 @@ impl Store {
         let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
         let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
         let listening = pool(opening(Purpose::Background)?, 1)?;
-        Ok(Store { steps, background, listening, dialer, place: place(&database.url) })
+        let lookout = pool(opening(Purpose::Background)?, 1)?;
+        let place = place(&database.url);
+        Ok(Store { steps, background, listening, lookout, dialer, place, prober: Arc::default() })
     }
 
     /// How the newest connection is protected; none if there was no connection yet.
@@ -95,6 +101,11 @@ impl Store {
     /// As [`Store::steps`].
     pub(super) async fn listening(&self) -> Result<Lease, Error> {
         self.lease(&self.listening).await
+    }
+
+    /// The connection on which a commit may hang.
+    pub(super) async fn lookout(&self) -> Result<Lease, Error> {
+        self.lease(&self.lookout).await
     }
 
     async fn lease(&self, pool: &Pool<Connection>) -> Result<Lease, Error> {
@@ -129,11 +140,12 @@ impl Store {
         })
     }
 
-    /// Closes both pools; connections in use are closed when they are returned.
+    /// Closes the pools; connections in use are closed when they are returned.
     pub fn close(&self) {
         self.steps.close();
         self.background.close();
         self.listening.close();
+        self.lookout.close();
     }
 }
 

@@ -145,6 +145,23 @@ impl Transaction {
         Ok(self.lease.release_and_reset().await?)
     }
 
+    /// The error of the connection, if `error` came because the connection was lost.
+    // The server's words are no proof, because they may be in any language: a lost connection answers nothing more.
+    pub async fn find_loss(&mut self, error: &Error) -> Option<Error> {
+        if let Error::Unavailable(why) = error {
+            return Some(Error::Unavailable(why.clone()));
+        }
+        self.undo_to_savepoint().await.err().filter(|error| matches!(error, Error::Unavailable(_)))
+    }
+
+    /// The error of the connection, if it was lost before code of others panicked. None if a statement of that code may still run.
+    pub async fn find_loss_after_panic(&mut self) -> Option<Error> {
+        if !self.lease.is_answered() {
+            return None;
+        }
+        self.undo_to_savepoint().await.err().filter(|error| matches!(error, Error::Unavailable(_)))
+    }
+
     /// Undoes what was done since the savepoint.
     pub async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
         Transactions::rollback_transaction(&mut *self.lease).await?;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::isolation::Reading;
 use crate::broker::connection::{Connection, Purpose};
-use crate::broker::declare::{self, short};
+use crate::broker::declare::{self, Cause, short};
 use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
@@ -194,9 +194,13 @@ async fn subscribe(
 ) -> Result<Subscription, Error> {
     let prefix = &shared.options.prefix;
     let missing = shared.missing.subscribe();
-    let problems = declare::declare(&connection, &topology::queue(prefix, queue)).await?;
-    if !problems.is_empty() {
-        return Err(Error::Mismatch(problems.join("; ")));
+    let problems = declare::all(&connection, &topology::queue(prefix, queue)).await?;
+    // Trouble with what it shares with other queues is told by the connection that publishes.
+    if let Some(own) = problems.into_iter().find(|problem| problem.name == queue.physical(prefix)) {
+        return Err(match own.cause {
+            Cause::Different => Error::Mismatch(own.says),
+            Cause::Down => Error::Unavailable(own.says),
+        });
     }
     let channel = connection.channel().await?;
     let subscribed = timeout(ANSWER_FOR, async {

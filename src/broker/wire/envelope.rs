@@ -1,7 +1,5 @@
 //! Addresses a message: exchange, routing key and AMQP properties. Pure.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -48,8 +46,8 @@ pub(in crate::broker) fn seal(prefix: &str, message: &Outgoing, now: Timestamp) 
 
 /// The exchange and routing key: those of a delay queue if the message has to wait, its own otherwise.
 fn route(prefix: &str, message: &Outgoing, now: Timestamp) -> (String, String) {
-    let remaining = message.due_at.and_then(|due_at| Duration::try_from(due_at.duration_since(now)).ok());
-    match (remaining.and_then(delay::level), message.queue()) {
+    let level = delay::rank(message.due_at, now).and_then(|rank| delay::levels().nth(rank));
+    match (level, message.queue()) {
         (Some(level), Some(queue)) => (level.name(prefix), queue.physical(prefix)),
         (Some(_), None) | (None, _) => (message.exchange.physical(prefix), message.routing_key.clone()),
     }

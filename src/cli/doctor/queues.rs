@@ -9,7 +9,7 @@ use crate::broker::{self, Compared, without_password};
 use crate::store::instances;
 
 /// The time limit for the connection to the broker.
-const BROKER_FOR: Duration = Duration::from_secs(10);
+const BROKER_FOR: Duration = Duration::from_secs(6);
 
 pub(super) async fn check(app: &App) -> Vec<Finding> {
     if tokio::time::timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
@@ -57,18 +57,29 @@ async fn look(app: &App) -> Result<Seen, broker::Error> {
     };
     let listed: Vec<String> =
         app.config.worker.queues.iter().filter(|queue| !awaited.contains(*queue)).cloned().collect();
-    Ok(Seen {
-        base: app.broker.verify().await?,
-        awaited: app.broker.verify_steps(&awaited.into_iter().collect::<Vec<_>>()).await?,
-        listed: app.broker.verify_steps(&listed).await?,
-    })
+    let awaited: Vec<String> = awaited.into_iter().collect();
+    let (base, awaited, listed) =
+        tokio::join!(app.broker.verify(), app.broker.verify_steps(&awaited), app.broker.verify_steps(&listed));
+    Ok(Seen { base: base?, awaited: awaited?, listed: listed? })
 }
 
 /// What nothing has needed yet may be missing: the first process that starts declares it.
 fn judge(seen: &Seen) -> Finding {
     let Seen { base, awaited, listed } = seen;
     let says = |good, says| Finding { what: "queues", good, says };
-    let different = [base, awaited, listed].map(|compared| compared.different.as_slice()).concat();
+    let of = |each: fn(&Compared) -> &[String]| [base, awaited, listed].map(each).concat();
+    let different = of(|compared| &compared.different);
+    let down = of(|compared| &compared.down);
+    if !down.is_empty() {
+        let down = down.iter().chain(&different).cloned().collect::<Vec<_>>().join("; ");
+        return says(
+            false,
+            format!(
+                "{down}. Is a node of the broker down? `rabbitmqctl list_queues name leader members online` shows where each is; \
+                 docs/high-availability.md says what to do"
+            ),
+        );
+    }
     if !different.is_empty() {
         return says(false, different.join("; "));
     }
@@ -119,7 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_with_other_arguments_is_a_fault() {
+    fn a_queue_that_does_not_answer_is_a_fault_and_is_named() {
+        let other = Compared { down: vec!["`l.commands`: no answer within 2s".into()], ..Compared::default() };
+        let found = judge(&Seen { base: other, ..Seen::default() });
+        assert!(
+            !found.good && found.says.contains("l.commands") && found.says.contains("list_queues"),
+            "{}",
+            found.says
+        );
+    }
+
+    #[test]
+    fn a_queue_with_other_arguments_is_named() {
         let other = Compared { different: vec!["inequivalent arg".into()], ..Compared::default() };
         assert!(!judge(&Seen { listed: other, ..Seen::default() }).good);
     }

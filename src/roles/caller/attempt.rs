@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::limits::{Permit, TargetOutcome};
 use super::{Caller, mapping};
+use crate::app::sleep_or_stop;
 use crate::command::calls::{Attempt, AttemptToken, Begin};
 use crate::command::{self, Error, Executed};
 use crate::engine::{CallOutcome, Failure, Refusal};
@@ -20,6 +21,8 @@ use crate::telemetry::{self, spans};
 
 /// Recording an outcome is retried for at least this long, and until the deadline of its attempt: then it counts as unknown.
 const RECORD_FOR: Duration = Duration::from_secs(60);
+/// Tries to mark an attempt, about half a minute.
+const MARK_TRIES_MAX: u32 = 16;
 /// The delay after the first try to record an outcome.
 const RECORD_BASE: Duration = Duration::from_millis(60);
 /// The longest delay between two tries.
@@ -30,15 +33,15 @@ const RECORD_MAX: Duration = Duration::from_millis(2_500);
 /// # Errors
 /// The attempt could not be begun, so nothing was sent.
 pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Result<(), store::Error> {
-    let (begun, token) =
-        match command::calls::begin(&caller.app, due.id, due.dispatch, permit.limit_key.at_once(&due.target)).await? {
-            Begin::Begun(begun) => *begun,
-            Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
-            Begin::Stale => {
-                caller.limits.unused(permit).await;
-                return Ok(());
-            }
-        };
+    let token = AttemptToken::new(due.dispatch);
+    let begun = match mark(caller, due, permit, &token).await? {
+        Begin::Begun(begun) => *begun,
+        Begin::NoRoom => return caller.put_back_without_room(due, permit).await,
+        Begin::Stale => {
+            caller.limits.unused(permit).await;
+            return Ok(());
+        }
+    };
     caller.limits.begun(permit);
     command::fail_point("caller::marked");
     let began = Instant::now();
@@ -54,6 +57,30 @@ pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Res
     command::fail_point("caller::recorded");
     caller.limits.observe(permit, observed).await;
     Ok(())
+}
+
+/// Marks the attempt as running. A lost connection may hide that it was marked: then nobody would send its request, and its outcome would
+/// become unknown although nothing was sent.
+async fn mark(
+    caller: &Caller,
+    due: &DueCall,
+    permit: &Permit,
+    token: &AttemptToken,
+) -> Result<Begin<Box<Begun>>, store::Error> {
+    let mut tries = 0;
+    loop {
+        let at_once = permit.limit_key.at_once(&due.target);
+        let error = match command::calls::begin(&caller.app, due.id, due.dispatch, at_once, token).await {
+            Err(error @ store::Error::Unavailable(_)) => error,
+            other => return other,
+        };
+        tries += 1;
+        if tries >= MARK_TRIES_MAX || caller.app.stop.is_cancelled() {
+            return Err(error);
+        }
+        tracing::debug!(call = %due.id, %error, "whether an attempt was marked is not known; retrying");
+        sleep_or_stop(&caller.app, next_delay(RECORD_BASE, RECORD_MAX, 2.0, 0.5, tries, fastrand::f64())).await;
+    }
 }
 
 /// How long recording an outcome is retried.

@@ -28,6 +28,11 @@ const QUEUES_MAX: usize = 100;
 pub async fn run(app: &App) -> Result<(), store::Error> {
     let mut queues = BTreeSet::new();
     while !app.stop.is_cancelled() {
+        // Commands that cannot be published are left to processes that have a broker.
+        tokio::select! {
+            () = app.broker.connected() => {}
+            () = app.stop.cancelled() => return Ok(()),
+        }
         let fired = run_once(app, &mut queues).instrument(spans::pass("timers")).await?;
         if fired.count < BATCH_MAX as usize {
             sleep_until_next(app, fired.pause_min).await?;

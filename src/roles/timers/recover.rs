@@ -20,6 +20,11 @@ const PAUSE_FULL: Duration = Duration::from_millis(5);
 /// Recovers silent branches until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
     while !app.stop.is_cancelled() {
+        // Commands that cannot be published are left to processes that have a broker.
+        tokio::select! {
+            () = app.broker.connected() => {}
+            () = app.stop.cancelled() => return Ok(()),
+        }
         let full = run_once(app).instrument(spans::pass("recovery")).await? >= BATCH_MAX as usize;
         // A third of the setting, so that a silent branch is found well within twice `recovery.after`.
         let pause = (app.config.recovery.after / 3).max(PAUSE_MIN);

@@ -1,5 +1,6 @@
-//! Ends a delivery: acknowledges it, delays it, returns it, or stores it as a dead letter.
+//! Ends a delivery: acknowledges it, delays it, puts it off, returns it, or stores it as a dead letter.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,9 +11,10 @@ use crate::command::{self, Error, Origin};
 use crate::engine::InstanceId;
 use crate::roles::incoming;
 use crate::store;
+use crate::store::outbox::{self, Claimable, OutboxRow};
 use crate::store::session::Access;
 
-/// The pause before a delivery is returned that could not be sent to a delay queue.
+/// The pause before a delivery is returned that could not be sent on.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// The pause between two probes of the database.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
@@ -34,53 +36,88 @@ pub(super) async fn acknowledge(delivery: Delivery) {
     command::fail_point("worker::after_ack");
 }
 
-/// Sends a command to a delay queue, waits for the confirm, and acknowledges it.
+/// Sends a step command to a delay queue, waits for the confirm, and acknowledges it. It may be lost from then on: only for commands
+/// that the role `timers` writes again.
 pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp, begun: Begun) {
-    let Err(problem) = send_again(app, Outgoing { due_at: Some(due_at), ..again(app, &delivery) }).await else {
-        return acknowledge(delivery).await;
-    };
-    // Not confirmed: the delivery is returned once the broker is connected, after a pause, so that there is no hot loop.
-    tracing::debug!(problem, "a command could not be sent to a delay queue; returning it");
-    sleep_or_stop(app, RETURN_AFTER).await;
-    tokio::select! {
-        () = app.broker.connected() => {}
-        () = app.stop.cancelled() => {}
-    }
-    give_back(delivery, begun).await;
-}
-
-/// The same message once more, without a delay.
-fn again(app: &App, delivery: &Delivery) -> Outgoing {
-    let (exchange, routing_key) = match &delivery.queue {
-        Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
-        Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
-        Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
-    };
-    Outgoing {
+    let (exchange, routing_key) = address(&delivery);
+    let outgoing = Outgoing {
         id: app.new_id(),
         exchange,
         routing_key,
         kind: delivery.kind.clone().unwrap_or_default(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
-        headers: delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect(),
+        headers: own_headers(&delivery),
         body: delivery.body.clone(),
-        due_at: None,
+        due_at: Some(due_at),
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
+    };
+    let problem = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
+        Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
+        Ok(Some(Sent::Returned(reason))) => reason,
+        Ok(Some(Sent::Refused)) => "a queue refused it".into(),
+        Ok(None) => "no answer".into(),
+        Err(error) => error.to_string(),
+    };
+    return_later(app, delivery, begun, "a delay queue", &problem).await;
+}
+
+/// Writes a command to the outbox, to be published again after a pause, and acknowledges it: it is in the database before it leaves its
+/// queue, and a relay publishes it again.
+pub(super) async fn put_off(app: &App, delivery: Delivery, pause: Duration) {
+    let (exchange, routing_key) = address(&delivery);
+    let kind = delivery.kind.clone().unwrap_or_default();
+    let row = OutboxRow {
+        app_id: delivery.app_id.clone(),
+        message_id: delivery.message_id.clone(),
+        reply_to: delivery.reply_to.clone(),
+        correlation_id: delivery.correlation_id.clone(),
+        // PostgreSQL cannot store the others.
+        headers: own_headers(&delivery).into_iter().filter(|(name, value)| !has_nul(name) && !has_nul(value)).collect(),
+        ..OutboxRow::new(app.new_id(), exchange, routing_key.replace('\0', ""), kind, delivery.body.clone())
+    }
+    .with_claimable(Claimable::After(pause));
+    let written = async {
+        let mut conn = app.store.background().await?;
+        outbox::push(&mut conn, &[row]).await
+    };
+    match written.await {
+        Ok(()) => {
+            command::fail_point("worker::put_off");
+            acknowledge(delivery).await;
+        }
+        Err(error) => return_later(app, delivery, Begun::Yes, "the outbox", &error.to_string()).await,
     }
 }
 
-/// # Errors
-/// Why it was not confirmed.
-async fn send_again(app: &App, message: Outgoing) -> Result<(), String> {
-    match app.broker.publish(vec![message]).await.map(|sent| sent.into_iter().next()) {
-        Ok(Some(Sent::Confirmed)) => Ok(()),
-        Ok(Some(Sent::Returned(reason))) => Err(reason),
-        Ok(Some(Sent::Refused)) => Err("a queue refused it".into()),
-        Ok(None) => Err("no answer".into()),
-        Err(error) => Err(error.to_string()),
+fn has_nul(text: &str) -> bool {
+    text.contains('\0')
+}
+
+/// Where a delivered command is published again.
+fn address(delivery: &Delivery) -> (Exchange, String) {
+    match &delivery.queue {
+        Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
+        Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
+        Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     }
+}
+
+/// The headers of a delivery without those of the broker.
+fn own_headers(delivery: &Delivery) -> BTreeMap<String, String> {
+    delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect()
+}
+
+/// Returns a delivery that could not be sent on, once the broker is connected and after a pause, so that there is no hot loop.
+async fn return_later(app: &App, delivery: Delivery, begun: Begun, to: &str, problem: &str) {
+    tracing::debug!(problem, "a command could not be sent to {to}; returning it");
+    sleep_or_stop(app, RETURN_AFTER).await;
+    tokio::select! {
+        () = app.broker.connected() => {}
+        () = app.stop.cancelled() => {}
+    }
+    give_back(delivery, begun).await;
 }
 
 /// Whether the broker has set a header on the last way of a message. Published again, it would count for the next way.

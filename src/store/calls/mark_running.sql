@@ -14,7 +14,9 @@ UPDATE leveret.calls AS c
                                   ELSE least(w.timeout_ms, $5, CASE WHEN w.callback THEN $6 END) END) AS deadline
           FROM leveret.calls AS w, (SELECT clock_timestamp() AS now) AS n
          WHERE w.id = $1) AS t
- WHERE c.id = t.id AND c.dispatch = $2 AND c.state = 'pending'
+ WHERE c.id = t.id AND c.dispatch = $2
+   -- Marked by this token already: the answer was lost, and nothing was sent.
+   AND (c.state = 'pending' OR c.state = 'running' AND c.token_hash = $4)
    -- A call whose time is over is not sent: claim_overdue ends it.
    AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now)
    AND NOT EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = c.instance_id AND i.status = 'suspended')

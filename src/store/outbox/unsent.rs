@@ -139,6 +139,13 @@ impl Sql for MarkReturned {
         RETURNING id, dead_at IS NOT NULL";
 }
 
+/// Gives rows back that this process cannot publish now, so that others claim them at once. Returns how many still existed.
+pub async fn release(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error> {
+    let rows = outbox::table.filter(outbox::id.eq_any(ids.to_vec()).and(outbox::dead_at.is_null()));
+    let released = rows.filter(outbox::claimable_at.gt(diesel::dsl::now));
+    Ok(diesel::update(released).set(outbox::claimable_at.eq(diesel::dsl::now)).execute(conn).await?)
+}
+
 /// Makes dead rows publishable again: the given one, or the oldest `limit`. Returns how many.
 pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Result<usize, Error> {
     let mut dead = outbox::table.filter(outbox::dead_at.is_not_null()).select(outbox::id).into_boxed();

@@ -1,6 +1,6 @@
 //! Lateness: responses after an attempt expired, and attempts whose time is over before they begin.
 
-use leveret::command::calls::{self, Begin};
+use leveret::command::calls::{self, AttemptToken, Begin};
 use leveret::engine::CallId;
 use serde_json::json;
 
@@ -76,7 +76,8 @@ async fn no_attempt_begins_during_a_suspension_and_its_timeout_is_replayed() {
     let id = leveret.id("second").await.unwrap();
     leveret.post(&format!("/instances/{id}/suspend"), &json!({})).await.ok(200);
     let call = leveret.lines("id", "leveret.calls WHERE state = 'pending'").await.remove(0);
-    let begun = calls::begin(leveret.app(), CallId(call.parse().unwrap()), 1, None).await.unwrap();
+    let token = AttemptToken::new(1);
+    let begun = calls::begin(leveret.app(), CallId(call.parse().unwrap()), 1, None, &token).await.unwrap();
     assert!(matches!(begun, Begin::Stale), "another process had claimed it");
     leveret.count_becomes(1, "leveret.calls WHERE state = 'reported'").await;
     assert_eq!(leveret.position("second").await, "suspended at ask");

@@ -4,20 +4,24 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use leveret::broker::{self, Broker};
+use leveret::broker::{self, Broker, delay};
 use leveret::sandbox::Sandbox;
 use leveret::time::clock::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{PgBouncer, Pooling, shared};
+use super::{PgBouncer, Pooling, eventually, shared};
 
 /// Exchanges and queues are there after this.
 const DECLARED_WITHIN: Duration = Duration::from_secs(20);
 
-/// A migrated database and a prefix that no other test uses. The database is dropped at the end of the test; its queues stay until the
-/// servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test needs.
+/// Queues are deleted within this, or stay.
+const DELETED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A migrated database and a prefix that no other test uses. At the end of the test the database is dropped and the delay queues are
+/// deleted; the other queues stay until the servers are deleted (AMQP cannot list queues by prefix), so declare no more than the test
+/// needs.
 ///
 /// With `TEST_POOLER` every test has a PgBouncer of its own between its programs and the database.
 pub(crate) struct Fresh {
@@ -92,6 +96,8 @@ impl Fresh {
         let (broker, supervisor) = Broker::start(options, Clock::default(), CancellationToken::new());
         let running = async {
             timeout(DECLARED_WITHIN, broker.connected()).await.expect("the broker answers");
+            let declared = async || broker.verify().await.is_ok_and(|compared| compared.is_equal());
+            eventually("everything is declared", DECLARED_WITHIN, declared).await;
             broker.close().await;
         };
         tokio::join!(supervisor, running);
@@ -105,7 +111,25 @@ impl Drop for Fresh {
         if let Err(error) = self.sandbox.drop_database(&self.prefix) {
             eprintln!("a database is left behind: {error:#}");
         }
+        delete_delay_queues(self.amqp_url.clone(), self.prefix.clone());
     }
+}
+
+/// They are the most queues of a test, and replicated: thousands of them would slow the broker down. A broker that is away has none.
+fn delete_delay_queues(url: String, prefix: String) {
+    let deleting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let deleting = async {
+            let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await?;
+            let channel = connection.create_channel().await?;
+            for level in delay::levels() {
+                channel.queue_delete(level.name(&prefix).as_str().into(), Default::default()).await?;
+            }
+            connection.close(200, "bye".into()).await
+        };
+        let _ = runtime.block_on(async { timeout(DELETED_WITHIN, deleting).await });
+    });
+    let _ = deleting.join();
 }
 
 /// The database that others are copies of. Its name says which migrations it went through, so that changed ones give a new template.

@@ -3,6 +3,7 @@
 
 mod at_rest;
 pub(crate) mod contract;
+mod deaf;
 mod eventually;
 mod fresh;
 mod in_process;
@@ -16,6 +17,7 @@ pub(crate) mod target;
 mod version;
 
 pub(crate) use at_rest::{assert_at_rest, count, lines};
+pub(crate) use deaf::Deaf;
 pub(crate) use eventually::{SOON, eventually};
 pub(crate) use fresh::Fresh;
 pub(crate) use in_process::{InProcess, Reply, broker, ledger};
