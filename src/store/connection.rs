@@ -73,7 +73,6 @@ impl Sent {
             Err(Driver::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _)) => return,
             Ok(_) | Err(_) => {}
         }
-        }
         self.0.heard();
     }
 }

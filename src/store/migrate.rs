@@ -88,11 +88,6 @@ pub async fn fits(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-async fn connect(url: &str) -> Result<Connection, Error> {
-    Address::read(url).map_err(Error::Bug)?;
-    Ok(Connection::establish(url).await?)
-}
-
 fn too_old(unknown: &[String]) -> Error {
     let unknown = unknown.join(", ");
     Error::Bug(format!("the database has migrations this binary does not know ({unknown}): use a newer one"))

@@ -12,7 +12,7 @@ use diesel::connection::CacheSize;
 use diesel::prelude::*;
 use diesel::result::ConnectionResult;
 use diesel::sql_types::{Array, Bool, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 

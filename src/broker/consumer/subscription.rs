@@ -18,6 +18,7 @@ use crate::broker::declare::{self, Cause, short};
 use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
+use crate::broker::turn::Turn;
 use crate::broker::{Shared, topology};
 
 /// The broker must answer a subscription, and each cancellation, within this time.
@@ -167,10 +168,15 @@ pub(super) fn subscribing(
     })
 }
 
-/// Subscribes on a new connection, to one message at a time.
+/// Subscribes on a new connection, to the node of the shared one, and to one message at a time.
 async fn subscribe_alone(shared: &Shared, queue: &Queue, until: Instant) -> Result<Subscription, NotSubscribed> {
     let name = format!("{} {} alone", shared.options.name, queue.name());
-    let opened = Connection::open(&shared.options.url, &name, Purpose::Consuming).await;
+    let beside = shared.consuming_connection().await.map_err(NotSubscribed::Other)?;
+    let number = shared.nodes.iter().position(|node| node.place == beside.node.place).unwrap_or(shared.first);
+    let Some((_, node, limit)) = Turn::new(&shared.nodes, number).node() else {
+        return Err(NotSubscribed::Other(Error::Unavailable("there is no node to connect to".into())));
+    };
+    let opened = Connection::open(node, limit, &name, Purpose::Consuming).await;
     let connection = opened.map_err(NotSubscribed::Other)?;
     let watched = connection.clone();
     let mut watching: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { watched.watch().await });
