@@ -3,18 +3,20 @@
 
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, REPAIR_AFTER};
-use super::error::{Error, classify, is_missing};
+use super::error::{Error, classify, is_mismatch, is_missing};
 use super::message::Queue;
 use super::topology::{self, Argument, Declaration, Kind, Value};
 
 /// The broker must answer a declaration within this time.
 const DECLARE_FOR: Duration = Duration::from_secs(10);
+/// The argument of a queue that is deleted at once, in milliseconds.
+const PROBE_DELAY_MS: i64 = 1_000;
 
 /// What a declaration does on the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +118,27 @@ pub(super) async fn inspect(connection: &Connection, queue: &str) -> Result<Opti
         Ok(state) => Ok(Some(state)),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(classify("inspect a queue", &error)),
+    }
+}
+
+/// Whether a quorum queue delivers the highest priority first, always. The client library does not pass on the version of the broker. But
+/// the version that brought this brought an argument as well that only quorum queues may have, and older versions do not know it.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the broker does not answer.
+pub(super) async fn sorts_by_priority(connection: &Connection) -> Result<bool, Error> {
+    let channel = connection.channel().await?;
+    let arguments =
+        [("x-queue-type", Value::Text("classic".into())), ("x-delayed-retry-min", Value::Number(PROBE_DELAY_MS))];
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    match within(channel.queue_declare(short("")?, options, table(&arguments)?)).await? {
+        Ok(probe) => {
+            // Otherwise it is deleted with the connection.
+            let _ = within(channel.queue_delete(probe.name().clone(), QueueDeleteOptions::default())).await?;
+            Ok(false)
+        }
+        Err(error) if is_mismatch(&error) => Ok(true),
+        Err(error) => Err(classify("declare a queue of its own", &error)),
     }
 }
 

@@ -17,6 +17,7 @@ mod isolation;
 mod numbers;
 mod outgoing;
 mod poison;
+mod priority;
 mod races;
 mod sandbox;
 mod schedules;

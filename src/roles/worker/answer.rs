@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::backlog::LAST;
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
 use crate::command::{self, Error, Origin};
@@ -49,7 +50,18 @@ pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp, begu
     give_back(delivery, begun).await;
 }
 
-/// The same message once more, without a delay.
+/// Sends a command to the end of its queue, waits for the confirm, and acknowledges it. Gives it back if that was not possible.
+pub(super) async fn put_last(app: &App, delivery: Delivery) -> Option<Delivery> {
+    let last = Outgoing { priority: Some(LAST), ..again(app, &delivery) };
+    if let Err(problem) = send_again(app, last).await {
+        tracing::debug!(problem, "a command could not be sent to the end of its queue; executing it");
+        return Some(delivery);
+    }
+    acknowledge(delivery).await;
+    None
+}
+
+/// The same message once more. It has no priority, and what it waits for is up to the caller.
 fn again(app: &App, delivery: &Delivery) -> Outgoing {
     let (exchange, routing_key) = match &delivery.queue {
         Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
@@ -68,6 +80,7 @@ fn again(app: &App, delivery: &Delivery) -> Outgoing {
         due_at: None,
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
+        priority: None,
     }
 }
 
