@@ -195,6 +195,7 @@ impl Client {
             due_at: None,
             reply_to: None,
             correlation_id: None,
+            priority: None,
         };
         let mut last = String::new();
         for attempt in 1..=TRIES_MAX {

@@ -12,7 +12,7 @@ use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, REPAIR_AFTER};
-use super::error::{Error, classify, is_missing};
+use super::error::{Error, classify, is_mismatch, is_missing};
 use super::message::Queue;
 use super::topology::{self, Argument, Declaration, Holds, Kind, Value};
 
@@ -22,6 +22,8 @@ const DECLARE_FOR: Duration = Duration::from_secs(5);
 const AT_ONCE_MAX: usize = 4;
 /// A publisher waits this long for the declaration of a queue that it needs for the first time, and then publishes without it.
 const NEEDED_WITHIN: Duration = Duration::from_secs(1);
+/// The argument of a queue that is deleted at once, in milliseconds.
+const PROBE_DELAY_MS: i64 = 1_000;
 
 /// What a declaration does on the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +226,27 @@ pub(super) async fn inspect(connection: &Connection, queue: &str) -> Result<Opti
         Ok(Err(error)) if is_missing(&error) => Ok(None),
         Ok(Err(error)) => Err(classify("inspect a queue", &error)),
         Err(_) => Err(Error::Unavailable(format!("{queue}: no answer within {DECLARE_FOR:?}"))),
+    }
+}
+
+/// Whether a quorum queue delivers the highest priority first, always. The client library does not pass on the version of the broker. But
+/// the version that brought this brought an argument as well that only quorum queues may have, and older versions do not know it.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the broker does not answer.
+pub(super) async fn sorts_by_priority(connection: &Connection) -> Result<bool, Error> {
+    let channel = connection.channel().await?;
+    let arguments =
+        [("x-queue-type", Value::Text("classic".into())), ("x-delayed-retry-min", Value::Number(PROBE_DELAY_MS))];
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    match within(channel.queue_declare(short("")?, options, table(&arguments)?)).await? {
+        Ok(probe) => {
+            // Otherwise it is deleted with the connection.
+            let _ = within(channel.queue_delete(probe.name().clone(), QueueDeleteOptions::default())).await?;
+            Ok(false)
+        }
+        Err(error) if is_mismatch(&error) => Ok(true),
+        Err(error) => Err(classify("declare a queue of its own", &error)),
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Delivery {
     pub content_type: Option<String>,
     /// The AMQP `timestamp`, in seconds since 1970.
     pub timestamp: Option<i64>,
+    /// The AMQP `priority`.
+    pub priority: Option<u8>,
     /// Headers with a text, a number or a boolean, as text.
     pub headers: BTreeMap<String, String>,
     /// Why properties or headers could not be read. They are then not what was sent.
@@ -124,6 +126,7 @@ impl Delivery {
             reply_to: text(properties.reply_to()),
             content_type: text(properties.content_type()),
             timestamp: properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()),
+            priority: *properties.priority(),
             unreadable: headers.remove(UNREADABLE),
             schema: schema.map(|value| read_value(value).unwrap_or_else(|| "of an unknown type".into())),
             headers,

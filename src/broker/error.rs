@@ -41,6 +41,11 @@ pub(super) fn classify(doing: &str, error: &lapin::Error) -> Error {
     }
 }
 
+/// Whether the broker refused the arguments.
+pub(super) fn is_mismatch(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(amqp) if amqp.get_id() == MISMATCH_CODE)
+}
+
 /// Whether the broker answered that a queue or exchange does not exist. "Not found" is also its answer for a queue whose node is down.
 pub(super) fn is_missing(error: &lapin::Error) -> bool {
     match error.kind() {

@@ -79,6 +79,8 @@ pub struct Outgoing {
     pub reply_to: Option<String>,
     /// The AMQP `correlation_id`: what the answer names.
     pub correlation_id: Option<String>,
+    /// The AMQP `priority`. Only of a command that is sent to the end of its queue: RabbitMQ 4.3 delivers a lower one last.
+    pub priority: Option<u8>,
     /// The id given by a sender outside, kept when its command is forwarded.
     pub message_id: Option<String>,
 }

@@ -340,6 +340,14 @@ impl Broker {
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
     }
 
+    /// Whether a quorum queue delivers the highest priority first, always: RabbitMQ 4.3 and newer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn sorts_by_priority(&self) -> Result<bool, Error> {
+        declare::sorts_by_priority(&*self.shared.publishing_connection()?).await
+    }
+
     /// The number of parked messages: their queue was deleted while they were delayed, or no reader could take them.
     ///
     /// # Errors

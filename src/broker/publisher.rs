@@ -280,6 +280,7 @@ mod tests {
             due_at: None,
             reply_to: None,
             correlation_id: None,
+            priority: None,
             message_id: None,
         }
     }

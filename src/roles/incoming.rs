@@ -8,7 +8,7 @@ use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
 use crate::store::dead_letters::DeadLetter;
 
-/// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is no data section.
+/// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is an AMQP value.
 const AMQP_1_0: &str = "amqp-1.0";
 const NOT_A_DATA_SECTION: &str = "the body is an AMQP 1.0 value: send the JSON as bytes, in a data section, and name the command in \
     the message annotation `x-basic-type`";

@@ -284,6 +284,7 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
         app_id: row.app_id.clone(),
         message_id: row.message_id.clone(),
         correlation_id: row.correlation_id.clone(),
+        priority: None,
         reply_to: row.reply_to.clone(),
         headers: row.headers.clone(),
         body: row.body.clone(),

@@ -17,13 +17,15 @@ use crate::store;
 use crate::telemetry::{self, DeliveryCount, spans};
 
 mod answer;
+mod backlog;
 mod bounce;
 mod calls;
 mod decide;
 mod drive;
 mod tasks;
 
-use answer::{Begun, acknowledge, database_is_back, dead_letter, later, put_off};
+use answer::{Begun, acknowledge, database_is_back, dead_letter, later, put_last, put_off};
+use backlog::Backlog;
 use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
@@ -31,8 +33,10 @@ use drive::{DeliveryFate, Redelivered};
 /// Tries of one delivery while the database is busy; then it has to wait longer.
 const TRIES_MAX: u32 = 5;
 /// Step commands prefetched for each slot: early timer wake-ups wait in memory, and must not keep others from being delivered.
-/// Commands from outside get one for each slot: a flood of them must not delay timers.
+/// Commands from outside get one for each slot, and a few more: a flood of them must not delay timers.
 const PREFETCH_PER_SLOT: usize = 8;
+/// Commands from outside prefetched beyond one for each slot, as a part of them: they show whether others wait in the queue.
+const SPARE_PART: usize = 4;
 /// The pause before another try: this times the number of tries, and jitter of up to this.
 const BUSY_FOR_MS: u64 = 25;
 /// A timer wake-up this early waits in memory; an earlier one goes to a delay queue again.
@@ -46,12 +50,22 @@ struct SharedLimits {
     /// Locked while a redelivered command is executed. It may be the command that killed its worker: executed one at a time, such
     /// commands cannot cause each other to be redelivered.
     redelivered: Arc<Mutex<()>>,
+    /// Whether commands from outside wait in their queue.
+    backlog: Arc<Backlog>,
 }
 
 /// Starts a consumer for the commands and one for each queue.
 pub fn start(app: &App) {
     let slots = Arc::new(Semaphore::new(app.config.worker.concurrency));
-    let limits = SharedLimits { slots, redelivered: Arc::default() };
+    let limits = SharedLimits { slots, redelivered: Arc::default(), backlog: Arc::default() };
+    let watched = limits.clone();
+    app.supervise("worker", move |app| {
+        let SharedLimits { backlog, slots, .. } = watched.clone();
+        async move {
+            backlog::watch(&app, &backlog, &slots).await;
+            Ok(())
+        }
+    });
     let mut queues = vec![Queue::Commands];
     queues.extend(app.config.worker.queues.iter().cloned().map(Queue::Steps));
     for queue in queues {
@@ -61,11 +75,13 @@ pub fn start(app: &App) {
 }
 
 async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::Error> {
-    let per_slot = match &queue {
-        Queue::Steps(_) => PREFETCH_PER_SLOT,
-        Queue::Commands | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => 1,
+    let slots = app.config.worker.concurrency;
+    let prefetch = match &queue {
+        Queue::Steps(_) => slots * PREFETCH_PER_SLOT,
+        Queue::Commands => slots + slots.div_ceil(SPARE_PART),
+        Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => slots,
     };
-    let prefetch = u16::try_from(app.config.worker.concurrency * per_slot).unwrap_or(u16::MAX);
+    let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
     let mut deliveries = app.broker.consume(queue, prefetch);
     let begin = |delivery: Delivery| {
         let (app, limits) = (app.clone(), limits.clone());
@@ -89,7 +105,7 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
 }
 
 /// Handles one delivery up to its acknowledgement.
-async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
+async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     let count = if delivery.redelivered { DeliveryCount::Redelivered } else { DeliveryCount::First };
     telemetry::count_delivery(&delivery.queue.name(), count);
     let received = match incoming::read(&delivery, app.config.limits.message_max) {
@@ -110,6 +126,10 @@ async fn handle(app: &App, delivery: Delivery, limits: &SharedLimits) {
         Redelivered::Yes => Some(limits.redelivered.lock().await),
         Redelivered::No => None,
     };
+    if limits.slots.available_permits() == 0 && limits.backlog.puts_off(&delivery) {
+        let Some(kept) = put_last(app, delivery).await else { return };
+        delivery = kept;
+    }
     // The semaphore is never closed. If it were, exceeding the limit would do less harm than stopping.
     let _slot = limits.slots.acquire().await;
     for attempt in 1..=TRIES_MAX {

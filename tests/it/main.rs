@@ -19,6 +19,7 @@ mod links;
 mod numbers;
 mod outgoing;
 mod poison;
+mod priority;
 mod races;
 mod sandbox;
 mod schedules;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Every queue is read alone after so many lost connections …
+/// Every queue is read alone after this number of lost connections …
 const LOSSES_MAX: usize = 3;
 /// … within this time.
 const LOSSES_WITHIN: Duration = Duration::from_secs(60);

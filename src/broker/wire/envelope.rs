@@ -68,6 +68,9 @@ fn properties(message: &Outgoing, now: Timestamp) -> Result<BasicProperties, Str
         .with_type(short("type", &message.kind)?)
         .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default())
         .with_headers(headers);
+    if let Some(priority) = message.priority {
+        properties = properties.with_priority(priority);
+    }
     if let Some(expiration) = expiration(message, now) {
         properties = properties.with_expiration(short("expiration", &expiration)?);
     }
@@ -121,6 +124,7 @@ mod tests {
             due_at: due_in_millis.map(|millis| NOW + SignedDuration::from_millis(millis)),
             reply_to: None,
             correlation_id: None,
+            priority: None,
             message_id: None,
         }
     }
@@ -172,6 +176,15 @@ mod tests {
         assert_eq!(expires(Exchange::Work, "2999-01-01T00:00:00Z").as_deref(), Some("4294967295"));
         assert_eq!(expires(Exchange::Work, "never"), None);
         assert_eq!(expires(Exchange::Steps, "1970-01-01T00:01:30.5Z"), None);
+    }
+
+    #[test]
+    fn a_message_has_a_priority_only_if_one_is_stated() {
+        for priority in [None, Some(0)] {
+            let message = Outgoing { priority, ..step(None) };
+            let properties = seal("leveret", &message, NOW).map(|envelope| envelope.properties).expect("sendable");
+            assert_eq!(properties.priority(), &priority);
+        }
     }
 
     #[test]

@@ -175,6 +175,7 @@ async fn reply(app: App, request: Delivery, theirs: OutsideTime) {
         due_at: None,
         reply_to: None,
         correlation_id: None,
+        priority: None,
         message_id: None,
     };
     // Without a reply the request is redelivered.

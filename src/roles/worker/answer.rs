@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::backlog::LAST;
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
 use crate::command::{self, Error, Origin};
@@ -39,28 +40,52 @@ pub(super) async fn acknowledge(delivery: Delivery) {
 /// Sends a step command to a delay queue, waits for the confirm, and acknowledges it. It may be lost from then on: only for commands
 /// that the role `timers` writes again.
 pub(super) async fn later(app: &App, delivery: Delivery, due_at: Timestamp, begun: Begun) {
-    let (exchange, routing_key) = address(&delivery);
-    let outgoing = Outgoing {
+    match send_again(app, Outgoing { due_at: Some(due_at), ..again(app, &delivery) }).await {
+        Ok(()) => acknowledge(delivery).await,
+        Err(problem) => return_later(app, delivery, begun, "a delay queue", &problem).await,
+    }
+}
+
+/// Sends a command to the end of its queue, waits for the confirm, and acknowledges it. Gives it back if that was not possible.
+pub(super) async fn put_last(app: &App, delivery: Delivery) -> Option<Delivery> {
+    let last = Outgoing { priority: Some(LAST), ..again(app, &delivery) };
+    if let Err(problem) = send_again(app, last).await {
+        tracing::debug!(problem, "a command could not be sent to the end of its queue; executing it");
+        return Some(delivery);
+    }
+    acknowledge(delivery).await;
+    None
+}
+
+/// The same message once more. It has no priority, and what it waits for is up to the caller.
+fn again(app: &App, delivery: &Delivery) -> Outgoing {
+    let (exchange, routing_key) = address(delivery);
+    Outgoing {
         id: app.new_id(),
         exchange,
         routing_key,
         kind: delivery.kind.clone().unwrap_or_default(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
-        headers: own_headers(&delivery),
+        headers: own_headers(delivery),
         body: delivery.body.clone(),
-        due_at: Some(due_at),
+        due_at: None,
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
-    };
-    let problem = match app.broker.publish(vec![outgoing]).await.map(|sent| sent.into_iter().next()) {
-        Ok(Some(Sent::Confirmed)) => return acknowledge(delivery).await,
-        Ok(Some(Sent::Returned(reason))) => reason,
-        Ok(Some(Sent::Refused)) => "a queue refused it".into(),
-        Ok(None) => "no answer".into(),
-        Err(error) => error.to_string(),
-    };
-    return_later(app, delivery, begun, "a delay queue", &problem).await;
+        priority: None,
+    }
+}
+
+/// # Errors
+/// Why it was not confirmed.
+async fn send_again(app: &App, message: Outgoing) -> Result<(), String> {
+    match app.broker.publish(vec![message]).await.map(|sent| sent.into_iter().next()) {
+        Ok(Some(Sent::Confirmed)) => Ok(()),
+        Ok(Some(Sent::Returned(reason))) => Err(reason),
+        Ok(Some(Sent::Refused)) => Err("a queue refused it".into()),
+        Ok(None) => Err("no answer".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Writes a command to the outbox, to be published again after a pause, and acknowledges it: it is in the database before it leaves its

@@ -56,6 +56,7 @@ pub(crate) fn step(queue: &str, body: &str) -> Outgoing {
         due_at: None,
         reply_to: None,
         correlation_id: None,
+        priority: None,
         message_id: None,
     }
 }
