@@ -1,9 +1,10 @@
 """B1 to B5: the primary is killed, frozen and promoted away, its sessions end, and its synchronous standby is missing."""
 
+import signal
 import time
 
 from rounds import Setup, Wanted, finish
-from servers import wait_for
+from servers import send, wait_for
 
 # Seconds between the fault and the promotion, as a cluster manager takes them.
 PROMOTE_AFTER = 5
@@ -36,14 +37,15 @@ def b2(options):
     setup = Setup(options, standby="asynchronous")
     try:
         load = setup.begin()
-        setup.standby.ask("ALTER SYSTEM SET primary_conninfo = ''")
-        setup.standby.ask("SELECT pg_reload_conf()")
+        # The process that sends to the standby, which so receives no more.
+        send(int(setup.primary.ask("SELECT pid FROM pg_stat_replication")), signal.SIGSTOP)
         time.sleep(3)
         setup.primary.kill()
         move(setup)
         time.sleep(15)
         load.end()
-        time.sleep(8)
+        wait_for("the queue of commands is empty", lambda: setup.cluster.nodes[1].messages_of("leveret.commands") == "0", 60)
+        time.sleep(1)
         known = set(setup.ask("SELECT key FROM leveret.instances").splitlines())
         erased = [key for key in {m[3]["key"] for m in load.confirmed() if m[0] == "start"} | set(load.http.answered) if key not in known]
         load.again()
@@ -68,11 +70,14 @@ def b3(options):
         for _ in range(10):
             ended += int(setup.ask(end))
             time.sleep(0.7)
+        stopped = time.monotonic()
         setup.primary.stop_fast()
         setup.primary.start()
+        away = time.monotonic() - stopped
         time.sleep(8)
         load.end()
-        return finish(setup, "B3 sessions ended, restart", Wanted(), [f"{ended} sessions were ended"])
+        wanted = Wanted(late=2 + away, because=f"the restart took {away:.1f} s")
+        return finish(setup, "B3 sessions ended, restart", wanted, [f"{ended} sessions were ended"])
     finally:
         setup.close()
 

@@ -44,7 +44,7 @@ class Setup:
                 self.primary.ask("ALTER SYSTEM SET synchronous_standby_names = 's1'")
                 self.primary.ask("SELECT pg_reload_conf()")
             wait_for("the standby follows", lambda: self.primary.ask("SELECT count(*) FROM pg_stat_replication") == "1", 30)
-        self.database = self.primary
+        self.database, self.workers = self.primary, []
         self.program("migrate")
         self.workers = [Worker(self, number) for number in (0, 1)]
         for worker in self.workers:
@@ -66,7 +66,7 @@ class Setup:
         return {**os.environ, "DATABASE_URL": self.database_url(), "AMQP_URL": self.amqp_url(first), "LEVERET_LOG__FORMAT": "pretty"}
 
     def program(self, *arguments, check=True, within=60):
-        done = subprocess.run([PROGRAM, *arguments], env=self.environment(), capture_output=True, text=True, timeout=within)
+        done = subprocess.run([PROGRAM, *arguments], env=self.environment(self.workers[-1].first if self.workers else 0), capture_output=True, text=True, timeout=within)
         if check and done.returncode != 0:
             raise SystemExit(f"ha: {arguments}: {done.stdout}{done.stderr}")
         return done

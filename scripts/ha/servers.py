@@ -187,9 +187,15 @@ class Node(Server):
         self.control("join_cluster", f"{other.name}@localhost")
         self.control("start_app")
 
+    def column_of(self, queue, column):
+        lines = self.control("list_queues", "name", column, within=60).splitlines()
+        return next((line.split()[1] for line in lines if line.split()[:1] == [queue]), None)
+
     def leader_of(self, queue):
-        lines = self.control("list_queues", "name", "leader", within=60).splitlines()
-        return next((line.split()[1].split("@")[0] for line in lines if line.split()[:1] == [queue]), None)
+        return self.column_of(queue, "leader").split("@")[0]
+
+    def messages_of(self, queue):
+        return self.column_of(queue, "messages")
 
 
 class Cluster:

@@ -148,7 +148,7 @@ WITH due AS MATERIALIZED (
       FROM leveret.instances AS i, due WHERE i.id = $1
 ), opened AS (
     INSERT INTO leveret.bookmarks (instance_id, number, branch, activity, kind, due_at, next_check_at, opened_at, details)
-    SELECT due.id, b.number, b.branch, b.activity, b.kind, due.at, due.at + CASE WHEN $6 THEN interval '5 seconds' ELSE interval '0' END,
+    SELECT due.id, b.number, b.branch, b.activity, b.kind, due.at, due.at + CASE WHEN $6 THEN interval '1.5 seconds' ELSE interval '0' END,
            now(), b.details
       FROM leveret.bookmarks AS b, due WHERE b.instance_id = $1 AND b.kind = 'timer'
 )

@@ -21,8 +21,9 @@ use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
 pub use super::locks::lock_correlation;
 
-/// How long the timers role leaves a near timer to its wake-up.
-const WAKE_UP_FOR: Duration = Duration::from_secs(5);
+/// How long the timers role leaves a near timer to its wake-up. A wake-up that comes later, because its queue has no leader for the moment,
+/// finds the timer fired.
+const WAKE_UP_FOR: Duration = Duration::from_millis(1_500);
 /// How long a claim of a timer lasts.
 const CLAIM_SECONDS: i32 = 30;
 

@@ -73,7 +73,7 @@ struct Timer {
     branches: Document,
 }
 
-/// Open timers in the order in which the timers role checks them: by due time, near ones five seconds after it. Of all
+/// Open timers in the order in which the timers role checks them: by due time, near ones 1.5 s after it. Of all
 /// instances, or of one.
 pub async fn timers(
     conn: &mut Connection,

@@ -1,5 +1,7 @@
 //! Whether commits are confirmed, and which standbys they wait for.
 
+use std::time::Duration;
+
 use super::Finding;
 use crate::app::App;
 use crate::store::commits::{self, Commits, Standbys};
@@ -27,22 +29,25 @@ fn judge(found: Commits, standbys: &Standbys) -> Finding {
         }
         (Commits::Hang(time), true) => format!(
             "none was confirmed within {}: is the disk of the database slow or full, or are all connections in use?",
-            duration::format(time)
+            whole(time)
         ),
         (Commits::Hang(time), false) => format!(
             "none was confirmed within {}, so nothing runs: they wait for a synchronous standby (synchronous_standby_names = \
              {names}), and {connected} standbys are connected. Start it again, or take it out of the setting and reload: \
              commits are then confirmed without it",
-            duration::format(time)
+            whole(time)
         ),
     };
     Finding { what: "commits", good: found == Commits::Confirmed, says }
 }
 
+/// In seconds, for people.
+fn whole(time: Duration) -> String {
+    duration::format(Duration::from_secs(time.as_secs()))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -93,7 +93,7 @@ async fn a_wake_up_and_a_sweep_at_the_same_moment_fire_once() {
         leveret.start("nap", &number.to_string()).await;
     }
     leveret.count_becomes(COUNT, "leveret.bookmarks WHERE kind = 'timer' AND consumed_at IS NULL").await;
-    // By default it leaves the wake-up five seconds.
+    // By default it leaves the wake-up 1.5 s.
     leveret.execute("UPDATE leveret.bookmarks SET next_check_at = due_at WHERE consumed_at IS NULL").await;
     leveret.count_becomes(COUNT, "leveret.instances WHERE status = 'completed'").await;
     quiet(&leveret).await;
