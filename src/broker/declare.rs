@@ -239,15 +239,19 @@ pub(super) async fn sorts_by_priority(connection: &Connection) -> Result<bool, E
     let arguments =
         [("x-queue-type", Value::Text("classic".into())), ("x-delayed-retry-min", Value::Number(PROBE_DELAY_MS))];
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-    match within(channel.queue_declare(short("")?, options, table(&arguments)?)).await? {
+    match in_time(channel.queue_declare(short("")?, options, table(&arguments)?)).await? {
         Ok(probe) => {
             // Otherwise it is deleted with the connection.
-            let _ = within(channel.queue_delete(probe.name().clone(), QueueDeleteOptions::default())).await?;
+            let _ = in_time(channel.queue_delete(probe.name().clone(), QueueDeleteOptions::default())).await?;
             Ok(false)
         }
         Err(error) if is_mismatch(&error) => Ok(true),
         Err(error) => Err(classify("declare a queue of its own", &error)),
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(DECLARE_FOR, answer).await.map_err(|_| Error::Unavailable(format!("no answer within {DECLARE_FOR:?}")))
 }
 
 /// A text as a short string of the protocol.
