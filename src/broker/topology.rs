@@ -218,6 +218,8 @@ fn level(prefix: &str, level: &Level) -> Vec<Declaration> {
         ("x-queue-type", Value::Text("quorum".into())),
         ("x-message-ttl", Value::Number(ttl)),
         ("x-dead-letter-exchange", Value::Text(delayed(prefix))),
+        // Nothing reads it. An operator who looks at its messages must not use up any limit.
+        ("x-delivery-limit", Value::Number(PARKED_DELIVERY_LIMIT)),
     ];
     vec![
         plain(&name, Kind::Fanout),

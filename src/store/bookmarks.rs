@@ -299,8 +299,8 @@ mod tests {
 
     #[test]
     fn a_near_timer_is_checked_after_its_wake_up() {
-        assert_eq!(timer("2026-11-24T10:00:01Z").next_check_at, Some("2026-11-24T10:00:06Z".parse().unwrap()));
-        assert_eq!(timer("2026-11-24T10:15:00Z").next_check_at, Some("2026-11-24T10:15:05Z".parse().unwrap()));
+        assert_eq!(timer("2026-11-24T10:00:01Z").next_check_at, Some("2026-11-24T10:00:02.5Z".parse().unwrap()));
+        assert_eq!(timer("2026-11-24T10:15:00Z").next_check_at, Some("2026-11-24T10:15:01.5Z".parse().unwrap()));
     }
 
     #[test]
