@@ -14,5 +14,6 @@ use std::time::Duration;
 const DIES_WITHIN: Duration = Duration::from_secs(20);
 /// The instances of a killed process have moved again within this, the start of the next process included.
 const MOVES_WITHIN: Duration = Duration::from_secs(5);
-/// The bound of what is not about speed.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// The bound of what is not about speed: a transaction that a frozen process has left open ends after a minute, and behind a pooler each
+/// statement is in one.
+const ENDS_WITHIN: Duration = Duration::from_secs(120);

@@ -177,7 +177,7 @@ async fn a_connection_that_has_met_the_prepared_statements_of_another_client_is_
     let lost = definition_count(&mut lease).await;
     assert!(matches!(lost, Err(Error::Unavailable(_))), "{lost:?}");
     drop(lease);
-    assert_eq!(definition_count(&mut *store.steps().await.unwrap()).await.unwrap(), 0);
+    assert_eq!(definition_count(&mut store.steps().await.unwrap()).await.unwrap(), 0);
 }
 
 /// A statement that is cached by its name.
