@@ -23,7 +23,8 @@ use crate::time::duration;
 
 /// Time limit to open a connection, shared by the hosts.
 pub(super) const DIAL_MAX: Duration = Duration::from_secs(5);
-/// One of several hosts that did not answer the last time gets no more: a server that is well answers in milliseconds.
+/// One of several hosts that did not answer the last time gets no more: a server that is well answers in milliseconds. Every other
+/// time it gets its whole share again, because it may only be slow.
 const SUSPECT_FOR: Duration = Duration::from_secs(1);
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 4;
@@ -65,7 +66,7 @@ impl Dialer {
             let (place, share) = (address.place(number), self.share(&address, number));
             // In a box: a connection is opened rarely, and waited for in every future that may need one.
             let Ok(answer) = timeout(share, Box::pin(reach(&address, number, share, begin))).await else {
-                self.with(|memory| memory.suspects.insert(number));
+                self.with(|memory| memory.suspects.remove(&number) || memory.suspects.insert(number));
                 problems.push(format!("{place}: no answer within {}", duration::format(share)));
                 continue;
             };
@@ -85,7 +86,7 @@ impl Dialer {
     /// The host that answered last comes first, those that did not answer come last.
     fn order(&self, count: usize) -> Vec<usize> {
         self.with(|memory| {
-            if let Some(pulse) = memory.pulse.as_ref().filter(|pulse| pulse.is_lost()) {
+            if let Some(pulse) = memory.pulse.take_if(|pulse| pulse.is_lost()) {
                 memory.suspects.insert(pulse.host());
             }
             let first = memory.preferred.min(count.saturating_sub(1));
@@ -106,7 +107,7 @@ impl Dialer {
     }
 
     fn remember(&self, reached: Reached, url: &str, number: usize, place: String, address: &Address) -> Dialed {
-        let Reached { inner, known, check } = reached;
+        let Reached { inner, known, ip, check } = reached;
         let pulse = self.with(|memory| {
             memory.preferred = number;
             memory.suspects.remove(&number);
@@ -117,7 +118,9 @@ impl Dialer {
             };
             memory.protection = Some(Protection { place: place.clone(), is_local, check });
             let known_server = memory.pulse.clone().filter(|pulse| pulse.is_of(&known.server) && !pulse.is_lost());
-            let pulse = known_server.unwrap_or_else(|| Arc::new(Pulse::new(url, number, place, known.server)));
+            let pulse = known_server.unwrap_or_else(|| {
+                Arc::new(Pulse::new(Origin { url: url.to_owned(), host: number, ip }, place, known.server))
+            });
             pulse.heard();
             memory.pulse = Some(pulse.clone());
             pulse
@@ -141,8 +144,13 @@ struct Known {
 struct Reached {
     inner: AsyncPgConnection,
     known: Known,
+    /// Its address; none for a socket of this machine.
+    ip: Option<IpAddr>,
     check: Option<Check>,
 }
+
+/// A connection, what its server says of itself, and how far its certificate was checked.
+type Opened = (AsyncPgConnection, Known, Option<Check>);
 
 /// What a server answers to a look at it.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,11 +161,26 @@ pub(super) enum Look {
     Silent,
 }
 
-/// Asks one host of a URL, over a connection of its own, whether the server is alive.
-pub(super) async fn look(url: &str, number: usize, limit: Duration) -> Look {
-    let Ok(address) = Address::read(url).map(Address::without_options) else { return Look::Alive(None) };
-    match timeout(limit, reach(&address, number, limit, "BEGIN")).await {
-        Ok(Ok(reached)) => Look::Alive(Some(reached.known.server)),
+/// Begins the transaction of a look, which ends with its connection.
+const LOOK: &str = "BEGIN";
+
+/// Where a connection leads.
+pub(super) struct Origin {
+    pub(super) url: String,
+    /// The number of the host.
+    pub(super) host: usize,
+    /// One of its addresses, behind each of which may be another server.
+    pub(super) ip: Option<IpAddr>,
+}
+
+/// Asks, over a connection of its own, whether the server is alive.
+pub(super) async fn look(at: &Origin, limit: Duration) -> Look {
+    let address = Address::read(&at.url).map(Address::without_options);
+    let config = address.and_then(|address| Ok((address.of_host(at.host)?, address)));
+    let Ok((mut config, address)) = config else { return Look::Alive(None) };
+    at.ip.map(|ip| config.hostaddr(ip));
+    match timeout(limit, open(&address, &config, LOOK)).await {
+        Ok(Ok((_, known, _))) => Look::Alive(Some(known.server)),
         // It has refused us, and so it lives: it has too many connections, or does not know us any longer.
         Ok(Err(Problem { is_answer: true, .. })) => Look::Alive(None),
         Ok(Err(_)) | Err(_) => Look::Silent,
@@ -194,7 +217,7 @@ async fn reach(address: &Address, number: usize, share: Duration, begin: &str) -
         let mut config = config.clone();
         one.map(|ip| config.hostaddr(ip));
         match timeout(each, open(address, &config, begin)).await {
-            Ok(Ok(reached)) => return Ok(reached),
+            Ok(Ok((inner, known, check))) => return Ok(Reached { inner, known, ip: *one, check }),
             Ok(Err(problem)) => last = problem,
             Err(_) => last = Problem::of_ours(format!("no answer within {}", duration::format(each))),
         }
@@ -214,7 +237,7 @@ async fn addresses(address: &Address, number: usize) -> Result<Vec<Option<IpAddr
 }
 
 /// Connects as `sslmode` says.
-async fn open(address: &Address, config: &Config, begin: &str) -> Result<Reached, Problem> {
+async fn open(address: &Address, config: &Config, begin: &str) -> Result<Opened, Problem> {
     if config.get_ssl_mode() == SslMode::Disable {
         return plain(config, begin).await;
     }
@@ -236,7 +259,7 @@ async fn open(address: &Address, config: &Config, begin: &str) -> Result<Reached
     Err(explain(&error))
 }
 
-async fn plain(config: &Config, begin: &str) -> Result<Reached, Problem> {
+async fn plain(config: &Config, begin: &str) -> Result<Opened, Problem> {
     let (client, connection) = config.connect(NoTls).await.map_err(|error| explain(&error))?;
     introduced(client, connection, None, begin).await
 }
@@ -247,7 +270,7 @@ async fn introduced<S>(
     mut connection: tokio_postgres::Connection<Socket, S>,
     check: Option<Check>,
     begin: &str,
-) -> Result<Reached, Problem>
+) -> Result<Opened, Problem>
 where
     S: TlsStream + Unpin + Send + 'static,
 {
@@ -269,7 +292,7 @@ where
     let known = Known { server: text("server").to_owned(), statement_timeout };
     let inner = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
     let inner = inner.map_err(|error| Problem::of_ours(error.to_string()))?;
-    Ok(Reached { inner, known, check })
+    Ok((inner, known, check))
 }
 
 /// The sentence about a failed connection, with the next step where it is known.

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::dial::{self, Look};
+use super::dial::{self, Look, Origin};
 
 /// A server that was asked and has said nothing on any connection for this long is looked at.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(2);
@@ -17,9 +17,8 @@ const LOOK_FOR: Duration = Duration::from_secs(3);
 
 /// One start of one server, shared by the connections to it.
 pub(super) struct Pulse {
-    /// With which it can be reached anew.
-    url: String,
-    host: usize,
+    /// Where it can be reached anew.
+    origin: Origin,
     place: String,
     /// Its identity: a promoted standby, or the same server started again, is another one.
     server: String,
@@ -33,10 +32,9 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub(super) fn new(url: &str, host: usize, place: String, server: String) -> Self {
+    pub(super) fn new(origin: Origin, place: String, server: String) -> Self {
         Self {
-            url: url.to_owned(),
-            host,
+            origin,
             place,
             server,
             began: Instant::now(),
@@ -47,7 +45,7 @@ impl Pulse {
     }
 
     pub(super) fn host(&self) -> usize {
-        self.host
+        self.origin.host
     }
 
     /// Host and port, for messages.
@@ -82,7 +80,7 @@ impl Pulse {
     /// Looks whether the server is alive, unless another statement is looking; if it is not, every connection to it is lost.
     pub(super) async fn look(&self) {
         let Ok(_looking) = self.looking.try_lock() else { return };
-        let said = match dial::look(&self.url, self.host, LOOK_FOR).await {
+        let said = match dial::look(&self.origin, LOOK_FOR).await {
             Look::Alive(server) if server.as_ref().is_none_or(|server| self.is_of(server)) => return self.heard(),
             Look::Alive(_) => "another server answers at its address",
             Look::Silent => "it does not answer",

@@ -127,10 +127,12 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::dial::Origin;
 
     #[test]
     fn the_limit_on_this_side_is_the_server_s_and_a_margin() {
-        let pulse = Arc::new(Pulse::new("", 0, "db:5432".into(), "1".into()));
+        let origin = Origin { url: String::new(), host: 0, ip: None };
+        let pulse = Arc::new(Pulse::new(origin, "db:5432".into(), "1".into()));
         let patience = Patience::new(pulse.clone(), Duration::from_secs(15));
         assert_eq!(patience.limit(Wait::Statement), Some(Duration::from_secs(20)));
         assert_eq!(patience.limit(Wait::Batch), Some(HANDLER_FOR_MAX + MARGIN));

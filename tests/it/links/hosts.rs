@@ -170,7 +170,7 @@ async fn a_standby_is_not_taken_for_the_server_that_takes_writes() {
     let mut conn = Connection::establish(&first.sandbox.database_url).await.unwrap();
     sql_query("ALTER ROLE twin SET default_transaction_read_only = on").execute(&mut conn).await.unwrap();
     let store = store(&format!("postgres://twin:twin@{},{}/twin", first.place(), second.place()));
-    assert!(second.place().ends_with(&port(&mut *store.background().await.unwrap()).await));
+    assert!(second.place().ends_with(&port(&mut store.background().await.unwrap()).await));
     let alone = store_error(&format!("postgres://twin:twin@{},{}/twin", first.place(), first.place())).await;
     assert!(alone.contains("it is a standby, or read-only"), "{alone}");
 }

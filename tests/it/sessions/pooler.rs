@@ -49,10 +49,24 @@ impl Pooler {
     }
 }
 
-async fn carry(mut client: TcpStream, server: String, options: Options) -> Option<()> {
+/// The code with which a client asks for TLS.
+const TLS_WANTED: [u8; 4] = 80_877_103_i32.to_be_bytes();
+
+/// The first message of a client.
+async fn opening(client: &mut TcpStream) -> Option<Vec<u8>> {
     let length = client.read_i32().await.ok()?;
-    let mut startup = vec![0; usize::try_from(length).ok()? - 4];
-    client.read_exact(&mut startup).await.ok()?;
+    let mut message = vec![0; usize::try_from(length).ok()? - 4];
+    client.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+async fn carry(mut client: TcpStream, server: String, options: Options) -> Option<()> {
+    let mut startup = opening(&mut client).await?;
+    // The client asks for TLS first, and goes on without.
+    if startup == TLS_WANTED {
+        client.write_all(b"N").await.ok()?;
+        startup = opening(&mut client).await?;
+    }
     let (version, texts) = startup.split_at(4);
     let texts: Vec<&[u8]> = texts.split(|byte| *byte == 0).collect();
     let (mut kept, mut had_options) = (version.to_vec(), false);

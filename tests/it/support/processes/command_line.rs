@@ -11,6 +11,16 @@ use tokio::time::timeout;
 
 use crate::support::Fresh;
 
+/// Variables that a command does not get from the environment of the test.
+const INHERITED: [&str; 7] = [
+    "FAILPOINTS",
+    "DATABASE_URL",
+    "DATABASE_PASSWORD_FILE",
+    "AMQP_URL",
+    "AMQP_PASSWORD_FILE",
+    "LEVERET_DATABASE__URL",
+    "LEVERET_BROKER__URL",
+];
 /// No command takes longer.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -68,7 +78,7 @@ impl CommandLine {
     pub(crate) async fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> CommandOutput {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.directory).stdin(Stdio::null()).kill_on_drop(true);
-        for inherited in ["FAILPOINTS", "DATABASE_URL", "AMQP_URL", "LEVERET_DATABASE__URL", "LEVERET_BROKER__URL"] {
+        for inherited in INHERITED {
             command.env_remove(inherited);
         }
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
