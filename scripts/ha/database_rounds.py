@@ -112,6 +112,8 @@ def b5(options):
         move(setup)
         time.sleep(30)
         load.end(within=90)
+        # Fenced at last: what still waits for it goes on, and is not counted as lost.
+        setup.primary.kill()
         wait_for("the new primary answers", lambda: setup.ask("SELECT 1") == "1", 10)
         wanted = Wanted(standstill=5 + PROMOTE_AFTER, late=5 + PROMOTE_AFTER, because=f"{PROMOTE_AFTER} s of it before the promotion")
         return finish(setup, "B5 primary frozen", wanted)

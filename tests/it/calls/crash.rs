@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::{Lost, Processes, Proxy, eventually};
+use crate::support::{Processes, eventually};
 
 /// Roles of the process that dies, and of its successor.
 const ROLES: &str = "worker,relay,timers,caller,api";
@@ -133,38 +133,4 @@ async fn a_request_that_announces_a_callback_expires_long_before_the_callback() 
     next.stops_in_order().await;
     assert_eq!(processes.lines("SELECT output::text AS line FROM leveret.instances").await, ["\"timeout\""]);
     assert!(target.asked().is_empty());
-}
-
-/// The connection to the database is lost at the commit that marks an attempt. Nothing was sent, so the outcome is not unknown.
-async fn lost_at_the_mark(lost: Lost) {
-    let processes = Processes::new().await;
-    let ask = "http: { method: POST, url: '${ url }' }\n    limits: { concurrency: 1 }\n    timeout: 2s";
-    processes.apply(&asking(ask)).await;
-    let target = Target::playing(|_| Play::ok("\"done\"")).await;
-    let (wire, url) = Proxy::before(&processes.fresh.database_url).await;
-    let mut others = processes.serve_roles("worker,relay,timers,api", &SETTINGS);
-    processes.start("ask", "one", json!({ "url": target.url("/") })).await;
-    let pending = async || processes.count("leveret.calls WHERE state = 'pending'").await == 1;
-    eventually("the call waits for its caller", SOON, pending).await;
-    wire.arm(b"COMMIT\0", lost);
-    let settings: Vec<_> = SETTINGS.iter().copied().chain([("DATABASE_URL", url.as_str())]).collect();
-    let mut caller = processes.serve_roles("caller", &settings);
-    tokio::time::timeout(SOON, wire.fired()).await.expect("COMMIT was said");
-    wire.cut();
-    processes.all_ended(1, Duration::from_secs(60)).await;
-    assert_completed_once(&processes, &target.asked(), 1).await;
-    assert_eq!(processes.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "certainly nothing was sent");
-    for one in [&mut others, &mut caller] {
-        one.stops_in_order().await;
-    }
-}
-
-#[tokio::test]
-async fn an_attempt_whose_mark_is_lost_is_made_once() {
-    lost_at_the_mark(Lost::Request).await;
-}
-
-#[tokio::test]
-async fn an_attempt_whose_mark_was_made_and_not_answered_is_made_once() {
-    lost_at_the_mark(Lost::Answer).await;
 }
