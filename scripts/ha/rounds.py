@@ -189,7 +189,7 @@ def finish(setup, name, wanted, notes=()):
     if still > wanted.standstill:
         faults.append(f"a standstill above {wanted.standstill} s")
     if max(late) > wanted.late:
-        faults.append(f"timers later than {wanted.late} s")
+        faults.append(f"timers later than {wanted.late:.1f} s")
     if attempts or dead:
         faults.append(f"{attempts} attempts spent, {dead} dead letters")
     verdict = "as wanted" if not faults else "NOT AS WANTED: " + "; ".join(faults)
