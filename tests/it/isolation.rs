@@ -20,6 +20,7 @@ const LOSSES_MAX: i64 = 3;
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Holds a delivery for a moment, so that a lost connection meets some; returns how often it was returned before.
+#[expect(clippy::disallowed_methods, reason = "a task of a test ends with its runtime")]
 fn handle(delivery: Delivery) -> i64 {
     let returned = delivery.headers.get("x-delivery-count").and_then(|count| count.parse().ok()).unwrap_or(0);
     tokio::spawn(async move {
