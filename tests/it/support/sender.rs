@@ -1,17 +1,23 @@
 //! An upstream service without our client: any properties, any bytes, and a queue for the answers.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{SOON, contract};
 
 /// The `app_id` of what it sends.
 const APP_ID: &str = "upstream";
+
+/// Attempts to send one message, and the pause between them.
+const SENT_MAX: usize = 10;
+const SEND_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// A connection with confirms.
 pub(crate) struct Sender {
@@ -96,9 +102,16 @@ impl Sender {
     pub(crate) async fn send(&self, exchange: &str, routing_key: &str, properties: BasicProperties, body: &[u8]) {
         let exchange = format!("{}.{exchange}", self.prefix);
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let sent =
-            self.channel.basic_publish(exchange.as_str().into(), routing_key.into(), mandatory, body, properties);
-        let confirmed = sent.await.unwrap().await.unwrap();
-        assert!(matches!(confirmed, Confirmation::Ack(None)), "not taken: {confirmed:?}");
+        for _ in 0..SENT_MAX {
+            let (exchange, properties) = (exchange.as_str().into(), properties.clone());
+            let sent = self.channel.basic_publish(exchange, routing_key.into(), mandatory, body, properties);
+            match sent.await.unwrap().await.unwrap() {
+                Confirmation::Ack(None) => return,
+                // A quorum queue that has no leader for a moment: senders send again.
+                Confirmation::Nack(None) => sleep(SEND_AGAIN_AFTER).await,
+                other => panic!("not taken: {other:?}"),
+            }
+        }
+        panic!("refused {SENT_MAX} times");
     }
 }
