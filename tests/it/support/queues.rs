@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -12,6 +13,9 @@ use leveret::broker::{Queue, delay};
 use leveret::contract::{CloudEvent, Continue};
 
 use super::eventually;
+
+/// Wake-ups that are taken at once.
+const LATE_MAX: usize = 1_000;
 
 /// A connection of the test's own.
 pub(crate) struct Queues {
@@ -73,10 +77,14 @@ impl Queues {
         self.not_empty().await.into_iter().filter(|(name, _)| !name.starts_with(&delayed)).collect()
     }
 
-    /// Waits until commands, steps and dead letters are worked off; what is left then is reported, whole.
+    /// After the last process has stopped: waits until commands, steps and dead letters are worked off; what is left then is reported,
+    /// whole.
     pub(crate) async fn assert_work_done(&self, within: Duration) {
         let begun = Instant::now();
-        let done = async || self.work().await.is_empty() || begun.elapsed() >= within;
+        let done = async || {
+            self.take_late_wake_ups().await;
+            self.work().await.is_empty() || begun.elapsed() >= within
+        };
         eventually("commands, steps and dead letters are worked off", within * 2, done).await;
         let mut left = Vec::new();
         for (name, _) in self.work().await {
@@ -88,6 +96,23 @@ impl Queues {
             }));
         }
         assert!(left.is_empty(), "commands, steps and dead letters are left after {within:?}: {left:#?}");
+    }
+
+    /// Takes the wake-ups that have arrived since the last process stopped: nothing needed them any longer. One that is delivered again
+    /// was not acknowledged, and stays.
+    async fn take_late_wake_ups(&self) {
+        let steps = Queue::Steps("default".into()).physical(&self.prefix);
+        for _ in 0..LATE_MAX {
+            let taken = BasicGetOptions::default();
+            let Some(got) = self.channel.basic_get(steps.as_str().into(), taken).await.unwrap() else { return };
+            let is_wake_up = got.delivery.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == "fire");
+            if got.delivery.redelivered || !is_wake_up {
+                let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                got.delivery.nack(back).await.unwrap();
+                return;
+            }
+            got.delivery.ack(BasicAckOptions::default()).await.unwrap();
+        }
     }
 
     /// The events that came, each as its id, its type and its instance. A repetition has the same id, and counts once.
