@@ -55,11 +55,11 @@ pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> 
     }
     let app = App::for_inspection(config, "leveret doctor")?;
     // Beside the checks of the database: a queue that does not answer takes some seconds.
-    let queues = queues::check(&app);
+    let broker = links::broker(&app);
     let database = look(&app);
-    let (mut found, queues) = join(database, queues).await;
+    let (mut found, broker) = join(database, broker).await;
     findings.append(&mut found);
-    findings.extend(queues);
+    findings.extend(broker);
     app.shut_down().await;
     report(&findings, output)
 }
@@ -115,9 +115,6 @@ async fn look(app: &App) -> Vec<Finding> {
     match registered(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("statements", false, format!("cannot be checked: {error}")),
-    }
-    for finding in links::broker(app).await {
-        add(finding.what, finding.good, finding.says);
     }
     findings
 }

@@ -286,6 +286,8 @@ async fn the_doctor_reports_each_check_as_passed_or_failed() {
     let well = CommandLine::on(fresh).json("doctor").await;
     let all = well.as_array().unwrap();
     assert!(all.len() >= 7 && all.iter().all(|one| one["good"] == true), "{well}");
+    let names: std::collections::BTreeSet<&str> = all.iter().filter_map(|one| one["what"].as_str()).collect();
+    assert_eq!(names.len(), all.len(), "each check once: {well}");
 
     // Nothing is declared under this prefix, and the doctor declares nothing.
     let elsewhere = format!("{}-not-here", fresh.prefix);
