@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use lapin::Channel;
 
 use super::connection::Connection;
-use super::declare::{Cause, DeclareError, Mode, apply, explain};
+use super::declaration::{Cause, DeclareError, Mode, apply, explain};
 use super::error::{Error, is_missing};
 use super::topology::{Declaration, Holds};
 

@@ -16,11 +16,14 @@ mod address;
 mod compare;
 mod connection;
 mod consumer;
+mod current;
+mod declaration;
 mod declare;
 pub mod delay;
 mod delivery;
 mod error;
 mod identity;
+mod inspect;
 mod message;
 mod publisher;
 mod reach;
@@ -37,6 +40,7 @@ pub use compare::Compared;
 use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
 use consumer::Losses;
+use current::CurrentConnection;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX};
 pub use error::Error;
 pub use message::{DEADLINE, Outgoing, Queue, SENT_AT, Sent};
@@ -109,52 +113,6 @@ struct Shared {
     missing: watch::Sender<u64>,
     /// What cannot be declared: one sentence for each exchange or queue.
     troubled: watch::Sender<Vec<String>>,
-}
-
-/// The current connection of one purpose, if there is one.
-struct CurrentConnection {
-    connection: watch::Sender<Option<Arc<Connection>>>,
-    /// Whether anything needs the connection: a process that only publishes opens only one.
-    wanted: watch::Sender<bool>,
-    /// Connections opened so far.
-    count: AtomicUsize,
-}
-
-impl CurrentConnection {
-    fn new(wanted: bool) -> Self {
-        Self { connection: watch::Sender::new(None), wanted: watch::Sender::new(wanted), count: AtomicUsize::new(0) }
-    }
-
-    /// Resolves when the connection is needed.
-    async fn wanted(&self) {
-        let _ = self.wanted.subscribe().wait_for(|wanted| *wanted).await;
-    }
-
-    fn current(&self) -> Option<Arc<Connection>> {
-        self.connection.borrow().clone().filter(|connection| connection.is_open())
-    }
-
-    /// Resolves when there is a connection.
-    async fn connected(&self) -> Option<Arc<Connection>> {
-        self.wanted.send_replace(true);
-        let mut current = self.connection.subscribe();
-        let open = |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|one| one.is_open());
-        current.wait_for(open).await.ok()?.clone()
-    }
-
-    fn offer(&self, purpose: Purpose, connection: Arc<Connection>) {
-        if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
-            // The feature `client` alone records nothing.
-            #[cfg(feature = "server")]
-            metrics::counter!(crate::telemetry::BROKER_RECONNECTS, "connection" => purpose.name()).increment(1);
-        }
-        tracing::info!(connection = purpose.name(), node = connection.node.place, "connected to the broker");
-        self.connection.send_replace(Some(connection));
-    }
-
-    fn withdraw(&self) {
-        self.connection.send_replace(None);
-    }
 }
 
 impl Shared {
@@ -319,65 +277,6 @@ impl Broker {
     /// The deliveries of a queue, at most `prefetch` of them unacknowledged at a time.
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Deliveries {
         Deliveries::new(self.shared.clone(), queue, prefetch)
-    }
-
-    /// Whether a queue exists.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn exists(&self, queue: &Queue) -> Result<bool, Error> {
-        let connection = self.shared.publishing_connection()?;
-        Ok(declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?.is_some())
-    }
-
-    /// The number of messages of a queue that wait for a consumer; 0 if the queue does not exist.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn depth(&self, queue: &Queue) -> Result<u64, Error> {
-        let connection = self.shared.publishing_connection()?;
-        let state = declare::inspect(&connection, &queue.physical(&self.shared.options.prefix)).await?;
-        Ok(state.map_or(0, |state| u64::from(state.message_count())))
-    }
-
-    /// Whether a quorum queue delivers the highest priority first, always: RabbitMQ 4.3 and newer.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn sorts_by_priority(&self) -> Result<bool, Error> {
-        declare::sorts_by_priority(&*self.shared.publishing_connection()?).await
-    }
-
-    /// The number of parked messages: their queue was deleted while they were delayed, or no reader could take them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn parked(&self) -> Result<u64, Error> {
-        let connection = self.shared.publishing_connection()?;
-        let state = declare::inspect(&connection, &topology::parked(&self.shared.options.prefix)).await?;
-        Ok(state.map_or(0, |state| u64::from(state.message_count())))
-    }
-
-    /// Compares the exchanges and queues that every process declares. Creates nothing.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn verify(&self) -> Result<Compared, Error> {
-        let connection = self.shared.publishing_connection()?;
-        compare::compare(&connection, &topology::base(&self.shared.options.prefix)).await
-    }
-
-    /// Compares the queues of steps of these names, each of which is declared by the first worker that serves it. Creates
-    /// nothing.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the broker does not answer.
-    pub async fn verify_steps(&self, queues: &[String]) -> Result<Compared, Error> {
-        let connection = self.shared.publishing_connection()?;
-        let prefix = &self.shared.options.prefix;
-        let each = queues.iter().flat_map(|queue| topology::queue(prefix, &Queue::Steps(queue.clone())));
-        let queues = each.filter(|declaration| matches!(declaration, topology::Declaration::Queue { .. }));
-        compare::compare(&connection, &queues.collect::<Vec<_>>()).await
     }
 
     /// Stops, and waits until everything queued is published and everything is closed, or for a limited time.

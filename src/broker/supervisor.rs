@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Purpose, REPAIR_AFTER};
-use super::declare::Problem;
+use super::declaration::Problem;
 use super::error::Error;
 use super::publisher::{self, PublishJob};
 use super::topology::Declaration;

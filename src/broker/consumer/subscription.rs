@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::isolation::Reading;
 use crate::broker::connection::{Connection, Purpose};
-use crate::broker::declare::{self, Cause, short};
+use crate::broker::declaration::{Cause, short};
+use crate::broker::declare;
 use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
