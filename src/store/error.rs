@@ -64,6 +64,9 @@ fn kind_of(kind: &DatabaseErrorKind, message: &str) -> &'static str {
     }
 }
 
+/// How errors about the name of a prepared statement begin: behind a pooler it may be missing, or taken.
+pub(super) const STATEMENT_NAME: &str = "prepared statement \"";
+
 /// Errors that can pass by themselves, by the beginning of their message. `doctor` reports a server whose messages are not
 /// in English.
 const KINDS: [(&str, &[&str]); 6] = [
@@ -78,7 +81,7 @@ const KINDS: [(&str, &[&str]); 6] = [
             "the database system is",
             "canceling authentication",
             "could not receive data",
-            "prepared statement \"",
+            STATEMENT_NAME,
             "server conn crashed",
             "server login",
             "query_wait_timeout",
@@ -185,7 +188,7 @@ fn by_message(message: &str) -> Error {
     // What PgBouncer says of its server, or of its own end; also in place of the answer to a commit. And the name of a prepared
     // statement that is another server's: the connection is replaced.
     const POOLER: [&str; 9] = [
-        "prepared statement \"",
+        STATEMENT_NAME,
         "server conn crashed",
         "server login",
         "server shutting down",

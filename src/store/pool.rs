@@ -16,7 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::address::Address;
 use super::commits::Prober;
 use super::dial::{DIAL_MAX, Dialer};
-use super::session::{Access, Opening, Probe, Purpose};
+use super::session::{Access, Opening, Pooler, Probe, Purpose};
 use super::{Connection, Error};
 use crate::config;
 use crate::link::Protection;
@@ -65,7 +65,8 @@ impl Store {
     /// `Bug` if the URL is invalid.
     pub fn connect(database: &config::Database, application_name: &str) -> Result<Store, Error> {
         let dialer = Arc::<Dialer>::default();
-        let opening = |purpose| opening(database, application_name, purpose, dialer.clone());
+        let pooler = Arc::<Pooler>::default();
+        let opening = |purpose| opening(database, application_name, purpose, &dialer, &pooler);
         let steps = pool(opening(Purpose::Steps)?, database.pool_max)?;
         let background = pool(opening(Purpose::Background)?, database.background_pool_max)?;
         let listening = pool(opening(Purpose::Background)?, 1)?;
@@ -176,7 +177,7 @@ fn pool(opening: Opening, max: usize) -> Result<Pool<Connection>, Error> {
 pub(super) async fn connect(url: &str, application_name: &str) -> Result<Connection, Error> {
     let database =
         config::Database { url: url.to_owned(), statement_timeout: Duration::ZERO, ..config::Database::default() };
-    Ok(opening(&database, application_name, Purpose::Steps, Arc::default())?.open().await?)
+    Ok(opening(&database, application_name, Purpose::Steps, &Arc::default(), &Arc::default())?.open().await?)
 }
 
 /// How connections are opened: by the configured URL with our parameters.
@@ -184,7 +185,8 @@ fn opening(
     database: &config::Database,
     application_name: &str,
     purpose: Purpose,
-    dialer: Arc<Dialer>,
+    dialer: &Arc<Dialer>,
+    pooler: &Arc<Pooler>,
 ) -> Result<Opening, Error> {
     let url = database.address();
     Address::read(&url).map_err(Error::Bug)?;
@@ -199,7 +201,7 @@ fn opening(
         ours.push_str(part);
     }
     let own = own.iter().map(|part| part["options=".len()..].to_owned()).collect();
-    Ok(Opening::new(ours, own, database, purpose, dialer))
+    Ok(Opening::new(ours, own, database, purpose, dialer.clone(), pooler.clone()))
 }
 
 /// The part of a URL that may be displayed: without login and parameters.
@@ -249,7 +251,7 @@ mod tests {
 
     fn url_of(url: &str) -> String {
         let database = config::Database { url: url.into(), ..config::Database::default() };
-        opening(&database, "leveret worker", Purpose::Steps, Arc::default()).unwrap().url()
+        opening(&database, "leveret worker", Purpose::Steps, &Arc::default(), &Arc::default()).unwrap().url()
     }
 
     #[test]
@@ -264,7 +266,7 @@ mod tests {
     fn background_sessions_prefer_indexes_unless_the_url_overrides_it() {
         let of = |url: &str| {
             let database = config::Database { url: url.into(), ..config::Database::default() };
-            opening(&database, "test", Purpose::Background, Arc::default()).unwrap().url()
+            opening(&database, "test", Purpose::Background, &Arc::default(), &Arc::default()).unwrap().url()
         };
         assert!(of("postgres://db/shop").contains("%20-c%20enable_seqscan%3Doff"));
         let own = of("postgres://db/shop?options=-c%20jit%3Don");

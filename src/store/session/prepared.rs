@@ -1,8 +1,6 @@
 //! Whether statements stay prepared on a connection. Behind a pooler in transaction mode each transaction may have another server: the
 //! names of prepared statements are then the pooler's task, or statements are prepared for one transaction only.
 
-use diesel::result::Error as Driver;
-
 use crate::config::PreparedStatements;
 
 /// How long a statement stays prepared.
@@ -48,11 +46,6 @@ pub(super) fn is_renamed(text: &str) -> String {
     format!(
         "EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE strpos(statement, '{text}') > 0 AND name !~ '^s[0-9]+$')"
     )
-}
-
-/// Whether a name of a prepared statement is missing or taken, as happens if a pooler gives each transaction another server.
-pub(in crate::store) fn is_about_a_name(error: &Driver) -> bool {
-    matches!(error, Driver::DatabaseError(_, info) if info.message().starts_with("prepared statement \""))
 }
 
 #[cfg(test)]
