@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::Swept;
 use super::pace::{LOOK_FOR, Next, Pace};
@@ -91,7 +91,7 @@ impl Waiting {
             Ok(Ok(())) => {
                 self.cause = Cause::Notified;
                 if rest > Duration::ZERO {
-                    sleep(rest).await;
+                    sleep_or_stop(app, rest).await;
                 }
             }
             Ok(Err(error)) => {

@@ -26,14 +26,12 @@ impl Listener {
         Ok(Some(Self(conn)))
     }
 
-    /// Resolves when rows were committed. Several notifications that have arrived count as one.
+    /// Resolves when rows were committed, at once while notifications are not forgotten.
     ///
     /// # Errors
     /// `Unavailable` if the connection was lost.
     pub async fn notified(&mut self) -> Result<(), Error> {
-        self.0.notified().await?;
-        self.forget();
-        Ok(())
+        self.0.notified().await
     }
 
     /// Forgets the notifications that have arrived, before a sweep for their rows.
