@@ -132,6 +132,25 @@ pub(crate) fn journal() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{:016x}.jsonl", fastrand::u64(..)))
 }
 
+/// The same node between two at which nobody listens.
+fn among_others(url: &str) -> String {
+    let (before, node) = url.rsplit_once('@').unwrap();
+    let (node, vhost) = node.split_once('/').unwrap();
+    format!("{before}@127.0.0.1:1,{node},127.0.0.1:2/{vhost}")
+}
+
+#[tokio::test]
+async fn every_worker_finds_the_node_that_answers() {
+    for language in [Language::Python, Language::Node, Language::Rust] {
+        let fresh = Fresh::new().await;
+        let Some(mut worker) = Worker::start_on(language, &among_others(&fresh.amqp_url), &fresh, &journal()).await
+        else {
+            continue;
+        };
+        worker.stops_in_order().await;
+    }
+}
+
 async fn leveret() -> InProcess {
     leveret_on(Fresh::new().await).await
 }

@@ -8,7 +8,7 @@
 // when the connection is lost or the broker cancels the subscription.
 //
 // Usage: node pack.js [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]   (AMQP_URL is the default of --url)
-// Needs `npm install` in this folder.
+// Several hosts in the URL, or several URLs, with commas, are tried in turn. Needs `npm install` in this folder.
 
 import { createHash, randomUUID } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
@@ -22,6 +22,8 @@ const SCHEMA = 1;
 // Milliseconds: the first pause before a reconnect, and the longest one.
 const RETRY_AFTER = 500;
 const RETRY_MAX = 30_000;
+// A node must answer within this time.
+const CONNECT_FOR = 4_000;
 
 /** Fails the call: `worker.<code>` in the definition. */
 class WorkError extends Error {
@@ -97,7 +99,7 @@ class Worker {
 
   /** One connection. Returns when asked to stop, and throws when the connection is lost or the subscription was cancelled. */
   async consume(onConnected) {
-    const connection = await amqp.connect(this.options.url);
+    const connection = await connect(nodes(this.options.url));
     const channel = await connection.createConfirmChannel();
     const lost = new Promise((_, reject) => {
       for (const it of [connection, channel]) {
@@ -232,6 +234,26 @@ class Reply {
       };
       this.channel.publish(this.exchange, `${kind}.${name}`, bytes, properties, confirmed);
     });
+  }
+}
+
+/** The nodes of the broker in the order in which to try them: from a random one, so that workers spread. */
+function nodes(url) {
+  const urls = url.split(/,(?=amqps?:\/\/)/).flatMap((one) => {
+    const [, before, hosts, after] = one.match(/^(amqps?:\/\/(?:[^/?]*@)?)([^/?]*)(.*)$/);
+    return hosts.split(",").map((host) => before + host + after);
+  });
+  const first = Math.floor(Math.random() * urls.length);
+  return [...urls.slice(first), ...urls.slice(0, first)];
+}
+
+/** A connection to the first node that answers. */
+async function connect([node, ...others]) {
+  try {
+    return await amqp.connect(node, { timeout: CONNECT_FOR });
+  } catch (error) {
+    if (others.length === 0) throw error;
+    return connect(others);
   }
 }
 

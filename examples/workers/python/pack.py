@@ -8,7 +8,7 @@ the reply. Results are kept in a journal by idempotency key, so that a request t
 again. On SIGTERM it finishes the current request; it reconnects when the connection is lost or the broker cancels the subscription.
 
 Usage: pack.py [--url amqp://…] [--prefix leveret] [--name pack] [--journal pack.jsonl]     (AMQP_URL is the default of --url)
-Needs pika (Debian: python3-pika).
+Several hosts in the URL, or several URLs, with commas, are tried in turn. Needs pika (Debian: python3-pika).
 """
 
 import argparse
@@ -19,6 +19,7 @@ import json
 import os
 import queue
 import random
+import re
 import signal
 import sys
 import threading
@@ -100,7 +101,7 @@ class Worker:
         wait = RETRY_AFTER
         while not self.stopping.is_set():
             try:
-                with pika.BlockingConnection(pika.URLParameters(self.options.url)) as connection:
+                with pika.BlockingConnection(nodes(self.options.url)) as connection:
                     channel = self.subscribe(connection)
                     wait = RETRY_AFTER
                     print(f"consuming {self.queue}", flush=True)
@@ -209,6 +210,15 @@ class Reply:
             content_type="application/json", delivery_mode=2, timestamp=int(time.time()), headers=self.headers)
         body = json.dumps({"call": self.request["call"], "token": token, **body})
         self.channel.basic_publish(self.exchange, f"{kind}.{self.request['name']}", body, properties, mandatory=True)
+
+
+def nodes(url):
+    """The nodes of the broker in the order in which to try them: at random, so that workers spread."""
+    urls = []
+    for one in re.split(r",(?=amqps?://)", url):
+        before, hosts, after = re.match(r"(amqps?://(?:[^/?]*@)?)([^/?]*)(.*)", one).groups()
+        urls += [pika.URLParameters(before + host + after) for host in hosts.split(",")]
+    return random.sample(urls, len(urls))
 
 
 def seconds(text):
