@@ -30,7 +30,7 @@ pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
     Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
-    Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
+    Retention, Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
 
 section! {
@@ -56,6 +56,8 @@ section! {
         limits: Limits = Limits::default(),
         /// Messages that arrive before an instance waits for them.
         messages: Messages = Messages::default(),
+        /// How long what has ended is kept.
+        retention: Retention = Retention::default(),
         /// The HTTP API.
         http: Http = Http::default(),
         /// Logs.

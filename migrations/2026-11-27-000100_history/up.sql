@@ -48,6 +48,25 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION leveret.may_delete_history() RETURNS boolean LANGUAGE sql STABLE AS $$
+    -- From PostgreSQL 16 on, who created a role is a member of it, and may not become it without a further grant.
+    SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'leveret_retention')
+       AND pg_has_role(current_user, 'leveret_retention',
+                       CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'SET' END)
+$$;
+COMMENT ON FUNCTION leveret.may_delete_history() IS 'Whether this user may become leveret_retention, as the role cleaner must';
+
+-- The user that migrates is the user that cleans, unless an administrator takes this back.
+DO $$
+BEGIN
+    IF NOT leveret.may_delete_history() THEN
+        GRANT leveret_retention TO CURRENT_USER;
+    END IF;
+EXCEPTION
+    WHEN insufficient_privilege OR undefined_object OR unique_violation THEN
+        RAISE NOTICE 'this user is not a member of leveret_retention: ended instances are kept until an administrator grants it';
+END $$;
+
 CREATE FUNCTION leveret.refuse_change_of_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_user = 'leveret_retention' THEN
@@ -108,5 +127,34 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION leveret.ensure_history_partitions(timestamptz) IS
     'Creates the partitions of the month of a point in time and of the two months after it; returns how many were missing';
+
+-- In the range of a partition no instance begins again, so that it stays empty.
+-- Dropping needs the lock of the whole table, and every process that writes history would queue behind a long wait for it.
+CREATE FUNCTION leveret.drop_empty_history_partitions(before timestamptz) RETURNS integer LANGUAGE plpgsql
+SET lock_timeout = '100ms' AS $$
+DECLARE
+    dropped integer := 0;
+    partition name;
+    month timestamptz;
+    next_month timestamptz;
+    is_empty boolean;
+BEGIN
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'leveret.history'::regclass AND c.relname ~ '^history_[0-9]{6}$' ORDER BY c.relname
+    LOOP
+        month := to_date(substr(partition, 9), 'YYYYMM')::timestamp AT TIME ZONE 'UTC';
+        next_month := ((month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
+        CONTINUE WHEN next_month > before OR EXISTS (SELECT FROM leveret.instances
+            WHERE id >= leveret.uuid_at(month) AND id < leveret.uuid_at(next_month));
+        EXECUTE format('SELECT NOT EXISTS (SELECT FROM leveret.%I)', partition) INTO is_empty;
+        CONTINUE WHEN NOT is_empty;
+        EXECUTE format('DROP TABLE leveret.%I', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END $$;
+COMMENT ON FUNCTION leveret.drop_empty_history_partitions(timestamptz) IS
+    'Drops the partitions of whole months before a point in time in which no instance is left; returns how many';
 
 SELECT leveret.ensure_history_partitions(now());

@@ -56,6 +56,9 @@ COMMENT ON COLUMN leveret.inbox.instance_id IS 'The instance it was applied to';
 COMMENT ON COLUMN leveret.inbox.outcome     IS 'accepted or refused';
 COMMENT ON COLUMN leveret.inbox.answer      IS 'The answer that was sent';
 
+-- For the role cleaner: rows are appended in this order.
+CREATE INDEX inbox_received ON leveret.inbox (received_at);
+
 CREATE TABLE leveret.messages (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text        NOT NULL,

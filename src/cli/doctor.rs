@@ -3,6 +3,7 @@
 mod commits;
 mod links;
 mod queues;
+mod retention;
 mod session;
 
 use std::process::ExitCode;
@@ -102,6 +103,10 @@ async fn look(app: &App) -> Vec<Finding> {
     match session::check(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),
         Err(error) => add("session", false, format!("cannot be checked: {error}")),
+    }
+    match retention::check(app).await {
+        Ok(finding) => add(finding.what, finding.good, finding.says),
+        Err(error) => add("retention", false, format!("cannot be checked: {error}")),
     }
     match overlooked(app).await {
         Ok(finding) => add(finding.what, finding.good, finding.says),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod call;
+mod cleaner;
 mod dead_letter;
 mod definition;
 pub mod dev;
@@ -82,6 +83,8 @@ enum Noun {
     /// Publish dead outbox rows again.
     #[command(subcommand)]
     Outbox(outbox::Verb),
+    /// Delete what is no longer kept, as the role cleaner does every ten minutes.
+    Cleaner(cleaner::Arguments),
     /// Start instances by cron expressions.
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -155,6 +158,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Cleaner(arguments) => cleaner::run(&short_lived(config()?, handlers)?, arguments, output).await,
         Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Target(verb) => target::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::address::with_parameters;
 use crate::time::duration::serde_text;
+use crate::time::retention::Retention as Keep;
 
 section! {
     /// PostgreSQL.
@@ -152,6 +153,18 @@ section! {
     Messages {
         /// How long a message is kept if no instance waits for it.
         #[serde(with = "serde_text")] ttl: Duration = Duration::from_secs(24 * 3_600),
+    }
+}
+
+section! {
+    /// How long what has ended is kept: a duration, or `forever`.
+    Retention {
+        /// Ended instances with everything that belongs to them, unless their definition has `retention`.
+        instances: Keep = Keep::For(Duration::from_secs(90 * 86_400)),
+        /// Commands by their id, so that one that comes again is known.
+        inbox: Keep = Keep::For(Duration::from_secs(30 * 86_400)),
+        /// Dead letters, redriven or not.
+        dead_letters: Keep = Keep::For(Duration::from_secs(90 * 86_400)),
     }
 }
 

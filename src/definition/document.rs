@@ -23,6 +23,7 @@ use super::yaml::cursor::{At, Keys};
 use super::yaml::node::{Node, Tree};
 use crate::expression::Expression;
 use crate::text::shortened;
+use crate::time::retention::Retention;
 use activity::place_of;
 use draft::Draft;
 
@@ -44,6 +45,7 @@ pub(super) const DOCUMENT: Keys = Keys {
         "on_timeout",
         "on_error",
         "on_failure",
+        "retention",
         "events",
         "search",
         "queue",
@@ -51,7 +53,7 @@ pub(super) const DOCUMENT: Keys = Keys {
         "labels",
         "activities",
     ],
-    later: &["on_cancel", "limits", "retention"],
+    later: &["on_cancel", "limits"],
 };
 pub(super) const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
 
@@ -92,6 +94,7 @@ impl Draft {
             timeout: timeout.and_then(|timeout| self.duration(&timeout, sees)),
             on_error: self.on_errors(&at, sees),
             on_failure: self.on_failure(at.get("on_failure")),
+            retention: at.get("retention").and_then(|retention| self.retention(&retention)),
             events: self.events(at.get("events")),
             queue: self.queue(at.get("queue")),
             priority: self.priority(at.get("priority")),
@@ -192,6 +195,11 @@ impl Draft {
                 OnFailure::Suspend
             }
         }
+    }
+
+    fn retention(&mut self, at: &At<'_>) -> Option<Retention> {
+        let text = self.problems.expect_text(at)?;
+        Retention::parse(text).map_err(|problem| self.problems.error_at(at, problem, None)).ok()
     }
 
     fn events(&mut self, at: Option<At<'_>>) -> Events {

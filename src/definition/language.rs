@@ -16,7 +16,8 @@ use super::document::activity::{ACTIVITY, WORK};
 use super::document::{DOCUMENT, EVENTS};
 use super::yaml::cursor::Keys;
 use values::{
-    a, assignments, described, duration, expression, list_of, map_of, name, plain, target, template, whole, word_of,
+    a, assignments, described, duration, expression, list_of, map_of, name, plain, retention, target, template, whole,
+    word_of,
 };
 
 /// The value of a key and what it is for; none for a key that the schema does not know.
@@ -97,6 +98,10 @@ fn document(key: &str) -> Described {
         "on_failure" => (
             word_of(&["suspend", "fail"]),
             "An error that nothing handles: `suspend` opens an incident for a person, `fail` ends the instance as failed.",
+        ),
+        "retention" => (
+            retention(),
+            "How long ended instances are kept: a duration, or `forever`. That of the newest version counts for all.",
         ),
         "events" => (a("events"), "Which events are published."),
         "search" => (map_of(expression()), "Search attributes as expressions; stored, not evaluated yet."),

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::schema::Schema;
 use crate::expression::{Data, Expression, Template};
+use crate::time::retention::Retention;
 
 mod failure;
 mod outside;
@@ -36,6 +37,8 @@ pub struct Definition {
     pub on_error: Vec<OnError>,
     /// What an error that no handler matched does.
     pub on_failure: OnFailure,
+    /// How long its ended instances are kept; none for the default of the settings.
+    pub retention: Option<Retention>,
     /// Which events are published.
     pub events: Events,
     /// The queue of the step commands of its instances.

@@ -1,4 +1,5 @@
-//! The role `cleaner`: deletes expired messages and unused targets, and creates the partitions of the coming months.
+//! The role `cleaner`: deletes what is no longer kept and unused targets, creates the partitions of the coming months, and drops empty
+//! ones.
 
 use std::time::Duration;
 
@@ -9,24 +10,32 @@ use crate::app::{App, sleep_or_stop};
 use crate::store::{self, history, messages, targets};
 use crate::telemetry::spans;
 
+pub mod retention;
+
 /// Rows of one delete.
 const BATCH_MAX: i64 = 500;
 /// The pause between two deletes of expired messages. An expired message is never delivered, deleted or not.
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a full batch.
 const PAUSE_FULL: Duration = Duration::from_millis(5);
-/// How often partitions are created and unused targets deleted.
+/// How often partitions are created and dropped, and unused targets deleted.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(3_600);
+/// The pause between two passes over what has ended.
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
-    let mut maintenance_at = Instant::now();
+    let (mut maintenance_at, mut retention_at) = (Instant::now(), Instant::now());
     while !app.stop.is_cancelled() {
         if Instant::now() >= maintenance_at {
             if let Err(error) = maintain(app).await {
                 tracing::warn!(%error, "maintenance failed; retrying in an hour");
             }
             maintenance_at = Instant::now() + MAINTENANCE_EVERY;
+        }
+        if Instant::now() >= retention_at {
+            keep_to_retention(app).instrument(spans::pass("cleaner")).await;
+            retention_at = Instant::now() + RETENTION_EVERY;
         }
         let full = run_once(app).instrument(spans::pass("cleaner")).await? >= BATCH_MAX as usize;
         sleep_or_stop(app, if full { PAUSE_FULL } else { EXPIRY_EVERY }).await;
@@ -37,7 +46,25 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 /// Deletes one batch of expired messages; returns their number.
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let mut conn = app.store.background().await?;
-    messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await
+    let deleted = messages::delete_expired_before(&mut conn, app.clock.now(), BATCH_MAX).await?;
+    retention::count("messages", deleted);
+    Ok(deleted)
+}
+
+async fn keep_to_retention(app: &App) {
+    match retention::pass(app).await {
+        Ok(cleaned) if cleaned == retention::Cleaned::default() => {}
+        Ok(cleaned) => tracing::info!(
+            instances = cleaned.instances,
+            inbox = cleaned.inbox,
+            dead_letters = cleaned.dead_letters,
+            "deleted what is no longer kept"
+        ),
+        Err(error) => tracing::warn!(
+            %error,
+            "what is no longer kept could not be deleted, or not all of it; `leveret doctor` names the next step"
+        ),
+    }
 }
 
 async fn maintain(app: &App) -> Result<(), store::Error> {
@@ -46,5 +73,6 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
         targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
     }
+    store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())
 }

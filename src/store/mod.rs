@@ -22,6 +22,7 @@ mod moment;
 pub mod outbox;
 mod pool;
 mod pulse;
+pub mod retention;
 pub mod schedules;
 mod schema;
 pub mod session;

@@ -6,6 +6,8 @@ pub mod cron;
 pub mod duration;
 pub mod moment;
 #[cfg(feature = "server")]
+pub mod retention;
+#[cfg(feature = "server")]
 pub mod zone;
 
 /// A text that is not a valid cron expression or time zone.

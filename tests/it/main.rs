@@ -21,6 +21,7 @@ mod outgoing;
 mod poison;
 mod priority;
 mod races;
+mod retention;
 mod sandbox;
 mod schedules;
 mod senders;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::definition::schema::keywords;
 use crate::definition::yaml::cursor::NAME_MAX;
+use crate::time::retention::FOREVER;
 
 /// A duration as [`crate::time::duration::parse`] reads it.
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)\s*)+$";
@@ -84,6 +85,11 @@ pub(super) fn duration() -> Value {
 /// A duration without expressions.
 pub(super) fn fixed_duration() -> Value {
     json!({ "type": "string", "pattern": DURATION })
+}
+
+/// A duration without expressions, or `forever`.
+pub(super) fn retention() -> Value {
+    json!({ "type": "string", "anyOf": [{ "pattern": DURATION }, { "const": FOREVER }] })
 }
 
 /// A duration or a timestamp, or an expression that gives one.
