@@ -9,16 +9,21 @@ use super::connection::{Connection, Purpose};
 
 /// The current connection of one purpose, if there is one.
 pub(super) struct CurrentConnection {
-    pub(super) connection: watch::Sender<Option<Arc<Connection>>>,
+    connection: watch::Sender<Option<Arc<Connection>>>,
     /// Whether anything needs the connection: a process that only publishes opens only one.
-    pub(super) wanted: watch::Sender<bool>,
+    wanted: watch::Sender<bool>,
     /// Connections opened so far.
-    pub(super) count: AtomicUsize,
+    count: AtomicUsize,
 }
 
 impl CurrentConnection {
-    pub(super) fn new(wanted: bool) -> Self {
-        Self { connection: watch::Sender::new(None), wanted: watch::Sender::new(wanted), count: AtomicUsize::new(0) }
+    /// Opened when it is needed.
+    pub(super) fn new() -> Self {
+        Self { connection: watch::Sender::new(None), wanted: watch::Sender::new(false), count: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn need(&self) {
+        self.wanted.send_replace(true);
     }
 
     /// Resolves when the connection is needed.
@@ -32,7 +37,7 @@ impl CurrentConnection {
 
     /// Resolves when there is a connection.
     pub(super) async fn connected(&self) -> Option<Arc<Connection>> {
-        self.wanted.send_replace(true);
+        self.need();
         let mut current = self.connection.subscribe();
         let open = |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|one| one.is_open());
         current.wait_for(open).await.ok()?.clone()

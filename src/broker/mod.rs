@@ -200,8 +200,8 @@ impl Broker {
             stop,
             flushed: CancellationToken::new(),
             closed: CancellationToken::new(),
-            publishing: CurrentConnection::new(true),
-            consuming: CurrentConnection::new(false),
+            publishing: CurrentConnection::new(),
+            consuming: CurrentConnection::new(),
             losses: Mutex::default(),
             publishers,
             next_publisher: AtomicUsize::new(0),
@@ -209,6 +209,7 @@ impl Broker {
             troubled: watch::Sender::new(Vec::new()),
             missing: watch::Sender::new(0),
         });
+        shared.publishing.need();
         (Broker { shared: shared.clone() }, supervisor::run(shared, queues, delayed_queues))
     }
 
