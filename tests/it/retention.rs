@@ -19,7 +19,7 @@ const BUSY: &str = "
 name: busy
 activities:
   - { id: wait, receive: { name: go } }
-  - { id: ask, task: { title: Go on?, candidates: { groups: [all] } } }
+  - { id: ask, task: { title: Go on?, candidates: { users: [ann] } } }
 ";
 /// The same, and its instances are kept.
 const KEPT: &str = "
@@ -88,9 +88,9 @@ async fn an_ended_instance_goes_with_everything_that_belongs_to_it() {
     go(&leveret, "gone").await;
     leveret.reaches("gone", "running at ask").await;
     let task = leveret.lines("id", "leveret.tasks").await.remove(0);
-    let by = json!({ "user": "ann", "groups": ["all"] });
+    let by = json!({ "user": "ann" });
     leveret.post(&format!("/tasks/{task}/claim"), &by).await.ok(200);
-    leveret.post(&format!("/tasks/{task}/complete"), &json!({ "user": "ann", "data": {} })).await.ok(200);
+    leveret.post(&format!("/tasks/{task}/complete"), &by).await.ok(200);
     leveret.reaches("gone", "completed").await;
     go(&leveret, "stays").await;
     leveret.reaches("stays", "completed").await;
@@ -140,6 +140,7 @@ async fn passes_side_by_side_delete_each_instance_once_and_pass_over_those_that_
 async fn inbox_rows_and_dead_letters_go_by_their_age() {
     let leveret = leveret(|_| {}).await;
     leveret.start("kept", "new").await;
+    leveret.reaches("new", "running at wait").await;
     leveret
         .execute(
             "INSERT INTO leveret.inbox (app_id, message_id, received_at, command, body_hash, outcome)
