@@ -8,6 +8,8 @@ import load as sending
 from rounds import Setup, Wanted, finish, settle
 from servers import wait_for
 
+FROZEN_FOR = 40
+HELD = "a frozen node keeps what it has delivered"
 ELECTION = "RabbitMQ itself needs 10 s to replace a frozen leader"
 
 
@@ -47,17 +49,27 @@ def r2(options):
 
 
 def r3(options):
-    """The leader of everything is frozen for 40 s."""
-    setup = Setup(options)
+    """The leader of everything is frozen for 40 s. What it had delivered stays with it until it wakes, or until RabbitMQ gives it up after
+    net_ticktime (60 s by default)."""
+    return frozen(options, "R3 leader frozen for 40 s", Wanted(standstill=15, late=FROZEN_FOR + 5, because=HELD))
+
+
+def r3t(options):
+    """The same with a net_ticktime of 10 s."""
+    return frozen(options, "R3t the same, net_ticktime 10 s", Wanted(standstill=15, late=25, because=ELECTION), "net_ticktime = 10\n")
+
+
+def frozen(options, name, wanted, more=""):
+    setup = Setup(options, more=more)
     try:
         load = setup.begin()
         leader = setup.cluster.named(setup.cluster.nodes[1].leader_of("leveret.commands"))
         leader.freeze()
-        time.sleep(40)
+        time.sleep(FROZEN_FOR)
         leader.thaw()
         time.sleep(4)
         load.end()
-        return finish(setup, "R3 leader frozen for 40 s", Wanted(standstill=15, late=25, because=ELECTION))
+        return finish(setup, name, wanted)
     finally:
         setup.close()
 

@@ -32,9 +32,11 @@ class Wanted:
 class Setup:
     """Servers, two processes, and what is measured."""
 
-    def __init__(self, options, standby=None):
+    def __init__(self, options, standby=None, more=""):
         self.options = options
         self.root = Root(options.root, work_folder(options.work))
+        # Further lines of rabbitmq.conf.
+        self.root.more = more
         self.cluster = Cluster(self.root)
         self.primary = Postgres(self.root, "pg1").start()
         self.standby = None

@@ -22,7 +22,7 @@ import broker_rounds  # noqa: E402
 import database_rounds  # noqa: E402
 
 ROUNDS = {
-    "R1": broker_rounds.r1, "R2": broker_rounds.r2, "R3": broker_rounds.r3, "R3c": broker_rounds.r3c, "R4": broker_rounds.r4,
+    "R1": broker_rounds.r1, "R2": broker_rounds.r2, "R3": broker_rounds.r3, "R3t": broker_rounds.r3t, "R3c": broker_rounds.r3c, "R4": broker_rounds.r4,
     "R5": broker_rounds.r5, "R6": broker_rounds.r6,
     "B1": database_rounds.b1, "B2": database_rounds.b2, "B3": database_rounds.b3, "B4": database_rounds.b4, "B5": database_rounds.b5,
 }

@@ -137,7 +137,7 @@ class Node(Server):
         (folder / ".erlang.cookie").write_text("leveret-ha-trial")
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.amqp}\ndisk_free_limit.absolute = 50MB\n"
-            "log.console = true\nlog.console.level = warning\nlog.file = false\nraft.wal_max_size_bytes = 67108864\n")
+            "log.console = true\nlog.console.level = warning\nlog.file = false\nraft.wal_max_size_bytes = 67108864\n" + root.more)
         (folder / "enabled_plugins").write_text("[].\n")
         owner = folder.stat()
         for file in folder.iterdir():
