@@ -109,7 +109,10 @@ impl App {
         publish_queue: Option<publish_queue::Sender>,
         topology: Topology,
     ) -> Result<Self, store::Error> {
-        let store = Store::connect(&config.database, name)?;
+        let store = match &publish_queue {
+            Some(_) => Store::connect(&config.database, name)?,
+            None => Store::connect_for_one_command(&config.database, name)?,
+        };
         let statements = config.registered().map_err(|error| store::Error::Bug(error.to_string()))?;
         let clock = Clock::default();
         let stop = CancellationToken::new();

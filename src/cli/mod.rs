@@ -180,8 +180,7 @@ fn short_lived(mut config: Config, handlers: Handlers) -> Result<App> {
             "no database is configured: set DATABASE_URL, or `database.url` in leveret.toml, or run `leveret dev`"
         );
     }
-    // One command uses one connection; the second keeps it from waiting for itself.
-    config.database.pool_max = 2;
-    config.database.background_pool_max = 2;
+    // One command uses one connection; the others keep it from waiting for itself.
+    config.database.background_pool_max = 3;
     App::without_publisher(config, handlers, "leveret cli").context("the database cannot be used")
 }

@@ -75,6 +75,15 @@ impl Store {
         Ok(Store { steps, background, listening, lookout, dialer, place, prober: Arc::default() })
     }
 
+    /// For a process that executes one command: one pool serves all of it, so that it opens one connection and not two.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub fn connect_for_one_command(database: &config::Database, application_name: &str) -> Result<Store, Error> {
+        let store = Self::connect(database, application_name)?;
+        Ok(Store { steps: store.background.clone(), ..store })
+    }
+
     /// How the newest connection is protected; none if there was no connection yet.
     pub fn protection(&self) -> Option<Protection> {
         self.dialer.protection()

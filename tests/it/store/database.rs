@@ -216,3 +216,17 @@ async fn the_lock_of_another_transaction_is_busy() {
     .await
     .unwrap();
 }
+
+#[tokio::test]
+async fn one_command_opens_one_connection() {
+    let fresh = Fresh::database().await;
+    let database = leveret::config::Database { url: fresh.direct_url.clone(), ..Default::default() };
+    let store = Store::connect_for_one_command(&database, "test").unwrap();
+    let mut backends = Vec::new();
+    for _ in 0..2 {
+        backends.push(number(&mut store.steps().await.unwrap(), "SELECT pg_backend_pid()::bigint").await);
+        backends.push(number(&mut store.background().await.unwrap(), "SELECT pg_backend_pid()::bigint").await);
+    }
+    backends.dedup();
+    assert_eq!(backends.len(), 1, "{backends:?}");
+}
