@@ -30,7 +30,7 @@ pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
     Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
-    Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
+    Retry, RoutingKeys, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
 
 section! {

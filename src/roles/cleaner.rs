@@ -1,4 +1,4 @@
-//! The role `cleaner`: deletes expired messages and unused targets, and creates the partitions of the coming months.
+//! The role `cleaner`: deletes expired messages, unused targets and old suspects, and creates the partitions of the coming months.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, history, messages, targets};
+use crate::store::{self, history, messages, suspects, targets};
 use crate::telemetry::spans;
 
 /// Rows of one delete.
@@ -17,6 +17,9 @@ const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 const PAUSE_FULL: Duration = Duration::from_millis(5);
 /// How often partitions are created and unused targets deleted.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// A command that was begun again, and of which nothing was heard for this long, is forgotten: its queue was deleted.
+const SUSPECT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
@@ -45,6 +48,9 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     history::ensure_partitions(&mut conn, app.clock.now()).await?;
     if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
         targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(SUSPECT_FOR) {
+        suspects::delete_before(&mut conn, before, BATCH_MAX).await?;
     }
     Ok(())
 }

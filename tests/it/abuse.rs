@@ -1,0 +1,6 @@
+//! What strangers and slips can do: each guard is tried with harmless input.
+
+mod crashes;
+mod doors;
+mod kept;
+mod senders;
