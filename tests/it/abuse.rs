@@ -3,4 +3,5 @@
 mod crashes;
 mod doors;
 mod kept;
+mod permissions;
 mod senders;
