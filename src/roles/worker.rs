@@ -117,8 +117,9 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     if redelivered == Redelivered::Yes && delivery.queue == Queue::Commands {
         match examine(app, limits, &delivery, None).await {
             Examined::Execute(watched) => watch = Some(watched),
-            Examined::GiveUp(reason, origin) => {
-                return dead_letter(app, delivery, &reason, origin.as_deref(), None).await;
+            Examined::GiveUp(given_up) => {
+                dead_letter(app, delivery, &given_up.reason, given_up.origin.as_deref(), None).await;
+                return given_up.watch.ended(app).await;
             }
             Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
@@ -142,7 +143,10 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         let instance = incoming::instance(&received.command);
         match examine(app, limits, &delivery, instance).await {
             Examined::Execute(watched) => watch = Some(watched),
-            Examined::GiveUp(reason, _) => return give_up(app, delivery, &received, &reason).await,
+            Examined::GiveUp(given_up) => {
+                give_up(app, delivery, &received, &given_up.reason).await;
+                return given_up.watch.ended(app).await;
+            }
             Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
     }

@@ -23,7 +23,7 @@ pub struct Suspect {
     pub known_as: Option<(String, String)>,
 }
 
-/// Counts a command that is begun again; returns how often it was. None if it was committed before.
+/// Counts a command that is begun again; returns how often it was. None if it was committed before: it is forgotten then.
 pub async fn count(conn: &mut Connection, suspect: &Suspect) -> Result<Option<u32>, Error> {
     let Suspect { id, what, instance, known_as } = suspect;
     let (app_id, message_id) = known_as.clone().unzip();
@@ -38,9 +38,11 @@ impl Sql for Count {
     type Binds = (Binary, Text, Nullable<SqlUuid>, Nullable<Text>, Nullable<Text>);
     type Row = Integer;
     const TEXT: &'static str = "
+        WITH committed AS (SELECT FROM leveret.inbox WHERE app_id = $4 AND message_id = $5),
+             forgotten AS (DELETE FROM leveret.suspects WHERE id = $1 AND EXISTS (SELECT FROM committed))
         INSERT INTO leveret.suspects AS known (id, what, crashes, revision)
         SELECT $1, $2, 1, (SELECT revision FROM leveret.instances WHERE id = $3)
-         WHERE NOT EXISTS (SELECT FROM leveret.inbox WHERE app_id = $4 AND message_id = $5)
+         WHERE NOT EXISTS (SELECT FROM committed)
         ON CONFLICT (id) DO UPDATE
            SET crashes = CASE WHEN known.revision IS NOT DISTINCT FROM excluded.revision THEN known.crashes + 1 ELSE 1 END,
                revision = excluded.revision, seen_at = now()

@@ -23,24 +23,32 @@ const STEP_FACTOR: u32 = 2;
 pub(super) enum Examined {
     /// It is executed, with this watch over it.
     Execute(Watch),
-    /// It was begun too often. The reason, and its sender.
-    GiveUp(String, Option<Box<Origin>>),
+    /// It was begun too often, or cannot be counted.
+    GiveUp(GivenUp),
     /// The process stops: it is not begun.
     Stopped,
+}
+
+/// A command that is not executed any more.
+pub(super) struct GivenUp {
+    pub(super) reason: String,
+    pub(super) origin: Option<Box<Origin>>,
+    /// It is counted until it is a dead letter: the process may end before.
+    pub(super) watch: Watch,
 }
 
 /// Held while a redelivered command is executed.
 pub(super) struct Watch {
     _one_at_a_time: OwnedMutexGuard<()>,
     /// All slots, if nothing else runs here.
-    _quiet: Option<OwnedSemaphorePermit>,
+    quiet: Option<OwnedSemaphorePermit>,
     counted: Option<[u8; 32]>,
 }
 
 impl Watch {
     /// Whether nothing else may run here; then it needs no slot of its own.
     pub(super) fn is_quiet(&self) -> bool {
-        self._quiet.is_some()
+        self.quiet.is_some()
     }
 
     /// The command has ended in order, whatever came of it.
@@ -72,17 +80,23 @@ pub(super) async fn examine(
                     return Examined::Stopped;
                 }
                 OnError::WaitForDatabase(_) | OnError::Retry => database_is_back(app).await,
-                OnError::DeadLetter(reason) => return Examined::GiveUp(reason, origin.map(Box::new)),
+                OnError::DeadLetter(reason) => {
+                    let watch = Watch { _one_at_a_time: one_at_a_time, quiet: None, counted: None };
+                    return Examined::GiveUp(GivenUp { reason, origin: origin.map(Box::new), watch });
+                }
             },
         }
     };
     let count = crashes.unwrap_or_default();
+    let mut watch = Watch { _one_at_a_time: one_at_a_time, quiet: None, counted: crashes.map(|_| suspect.id) };
     if count > crash_max(app, delivery) {
-        command::acquit(app, &suspect.id).await;
-        return Examined::GiveUp(command::verdict(&suspect.what, count), origin.map(Box::new));
+        let reason = command::verdict(&suspect.what, count);
+        return Examined::GiveUp(GivenUp { reason, origin: origin.map(Box::new), watch });
     }
-    let quiet = if count > 1 { quiet(app, limits).await } else { None };
-    Examined::Execute(Watch { _one_at_a_time: one_at_a_time, _quiet: quiet, counted: crashes.map(|_| suspect.id) })
+    if count > 1 {
+        watch.quiet = quiet(app, limits).await;
+    }
+    Examined::Execute(watch)
 }
 
 /// All slots, unless something runs here for too long.
