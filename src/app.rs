@@ -22,6 +22,7 @@ use crate::store::{self, Store};
 use crate::time::clock::Clock;
 
 mod definitions;
+mod kept;
 mod lifetime;
 mod publish_queue;
 mod registered;
@@ -64,6 +65,8 @@ pub struct Inner {
     /// Notified when a call may be due.
     calls: Arc<Notify>,
     makes_calls: AtomicBool,
+    /// How many messages of each sender are kept.
+    pub kept: kept::KeptCounts,
     definitions: definitions::Definitions,
 }
 
@@ -160,6 +163,7 @@ impl App {
             publish_queue,
             calls: Arc::default(),
             makes_calls: AtomicBool::new(false),
+            kept: kept::KeptCounts::default(),
             definitions: definitions::Definitions::default(),
         })))
     }

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, Exchange, Outgoing, Queue, Sent, Topology};
-use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete, json};
+use crate::contract::{BODY_MAX, Message, Reschedule, Start, Target, TaskComplete, is_reserved_sender, json};
 use crate::time::clock::Clock;
 
 /// The broker must answer within this time.
@@ -46,6 +46,9 @@ pub enum Error {
     /// The broker did not answer in time.
     #[error("the broker at {0} did not answer within 10 s")]
     Connect(String),
+    /// The name of the sender is one of Leveret.
+    #[error("the sender `{0}` is a part of Leveret: choose a name that does not begin with `leveret.`")]
+    Sender(String),
     /// The URL is invalid.
     #[error("{0}")]
     Url(String),
@@ -79,8 +82,12 @@ impl Client {
     /// Connects. `app_id` names the sending service, within which message ids are unique.
     ///
     /// # Errors
-    /// [`Error::Connect`] if the broker does not answer; [`Error::Url`] if the URL is invalid.
+    /// [`Error::Connect`] if the broker does not answer; [`Error::Url`] if the URL is invalid; [`Error::Sender`] if `app_id` is
+    /// reserved.
     pub async fn connect(url: &str, prefix: &str, app_id: &str) -> Result<Self, Error> {
+        if is_reserved_sender(app_id) {
+            return Err(Error::Sender(app_id.to_owned()));
+        }
         broker::check(url).map_err(|error| Error::Url(error.to_string()))?;
         let client = Self::prepare(url, prefix, app_id);
         if tokio::time::timeout(CONNECT_FOR, client.broker.connected()).await.is_err() {

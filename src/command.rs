@@ -11,6 +11,7 @@ mod dispatch;
 mod execution;
 mod facts;
 mod handler;
+mod kept;
 mod message;
 mod once;
 mod overlooked;
@@ -19,12 +20,13 @@ mod rows;
 pub mod schedule;
 mod start;
 mod statement;
+mod suspect;
 mod tasks;
 mod timer;
 
 pub use broadcast::deliver;
 pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_timer};
-pub use continuation::{crash, fail_undeliverable, step};
+pub use continuation::{crash, fail_undeliverable, fail_unfireable, step};
 pub use control::control;
 pub use dead_letter::{Undelivered, dead_letter, redrive};
 pub use message::{Delivered, message};
@@ -33,6 +35,7 @@ pub use overlooked::{Overlooked, overlooked};
 pub use publish::hand_on;
 pub(crate) use publish::step_command;
 pub use start::{Started, start};
+pub use suspect::{acquit, fingerprint, suspect, verdict};
 pub use tasks::{Claimed, task, task_next};
 pub use timer::{fire, reschedule};
 
@@ -74,6 +77,11 @@ impl<T> From<Error> for Undo<T, Error> {
     fn from(error: Error) -> Self {
         Undo::Error(error)
     }
+}
+
+/// A place where a test can kill the process over one command; nothing without the feature `failpoints`.
+pub fn fail_point_at(place: &str, what: &str) {
+    crate::failpoint::reach_at(place, what);
 }
 
 /// A place where a test can kill the process; nothing without the feature `failpoints`.

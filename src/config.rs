@@ -30,7 +30,7 @@ pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
     Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
-    Retention, Retry, Shutdown, Tasks, Timeouts, Timers, Worker,
+    Retention, Retry, RoutingKeys, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
 
 section! {

@@ -24,7 +24,7 @@ pub use calls::{CallComplete, CallError, CallHeartbeat, CallProgress, Make, Work
 pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use mark::without_mark;
-pub use name::{InvalidName, NAME_MAX, check_name};
+pub use name::{InvalidName, NAME_MAX, check_name, is_reserved_sender};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
@@ -224,6 +224,12 @@ pub struct Deliver {
     /// Its content.
     #[serde(default)]
     pub data: Value,
+    /// The `app_id` of the broadcast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// The user of the broker who sent it, where the broker has verified one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
 }
 
 /// The identity of a message from outside: duplicates are recognised by this pair.

@@ -17,6 +17,18 @@ pub fn reach(name: &'static str) {
 #[cfg(not(feature = "failpoints"))]
 pub fn reach(_name: &'static str) {}
 
+/// A place where a test can kill the process over one thing: the name is the place, a blank, and what it is about. Does nothing without
+/// the feature `failpoints`.
+#[cfg(feature = "failpoints")]
+pub fn reach_at(place: &str, what: &str) {
+    let name = format!("{place} {what}");
+    fail::fail_point!(&name, |_| kill(&name));
+}
+
+/// A place where a test can kill the process over one thing; does nothing without the feature `failpoints`.
+#[cfg(not(feature = "failpoints"))]
+pub fn reach_at(_place: &str, _what: &str) {}
+
 #[cfg(feature = "failpoints")]
 fn kill(name: &str) {
     // The test waits for this line: a fail point that was not reached proves nothing.

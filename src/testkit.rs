@@ -122,7 +122,7 @@ impl Scenario {
     /// As for [`Scenario::start`].
     pub fn begin(&mut self, input: Value) -> Result<(), Error> {
         let id = InstanceId(Uuid::from_u128(1));
-        let start = Start { id, version: 1, key: self.key.clone(), input, by: None, trace: None };
+        let start = Start { id, version: 1, key: self.key.clone(), input, by: None, user_id: None, trace: None };
         let step = engine::start(&self.definition, start, &self.context())?;
         self.memory.absorb(step)
     }
@@ -132,7 +132,7 @@ impl Scenario {
     /// # Errors
     /// Those of [`Scenario::apply`].
     pub fn send(&mut self, name: &str, key: &str, data: Value) -> Result<(), Error> {
-        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
+        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None, sender: None };
         let address = Some((message.name.clone(), message.key.clone()));
         let waits: Vec<i64> =
             self.memory.open.values().filter(|wait| wait.message == address).map(|wait| wait.number).collect();
@@ -149,7 +149,7 @@ impl Scenario {
 
     /// Keeps a message as if it had arrived before its wait.
     pub fn keep(&mut self, name: &str, key: &str, data: Value) {
-        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None };
+        let message = Message { name: name.to_owned(), key: key.to_owned(), data, kept: None, sender: None };
         self.memory.keep(message, self.now);
     }
 

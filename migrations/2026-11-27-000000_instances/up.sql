@@ -38,6 +38,7 @@ CREATE TABLE leveret.instances (
     search        jsonb       NOT NULL DEFAULT '{}',
     started_at    timestamptz NOT NULL,
     started_by    text,
+    user_id       text,
     ended_at      timestamptz,
     due_at        timestamptz,
     moved_at      timestamptz NOT NULL,
@@ -65,6 +66,7 @@ COMMENT ON COLUMN leveret.instances.output        IS 'Output of a completed inst
 COMMENT ON COLUMN leveret.instances.error         IS 'Failure of a failed or suspended instance';
 COMMENT ON COLUMN leveret.instances.search        IS 'Typed attributes to search by';
 COMMENT ON COLUMN leveret.instances.started_by    IS 'The user for whom it was started, or else the sender of the command';
+COMMENT ON COLUMN leveret.instances.user_id       IS 'The user of RabbitMQ who sent the start, where the broker has verified one';
 COMMENT ON COLUMN leveret.instances.due_at        IS 'When it should have ended. For display only; no timer uses it';
 COMMENT ON COLUMN leveret.instances.moved_at      IS 'Time of the newest commit';
 COMMENT ON COLUMN leveret.instances.rechecked_at  IS 'When the timers role last published its step commands again';

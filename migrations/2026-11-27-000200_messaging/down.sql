@@ -1,3 +1,4 @@
+DROP TABLE leveret.suspects;
 DROP TABLE leveret.dead_letters;
 DROP TABLE leveret.messages;
 DROP TABLE leveret.inbox;

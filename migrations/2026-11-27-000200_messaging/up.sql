@@ -20,7 +20,7 @@ CREATE TABLE leveret.outbox (
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000, vacuum_truncate = off);
 COMMENT ON TABLE  leveret.outbox              IS 'One row per message that is committed and not yet confirmed by the broker';
 COMMENT ON COLUMN leveret.outbox.id           IS 'UUIDv7; also the AMQP message_id unless that column has one';
-COMMENT ON COLUMN leveret.outbox.exchange     IS 'Without the configured prefix: commands, steps, events, work, calls, dead, reply. A row with another name is marked dead';
+COMMENT ON COLUMN leveret.outbox.exchange     IS 'Without the configured prefix: commands, forwarded, steps, events, work, calls, dead, reply. A row with another name is marked dead';
 COMMENT ON COLUMN leveret.outbox.kind         IS 'The AMQP property type';
 COMMENT ON COLUMN leveret.outbox.app_id       IS 'The AMQP property app_id';
 COMMENT ON COLUMN leveret.outbox.message_id   IS 'The AMQP property message_id';
@@ -68,6 +68,7 @@ CREATE TABLE leveret.messages (
     expires_at  timestamptz NOT NULL,
     app_id      text,
     message_id  text,
+    user_id     text,
     instance_id uuid
 );
 COMMENT ON TABLE  leveret.messages             IS 'One row per message that arrived before an instance waited for it';
@@ -75,10 +76,13 @@ COMMENT ON COLUMN leveret.messages.id          IS 'Messages are delivered in thi
 COMMENT ON COLUMN leveret.messages.expires_at  IS 'When its time to live ends';
 COMMENT ON COLUMN leveret.messages.app_id      IS 'Sender of the message';
 COMMENT ON COLUMN leveret.messages.message_id  IS 'Message id of the sender; of a copy for one instance, the instance and the number of its bookmark';
+COMMENT ON COLUMN leveret.messages.user_id     IS 'The user of RabbitMQ who sent it, where the broker has verified one';
 COMMENT ON COLUMN leveret.messages.instance_id IS 'The only instance it may be delivered to: a broadcast while it was suspended. Null: the first that waits';
 
 CREATE INDEX messages_kept     ON leveret.messages (name, key, id);
 CREATE INDEX messages_expiring ON leveret.messages (expires_at);
+-- Counts what one sender has kept.
+CREATE INDEX messages_sender   ON leveret.messages (app_id) WHERE app_id IS NOT NULL;
 
 CREATE TABLE leveret.dead_letters (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -90,6 +94,7 @@ CREATE TABLE leveret.dead_letters (
     kind        text,
     app_id      text,
     message_id  text,
+    user_id     text,
     headers     jsonb       NOT NULL DEFAULT '{}',
     body        bytea       NOT NULL,
     body_bytes  bigint      NOT NULL,
@@ -101,7 +106,23 @@ COMMENT ON COLUMN leveret.dead_letters.reason      IS 'Why it could not be handl
 COMMENT ON COLUMN leveret.dead_letters.source      IS 'The queue it was consumed from';
 COMMENT ON COLUMN leveret.dead_letters.exchange    IS 'The exchange it was published to';
 COMMENT ON COLUMN leveret.dead_letters.kind        IS 'The AMQP property type';
+COMMENT ON COLUMN leveret.dead_letters.user_id     IS 'The AMQP property user_id: the user of RabbitMQ who sent it, verified by the broker';
 COMMENT ON COLUMN leveret.dead_letters.body        IS 'The body as received; of a body over 1 MiB only its first MiB';
 COMMENT ON COLUMN leveret.dead_letters.body_bytes  IS 'Size of the body as received';
 COMMENT ON COLUMN leveret.dead_letters.instance_id IS 'The instance whose id it contains, if the body could be parsed that far';
 COMMENT ON COLUMN leveret.dead_letters.redriven_at IS 'When it was published again';
+
+-- Few rows: a command is here from its redelivery until it ends.
+CREATE TABLE leveret.suspects (
+    id       bytea       PRIMARY KEY,
+    what     text        NOT NULL,
+    crashes  integer     NOT NULL,
+    revision bigint,
+    seen_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE  leveret.suspects          IS 'One row per command that was begun again after it may have ended the process that executed it, and has not ended yet';
+COMMENT ON COLUMN leveret.suspects.id       IS 'SHA-256 of the command';
+COMMENT ON COLUMN leveret.suspects.what     IS 'What it is: its queue and type, or the schedule';
+COMMENT ON COLUMN leveret.suspects.crashes  IS 'How often it was begun and did not end. Above worker.crash_max it is given up';
+COMMENT ON COLUMN leveret.suspects.revision IS 'Revision of its instance, if it names one: once the instance has moved, the count begins again';
+COMMENT ON COLUMN leveret.suspects.seen_at  IS 'When it was last begun; rows that nothing follows are deleted';

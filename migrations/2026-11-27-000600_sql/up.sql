@@ -92,6 +92,8 @@ DECLARE
     id uuid := leveret.uuidv7();
     content bytea := convert_to(body::text, 'UTF8');
     sent_as text := coalesce(push_command.message_id, id::text);
+    -- Who has logged in. Here current_user is the owner of this function, and SET ROLE would change it for the caller.
+    sender text := 'leveret.sql/' || session_user;
 BEGIN
     IF topic IS NULL OR topic = '' OR octet_length(kind || '.' || topic) > name_max THEN
         RAISE EXCEPTION 'the name must have from 1 to % bytes', name_max - octet_length(kind) - 1
@@ -111,7 +113,7 @@ BEGIN
     END IF;
     PERFORM leveret.refuse_number(body);
     INSERT INTO leveret.outbox (id, exchange, routing_key, kind, app_id, message_id, body, claimable_at)
-        VALUES (id, 'commands', kind || '.' || topic, kind, 'leveret.sql', sent_as, content, leveret.claimable_now());
+        VALUES (id, 'forwarded', kind || '.' || topic, kind, sender, sent_as, content, leveret.claimable_now());
     RETURN sent_as;
 END $$;
 COMMENT ON FUNCTION leveret.push_command(text, text, jsonb, text) IS 'Writes a command into the outbox';

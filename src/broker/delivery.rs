@@ -22,6 +22,8 @@ use super::wire::sieve::UNREADABLE;
 pub const HEADERS_MAX: usize = 64;
 /// The largest header value in bytes. Headers with longer values are left out.
 pub const HEADER_MAX: usize = 4_096;
+/// The beginning of the names of headers that Leveret sets.
+pub const OWN: &str = "leveret-";
 /// An acknowledgement must be written within this time.
 const WRITE_FOR: Duration = Duration::from_secs(5);
 /// For a delivery that was not begun. RabbitMQ 4.3 does not count it towards the delivery limit.
@@ -45,6 +47,8 @@ pub struct Delivery {
     pub kind: Option<String>,
     /// The AMQP `app_id`.
     pub app_id: Option<String>,
+    /// The AMQP `user_id`: the broker takes only that of the connection.
+    pub user_id: Option<String>,
     /// The AMQP `message_id`, of a sender of AMQP 1.0 as text: the same id is the same text.
     pub message_id: Option<String>,
     /// The AMQP `correlation_id`.
@@ -118,6 +122,7 @@ impl Delivery {
             redelivered: delivery.redelivered,
             kind: text(properties.kind()),
             app_id: text(properties.app_id()),
+            user_id: text(properties.user_id()),
             message_id: identity::message_id(
                 properties.message_id().as_ref().map(ShortString::as_str),
                 properties.headers().as_ref(),
@@ -209,7 +214,9 @@ impl std::fmt::Debug for Delivery {
 
 fn read_headers(table: &FieldTable) -> BTreeMap<String, String> {
     let readable = table.inner().iter().filter_map(|(name, value)| Some((name.to_string(), read_value(value)?)));
-    readable.take(HEADERS_MAX).collect()
+    // Those of Leveret first: any number of others must not hide them.
+    let (own, others): (Vec<_>, Vec<_>) = readable.partition(|(name, _)| name.starts_with(OWN));
+    own.into_iter().chain(others).take(HEADERS_MAX).collect()
 }
 
 fn read_value(value: &AMQPValue) -> Option<String> {
@@ -264,6 +271,13 @@ mod tests {
     fn number_and_size_of_headers_are_bounded() {
         let many = table((0..1_000).map(|number| (format!("h{number}"), AMQPValue::LongInt(number))));
         assert_eq!(read_headers(&many).len(), HEADERS_MAX);
+        let own = AMQPValue::LongString("commands".into());
+        let behind = table(
+            (0..100)
+                .map(|number| (format!("a{number}"), AMQPValue::LongInt(number)))
+                .chain([("leveret-x".into(), own)]),
+        );
+        assert!(read_headers(&behind).contains_key("leveret-x"));
         let long = table([("long".into(), AMQPValue::LongString("x".repeat(HEADER_MAX + 1).into()))]);
         assert!(read_headers(&long).is_empty());
     }

@@ -10,6 +10,12 @@ use crate::contract::Exchange;
 /// The header with the time a message was published, in milliseconds since 1970 by the database's clock.
 pub const SENT_AT: &str = "sent_at";
 
+/// The header of a command from outside that Leveret sends again: the exchange that its sender published it to.
+pub const FIRST_EXCHANGE: &str = "leveret-first-exchange";
+
+/// The header of such a command with the user of the broker who sent it. Only Leveret may be the `user_id` of what Leveret sends.
+pub const FIRST_USER: &str = "leveret-first-user";
+
 /// The header with the deadline of a request to an external worker, RFC 3339. The request expires then.
 pub const DEADLINE: &str = "leveret-deadline";
 
@@ -96,14 +102,15 @@ impl Outgoing {
         match self.exchange {
             // An event without a listener and an answer without its queue are not errors.
             Exchange::Events | Exchange::Reply => false,
-            Exchange::Commands | Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Dead => true,
+            Exchange::Commands | Exchange::Forwarded | Exchange::Steps => true,
+            Exchange::Work | Exchange::Calls | Exchange::Dead => true,
         }
     }
 
     /// The queue it is delivered to after a delay; `None` if such a message cannot wait.
     pub fn queue(&self) -> Option<Queue> {
         match self.exchange {
-            Exchange::Commands => Some(Queue::Commands),
+            Exchange::Commands | Exchange::Forwarded => Some(Queue::Commands),
             Exchange::Steps => Some(Queue::Steps(self.routing_key.clone())),
             Exchange::Calls => Some(Queue::Calls),
             Exchange::Work => Some(Queue::Work(self.routing_key.clone())),

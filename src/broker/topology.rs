@@ -17,8 +17,17 @@ pub const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 pub const PARKED_MAX: i64 = 10_000;
 
 /// Every exchange but the broker's default exchange.
-const DECLARED: [Exchange; 6] =
-    [Exchange::Commands, Exchange::Steps, Exchange::Events, Exchange::Work, Exchange::Calls, Exchange::Dead];
+const DECLARED: [Exchange; 7] = [
+    Exchange::Commands,
+    Exchange::Forwarded,
+    Exchange::Steps,
+    Exchange::Events,
+    Exchange::Work,
+    Exchange::Calls,
+    Exchange::Dead,
+];
+/// The end of the name of the exchange that delayed messages go to.
+pub const DELAYED: &str = "delayed";
 /// The routing key of wake-ups for calls.
 pub const CALLS_KEY: &str = "call";
 
@@ -102,7 +111,10 @@ pub fn base(prefix: &str) -> Vec<Declaration> {
 pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
     let mut all = Vec::new();
     match queue {
-        Queue::Commands => all.push(plain(&Exchange::Commands.physical(prefix), kind(Exchange::Commands))),
+        Queue::Commands => {
+            let both = [Exchange::Commands, Exchange::Forwarded];
+            all.extend(both.map(|exchange| plain(&exchange.physical(prefix), kind(exchange))));
+        }
         Queue::Steps(_) => all.push(plain(&Exchange::Steps.physical(prefix), kind(Exchange::Steps))),
         Queue::Events(_) => all.push(plain(&Exchange::Events.physical(prefix), kind(Exchange::Events))),
         Queue::Calls => all.push(plain(&Exchange::Calls.physical(prefix), kind(Exchange::Calls))),
@@ -117,7 +129,7 @@ pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
 
 /// The exchange that delayed messages go to when their delay is over.
 pub fn delayed(prefix: &str) -> String {
-    format!("{prefix}.delayed")
+    format!("{prefix}.{DELAYED}")
 }
 
 /// The exchange, and the queue, of messages that nothing reads.
@@ -127,7 +139,7 @@ pub fn parked(prefix: &str) -> String {
 
 fn kind(exchange: Exchange) -> Kind {
     match exchange {
-        Exchange::Commands | Exchange::Events => Kind::Topic,
+        Exchange::Commands | Exchange::Forwarded | Exchange::Events => Kind::Topic,
         Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Reply => Kind::Direct,
         Exchange::Dead => Kind::Fanout,
     }
@@ -153,7 +165,11 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
         ]
     };
     match queue {
-        Queue::Commands => work(Exchange::Commands, "#"),
+        Queue::Commands => {
+            let mut all = work(Exchange::Commands, "#");
+            all.push(binding(&name, &Exchange::Forwarded.physical(prefix), "#"));
+            all
+        }
         Queue::Steps(queue) => work(Exchange::Steps, queue),
         Queue::Calls => work(Exchange::Calls, CALLS_KEY),
         Queue::Work(name) => work(Exchange::Work, name),

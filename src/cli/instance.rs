@@ -212,6 +212,8 @@ fn describe(view: &InstanceView) {
     ];
     let more = [
         ("key", summary.key.clone()),
+        ("started by", view.started_by.clone()),
+        ("user id", view.user_id.clone()),
         ("activity", Some(summary.at.join(", ")).filter(|at| !at.is_empty())),
         ("ended", summary.ended_at.map(output::moment)),
         ("output", view.output.as_ref().map(Value::to_string)),

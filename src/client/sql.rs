@@ -108,7 +108,7 @@ impl Start {
         Self { on_conflict, ..self }
     }
 
-    /// The user for whom it is started, as `instance.started_by`; `leveret.sql` when left out.
+    /// The user for whom it is started, as `instance.started_by`; `leveret.sql/` and the role that has logged in when left out.
     #[must_use]
     pub fn user(self, user: impl Into<String>) -> Self {
         Self { user: Some(user.into()), ..self }

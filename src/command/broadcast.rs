@@ -8,7 +8,7 @@ use super::once::{Answer, Origin};
 use super::publish::step_command;
 use crate::app::App;
 use crate::contract;
-use crate::engine::{InstanceId, Internal, Message, Refusal, Status};
+use crate::engine::{InstanceId, Internal, Message, Refusal, Sender, Status};
 use crate::store::bookmarks::Waiting;
 use crate::store::outbox::OutboxRow;
 use crate::store::{Transaction, Undo, bookmarks, inbox, instances, messages, outbox};
@@ -27,7 +27,7 @@ pub(super) async fn write(
     command: &contract::Message,
     origin: &Origin,
 ) -> Result<HandledMessage, Undo<HandledMessage, Error>> {
-    let mut rows = copies(app, transaction, command).await?;
+    let mut rows = copies(app, transaction, command, origin).await?;
     let receivers = rows.len();
     let answer = Answer { receivers: Some(receivers), ..Answer::of("broadcast", None) };
     if !inbox::insert(transaction, &origin.inbox("message", &answer)).await? {
@@ -45,6 +45,7 @@ async fn copies(
     app: &App,
     transaction: &mut Transaction,
     command: &contract::Message,
+    origin: &Origin,
 ) -> Result<Vec<OutboxRow>, Error> {
     let (mut rows, mut bytes, mut last) = (Vec::new(), 0, Waiting::NOBODY);
     loop {
@@ -59,6 +60,8 @@ async fn copies(
                 name: command.name.clone(),
                 key: command.key.clone(),
                 data: command.data.clone(),
+                sender: Some(origin.app_id.clone()),
+                user_id: origin.user_id.clone(),
             };
             let row = step_command(app, queue, "deliver", &body, None)?.with_instance(waiting.instance);
             bytes += row.body.len();
@@ -80,7 +83,9 @@ async fn copies(
 /// does not hold, does not get it.
 pub async fn deliver(app: &App, copy: &contract::Deliver) -> Result<Executed, Error> {
     let id = InstanceId(copy.instance);
-    let message = Message { name: copy.name.clone(), key: copy.key.clone(), data: copy.data.clone(), kept: None };
+    let sender = copy.sender.clone().map(|app_id| Sender { app_id, user_id: copy.user_id.clone() });
+    let (name, key, data) = (copy.name.clone(), copy.key.clone(), copy.data.clone());
+    let message = Message { name, key, data, kept: None, sender };
     let command = Internal::Deliver { bookmark: copy.bookmark, message: message.clone() };
     match Execution::internal(app, command, Follow::IfNeeded).locked(id).await {
         Err(Error::NotFound(_)) => Ok(Executed::Refused(Refusal::Closed(copy.bookmark))),

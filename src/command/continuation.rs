@@ -27,6 +27,11 @@ pub async fn crash(app: &App, id: InstanceId, branch: BranchId, sequence: i64) -
     Execution::internal(app, crash, Follow::IfNeeded).locked(id).await
 }
 
+/// Opens an incident for the branch that waits for a timer whose wake-up cannot be executed.
+pub async fn fail_unfireable(app: &App, id: InstanceId, bookmark: i64, why: String) -> Result<(), Error> {
+    give_up(app, id, Internal::Unfireable { bookmark, why }).await
+}
+
 /// Opens an incident for a branch whose step command cannot be delivered.
 pub async fn fail_undeliverable(
     app: &App,
@@ -35,7 +40,10 @@ pub async fn fail_undeliverable(
     sequence: i64,
     why: String,
 ) -> Result<(), Error> {
-    let command = Internal::Undeliverable { branch, sequence, why };
+    give_up(app, id, Internal::Undeliverable { branch, sequence, why }).await
+}
+
+async fn give_up(app: &App, id: InstanceId, command: Internal) -> Result<(), Error> {
     match Execution::internal(app, command, Follow::IfNeeded).locked(id).await {
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),

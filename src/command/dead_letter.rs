@@ -1,11 +1,13 @@
 //! Dead letters: messages that could not be handled are stored with the reason, and can be redriven.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::Error;
 use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
-use crate::broker::Queue;
+use crate::broker::{FIRST_EXCHANGE, FIRST_USER, Queue};
 use crate::contract::Exchange;
 use crate::store::dead_letters::{self, DeadLetter, StoredLetter};
 use crate::store::inbox;
@@ -15,6 +17,8 @@ use crate::telemetry;
 
 /// The header with the queue in which the broker stopped redelivering a message.
 const FIRST_QUEUE: &str = "x-first-death-queue";
+/// The header with the exchange that such a message was published to.
+const FIRST_DEATH_EXCHANGE: &str = "x-first-death-exchange";
 
 /// A delivery that could not be handled.
 #[derive(Debug, Clone)]
@@ -107,24 +111,33 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
     let first_queue = letter.headers.get(FIRST_QUEUE).filter(|_| letter.source == Queue::Dead.name());
     let queue = first_queue.map_or(&letter.source, |queue| queue);
     let queue = queue.strip_prefix(&prefix).unwrap_or(queue);
+    let first_exchange = letter.headers.get(FIRST_DEATH_EXCHANGE).filter(|_| letter.source == Queue::Dead.name());
+    let mut first_exchange = first_exchange.unwrap_or(&letter.exchange).clone();
+    let forwarded = Exchange::Forwarded.physical(&app.config.broker.prefix);
+    if first_exchange == forwarded
+        && let Some(before) = letter.headers.get(FIRST_EXCHANGE)
+    {
+        first_exchange = before.clone();
+    }
     let (exchange, routing_key) = place(queue, letter.routing_key)
         .ok_or_else(|| format!("dead letter {id} came from `{queue}`: only commands can be redriven"))?;
     let kind = letter.kind.ok_or_else(|| format!("dead letter {id} cannot be redriven: it has no `type`"))?;
     // Headers that the broker and the delay queues added belong to the earlier delivery.
     let is_kept = |name: &String| name == "traceparent" || name == "schema";
+    let mut headers: BTreeMap<_, _> = letter.headers.into_iter().filter(|(name, _)| is_kept(name)).collect();
+    // A command from outside is checked as one again, and keeps its user.
+    if exchange == Exchange::Forwarded && first_exchange != forwarded {
+        headers.insert(FIRST_EXCHANGE.into(), first_exchange);
+        headers.extend(letter.user_id.map(|user_id| (FIRST_USER.into(), user_id)));
+    }
     let row = OutboxRow::new(app.new_id(), exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
-    Ok(OutboxRow {
-        app_id: letter.app_id,
-        headers: letter.headers.into_iter().filter(|(name, _)| is_kept(name)).collect(),
-        instance_id: letter.instance_id,
-        ..row
-    })
+    Ok(OutboxRow { app_id: letter.app_id, headers, instance_id: letter.instance_id, ..row })
 }
 
 /// The exchange and routing key that lead to a queue.
 fn place(queue: &str, routing_key: String) -> Option<(Exchange, String)> {
     if queue == Queue::Commands.name() {
-        return Some((Exchange::Commands, routing_key));
+        return Some((Exchange::Forwarded, routing_key));
     }
     queue.strip_prefix("steps.").map(|queue| (Exchange::Steps, queue.to_owned()))
 }
@@ -135,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_redriven_message_is_sent_to_the_exchange_of_its_queue() {
-        assert_eq!(place("commands", "start.order".into()), Some((Exchange::Commands, "start.order".into())));
+        assert_eq!(place("commands", "start.order".into()), Some((Exchange::Forwarded, "start.order".into())));
         assert_eq!(place("steps.default", "whatever".into()), Some((Exchange::Steps, "default".into())));
         assert_eq!(place("work.resize", "resize".into()), None);
         assert_eq!(place("events.audit", "order.shipped".into()), None);

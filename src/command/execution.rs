@@ -212,7 +212,10 @@ impl<'a> Execution<'a> {
         Ok(ended.publish(self.app))
     }
 
-    fn plan(&self, before: &Instance, step: Step, now: Timestamp) -> Result<Written, Error> {
+    fn plan(&self, before: &Instance, mut step: Step, now: Timestamp) -> Result<Written, Error> {
+        if let Some(Sender { origin, .. }) = &self.sender {
+            step.sign(&origin.sender());
+        }
         let kind = step.kind;
         let (write, next) = rows::plan(self.app, Some(before), step, now, self.follow)?;
         Ok(Written { write, now, next, kind })

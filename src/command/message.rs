@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::committed::{Applied, Committed, Executed};
 use super::execution::{Ended, Execution};
 use super::once::{Answer, Origin};
-use super::{Error, broadcast};
+use super::{Error, broadcast, kept};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, Step};
@@ -53,6 +53,7 @@ pub(super) enum HandledMessage {
 /// # Errors
 /// `Reused` if its id was used for another body.
 pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> Result<Applied<Delivered>, Error> {
+    check_ttl(app, &command)?;
     let handled =
         Transaction::run(app.store.steps().await?, async |transaction| handle(app, transaction, command, origin).await)
             .await?;
@@ -72,6 +73,18 @@ pub async fn message(app: &App, command: contract::Message, origin: &Origin) -> 
             Ok(Applied::New(Delivered::Broadcast(receivers)))
         }
     }
+}
+
+fn check_ttl(app: &App, command: &contract::Message) -> Result<(), Error> {
+    let (ttl, max) = (command.ttl.unwrap_or(0), app.config.messages.ttl_max);
+    if Duration::from_secs(u64::from(ttl)) <= max {
+        return Ok(());
+    }
+    let max = max.as_secs();
+    let why = format!(
+        "`ttl` is {ttl} seconds; at most {max} are allowed (`messages.ttl_max`): send the message later, or a shorter `ttl`"
+    );
+    Err(Error::Invalid { why, problems: Vec::new() })
 }
 
 async fn handle(
@@ -150,7 +163,7 @@ async fn offer(
 
 pub(super) fn deliver_command(bookmark: i64, message: &contract::Message) -> Command {
     let (name, key, data) = (message.name.clone(), message.key.clone(), message.data.clone());
-    Internal::Deliver { bookmark, message: Message { name, key, data, kept: None } }.into()
+    Internal::Deliver { bookmark, message: Message { name, key, data, kept: None, sender: None } }.into()
 }
 
 pub(super) async fn decide(app: &App, loaded: &Loaded, command: &Command) -> Result<Option<Step>, Error> {
@@ -189,16 +202,23 @@ async fn keep(
     if !inbox::insert(transaction, &origin.inbox("message", &answer)).await? {
         return Err(Undo::Error(busy()));
     }
-    let time_to_live = command.ttl.map_or(app.config.messages.ttl, |seconds| Duration::from_secs(u64::from(seconds)));
+    let limits = &app.config.messages;
+    let time_to_live = command.ttl.map_or(limits.ttl, |seconds| Duration::from_secs(u64::from(seconds)));
     let message = NewMessage {
         name: command.name,
         key: command.key,
         data: command.data,
         app_id: Some(origin.app_id.clone()),
         message_id: Some(origin.message_id.clone()),
+        user_id: origin.user_id.clone(),
         only: None,
     };
-    messages::keep(transaction, &message, time_to_live).await?;
+    if !kept::has_room(app, transaction, &origin.app_id).await? {
+        return Err(Undo::Error(kept::sender_is_full(&origin.app_id, limits.per_sender_max)));
+    }
+    if messages::keep(transaction, &message, time_to_live, limits.per_key_max).await?.is_none() {
+        return Err(Undo::Error(kept::key_is_full(&message, limits.per_key_max)));
+    }
     let replies: Vec<_> = origin.reply(app, &answer).into_iter().collect();
     outbox::push(transaction, &replies).await?;
     Ok(HandledMessage::Kept(replies))

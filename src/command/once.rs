@@ -8,7 +8,7 @@ use super::Error;
 use super::committed::Follow;
 use crate::app::App;
 use crate::contract::Exchange;
-use crate::engine::{CallId, InstanceId, TaskId};
+use crate::engine::{CallId, InstanceId, Sender, TaskId};
 use crate::store::inbox::{self, InboxRow, Outcome};
 use crate::store::outbox::OutboxRow;
 use crate::store::{self, outbox};
@@ -28,6 +28,8 @@ pub struct Origin {
     pub trace: Option<String>,
     /// The address of the answer, if the sender wants one.
     pub reply_to: Option<ReplyTo>,
+    /// The user of the broker who sent it, where the broker has verified one.
+    pub user_id: Option<String>,
 }
 
 /// The address of an answer.
@@ -78,7 +80,13 @@ impl Origin {
             follow,
             trace: None,
             reply_to: None,
+            user_id: None,
         }
+    }
+
+    /// The sender, for the history.
+    pub(super) fn sender(&self) -> Sender {
+        Sender { app_id: self.app_id.clone(), user_id: self.user_id.clone() }
     }
 
     /// The inbox row by which a repetition is recognised.

@@ -126,10 +126,12 @@ async fn plan_start(
         key: command.key.clone(),
         input: once::input(command.input.clone()),
         by: Some(command.user.clone().unwrap_or_else(|| origin.app_id.clone())),
+        user_id: origin.user_id.clone(),
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(start.id));
-    let step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
+    let mut step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
+    step.sign(&origin.sender());
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);
@@ -236,10 +238,11 @@ async fn cancel_old(
     let audit = Audit { by: Some(origin.app_id.clone()), reason: Some(format!("replaced by {}", new.id)) };
     let cancel = Command::Instance(Control::Cancel, audit);
     let context = app.context(loaded.now);
-    let step = match engine::decide(&definition, &loaded.instance, &cancel, Facts::default(), &context) {
+    let mut step = match engine::decide(&definition, &loaded.instance, &cancel, Facts::default(), &context) {
         Decision::Commit(step) => step,
         Decision::Refuse(_) | Decision::Need(_) => return Err(busy("the instance that had the key has just ended")),
     };
+    step.sign(&origin.sender());
     let (cancelled, _) = rows::plan(app, Some(&loaded.instance), step, loaded.now, Follow::IfNeeded)?;
     match commit::guarded(transaction, &cancelled, None).await? {
         Guarded::Committed(_) => Ok(cancelled),

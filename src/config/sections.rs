@@ -55,6 +55,8 @@ section! {
         publishers: usize = 2,
         /// The time limit of a publisher confirm; after it the row is published again.
         #[serde(with = "serde_text")] confirm_timeout: Duration = Duration::from_secs(10),
+        /// Whether the routing key of a command has to begin with its `type`: `checked`, or `any` for senders that do not do so.
+        routing_keys: RoutingKeys = RoutingKeys::Checked,
     }
 }
 
@@ -67,7 +69,7 @@ section! {
         steps_per_delivery_max: u32 = 32,
         /// The time for which a delivery is held for further steps, for the same reason.
         #[serde(with = "serde_text")] hold_delivery_for: Duration = Duration::from_millis(500),
-        /// Crashes of workers at one activity, after which it becomes an incident.
+        /// Crashes of workers at one activity, after which it becomes an incident, or at one command, after which it is a dead letter.
         crash_max: u32 = 5,
         /// The queues this worker consumes.
         queues: Vec<String> = vec!["default".into()],
@@ -153,6 +155,12 @@ section! {
     Messages {
         /// How long a message is kept if no instance waits for it.
         #[serde(with = "serde_text")] ttl: Duration = Duration::from_secs(24 * 3_600),
+        /// The longest `ttl` of a message.
+        #[serde(with = "serde_text")] ttl_max: Duration = Duration::from_secs(90 * 24 * 3_600),
+        /// Messages that are kept of one name and key; a wait that opens looks through as many.
+        per_key_max: u64 = 10_000,
+        /// Messages of one sender that are kept.
+        per_sender_max: u64 = 100_000,
     }
 }
 
@@ -256,6 +264,16 @@ impl Tasks {
     pub fn lease(&self, requested: Option<Duration>) -> Duration {
         requested.unwrap_or(self.lease_for).clamp(Duration::from_secs(1).min(self.lease_max), self.lease_max)
     }
+}
+
+/// Which routing keys a command may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoutingKeys {
+    /// Those that begin with its `type`, so that topic permissions of RabbitMQ can limit a sender.
+    Checked,
+    /// Every one.
+    Any,
 }
 
 /// Whether statements stay prepared on their connection.

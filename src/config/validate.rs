@@ -46,6 +46,9 @@ impl Config {
         if self.limits.steps_max == 0 || self.retry.attempts == 0 {
             return invalid("`limits.steps_max` and `retry.attempts` must be at least 1");
         }
+        if self.messages.per_key_max == 0 || self.messages.per_sender_max == 0 {
+            return invalid("`messages.per_key_max` and `messages.per_sender_max` must be at least 1");
+        }
         // Step commands have the same limit, and would be refused.
         if self.limits.message_max < 1_024 {
             return invalid("`limits.message_max` must be at least 1024");
@@ -73,6 +76,9 @@ impl Config {
         ];
         if let Some((name, _)) = times.iter().find(|(_, time)| *time < TIME_MIN) {
             return invalid(&format!("`{name}` must be at least 1ms"));
+        }
+        if self.messages.ttl > self.messages.ttl_max {
+            return invalid("`messages.ttl` must be at most `messages.ttl_max`");
         }
         if self.timeouts.database > HANDLER_FOR_MAX {
             return invalid(

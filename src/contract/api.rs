@@ -111,8 +111,11 @@ pub struct InstanceView {
     pub revision: i64,
     /// Its queue.
     pub queue: String,
-    /// The sender that started it.
+    /// The user for whom it was started, or else the sender.
     pub started_by: Option<String>,
+    /// The user of RabbitMQ who sent the start, where the broker has verified one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// Its input.
     pub input: Value,
     /// Its variables.
@@ -172,6 +175,9 @@ pub struct MessageView {
     pub app_id: Option<String>,
     /// AMQP property `message_id`.
     pub message_id: Option<String>,
+    /// The user of RabbitMQ who sent it, where the broker has verified one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// The only instance that may receive it: it was suspended when a broadcast was delivered.
     pub instance: Option<Uuid>,
 }

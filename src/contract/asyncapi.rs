@@ -173,7 +173,8 @@ impl Messages {
 
 /// The AMQP properties of a command.
 fn sent_as(kind: &str) -> Value {
-    json!({ "type": { "const": kind }, "app_id": { "type": "string", "minLength": 1, "maxLength": 255 } })
+    let app_id = json!({ "type": "string", "minLength": 1, "maxLength": 255, "not": { "pattern": "^leveret(\\.|$)" } });
+    json!({ "type": { "const": kind }, "app_id": app_id })
 }
 
 fn headers() -> Value {
@@ -204,8 +205,8 @@ fn channels(prefix: &str, messages: &Messages) -> Value {
         "commands": {
             "address": "{command}.{name}",
             "title": "Commands",
-            "description": format!("Publish to the exchange `{prefix}.commands`, persistent and mandatory, with confirms. The routing key is \
-                a convention; the property `type` names the command."),
+            "description": format!("Publish to the exchange `{prefix}.commands`, persistent and mandatory, with confirms. The routing key has \
+                to begin with the property `type`, which names the command, unless `broker.routing_keys` is `any`."),
             "parameters": {
                 "command": { "description": "The property `type`." },
                 "name": { "description": "What the command is about, such as the name of a definition." },

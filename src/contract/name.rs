@@ -19,9 +19,24 @@ pub fn check_name(text: &str) -> Result<(), InvalidName> {
     }
 }
 
+/// Whether a sender has a name that Leveret uses itself: `leveret`, and what begins with `leveret.`.
+pub fn is_reserved_sender(app_id: &str) -> bool {
+    app_id.strip_prefix("leveret").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_senders_of_leveret_are_reserved() {
+        for reserved in ["leveret", "leveret.", "leveret.http", "leveret.sql/shop", "leveret.schedule/nightly"] {
+            assert!(is_reserved_sender(reserved), "{reserved}");
+        }
+        for free in ["shop", "leverets", "leveret-shop", "my.leveret.sql", ""] {
+            assert!(!is_reserved_sender(free), "{free}");
+        }
+    }
 
     #[test]
     fn a_name_has_from_1_to_255_bytes_and_no_nul() {

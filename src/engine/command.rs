@@ -22,6 +22,8 @@ pub struct Start {
     pub input: Value,
     /// Who started it: the `app_id` of the command, or a user.
     pub by: Option<String>,
+    /// The user of the broker who sent it, where the broker has verified one.
+    pub user_id: Option<String>,
     /// W3C trace context.
     pub trace: Option<String>,
 }
@@ -177,6 +179,13 @@ pub enum Internal {
         /// `worker.crash_max`.
         crash_max: u32,
     },
+    /// The wake-up of this timer cannot be executed: the branch that waits gets an incident.
+    Unfireable {
+        /// The timer's bookmark.
+        bookmark: i64,
+        /// Why it cannot be executed.
+        why: String,
+    },
     /// The step command of this branch cannot be delivered: an incident is opened.
     Undeliverable {
         /// The branch.
@@ -242,4 +251,32 @@ pub struct Message {
     pub data: Value,
     /// Its row, if it arrived before its wait.
     pub kept: Option<i64>,
+    /// Who sent it; none if that is not known.
+    pub sender: Option<Sender>,
+}
+
+/// Who sent a command.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sender {
+    /// The `app_id` of the command.
+    pub app_id: String,
+    /// The user of the broker, where the broker has verified one.
+    pub user_id: Option<String>,
+}
+
+impl Sender {
+    /// Writes into the details of a history entry who has sent its command. `by` is who acts: a user, or else the sender; `sender` is
+    /// there if it is another.
+    pub fn sign(&self, details: &mut Value) {
+        if details.is_null() {
+            *details = json!({});
+        }
+        let Value::Object(details) = details else { return };
+        match details.get("by") {
+            None => details.insert("by".into(), json!(self.app_id)),
+            Some(by) if *by == self.app_id.as_str() => None,
+            Some(_) => details.insert("sender".into(), json!(self.app_id)),
+        };
+        details.extend(self.user_id.iter().map(|user_id| ("user_id".into(), json!(user_id))));
+    }
 }

@@ -59,6 +59,9 @@ fn step(
         Command::Internal(Internal::Crash { branch, sequence, crash_max }) => {
             crash::count(transition("crash"), branch, sequence, crash_max)
         }
+        Command::Internal(Internal::Unfireable { bookmark, why }) => {
+            crash::unfireable(transition("undeliverable"), bookmark, why)
+        }
         Command::Internal(Internal::Undeliverable { branch, sequence, why }) => {
             crash::undeliverable(transition("undeliverable"), branch, sequence, why)
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::call::{Call, CallChange, CallClosed, CallId};
+use super::command::Sender;
 use super::instance::{BranchId, Instance};
 use super::task::{Closed, Task, TaskId};
 
@@ -16,6 +17,17 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// The kind of the activity, or of the command: a label of metrics.
     pub kind: &'static str,
+}
+
+impl Step {
+    /// Writes who has sent the command into its first history entry.
+    pub fn sign(&mut self, sender: &Sender) {
+        for effect in &mut self.effects {
+            if let Effect::Record(entry) = effect {
+                return sender.sign(&mut entry.details);
+            }
+        }
+    }
 }
 
 /// One change to be written.

@@ -139,6 +139,8 @@ pub struct Instance {
     pub started_at: Timestamp,
     /// Who started it: the `app_id` of the command, or a user.
     pub started_by: Option<String>,
+    /// The user of the broker who sent the start, where the broker has verified one.
+    pub user_id: Option<String>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// W3C trace context of the start; everything it publishes carries it.

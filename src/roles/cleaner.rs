@@ -1,5 +1,5 @@
-//! The role `cleaner`: deletes what is no longer kept and unused targets, creates the partitions of the coming months, and drops empty
-//! ones.
+//! The role `cleaner`: deletes what is no longer kept, unused targets and old suspects, creates the partitions of the coming months, and
+//! drops empty ones.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, history, messages, targets};
+use crate::store::{self, history, messages, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod retention;
@@ -22,6 +22,9 @@ const PAUSE_FULL: Duration = Duration::from_millis(5);
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(3_600);
 /// The pause between two passes over what has ended.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
+
+/// A command that was begun again, and of which nothing was heard for this long, is forgotten: its queue was deleted.
+const SUSPECT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
@@ -72,6 +75,9 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     history::ensure_partitions(&mut conn, app.clock.now()).await?;
     if let Ok(before) = app.clock.now().checked_sub(targets::UNUSED_FOR) {
         targets::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(SUSPECT_FOR) {
+        suspects::delete_before(&mut conn, before, BATCH_MAX).await?;
     }
     store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())

@@ -58,6 +58,12 @@ fn is_expired_request(app: &App, delivery: &Delivery) -> bool {
         && death("queue").is_some_and(|queue| queue.starts_with(&queues))
 }
 
+/// Whether it was given up in a queue of steps: elsewhere a `continue` is not one of Leveret.
+fn is_of_steps(app: &App, delivery: &Delivery) -> bool {
+    let queues = Queue::Steps(String::new()).physical(&app.config.broker.prefix);
+    delivery.headers.get("x-first-death-queue").is_some_and(|queue| queue.starts_with(&queues))
+}
+
 async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error> {
     if is_expired_request(app, delivery) {
         tracing::debug!(call = delivery.correlation_id, "a request was in its queue until its deadline");
@@ -66,9 +72,11 @@ async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error>
     let why = delivery.headers.get("x-first-death-reason");
     let reason = why.map_or(REASON.to_owned(), |why| format!("{REASON} ({why})"));
     // The sweep must not write a step command that cannot be delivered again and again: its branch gets an incident.
-    let received = incoming::read(delivery, app.config.limits.message_max).ok();
-    let instance = received.as_ref().and_then(|received| incoming::instance(&received.command));
-    if let Some(Command::Continue(at)) = received.map(|received| received.command) {
+    let command = incoming::read_dead(delivery, &app.config).ok();
+    let instance = command.as_ref().and_then(incoming::instance);
+    if is_of_steps(app, delivery)
+        && let Some(Command::Continue(at)) = command
+    {
         match command::fail_undeliverable(
             app,
             InstanceId(at.instance),
@@ -85,7 +93,7 @@ async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error>
             other => other?,
         }
     }
-    let mut undelivered = incoming::undelivered(delivery, &reason, instance);
+    let mut undelivered = incoming::undelivered(delivery, &reason, instance, &app.config);
     undelivered.letter.headers.remove("x-first-death-reason");
     // It may be a request to an external worker, whose `reply_to` is Leveret itself.
     undelivered.reply_to = None;

@@ -2,14 +2,38 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::broker::Delivery;
+use crate::broker::{Delivery, Queue};
 use crate::command::{Follow, Origin, ReplyTo, Undelivered};
+use crate::config::Config;
 use crate::contract::{self, Command, NAME_MAX, check_name};
 use crate::engine::InstanceId;
 use crate::store::dead_letters::DeadLetter;
 
+pub(super) mod door;
+
+use door::Door;
+
 /// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is an AMQP value.
 const AMQP_1_0: &str = "amqp-1.0";
+/// Every `type`.
+const KINDS: [&str; 16] = [
+    "start",
+    "message",
+    "cancel",
+    "retry",
+    "suspend",
+    "resume",
+    "timer.reschedule",
+    "deliver",
+    "continue",
+    "fire",
+    "task.complete",
+    "task.claim",
+    "task.release",
+    "call.complete",
+    "call.heartbeat",
+    "call.progress",
+];
 const NOT_A_DATA_SECTION: &str = "the body is an AMQP 1.0 value: send the JSON as bytes, in a data section, and name the command in \
     the message annotation `x-basic-type`";
 
@@ -20,11 +44,37 @@ pub(super) struct Received {
     pub(super) origin: Option<Origin>,
 }
 
-/// Parses a delivery.
+/// Parses a delivery, after a check that it may come the way it came.
 ///
 /// # Errors
 /// A sentence that names the problem.
-pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, String> {
+pub(super) fn read(delivery: &Delivery, config: &Config) -> Result<Received, String> {
+    let kind = kind(delivery, config)?;
+    let door = door::check(delivery, kind, config)?;
+    let command = command(delivery, kind)?;
+    let origin = match &delivery.queue {
+        Queue::Steps(_) => None,
+        Queue::Commands | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => {
+            Some(self::origin(delivery, door)?)
+        }
+    };
+    Ok(Received { command, origin })
+}
+
+/// The command of a message that the broker has given up, whatever way it came.
+pub(super) fn read_dead(delivery: &Delivery, config: &Config) -> Result<Command, String> {
+    command(delivery, kind(delivery, config)?)
+}
+
+/// The sender of a command that is not parsed, if its properties are in order and it may come the way it came.
+pub(super) fn sender(delivery: &Delivery, config: &Config) -> Option<Origin> {
+    let door = door::check(delivery, kind(delivery, config).ok()?, config).ok()?;
+    origin(delivery, door).ok()
+}
+
+/// The `type` of a message, if the message as a whole can be parsed.
+fn kind<'a>(delivery: &'a Delivery, config: &Config) -> Result<&'a str, String> {
+    let body_max = config.limits.message_max;
     if let Some(problem) = &delivery.unreadable {
         return Err(problem.clone());
     }
@@ -43,6 +93,18 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
     let kind = delivery.kind.as_deref().ok_or(
         "the property `type` is missing; it names the command (AMQP 1.0: the message annotation `x-basic-type`)",
     )?;
+    match kind {
+        AMQP_1_0 => Err(NOT_A_DATA_SECTION.into()),
+        kind if KINDS.contains(&kind) => Ok(kind),
+        other => Err(unknown(other)),
+    }
+}
+
+fn unknown(kind: &str) -> String {
+    format!("`{}` is not a command", shorten(kind))
+}
+
+fn command(delivery: &Delivery, kind: &str) -> Result<Command, String> {
     let command = match kind {
         "start" => Command::Start(body(delivery)?),
         "message" => Command::Message(body(delivery)?),
@@ -51,24 +113,19 @@ pub(super) fn read(delivery: &Delivery, body_max: usize) -> Result<Received, Str
         "suspend" => Command::Suspend(body(delivery)?),
         "resume" => Command::Resume(body(delivery)?),
         "timer.reschedule" => Command::Reschedule(body(delivery)?),
-        "deliver" => return internal(delivery, Command::Deliver),
-        "continue" => return internal(delivery, Command::Continue),
-        "fire" => return internal(delivery, Command::Fire),
+        "deliver" => Command::Deliver(body(delivery)?),
+        "continue" => Command::Continue(body(delivery)?),
+        "fire" => Command::Fire(body(delivery)?),
         "task.complete" => Command::TaskComplete(body(delivery)?),
         "task.claim" => Command::TaskClaim(body(delivery)?),
         "task.release" => Command::TaskRelease(body(delivery)?),
         "call.complete" => Command::CallComplete(body(delivery)?),
         "call.heartbeat" => Command::CallHeartbeat(body(delivery)?),
         "call.progress" => Command::CallProgress(body(delivery)?),
-        AMQP_1_0 => return Err(NOT_A_DATA_SECTION.into()),
-        other => return Err(format!("`{}` is not a command", shorten(other))),
+        other => return Err(unknown(other)),
     };
     check(&command)?;
-    Ok(Received { origin: Some(origin(delivery)?), command })
-}
-
-fn internal<T: DeserializeOwned>(delivery: &Delivery, of: impl Fn(T) -> Command) -> Result<Received, String> {
-    Ok(Received { command: of(body(delivery)?), origin: None })
+    Ok(command)
 }
 
 fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
@@ -84,7 +141,7 @@ fn body<T: DeserializeOwned>(delivery: &Delivery) -> Result<T, String> {
         .map_err(|error| format!("the body does not fit at `{}`: {}", error.path(), error.inner()))
 }
 
-fn origin(delivery: &Delivery) -> Result<Origin, String> {
+fn origin(delivery: &Delivery, door: Door) -> Result<Origin, String> {
     let app_id = required(delivery.app_id.as_deref(), "app_id", "it names the sender (AMQP 1.0: `group-id`)")?;
     let message_id = required(delivery.message_id.as_deref(), "message_id", "duplicates are recognised by it")?;
     // The answer is written to the outbox with both.
@@ -92,6 +149,9 @@ fn origin(delivery: &Delivery) -> Result<Origin, String> {
         text.iter().filter(|text| !text.is_empty()).try_for_each(|text| named(name, text))?;
     }
     let mut origin = Origin::new(app_id, message_id, &delivery.body, Follow::IfNeeded);
+    if let Door::Outside { user_id, .. } = door {
+        origin.user_id = user_id.filter(|user_id| check_name(user_id).is_ok());
+    }
     // A malformed trace context is dropped; it is not worth refusing the command.
     let is_kept = |trace: &&String| trace.len() <= NAME_MAX && trace.bytes().all(|byte| byte.is_ascii_graphic());
     origin.trace = delivery.headers.get("traceparent").filter(is_kept).cloned();
@@ -141,30 +201,43 @@ fn named(name: &str, text: &str) -> Result<(), String> {
     check_name(text).map_err(|error| format!("`{name}` {error}"))
 }
 
-fn shorten(text: &str) -> String {
+pub(in crate::roles) fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
 /// A delivery as it is stored as a dead letter: with the reason, and the instance that its command names.
-pub(super) fn undelivered(delivery: &Delivery, reason: &str, instance_id: Option<InstanceId>) -> Undelivered {
+pub(super) fn undelivered(
+    delivery: &Delivery,
+    reason: &str,
+    instance_id: Option<InstanceId>,
+    config: &Config,
+) -> Undelivered {
+    let prefix = &config.broker.prefix;
+    // Of a command that Leveret has sent again, how it came first.
+    let (exchange, user_id) = match Door::of(delivery, prefix) {
+        Door::Outside { exchange, user_id } => (exchange, user_id),
+        Door::Inside => (delivery.exchange.clone(), None),
+    };
     let letter = DeadLetter {
         reason: reason.to_owned(),
         source: delivery.queue.name(),
-        exchange: delivery.exchange.clone(),
+        exchange,
         routing_key: delivery.routing_key.clone(),
         kind: delivery.kind.clone(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
+        user_id,
         headers: delivery.headers.clone(),
         body: delivery.body.clone(),
         instance_id,
     };
-    Undelivered { letter, reply_to: reply_to(delivery) }
+    Undelivered { letter, reply_to: reply_to(delivery, prefix) }
 }
 
 /// Where the sender wants an answer, if that can be read: it is answered even if the rest of the message cannot be read.
-fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
-    let queue = delivery.reply_to.as_ref().filter(|queue| !queue.is_empty())?;
+fn reply_to(delivery: &Delivery, prefix: &str) -> Option<ReplyTo> {
+    let is_usable = |queue: &&String| !queue.is_empty() && !door::is_own(queue, prefix);
+    let queue = delivery.reply_to.as_ref().filter(is_usable)?;
     let texts = [("reply_to", Some(queue)), ("correlation_id", delivery.correlation_id.as_ref())];
     let are_valid =
         texts.into_iter().all(|(_, text)| text.is_none_or(|text| text.is_empty() || check_name(text).is_ok()));

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::Instrument;
 
-use super::incoming;
-use crate::app::{App, sleep_or_stop};
+use super::incoming::{self, Received};
+use crate::app::App;
 use crate::broker::{Delivery, Queue, SENT_AT};
 use crate::command::{self, Error};
-use crate::contract::{Command, Fire};
+use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
 use crate::store;
 use crate::telemetry::{self, DeliveryCount, spans};
@@ -22,13 +23,17 @@ mod bounce;
 mod calls;
 mod decide;
 mod drive;
+mod suspect;
 mod tasks;
+mod wake_up;
 
-use answer::{Begun, acknowledge, database_is_back, dead_letter, later, put_last, put_off};
+use answer::{Begun, acknowledge, database_is_back, dead_letter, give_back, later, put_last, put_off};
 use backlog::Backlog;
 use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
+use suspect::{Examined, Watch, examine};
+use wake_up::{Readiness, early, wait_until_due};
 
 /// Tries of one delivery while the database is busy; then it has to wait longer.
 const TRIES_MAX: u32 = 5;
@@ -39,8 +44,6 @@ const PREFETCH_PER_SLOT: usize = 8;
 const SPARE_PART: usize = 4;
 /// The pause before another try: this times the number of tries, and jitter of up to this.
 const BUSY_FOR_MS: u64 = 25;
-/// A timer wake-up this early waits in memory; an earlier one goes to a delay queue again.
-const EARLY_MAX: Duration = Duration::from_millis(120);
 
 /// The limits shared by all consumers of a process.
 #[derive(Clone)]
@@ -108,38 +111,81 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
 async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     let count = if delivery.redelivered { DeliveryCount::Redelivered } else { DeliveryCount::First };
     telemetry::count_delivery(&delivery.queue.name(), count);
-    let received = match incoming::read(&delivery, app.config.limits.message_max) {
+    let redelivered = Redelivered::of(&delivery);
+    let mut watch = None;
+    // Before it is parsed: nothing is known of what a sender has written.
+    if redelivered == Redelivered::Yes && delivery.queue == Queue::Commands {
+        match examine(app, limits, &delivery, None).await {
+            Examined::Execute(watched) => watch = Some(watched),
+            Examined::GiveUp(given_up) => {
+                dead_letter(app, delivery, &given_up.reason, given_up.origin.as_deref(), None).await;
+                return given_up.watch.ended(app).await;
+            }
+            Examined::Stopped => return give_back(delivery, Begun::No).await,
+        }
+    }
+    let received = match incoming::read(&delivery, &app.config) {
         Ok(received) => received,
-        Err(reason) => return dead_letter(app, delivery, &reason, None, None).await,
+        Err(reason) => {
+            ended(app, watch.as_ref()).await;
+            return dead_letter(app, delivery, &reason, None, None).await;
+        }
     };
     if let Command::Continue(_) = &received.command {
         telemetry::observe_queue_wait(delivery.headers.get(SENT_AT), app.clock.now());
     }
-    if let Command::Fire(fire) = &received.command {
-        match wait_until_due(app, fire).await {
-            Readiness::Due => {}
-            Readiness::Early => return later(app, delivery, fire.due_at, Begun::No).await,
+    if let Command::Fire(fire) = &received.command
+        && let Readiness::Early = wait_until_due(app, fire).await
+    {
+        return later(app, delivery, fire.due_at, Begun::No).await;
+    }
+    if redelivered == Redelivered::Yes && watch.is_none() {
+        let instance = incoming::instance(&received.command);
+        match examine(app, limits, &delivery, instance).await {
+            Examined::Execute(watched) => watch = Some(watched),
+            Examined::GiveUp(given_up) => {
+                give_up(app, delivery, &received, &given_up.reason).await;
+                return given_up.watch.ended(app).await;
+            }
+            Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
     }
-    let redelivered = Redelivered::of(&delivery);
-    let _alone = match redelivered {
-        Redelivered::Yes => Some(limits.redelivered.lock().await),
-        Redelivered::No => None,
-    };
     if limits.slots.available_permits() == 0 && limits.backlog.puts_off(&delivery) {
         let Some(kept) = put_last(app, delivery).await else { return };
         delivery = kept;
     }
     // The semaphore is never closed. If it were, exceeding the limit would do less harm than stopping.
-    let _slot = limits.slots.acquire().await;
+    let _slot = match &watch {
+        Some(watch) if watch.is_quiet() => None,
+        Some(_) | None => limits.slots.acquire().await.ok(),
+    };
+    let end = execute_until_it_ends(app, &received, redelivered, &delivery.routing_key).await;
+    ended(app, watch.as_ref()).await;
+    match end {
+        End::Done => acknowledge(delivery).await,
+        End::Elsewhere => bounce(app, delivery, &received.command).await,
+        End::Early(due_at) => early(app, delivery, &received.command, due_at).await,
+        End::DeadLetter(reason) => give_up(app, delivery, &received, &reason).await,
+    }
+}
+
+/// How the execution of a command ended.
+enum End {
+    Done,
+    Elsewhere,
+    Early(Timestamp),
+    DeadLetter(String),
+}
+
+/// Executes a command, again while the database is busy or away, within the tries of one delivery.
+async fn execute_until_it_ends(app: &App, received: &Received, redelivered: Redelivered, routing_key: &str) -> End {
     for attempt in 1..=TRIES_MAX {
-        match execute(app, &received, redelivered).await {
-            Ok(DeliveryFate::Done) => return acknowledge(delivery).await,
-            Ok(DeliveryFate::Elsewhere) => return bounce(app, delivery, &received.command).await,
-            // By the database's clock, which may have been set back: the wake-up must not become a hot loop meanwhile.
-            Ok(DeliveryFate::Early(due_at)) => {
-                return later(app, delivery, due_at.max(app.clock.now() + EARLY_MAX), Begun::Yes).await;
-            }
+        command::fail_point_at("worker::executes", received.command.kind());
+        command::fail_point_at("worker::executes", routing_key);
+        match execute(app, received, redelivered).await {
+            Ok(DeliveryFate::Done) => return End::Done,
+            Ok(DeliveryFate::Elsewhere) => return End::Elsewhere,
+            Ok(DeliveryFate::Early(due_at)) => return End::Early(due_at),
             Err(error) => match on_error(error) {
                 OnError::WaitForDatabase(error) => {
                     tracing::warn!(%error, "the database is not available; keeping deliveries until it is");
@@ -149,15 +195,26 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
                     let pause = BUSY_FOR_MS * u64::from(attempt) + fastrand::u64(0..BUSY_FOR_MS);
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
-                OnError::DeadLetter(reason) => {
-                    open_incident(app, &received.command, &reason).await;
-                    let instance = incoming::instance(&received.command);
-                    return dead_letter(app, delivery, &reason, received.origin.as_ref(), instance).await;
-                }
+                OnError::DeadLetter(reason) => return End::DeadLetter(reason),
             },
         }
     }
-    bounce(app, delivery, &received.command).await;
+    End::Elsewhere
+}
+
+/// A redelivered command has ended in order: its crashes count no longer. Before the acknowledgement, or a crash in between would leave
+/// the count behind.
+async fn ended(app: &App, watch: Option<&Watch>) {
+    if let Some(watch) = watch {
+        watch.ended(app).await;
+    }
+}
+
+/// Stores a command as a dead letter; one of Leveret to itself becomes an incident of its instance as well.
+async fn give_up(app: &App, delivery: Delivery, received: &Received, reason: &str) {
+    open_incident(app, &received.command, reason).await;
+    let instance = incoming::instance(&received.command);
+    dead_letter(app, delivery, reason, received.origin.as_ref(), instance).await;
 }
 
 /// Lets a command wait that cannot be executed here, longer each time.
@@ -174,13 +231,25 @@ async fn bounce(app: &App, mut delivery: Delivery, command: &Command) {
     }
 }
 
-/// Opens an incident for a step command that can never be executed: otherwise the role `timers` would write it again and again.
+/// Opens an incident for a step command or a wake-up that can never be executed: otherwise the role `timers` would write it again and
+/// again.
 async fn open_incident(app: &App, command: &Command, reason: &str) {
-    if let Command::Continue(at) = command
-        && let (id, branch) = (InstanceId(at.instance), BranchId(at.branch))
-        && let Err(error) = command::fail_undeliverable(app, id, branch, at.sequence, reason.to_owned()).await
-    {
-        tracing::error!(%error, instance = %at.instance, "the incident could not be opened; the role timers will write the command again");
+    let (instance, opened) = match command {
+        Command::Continue(at) => {
+            let (id, branch) = (InstanceId(at.instance), BranchId(at.branch));
+            (at.instance, command::fail_undeliverable(app, id, branch, at.sequence, reason.to_owned()).await)
+        }
+        Command::Fire(fire) => {
+            let id = InstanceId(fire.instance);
+            (fire.instance, command::fail_unfireable(app, id, fire.bookmark, reason.to_owned()).await)
+        }
+        Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => return,
+        Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => return,
+        Command::Suspend(_) | Command::Resume(_) | Command::Reschedule(_) | Command::Deliver(_) => return,
+        Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => return,
+    };
+    if let Err(error) = opened {
+        tracing::error!(%error, %instance, "the incident could not be opened; the role timers will write the command again");
     }
 }
 
@@ -208,24 +277,5 @@ fn on_error(error: Error) -> OnError {
         | Error::NotFound(_)
         | Error::Reused(_)
         | Error::Task(_)) => OnError::DeadLetter(error.to_string()),
-    }
-}
-
-enum Readiness {
-    Due,
-    Early,
-}
-
-/// Waits in memory for a timer that is nearly due, without a query and without holding a connection.
-async fn wait_until_due(app: &App, fire: &Fire) -> Readiness {
-    let early = fire.due_at.duration_since(app.clock.now());
-    match Duration::try_from(early) {
-        Ok(early) if early > EARLY_MAX => Readiness::Early,
-        Ok(early) => {
-            sleep_or_stop(app, early).await;
-            if app.stop.is_cancelled() { Readiness::Early } else { Readiness::Due }
-        }
-        // Negative: it is due.
-        Err(_) => Readiness::Due,
     }
 }

@@ -33,6 +33,8 @@ pub struct DeadLetter {
     pub app_id: Option<String>,
     /// The AMQP property `message_id`.
     pub message_id: Option<String>,
+    /// The AMQP property `user_id`, which the broker has verified.
+    pub user_id: Option<String>,
     /// AMQP headers.
     pub headers: BTreeMap<String, String>,
     /// The body as received; stored up to [`BODY_KEPT_MAX`], and empty in lists.
@@ -74,6 +76,7 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
             dead_letters::kind.eq(letter.kind.as_deref().map(without_nul)),
             dead_letters::app_id.eq(letter.app_id.as_deref().map(without_nul)),
             dead_letters::message_id.eq(letter.message_id.as_deref().map(without_nul)),
+            dead_letters::user_id.eq(letter.user_id.as_deref().map(without_nul)),
             dead_letters::headers.eq(Json(&headers)),
             dead_letters::body.eq(&letter.body[..letter.body.len().min(BODY_KEPT_MAX)]),
             dead_letters::body_bytes.eq(i64::try_from(letter.body.len()).unwrap_or(i64::MAX)),
@@ -87,14 +90,14 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
 type Columns = (
     (i64, Moment, Option<Moment>, i64),
     (String, String, String, String),
-    (Option<String>, Option<String>, Option<String>),
+    (Option<String>, Option<String>, Option<String>, Option<String>),
     (Document, Option<Uuid>),
 );
 
 type Selected = (
     (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
-    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
+    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id, dead_letters::user_id),
     (dead_letters::headers, dead_letters::instance_id),
 );
 
@@ -102,7 +105,7 @@ type Selected = (
 const SELECTED: Selected = (
     (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
-    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id),
+    (dead_letters::kind, dead_letters::app_id, dead_letters::message_id, dead_letters::user_id),
     (dead_letters::headers, dead_letters::instance_id),
 );
 
@@ -110,7 +113,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
     let (
         (id, received_at, redriven_at, body_bytes),
         (reason, source, exchange, routing_key),
-        (kind, app_id, message_id),
+        (kind, app_id, message_id, user_id),
         (headers, instance),
     ) = columns;
     let headers = headers.read().unwrap_or_default();
@@ -128,6 +131,7 @@ fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
             kind,
             app_id,
             message_id,
+            user_id,
             headers,
             body,
             instance_id,

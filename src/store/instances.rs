@@ -71,6 +71,7 @@ struct InstanceRow {
     #[diesel(deserialize_as = Moment)]
     started_at: Timestamp,
     started_by: Option<String>,
+    user_id: Option<String>,
     ended_at: Option<Moment>,
     history_count: i64,
     history_hash: Vec<u8>,
@@ -108,6 +109,7 @@ impl InstanceRow {
             history_hash: self.history_hash.try_into().map_err(|_| unreadable("a hash"))?,
             started_at: self.started_at,
             started_by: self.started_by,
+            user_id: self.user_id,
             ended_at: self.ended_at.map(Timestamp::from),
             trace: self.trace,
         };

@@ -15,7 +15,7 @@ use super::moment::Moment;
 use super::schema::leveret::messages;
 use super::sql::Sql;
 use super::{Connection, Error};
-use crate::engine::{InstanceId, Message, MissedMessage};
+use crate::engine::{InstanceId, Message, MissedMessage, Sender};
 
 /// A message to keep.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,17 +30,38 @@ pub struct NewMessage {
     pub app_id: Option<String>,
     /// The message id of the sender.
     pub message_id: Option<String>,
+    /// The user of the broker who sent it, where the broker has verified one.
+    pub user_id: Option<String>,
     /// The only instance that may consume it, for the wait that `message_id` names; none: the first that waits.
     pub only: Option<InstanceId>,
 }
 
-/// Keeps a message for `ttl`; returns the id of its row. The lock on its name and key must be held
+/// Keeps a message for `ttl`; returns the id of its row, or none if `max` of its name and key are kept. The lock on both must be held
 /// ([`super::bookmarks::lock_correlation`]).
-pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration) -> Result<i64, Error> {
+pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration, max: u64) -> Result<Option<i64>, Error> {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
     let only = message.only.map(|id| id.0);
-    let NewMessage { name, key, data, app_id, message_id, .. } = message;
-    Ok(Keep::bind((name, key, Json(data), app_id.as_ref(), message_id.as_ref(), only, ttl)).get_result(conn).await?)
+    let NewMessage { name, key, data, app_id, message_id, user_id, .. } = message;
+    let (data, app_id, message_id, user_id) = (Json(data), app_id.as_ref(), message_id.as_ref(), user_id.as_ref());
+    let values = (name, key, data, app_id, message_id, user_id, only, ttl, max);
+    Ok(Keep::bind(values).get_result(conn).await.optional()?)
+}
+
+/// How many messages of a sender are kept, counted up to `max`.
+pub async fn count_of(conn: &mut Connection, app_id: &str, max: u64) -> Result<u64, Error> {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let count: i64 = CountOf::bind((app_id, max)).get_result(conn).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+struct CountOf;
+
+impl Sql for CountOf {
+    type Binds = (Text, BigInt);
+    type Row = BigInt;
+    const TEXT: &'static str = "
+        SELECT count(*) FROM (SELECT FROM leveret.messages WHERE app_id = $1 LIMIT $2) AS kept";
 }
 
 /// Keeps a copy of a broadcast for one wait of a suspended instance, unless it is kept already. The lock on its name
@@ -64,22 +85,25 @@ pub async fn keep_for(
         name: message.name.clone(),
         key: message.key.clone(),
         data: message.data.clone(),
-        app_id: None,
+        app_id: message.sender.as_ref().map(|sender| sender.app_id.clone()),
         message_id: Some(message_id),
+        user_id: message.sender.as_ref().and_then(|sender| sender.user_id.clone()),
         only: Some(instance),
     };
-    keep(conn, &copy, ttl).await?;
+    // One for each open wait.
+    keep(conn, &copy, ttl, u64::MAX).await?;
     Ok(())
 }
 
 struct Keep;
 
 impl Sql for Keep {
-    type Binds = (Text, Text, Jsonb, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, BigInt);
+    type Binds = (Text, Text, Jsonb, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, BigInt, BigInt);
     type Row = BigInt;
     const TEXT: &'static str = "
-        INSERT INTO leveret.messages (name, key, data, app_id, message_id, instance_id, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond')
+        INSERT INTO leveret.messages (name, key, data, app_id, message_id, user_id, instance_id, expires_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 millisecond'
+         WHERE (SELECT count(*) FROM (SELECT FROM leveret.messages WHERE name = $1 AND key = $2 LIMIT $9) AS kept) < $9
         RETURNING id";
 }
 
@@ -92,18 +116,30 @@ pub async fn kept(
     limit: i64,
 ) -> Result<Vec<Message>, Error> {
     let (names, keys): (Vec<_>, Vec<_>) = pairs.iter().map(|(name, key)| (name.as_str(), key.as_str())).unzip();
-    let rows: Vec<(i64, String, String, Document)> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
-    Ok(rows.into_iter().map(|(id, name, key, data)| Message { name, key, data: data.0, kept: Some(id) }).collect())
+    type Columns = (i64, String, String, Document, Option<String>, Option<String>);
+    let rows: Vec<Columns> = Kept::bind((names, keys, after, limit)).get_results(conn).await?;
+    let message = |(id, name, key, data, app_id, user_id): Columns| Message {
+        name,
+        key,
+        data: data.0,
+        kept: Some(id),
+        sender: sender(app_id, user_id),
+    };
+    Ok(rows.into_iter().map(message).collect())
+}
+
+fn sender(app_id: Option<String>, user_id: Option<String>) -> Option<Sender> {
+    app_id.map(|app_id| Sender { app_id, user_id })
 }
 
 struct Kept;
 
 impl Sql for Kept {
     type Binds = (Array<Text>, Array<Text>, BigInt, BigInt);
-    type Row = (BigInt, Text, Text, Jsonb);
+    type Row = (BigInt, Text, Text, Jsonb, Nullable<Text>, Nullable<Text>);
     // Pair by pair through the index; for all pairs at once the planner may read every message instead.
     const TEXT: &'static str = "
-        SELECT kept.id, kept.name, kept.key, kept.data
+        SELECT kept.id, kept.name, kept.key, kept.data, kept.app_id, kept.user_id
           FROM unnest($1, $2) AS wanted (name, key)
          CROSS JOIN LATERAL (
                SELECT m.*
@@ -132,9 +168,14 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
         key: String,
         #[diesel(sql_type = Jsonb)]
         data: Document,
+        #[diesel(sql_type = Nullable<Text>)]
+        app_id: Option<String>,
+        #[diesel(sql_type = Nullable<Text>)]
+        user_id: Option<String>,
     }
     let rows: Vec<Row> = diesel::sql_query(
-        "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data FROM leveret.bookmarks AS b
+        "SELECT b.number, kept.id, kept.received_at, kept.name, kept.key, kept.data, kept.app_id, kept.user_id
+           FROM leveret.bookmarks AS b
          CROSS JOIN LATERAL (SELECT m.* FROM leveret.messages AS m
              WHERE m.name = b.message_name AND m.key = b.message_key
                AND (m.instance_id IS NULL
@@ -151,7 +192,13 @@ pub async fn missed(conn: &mut Connection, instance: InstanceId, limit: i64) -> 
     let missed = |row: Row| MissedMessage {
         bookmark: row.number,
         at: row.received_at.0,
-        message: Message { name: row.name, key: row.key, data: row.data.0, kept: Some(row.id) },
+        message: Message {
+            name: row.name,
+            key: row.key,
+            data: row.data.0,
+            kept: Some(row.id),
+            sender: sender(row.app_id, row.user_id),
+        },
     };
     Ok(rows.into_iter().map(missed).collect())
 }
@@ -178,7 +225,7 @@ pub async fn beside_waits(conn: &mut Connection, limit: i64) -> Result<Vec<Besid
         instance: InstanceId(instance),
         bookmark,
         activity,
-        message: Message { name, key, data: data.0, kept: Some(id) },
+        message: Message { name, key, data: data.0, kept: Some(id), sender: None },
     };
     Ok(rows.into_iter().map(pair).collect())
 }
@@ -241,7 +288,8 @@ pub struct Listed {
 
 /// Kept messages, newest first. Expired ones are included until they are deleted.
 pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
-    type Columns = (i64, Moment, Moment, String, String, Document, Option<String>, Option<String>, Option<Uuid>);
+    type Texts = (Option<String>, Option<String>, Option<String>);
+    type Columns = (i64, Moment, Moment, String, String, Document, Texts, Option<Uuid>);
     let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();
     if let Some(name) = &filter.name {
         query = query.filter(messages::name.eq(name));
@@ -260,17 +308,17 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>,
             messages::name,
             messages::key,
             messages::data,
-            messages::app_id,
-            messages::message_id,
+            (messages::app_id, messages::message_id, messages::user_id),
             messages::instance_id,
         ))
         .load(conn)
         .await?;
-    let listed = |(id, received_at, expires_at, name, key, data, app_id, message_id, only): Columns| Listed {
-        id,
-        received_at: received_at.0,
-        expires_at: expires_at.0,
-        message: NewMessage { name, key, data: data.0, app_id, message_id, only: only.map(InstanceId) },
-    };
+    let listed =
+        |(id, received_at, expires_at, name, key, data, (app_id, message_id, user_id), only): Columns| Listed {
+            id,
+            received_at: received_at.0,
+            expires_at: expires_at.0,
+            message: NewMessage { name, key, data: data.0, app_id, message_id, user_id, only: only.map(InstanceId) },
+        };
     Ok(rows.into_iter().map(listed).collect())
 }

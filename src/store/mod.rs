@@ -30,6 +30,7 @@ mod sql;
 mod statement;
 pub mod statements;
 pub mod stuck;
+pub mod suspects;
 pub mod targets;
 pub mod tasks;
 mod transaction;

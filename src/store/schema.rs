@@ -66,6 +66,7 @@ pub(super) mod leveret {
             kind -> Nullable<Text>,
             app_id -> Nullable<Text>,
             message_id -> Nullable<Text>,
+            user_id -> Nullable<Text>,
             headers -> Jsonb,
             body -> Bytea,
             body_bytes -> Int8,
@@ -133,6 +134,7 @@ pub(super) mod leveret {
             search -> Jsonb,
             started_at -> Timestamptz,
             started_by -> Nullable<Text>,
+            user_id -> Nullable<Text>,
             ended_at -> Nullable<Timestamptz>,
             due_at -> Nullable<Timestamptz>,
             moved_at -> Timestamptz,
@@ -155,6 +157,7 @@ pub(super) mod leveret {
             expires_at -> Timestamptz,
             app_id -> Nullable<Text>,
             message_id -> Nullable<Text>,
+            user_id -> Nullable<Text>,
             instance_id -> Nullable<Uuid>,
         }
     }

@@ -131,6 +131,7 @@ values! {
     6: A Ta 0, B Tb 1, C Tc 2, D Td 3, E Te 4, F Tf 5;
     7: A Ta 0, B Tb 1, C Tc 2, D Td 3, E Te 4, F Tf 5, G Tg 6;
     8: A Ta 0, B Tb 1, C Tc 2, D Td 3, E Te 4, F Tf 5, G Tg 6, H Th 7;
+    9: A Ta 0, B Tb 1, C Tc 2, D Td 3, E Te 4, F Tf 5, G Tg 6, H Th 7, I Ti 8;
 }
 
 /// A piece of a statement: text whose placeholders are in order, each used once. Inside of the statement they get other

@@ -139,8 +139,8 @@ UPDATE leveret.instances
 const INSERT: &str = "
 INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
                                state_format, branches, variables, input, output, error, started_at, started_by,
-                               ended_at, history_count, history_hash, trace)
-SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21";
+                               user_id, ended_at, history_count, history_hash, trace)
+SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22";
 
 impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -181,6 +181,7 @@ impl InstanceColumns<'_> {
         part.bind::<Nullable<Jsonb>, _>(&self.error)?;
         part.bind::<Timestamptz, _>(&self.started_at)?;
         part.bind::<Nullable<Text>, _>(&instance.started_by)?;
+        part.bind::<Nullable<Text>, _>(&instance.user_id)?;
         part.bind::<Nullable<Timestamptz>, _>(&self.ended_at)?;
         part.bind::<BigInt, _>(&instance.history_count)?;
         part.bind::<Binary, _>(&instance.history_hash)?;

@@ -74,6 +74,7 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
         revision: instance.revision,
         queue: instance.queue,
         started_by: instance.started_by,
+        user_id: instance.user_id,
         input: instance.input.into(),
         variables: instance.variables.into(),
         output: instance.output,
@@ -145,6 +146,7 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
         expires_at: row.expires_at,
         app_id: row.message.app_id,
         message_id: row.message.message_id,
+        user_id: row.message.user_id,
         instance: row.message.only.map(|id| id.0),
     };
     Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
@@ -177,6 +179,7 @@ fn letter(row: dead_letters::StoredLetter) -> DeadLetterView {
         kind: row.letter.kind,
         app_id: row.letter.app_id,
         message_id: row.letter.message_id,
+        user_id: row.letter.user_id,
         instance: row.letter.instance_id.map(|id| id.0),
         redriven_at: row.redriven_at,
         body_bytes: row.body_bytes,

@@ -132,7 +132,7 @@ impl Asker {
         let connection = Connection::connect(&fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let queue = format!("{}.answers", fresh.prefix);
+        let queue = format!("answers-{}", fresh.prefix);
         let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
         channel.queue_declare(queue.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
         let options = BasicConsumeOptions { no_ack: true, ..Default::default() };

@@ -140,14 +140,15 @@ async fn every_malformed_message_is_a_dead_letter_with_its_reason_and_other_mess
     let all: Vec<Poison> = bodies().into_iter().chain(envelopes()).collect();
     let count = i64::try_from(all.len()).unwrap();
     for one in &all {
-        let routing_key = format!("poison.{}", one.name);
+        let kind = one.properties.kind().as_ref().map(ToString::to_string).unwrap_or_default();
+        let routing_key = format!("{kind}.poison.{}", one.name);
         leveret.sender.send("commands", &routing_key, one.properties.clone(), &one.body).await;
         leveret.start("step", one.name).await;
     }
     leveret.count_becomes(count, "leveret.instances WHERE status = 'completed'").await;
     leveret.count_becomes(count, "leveret.dead_letters").await;
     for one in &all {
-        let about = format!("leveret.dead_letters WHERE routing_key = 'poison.{}'", one.name);
+        let about = format!("leveret.dead_letters WHERE routing_key LIKE '%.poison.{}'", one.name);
         let [reason] = &leveret.lines("reason", &about).await[..] else { panic!("{} has no dead letter", one.name) };
         for says in one.says {
             assert!(reason.contains(says), "the dead letter of {} does not say `{says}`: {reason}", one.name);
@@ -172,7 +173,7 @@ async fn a_malformed_command_is_answered_with_the_reason() {
     ];
     for (name, kind, body, _) in &all {
         let properties = leveret.sender.asking(Sender::properties(kind, name), name);
-        leveret.sender.send("commands", "poison.test", properties, body.as_bytes()).await;
+        leveret.sender.send("commands", &format!("{kind}.poison"), properties, body.as_bytes()).await;
     }
     let nameless = leveret.sender.asking(BasicProperties::default().with_type("start".into()), "nameless");
     leveret.sender.send("commands", "start.step", nameless, &start()).await;

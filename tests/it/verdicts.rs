@@ -152,7 +152,7 @@ async fn a_repeated_command_for_an_instance_on_another_queue_is_passed_on_and_an
     let channel = connection.create_channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let (steps, answers) =
-        (format!("{}.steps.abroad", leveret.fresh.prefix), format!("{}.answers", leveret.fresh.prefix));
+        (format!("{}.steps.abroad", leveret.fresh.prefix), format!("answers-{}", leveret.fresh.prefix));
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(answers.as_str().into(), durable, FieldTable::default()).await.unwrap();
     let properties = BasicProperties::default()

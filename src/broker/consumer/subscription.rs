@@ -20,7 +20,7 @@ use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
 use crate::broker::turn::Turn;
-use crate::broker::{Shared, topology};
+use crate::broker::{Shared, Topology, topology};
 
 /// The broker must answer a subscription, and each cancellation, within this time.
 pub(super) const ANSWER_FOR: Duration = Duration::from_secs(10);
@@ -192,6 +192,18 @@ async fn subscribe_alone(shared: &Shared, queue: &Queue, until: Instant) -> Resu
     }
 }
 
+/// Declares the queue. Trouble with what it shares with other queues is told by the connection that publishes.
+async fn declare_with_its_own(connection: &Connection, prefix: &str, queue: &Queue) -> Result<(), Error> {
+    let problems = declare::all(connection, &topology::queue(prefix, queue)).await?;
+    match problems.into_iter().find(|problem| problem.name == queue.physical(prefix)) {
+        None => Ok(()),
+        Some(own) => Err(match own.cause {
+            Cause::Different => Error::Mismatch(own.says),
+            Cause::Down => Error::Unavailable(own.says),
+        }),
+    }
+}
+
 /// Declares the queue and subscribes, on a new channel.
 async fn subscribe(
     shared: &Shared,
@@ -201,13 +213,11 @@ async fn subscribe(
 ) -> Result<Subscription, Error> {
     let prefix = &shared.options.prefix;
     let missing = shared.missing.subscribe();
-    let problems = declare::all(&connection, &topology::queue(prefix, queue)).await?;
-    // Trouble with what it shares with other queues is told by the connection that publishes.
-    if let Some(own) = problems.into_iter().find(|problem| problem.name == queue.physical(prefix)) {
-        return Err(match own.cause {
-            Cause::Different => Error::Mismatch(own.says),
-            Cause::Down => Error::Unavailable(own.says),
-        });
+    // A client that only reads needs no right to declare what is there.
+    let is_found = shared.options.topology == Topology::Found
+        && declare::inspect(&connection, &queue.physical(prefix)).await?.is_some();
+    if !is_found {
+        declare_with_its_own(&connection, prefix, queue).await?;
     }
     let channel = connection.channel().await?;
     let subscribed = timeout(ANSWER_FOR, async {

@@ -14,6 +14,7 @@ use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
 use crate::engine::InstanceId;
 use crate::store::schedules::{self, ClaimedSchedule, HandledTick};
+use crate::store::suspects::Suspect;
 use crate::store::{self, instances};
 use crate::telemetry;
 
@@ -92,7 +93,7 @@ async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, sto
         }
     };
     if let Some(tick) = waiting {
-        match begin(app, schedule, &plan, tick, *now, &tick.to_string()).await? {
+        match begin_watched(app, schedule, &plan, tick, *now).await? {
             TickStart::Started(instance) | TickStart::Again(instance) => {
                 (handled.queued_at, handled.tried) = (None, Some((tick, Ok(instance))));
             }
@@ -125,6 +126,38 @@ fn unreadable(claimed: &ClaimedSchedule, problems: &[Problem]) -> HandledTick {
     }
 }
 
+/// Begins a tick that was claimed, and counts it while it is not finished: one whose start ends its process is claimed again, and given up
+/// after a few times.
+async fn begin_watched(
+    app: &App,
+    schedule: &ScheduleView,
+    plan: &Plan,
+    tick: Timestamp,
+    now: Timestamp,
+) -> Result<TickStart, store::Error> {
+    let (name, message_id) = (&schedule.name, tick.to_string());
+    let suspect = Suspect {
+        id: command::fingerprint(&[b"schedule", name.as_bytes(), message_id.as_bytes()]),
+        what: format!("this tick of the schedule `{name}`"),
+        instance: None,
+        known_as: Some((sender(name), message_id.clone())),
+    };
+    // The first time it has not crashed yet.
+    let crashes = command::suspect(app, &suspect).await?.unwrap_or_default().saturating_sub(1);
+    let begun = if crashes > app.config.worker.crash_max {
+        Ok(TickStart::Failed(command::verdict(&suspect.what, crashes)))
+    } else {
+        begin(app, schedule, plan, tick, now, &message_id).await
+    };
+    command::acquit(app, &suspect.id).await;
+    begun
+}
+
+/// The sender of the starts of a schedule.
+fn sender(schedule: &str) -> String {
+    format!("leveret.schedule/{schedule}")
+}
+
 /// The result of a start.
 pub(super) enum TickStart {
     /// The instance was started.
@@ -149,7 +182,7 @@ pub(super) async fn begin(
     let ScheduleView { name, said, .. } = schedule;
     // The body hash covers the tick, not the input: a second attempt may see another time, and is the same command.
     let identity = format!("{name} {message_id}");
-    let origin = Origin::new(&format!("leveret.schedule/{name}"), message_id, identity.as_bytes(), Follow::Always);
+    let origin = Origin::new(&sender(name), message_id, identity.as_bytes(), Follow::Always);
     let input = match plan.input(name, tick, now, app.context(now).env) {
         Ok(input) => input,
         Err(why) => return Ok(TickStart::Failed(why)),

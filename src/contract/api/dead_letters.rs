@@ -23,6 +23,9 @@ pub struct DeadLetterView {
     pub app_id: Option<String>,
     /// AMQP property `message_id`.
     pub message_id: Option<String>,
+    /// AMQP property `user_id`: the user of RabbitMQ who sent it, verified by the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// The instance it names.
     pub instance: Option<Uuid>,
     /// When it was redriven.

@@ -56,11 +56,15 @@ impl<'a> Transition<'a> {
 
     /// Completes with a message.
     pub(in crate::engine) fn received(&mut self, position: Position<'a>, message: Message) -> Result<(), Incomplete> {
-        let Message { name, key, data, kept } = message;
+        let Message { name, key, data, kept, sender } = message;
         if let Some(kept) = kept {
             self.push(Effect::TakeMessage(kept));
         }
-        self.record(EntryKind::MessageReceived, position, json!({ "name": name, "key": key }));
+        let mut details = json!({ "name": name, "key": key });
+        if let Some(sender) = sender {
+            sender.sign(&mut details);
+        }
+        self.record(EntryKind::MessageReceived, position, details);
         self.complete(position, json!({ "name": name, "key": key, "data": data }), None)
     }
 

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::super::admit;
+use super::super::admit::{self, DueTimer};
 use super::super::failure::FailedWork;
 use super::super::transition::{Halt, Transition};
 use super::super::{BranchId, EntryKind, Failure, Step};
+use super::fire;
 
 /// Counts a crash; above the limit it opens an incident.
 pub(in crate::engine) fn count(
@@ -37,6 +38,21 @@ pub(in crate::engine) fn undeliverable(
 ) -> Result<Step, Halt> {
     let position = admit::branch_for_continue(transition.definition, &transition.instance, branch, sequence)?;
     transition.advance(position);
+    transition.incident(position, FailedWork::from(Failure::new("worker.gave_up", why)));
+    Ok(transition.done())
+}
+
+/// Opens an incident for a timer whose wake-up cannot be executed. It ends the wait as the timer would have.
+pub(in crate::engine) fn unfireable(mut transition: Transition<'_>, bookmark: i64, why: String) -> Result<Step, Halt> {
+    let now = transition.context.now;
+    let position = match admit::timer_for_fire(transition.definition, &transition.instance, bookmark, now)? {
+        DueTimer::Deadline => fire::end_waits(&mut transition, bookmark)?,
+        DueTimer::Wait(position, _) => {
+            transition.take_wait(position, bookmark);
+            transition.awaken(position);
+            position
+        }
+    };
     transition.incident(position, FailedWork::from(Failure::new("worker.gave_up", why)));
     Ok(transition.done())
 }

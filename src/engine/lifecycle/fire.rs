@@ -73,6 +73,14 @@ pub(in crate::engine) fn wait<'a>(
 
 /// Fires the timeout of the whole instance, and closes all its waits.
 pub(in crate::engine) fn deadline(transition: &mut Transition<'_>, bookmark: i64) -> Result<(), Halt> {
+    let position = end_waits(transition, bookmark)?;
+    transition.record_whole(EntryKind::WaitTimedOut, Value::Null);
+    transition.handle_expiry(position, Failure::new("timeout", "the instance took longer than its timeout"));
+    Ok(())
+}
+
+/// Consumes the timeout of the whole instance, and closes all its waits: one branch is left.
+pub(in crate::engine) fn end_waits<'a>(transition: &mut Transition<'a>, bookmark: i64) -> Result<Position<'a>, Halt> {
     transition.instance.state.deadline = None;
     transition.push(Effect::Consume(bookmark));
     for at in 0..transition.instance.state.branches.len() {
@@ -82,7 +90,5 @@ pub(in crate::engine) fn deadline(transition: &mut Transition<'_>, bookmark: i64
     transition.instance.state.branches.truncate(1);
     let position = admit::position(transition.definition, &transition.instance, 0)?;
     transition.awaken(position);
-    transition.record_whole(EntryKind::WaitTimedOut, Value::Null);
-    transition.handle_expiry(position, Failure::new("timeout", "the instance took longer than its timeout"));
-    Ok(())
+    Ok(position)
 }

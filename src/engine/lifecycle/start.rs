@@ -39,6 +39,7 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         history_hash: [0; 32],
         started_at: context.now,
         started_by: start.by,
+        user_id: start.user_id,
         ended_at: None,
         trace: start.trace,
     };

@@ -1,7 +1,7 @@
 //! Commands that come late, twice or too early, and crashes of workers.
 
 use super::*;
-use crate::engine::{self, Audit, Command, Control, Decision, Facts, Internal, Need, ROOT, Refusal, Status};
+use crate::engine::{self, Audit, Command, Control, Decision, Facts, Internal, Need, ROOT, Refusal, Sender, Status};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -129,4 +129,44 @@ activities:
     });
     started(&mut scenario);
     assert_eq!(*seen.borrow(), [Some(seconds(30)), Some(seconds(5)), None]);
+}
+
+#[test]
+fn a_timer_that_cannot_be_fired_is_an_incident_of_the_activity_that_waits() {
+    let mut scenario = scenario(WAITS);
+    started(&mut scenario);
+    let abandon = |bookmark| Internal::Unfireable { bookmark, why: "it is too much".into() };
+    assert!(matches!(scenario.apply(abandon(3)), Err(Error::Refused(Refusal::Early(_)))));
+    scenario.pass(seconds(86_400)).unwrap();
+    scenario.apply(abandon(3)).unwrap();
+    assert!(matches!(scenario.apply(abandon(3)), Err(Error::Refused(Refusal::Closed(3)))));
+    scenario.retry().unwrap();
+    assert_eq!(scenario.bookmarks().count(), 3, "it waits again");
+    // And the time limit of the whole instance.
+    scenario.pass(seconds(9 * 86_400)).unwrap();
+    scenario.apply(abandon(1)).unwrap();
+    assert_eq!(scenario.bookmarks().count(), 1, "for a person only");
+    expect![[r#"
+        InstanceStarted
+        WaitOpened a {"messages":[{"key":"k-1","name":"x"}],"timeout_at":"2026-01-02T00:00:00Z"}
+        IncidentOpened a {"code":"worker.gave_up","message":"it is too much"}
+        IncidentRetried
+        WaitOpened a {"messages":[{"key":"k-1","name":"x"}],"timeout_at":"2026-01-03T00:00:00Z"}
+        IncidentOpened a {"code":"worker.gave_up","message":"it is too much"}
+        = suspended at a by worker.gave_up
+    "#]]
+    .assert_eq(&story(&scenario));
+}
+
+#[test]
+fn the_first_entry_says_who_sent_the_command() {
+    let sender = |user_id: Option<&str>| Sender { app_id: "shop".into(), user_id: user_id.map(Into::into) };
+    let signed = |sender: Sender, mut details: serde_json::Value| {
+        sender.sign(&mut details);
+        details
+    };
+    assert_eq!(signed(sender(None), json!(null)), json!({ "by": "shop" }));
+    assert_eq!(signed(sender(Some("s")), json!({ "by": "shop" })), json!({ "by": "shop", "user_id": "s" }));
+    assert_eq!(signed(sender(None), json!({ "by": "mia" })), json!({ "by": "mia", "sender": "shop" }));
+    assert_eq!(signed(sender(None), json!([1])), json!([1]));
 }

@@ -161,7 +161,8 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Old(sequence) => Internal::Continue { branch: ROOT, sequence }.into(),
         Happens::Fire(bookmark) => Internal::Fire { bookmark }.into(),
         Happens::Message { bookmark, n } => {
-            let message = Message { name: "yes".into(), key: "k-1".into(), data: json!({ "n": n }), kept: None };
+            let message =
+                Message { name: "yes".into(), key: "k-1".into(), data: json!({ "n": n }), kept: None, sender: None };
             Internal::Deliver { bookmark, message }.into()
         }
         Happens::Retry => Command::Instance(Control::Retry, Audit::default()),
@@ -227,7 +228,9 @@ fn once(command: &Command) -> bool {
         Command::Instance(Control::Cancel | Control::Suspend | Control::Resume | Control::Reschedule { .. }, _) => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Instance(Control::Retry, _) => false,
-        Command::Internal(Internal::Crash { .. } | Internal::Undeliverable { .. }) => false,
+        Command::Internal(Internal::Crash { .. } | Internal::Unfireable { .. } | Internal::Undeliverable { .. }) => {
+            false
+        }
         Command::Task(_) | Command::Call(_) => false,
     }
 }

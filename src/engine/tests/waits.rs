@@ -348,7 +348,13 @@ fn a_receive_reads_kept_messages_page_by_page_until_one_fits() {
         retry: &retry,
     };
     let command: Command = Internal::Continue { branch: ROOT, sequence: 0 }.into();
-    let kept = |n: i64| Message { name: "paid".into(), key: "k-1".into(), data: json!({ "n": n }), kept: Some(n) };
+    let kept = |n: i64| Message {
+        name: "paid".into(),
+        key: "k-1".into(),
+        data: json!({ "n": n }),
+        kept: Some(n),
+        sender: None,
+    };
     let decide = |messages: Option<KeptMessages>| {
         engine::decide(&definition, instance, &command, Facts { messages, ..Facts::default() }, &context)
     };

@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backlog::LAST;
+use super::bounce;
 use crate::app::{App, sleep_or_stop};
-use crate::broker::{Delivery, Exchange, Outgoing, Queue, Sent};
+use crate::broker::{Delivery, Exchange, OWN, Outgoing, Queue, Sent};
 use crate::command::{self, Error, Origin};
 use crate::engine::InstanceId;
-use crate::roles::incoming;
+use crate::roles::incoming::{self, door::Door};
 use crate::store;
 use crate::store::outbox::{self, Claimable, OutboxRow};
 use crate::store::session::Access;
@@ -67,7 +68,7 @@ fn again(app: &App, delivery: &Delivery) -> Outgoing {
         kind: delivery.kind.clone().unwrap_or_default(),
         app_id: delivery.app_id.clone(),
         message_id: delivery.message_id.clone(),
-        headers: own_headers(delivery),
+        headers: own_headers(app, delivery),
         body: delivery.body.clone(),
         due_at: None,
         reply_to: delivery.reply_to.clone(),
@@ -99,7 +100,10 @@ pub(super) async fn put_off(app: &App, delivery: Delivery, pause: Duration) {
         reply_to: delivery.reply_to.clone(),
         correlation_id: delivery.correlation_id.clone(),
         // PostgreSQL cannot store the others.
-        headers: own_headers(&delivery).into_iter().filter(|(name, value)| !has_nul(name) && !has_nul(value)).collect(),
+        headers: own_headers(app, &delivery)
+            .into_iter()
+            .filter(|(name, value)| !has_nul(name) && !has_nul(value))
+            .collect(),
         ..OutboxRow::new(app.new_id(), exchange, routing_key.replace('\0', ""), kind, delivery.body.clone())
     }
     .with_claimable(Claimable::After(pause));
@@ -123,15 +127,23 @@ fn has_nul(text: &str) -> bool {
 /// Where a delivered command is published again.
 fn address(delivery: &Delivery) -> (Exchange, String) {
     match &delivery.queue {
-        Queue::Commands => (Exchange::Commands, delivery.routing_key.clone()),
+        Queue::Commands => (Exchange::Forwarded, delivery.routing_key.clone()),
         Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
         Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     }
 }
 
-/// The headers of a delivery without those of the broker.
-fn own_headers(delivery: &Delivery) -> BTreeMap<String, String> {
-    delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect()
+/// The headers of a delivery without those of the broker. A command from outside keeps the door it came through.
+fn own_headers(app: &App, delivery: &Delivery) -> BTreeMap<String, String> {
+    let mut headers: BTreeMap<_, _> =
+        delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect();
+    match &delivery.queue {
+        Queue::Commands => {
+            headers.retain(|name, _| name == bounce::HEADER || !name.starts_with(OWN));
+            Door::of(delivery, &app.config.broker.prefix).keep(headers)
+        }
+        Queue::Steps(_) | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => headers,
+    }
 }
 
 /// Returns a delivery that could not be sent on, once the broker is connected and after a pause, so that there is no hot loop.
@@ -152,7 +164,7 @@ fn is_set_by_broker(header: &str) -> bool {
         .any(|own| header.starts_with(own))
 }
 
-async fn give_back(delivery: Delivery, begun: Begun) {
+pub(super) async fn give_back(delivery: Delivery, begun: Begun) {
     let given_back = match begun {
         Begun::Yes => delivery.give_back().await,
         Begun::No => delivery.requeue().await,
@@ -172,7 +184,7 @@ pub(super) async fn dead_letter(
 ) {
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "storing a message as a dead letter");
     loop {
-        match command::dead_letter(app, incoming::undelivered(&delivery, reason, instance), origin).await {
+        match command::dead_letter(app, incoming::undelivered(&delivery, reason, instance, &app.config), origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // The answer cannot be written; the dead letter without an answer can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {

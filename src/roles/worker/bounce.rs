@@ -71,7 +71,15 @@ mod tests {
     #[test]
     fn a_command_that_nobody_writes_again_waits_in_the_database_and_is_never_dropped() {
         let (instance, data) = (uuid::Uuid::nil(), serde_json::Value::Null);
-        let deliver = Deliver { instance, bookmark: 1, name: "paid".into(), key: "A-1".into(), data };
+        let deliver = Deliver {
+            instance,
+            bookmark: 1,
+            name: "paid".into(),
+            key: "A-1".into(),
+            data,
+            sender: None,
+            user_id: None,
+        };
         for command in [Command::Start(Start::default()), Command::Deliver(deliver)] {
             assert_eq!(Bounce::of(&command, 0), Bounce::PutOff(Duration::from_secs(1)));
             assert_eq!(Bounce::of(&command, usize::MAX), Bounce::PutOff(Duration::from_secs(30)));

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{Fresh, InProcess, broker};
 
 /// The row that a busy command is put off in.
-const PUT_OFF: &str = "leveret.outbox WHERE exchange = 'commands' AND kind = 'cancel' AND app_id = 'upstream' \
+const PUT_OFF: &str = "leveret.outbox WHERE exchange = 'forwarded' AND kind = 'cancel' AND app_id = 'upstream' \
                        AND message_id = 'cancel A-1' AND reply_to IS NOT NULL AND claimable_at > now()";
 
 #[tokio::test(flavor = "multi_thread")]

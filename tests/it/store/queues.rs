@@ -27,12 +27,14 @@ async fn a_kept_message_is_consumed_once() {
         data: json!({"amount": 1}),
         app_id: None,
         message_id: None,
+        user_id: None,
         only: None,
     };
     let pairs = [("paid".to_owned(), "K".to_owned()), ("other".to_owned(), "K".to_owned())];
-    messages::keep(conn, &message, Duration::ZERO).await.unwrap();
-    let first = messages::keep(conn, &message, HORIZON).await.unwrap();
-    let second = messages::keep(conn, &message, HORIZON).await.unwrap();
+    messages::keep(conn, &message, Duration::ZERO, 3).await.unwrap().unwrap();
+    let first = messages::keep(conn, &message, HORIZON, 3).await.unwrap().unwrap();
+    let second = messages::keep(conn, &message, HORIZON, 3).await.unwrap().unwrap();
+    assert_eq!(messages::keep(conn, &message, HORIZON, 3).await.unwrap(), None, "three are kept");
     conn.transaction::<(), Error, _>(async |conn| bookmarks::lock_correlation(conn, &pairs).await).await.unwrap();
     let kept = messages::kept(conn, &pairs, 0, 5).await.unwrap();
     assert_eq!(kept.iter().map(|message| message.kept).collect::<Vec<_>>(), [Some(first), Some(second)]);
@@ -201,8 +203,9 @@ async fn a_sql_function_writes_one_command() {
     .unwrap();
     let rows = outbox::claim_unsent(conn, 10, BYTES_MAX, HORIZON).await.unwrap();
     let start = rows.iter().find(|row| row.kind == "start").unwrap();
-    assert_eq!((start.routing_key.as_str(), start.exchange), ("start.order", Exchange::Commands));
-    assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some("leveret.sql"), Some("m1")));
+    assert_eq!((start.routing_key.as_str(), start.exchange), ("start.order", Exchange::Forwarded));
+    let sender = format!("leveret.sql/{}", fresh.role());
+    assert_eq!((start.app_id.as_deref(), start.message_id.as_deref()), (Some(sender.as_str()), Some("m1")));
     let body: leveret::contract::Start = serde_json::from_slice(&start.body).unwrap();
     assert_eq!(
         (body.definition.as_str(), body.key.as_deref(), body.input),
@@ -235,6 +238,7 @@ async fn dead_letters_are_stored_with_any_content() {
         kind: None,
         app_id: Some("a\0".into()),
         message_id: None,
+        user_id: None,
         headers: BTreeMap::from([("x".into(), "\0".into())]),
         body: vec![0, 255],
         instance_id: None,

@@ -69,6 +69,7 @@ pub(super) fn instance(key: Option<&str>) -> Instance {
         started_at: "2026-11-24T10:00:00.123456Z".parse().unwrap(),
         started_by: Some("test".into()),
         ended_at: None,
+        user_id: None,
         trace: None,
     }
 }

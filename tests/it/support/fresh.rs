@@ -83,6 +83,12 @@ impl Fresh {
         fresh
     }
 
+    /// The role that Leveret logs in with.
+    pub(crate) fn role(&self) -> String {
+        let (_, rest) = self.direct_url.split_once("://").unwrap();
+        rest.split([':', '@']).next().unwrap().to_owned()
+    }
+
     /// Makes exchanges and queues, as a process of Leveret does, for tests that send before one runs.
     async fn declare(&self) {
         let options = broker::Options {

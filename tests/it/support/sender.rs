@@ -34,7 +34,7 @@ impl Sender {
         let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        let answers = format!("{prefix}.answers-{:016x}", fastrand::u64(..));
+        let answers = format!("answers-{prefix}-{:016x}", fastrand::u64(..));
         let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(answers.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
         let unacknowledged = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };

@@ -91,7 +91,8 @@ async fn a_start_without_a_user_names_its_sender_and_on_the_command_line_the_acc
     let account = std::process::Command::new("id").arg("-un").output().unwrap();
     let account = String::from_utf8(account.stdout).unwrap();
     let found = leveret.lines("key || ' ' || started_by", "leveret.instances ORDER BY key").await;
-    assert_eq!(found, ["amqp upstream", "http leveret.http", &format!("line {}", account.trim()), "sql leveret.sql"]);
+    let sql = format!("sql leveret.sql/{}", leveret.fresh.role());
+    assert_eq!(found, ["amqp upstream", "http leveret.http", &format!("line {}", account.trim()), &sql]);
     // A user of no or too many letters is refused at each door.
     for user in ["", "a\u{0}b", &"x".repeat(256)] {
         let body = json!({ "definition": "kept", "user": user });
