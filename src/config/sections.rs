@@ -160,6 +160,8 @@ section! {
     Http {
         /// Address and port; loopback only, because there is no access control yet.
         listen: String = "127.0.0.1:8420".into(),
+        /// Names under which it is asked, besides `localhost` and its address: those of a proxy in front of it.
+        hosts: Vec<String> = Vec::new(),
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod calls;
 mod definitions;
+mod guard;
 mod health;
 mod instances;
+mod listener;
 mod messages;
 mod operations;
 mod problem;
@@ -129,13 +131,9 @@ async fn without_nul(request: Request, next: Next) -> Response {
 pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(&app.config.http.listen).await?;
     let address = listener.local_addr()?;
-    let routes = router(app.clone(), metrics);
+    let hosts = Arc::new(guard::Hosts::new(address, &app.config.http.hosts));
+    let routes = router(app.clone(), metrics).layer(middleware::from_fn_with_state(hosts, guard::guard));
     let stop = app.stop.clone();
-    app.tasks.spawn(async move {
-        let stopped = async move { stop.cancelled().await };
-        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the HTTP listener failed");
-        }
-    });
+    app.tasks.spawn(listener::serve(listener, routes, stop));
     Ok(address)
 }

@@ -1,5 +1,7 @@
 //! What requests have in common: a bounded JSON body, an `Idempotency-Key`, pages, revisions.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
@@ -8,6 +10,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::ApiState;
+use super::listener::Stopping;
 use super::problem::Problem;
 use crate::command::{Follow, Origin};
 use crate::contract::{self, NAME_MAX};
@@ -96,14 +99,57 @@ pub(super) fn page(limit: Option<i64>) -> Result<i64, Problem> {
     Err(Problem::invalid(format!("`limit` must be from 1 to {PAGE_MAX}")))
 }
 
-/// A body within the limit of its route.
+/// The media type of commands.
+const JSON: &[&str] = &["application/json"];
+/// Media types of documents.
+const DOCUMENTS: &[&str] = &["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+
+/// A JSON body within the limit of its route.
 pub(super) struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Ok(Body(Bytes::from_request(request, state).await?))
+        Ok(Body(typed(request, state, JSON).await?))
     }
+}
+
+/// A document, in YAML or JSON.
+pub(super) struct Document(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Document(typed(request, state, DOCUMENTS).await?))
+    }
+}
+
+/// A body must arrive within this time.
+const BODY_FOR: Duration = Duration::from_secs(30);
+
+/// A body whose media type is stated. A browser sends other types for any page without asking first.
+async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> Result<Bytes, Problem> {
+    let stated = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let stopping = request.extensions().get::<Stopping>().cloned();
+    let stopped = async {
+        match stopping {
+            Some(Stopping(stopping)) => stopping.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    let bytes = tokio::select! {
+        bytes = tokio::time::timeout(BODY_FOR, Bytes::from_request(request, state)) => match bytes {
+            Ok(bytes) => bytes?,
+            Err(_) => return Err(Problem::timeout(format!("the body did not arrive within {} s", BODY_FOR.as_secs()))),
+        },
+        () = stopped => return Err(Problem::stopping()),
+    };
+    let kind = stated.as_deref().map(|stated| stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if bytes.is_empty() || kind.as_deref().is_some_and(|kind| types.contains(&kind)) {
+        return Ok(bytes);
+    }
+    let stated = stated.map_or("none".to_owned(), |stated| shorten(&stated));
+    Err(Problem::media_type(format!("send the body with `Content-Type: {}`; it has {stated}", types.join("` or `"))))
 }
 
 /// Parts of the path.

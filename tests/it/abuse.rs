@@ -1,0 +1,4 @@
+//! What strangers can do at each door: with harmless input.
+
+mod connections;
+mod pages;
