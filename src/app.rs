@@ -22,10 +22,12 @@ use crate::store::{self, Store};
 use crate::time::clock::Clock;
 
 mod definitions;
+mod endings;
 mod lifetime;
 mod publish_queue;
 mod registered;
 
+pub use endings::{Endings, Wait};
 pub use lifetime::sleep_or_stop;
 pub use publish_queue::{Batch, PublishQueue, PublishQueues};
 
@@ -51,6 +53,8 @@ pub struct Inner {
     pub clock: Clock,
     /// Cancelled when the process is asked to stop.
     pub stop: CancellationToken,
+    /// Requests that wait for the end of an instance.
+    pub endings: Endings,
     /// Roles, and the deliveries they handle: they end first.
     pub tasks: TaskTracker,
     /// Cancelled when the last role has ended: publishers empty their queue, then end.
@@ -156,6 +160,7 @@ impl App {
             retry,
             publish_queue,
             calls: Arc::default(),
+            endings: Endings::default(),
             makes_calls: AtomicBool::new(false),
             definitions: definitions::Definitions::default(),
         })))

@@ -105,6 +105,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("secrecy", &["secrets"]),
     ("aho_corasick", &["secrets"]),
     ("moka", &["app"]),
+    ("tokio_io_timeout", &["http"]),
     ("encoding_rs", &["roles"]),
 ];
 

@@ -2,3 +2,5 @@
 
 mod connections;
 mod pages;
+mod terminal;
+mod waits;

@@ -103,8 +103,16 @@ async fn no_answer_is_stored_or_guessed_at() {
         (Method::DELETE, "/instances", &[][..]),
         (Method::GET, "/livez", &[][..]),
         (Method::GET, "/instances", foreign),
+        (Method::GET, "/instances", &[("host", "example.org")]),
+        (Method::GET, "/instances?limit=0", &[]),
+        (Method::GET, "/instances/x%00", &[]),
+        (Method::GET, "/metrics", &[]),
+        (Method::GET, "/readyz", &[]),
+        (Method::POST, "/instances", &[("content-type", "text/plain")]),
+        (Method::POST, "/definitions/check", &[("content-type", "application/json")]),
     ] {
-        let answer = send(&leveret, method, path, headers, "").await;
+        let body = if method == Method::POST { "{" } else { "" };
+        let answer = send(&leveret, method, path, headers, body).await;
         assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
     }
