@@ -247,7 +247,9 @@ mod tests {
         assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
         assert!(load("[timeouts]\ndatabase = \"51s\"").unwrap_err().contains("at most 50s"));
         assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
-        for host in ["https://flows.example.org", "*.example.org", "a b", "", "flows.example.org:x", "flows.example.org/api"] {
+        for host in
+            ["https://flows.example.org", "*.example.org", "a b", "", "flows.example.org:x", "flows.example.org/api"]
+        {
             let error = load(&format!("[http]\nhosts = [\"{host}\"]")).unwrap_err();
             assert!(error.contains("http.hosts"), "{host}: {error}");
         }

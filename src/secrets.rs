@@ -176,7 +176,7 @@ impl Carried {
     }
 }
 
-/// The number that a text is for a JSON library, if it has so many digits that no other is taken for it.
+/// The number that a text is for a JSON library, if it has enough digits that no other is taken for it.
 fn number(text: &str) -> Option<u64> {
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite())?.abs();
     let digits = number.to_string().bytes().filter(u8::is_ascii_digit).count();
@@ -327,7 +327,10 @@ mod tests {
             every,
         ] {
             let hidden = carried.hide(&format!("<{written}>"));
-            assert!(hidden.contains("[secret]") && !hidden.contains("rd") && !hidden.to_lowercase().contains("ss"), "{written}: {hidden}");
+            assert!(
+                hidden.contains("[secret]") && !hidden.contains("rd") && !hidden.to_lowercase().contains("ss"),
+                "{written}: {hidden}"
+            );
         }
         // In Latin-1 and in UTF-16, which are bytes.
         let sixteen: Vec<u8> = "p\"ss wörd/7".encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -10,8 +10,8 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command;
-use crate::contract::{CallError, LIST};
 use crate::contract::api::{CallSummary, CallView};
+use crate::contract::{CallError, LIST};
 use crate::engine::{CallId, CallOutcome, Resolution};
 use crate::store::calls::{self, Filter, STATES};
 

@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn control_characters_are_replaced() {
         assert_eq!(escape("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
-        assert_eq!(escape("a\u{9b}31m\u{202e}b\u{2066}\u{200f}\u{e0041}"), "a\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(
+            escape("a\u{9b}31m\u{202e}b\u{2066}\u{200f}\u{e0041}"),
+            "a\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{fffd}"
+        );
         // Letters that join, and people of several parts, stay.
         assert_eq!(escape("می\u{200c}خواهم 👩\u{200d}🔬\té"), "می\u{200c}خواهم 👩\u{200d}🔬\té");
     }

@@ -1,4 +1,4 @@
-//! The memory that bodies may take at once, whoever sends them, and however slowly.
+//! The memory that bodies may take at once, from all clients together, and however slowly they send.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Whom the API answers: programs that name its own host, and no page of another site. A browser sends what any page asks it to send, from
-//! the network of its user, so that an address that only listens on loopback is no defence.
+//! the network of its user, so that listening on loopback only does not keep it away.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

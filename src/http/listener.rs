@@ -42,7 +42,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// So many connections, but no more than half of the files that the process may open: the others are for its servers.
+    /// At most this number of connections, and no more than half of the files that the process may open: the others are for its servers.
     pub(super) fn new(connections_max: usize) -> Self {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
         let half = usize::try_from(files / 2).unwrap_or(usize::MAX);

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
+    fn what_is_not_an_escape_stays() {
         for text in [
             "",
             "plain",
@@ -181,7 +181,6 @@ mod tests {
             r"\",
             r"\u12",
             r"\ud83d",
-            r"\ud83d\u0041",
             r"\u{",
             r"\u{}",
             r"\xz1",

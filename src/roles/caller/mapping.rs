@@ -282,8 +282,15 @@ mod tests {
     fn a_body_that_is_compressed_in_an_unknown_way_is_hidden_from_those_who_sent_a_secret() {
         let headers = BTreeMap::from([("content-encoding".to_owned(), "br".to_owned())]);
         let body = bytes::Bytes::from_static(b"\x0b\x02\x80\xff");
-        let response =
-            Response { status: 200, headers, cookies: vec![], body, retry_after: None, cut: false, redirect_refused: None };
+        let response = Response {
+            status: 200,
+            headers,
+            cookies: vec![],
+            body,
+            retry_after: None,
+            cut: false,
+            redirect_refused: None,
+        };
         let mut carried = Carried::default();
         let shown = |carried: &Carried| match outcome(response.clone(), carried) {
             CallOutcome::Answered { body, .. } => body,

@@ -52,7 +52,8 @@ async fn a_page_of_another_site_can_neither_start_nor_cancel() {
     }
     assert_eq!(leveret.count("leveret.instances WHERE status = 'running'").await, 1);
     let own = leveret.url("").replace("/api/v1", "");
-    let answer = send(&leveret, Method::POST, &cancel, &[("origin", own.as_str()), ("sec-fetch-site", "same-origin")], "").await;
+    let answer =
+        send(&leveret, Method::POST, &cancel, &[("origin", own.as_str()), ("sec-fetch-site", "same-origin")], "").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     leveret.stop().await;
 }
@@ -74,13 +75,17 @@ async fn a_body_that_any_page_may_send_without_asking_is_not_read() {
     let leveret = InProcess::new().await;
     leveret.apply(RESTING).await;
     let start = json!({ "definition": "resting" }).to_string();
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/yaml"] {
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/yaml"]
+    {
         let answer = send(&leveret, Method::POST, "/instances", &[("content-type", kind)], &start).await;
         answer.refused(415, "media-type");
         assert!(answer.body["detail"].as_str().unwrap().contains("application/json"), "{}", answer.body);
     }
     send(&leveret, Method::POST, "/instances", &[], &start).await.refused(415, "media-type");
-    send(&leveret, Method::PUT, "/definitions/resting", &[("content-type", "text/plain")], RESTING).await.refused(415, "media-type");
+    send(&leveret, Method::PUT, "/definitions/resting", &[("content-type", "text/plain")], RESTING)
+        .await
+        .refused(415, "media-type");
     assert_eq!(leveret.count("leveret.instances").await, 0);
     for kind in ["application/json", "Application/JSON; charset=utf-8"] {
         let answer = send(&leveret, Method::POST, "/instances", &[("content-type", kind)], &start).await;

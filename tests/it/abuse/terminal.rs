@@ -29,7 +29,8 @@ async fn neither_tables_nor_json_contain_what_controls_a_terminal() {
 #[tokio::test]
 async fn every_list_has_one_limit_and_its_help_names_it() {
     let command_line = CommandLine::nowhere();
-    let lists = ["instance", "message", "task", "call", "timer", "incident", "dead-letter", "definition", "target", "schedule"];
+    let lists =
+        ["instance", "message", "task", "call", "timer", "incident", "dead-letter", "definition", "target", "schedule"];
     for list in lists {
         let help = command_line.say(&format!("{list} list --help")).await.good();
         assert!(help.contains("--limit <LIMIT>") && help.contains("up to 500"), "{help}");

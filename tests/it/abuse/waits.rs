@@ -18,7 +18,7 @@ activities:
 /// The waits of a test that counts statements.
 const WAITS: usize = 60;
 
-/// A process that allows so many waits.
+/// A process that allows this number of waits.
 async fn allowing(waits: usize) -> InProcess {
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
