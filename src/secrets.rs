@@ -143,7 +143,7 @@ impl Carried {
     /// Where secrets are, in order. They do not overlap: of two that do, nothing is left between them.
     fn found(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         // If it cannot be searched, all of it may be secret.
-        let everything = || vec![0..bytes.len()];
+        let everything = || std::iter::once(0..bytes.len()).collect();
         let Some(finder) = self.finder() else { return everything() };
         let Ok(plain) = finder.try_find_overlapping_iter(bytes) else { return everything() };
         let mut found = Found::default();

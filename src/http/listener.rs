@@ -180,7 +180,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, routes, bounds, stop.clone()));
+        let task = TaskTracker::new().spawn(serve(listener, routes, bounds, stop.clone()));
         Serving { address, stop, task }
     }
 

@@ -15,8 +15,10 @@ const CODE: &str = "471147114711";
 /// The longest body that is kept.
 const RESPONSE_MAX: usize = 4_096;
 
+/// What a server answers to a request.
+type Answers = fn(&Asked) -> Play;
 /// Ways to repeat a secret: the name of the activity, and what the server answers.
-const WAYS: [(&str, fn(&Asked) -> Play); 18] = [
+const WAYS: [(&str, Answers); 18] = [
     ("elsewise-bytes", echo_elsewise),
     ("elsewise-text", echo_elsewise),
     ("elsewise-json", echo_elsewise),
@@ -141,9 +143,9 @@ fn forms() -> Vec<String> {
     forms.iter().map(|form| form.to_lowercase()).collect()
 }
 
-#[tokio::test]
-async fn no_secret_appears_in_tables_events_metrics_or_logs() {
-    let target = Target::playing(|asked| match asked.line.split(['/', '?']).nth(1) {
+/// A server that repeats secrets in every way, or ends without an answer.
+async fn repeating() -> Target {
+    Target::playing(|asked| match asked.line.split(['/', '?']).nth(1) {
         Some("echoed") => echo(asked, 200),
         Some("failing") => echo(asked, 503),
         Some("broken") => Play::Reset,
@@ -151,7 +153,12 @@ async fn no_secret_appears_in_tables_events_metrics_or_logs() {
         Some("garbage") => Play::Raw(format!("no HTTP {TOKEN}\r\n\r\n").into_bytes()),
         way => WAYS.iter().find(|(known, _)| way == Some(*known)).map_or(Play::Reset, |(_, play)| play(asked)),
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn no_secret_appears_in_tables_events_metrics_or_logs() {
+    let target = repeating().await;
     let file = tempfile::File::with(PIN);
     let fresh = Fresh::new().await;
     let processes = Processes::on(fresh).await;
