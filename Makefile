@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help dev demo test test-newest test-pooler test-ha check bench services clean
+.PHONY: help dev demo test test-newest test-pooler test-ha check supply bench services clean
 
 # Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
@@ -46,6 +46,7 @@ test: ## Run all checks: format, lints, documentation, unit and integration test
 	else
 		cargo test --lib --bins --tests --examples $(features)
 	fi
+	scripts/check-supply
 
 # All of it, also without TESTS, is bounded: a root by scripts/newer-servers, each test by .config/nextest.toml.
 test-newest: ## Run the integration tests on RabbitMQ 4.3 and PostgreSQL 18, of Debian forky (as root)
@@ -75,6 +76,10 @@ check: ## Run all checks that need no server: less than a minute once built
 	else
 		cargo test $(features) --lib --test tidy --test documents
 	fi
+	scripts/check-supply
+
+supply: ## Check licences, sources, duplicates and advisories of all crates (cargo-deny)
+	@scripts/check-supply
 
 bench: ## Run the benchmarks and print the table
 	@$(servers)

@@ -22,11 +22,13 @@ use crate::store::{self, Store};
 use crate::time::clock::Clock;
 
 mod definitions;
+mod endings;
 mod kept;
 mod lifetime;
 mod publish_queue;
 mod registered;
 
+pub use endings::{Endings, Wait};
 pub use lifetime::sleep_or_stop;
 pub use publish_queue::{Batch, PublishQueue, PublishQueues};
 
@@ -52,6 +54,8 @@ pub struct Inner {
     pub clock: Clock,
     /// Cancelled when the process is asked to stop.
     pub stop: CancellationToken,
+    /// Requests that wait for the end of an instance.
+    pub endings: Endings,
     /// Roles, and the deliveries they handle: they end first.
     pub tasks: TaskTracker,
     /// Cancelled when the last role has ended: publishers empty their queue, then end.
@@ -162,6 +166,7 @@ impl App {
             retry,
             publish_queue,
             calls: Arc::default(),
+            endings: Endings::default(),
             makes_calls: AtomicBool::new(false),
             kept: kept::KeptCounts::default(),
             definitions: definitions::Definitions::default(),

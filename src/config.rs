@@ -249,6 +249,14 @@ mod tests {
         assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
         assert!(load("[timeouts]\ndatabase = \"51s\"").unwrap_err().contains("at most 50s"));
         assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
+        for host in
+            ["https://flows.example.org", "*.example.org", "a b", "", "flows.example.org:x", "flows.example.org/api"]
+        {
+            let error = load(&format!("[http]\nhosts = [\"{host}\"]")).unwrap_err();
+            assert!(error.contains("http.hosts"), "{host}: {error}");
+        }
+        assert!(load("[http]\nhosts = [\"flows.example.org\", \"a-b.test:8443\", \"[::1]:80\", \"[::1]\"]").is_ok());
+        assert!(load("[http]\nwaits_max = 1000").unwrap_err().contains("half"));
         // With a fallback filter the RabbitMQ client would log whole messages.
         assert!(load("[log]\nfilter = \"info,leveret=debgu,lapin=off\"").unwrap_err().contains("log.filter"));
     }

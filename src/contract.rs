@@ -32,6 +32,11 @@ pub const SCHEMA: i64 = 1;
 /// The largest body of a message from outside, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
 
+/// Rows of a page of a list without `limit`.
+pub const LIST: i64 = 50;
+/// The most rows of a page of a list, at every door.
+pub const LIST_MAX: i64 = 500;
+
 /// A command. The AMQP property `type` names the variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {

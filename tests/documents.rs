@@ -13,7 +13,7 @@ use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -27,6 +27,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/calls.md",
     "docs/workers.md",
     "docs/states.md",
+    "docs/security.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.
@@ -169,6 +170,58 @@ fn every_function_is_told_with_an_example() {
     {
         assert!(told.contains(name), "docs/language.md does not tell of `{name}`");
     }
+}
+
+/// Numbers are as in the settings: `1 MiB` for `1048576`, `25 s` for `25s`.
+#[test]
+fn every_bound_that_can_be_set_is_told_as_it_is() {
+    let text = read("docs/security.md");
+    let (_, rest) = text.split_once("## Bounds\n").unwrap();
+    let (section, _) = rest.split_once("\n## ").unwrap();
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    let mut told = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        for name in cells[2].split('`').skip(1).step_by(2).filter(|name| name.contains('.')) {
+            let (section, key) = name.split_once('.').unwrap();
+            let default = &defaults[section][key];
+            let shown = match default.as_u64() {
+                Some(bytes) if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+                Some(bytes) if bytes >= 1 << 17 && bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+                Some(count) if count >= 1_000 => format!("{},{:03}", count / 1_000, count % 1_000),
+                Some(count) => count.to_string(),
+                None => {
+                    let text = default.as_str().unwrap_or_else(|| panic!("there is no setting `{name}`"));
+                    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap();
+                    let named = match &text[unit..] {
+                        "m" => "min",
+                        "d" => "day",
+                        unit => unit,
+                    };
+                    format!("{} {named}", &text[..unit])
+                }
+            };
+            assert!(row.contains(&shown), "`{name}` is {shown}: {row}");
+            told += 1;
+        }
+    }
+    assert!(told > 20, "{told} bounds were found");
+}
+
+/// A body says what it is: other types can be sent by any page.
+#[test]
+fn every_request_that_is_shown_says_what_its_body_is() {
+    let mut bodies = 0;
+    for block in DOCUMENTS.iter().flat_map(|name| blocks(name)) {
+        let text = block.text.replace("\\\n", " ");
+        for line in text.lines().filter(|line| line.contains("curl ")) {
+            let untyped = line.contains(" -d ") || line.contains(" --data");
+            assert!(!untyped || line.contains("Content-Type: application/"), "{}: {line}", block.place);
+            bodies += usize::from(untyped || line.contains(" --json"));
+        }
+    }
+    assert!(bodies >= 3, "the requests were not found");
 }
 
 fn object(value: &Value) -> Map<String, Value> {

@@ -94,8 +94,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cel", &["expression"]),
     ("schemars", &["contract"]),
     ("saphyr_parser", &["definition"]),
-    ("hyper", &["outgoing"]),
-    ("hyper_util", &["outgoing"]),
+    ("hyper", &["outgoing", "http"]),
+    ("hyper_util", &["outgoing", "http"]),
     ("tokio_rustls", &["outgoing", "link", "broker"]),
     ("tokio_postgres", &["store"]),
     ("tokio_postgres_rustls", &["store"]),
@@ -105,6 +105,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("secrecy", &["secrets"]),
     ("aho_corasick", &["secrets"]),
     ("moka", &["app"]),
+    ("tokio_io_timeout", &["http"]),
     ("encoding_rs", &["roles"]),
 ];
 

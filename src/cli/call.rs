@@ -10,13 +10,10 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command;
-use crate::contract::CallError;
 use crate::contract::api::{CallSummary, CallView};
+use crate::contract::{CallError, LIST};
 use crate::engine::{CallId, CallOutcome, Resolution};
 use crate::store::calls::{self, Filter, STATES};
-
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -37,8 +34,7 @@ pub(super) enum Verb {
         /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<String>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
     /// Show one call: request, attempts, outcome.
@@ -80,7 +76,6 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             if let Some(state) = state.as_deref().filter(|state| *state != "open" && !STATES.contains(state)) {
                 bail!("`{state}` is not a call state: use open, {}", STATES.join(", "));
             }
-            let limit = limit.clamp(1, LIST_MAX);
             list(app, Filter { state, definition, instance, target, before, limit }, output).await?;
         }
         Verb::Show { id } => show(app, CallId(id), output).await?,

@@ -9,11 +9,9 @@ use serde_json::json;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command;
+use crate::contract::LIST;
 use crate::contract::api::{DeadLetterView, Page};
 use crate::store::views;
-
-/// The most dead letters of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -22,8 +20,7 @@ pub(super) enum Verb {
         /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<i64>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
     /// Show one dead letter with its body.
@@ -47,7 +44,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         }
         Verb::List { cursor, limit } => {
             let mut conn = app.store.background().await?;
-            list(views::dead_letters(&mut conn, cursor, limit.clamp(1, LIST_MAX)).await?, output)?;
+            list(views::dead_letters(&mut conn, cursor, limit).await?, output)?;
         }
         Verb::Redrive { id } => {
             let message_id = command::redrive(app, id).await?;

@@ -9,11 +9,9 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::contract::LIST;
 use crate::definition::{Definition, Parsed, Problem, Severity, json_schema, render};
 use crate::store::{definitions, views};
-
-/// The most definitions of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -36,8 +34,7 @@ pub(super) enum Verb {
         /// Continue after the previous page: its `next`.
         #[arg(long)]
         cursor: Option<String>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
     /// Show a definition.
@@ -110,7 +107,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Check { files } => return check(&files, output),
         Verb::Schema => return schema(),
         Verb::Apply { files } => apply(app, &files, output).await?,
-        Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit.clamp(1, LIST_MAX), output).await?,
+        Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit, output).await?,
         Verb::Show { name, version } => show(app, &name, version, output).await?,
     }
     Ok(ExitCode::SUCCESS)

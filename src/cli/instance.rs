@@ -12,13 +12,11 @@ use super::watch;
 use crate::app::App;
 use crate::command::{self, Applied, Follow, Origin, Started};
 use crate::contract::api::InstanceView;
-use crate::contract::{self, OnConflict, Target};
+use crate::contract::{self, LIST, OnConflict, Target};
 use crate::engine::{Control, InstanceId, Status};
 use crate::store::instances::Filter;
 use crate::store::views;
 
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 /// The sender of commands from the command line, as stored in the inbox.
 const APP_ID: &str = "leveret.cli";
 
@@ -86,8 +84,7 @@ pub(super) struct List {
     /// Only instances with this business key.
     #[arg(long)]
     key: Option<String>,
-    /// The most rows.
-    #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+    #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
     limit: i64,
 }
 
@@ -159,7 +156,7 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
                 .with_context(|| format!("`{name}` is not a status: use {}", Status::NAMES.join(", ")))?,
         ),
     };
-    let limit = list.limit.clamp(1, LIST_MAX);
+    let limit = list.limit;
     let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
     let mut conn = app.store.background().await?;
     let page = views::instances(&mut conn, &filter).await?;
@@ -180,7 +177,7 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
             });
             output::table(&["id", "definition", "key", "status", "activity", "started"], rows.collect());
             if page.next.is_some() {
-                output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+                output::more(limit);
             }
             Ok(())
         }

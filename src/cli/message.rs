@@ -10,12 +10,9 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied, Delivered};
-use crate::contract::Message;
+use crate::contract::{LIST, Message};
 use crate::store::messages::Filter;
 use crate::store::views;
-
-/// The most messages of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -45,8 +42,7 @@ pub(super) enum Verb {
         /// Only messages with this key.
         #[arg(long)]
         key: Option<String>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
 }
@@ -58,7 +54,6 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             send(app, Message { name, key, data, ttl, broadcast }, output).await?;
         }
         Verb::List { name, key, limit } => {
-            let limit = limit.clamp(1, LIST_MAX);
             list(app, &Filter { name, key, before: None, limit }, output).await?;
         }
     }
@@ -106,7 +101,7 @@ async fn list(app: &App, filter: &Filter, output: Output) -> Result<()> {
             });
             output::table(&["id", "name", "key", "received", "kept until", "data"], rows.collect());
             if page.next.is_some() {
-                output::line(format!("there are more than {}; --limit shows up to {LIST_MAX}", filter.limit));
+                output::more(filter.limit);
             }
             Ok(())
         }

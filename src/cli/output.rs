@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::contract::{self, check_name};
+use crate::contract::{self, LIST_MAX, check_name};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,7 +21,17 @@ pub(super) enum Output {
 }
 
 /// The values of `--limit`, as over HTTP.
-pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=500;
+pub(super) const LIMITS: std::ops::RangeInclusive<i64> = 1..=LIST_MAX;
+
+/// What `--limit` is.
+pub(super) fn limit() -> String {
+    format!("The most rows, up to {LIST_MAX}")
+}
+
+/// Says that a list was longer than `--limit`.
+pub(super) fn more(limit: i64) {
+    line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+}
 
 /// The width of a table that is not printed on a terminal: the longest cell would widen every line.
 const WIDTH: u16 = 120;
@@ -53,7 +63,13 @@ fn say(text: &str) {
 
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    say(&serde_json::to_string_pretty(value)?);
+    say(&escape_json(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// Prints a value as one line of JSON.
+pub(super) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    say(&escape_json(&serde_json::to_string(value)?));
     Ok(())
 }
 
@@ -91,7 +107,7 @@ pub(super) fn error(error: &anyhow::Error) {
 
 /// Prints progress on standard error.
 pub(super) fn progress(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", escape(text));
 }
 
 /// A time, to the millisecond.
@@ -99,15 +115,59 @@ pub(super) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
 }
 
-/// Replaces control characters: text from outside must not control the terminal.
+/// Replaces what could control a terminal: text from outside must not.
 fn escape(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if controls(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same JSON: what could control a terminal is escaped, which stands in texts and names only.
+fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match controls(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}"))),
+            false => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Whether a character controls a terminal, or shows a text in another order than it is written, or not at all.
+fn controls(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        // Marks, embeddings, overrides and isolates of the direction of writing; ends of lines and paragraphs; tags.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        // Without width.
+        '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}' => true,
+        c => c.is_control(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::*;
+
     #[test]
     fn control_characters_are_replaced() {
-        assert_eq!(super::escape("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
+        assert_eq!(escape("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
+        assert_eq!(
+            escape("a\u{9b}31m\u{202e}b\u{2066}\u{200f}\u{e0041}"),
+            "a\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{fffd}"
+        );
+        // Letters that join, and people of several parts, stay.
+        assert_eq!(escape("می\u{200c}خواهم 👩\u{200d}🔬\té"), "می\u{200c}خواهم 👩\u{200d}🔬\té");
+    }
+
+    #[test]
+    fn json_stays_the_same_and_controls_nothing() {
+        let value = json!({ "\u{202e}k": "\u{7f}\u{1b}[2J\u{9b}\u{2028}\u{2067}é\n\t", "tag": "\u{e0041}" });
+        for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
+            let escaped = escape_json(&text);
+            assert!(!escaped.chars().any(controls), "{escaped}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        }
     }
 }

@@ -10,12 +10,12 @@ use serde_json::json;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::schedule::{self, Expect};
+use crate::contract::LIST;
+use crate::contract::api::Page;
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
 use crate::store::schedules;
 use crate::time::duration;
 
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 /// Ticks shown with a schedule.
 const NEXT: usize = 10;
 
@@ -47,7 +47,13 @@ pub(super) enum Verb {
         parts: Parts,
     },
     /// List schedules by name.
-    List,
+    List {
+        /// Continue after this name.
+        #[arg(long)]
+        cursor: Option<String>,
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
+        limit: i64,
+    },
     /// Show a schedule and its next ten ticks.
     Show {
         /// The name of the schedule.
@@ -149,7 +155,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             parts.put_into(&mut request)?;
             put(app, &name, request, Expect::Revision(revision), output).await?;
         }
-        Verb::List => list(app, output).await?,
+        Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit, output).await?,
         Verb::Show { name } => {
             let mut shown = serde_json::to_value(schedule::get(app, &name).await?)?;
             shown["next"] = serde_json::to_value(schedule::upcoming(app, &name, NEXT).await?)?;
@@ -196,16 +202,20 @@ fn say(view: &ScheduleView, done: &str, output: Output) -> Result<()> {
     }
 }
 
-async fn list(app: &App, output: Output) -> Result<()> {
+async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Result<()> {
     let mut conn = app.store.background().await?;
-    let found = schedules::list(&mut conn, None, LIST_MAX).await?;
+    let found = schedules::list(&mut conn, cursor, limit).await?;
+    let page = Page::of(found, limit, |last| last.name.clone(), |view| view);
     match output {
-        Output::Json => output::json(&json!({ "items": found }))?,
-        Output::Table if found.is_empty() => output::line("no schedules"),
+        Output::Json => output::json(&page)?,
+        Output::Table if page.items.is_empty() => output::line("no schedules"),
         Output::Table => {
             let header =
                 ["name", "definition", "cron", "zone", "next", "last", "started", "skipped", "failed", "error"];
-            output::table(&header, found.into_iter().map(row).collect());
+            output::table(&header, page.items.into_iter().map(row).collect());
+            if let Some(next) = page.next {
+                output::line(format!("more: --cursor {next}"));
+            }
         }
     }
     Ok(())

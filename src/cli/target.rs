@@ -7,25 +7,21 @@ use clap::Subcommand;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::contract::LIST;
 use crate::contract::api::TargetView;
 use crate::store::targets;
-
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// List targets by name, with their circuit breakers, limits and waiting calls.
     List {
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
 }
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     let Verb::List { limit } = verb;
-    let limit = limit.clamp(1, LIST_MAX);
     let mut conn = app.store.background().await?;
     let page = targets::list(&mut conn, None, limit).await?;
     match output {
@@ -36,7 +32,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             let header = ["target", "key", "breaker", "until", "waiting", "running", "limits", "last failure"];
             output::table(&header, page.items.into_iter().map(row).collect());
             if more {
-                output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
+                output::more(limit);
             }
         }
     }

@@ -14,13 +14,10 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied};
-use crate::contract;
+use crate::contract::{self, LIST};
 use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::{duration, moment};
-
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -154,8 +151,7 @@ pub(super) struct List {
     /// Continue after the previous page: its `next`.
     #[arg(long)]
     cursor: Option<String>,
-    /// The most rows.
-    #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+    #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
     limit: i64,
 }
 
@@ -174,7 +170,7 @@ impl List {
             due_before: self.due_before,
             order: if self.by_due { Order::Due } else { Order::Priority },
             after,
-            limit: self.limit.clamp(1, LIST_MAX),
+            limit: self.limit,
         })
     }
 }

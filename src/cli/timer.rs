@@ -12,12 +12,9 @@ use super::instance::origin;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::{self, Applied};
-use crate::contract::{Reschedule, Target};
+use crate::contract::{LIST, Reschedule, Target};
 use crate::store::waits;
 use crate::time::moment;
-
-/// The most rows of a list.
-const LIST_MAX: i64 = 1_000;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -26,8 +23,7 @@ pub(super) enum Verb {
         /// Only timers of this instance.
         #[arg(long)]
         instance: Option<Uuid>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
     /// Change the due time of an open timer; it gets a new number.
@@ -58,15 +54,14 @@ pub(super) enum IncidentVerb {
         /// Only incidents of this definition.
         #[arg(long)]
         definition: Option<String>,
-        /// The most rows.
-        #[arg(long, default_value_t = 50, value_parser = output::LIMITS)]
+        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
         limit: i64,
     },
 }
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
-        Verb::List { instance, limit } => list(app, instance, limit.clamp(1, LIST_MAX), output).await?,
+        Verb::List { instance, limit } => list(app, instance, limit, output).await?,
         Verb::Reschedule(what) => reschedule(app, what, output).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -86,7 +81,7 @@ async fn list(app: &App, instance: Option<Uuid>, limit: i64, output: Output) -> 
                 vec![one.instance.to_string(), number, one.definition, one.key.unwrap_or_default(), at, one.what, due]
             });
             output::table(&["instance", "timer", "definition", "key", "activity", "purpose", "due"], rows.collect());
-            more(page.next.is_some(), limit);
+            page.next.iter().for_each(|_| output::more(limit));
         }
     }
     Ok(())
@@ -109,7 +104,6 @@ async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()>
 
 pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> Result<ExitCode> {
     let IncidentVerb::List { definition, limit } = verb;
-    let limit = limit.clamp(1, LIST_MAX);
     let mut conn = app.store.background().await?;
     let page = waits::incidents(&mut conn, definition.as_deref(), None, limit).await?;
     match output {
@@ -127,14 +121,8 @@ pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> 
                 vec![one.instance.to_string(), one.definition, one.key.unwrap_or_default(), at, one.kind, since, why]
             });
             output::table(&["instance", "definition", "key", "activity", "kind", "since", "reason"], rows.collect());
-            more(page.next.is_some(), limit);
+            page.next.iter().for_each(|_| output::more(limit));
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn more(more: bool, limit: i64) {
-    if more {
-        output::line(format!("there are more than {limit}; --limit shows up to {LIST_MAX}"));
-    }
 }

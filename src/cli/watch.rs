@@ -54,7 +54,7 @@ pub(super) async fn follow(app: &App, id: InstanceId, output: Output) -> Result<
         for entry in rows {
             after = entry.number;
             match output {
-                Output::Json => output::line(serde_json::to_string(&entry)?),
+                Output::Json => output::json_line(&entry)?,
                 Output::Table => output::line(describe(&entry)),
             }
         }

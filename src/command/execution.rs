@@ -256,6 +256,9 @@ impl Written {
         if !write.calls.is_empty() {
             app.wake_callers();
         }
+        if write.instance.ended_at.is_some() {
+            app.endings.ended(write.instance.id);
+        }
         Committed { instance: write.instance, now, kind, next }
     }
 }

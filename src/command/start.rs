@@ -211,6 +211,7 @@ async fn replace(
         Replaced::Now { cancelled, started_at } => {
             let (replaced, by) = (cancelled.instance.id, planned.write.instance.id);
             app.publish(cancelled.outbox);
+            app.endings.ended(replaced);
             tracing::debug!(%replaced, %by, "an instance was replaced");
             Ok(planned.publish(app, started_at))
         }

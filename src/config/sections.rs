@@ -181,6 +181,13 @@ section! {
     Http {
         /// Address and port; loopback only, because there is no access control yet.
         listen: String = "127.0.0.1:8420".into(),
+        /// Names under which it is asked, besides `localhost` and its address: those of a proxy in front of it, with their ports if these
+        /// are not the usual ones.
+        hosts: Vec<String> = Vec::new(),
+        /// Connections at once, and never more than half of the files that the process may open: the others are for the servers.
+        connections_max: usize = 1_024,
+        /// Requests that wait with `?wait=` at once.
+        waits_max: usize = 256,
     }
 }
 

@@ -43,6 +43,13 @@ impl Config {
                 "`broker.publishers`, `outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1",
             );
         }
+        if self.http.connections_max == 0 || self.http.waits_max == 0 {
+            return invalid("`http.connections_max` and `http.waits_max` must be at least 1");
+        }
+        // Each of them holds a connection; the others are for requests that do not wait.
+        if self.http.waits_max > self.http.connections_max / 2 {
+            return invalid("`http.waits_max` must be at most half of `http.connections_max`");
+        }
         if self.limits.steps_max == 0 || self.retry.attempts == 0 {
             return invalid("`limits.steps_max` and `retry.attempts` must be at least 1");
         }
@@ -108,8 +115,28 @@ impl Config {
                 "`http.listen` must be a loopback address with a port, such as 127.0.0.1:8420: there is no access control yet",
             );
         }
+        if let Some(host) = self.http.hosts.iter().find(|host| !is_host(host)) {
+            return invalid(&format!(
+                "`http.hosts`: `{host}` is not a name: write it without scheme and path, as flows.example.org or flows.example.org:8443"
+            ));
+        }
         Ok(())
     }
+}
+
+/// Whether it is a host, with or without a port, as in the header `Host`.
+fn is_host(text: &str) -> bool {
+    // The last colon begins the port in `[::1]:80` and `host:80`, but not in `[::1]`.
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (text, None),
+    };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_named = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
+    };
+    is_named && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 fn invalid(what: &str) -> Result<(), Error> {

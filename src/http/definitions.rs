@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
-use super::request::{self, Body, Path};
+use super::request::{self, Document, Path};
 use crate::contract::api::{DefinitionView, Page};
 use crate::definition::{self, Definition, Parsed};
 use crate::store::{definitions, views};
@@ -28,7 +28,7 @@ fn problem(problem: &definition::Problem) -> Value {
     })
 }
 
-pub(super) async fn check(State(api): State<ApiState>, Body(bytes): Body) -> Result<Json<Value>, Problem> {
+pub(super) async fn check(State(api): State<ApiState>, Document(bytes): Document) -> Result<Json<Value>, Problem> {
     let parsed = parse(&bytes)?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), api.app.hints(&parsed.definition));
@@ -38,7 +38,7 @@ pub(super) async fn check(State(api): State<ApiState>, Body(bytes): Body) -> Res
 pub(super) async fn apply(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    Body(bytes): Body,
+    Document(bytes): Document,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let parsed = parse(&bytes)?;
     if parsed.definition.name != name {

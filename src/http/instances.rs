@@ -1,7 +1,5 @@
 //! Start, list, show and control instances.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -12,22 +10,14 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About, Body, Id};
+use super::waiting;
 use crate::command::{self, Applied, Started};
 use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
-use crate::contract::{Start, Target};
+use crate::contract::{LIST_MAX, Start, Target};
 use crate::engine::{Control, InstanceId, Status};
 use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
-
-/// The upper limit of `?wait=`.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-/// The first pause between two polls of an instance that `?wait=` waits for; it doubles.
-const POLL_AFTER: Duration = Duration::from_millis(10);
-/// The longest pause between two polls.
-const POLL_AFTER_MAX: Duration = Duration::from_millis(250);
-/// The most rows of a page of history.
-const HISTORY_MAX: i64 = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +38,7 @@ pub(super) async fn start(
     request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
     request.user.as_deref().map_or(Ok(()), |user| request::bounded("user", user))?;
     let origin = request::origin(&api, &headers, &bytes)?;
+    let wait = wait.map(|time| Ok::<_, Problem>((time, api.waits.take()?))).transpose()?;
     let command = Start {
         definition: request.definition,
         version: request.version,
@@ -67,7 +58,10 @@ pub(super) async fn start(
         Applied::New(Started::Existing(id)) => (StatusCode::OK, id),
     };
     let view = match wait {
-        Some(wait) => ended(&api, id, wait.min(WAIT_MAX)).await?,
+        Some((time, seat)) => {
+            waiting::ended(&api.app, seat, id, time).await;
+            view(&api, id).await?
+        }
         None => None,
     };
     let body = match view {
@@ -75,21 +69,6 @@ pub(super) async fn start(
         None => json!({ "id": id }),
     };
     Ok((code, Json(body)))
-}
-
-/// Polls an instance until it has ended or the time is up; returns it either way.
-async fn ended(api: &ApiState, id: InstanceId, wait: Duration) -> Result<Option<InstanceView>, Problem> {
-    let until = tokio::time::Instant::now() + wait;
-    let mut pause = POLL_AFTER;
-    loop {
-        let view = view(api, id).await?;
-        let over = tokio::time::Instant::now() >= until || api.app.stop.is_cancelled();
-        if over || view.as_ref().is_none_or(|view| view.summary.ended_at.is_some()) {
-            return Ok(view);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(POLL_AFTER_MAX);
-    }
 }
 
 async fn view(api: &ApiState, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
@@ -148,7 +127,7 @@ pub(super) async fn history(
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Result<Json<Page<HistoryView>>, Problem> {
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(HISTORY_MAX).clamp(1, HISTORY_MAX);
+    let limit = request::page(query.limit.or(Some(LIST_MAX)))?;
     let mut conn = api.app.store.background().await?;
     let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;
     if items.is_empty() && views::instance(&mut conn, InstanceId(id)).await?.is_none() {

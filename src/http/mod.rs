@@ -1,9 +1,12 @@
 //! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
+mod bodies;
 mod calls;
 mod definitions;
+mod guard;
 mod health;
 mod instances;
+mod listener;
 mod messages;
 mod operations;
 mod problem;
@@ -11,6 +14,7 @@ mod request;
 mod schedules;
 mod targets;
 mod tasks;
+mod waiting;
 mod waits;
 
 use std::net::SocketAddr;
@@ -23,9 +27,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use self::listener::Bounds;
 use self::problem::Problem;
+use self::waiting::Seats;
 use crate::app::App;
 use crate::telemetry::spans;
 
@@ -36,13 +43,15 @@ const DOCUMENT_MAX: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct ApiState {
     app: App,
+    waits: Seats,
     metrics: Option<Arc<PrometheusHandle>>,
 }
 
 /// The routes of the API, of health and of metrics.
 pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let commands_max = app.config.limits.message_max;
-    let api = ApiState { app, metrics: metrics.map(Arc::new) };
+    let waits = Seats::new(app.config.http.waits_max);
+    let api = ApiState { app, waits, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
         .route("/instances", post(instances::start).get(instances::list))
         .route("/instances/{id}", get(instances::get))
@@ -129,13 +138,13 @@ async fn without_nul(request: Request, next: Next) -> Response {
 pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(&app.config.http.listen).await?;
     let address = listener.local_addr()?;
-    let routes = router(app.clone(), metrics);
-    let stop = app.stop.clone();
-    app.tasks.spawn(async move {
-        let stopped = async move { stop.cancelled().await };
-        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the HTTP listener failed");
-        }
-    });
+    let hosts = Arc::new(guard::Hosts::new(address, &app.config.http.hosts));
+    let bodies = Arc::new(Semaphore::new(bodies::BODIES_MAX));
+    let routes = router(app.clone(), metrics)
+        .layer(middleware::from_fn_with_state(bodies, bodies::admit))
+        .layer(middleware::from_fn_with_state(hosts, guard::guard));
+    let bounds = Bounds::new(app.config.http.connections_max);
+    app.supervise("waits", waiting::watch);
+    app.tasks.spawn(listener::serve(listener, routes, bounds, app.stop.clone()));
     Ok(address)
 }

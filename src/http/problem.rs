@@ -24,12 +24,26 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "urn:leveret:invalid", "Invalid request", detail)
+    }
+
+    pub(super) fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "urn:leveret:timeout", "Request timeout", detail)
+    }
+
+    pub(super) fn stopping() -> Self {
+        let detail = "this process stops; send the request again with the same `Idempotency-Key`";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", "Temporarily unavailable", detail)
+    }
+
+    pub(crate) fn media_type(detail: impl Into<String>) -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "urn:leveret:media-type", "Unsupported media type", detail)
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {

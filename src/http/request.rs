@@ -8,9 +8,10 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::ApiState;
+use super::listener::Arrival;
 use super::problem::Problem;
 use crate::command::{Follow, Origin};
-use crate::contract::{self, NAME_MAX};
+use crate::contract::{self, LIST, LIST_MAX, NAME_MAX};
 
 /// The sender of commands over HTTP, as stored in the inbox.
 const APP_ID: &str = "leveret.http";
@@ -82,27 +83,70 @@ pub(super) fn etag(revision: i64) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{revision}\""))]
 }
 
-/// Rows of a page without `limit`.
-const PAGE: i64 = 50;
-/// The largest `limit`.
-const PAGE_MAX: i64 = 500;
-
 /// The number of rows of a page.
 pub(super) fn page(limit: Option<i64>) -> Result<i64, Problem> {
-    let limit = limit.unwrap_or(PAGE);
-    if (1..=PAGE_MAX).contains(&limit) {
+    let limit = limit.unwrap_or(LIST);
+    if (1..=LIST_MAX).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::invalid(format!("`limit` must be from 1 to {PAGE_MAX}")))
+    Err(Problem::invalid(format!("`limit` must be from 1 to {LIST_MAX}")))
 }
 
-/// A body within the limit of its route.
+/// The media type of commands.
+const JSON: &[&str] = &["application/json"];
+/// Media types of documents.
+const DOCUMENTS: &[&str] = &["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+
+/// A JSON body within the limit of its route.
 pub(super) struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Ok(Body(Bytes::from_request(request, state).await?))
+        Ok(Body(typed(request, state, JSON).await?))
+    }
+}
+
+/// A document, in YAML or JSON.
+pub(super) struct Document(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Document(typed(request, state, DOCUMENTS).await?))
+    }
+}
+
+/// A body whose media type is stated. A browser sends other types for any page without asking first.
+async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> Result<Bytes, Problem> {
+    let stated = request.headers().get(header::CONTENT_TYPE);
+    let stated = stated.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let bytes = arrived(request, state).await?;
+    let kind = stated.as_deref().map(|stated| stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if bytes.is_empty() || kind.as_deref().is_some_and(|kind| types.contains(&kind)) {
+        return Ok(bytes);
+    }
+    let stated = stated.map_or("none".to_owned(), |stated| format!("`{}`", shorten(&stated)));
+    Err(Problem::media_type(format!("send the body with `Content-Type: {}`; it has {stated}", types.join("` or `"))))
+}
+
+/// The body, once it has arrived: in its time, and before the process stops.
+async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let Some(Arrival { within, stop }) = request.extensions().get::<Arrival>().cloned() else {
+        return Ok(Bytes::from_request(request, state).await?);
+    };
+    let arrived = tokio::time::timeout(within, Bytes::from_request(request, state));
+    tokio::select! {
+        // A body that has arrived is handled, also when the process stops.
+        biased;
+        arrived = arrived => match arrived {
+            Ok(bytes) => Ok(bytes?),
+            Err(_) => {
+                let within = crate::time::duration::format(within);
+                Err(Problem::timeout(format!("the body did not arrive within {within}")))
+            }
+        },
+        () = stop.cancelled() => Err(Problem::stopping()),
     }
 }
 

@@ -125,23 +125,29 @@ pub(super) fn build(
 
 /// The values of `Set-Cookie`, which cannot be joined: a comma is part of their dates.
 pub(super) fn cookies(headers: &HeaderMap) -> Vec<String> {
-    headers.get_all(SET_COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    headers.get_all(SET_COOKIE).iter().map(text).collect()
 }
 
 /// The other headers as a definition sees them: the values of a repeated header are joined by `, `.
 pub(super) fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| **name != SET_COOKIE) {
-        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = text(value);
         joined
             .entry(name.as_str().to_owned())
             .and_modify(|values| {
                 values.push_str(", ");
                 values.push_str(&value);
             })
-            .or_insert_with(|| value.into_owned());
+            .or_insert(value);
     }
     joined
+}
+
+/// The text of a header, which is UTF-8, or Latin-1 as of old. Nothing of it is lost: a secret in it is found.
+fn text(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
 }
 
 #[cfg(test)]

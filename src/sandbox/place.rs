@@ -1,8 +1,8 @@
 //! The location of the servers' data: in the requested directory, unless the servers' users cannot enter it.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -72,8 +72,14 @@ pub(super) fn create_for(directory: &Path, account: Option<Account>) -> Result<(
 pub(super) fn write_for(path: &Path, text: &str, account: Option<Account>) -> Result<()> {
     // A cookie is read-only and may exist already.
     let _ = fs::remove_file(path);
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o400))?;
+    // Created with its mode, and only if nothing is there: nobody else can open it in between, or have put a link in its place.
+    let written = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
     give_to(path, account)
 }
 
@@ -98,7 +104,35 @@ pub(super) fn remove(directory: &Path, root: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// A second thread opens the file as soon as it exists: what it can open it could read.
+    #[test]
+    fn a_secret_file_never_has_another_mode_than_its_own() {
+        let directory = std::env::temp_dir().join(format!("leveret-place-{:016x}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("cookie");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let mut seen = std::collections::BTreeSet::new();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    seen.extend(fs::metadata(&path).ok().map(|found| found.mode() & 0o777));
+                }
+                seen
+            });
+            for round in 0..2_000 {
+                write_for(&path, &format!("secret {round}"), None).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            watching.join().unwrap()
+        });
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0o400]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "secret 1999");
+        fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn a_directory_inside_a_closed_one_cannot_be_entered() {

@@ -150,6 +150,14 @@ pub async fn find_each(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<
     Ok(loaded.collect())
 }
 
+/// Which of several instances have ended. Reads nothing else of them.
+pub async fn find_ended(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<InstanceId>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let ended = instances::table.filter(instances::id.eq_any(ids).and(instances::ended_at.is_not_null()));
+    let ended: Vec<Uuid> = ended.select(instances::id).load(conn).await?;
+    Ok(ended.into_iter().map(InstanceId).collect())
+}
+
 /// The queues of several instances.
 pub async fn queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();

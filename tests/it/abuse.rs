@@ -1,7 +1,11 @@
-//! What strangers and slips can do: each guard is tried with harmless input.
+//! What strangers and slips can do at each door: each guard is tried with harmless input.
 
+mod connections;
 mod crashes;
 mod doors;
 mod kept;
+mod pages;
 mod permissions;
 mod senders;
+mod terminal;
+mod waits;

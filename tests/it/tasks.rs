@@ -84,7 +84,7 @@ impl InProcess {
     /// The same with the revision of the task that the person has seen.
     async fn act_if(&self, task: &Value, verb: &str, revision: i64, body: Value) -> (u16, Value) {
         let url = self.url(&format!("/tasks/{}/{verb}", id(task)));
-        let request = Client::new().post(url).header("if-match", format!("\"{revision}\"")).body(body.to_string());
+        let request = Client::new().post(url).header("if-match", format!("\"{revision}\"")).json(&body);
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())

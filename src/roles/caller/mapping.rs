@@ -109,6 +109,8 @@ pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
         failure: Failure { code: code.into(), message, data: json!({ "status": status, "headers": headers }) },
     };
     if let Some(why) = redirect_refused {
+        // It may name the host.
+        let why = carried.hide(&why);
         return definite(&format!("http.{status}"), format!("did not follow a redirect (status {status}): {why}"));
     }
     let (body, cut) = match cut {
@@ -125,7 +127,7 @@ pub(super) fn outcome(response: Response, carried: &Carried) -> CallOutcome {
 /// Headers as an activity sees them: texts, and `set-cookie` as a list, because two cookies cannot be told apart in one text.
 fn redacted(headers: &BTreeMap<String, String>, cookies: &[String], carried: &Carried) -> Map<String, Value> {
     let hidden = |value: &String| (!value.contains('\0')).then(|| Value::String(carried.hide(value)));
-    let kept = headers.iter().filter_map(|(name, value)| Some((name.clone(), hidden(value)?)));
+    let kept = headers.iter().filter_map(|(name, value)| Some((carried.hide(name), hidden(value)?)));
     let cookies: Vec<Value> = cookies.iter().filter_map(hidden).collect();
     let cookies = (!cookies.is_empty()).then(|| ("set-cookie".to_owned(), Value::Array(cookies)));
     kept.chain(cookies).collect()
@@ -146,10 +148,14 @@ fn read(headers: &Map<String, Value>, body: &[u8], carried: &Carried) -> Result<
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    let kind = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
+    let named = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default();
+    let kind = named("content-type");
     let Some(text) = charset::text(kind, body) else {
         let body = carried.hide_in_bytes(body);
-        return Ok(json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) }));
+        let body = json!({ "base64": base64::engine::general_purpose::STANDARD.encode(body) });
+        // Compressed in a way that was not asked for.
+        let is_plain = matches!(named("content-encoding"), "" | "identity");
+        return Ok(if is_plain { body } else { carried.hide_unread(body) });
     };
     let is_json = charset::is_json(&charset::media_type(kind));
     // JSON is redacted after it was parsed, because it has many spellings of one text.
@@ -249,6 +255,50 @@ mod tests {
             let CallOutcome::Answered { body, .. } = answer(kind, body, false) else { panic!("{kind}") };
             assert_eq!(body, expected);
         }
+    }
+
+    #[test]
+    fn a_secret_in_the_name_of_a_header_or_in_a_refused_redirect_is_hidden() {
+        let mut carried = Carried::default();
+        carried.carry("Hunter2-Hunter2".into());
+        let headers = BTreeMap::from([("x-hunter2-hunter2".to_owned(), "1".to_owned())]);
+        let response = |status, redirect_refused| Response {
+            status,
+            headers: headers.clone(),
+            cookies: vec!["hunter2-hunter2=1".into()],
+            body: bytes::Bytes::new(),
+            retry_after: None,
+            cut: false,
+            redirect_refused,
+        };
+        let why = "hunter2-hunter2.example.org:80 is not listed in `outgoing.allow_hosts`".to_owned();
+        for outcome in [outcome(response(200, None), &carried), outcome(response(302, Some(why)), &carried)] {
+            let shown = format!("{outcome:?}");
+            assert!(shown.contains("[secret]") && !shown.to_lowercase().contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_in_an_unknown_way_is_hidden_from_those_who_sent_a_secret() {
+        let headers = BTreeMap::from([("content-encoding".to_owned(), "br".to_owned())]);
+        let body = bytes::Bytes::from_static(b"\x0b\x02\x80\xff");
+        let response = Response {
+            status: 200,
+            headers,
+            cookies: vec![],
+            body,
+            retry_after: None,
+            cut: false,
+            redirect_refused: None,
+        };
+        let mut carried = Carried::default();
+        let shown = |carried: &Carried| match outcome(response.clone(), carried) {
+            CallOutcome::Answered { body, .. } => body,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(shown(&carried), json!({ "base64": "CwKA/w==" }));
+        carried.carry("hunter2-hunter2".into());
+        assert_eq!(shown(&carried), json!("[secret]"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn a_schedule_is_created_changed_shown_and_deleted_over_http() {
     let http = reqwest::Client::new();
     let guarded = async |revision: &str, body: &Value| {
         let request = http.put(leveret.url("/schedules/monthly")).header("if-match", revision);
-        let response = request.body(body.to_string()).send().await.unwrap();
+        let response = request.json(body).send().await.unwrap();
         let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
         (response.status().as_u16(), tag)
     };

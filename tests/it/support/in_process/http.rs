@@ -52,7 +52,11 @@ impl InProcess {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, key: Option<&str>, body: String) -> Reply {
-        let mut request = self.http.request(method, self.url(path)).body(body);
+        let mut request = self.http.request(method, self.url(path));
+        if !body.is_empty() {
+            let kind = if path.starts_with("/definitions") { "application/yaml" } else { "application/json" };
+            request = request.header("content-type", kind).body(body);
+        }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
