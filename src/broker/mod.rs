@@ -43,6 +43,8 @@ pub use message::{DEADLINE, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{PublishJob, QUEUED_JOBS_MAX};
 pub use wire::envelope::{BODY_MAX, HEADERS_BYTES_MAX};
+#[doc(hidden)]
+pub use wire::properties::mended_properties;
 
 /// The largest number of confirm channels of one process.
 pub const PUBLISHERS_MAX: usize = 16;

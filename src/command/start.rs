@@ -120,16 +120,27 @@ async fn plan_start(
     now: Timestamp,
 ) -> Result<PlannedStart, Error> {
     let definition = app.definition(&command.definition, version).await?;
-    let start = engine::Start {
-        id: InstanceId(app.new_id()),
+    let id = InstanceId(app.new_id());
+    let start = || engine::Start {
+        id,
         version,
         key: command.key.clone(),
         input: once::input(command.input.clone()),
         by: Some(command.user.clone().unwrap_or_else(|| origin.app_id.clone())),
         trace: origin.trace.clone(),
     };
-    let answer = Answer::of("started", Some(start.id));
-    let step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
+    let answer = Answer::of("started", Some(id));
+    let (started, is_spent) = {
+        let context = app.context(now);
+        (engine::start(&definition, start(), &context), context.budget.is_spent())
+    };
+    let started = if is_spent {
+        let (start, patient) = (start(), app.clone());
+        app.decide_elsewhere(move || engine::start(&definition, start, &patient.patient_context(now))).await?
+    } else {
+        started
+    };
+    let step = started.map_err(invalid)?;
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     let inbox = origin.inbox("start", &answer);

@@ -16,7 +16,7 @@ impl Draft {
         if !self.keywords(at) {
             return None;
         }
-        let schema = match Schema::compile(&at.node.to_value()) {
+        let schema = match Schema::compile_within(&at.node.to_value(), &mut self.allowance) {
             Ok(schema) => schema,
             Err(invalid) => {
                 let place = at.pointed(&invalid.pointer).unwrap_or_else(|| at.clone());
@@ -29,7 +29,11 @@ impl Draft {
                 return None;
             }
         };
-        let refused = schema.refused_defaults();
+        let Some(refused) = schema.refused_defaults() else {
+            let hint = "use fewer defaults, or fewer `anyOf`, `oneOf` and `$ref` inside of each other";
+            self.problems.error_at(at, "it takes too long to check the defaults of this schema", Some(hint));
+            return None;
+        };
         for default in &refused {
             let place = at.pointed(&default.pointer).unwrap_or_else(|| at.clone());
             let message = format!("the schema refuses this default: {}", default.why);
