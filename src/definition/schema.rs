@@ -17,6 +17,7 @@ pub(super) mod keywords;
 mod metered;
 mod typed;
 
+pub(crate) use allowance::REPEAT_LESS;
 pub use allowance::{
     Allowance, CHAIN_MAX, EXPANSION_MAX, PATTERN_BYTES_MAX, PATTERN_SOURCE_MAX, PATTERNS_BYTES_MAX, PATTERNS_MAX,
     SUBSCHEMAS_MAX,
@@ -37,6 +38,8 @@ pub struct Invalid {
     pub pointer: String,
     /// The reason, with the place.
     pub why: String,
+    /// What to do, if it is known.
+    pub hint: Option<&'static str>,
 }
 
 fn options() -> ValidationOptions<'static, Arc<dyn jsonschema::Retrieve>, MeteredJson> {
@@ -60,8 +63,6 @@ struct Inner {
     document: Value,
     validator: Validator<MeteredJson>,
     weights: Weights,
-    /// Errors copy parts of the input.
-    copies_input: bool,
 }
 
 impl fmt::Debug for Schema {
@@ -84,7 +85,7 @@ impl Schema {
     /// # Errors
     /// As [`Schema::compile`].
     pub fn compile_within(schema: &Value, allowance: &mut Allowance) -> Result<Self, Invalid> {
-        let invalid = |why: &str| Invalid { pointer: String::new(), why: why.into() };
+        let invalid = |why: &str| Invalid { pointer: String::new(), why: why.into(), hint: None };
         match schema.get("type") {
             _ if !schema.is_object() => return Err(invalid("a schema must be a map")),
             None => {}
@@ -95,14 +96,9 @@ impl Schema {
         let validator = options().build(&typed::typed(schema)).map_err(|error| {
             let pointer = error.instance_path().as_str().to_owned();
             let message = shown(&error, PROBLEM_BYTES_MAX);
-            Invalid { why: format!("at {}: {message}", self::pointer(&pointer)), pointer }
+            Invalid { why: format!("at {}: {message}", self::pointer(&pointer)), pointer, hint: None }
         })?;
-        let mut copies_input = false;
-        keywords::walk(schema, &mut |_, part| {
-            let closed = ["additionalProperties", "unevaluatedProperties", "unevaluatedItems"];
-            copies_input |= closed.iter().any(|keyword| part.get(keyword).is_some());
-        });
-        Ok(Self { inner: Arc::new(Inner { document: schema.clone(), validator, weights, copies_input }) })
+        Ok(Self { inner: Arc::new(Inner { document: schema.clone(), validator, weights }) })
     }
 
     /// The schema itself, as it was written.
@@ -153,7 +149,7 @@ impl Schema {
 
     /// First only yes or no, which is cheap; what is wrong is collected if it is no.
     fn check(&self, input: &Value, budget: &StepBudget) -> Result<(), Vec<String>> {
-        let (validator, weights) = (&self.inner.validator, self.weights(input));
+        let (validator, weights) = (&self.inner.validator, self.inner.weights);
         let (is_valid, left) = metered::within(budget.visits(), weights, || validator.is_valid(Metered(input)));
         budget.leave_visits(left);
         match is_valid {
@@ -190,11 +186,6 @@ impl Schema {
                 Err(vec!["/: the input does not fit the schema, which is too large to tell the place".into()])
             }
         }
-    }
-
-    fn weights(&self, input: &Value) -> Weights {
-        let copied = if self.inner.copies_input { metered::size(input) } else { 0 };
-        Weights { error_bytes: self.inner.weights.error_bytes.max(copied), ..self.inner.weights }
     }
 }
 

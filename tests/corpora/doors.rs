@@ -19,15 +19,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// A door, and the name of its corpus.
-pub struct Door {
+pub(crate) struct Door {
     /// The folder of its corpus, and its fuzz target.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Takes what comes in.
-    pub take: fn(&[u8]),
+    pub(crate) take: fn(&[u8]),
 }
 
 /// Every door.
-pub const DOORS: [Door; 6] = [
+pub(crate) const DOORS: [Door; 6] = [
     Door { name: "document", take: document },
     Door { name: "expression", take: expression },
     Door { name: "command_body", take: command_body },
@@ -37,7 +37,7 @@ pub const DOORS: [Door; 6] = [
 ];
 
 /// Takes a workflow document. What is accepted can be read again in its stored form.
-pub fn document(bytes: &[u8]) {
+pub(crate) fn document(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Definition::parse(text) {
         Ok(parsed) => {
@@ -51,7 +51,7 @@ pub fn document(bytes: &[u8]) {
 }
 
 /// Takes an expression and a template, and evaluates both.
-pub fn expression(bytes: &[u8]) {
+pub(crate) fn expression(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Value::Object(variables) = json!({
         "n": 5, "x": 2.5, "text": "Ada", "list": [3, 1, 2], "map": {"a": {"b": null}}, "yes": true, "nothing": null,
@@ -71,7 +71,7 @@ pub fn expression(bytes: &[u8]) {
 }
 
 /// Takes the body of a command of every kind.
-pub fn command_body(bytes: &[u8]) {
+pub(crate) fn command_body(bytes: &[u8]) {
     fn fits<T: DeserializeOwned>(value: &Value) {
         let _ = serde_path_to_error::deserialize::<_, T>(value);
     }
@@ -98,14 +98,14 @@ pub fn command_body(bytes: &[u8]) {
 }
 
 /// Takes the properties of a message as they come from the socket. What was mended needs no more.
-pub fn amqp_properties(bytes: &[u8]) {
+pub(crate) fn amqp_properties(bytes: &[u8]) {
     if let Some(mended) = mended_properties(bytes) {
         assert_eq!(mended_properties(&mended), None, "it is mended twice");
     }
 }
 
 /// Takes a `Retry-After`.
-pub fn retry_after_header(bytes: &[u8]) {
+pub(crate) fn retry_after_header(bytes: &[u8]) {
     const LONGEST: Duration = Duration::from_secs(3_600);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(wait) = retry_after::parse(text, Timestamp::UNIX_EPOCH, LONGEST) {
@@ -114,7 +114,7 @@ pub fn retry_after_header(bytes: &[u8]) {
 }
 
 /// Takes a cron expression; a second line is a time zone.
-pub fn cron(bytes: &[u8]) {
+pub(crate) fn cron(bytes: &[u8]) {
     const TICKS: usize = 3;
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (fields, zone) = text.split_once('\n').unwrap_or((text, "UTC"));

@@ -10,7 +10,7 @@ use crate::definition::check::names::{Names, Sees};
 use crate::definition::codes;
 use crate::definition::model::Assignment;
 use crate::definition::problem::Problems;
-use crate::definition::schema::{Allowance, PATTERNS_BYTES_MAX};
+use crate::definition::schema::{Allowance, PATTERNS_BYTES_MAX, REPEAT_LESS};
 use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
 use crate::definition::yaml::source::Source;
@@ -87,11 +87,7 @@ impl Draft {
         if !taken {
             let mebibytes = PATTERNS_BYTES_MAX / (1024 * 1024);
             let message = format!("the patterns of the document take more than {mebibytes} MiB when compiled");
-            self.problems.error_at(
-                at,
-                message,
-                Some("repeat less in each pattern: `{…}` counts as often as it repeats"),
-            );
+            self.problems.error_at(at, message, Some(REPEAT_LESS));
         }
         taken
     }

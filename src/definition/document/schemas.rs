@@ -21,6 +21,7 @@ impl Draft {
             Err(invalid) => {
                 let place = at.pointed(&invalid.pointer).unwrap_or_else(|| at.clone());
                 let hint = match invalid.pointer.rsplit('/').next() {
+                    _ if let Some(hint) = invalid.hint => hint,
                     Some("items") if place.is_list() => "write the schemas of the first items in `prefixItems`",
                     Some("required") => "write a list of names beside `properties`, as in `required: [id, amount]`",
                     _ => "write a JSON Schema (2020-12) of `type: object`",
@@ -30,8 +31,8 @@ impl Draft {
             }
         };
         let Some(refused) = schema.refused_defaults() else {
-            let hint = "use fewer defaults, or fewer `anyOf`, `oneOf` and `$ref` inside of each other";
-            self.problems.error_at(at, "it takes too long to check the defaults of this schema", Some(hint));
+            let hint = "use fewer defaults, and none that contains itself by a `$ref`";
+            self.problems.error_at(at, "the defaults of this schema have no end, or are too large", Some(hint));
             return None;
         };
         for default in &refused {

@@ -30,7 +30,9 @@ const RESOURCES_MAX: usize = 4;
 const PATTERN_BYTES_MIN: usize = 1_024;
 /// Bytes of a compiled pattern for each of its states, at least.
 const BYTES_PER_STATE: usize = 32;
-/// Reading a text by a `format` takes as long as by a pattern with so many states.
+/// The hint for patterns that are too large together.
+pub(crate) const REPEAT_LESS: &str = "repeat less in each pattern: `{…}` counts as often as it repeats";
+/// Reading a text by a `format` takes as long as by a pattern with this number of states.
 const FORMAT_STATES: usize = 8;
 /// The same for `format: regex`, by which the text is parsed.
 const REGEX_STATES: usize = 64;
@@ -81,15 +83,14 @@ impl Allowance {
         let mut found = Found::default();
         keywords::walk(schema, &mut |pointer, part| found.see(pointer, part));
         self.subschemas = self.subschemas.checked_sub(found.subschemas).ok_or_else(|| {
-            invalid("", format!("the schemas of the document have more than {SUBSCHEMAS_MAX} schemas inside of them"))
+            let why = format!("the schemas of the document have more than {SUBSCHEMAS_MAX} schemas inside of them");
+            invalid("", why, "write fewer properties, or none for what no expression reads")
         })?;
         if found.resources.len() > RESOURCES_MAX || (found.resources.len() > 1 && found.is_dynamic) {
             let pointer = found.resources.last().map_or("", String::as_str);
-            let why = format!(
-                "at most {RESOURCES_MAX} schemas may have an `$id`, and only one if there is a `$dynamicRef`: \
-                 refer to `#/$defs/…` instead"
-            );
-            return Err(invalid(pointer, why));
+            let why =
+                format!("at most {RESOURCES_MAX} schemas may have an `$id`, and only one if there is a `$dynamicRef`");
+            return Err(invalid(pointer, why, "remove each `$id`, and refer to `#/$defs/…`"));
         }
         let mut largest = found.text_bytes;
         let mut known = HashMap::new();
@@ -102,36 +103,41 @@ impl Allowance {
             largest = largest.max(bytes);
         }
         Expansion { schema, anchors: &found.anchors, known: HashMap::new(), open: HashSet::new() }.check()?;
-        Ok(metered::Weights { pattern_states: largest / BYTES_PER_STATE, error_bytes: found.error_bytes })
+        Ok(metered::Weights {
+            pattern_states: largest / BYTES_PER_STATE,
+            error_bytes: found.error_bytes,
+            copies_values: found.copies_values,
+        })
     }
 
     fn take_pattern(&mut self, pointer: &str, pattern: &str) -> Result<usize, Invalid> {
         if pattern.len() > PATTERN_SOURCE_MAX {
             let why = format!("the pattern has {} bytes; at most {PATTERN_SOURCE_MAX} are allowed", pattern.len());
-            return Err(invalid(pointer, why));
+            return Err(invalid(pointer, why, "write a shorter pattern, or several properties"));
         }
         self.patterns = self.patterns.checked_sub(1).ok_or_else(|| {
-            invalid(pointer, format!("the schemas of the document have more than {PATTERNS_MAX} patterns"))
+            let why = format!("the schemas of the document have more than {PATTERNS_MAX} patterns");
+            invalid(pointer, why, "use the same pattern in several places, or a `format`")
         })?;
         let bytes = compiled_bytes(pattern).ok_or_else(|| {
             let kibibytes = PATTERN_BYTES_MAX / 1024;
             let why = format!(
-                "the pattern is not a valid regular expression, or takes more than {kibibytes} KiB when it is compiled: \
-                 look-around and references to groups are not supported, and `{{…}}` counts as often as it repeats"
+                "the pattern is not a valid regular expression, or takes more than {kibibytes} KiB when it is compiled"
             );
-            invalid(pointer, why)
+            invalid(pointer, why, "look-around and references to groups are not supported; repeat less in each `{…}`")
         })?;
         if self.take_pattern_bytes(bytes) {
             return Ok(bytes);
         }
         let mebibytes = PATTERNS_BYTES_MAX / (1024 * 1024);
-        Err(invalid(pointer, format!("the patterns of the document take more than {mebibytes} MiB when compiled")))
+        let why = format!("the patterns of the document take more than {mebibytes} MiB when compiled");
+        Err(invalid(pointer, why, REPEAT_LESS))
     }
 }
 
-fn invalid(pointer: &str, why: String) -> Invalid {
+fn invalid(pointer: &str, why: String, hint: &'static str) -> Invalid {
     let shown = if pointer.is_empty() { "/" } else { pointer };
-    Invalid { pointer: pointer.to_owned(), why: format!("at {shown}: {why}") }
+    Invalid { pointer: pointer.to_owned(), why: format!("at {shown}: {why}"), hint: Some(hint) }
 }
 
 /// The smallest size within which a pattern can be compiled.
@@ -157,6 +163,7 @@ struct Found<'s> {
     patterns: Vec<(String, &'s str)>,
     anchors: HashMap<&'s str, &'s Value>,
     error_bytes: usize,
+    copies_values: bool,
     /// The size of a pattern that takes as long as its formats.
     text_bytes: usize,
 }
@@ -186,7 +193,9 @@ impl<'s> Found<'s> {
             None => 0,
         };
         self.text_bytes = self.text_bytes.max(costs * BYTES_PER_STATE);
-        // Errors of these keywords copy their values.
+        // Errors of these keywords copy names or items of what they are about, and those of the next ones their values.
+        let closed = ["additionalProperties", "unevaluatedProperties", "unevaluatedItems"];
+        self.copies_values |= closed.iter().any(|keyword| part.get(keyword).is_some());
         for keyword in ["not", "const"] {
             self.error_bytes = self.error_bytes.max(part.get(keyword).map_or(0, metered::size));
         }
@@ -212,15 +221,15 @@ impl<'s> Expansion<'s, '_> {
                 Some((applied, _)) if applied > EXPANSION_MAX => {
                     let why = format!(
                         "more than {EXPANSION_MAX} schemas would apply to one value, because its `$ref`, `allOf`, `anyOf` and \
-                         `oneOf` multiply: refer to each schema once"
+                         `oneOf` multiply"
                     );
-                    return Err(invalid(&pointer, why));
+                    return Err(invalid(&pointer, why, "refer to each schema once"));
                 }
                 Some(_) | None => {
                     let why = format!(
                         "more than {CHAIN_MAX} schemas follow each other at one value, by `$ref`, `allOf`, `anyOf` and `oneOf`"
                     );
-                    return Err(invalid(&pointer, why));
+                    return Err(invalid(&pointer, why, "refer to the last of them directly"));
                 }
             }
         }

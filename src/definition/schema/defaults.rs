@@ -24,7 +24,7 @@ pub(crate) struct RefusedDefault {
 }
 
 impl Schema {
-    /// The defaults that are refused when they are used; none if it takes too long to tell.
+    /// The defaults that are refused when they are used; none if they have no end, or it takes too long to tell.
     pub(crate) fn refused_defaults(&self) -> Option<Vec<RefusedDefault>> {
         let mut schemas = Vec::new();
         keywords::walk(self.document(), &mut |pointer, schema| {
@@ -49,16 +49,14 @@ impl Schema {
         };
         let budget = StepBudget::whole();
         let filled = |(number, (_, schema, default)): (usize, &(String, &Value, &Value))| {
-            let mut default = (*default).clone();
-            self.fill(schema, &mut default, &mut Walk::new(Filling::Defaults, &budget));
-            (number.to_string(), default)
+            let (mut default, mut walk) = ((*default).clone(), Walk::new(Filling::Defaults, &budget));
+            self.fill(schema, &mut default, &mut walk);
+            // A default that has itself as a default inside of it has no end.
+            (!walk.has_stopped()).then(|| (number.to_string(), default))
         };
-        let values = Value::Object(schemas.iter().enumerate().map(filled).collect());
-        if budget.is_spent() {
-            return None;
-        }
+        let values = Value::Object(schemas.iter().enumerate().map(filled).collect::<Option<_>>()?);
         let pointers: Vec<&str> = schemas.iter().map(|(pointer, ..)| pointer.as_str()).collect();
-        let weights = self.weights(&values);
+        let weights = self.inner.weights;
         let (is_valid, left) = metered::within(budget.visits(), weights, || validator.is_valid(Metered(&values)));
         if is_valid.ok()? {
             return Some(Vec::new());

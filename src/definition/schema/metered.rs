@@ -28,8 +28,10 @@ const MATCHES_PER_VISIT: usize = 16;
 pub(super) struct Weights {
     /// States of its largest pattern.
     pub(super) pattern_states: usize,
-    /// Bytes that one error may copy.
+    /// Bytes of the schema that one error may copy.
     pub(super) error_bytes: usize,
+    /// Whether errors copy what is inside of the value they are about.
+    pub(super) copies_values: bool,
 }
 
 /// Why a validation has ended early.
@@ -45,6 +47,7 @@ struct Meter {
     visits: Cell<u32>,
     error_bytes: Cell<usize>,
     error_weight: Cell<usize>,
+    copies_values: Cell<bool>,
     pattern_states: Cell<usize>,
     /// The lowest address that the stack may have.
     floor: Cell<usize>,
@@ -57,6 +60,7 @@ thread_local! {
             visits: Cell::new(0),
             error_bytes: Cell::new(0),
             error_weight: Cell::new(0),
+            copies_values: Cell::new(false),
             pattern_states: Cell::new(0),
             floor: Cell::new(0),
         }
@@ -69,6 +73,7 @@ pub(super) fn within<T>(visits: u32, weights: Weights, validate: impl FnOnce() -
         meter.visits.set(visits);
         meter.error_bytes.set(ERROR_BYTES_MAX);
         meter.error_weight.set(ERROR_BYTES + weights.error_bytes);
+        meter.copies_values.set(weights.copies_values);
         meter.pattern_states.set(weights.pattern_states);
         meter.floor.set(stack_address().saturating_sub(STACK_MAX));
     });
@@ -122,8 +127,10 @@ fn spend_text(bytes: usize) {
     spend(1 + bytes / TEXT_PER_VISIT + bytes.saturating_mul(states) / MATCHES_PER_VISIT);
 }
 
-fn spend_error() {
-    METER.with(|meter| match meter.error_bytes.get().checked_sub(meter.error_weight.get()) {
+fn spend_error(about: &Value) {
+    let copied = if METER.with(|meter| meter.copies_values.get()) { size(about) } else { 0 };
+    spend(copied / TEXT_PER_VISIT);
+    METER.with(|meter| match meter.error_bytes.get().checked_sub(meter.error_weight.get() + copied) {
         Some(left) => meter.error_bytes.set(left),
         None => resume_unwind(Box::new(Exhausted::Errors)),
     });
@@ -219,7 +226,7 @@ impl<'a> Node<'a, MeteredJson> for Metered<'a> {
 
     /// Only errors ask for it.
     fn to_value(&self) -> Cow<'a, Value> {
-        spend_error();
+        spend_error(self.0);
         Cow::Borrowed(self.0)
     }
 
@@ -299,7 +306,7 @@ impl<'a> Iterator for ItemsIter<'a> {
     }
 }
 
-/// Spends for reading a value with all in it, so many times.
+/// Spends for reading a value with all in it, more than once.
 fn spend_whole(value: &Value, times: usize) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => spend(times),
@@ -343,7 +350,7 @@ mod tests {
 
     use super::*;
 
-    const FREE: Weights = Weights { pattern_states: 0, error_bytes: 0 };
+    const FREE: Weights = Weights { pattern_states: 0, error_bytes: 0, copies_values: false };
 
     #[test]
     fn a_validation_ends_when_its_looks_are_spent() {

@@ -134,7 +134,7 @@ fn members(count: usize, value: impl Fn(usize) -> Value) -> Map<String, Value> {
     (0..count).map(|number| (format!("p{number}"), value(number))).collect()
 }
 
-/// A value inside of so many objects with one member.
+/// A value inside of objects with one member.
 fn nested(levels: usize, name: &str, inside: Value) -> Value {
     (0..levels).fold(inside, |value, _| json!({ name: value }))
 }
