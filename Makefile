@@ -72,9 +72,9 @@ check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check
 	cargo clippy --all-targets $(features) -- -D warnings
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run $(features) --lib --test tidy --test documents
+		cargo nextest run $(features) --lib --test tidy --test documents --test corpora
 	else
-		cargo test $(features) --lib --test tidy --test documents
+		cargo test $(features) --lib --test tidy --test documents --test corpora
 	fi
 	scripts/check-supply
 

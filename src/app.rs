@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::config::statement::Statements;
 use crate::definition::Retry;
 use crate::engine::Context;
+use crate::expression::step_budget::StepBudget;
 use crate::handlers::Handlers;
 use crate::secrets::Secrets;
 use crate::store::outbox::{Claimable, OutboxRow};
@@ -25,6 +26,7 @@ mod definitions;
 mod endings;
 mod kept;
 mod lifetime;
+mod long_work;
 mod publish_queue;
 mod registered;
 
@@ -72,6 +74,7 @@ pub struct Inner {
     /// How many messages of each sender are kept.
     pub kept: kept::KeptCounts,
     definitions: definitions::Definitions,
+    long_work: long_work::LongWork,
 }
 
 impl Deref for App {
@@ -170,11 +173,21 @@ impl App {
             makes_calls: AtomicBool::new(false),
             kept: kept::KeptCounts::default(),
             definitions: definitions::Definitions::default(),
+            long_work: long_work::LongWork::default(),
         })))
     }
 
-    /// The context of a decision made now.
+    /// The context of one decision made now, with a brief budget: it ends soon, and counts for nothing if the budget is spent.
     pub fn context(&self, now: jiff::Timestamp) -> Context<'_> {
+        self.context_with(now, StepBudget::brief())
+    }
+
+    /// The same with the whole budget, for a thread that serves nothing else.
+    pub fn patient_context(&self, now: jiff::Timestamp) -> Context<'_> {
+        self.context_with(now, StepBudget::whole())
+    }
+
+    fn context_with(&self, now: jiff::Timestamp, budget: StepBudget) -> Context<'_> {
         Context {
             now,
             chance: fastrand::f64(),
@@ -185,6 +198,7 @@ impl App {
             http_timeout: self.config.timeouts.http,
             call_timeout: self.config.timeouts.activity,
             retry: &self.retry,
+            budget,
         }
     }
 

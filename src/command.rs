@@ -8,6 +8,7 @@ mod continuation;
 mod control;
 mod dead_letter;
 mod dispatch;
+mod effort;
 mod execution;
 mod facts;
 mod handler;

@@ -47,6 +47,7 @@ use crate::engine::{
     self, Audit, BookmarkKind, Command, Context, Control, Decision, Facts, Failure, HandlerCall, InstanceId, Internal,
     Message, Refusal, Start, Status,
 };
+use crate::expression::step_budget::StepBudget;
 
 pub mod calls;
 mod facts;
@@ -257,6 +258,7 @@ impl Scenario {
             http_timeout: Duration::from_secs(120),
             call_timeout: Duration::from_secs(300),
             retry: &self.retry,
+            budget: StepBudget::whole(),
         }
     }
 

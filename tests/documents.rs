@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use leveret::config::Config;
 use leveret::contract::{Message, Reschedule, Start, Target, TaskClaim, TaskComplete, TaskRelease};
 use leveret::definition::{Definition, render};
+use leveret::expression::step_budget::StepBudget;
 use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
@@ -131,7 +132,8 @@ fn assert_yields(source: &str, shown: &str, place: &str) {
     });
     let (variables, input) = (object(&variables), object(&json!({ "detail-type": "express" })));
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let scope = Scope { variables: &variables, input: &input, now, reserved: Vec::new() };
+    let budget = StepBudget::whole();
+    let scope = Scope { variables: &variables, input: &input, now, reserved: Vec::new(), budget: &budget };
     match (Expression::parse(source).and_then(|expression| expression.evaluate(&scope)), shown) {
         (Err(_), "error") => {}
         (Err(error), _) => panic!("{place}: {error}"),

@@ -74,7 +74,10 @@ impl App {
         let stored = definitions::find(&mut conn, name, Some(version)).await?;
         drop(conn);
         let stored = stored.ok_or_else(|| store::Error::NotFound(format!("definition `{name}` version {version}")))?;
-        let definition = Definition::from_content(&stored.content).map_err(|problems| {
+        let content = stored.content;
+        // A large document takes long to read.
+        let read = self.decide_elsewhere(move || Definition::from_content(&content)).await?;
+        let definition = read.map_err(|problems| {
             let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
             // A newer binary checked and applied it, and shares the work while the upgrade is rolled out.
             tracing::warn!(definition = name, version, problem = first, "this binary cannot read a definition");

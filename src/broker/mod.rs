@@ -47,6 +47,8 @@ pub use message::{DEADLINE, FIRST_EXCHANGE, FIRST_USER, Outgoing, Queue, SENT_AT
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{PublishJob, QUEUED_JOBS_MAX};
 pub use wire::envelope::{BODY_MAX, HEADERS_BYTES_MAX};
+#[doc(hidden)]
+pub use wire::properties::mended_properties;
 
 /// The largest number of confirm channels of one process.
 pub const PUBLISHERS_MAX: usize = 16;

@@ -4,15 +4,17 @@
 //! [`Execution::locked`] decides under the lock of the instance, so that no other process can change it meanwhile. [`Execution::step`] decides on the
 //! instance in memory and is guarded by the revision alone: it is cheaper, and may end in a conflict.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::committed::{Committed, Executed, Follow, Next};
 use super::once::{Answer, Origin};
-use super::{Error, facts, fail_point, handler, rows};
+use super::{Error, effort, facts, fail_point, handler, rows};
 use crate::app::App;
 use crate::definition::Definition;
 use crate::engine::{
-    self, CallCommand, CallReport, Command, Context, Decision, Facts, Instance, InstanceId, Internal, Need, Step,
+    self, CallCommand, CallReport, Command, Decision, Facts, Instance, InstanceId, Internal, Need, Step,
 };
 use crate::store::commit::{self, Guarded};
 use crate::store::instances::Loaded;
@@ -118,7 +120,7 @@ impl<'a> Execution<'a> {
     pub(super) async fn step(&self, at: &Committed) -> Result<Executed, Error> {
         let Committed { instance, now, .. } = at;
         let definition = self.definition(instance).await?;
-        match engine::decide(&definition, instance, &self.command, Facts::default(), &self.app.context(*now)) {
+        match effort::decide(self.app, &definition, instance, &self.command, Facts::default(), *now).await? {
             Decision::Commit(step) => self.commit_alone(instance, step, *now).await,
             Decision::Refuse(refusal) => Ok(Executed::Refused(refusal)),
             // Boxed, so that the plain step, the hot path, is not as large as the rare ones.
@@ -128,7 +130,7 @@ impl<'a> Execution<'a> {
     }
 
     /// The same step, with facts that are read under their own locks.
-    async fn step_with(&self, definition: &Definition, at: &Committed, need: Need) -> Result<Executed, Error> {
+    async fn step_with(&self, definition: &Arc<Definition>, at: &Committed, need: Need) -> Result<Executed, Error> {
         let Committed { instance, now, .. } = at;
         let ended = Transaction::run(self.app.store.steps().await?, async |transaction| {
             let facts = facts::look_up(self.app, transaction, instance, need, 1).await?;
@@ -143,16 +145,15 @@ impl<'a> Execution<'a> {
     async fn decide(
         &self,
         transaction: &mut Transaction,
-        definition: &Definition,
+        definition: &Arc<Definition>,
         instance: &Instance,
         now: Timestamp,
         mut facts: Facts,
     ) -> Result<Step, Undone> {
-        let context = self.app.context(now);
         for look in 1..=facts::LOOKS_MAX {
-            match engine::decide(definition, instance, &self.command, facts, &context) {
+            match effort::decide(self.app, definition, instance, &self.command, facts, now).await? {
                 Decision::Commit(step) if self.completes_call() => {
-                    return Ok(further_steps(self.app, definition, step, &context));
+                    return Ok(further_steps(self.app, definition, step, now));
                 }
                 Decision::Commit(step) => return Ok(step),
                 Decision::Refuse(refusal) => return Err(Undo::Value(Ended::Not(Executed::Refused(refusal)))),
@@ -221,7 +222,7 @@ impl<'a> Execution<'a> {
         Ok(Written { write, now, next, kind })
     }
 
-    pub(super) async fn definition(&self, instance: &Instance) -> Result<std::sync::Arc<Definition>, Error> {
+    pub(super) async fn definition(&self, instance: &Instance) -> Result<Arc<Definition>, Error> {
         Ok(self.app.definition(&instance.definition, instance.version).await?)
     }
 
@@ -264,13 +265,17 @@ impl Written {
 }
 
 /// Adds the steps that follow the outcome of a call and require no fact. So, of several calls in a row, the commit that closes one
-/// opens the next.
-fn further_steps(app: &App, definition: &Definition, mut step: Step, context: &Context<'_>) -> Step {
+/// opens the next. They share one brief budget: a step that needs more is left to its step command.
+fn further_steps(app: &App, definition: &Definition, mut step: Step, now: Timestamp) -> Step {
+    let context = app.context(now);
     for _ in 1..app.config.worker.steps_per_delivery_max {
         let Some(branch) = step.instance.ready_branch() else { break };
         let command = Internal::Continue { branch: branch.id, sequence: branch.sequence }.into();
-        let decided = engine::decide(definition, &step.instance, &command, Facts::default(), context);
+        let decided = engine::decide(definition, &step.instance, &command, Facts::default(), &context);
         let Decision::Commit(next) = decided else { break };
+        if context.budget.is_spent() {
+            break;
+        }
         telemetry::count_step_within(next.kind);
         step.effects.extend(next.effects);
         step.instance = next.instance;

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::committed::{Applied, Committed, Executed};
 use super::execution::{Ended, Execution};
 use super::once::{Answer, Origin};
-use super::{Error, broadcast, kept};
+use super::{Error, broadcast, effort, kept};
 use crate::app::App;
 use crate::contract;
-use crate::engine::{self, Command, Decision, Facts, Instance, InstanceId, Internal, Message, Step};
+use crate::engine::{Command, Decision, Facts, Instance, InstanceId, Internal, Message, Step};
 use crate::store::bookmarks::Waiting;
 use crate::store::instances::Loaded;
 use crate::store::messages::NewMessage;
@@ -150,6 +150,8 @@ async fn offer(
         let Some(loaded) = seen.get(&waiting.instance) else { continue };
         let command = deliver_command(waiting.number, message);
         if decide(app, loaded, &command).await?.is_none() {
+            // The filters of a page may each take some milliseconds.
+            tokio::task::yield_now().await;
             continue;
         }
         let Some(locked) = instances::lock(transaction, waiting.instance).await? else { continue };
@@ -168,8 +170,7 @@ pub(super) fn deliver_command(bookmark: i64, message: &contract::Message) -> Com
 
 pub(super) async fn decide(app: &App, loaded: &Loaded, command: &Command) -> Result<Option<Step>, Error> {
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
-    let context = app.context(loaded.now);
-    match engine::decide(&definition, &loaded.instance, command, Facts::default(), &context) {
+    match effort::decide(app, &definition, &loaded.instance, command, Facts::default(), loaded.now).await? {
         Decision::Commit(step) => Ok(Some(step)),
         Decision::Refuse(_) | Decision::Need(_) => Ok(None),
     }

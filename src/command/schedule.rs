@@ -3,6 +3,8 @@
 mod plan;
 mod tick;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -14,6 +16,7 @@ use crate::app::App;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView, TickView};
 use crate::definition::Definition;
 use crate::engine::InstanceId;
+use crate::expression::step_budget::StepBudget;
 use crate::store::schedules::{self, Put};
 use crate::store::{self, definitions};
 use plan::Plan;
@@ -76,7 +79,10 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
             format!("use a lower-case letter, then lower-case letters, digits, `_` and `-`; at most {NAME_MAX} in all");
         problems.push(Problem::at("/name", "this is not a valid name of a schedule", Some(hint)));
     }
-    let plan = Plan::parse(&said).map_err(|more| problems.extend(more)).ok();
+    let request = said.clone();
+    let parsed = app.check_elsewhere(move || Plan::parse(&request)).await?;
+    let parsed = parsed.ok_or_else(|| store::Error::Busy("too many checks wait already".into()))?;
+    let plan = parsed.map_err(|more| problems.extend(more)).ok();
     let mut conn = app.store.background().await?;
     let found = definitions::find_startable(&mut conn, &said.definition, said.version).await?;
     drop(conn);
@@ -97,7 +103,7 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
             let next_at = plan.next(now);
             let definition = app.definition(&said.definition, version).await?;
             let input = plan.input(name, next_at.unwrap_or(now), now, app.context(now).env);
-            check_input(&definition, input, &mut problems);
+            problems.extend(check_input(app, definition, input).await?);
             next_at
         }
     };
@@ -123,19 +129,26 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Whether the input of the first tick fits the definition.
-fn check_input(definition: &Definition, input: Result<Value, String>, problems: &mut Vec<Problem>) {
-    match (input, &definition.input) {
-        (Err(why), _) => problems.push(Problem::at("/input", why, None)),
-        (Ok(input), Some(schema)) => {
-            let refused = schema.accept(&input).err().unwrap_or_default();
-            let hint = Some(format!("the input of `{}` has this schema", definition.name));
-            problems.extend(refused.into_iter().map(|why| Problem::at("/input", why, hint.clone())));
-        }
+async fn check_input(
+    app: &App,
+    definition: Arc<Definition>,
+    input: Result<Value, String>,
+) -> Result<Vec<Problem>, StepError> {
+    let input = match (input, &definition.input) {
+        (Err(why), _) => return Ok(vec![Problem::at("/input", why, None)]),
         (Ok(input), None) if !input.is_object() && !input.is_null() => {
-            problems.push(Problem::at("/input", "the input must be a JSON object", None));
+            return Ok(vec![Problem::at("/input", "the input must be a JSON object", None)]);
         }
-        (Ok(_), None) => {}
-    }
+        (Ok(_), None) => return Ok(Vec::new()),
+        (Ok(input), Some(_)) => input,
+    };
+    let hint = Some(format!("the input of `{}` has this schema", definition.name));
+    let accept = move || match &definition.input {
+        Some(schema) => schema.accept(&input, &StepBudget::whole()).err().unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let refused = app.decide_elsewhere(accept).await?;
+    Ok(refused.into_iter().map(|why| Problem::at("/input", why, hint.clone())).collect())
 }
 
 /// One schedule.
@@ -152,13 +165,20 @@ async fn find(app: &App, name: &str) -> Result<(ScheduleView, Timestamp), Error>
     found.inspect(|(_, now)| app.clock.observe(*now)).ok_or_else(|| Error::NotFound(name.into()))
 }
 
+/// The plan of a stored schedule. Its input may have thousands of expressions.
+async fn stored_plan(app: &App, view: &ScheduleView) -> Result<Result<Plan, Vec<Problem>>, store::Error> {
+    let said = view.said.clone();
+    app.decide_elsewhere(move || Plan::parse(&said)).await
+}
+
 /// The next ticks of a schedule, also if it is paused.
 ///
 /// # Errors
 /// `NotFound`.
 pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickView>, Error> {
     let (view, now) = find(app, name).await?;
-    Ok(Plan::parse(&view.said).map_err(Error::Problems)?.upcoming(now, count))
+    let list = move || Ok(Plan::parse(&view.said).map_err(Error::Problems)?.upcoming(now, count));
+    app.decide_elsewhere(list).await?
 }
 
 /// Pauses a schedule: its ticks start nothing.
@@ -178,7 +198,7 @@ pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
 /// `NotFound`.
 pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
     let (view, now) = find(app, name).await?;
-    let next_at = Plan::parse(&view.said).map_err(Error::Problems)?.next(now);
+    let next_at = stored_plan(app, &view).await?.map_err(Error::Problems)?.next(now);
     let mut conn = app.store.background().await?;
     schedules::mark_resumed(&mut conn, name, next_at).await?;
     drop(conn);
@@ -201,7 +221,7 @@ pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
 /// not allow another one.
 pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
     let (view, now) = find(app, name).await?;
-    let plan = Plan::parse(&view.said).map_err(Error::Problems)?;
+    let plan = stored_plan(app, &view).await?.map_err(Error::Problems)?;
     match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
         TickStart::Started(instance) => {
             let mut conn = app.store.background().await?;

@@ -120,8 +120,9 @@ async fn plan_start(
     now: Timestamp,
 ) -> Result<PlannedStart, Error> {
     let definition = app.definition(&command.definition, version).await?;
-    let start = engine::Start {
-        id: InstanceId(app.new_id()),
+    let id = InstanceId(app.new_id());
+    let start = || engine::Start {
+        id,
         version,
         key: command.key.clone(),
         input: once::input(command.input.clone()),
@@ -129,8 +130,18 @@ async fn plan_start(
         user_id: origin.user_id.clone(),
         trace: origin.trace.clone(),
     };
-    let answer = Answer::of("started", Some(start.id));
-    let mut step = engine::start(&definition, start, &app.context(now)).map_err(invalid)?;
+    let answer = Answer::of("started", Some(id));
+    let (started, is_spent) = {
+        let context = app.context(now);
+        (engine::start(&definition, start(), &context), context.budget.is_spent())
+    };
+    let started = if is_spent {
+        let (start, patient) = (start(), app.clone());
+        app.decide_elsewhere(move || engine::start(&definition, start, &patient.patient_context(now))).await?
+    } else {
+        started
+    };
+    let mut step = started.map_err(invalid)?;
     step.sign(&origin.sender());
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));

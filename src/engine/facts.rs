@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::definition::Runs;
+use crate::expression::step_budget::StepBudget;
 
 use super::call::ReportedOutcome;
 use super::command::Message;
 use super::instance::{BranchId, Failure};
 use super::task::{Assignment, Task, TaskId};
 
-/// Time, randomness and settings of a decision, all as values.
+/// Time, randomness, settings and budget of one decision, all as values.
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
     /// The database's time; the same in the whole step.
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub call_timeout: Duration,
     /// `retry.*`: the policy of activities without a `retry`.
     pub retry: &'a crate::definition::Retry,
+    /// What this one decision may spend on expressions and validations. If a brief one is spent, the decision counts for nothing.
+    pub budget: StepBudget,
 }
 
 /// A fact that a decision requires.

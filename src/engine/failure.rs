@@ -169,6 +169,7 @@ impl<'a> Transition<'a> {
     }
 
     fn handle_by(&mut self, position: Position<'a>, failed: FailedWork, entries: impl Iterator<Item = &'a OnError>) {
+        self.context.budget.reserve_for_handler();
         match self.catch(position, &failed, entries) {
             Ok(true) => {}
             Ok(false) => self.apply_on_failure(position, failed),

@@ -1,5 +1,6 @@
 //! The names that expressions can read. An expression that fails is an error of the activity with the code `expression`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::contract;
 use crate::definition::{Assignment, codes};
-use crate::expression::{self, Data, Error, Expression, Template, Use};
+use crate::expression::{self, Data, Error, Expression, Template, Use, step_budget};
 use crate::time::cron::Cron;
 use crate::time::duration;
 use crate::time::moment;
@@ -59,19 +60,19 @@ impl<'a> Scope<'a> {
     /// The value of a template. A template that is only one expression has the value of that expression, otherwise it is a text.
     pub(super) fn template(&self, template: &Template) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
-        shallow(template.evaluate(&scope).map_err(failed)?)
+        shallow(template.evaluate(&scope).map_err(|error| self.failed(error))?)
     }
 
     /// The value of data, with placeholders for secrets.
     pub(super) fn marked(&self, data: &Data) -> Result<Value, Failure> {
         let scope = self.scope(|see| read(data, see));
-        shallow(data.marked(&scope).map_err(failed)?)
+        shallow(data.marked(&scope).map_err(|error| self.failed(error))?)
     }
 
     /// A text with placeholders for secrets.
     pub(super) fn marked_text(&self, template: &Template, purpose: Use) -> Result<Value, Failure> {
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
-        template.marked(&scope, purpose).map_err(failed)
+        template.marked(&scope, purpose).map_err(|error| self.failed(error))
     }
 
     pub(super) fn value(&self, data: &Data) -> Result<Value, Failure> {
@@ -79,7 +80,7 @@ impl<'a> Scope<'a> {
             return Ok(value.clone());
         }
         let scope = self.scope(|see| read(data, see));
-        shallow(data.evaluate(&scope).map_err(failed)?)
+        shallow(data.evaluate(&scope).map_err(|error| self.failed(error))?)
     }
 
     /// The values of a list of assignments; all of them read the variables as they were before.
@@ -89,7 +90,7 @@ impl<'a> Scope<'a> {
         }
         let scope = self.scope(|see| assignments.iter().for_each(|assignment| read(&assignment.value, see)));
         let value = |assignment: &'d Assignment| {
-            let value = shallow(assignment.value.evaluate(&scope).map_err(failed)?)?;
+            let value = shallow(assignment.value.evaluate(&scope).map_err(|error| self.failed(error))?)?;
             Ok((assignment.name.as_str(), value))
         };
         assignments.iter().map(value).collect()
@@ -97,7 +98,7 @@ impl<'a> Scope<'a> {
 
     pub(super) fn holds(&self, expression: &Expression) -> Result<bool, Failure> {
         let scope = self.scope(|see| expression.names().iter().for_each(|name| see(name)));
-        expression.holds(&scope).map_err(failed)
+        expression.holds(&scope).map_err(|error| self.failed(error))
     }
 
     /// Whether an optional condition holds. An absent one does.
@@ -110,7 +111,7 @@ impl<'a> Scope<'a> {
             return Ok(text.to_owned());
         }
         let scope = self.scope(|see| template.names().iter().for_each(|name| see(name)));
-        template.text(&scope).map_err(failed)
+        template.text(&scope).map_err(|error| self.failed(error))
     }
 
     /// The name or key of what is waited for or counted. Null and the empty text fail: nothing could ever have that key.
@@ -185,7 +186,7 @@ impl<'a> Scope<'a> {
     }
 
     fn scope(&self, names: impl FnOnce(&mut dyn FnMut(&str))) -> expression::Scope<'a> {
-        let mut reserved: Vec<(&'static str, Value)> = Vec::new();
+        let mut reserved: Vec<(&'static str, Cow<'a, Value>)> = Vec::new();
         names(&mut |name| {
             if reserved.iter().all(|(known, _)| *known != name) {
                 reserved.extend(self.reserved(name));
@@ -196,25 +197,48 @@ impl<'a> Scope<'a> {
             input: &self.instance.input,
             now: self.context.now,
             reserved,
+            budget: &self.context.budget,
         }
     }
 
-    fn reserved(&self, name: &str) -> Option<(&'static str, Value)> {
+    fn reserved(&self, name: &str) -> Option<(&'static str, Cow<'a, Value>)> {
+        let budget = &self.context.budget;
         Some(match name {
-            "result" => ("result", self.result?.clone()),
-            "error" => ("error", self.error?.clone()),
-            "data" => ("data", self.data?.clone()),
-            "instance" => ("instance", describe(self.instance)),
+            "result" => ("result", Cow::Borrowed(self.result?)),
+            "error" => ("error", Cow::Borrowed(self.error?)),
+            "data" => ("data", Cow::Borrowed(self.data?)),
+            "instance" => ("instance", Cow::Owned(describe(self.instance))),
             "activity" => {
                 let branch = self.branch?;
-                ("activity", json!({"id": branch.activity, "attempt": branch.attempt, "visit": self.visit}))
+                let activity = json!({"id": branch.activity, "attempt": branch.attempt, "visit": self.visit});
+                ("activity", Cow::Owned(activity))
             }
-            "actors" => ("actors", json!(self.instance.state.actors)),
-            "votes" => ("votes", self.votes?.0.clone()),
-            "voters" => ("voters", self.votes?.1.clone()),
-            "env" => ("env", Value::Object(self.context.env.clone())),
+            "actors" => {
+                budget.spend_steps(self.instance.state.actors.len());
+                ("actors", Cow::Owned(json!(self.instance.state.actors)))
+            }
+            "votes" => ("votes", Cow::Borrowed(self.votes?.0)),
+            "voters" => ("voters", Cow::Borrowed(self.votes?.1)),
+            "env" => {
+                budget.spend_steps(self.context.env.len());
+                ("env", Cow::Owned(Value::Object(self.context.env.clone())))
+            }
             _ => return None,
         })
+    }
+
+    /// An expression that cannot be evaluated. If it is the sum of all expressions that is too large, the message says so.
+    fn failed(&self, error: Error) -> Failure {
+        let mut message = error.message;
+        if self.context.budget.is_spent() {
+            let whose = self.branch.map_or_else(String::new, |branch| format!(" of activity `{}`", branch.activity));
+            let (steps, mebibytes) = (step_budget::STEPS_MAX, step_budget::BYTES_MAX / (1024 * 1024));
+            message += &format!(
+                "; the step{whose} may take {steps} steps and build {mebibytes} MiB in all its expressions together: \
+                 divide it into several activities"
+            );
+        }
+        Failure::new("expression", message)
     }
 }
 
@@ -251,10 +275,6 @@ fn shallow(value: Value) -> Result<Value, Failure> {
         return Err(Failure::new("limit.depth", format!("the value of an expression: {}", contract::too_deep())));
     }
     Ok(value)
-}
-
-fn failed(error: Error) -> Failure {
-    Failure::new("expression", error.message)
 }
 
 fn invalid(template: &Template, wanted: &str) -> Failure {

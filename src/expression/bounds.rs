@@ -3,6 +3,8 @@
 //! An evaluation spends one step for every node it visits, every element it iterates over and every 64 bytes of text it reads,
 //! and bytes for everything it builds. Spent bytes are never returned, so the sum bounds the memory as well.
 
+use super::step_budget::StepBudget;
+
 /// Bytes of the source of an expression.
 pub const SOURCE_BYTES_MAX: usize = 4_096;
 /// Levels of nested brackets and calls.
@@ -66,13 +68,49 @@ impl EvalError {
 /// The steps and bytes that an evaluation may still spend.
 #[derive(Debug)]
 pub(super) struct Budget {
-    steps: u32,
-    bytes: usize,
+    steps: Share<u32>,
+    bytes: Share<usize>,
+    /// Whether it failed because the budget of the whole step is spent.
+    step_is_spent: bool,
+}
+
+/// What is left of one kind of budget.
+#[derive(Debug)]
+struct Share<N> {
+    given: N,
+    left: N,
+    /// The whole step has less left than one evaluation may spend.
+    of_step: bool,
 }
 
 impl Budget {
+    /// For an evaluation that belongs to no step.
     pub(super) fn new() -> Self {
-        Self { steps: STEPS_MAX, bytes: BYTES_MAX }
+        Self::of(STEPS_MAX, BYTES_MAX)
+    }
+
+    /// For an evaluation of a step: its own bounds, or what the step has left.
+    pub(super) fn within(step: &StepBudget) -> Self {
+        let mut budget = Self::of(STEPS_MAX.min(step.steps()), BYTES_MAX.min(step.bytes()));
+        budget.steps.of_step = step.steps() < STEPS_MAX;
+        budget.bytes.of_step = step.bytes() < BYTES_MAX;
+        budget
+    }
+
+    fn of(steps: u32, bytes: usize) -> Self {
+        Self {
+            steps: Share { given: steps, left: steps, of_step: false },
+            bytes: Share { given: bytes, left: bytes, of_step: false },
+            step_is_spent: false,
+        }
+    }
+
+    /// Books what was spent on the step.
+    pub(super) fn settle(self, step: &StepBudget) {
+        step.spend(self.steps.given - self.steps.left, self.bytes.given - self.bytes.left);
+        if self.step_is_spent {
+            step.exhaust();
+        }
     }
 
     /// Spends one step.
@@ -82,7 +120,14 @@ impl Budget {
 
     pub(super) fn steps(&mut self, count: usize) -> Result<(), EvalError> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.steps = self.steps.checked_sub(count).ok_or(EvalError::Bound("it takes too many steps"))?;
+        match self.steps.left.checked_sub(count) {
+            Some(left) => self.steps.left = left,
+            None if self.steps.of_step => {
+                self.step_is_spent = true;
+                return Err(EvalError::Bound("the expressions of this step take too many steps together"));
+            }
+            None => return Err(EvalError::Bound("it takes too many steps")),
+        }
         Ok(())
     }
 
@@ -104,7 +149,14 @@ impl Budget {
     }
 
     fn keep(&mut self, bytes: usize) -> Result<(), EvalError> {
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(EvalError::Bound("it builds too much data"))?;
+        match self.bytes.left.checked_sub(bytes) {
+            Some(left) => self.bytes.left = left,
+            None if self.bytes.of_step => {
+                self.step_is_spent = true;
+                return Err(EvalError::Bound("the expressions of this step build too much data together"));
+            }
+            None => return Err(EvalError::Bound("it builds too much data")),
+        }
         Ok(())
     }
 

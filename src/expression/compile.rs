@@ -22,6 +22,8 @@ pub(super) struct Compiled {
     pub(super) root: Node,
     /// The names it reads from the scope, sorted.
     pub(super) names: Vec<String>,
+    /// Bytes of its compiled patterns.
+    pub(super) pattern_bytes: usize,
 }
 
 /// Compiles a tree; the error message does not contain the expression.
@@ -34,7 +36,7 @@ pub(super) fn compile(tree: &IdedExpr) -> Result<Compiled, String> {
     }
     compiler.names.sort();
     compiler.names.dedup();
-    Ok(Compiled { root, names: compiler.names })
+    Ok(Compiled { root, names: compiler.names, pattern_bytes: compiler.pattern_bytes })
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ pub(super) struct Compiler {
     /// Names it reads that are also names of types.
     kinds: Vec<String>,
     asks_for_type: bool,
+    pattern_bytes: usize,
 }
 
 impl Compiler {
@@ -143,7 +146,7 @@ impl Compiler {
             }
             _ => {
                 let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
-                function(Form::Global, name, args)
+                self.function(Form::Global, name, args)
             }
         }
     }
@@ -173,7 +176,7 @@ impl Compiler {
             ("hasValue", 0) => Ok(Node::HasValue(Box::new(target))),
             _ => {
                 args.insert(0, target);
-                function(Form::Method, name, args)
+                self.function(Form::Method, name, args)
             }
         }
     }
@@ -186,9 +189,17 @@ impl Compiler {
             ("cel.bind", [variable, value, body]) => self.bind(variable, value, body),
             _ => {
                 let args = args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
-                function(Form::Global, name, args)
+                self.function(Form::Global, name, args)
             }
         }
+    }
+
+    fn function(&mut self, form: Form, name: &str, args: Vec<Node>) -> Result<Node, String> {
+        let node = function(form, name, args)?;
+        if let Node::Matches(_, pattern) = &node {
+            self.pattern_bytes += pattern.bytes();
+        }
+        Ok(node)
     }
 }
 

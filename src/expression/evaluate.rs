@@ -234,7 +234,7 @@ fn find<'a>(scope: &'a Scope<'a>, name: &str) -> Option<Val<'a>> {
         "input" => return Some(Val::Map(Map::Json(scope.input))),
         _ => {}
     }
-    let reserved = scope.reserved.iter().find(|(reserved, _)| *reserved == name).map(|(_, value)| value);
+    let reserved = scope.reserved.iter().find(|(reserved, _)| *reserved == name).map(|(_, value)| value.as_ref());
     reserved.or_else(|| scope.variables.get(name)).or_else(|| scope.input.get(name)).map(Val::from_json)
 }
 

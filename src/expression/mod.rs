@@ -22,11 +22,13 @@ mod node;
 mod operators;
 mod read;
 mod slip;
+pub mod step_budget;
 mod template;
 mod tokens;
 pub mod typing;
 mod value;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use serde_json::{Map, Value};
 use bounds::{Budget, EvalError};
 use evaluate::Evaluation;
 use node::Node;
+use step_budget::StepBudget;
 use value::Val;
 
 pub use marked::{Marker, Use, filled};
@@ -53,7 +56,19 @@ pub struct Scope<'a> {
     /// The time of the step, read as `now`.
     pub now: Timestamp,
     /// Reserved names that are available here: `result`, `error`, `data`, `instance`, `activity`, `actors`, `env`, …
-    pub reserved: Vec<(&'static str, Value)>,
+    pub reserved: Vec<(&'static str, Cow<'a, Value>)>,
+    /// What all expressions of the step may spend together.
+    pub budget: &'a StepBudget,
+}
+
+impl Scope<'_> {
+    /// Evaluates with a budget, and books what was spent on the step.
+    fn spending<T>(&self, evaluate: impl FnOnce(&mut Budget) -> T) -> T {
+        let mut budget = Budget::within(self.budget);
+        let outcome = evaluate(&mut budget);
+        budget.settle(self.budget);
+        outcome
+    }
 }
 
 /// The error of an expression that cannot be read or evaluated. Names the expression and its variables, never their values.
@@ -74,6 +89,7 @@ struct Inner {
     source: String,
     root: Node,
     names: Vec<String>,
+    pattern_bytes: usize,
 }
 
 impl fmt::Debug for Expression {
@@ -102,7 +118,8 @@ impl Expression {
             let name = why.split('`').nth(1).unwrap_or_default();
             Fault { at: tokens::place_of_call(source, name), why }
         })?;
-        let inner = Inner { source: source.to_owned(), root: compiled.root, names: compiled.names };
+        let compile::Compiled { root, names, pattern_bytes } = compiled;
+        let inner = Inner { source: source.to_owned(), root, names, pattern_bytes };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -114,6 +131,11 @@ impl Expression {
     /// The names it reads from the scope, such as `amount` or `result`; without members, functions and loop variables. Sorted.
     pub fn names(&self) -> &[String] {
         &self.inner.names
+    }
+
+    /// Bytes of its compiled patterns: those of `matches` that are written out.
+    pub fn pattern_bytes(&self) -> usize {
+        self.inner.pattern_bytes
     }
 
     /// The byte at which it reads a name from the scope.
@@ -142,7 +164,7 @@ impl Expression {
     /// # Errors
     /// A missing name or member, a wrong type, a result that is not a finite number, or an exceeded bound.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Error> {
-        self.with_value(scope, &mut Budget::new(), |value, budget| value.to_json(budget))
+        scope.spending(|budget| self.with_value(scope, budget, |value, budget| value.to_json(budget)))
     }
 
     /// Its value as part of a text.
@@ -150,7 +172,7 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`].
     pub fn text(&self, scope: &Scope<'_>) -> Result<String, Error> {
-        self.with_value(scope, &mut Budget::new(), |value, budget| value.to_text(budget))
+        scope.spending(|budget| self.with_value(scope, budget, |value, budget| value.to_text(budget)))
     }
 
     /// Whether it is true.
@@ -158,10 +180,11 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`]; also if the value is not a boolean.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Error> {
-        self.with_value(scope, &mut Budget::new(), |value, _| match value.settled() {
+        let truth = |value: &Val<'_>, _: &mut Budget| match value.settled() {
             Val::Bool(value) => Ok(*value),
             other => Err(EvalError::invalid(format!("a condition must be a boolean, not {}", other.what()))),
-        })
+        };
+        scope.spending(|budget| self.with_value(scope, budget, truth))
     }
 
     /// Evaluates and passes the value to `take`, because it borrows from the scope.

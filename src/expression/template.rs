@@ -56,6 +56,13 @@ impl Template {
         names
     }
 
+    /// Bytes of the compiled patterns of its expressions.
+    pub fn pattern_bytes(&self) -> usize {
+        self.pieces()
+            .map(|piece| if let Piece::Value(expression) = piece { expression.pattern_bytes() } else { 0 })
+            .sum()
+    }
+
     /// Its pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         self.parts.iter().map(|part| match part {
@@ -89,13 +96,16 @@ impl Template {
     /// # Errors
     /// The first expression that fails.
     pub fn text(&self, scope: &Scope<'_>) -> Result<String, Error> {
-        let mut budget = Budget::new();
+        scope.spending(|budget| self.joined(scope, budget))
+    }
+
+    fn joined(&self, scope: &Scope<'_>, budget: &mut Budget) -> Result<String, Error> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Value(expression) => {
-                    let value = expression.with_value(scope, &mut budget, |value, budget| value.to_text(budget))?;
+                    let value = expression.with_value(scope, budget, |value, budget| value.to_text(budget))?;
                     text.push_str(&value);
                 }
             }

@@ -1,6 +1,7 @@
 //! Apply, check and show definitions.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,12 +14,19 @@ use crate::contract::api::{DefinitionView, Page};
 use crate::definition::{self, Definition, Parsed};
 use crate::store::{definitions, views};
 
-fn parse(bytes: &[u8]) -> Result<Parsed, Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("the document is not UTF-8"))?;
-    Definition::parse(text).map_err(|problems| {
-        let errors = problems.iter().map(problem).collect();
-        Problem::document(format!("{} problems; `errors` lists them all", problems.len()), errors)
-    })
+/// Reads and checks a document, on a thread that serves no sockets.
+async fn parse(api: &ApiState, bytes: Bytes) -> Result<Parsed, Problem> {
+    let check = move || {
+        let text = std::str::from_utf8(&bytes).map_err(|_| Problem::invalid("the document is not UTF-8"))?;
+        Definition::parse(text).map_err(|problems| {
+            let errors = problems.iter().map(problem).collect();
+            Problem::document(format!("{} problems; `errors` lists them all", problems.len()), errors)
+        })
+    };
+    match api.app.check_elsewhere(check).await? {
+        Some(parsed) => parsed,
+        None => Err(Problem::overloaded("too many documents wait to be checked; nothing was read: send it again")),
+    }
 }
 
 fn problem(problem: &definition::Problem) -> Value {
@@ -29,7 +37,7 @@ fn problem(problem: &definition::Problem) -> Value {
 }
 
 pub(super) async fn check(State(api): State<ApiState>, Document(bytes): Document) -> Result<Json<Value>, Problem> {
-    let parsed = parse(&bytes)?;
+    let parsed = parse(&api, bytes).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), api.app.hints(&parsed.definition));
     Ok(Json(json!({ "name": name, "hash": hash, "warnings": warnings, "hints": hints })))
@@ -40,7 +48,7 @@ pub(super) async fn apply(
     Path(name): Path<String>,
     Document(bytes): Document,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let parsed = parse(&bytes)?;
+    let parsed = parse(&api, bytes).await?;
     if parsed.definition.name != name {
         let named = &parsed.definition.name;
         return Err(Problem::invalid(format!("the document's name is `{named}`, but the path names `{name}`")));

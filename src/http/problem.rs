@@ -102,6 +102,11 @@ impl Problem {
         Self { errors, ..Self::new(status, kind, title, refusal.to_string()) }
     }
 
+    pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "urn:leveret:overloaded", "Temporarily unavailable", detail)
+    }
+
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::new(status, "urn:leveret:bug", "Internal error", detail)

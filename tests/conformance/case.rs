@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use leveret::expression::step_budget::StepBudget;
 use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
@@ -106,7 +107,8 @@ impl Case {
 fn evaluate(source: &str, variables: &Map<String, Value>) -> Result<Value, String> {
     let input = Map::new();
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let scope = Scope { variables, input: &input, now, reserved: Vec::new() };
+    let budget = StepBudget::whole();
+    let scope = Scope { variables, input: &input, now, reserved: Vec::new(), budget: &budget };
     let expression = Expression::parse(source).map_err(|error| error.to_string())?;
     expression.evaluate(&scope).map_err(|error| error.to_string())
 }

@@ -1,5 +1,6 @@
-//! What strangers and slips can do at each door: each guard is tried with harmless input.
+//! What strangers, slips and small things can do at each door: each guard is tried with harmless input, just above its bound.
 
+mod bounds;
 mod connections;
 mod crashes;
 mod doors;

@@ -22,7 +22,7 @@ const UNMOVED: [&str; 6] = [
     "leveret_schedule_lateness_seconds",
 ];
 /// Every label; none of them is an id.
-const LABELS: [&str; 12] = [
+const LABELS: [&str; 13] = [
     "target",
     "state",
     "reason",
@@ -34,6 +34,7 @@ const LABELS: [&str; 12] = [
     "pool",
     "version",
     "connection",
+    "what",
     "le",
 ];
 

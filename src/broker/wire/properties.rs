@@ -112,6 +112,12 @@ pub(super) fn rewrite_properties(payload: &[u8], mark: &str) -> Option<Vec<u8>> 
     Some([&fixed[..FIXED - 2], &(flags | HEADERS).to_be_bytes(), &before, &long(&entry)?, &after].concat())
 }
 
+/// [`rewrite_properties`] for fuzzing.
+#[doc(hidden)]
+pub fn mended_properties(payload: &[u8]) -> Option<Vec<u8>> {
+    rewrite_properties(payload, "mended")
+}
+
 /// The payload with exchange and routing key made readable. `None` if they are readable, or if it is not a delivery.
 pub(super) fn rewrite_delivery(payload: &[u8]) -> Option<Vec<u8>> {
     let mut arguments = Reader(payload.strip_prefix(&DELIVER)?);

@@ -1,5 +1,6 @@
 //! The evaluation of a schedule: its ticks, which of them are still started, and their input. Pure.
 
+use std::borrow::Cow;
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::contract::schedule::{Missed, ScheduleRequest, TickView};
+use crate::definition::schema::Allowance;
+use crate::expression::step_budget::StepBudget;
 use crate::expression::{Data, Scope, Template};
 use crate::time::cron::Cron;
 use crate::time::zone::Zone;
@@ -17,6 +20,8 @@ const PUNCTUAL_FOR: Duration = Duration::from_secs(60);
 pub const CATCH_UP_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// Skipped ticks are counted one by one up to this number: after an outage of a year an exact count is not worth the work.
 const COUNT_MAX: i64 = 1_000;
+/// Problems of an input that are told; nothing is read after them.
+const PROBLEMS_MAX: usize = 100;
 /// The names that templates of an input can read.
 const NAMES: [&str; 5] = ["now", "scheduled_at", "schedule", "zone", "env"];
 
@@ -76,7 +81,7 @@ impl Plan {
             let hint = Some("write a shorter time, as in 1h or 2d".into());
             problems.push(Problem::at("/catch_up", "no tick older than 31 days is caught up", hint));
         }
-        let input = read("/input", &said.input, &mut problems);
+        let input = read("/input", &said.input, &mut Allowance::default(), &mut problems);
         match (cron, zone, input) {
             (Some(cron), Some(zone), Some(input)) if problems.is_empty() => {
                 Ok(Plan { cron, zone, input, catch_up: said.catch_up, missed: said.missed })
@@ -109,12 +114,14 @@ impl Plan {
     ) -> Result<Value, String> {
         let none = Map::new();
         let reserved = vec![
-            ("scheduled_at", Value::String(tick.to_string())),
-            ("schedule", schedule.into()),
-            ("zone", self.zone.name().into()),
-            ("env", Value::Object(env.clone())),
+            ("scheduled_at", Cow::Owned(Value::String(tick.to_string()))),
+            ("schedule", Cow::Owned(schedule.into())),
+            ("zone", Cow::Owned(self.zone.name().into())),
+            ("env", Cow::Owned(Value::Object(env.clone()))),
         ];
-        let scope = Scope { variables: &none, input: &none, now, reserved };
+        // A tick is never worth more.
+        let budget = StepBudget::brief();
+        let scope = Scope { variables: &none, input: &none, now, reserved, budget: &budget };
         self.input.evaluate(&scope).map_err(|error| error.message)
     }
 
@@ -164,13 +171,13 @@ impl Plan {
 }
 
 /// A value whose texts are templates. The JSON parser limits its depth.
-fn read(pointer: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Data> {
+fn read(pointer: &str, value: &Value, allowance: &mut Allowance, problems: &mut Vec<Problem>) -> Option<Data> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(Data::Literal(value.clone())),
-        Value::String(text) => template(pointer, text, problems).map(Data::Template),
+        Value::String(text) => template(pointer, text, allowance, problems).map(Data::Template),
         Value::Array(items) => {
-            let items: Vec<_> =
-                items.iter().enumerate().map(|(at, item)| read(&format!("{pointer}/{at}"), item, problems)).collect();
+            let item = |(at, item)| read(&format!("{pointer}/{at}"), item, allowance, problems);
+            let items: Vec<_> = items.iter().enumerate().map(item).collect();
             items.into_iter().collect::<Option<_>>().map(Data::List)
         }
         Value::Object(members) => {
@@ -178,7 +185,7 @@ fn read(pointer: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Dat
                 .iter()
                 .map(|(name, member)| {
                     let escaped = name.replace('~', "~0").replace('/', "~1");
-                    Some((name.clone(), read(&format!("{pointer}/{escaped}"), member, problems)?))
+                    Some((name.clone(), read(&format!("{pointer}/{escaped}"), member, allowance, problems)?))
                 })
                 .collect();
             members.into_iter().collect::<Option<_>>().map(Data::Map)
@@ -186,9 +193,16 @@ fn read(pointer: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Dat
     }
 }
 
-fn template(pointer: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Template> {
+fn template(pointer: &str, text: &str, allowance: &mut Allowance, problems: &mut Vec<Problem>) -> Option<Template> {
+    if problems.len() >= PROBLEMS_MAX || !allowance.has_patterns_for(text) {
+        return None;
+    }
     let template =
         Template::parse(text).map_err(|error| problems.push(Problem::at(pointer, error.message, None))).ok()?;
+    if !allowance.take_pattern_bytes(template.pattern_bytes()) {
+        problems.push(Problem::at(pointer, "the patterns of the input take too much memory when compiled", None));
+        return None;
+    }
     for name in template.names() {
         if !NAMES.contains(&name.as_str()) {
             let hint = format!("an input can read {}", NAMES.join(", "));

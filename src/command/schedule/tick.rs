@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::listed;
 use super::plan::{Plan, Problem};
+use super::{listed, stored_plan};
 use crate::app::App;
 use crate::command::once::{self, Origin};
 use crate::command::{self, Applied, Error as StepError, Follow, Started, fail_point};
@@ -78,7 +78,7 @@ fn report(claimed: &ClaimedSchedule, handled: &HandledTick) {
 
 async fn handle(app: &App, claimed: &ClaimedSchedule) -> Result<HandledTick, store::Error> {
     let ClaimedSchedule { schedule, now, .. } = claimed;
-    let plan = match Plan::parse(&schedule.said) {
+    let plan = match stored_plan(app, schedule).await? {
         Ok(plan) => plan,
         Err(problems) => return Ok(unreadable(claimed, &problems)),
     };

@@ -10,10 +10,11 @@ use crate::definition::check::names::{Names, Sees};
 use crate::definition::codes;
 use crate::definition::model::Assignment;
 use crate::definition::problem::Problems;
+use crate::definition::schema::{Allowance, PATTERNS_BYTES_MAX, REPEAT_LESS};
 use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
 use crate::definition::yaml::source::Source;
-use crate::expression::{Data, Expression, Template};
+use crate::expression::{Data, Expression, Template, bounds};
 use crate::text::shortened;
 use crate::time::{duration, moment};
 
@@ -29,6 +30,8 @@ pub(crate) struct Draft {
     pub(crate) source: Source,
     /// The position of each id in the list of activities.
     pub(crate) ids: BTreeMap<String, usize>,
+    /// What is left for schemas and patterns.
+    pub(crate) allowance: Allowance,
     /// The targets of some activity are unknown, so reports about the graph would be guesses.
     pub(crate) graph_is_doubtful: bool,
 }
@@ -61,17 +64,32 @@ impl Draft {
             self.problems.error_at(at, message, Some("assign parts of it to variables first"));
             return None;
         }
+        if !self.allowance.has_patterns_for(source) {
+            return None;
+        }
         let written = Written::whole(at, source);
         match Expression::read(source) {
             Ok(expression) => {
                 self.read_names(&written, &expression, sees);
-                Some(expression)
+                self.take_patterns(at, expression.pattern_bytes()).then_some(expression)
             }
             Err(fault) => {
                 self.refuse(&written, &fault);
+                self.take_patterns(at, bytes_of_unread(source));
                 None
             }
         }
+    }
+
+    /// Takes the compiled patterns of an expression. Once they are too large, no other expression with patterns is read.
+    fn take_patterns(&mut self, at: &At<'_>, bytes: usize) -> bool {
+        let taken = self.allowance.take_pattern_bytes(bytes);
+        if !taken {
+            let mebibytes = PATTERNS_BYTES_MAX / (1024 * 1024);
+            let message = format!("the patterns of the document take more than {mebibytes} MiB when compiled");
+            self.problems.error_at(at, message, Some(REPEAT_LESS));
+        }
+        taken
     }
 
     /// A string that may contain `${ }`; a number is read as a string.
@@ -88,13 +106,17 @@ impl Draft {
                 return None;
             }
         };
+        if !self.allowance.has_patterns_for(text) {
+            return None;
+        }
         match Template::parse(text) {
             Ok(template) => {
                 self.read_template(at, &template, sees);
-                Some(template)
+                self.take_patterns(at, template.pattern_bytes()).then_some(template)
             }
             Err(error) => {
                 self.refuse_template(at, text, error.message);
+                self.take_patterns(at, bytes_of_unread(text));
                 None
             }
         }
@@ -224,6 +246,11 @@ impl Draft {
         };
         at.entries().into_iter().filter_map(text).collect()
     }
+}
+
+/// The most that the patterns of an expression take that could not be read; some of them may have been compiled.
+fn bytes_of_unread(source: &str) -> usize {
+    source.matches("matches").count().saturating_mul(bounds::PATTERN_BYTES_MAX)
 }
 
 /// A list, which is a literal if all its items are.

@@ -16,11 +16,12 @@ impl Draft {
         if !self.keywords(at) {
             return None;
         }
-        let schema = match Schema::compile(&at.node.to_value()) {
+        let schema = match Schema::compile_within(&at.node.to_value(), &mut self.allowance) {
             Ok(schema) => schema,
             Err(invalid) => {
                 let place = at.pointed(&invalid.pointer).unwrap_or_else(|| at.clone());
                 let hint = match invalid.pointer.rsplit('/').next() {
+                    _ if let Some(hint) = invalid.hint => hint,
                     Some("items") if place.is_list() => "write the schemas of the first items in `prefixItems`",
                     Some("required") => "write a list of names beside `properties`, as in `required: [id, amount]`",
                     _ => "write a JSON Schema (2020-12) of `type: object`",
@@ -29,7 +30,11 @@ impl Draft {
                 return None;
             }
         };
-        let refused = schema.refused_defaults();
+        let Some(refused) = schema.refused_defaults() else {
+            let hint = "use fewer defaults, and none that contains itself by a `$ref`";
+            self.problems.error_at(at, "the defaults of this schema have no end, or are too large", Some(hint));
+            return None;
+        };
         for default in &refused {
             let place = at.pointed(&default.pointer).unwrap_or_else(|| at.clone());
             let message = format!("the schema refuses this default: {}", default.why);

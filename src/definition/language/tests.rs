@@ -43,6 +43,7 @@ const UNSEEN: &[(&str, Unseen)] = &[
     ("duplicate-keys.yaml", Unseen::Yaml),
     ("empty.yaml", Unseen::Yaml),
     ("nothing-leads-there.yaml", Unseen::Graph),
+    ("schema-bounds.yaml", Unseen::Schema),
     ("schema-defaults.yaml", Unseen::Schema),
     ("slip-backtick.yaml", Unseen::Yaml),
     ("slip-braces-unquoted.yaml", Unseen::Yaml),

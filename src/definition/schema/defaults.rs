@@ -1,9 +1,13 @@
 //! Whether the defaults of a schema are valid by the schema.
 
+use jsonschema::Validator;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::{Filling, Schema, VISITS_MAX, Walk, keywords, options, pointer};
+use super::metered::{self, Metered, MeteredJson};
+use super::typed::typed;
+use super::{Filling, PROBLEM_BYTES_MAX, PROBLEMS_MAX, Schema, Walk, keywords, options, pointer, shown};
+use crate::expression::step_budget::StepBudget;
 
 /// Defaults of a schema that are checked at most.
 const DEFAULTS_MAX: usize = 1_000;
@@ -20,8 +24,8 @@ pub(crate) struct RefusedDefault {
 }
 
 impl Schema {
-    /// The defaults that are refused when they are used.
-    pub(crate) fn refused_defaults(&self) -> Vec<RefusedDefault> {
+    /// The defaults that are refused when they are used; none if they have no end, or it takes too long to tell.
+    pub(crate) fn refused_defaults(&self) -> Option<Vec<RefusedDefault>> {
         let mut schemas = Vec::new();
         keywords::walk(self.document(), &mut |pointer, schema| {
             if let Some(default) = schema.get("default").filter(|_| schemas.len() < DEFAULTS_MAX) {
@@ -29,7 +33,7 @@ impl Schema {
             }
         });
         if schemas.is_empty() {
-            return Vec::new();
+            return Some(Vec::new());
         }
         // One schema with a property for each default: compiling it once is enough, whatever refers to what.
         let mut all = self.document().clone();
@@ -38,31 +42,44 @@ impl Schema {
             (number.to_string(), json!({ "$ref": format!("{SELF}#{}", percent(pointer)) }))
         };
         let properties: Map<String, Value> = schemas.iter().enumerate().map(of).collect();
-        let Ok(validator) = options().build(&json!({ "$defs": { "all": all }, "properties": properties })) else {
+        let Ok(validator) = options().build(&typed(&json!({ "$defs": { "all": all }, "properties": properties })))
+        else {
             // It refers to itself by a name of its own.
-            return Vec::new();
+            return Some(Vec::new());
         };
+        let budget = StepBudget::whole();
         let filled = |(number, (_, schema, default)): (usize, &(String, &Value, &Value))| {
-            let mut default = (*default).clone();
-            let mut walk = Walk { filling: Filling::Defaults, visits: VISITS_MAX, level: 0, lost: None };
+            let (mut default, mut walk) = ((*default).clone(), Walk::new(Filling::Defaults, &budget));
             self.fill(schema, &mut default, &mut walk);
-            (number.to_string(), default)
+            // A default that has itself as a default inside of it has no end.
+            (!walk.has_stopped()).then(|| (number.to_string(), default))
         };
-        let values = Value::Object(schemas.iter().enumerate().map(filled).collect());
-        let mut refused: Vec<RefusedDefault> = Vec::new();
-        for error in validator.iter_errors(&values).take(super::PROBLEMS_MAX) {
-            let path = error.instance_path().as_str();
-            let number = path.trim_start_matches('/').split('/').next().and_then(|number| number.parse::<usize>().ok());
-            let Some((of, ..)) = number.and_then(|number| schemas.get(number)) else { continue };
-            let inside = path.trim_start_matches('/').find('/').map_or("", |slash| &path[slash + 1..]);
-            let inside = if inside.is_empty() { String::new() } else { format!("at {}: ", pointer(inside)) };
-            let found = RefusedDefault { pointer: format!("{of}/default"), why: format!("{inside}{error}") };
-            if refused.iter().all(|known| known.pointer != found.pointer) {
-                refused.push(found);
-            }
+        let values = Value::Object(schemas.iter().enumerate().map(filled).collect::<Option<_>>()?);
+        let pointers: Vec<&str> = schemas.iter().map(|(pointer, ..)| pointer.as_str()).collect();
+        let weights = self.inner.weights;
+        let (is_valid, left) = metered::within(budget.visits(), weights, || validator.is_valid(Metered(&values)));
+        if is_valid.ok()? {
+            return Some(Vec::new());
         }
-        refused
+        metered::within(left, weights, || refused(&validator, &values, &pointers)).0.ok()
     }
+}
+
+fn refused(validator: &Validator<MeteredJson>, values: &Value, pointers: &[&str]) -> Vec<RefusedDefault> {
+    let mut refused: Vec<RefusedDefault> = Vec::new();
+    for error in validator.iter_errors(Metered(values)).take(PROBLEMS_MAX) {
+        let path = error.instance_path().as_str();
+        let number = path.trim_start_matches('/').split('/').next().and_then(|number| number.parse::<usize>().ok());
+        let Some(of) = number.and_then(|number| pointers.get(number)) else { continue };
+        let inside = path.trim_start_matches('/').find('/').map_or("", |slash| &path[slash + 1..]);
+        let inside = if inside.is_empty() { String::new() } else { format!("at {}: ", pointer(inside)) };
+        let why = format!("{inside}{}", shown(&error, PROBLEM_BYTES_MAX));
+        let found = RefusedDefault { pointer: format!("{of}/default"), why };
+        if refused.iter().all(|known| known.pointer != found.pointer) {
+            refused.push(found);
+        }
+    }
+    refused
 }
 
 /// What is not percent-encoded in the fragment of a URI.
@@ -79,7 +96,13 @@ mod tests {
     use super::*;
 
     fn refused(schema: Value) -> Vec<String> {
-        Schema::compile(&schema).unwrap().refused_defaults().into_iter().map(|refused| refused.pointer).collect()
+        Schema::compile(&schema)
+            .unwrap()
+            .refused_defaults()
+            .unwrap()
+            .into_iter()
+            .map(|refused| refused.pointer)
+            .collect()
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::super::{
 /// # Errors
 /// [`Refusal::Input`] if the input does not fit the schema, the limit of variables, or the `timeout` of the definition.
 pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Result<Step, Refusal> {
-    let input = accept(definition, start.input)?;
+    let input = accept(definition, start.input, context)?;
     let variables = variables(definition, &input);
     assign::within(&variables, context.variables_max).map_err(|failure| Refusal::Input(vec![failure.message]))?;
     let instance = Instance {
@@ -51,9 +51,9 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
     Ok(transition.done())
 }
 
-fn accept(definition: &Definition, input: Value) -> Result<Map<String, Value>, Refusal> {
+fn accept(definition: &Definition, input: Value, context: &Context<'_>) -> Result<Map<String, Value>, Refusal> {
     match (&definition.input, input) {
-        (Some(schema), input) => schema.accept(&input).map_err(Refusal::Input),
+        (Some(schema), input) => schema.accept(&input, &context.budget).map_err(Refusal::Input),
         (None, Value::Object(input)) => Ok(input),
         (None, Value::Null) => Ok(Map::new()),
         (None, Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::definition::{self, Definition, Work};
+use crate::expression::step_budget::StepBudget;
 
 use super::super::admit::{self, Position};
 use super::super::transition::{Halt, Transition};
@@ -46,7 +47,7 @@ pub(in crate::engine) fn act<'a>(
                 Some(decision) if action.task.vote => return transition.vote(action, decision, comment),
                 Some(_) | None => {}
             }
-            let form = accept(&action, form)?;
+            let form = accept(&action, form, &transition.context.budget)?;
             transition.complete_task(action, decision, form, comment)
         }
         Act::Claim { lease_for } | Act::Extend { lease_for } => {
@@ -146,7 +147,7 @@ fn decide(task: &Task, decision: Option<String>) -> Result<Option<String>, TaskR
 }
 
 /// The form, checked against its schema, with defaults filled in.
-fn accept(action: &TaskAction<'_>, form: Value) -> Result<Value, TaskRefusal> {
+fn accept(action: &TaskAction<'_>, form: Value, budget: &StepBudget) -> Result<Value, TaskRefusal> {
     bounded_form(&form)?;
     match (&action.declared.form, form) {
         (None, Value::Null) => Ok(Value::Null),
@@ -156,7 +157,7 @@ fn accept(action: &TaskAction<'_>, form: Value) -> Result<Value, TaskRefusal> {
             if !form.is_object() {
                 return Err(TaskRefusal::Form(vec!["/: the form must be a JSON object".into()]));
             }
-            schema.accept(&form).map(Value::Object).map_err(TaskRefusal::Form)
+            schema.accept(&form, budget).map(Value::Object).map_err(TaskRefusal::Form)
         }
     }
 }

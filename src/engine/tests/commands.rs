@@ -107,6 +107,7 @@ fn a_missing_handler_result_is_a_bug_of_the_caller() {
         http_timeout: seconds(120),
         call_timeout: seconds(300),
         retry: &retry,
+        budget: crate::expression::step_budget::StepBudget::whole(),
     };
     let command = Internal::Continue { branch: ROOT, sequence: 0 }.into();
     let decided = engine::decide(&definition, scenario.instance().unwrap(), &command, Facts::default(), &context);

@@ -257,6 +257,7 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
         http_timeout: seconds(3),
         call_timeout: seconds(3),
         retry: &retry,
+        budget: crate::expression::step_budget::StepBudget::whole(),
     };
     let decide = || {
         let first = engine::decide(definition, instance, command, Facts::default(), &context);

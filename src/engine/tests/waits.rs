@@ -346,6 +346,7 @@ fn a_receive_reads_kept_messages_page_by_page_until_one_fits() {
         http_timeout: seconds(1),
         call_timeout: seconds(1),
         retry: &retry,
+        budget: crate::expression::step_budget::StepBudget::whole(),
     };
     let command: Command = Internal::Continue { branch: ROOT, sequence: 0 }.into();
     let kept = |n: i64| Message {

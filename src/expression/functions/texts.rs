@@ -40,6 +40,13 @@ fn changed<'a>(args: &[Val<'a>], budget: &mut Budget, change: fn(&str) -> String
     Val::text(changed, budget)
 }
 
+impl Pattern {
+    /// Bytes of the compiled pattern, at most.
+    pub(in crate::expression) fn bytes(&self) -> usize {
+        self.states * BYTES_PER_STATE
+    }
+}
+
 /// Compiles a pattern; the error message does not contain the pattern, which may be data.
 pub(in crate::expression) fn pattern(source: &str) -> Result<Pattern, String> {
     // The smallest sufficient limit gives the number of states: `a{1000}` is a short text, but a large pattern.

@@ -27,9 +27,10 @@ fn with_scope<T>(run: impl FnOnce(&Scope<'_>) -> T) -> T {
     let Value::Object(input) = json!({"amount": 100, "detail-type": "order", "type": "card", "optional": null}) else {
         unreachable!()
     };
-    let reserved = vec![("result", json!({"status": 200})), ("instance", json!({"id": "i-1"}))];
+    let (result, instance) = (json!({"status": 200}), json!({"id": "i-1"}));
+    let reserved = vec![("result", Cow::Owned(result)), ("instance", Cow::Owned(instance))];
     let now = "2026-03-01T10:00:00Z".parse().unwrap();
-    run(&Scope { variables: &variables, input: &input, now, reserved })
+    run(&Scope { variables: &variables, input: &input, now, reserved, budget: &StepBudget::whole() })
 }
 
 fn value(source: &str) -> Result<Value, Error> {
@@ -50,7 +51,8 @@ fn check(table: &[(&str, Value)]) {
 fn check_with(variables: &[(&str, Value)], table: &[(&str, Value)]) {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let (input, now) = (Map::new(), Timestamp::UNIX_EPOCH);
-    let scope = Scope { variables: &variables, input: &input, now, reserved: vec![] };
+    let budget = StepBudget::whole();
+    let scope = Scope { variables: &variables, input: &input, now, reserved: vec![], budget: &budget };
     for (source, expected) in table {
         let value = Expression::parse(source).and_then(|expression| expression.evaluate(&scope));
         assert_eq!(value.as_ref(), Ok(expected), "{source}");

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::with_scope;
+use crate::expression::step_budget::StepBudget;
 use crate::expression::{Expression, Scope, Template, functions};
 
 pub(in crate::expression) fn json_value() -> impl Strategy<Value = Value> {
@@ -93,7 +94,8 @@ proptest! {
         let Ok(expression) = Expression::parse(&source) else { return Ok(()) };
         let variables: Map<String, Value> = [("v".to_owned(), v), ("w".to_owned(), w)].into_iter().collect();
         let input = Map::new();
-        let scope = Scope { variables: &variables, input: &input, now: Timestamp::UNIX_EPOCH, reserved: vec![] };
+        let (now, budget) = (Timestamp::UNIX_EPOCH, StepBudget::whole());
+        let scope = Scope { variables: &variables, input: &input, now, reserved: vec![], budget: &budget };
         if let Ok(value) = expression.evaluate(&scope) {
             let text = serde_json::to_string(&value).unwrap();
             prop_assert!(serde_json::from_str::<Value>(&text).is_ok());
@@ -116,7 +118,8 @@ fn speed() {
             let expression = Expression::parse(source).unwrap();
             let began = Instant::now();
             for _ in 0..100_000 {
-                std::hint::black_box(expression.evaluate(scope).unwrap());
+                let scope = Scope { budget: &StepBudget::whole(), ..scope.clone() };
+                std::hint::black_box(expression.evaluate(&scope).unwrap());
             }
             println!("{source}: {:?}", began.elapsed() / 100_000);
         }

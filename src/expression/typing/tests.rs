@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::expression::functions::{self, Form};
+use crate::expression::step_budget::StepBudget;
 use crate::expression::tests::properties::{json_value, source};
 use crate::expression::{Expression, Scope};
 
@@ -317,7 +318,8 @@ fn compare(source: &str, variables: &Map<String, Value>) -> Result<(), String> {
     let Ok(expression) = Expression::parse(source) else { return Ok(()) };
     let (is, found) = infer(source, Purpose::Value, &known, &[], &mut Work::new());
     let input = Map::new();
-    let scope = Scope { variables, input: &input, now: Timestamp::UNIX_EPOCH, reserved: vec![] };
+    let (now, budget) = (Timestamp::UNIX_EPOCH, StepBudget::whole());
+    let scope = Scope { variables, input: &input, now, reserved: vec![], budget: &budget };
     let Ok(value) = expression.evaluate(&scope) else { return Ok(()) };
     let empties = ["orValue", ".or(", "optMap", "optFlatMap"].iter().any(|name| source.contains(name));
     let kinds = is.stored().kinds().or(if empties { Kinds::ABSENT } else { Kinds::NONE });

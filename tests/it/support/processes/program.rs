@@ -96,6 +96,32 @@ impl Program {
         }
     }
 
+    /// The memory it has now, in bytes.
+    pub(crate) fn memory_now(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory it had since it began, or since this was forgotten.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Begins to measure its memory anew.
+    pub(crate) fn forget_memory_peak(&self) {
+        std::fs::write(self.proc("clear_refs"), "5").unwrap();
+    }
+
+    fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).unwrap();
+        let found = status.lines().find_map(|other| other.strip_prefix(line)).expect("a line of the memory");
+        let kibibytes: u64 = found.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024
+    }
+
+    fn proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id().expect("it has ended already"))
+    }
+
     /// Whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

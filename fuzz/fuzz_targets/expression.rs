@@ -1,0 +1,9 @@
+//! Feeds any bytes to the door `expression`.
+
+#![no_main]
+
+#[expect(dead_code, reason = "the other doors have targets of their own")]
+#[path = "../../tests/corpora/doors.rs"]
+mod doors;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doors::expression(bytes));
