@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::isolation::Reading;
 use crate::broker::connection::{Connection, Purpose};
 use crate::broker::declaration::{Cause, short};
-use crate::broker::declare;
 use crate::broker::delivery::{RETURN, Window};
 use crate::broker::error::{Error, classify};
 use crate::broker::message::Queue;
 use crate::broker::turn::Turn;
 use crate::broker::{Shared, Topology, topology};
+use crate::broker::{declare, inspect};
 
 /// The broker must answer a subscription, and each cancellation, within this time.
 pub(super) const ANSWER_FOR: Duration = Duration::from_secs(10);
@@ -215,7 +215,7 @@ async fn subscribe(
     let missing = shared.missing.subscribe();
     // A client that only reads needs no right to declare what is there.
     let is_found = shared.options.topology == Topology::Found
-        && declare::inspect(&connection, &queue.physical(prefix)).await?.is_some();
+        && inspect::state(&connection, &queue.physical(prefix)).await?.is_some();
     if !is_found {
         declare_with_its_own(&connection, prefix, queue).await?;
     }
