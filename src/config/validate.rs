@@ -8,6 +8,8 @@ use super::{Config, Error, HANDLER_FOR_MAX};
 
 /// The shortest time: loops do not spin, and no limit of PostgreSQL is rounded to "no limit".
 const TIME_MIN: Duration = Duration::from_millis(1);
+/// The most connections to the API that can be set.
+const CONNECTIONS_MAX: usize = 1_000_000;
 /// The longest name of a queue in a definition, in bytes.
 const QUEUE_MAX: usize = 127;
 
@@ -43,8 +45,10 @@ impl Config {
                 "`broker.publishers`, `outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1",
             );
         }
-        if self.http.connections_max == 0 || self.http.waits_max == 0 {
-            return invalid("`http.connections_max` and `http.waits_max` must be at least 1");
+        if self.http.waits_max == 0 || !(1..=CONNECTIONS_MAX).contains(&self.http.connections_max) {
+            return invalid(&format!(
+                "`http.connections_max` must be from 1 to {CONNECTIONS_MAX}, and `http.waits_max` at least 1"
+            ));
         }
         // Each of them holds a connection; the others are for requests that do not wait.
         if self.http.waits_max > self.http.connections_max / 2 {

@@ -50,7 +50,8 @@ pub(crate) struct ApiState {
 /// The routes of the API, of health and of metrics.
 pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let commands_max = app.config.limits.message_max;
-    let waits = Seats::new(app.config.http.waits_max);
+    let connections_max = Bounds::new(app.config.http.connections_max).connections_max;
+    let waits = Seats::new(app.config.http.waits_max, connections_max);
     let api = ApiState { app, waits, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
         .route("/instances", post(instances::start).get(instances::list))

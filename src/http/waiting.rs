@@ -29,8 +29,10 @@ pub(super) struct Seats(Arc<Semaphore>);
 pub(super) struct Seat(OwnedSemaphorePermit);
 
 impl Seats {
-    pub(super) fn new(waits_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(waits_max.min(Semaphore::MAX_PERMITS))))
+    /// No more than half of the connections, of which there may be fewer than the settings say: the others are for requests that do
+    /// not wait.
+    pub(super) fn new(waits_max: usize, connections_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(waits_max.min(connections_max / 2).max(1))))
     }
 
     /// Takes a seat. Before the start: then a refused request has started nothing.
@@ -133,10 +135,12 @@ mod tests {
 
     #[test]
     fn a_wait_beyond_the_bound_is_refused_until_another_is_over() {
-        let seats = Seats::new(2);
-        let (first, _second) = (seats.take().unwrap(), seats.take().unwrap());
-        assert!(seats.take().is_err());
-        drop(first);
-        assert!(seats.take().is_ok());
+        for (waits_max, connections_max) in [(2, 100), (100, 5)] {
+            let seats = Seats::new(waits_max, connections_max);
+            let (first, _second) = (seats.take().unwrap(), seats.take().unwrap());
+            assert!(seats.take().is_err());
+            drop(first);
+            assert!(seats.take().is_ok());
+        }
     }
 }
