@@ -61,7 +61,7 @@ impl Served {
     }
 
     /// Sends a request, and asks for the health of the process until it is answered.
-    #[expect(clippy::print_stdout, reason = "the figures of the bounds, for whoever changes one")]
+    #[expect(clippy::print_stdout, reason = "the figures of the bounds, to be compared when one changes")]
     async fn measured(&self, method: Method, path: &str, body: &Value) -> Taken {
         let before = self.program.memory_now();
         self.program.forget_memory_peak();

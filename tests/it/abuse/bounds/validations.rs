@@ -36,6 +36,18 @@ async fn an_input_that_multiplies_is_refused_and_takes_bounded_time_and_memory()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_values_times_many_schemas_are_too_many_looks() {
+    let served = Served::new().await;
+    // Only the last of them fits, for each item: 400 million looks, if nothing bounds them.
+    let one_of = |schemas: i32| json!({ "anyOf": (0..schemas).rev().map(|least| json!({ "minimum": least })).collect::<Vec<_>>() });
+    let with = |schemas| json!({ "properties": { "numbers": { "items": one_of(schemas) } } });
+    served.apply(&with_input("product", &with(4_000))).await;
+    let refused = served.start("product", json!({ "numbers": vec![0; 100_000] })).await.refused("input");
+    assert!(refused.contains("takes too long to validate") && refused.contains("2000000"), "{refused}");
+    served.start("product", json!({ "numbers": vec![0; 100] })).await.accepted(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_input_may_be_as_large_and_deep_as_is_said() {
     let served = Served::new().await;
     let line = json!({
