@@ -211,7 +211,7 @@ async fn who_may_not_become_the_role_deletes_nothing() {
     let mut config = InProcess::config(&leveret.fresh);
     config.database.url = format!("postgres://{user}:cleaner@{server}");
     let store = Store::connect(&config.database, "test").unwrap();
-    assert!(!is_allowed(&mut *store.background().await.unwrap()).await.unwrap());
+    assert!(!is_allowed(&mut store.background().await.unwrap()).await.unwrap());
     let all = Of::AllBut(Vec::new());
     let refused = delete_instances(store.background().await.unwrap(), &all, leveret.app().clock.now(), None, 10).await;
     assert!(matches!(&refused, Err(Error::Bug(why)) if why.contains("permission denied to set role")), "{refused:?}");
