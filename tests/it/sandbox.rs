@@ -61,10 +61,14 @@ fn concurrent_starts_share_the_same_servers_even_below_an_unreadable_directory()
     assert!(!running.root.exists() && !directory.exists(), "nothing is left");
 }
 
-/// Whether a file of the broker contains the name of the queue. The broker replaces files meanwhile.
+/// Whether a table of the broker contains the name of the queue. Its folder has it earlier, in a file `.queue_name`. The broker
+/// replaces files meanwhile.
 fn is_written(path: &Path, queue: &str) -> bool {
     if let Ok(entries) = fs::read_dir(path) {
         return entries.flatten().any(|entry| is_written(&entry.path(), queue));
+    }
+    if path.file_name().is_some_and(|name| name == ".queue_name") {
+        return false;
     }
     fs::read(path).unwrap_or_default().windows(queue.len()).any(|part| part == queue.as_bytes())
 }
