@@ -20,6 +20,7 @@ use leveret::store::{Connection, definitions, migrate};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::support::broker::connect_with;
 use crate::support::{CommandLine, Fresh, SOON, count, eventually, lines};
 
 const ORDER: &str = "
@@ -71,7 +72,18 @@ impl Vhost {
         let name = fresh.prefix.clone();
         let (_, rest) = fresh.amqp_url.split_once('@').unwrap();
         let mut vhost = Self { name, users: Vec::new(), host: rest.split('/').next().unwrap().to_owned() };
-        for line in blocks("sh", "rabbitmqctl ").iter().flat_map(|block| block.lines()) {
+        let blocks = blocks("sh", "rabbitmqctl ");
+        vhost.apply(&blocks[0]).await;
+        // Leveret, as its own user, before the topic permissions of the others.
+        connect_with(&vhost.url("leveret"), "leveret".into()).await.broker.close().await;
+        for block in &blocks[1..] {
+            vhost.apply(block).await;
+        }
+        vhost
+    }
+
+    async fn apply(&mut self, block: &str) {
+        for line in block.lines() {
             let mut said = words(line);
             assert_eq!(said.remove(0), "rabbitmqctl", "{line}");
             // The vhost is called `leveret` in the document.
@@ -83,18 +95,17 @@ impl Vhost {
                 other => panic!("an unknown command: {other}"),
             };
             if let Some(at) = vhost_at {
-                said[at] = vhost.name.clone();
+                said[at] = self.name.clone();
             }
             if let Some(at) = user_at {
-                said[at] = vhost.user(&said[at]);
+                said[at] = self.user(&said[at]);
             }
             if said[0] == "add_user" {
-                vhost.users.push(said[1].clone());
+                self.users.push(said[1].clone());
                 said[2] = PASSWORD.into();
             }
             control(said).await;
         }
-        vhost
     }
 
     fn user(&self, name: &str) -> String {
