@@ -61,11 +61,11 @@ struct SharedLimits {
 pub fn start(app: &App) {
     let slots = Arc::new(Semaphore::new(app.config.worker.concurrency));
     let limits = SharedLimits { slots, redelivered: Arc::default(), backlog: Arc::default() };
-    let watched = limits.clone();
+    let watched = Arc::clone(&limits.backlog);
     app.supervise("worker", move |app| {
-        let SharedLimits { backlog, slots, .. } = watched.clone();
+        let backlog = Arc::clone(&watched);
         async move {
-            backlog::watch(&app, &backlog, &slots).await;
+            backlog::watch(&app, &backlog).await;
             Ok(())
         }
     });
@@ -150,7 +150,7 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
             Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
     }
-    if limits.slots.available_permits() == 0 && limits.backlog.puts_off(&delivery) {
+    if limits.backlog.puts_off(&delivery) {
         let Some(kept) = put_last(app, delivery).await else { return };
         delivery = kept;
     }

@@ -34,18 +34,45 @@ async fn start(leveret: &InProcess, key: &str, priority: Option<u8>) {
     leveret.sender.send("commands", "start.naps", properties, body.as_bytes()).await;
 }
 
-/// Java's client and Spring send 0 unless told otherwise; most others send none, which counts as 4.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_of_the_lowest_priority_is_handled_although_others_keep_coming() {
+/// Naps that run at once.
+const SLOTS: usize = 2;
+/// Commands in a backlog: some seconds of work, so that it lasts.
+const BURST: usize = 400;
+/// Commands that run, are prefetched or are sent to the end at the same moment may pass each other.
+const DISPLACED_MAX: usize = 20;
+
+/// A worker with [`SLOTS`] slots, or nothing where no priority makes a command wait for ever.
+async fn worker() -> Option<InProcess> {
     if broker_version(&shared().amqp_url).await < (4, 3) {
         println!("skipped: before RabbitMQ 4.3 no priority makes a command wait for ever");
-        return;
+        return None;
     }
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
-    config.worker.concurrency = 2;
+    config.worker.concurrency = SLOTS;
     let leveret = InProcess::on(fresh, config, Handlers::new().register("nap", nap), Role::ALL).await;
     leveret.apply(NAPS).await;
+    Some(leveret)
+}
+
+/// Otherwise a message would wait for the whole backlog after its instance has been started before its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_without_a_priority_are_handled_in_their_order_while_they_wait() {
+    let Some(leveret) = worker().await else { return };
+    for number in 0..BURST {
+        start(&leveret, &format!("{number:04}"), None).await;
+    }
+    leveret.count_becomes(i64::try_from(BURST).unwrap(), "leveret.instances WHERE status = 'completed'").await;
+    let order = leveret.lines("key", "leveret.instances ORDER BY started_at, id").await;
+    let displaced = order.iter().enumerate().map(|(place, key)| place.abs_diff(key.parse::<usize>().unwrap())).max();
+    assert!(displaced.is_some_and(|places| places <= DISPLACED_MAX), "displaced by {displaced:?} places: {order:?}");
+    leveret.close().await;
+}
+
+/// Java's client and Spring send 0 unless told otherwise; most others send none, which counts as 4.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_the_lowest_priority_is_handled_although_others_keep_coming() {
+    let Some(leveret) = worker().await else { return };
     let mut sent = 0;
     let mut send_more = async || {
         let waiting = leveret.app().broker.depth(&Queue::Commands).await.unwrap();

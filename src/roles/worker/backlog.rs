@@ -2,13 +2,14 @@
 //!
 //! Since RabbitMQ 4.3 a quorum queue delivers the highest priority first, always, and no argument of a queue turns that off. A message
 //! without a priority counts as 4, and some libraries send 0 unless told otherwise: while more commands come than are handled, theirs
-//! would never be delivered. So while there is a backlog, a command that would have to wait in this process is sent to the end of the
-//! queue with priority 0 instead, and all of them are handled in the order in which they got there.
+//! would never be delivered. So while there is a backlog, each command is sent to the end of the queue with priority 0 when it is
+//! delivered, and executed when it is delivered again: all of them are handled in the order in which they got there. Each, also where a
+//! slot is free for it: otherwise it would pass those that were sent to the end before it, and what comes after it, a message to the
+//! instance that it starts, would wait for all of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::app::{App, sleep_or_stop};
@@ -16,7 +17,7 @@ use crate::broker::{Delivery, Queue};
 
 /// The priority of a command that was sent to the end of the queue: the lowest.
 pub(super) const LAST: u8 = 0;
-/// How often a busy worker asks for the depth of the queue.
+/// How often a worker to which commands are delivered asks for the depth of the queue.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// A backlog that lasts for this long is one. A shorter one delays a command by no more.
 const LASTING: Duration = Duration::from_secs(2);
@@ -27,27 +28,31 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     lasts: AtomicBool,
+    /// Whether a command was delivered since the depth of the queue was last asked for: an idle worker does not ask.
+    delivered: AtomicBool,
 }
 
 impl Backlog {
-    /// Whether a command that has to wait here is better sent to the end of the queue.
+    /// Whether a command is sent to the end of the queue before it is executed.
     pub(super) fn puts_off(&self, delivery: &Delivery) -> bool {
-        self.lasts.load(Ordering::Relaxed)
-            && delivery.queue == Queue::Commands
-            && delivery.priority != Some(LAST)
-            // Returned messages are delivered first, whatever their priority.
-            && !delivery.redelivered
+        if delivery.queue != Queue::Commands {
+            return false;
+        }
+        self.delivered.store(true, Ordering::Relaxed);
+        // Returned messages are delivered first, whatever their priority.
+        self.lasts.load(Ordering::Relaxed) && delivery.priority != Some(LAST) && !delivery.redelivered
     }
 }
 
 /// Watches the queue of commands until the process stops.
-pub(super) async fn watch(app: &App, backlog: &Backlog, slots: &Semaphore) {
+pub(super) async fn watch(app: &App, backlog: &Backlog) {
     let mut since = None;
     let mut sorted = Sorted { by_priority: false, ask_at: Instant::now() };
     while !app.stop.is_cancelled() {
         sleep_or_stop(app, POLL_EVERY).await;
-        let is_busy = slots.available_permits() == 0 || backlog.lasts.load(Ordering::Relaxed);
-        let waits = is_busy
+        // Not whether slots are free: between two short commands there is always one.
+        let may_wait = backlog.delivered.swap(false, Ordering::Relaxed) || since.is_some();
+        let waits = may_wait
             && sorted.by_priority(app).await
             && app.broker.depth(&Queue::Commands).await.is_ok_and(|depth| depth > 0);
         since = if waits { since.or(Some(Instant::now())) } else { None };
