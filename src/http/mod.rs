@@ -1,5 +1,6 @@
 //! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
+mod audit;
 mod bodies;
 mod calls;
 mod definitions;
@@ -69,9 +70,13 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))
         .route("/calls/{id}/resolve", post(calls::resolve))
+        .route("/audit", get(audit::list))
         .route("/dead-letters", get(operations::dead_letters))
+        .route("/dead-letters/redrive", post(operations::redrive_all))
+        .route("/dead-letters/drop", post(operations::drop_all))
         .route("/dead-letters/{id}", get(operations::dead_letter))
         .route("/dead-letters/{id}/redrive", post(operations::redrive))
+        .route("/dead-letters/{id}/drop", post(operations::drop_one))
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
         .route("/schedules/{name}/pause", post(schedules::pause))
