@@ -1,20 +1,24 @@
 //! The one way to change an instance: every command goes through the pipeline of [`execution`].
 
 mod applied;
+pub mod audit;
 mod broadcast;
 pub mod calls;
 mod committed;
 mod continuation;
 mod control;
-mod dead_letter;
+pub mod dead_letter;
+pub mod definition;
 mod dispatch;
 mod effort;
+pub mod erasure;
 mod execution;
 mod facts;
 mod handler;
 mod kept;
 mod message;
 mod once;
+pub mod outbox;
 mod overlooked;
 mod publish;
 mod rows;
@@ -25,6 +29,7 @@ mod suspect;
 mod tasks;
 mod timer;
 
+pub use audit::Actor;
 pub use broadcast::deliver;
 pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_timer};
 pub use continuation::{crash, fail_undeliverable, fail_unfireable, step};

@@ -21,11 +21,13 @@ macro_rules! section {
     };
 }
 
+mod export;
 mod network;
 mod outgoing;
 mod sections;
 mod validate;
 
+pub use export::{Export, ExportPlace};
 pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
 pub use sections::{
@@ -58,6 +60,8 @@ section! {
         messages: Messages = Messages::default(),
         /// How long what has ended is kept.
         retention: Retention = Retention::default(),
+        /// History that is written elsewhere before it is deleted.
+        export: Export = Export::default(),
         /// The HTTP API.
         http: Http = Http::default(),
         /// Logs.

@@ -99,7 +99,11 @@ CREATE TABLE leveret.dead_letters (
     body        bytea       NOT NULL,
     body_bytes  bigint      NOT NULL,
     instance_id uuid,
-    redriven_at timestamptz
+    failures    integer     NOT NULL DEFAULT 1,
+    failed_at   timestamptz,
+    redriven    integer     NOT NULL DEFAULT 0,
+    redriven_at timestamptz,
+    redriven_as uuid
 );
 COMMENT ON TABLE  leveret.dead_letters             IS 'One row per message that could not be handled, for a person to decide';
 COMMENT ON COLUMN leveret.dead_letters.reason      IS 'Why it could not be handled';
@@ -110,7 +114,16 @@ COMMENT ON COLUMN leveret.dead_letters.user_id     IS 'The AMQP property user_id
 COMMENT ON COLUMN leveret.dead_letters.body        IS 'The body as received; of a body over 1 MiB only its first MiB';
 COMMENT ON COLUMN leveret.dead_letters.body_bytes  IS 'Size of the body as received';
 COMMENT ON COLUMN leveret.dead_letters.instance_id IS 'The instance whose id it contains, if the body could be parsed that far';
-COMMENT ON COLUMN leveret.dead_letters.redriven_at IS 'When it was published again';
+COMMENT ON COLUMN leveret.dead_letters.failures    IS 'How often it has failed: once, and again after being redriven';
+COMMENT ON COLUMN leveret.dead_letters.failed_at   IS 'When it failed again last; null until then';
+COMMENT ON COLUMN leveret.dead_letters.redriven    IS 'How often it was published again';
+COMMENT ON COLUMN leveret.dead_letters.redriven_at IS 'When it was published again last; null since it has failed again';
+COMMENT ON COLUMN leveret.dead_letters.redriven_as IS 'The message id with which it was published again, by which it is known if it fails again';
+
+CREATE UNIQUE INDEX dead_letters_redriven ON leveret.dead_letters (redriven_as) WHERE redriven_as IS NOT NULL;
+CREATE INDEX dead_letters_instance ON leveret.dead_letters (instance_id) WHERE instance_id IS NOT NULL;
+-- For the role cleaner.
+CREATE INDEX dead_letters_failed ON leveret.dead_letters ((coalesce(failed_at, received_at)));
 
 -- Few rows: a command is here from its redelivery until it ends.
 CREATE TABLE leveret.suspects (

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command::audit::Operation;
 use crate::roles::cleaner::retention::{self, Rule};
 use crate::store::retention::{Of, count_instances};
 
@@ -25,14 +26,21 @@ pub(super) async fn run(app: &App, arguments: Arguments, output: Output) -> Resu
     if arguments.dry_run {
         return preview(app, output).await;
     }
+    let actor = super::instance::actor(app);
+    let operation = Operation { actor: &actor, action: "cleaner.run", subject: "cleaner", object: "", reason: None };
+    operation.note(app, "begun", None).await?;
     let cleaned = retention::pass(app).await?;
+    let numbers = json!({
+        "instances": cleaned.instances, "closed": cleaned.closed, "inbox": cleaned.inbox,
+        "dead_letters": cleaned.dead_letters, "audit": cleaned.audit, "exported": cleaned.exported,
+    });
+    operation.note(app, "done", Some(numbers.clone())).await?;
     match output {
-        Output::Json => output::json(&json!({
-            "instances": cleaned.instances, "inbox": cleaned.inbox, "dead_letters": cleaned.dead_letters,
-        }))?,
+        Output::Json => output::json(&numbers)?,
         Output::Table => output::line(format!(
-            "deleted {} instances, {} inbox rows and {} dead letters",
-            cleaned.instances, cleaned.inbox, cleaned.dead_letters
+            "deleted {} instances, {} closed rows of instances that live, {} inbox rows, {} dead letters and {} audit rows; exported {} \
+             instances",
+            cleaned.instances, cleaned.closed, cleaned.inbox, cleaned.dead_letters, cleaned.audit, cleaned.exported
         )),
     }
     Ok(ExitCode::SUCCESS)

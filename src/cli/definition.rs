@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::output::{self, Output};
 use crate::app::App;
+use crate::command;
 use crate::contract::LIST;
 use crate::definition::{Definition, Parsed, Problem, Severity, json_schema, render};
-use crate::store::{definitions, views};
+use crate::store::views;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -120,8 +121,7 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         if output == Output::Table {
             report(&file.display().to_string(), &read(file)?, &parsed.warnings);
         }
-        let mut conn = app.store.background().await?;
-        let applied = definitions::apply(&mut conn, &parsed).await?;
+        let applied = command::definition::apply(app, &parsed, &super::instance::actor(app)).await?;
         let hints = app.hints(&parsed.definition);
         done.push((parsed.definition.name, applied, parsed.warnings, hints));
     }

@@ -2,9 +2,11 @@
 
 mod commits;
 mod links;
+mod mend;
 mod queues;
 mod retention;
 mod session;
+mod vitals;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,18 +38,28 @@ const SCHEDULE_MAX: Duration = Duration::from_secs(60);
 /// The most schedules checked.
 const SCHEDULES_MAX: i64 = 1_000;
 
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// First do what is safe: create missing partitions, grant missing rights, declare missing queues. Noted in the audit log.
+    #[arg(long)]
+    mend: bool,
+}
+
 struct Finding {
     what: &'static str,
     good: bool,
     says: String,
 }
 
-pub(super) async fn run(mut config: Config, output: Output) -> Result<ExitCode> {
+pub(super) async fn run(mut config: Config, arguments: Arguments, output: Output) -> Result<ExitCode> {
     super::dev::fall_back_to_sandbox(&mut config);
     let mut findings = Vec::new();
     if config.database.url.is_empty() || config.broker.url.is_empty() {
         let says = "no servers are configured: set DATABASE_URL and AMQP_URL, or run `leveret sandbox start` here";
         return report(&[Finding { what: "settings", good: false, says: says.into() }], output);
+    }
+    if arguments.mend {
+        findings.extend(mend::run(&config).await?);
     }
     let mut add = |what, good, says: String| findings.push(Finding { what, good, says });
     match migrate::fits(&config.database.address()).await {
@@ -114,6 +126,11 @@ async fn look(app: &App) -> Vec<Finding> {
     }
     for finding in database(app).await.unwrap_or_else(|error| {
         vec![Finding { what: "instances", good: false, says: format!("cannot be checked: {error}") }]
+    }) {
+        add(finding.what, finding.good, finding.says);
+    }
+    for finding in vitals::check(app).await.unwrap_or_else(|error| {
+        vec![Finding { what: "tables", good: false, says: format!("cannot be checked: {error}") }]
     }) {
         add(finding.what, finding.good, finding.says);
     }

@@ -1,4 +1,6 @@
-//! `leveret instance start|list|show|history|watch|cancel|retry|suspend|resume`
+//! `leveret instance start|list|show|history|watch|cancel|retry|suspend|resume|erase`
+
+mod erase;
 
 use std::process::ExitCode;
 
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::output::{self, Output};
 use super::watch;
 use crate::app::App;
-use crate::command::{self, Applied, Follow, Origin, Started};
+use crate::command::{self, Actor, Applied, Follow, Origin, Started};
 use crate::contract::api::InstanceView;
 use crate::contract::{self, LIST, OnConflict, Target};
 use crate::engine::{Control, InstanceId, Status};
@@ -49,6 +51,8 @@ pub(super) enum Verb {
     Suspend(ControlArguments),
     /// Resume an instance that was suspended by a command.
     Resume(ControlArguments),
+    /// Erase the data of a person from ended instances, their history, tasks, calls, dead letters and kept messages.
+    Erase(erase::Arguments),
 }
 
 #[derive(Args)]
@@ -108,6 +112,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Retry(about) => control(app, Control::Retry, about, output).await?,
         Verb::Suspend(about) => control(app, Control::Suspend, about, output).await?,
         Verb::Resume(about) => control(app, Control::Resume, about, output).await?,
+        Verb::Erase(arguments) => return erase::run(app, arguments, output).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -145,7 +150,12 @@ fn login_name() -> Option<String> {
 
 /// A new identity: no two commands of the command line are duplicates.
 pub(super) fn origin(app: &App) -> Origin {
-    Origin::new(APP_ID, &app.new_id().to_string(), b"", Follow::Always)
+    Origin { by: login_name(), ..Origin::new(APP_ID, &app.new_id().to_string(), b"", Follow::Always) }
+}
+
+/// Who uses the command line, for the audit log.
+pub(super) fn actor(app: &App) -> Actor {
+    Actor::of(&origin(app))
 }
 
 async fn list(app: &App, list: List, output: Output) -> Result<()> {

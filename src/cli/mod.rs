@@ -1,5 +1,6 @@
 //! The command line: `leveret <noun> <verb>`. The stock binary and users' own programs call [`run`].
 
+mod audit;
 mod bench;
 mod call;
 mod cleaner;
@@ -7,6 +8,7 @@ mod dead_letter;
 mod definition;
 pub mod dev;
 mod doctor;
+mod history;
 mod instance;
 mod message;
 mod migrate;
@@ -83,8 +85,14 @@ enum Noun {
     /// Publish dead outbox rows again.
     #[command(subcommand)]
     Outbox(outbox::Verb),
+    /// List what operators have done.
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Delete what is no longer kept, as the role cleaner does every ten minutes.
     Cleaner(cleaner::Arguments),
+    /// Verify the history of instances, and seal it outside of the database.
+    #[command(subcommand)]
+    History(history::Verb),
     /// Start instances by cron expressions.
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -97,7 +105,7 @@ enum Noun {
     /// Measure the throughput of this machine: PostgreSQL alone, and with Leveret.
     Bench(bench::Arguments),
     /// Check database, broker, schema and queues, and find stuck instances.
-    Doctor,
+    Doctor(doctor::Arguments),
     /// Print the contract of messages as AsyncAPI 3.0.
     Asyncapi,
     /// Start, show and stop the private servers under .leveret/.
@@ -158,12 +166,17 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Audit(verb) => audit::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Cleaner(arguments) => cleaner::run(&short_lived(config()?, handlers)?, arguments, output).await,
+        Noun::History(verb) => match history::offline(&verb, output)? {
+            Some(code) => Ok(code),
+            None => history::run(&short_lived(config()?, handlers)?, verb, output).await,
+        },
         Noun::Schedule(verb) => schedule::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Target(verb) => target::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Config(verb) => settings::run(&config()?, &verb),
         Noun::Bench(bench) => bench::run(&bench, output).await,
-        Noun::Doctor => doctor::run(config()?, output).await,
+        Noun::Doctor(arguments) => doctor::run(config()?, arguments, output).await,
         Noun::Asyncapi => {
             output::json(&crate::contract::asyncapi::document(&config()?.broker.prefix))?;
             Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::output::{self, Output};
 use crate::app::App;
-use crate::store::outbox;
+use crate::command;
 
 /// The most rows of one command: revived rows are published at once.
 const REVIVE_MAX: i64 = 10_000;
@@ -26,8 +26,7 @@ pub(super) enum Verb {
 
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     let Verb::Revive { id } = verb;
-    let mut conn = app.store.background().await?;
-    let revived = outbox::revive(&mut conn, id, REVIVE_MAX).await?;
+    let revived = command::outbox::revive(app, id, REVIVE_MAX, &super::instance::actor(app)).await?;
     match output {
         Output::Json => output::json(&json!({ "revived": revived }))?,
         Output::Table => output::line(format!("revived {revived} rows; a relay publishes them")),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::instance::actor;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command::schedule::{self, Expect};
@@ -162,17 +163,17 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
             output::json(&shown)?;
         }
         Verb::Next { name, count } => next(app, &name, count, output).await?,
-        Verb::Pause { name } => say(&schedule::pause(app, &name).await?, "paused", output)?,
-        Verb::Resume { name } => say(&schedule::resume(app, &name).await?, "resumed", output)?,
+        Verb::Pause { name } => say(&schedule::pause(app, &name, &actor(app)).await?, "paused", output)?,
+        Verb::Resume { name } => say(&schedule::resume(app, &name, &actor(app)).await?, "resumed", output)?,
         Verb::Run { name } => {
-            let instance = schedule::run_now(app, &name, &app.new_id().to_string()).await?;
+            let instance = schedule::run_now(app, &name, &app.new_id().to_string(), &actor(app)).await?;
             match output {
                 Output::Json => output::json(&json!({ "id": instance }))?,
                 Output::Table => output::line(instance.to_string()),
             }
         }
         Verb::Delete { name } => {
-            schedule::delete(app, &name).await?;
+            schedule::delete(app, &name, &actor(app)).await?;
             match output {
                 Output::Json => output::json(&json!({ "name": name, "deleted": true }))?,
                 Output::Table => output::line(format!("{name} deleted")),
@@ -184,7 +185,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
 
 async fn put(app: &App, name: &str, request: ScheduleRequest, expect: Expect, output: Output) -> Result<()> {
     let done = if expect == Expect::New { "created" } else { "changed" };
-    let (view, _) = schedule::put(app, name, request, expect).await?;
+    let (view, _) = schedule::put(app, name, request, expect, &actor(app)).await?;
     say(&view, done, output)
 }
 

@@ -1,10 +1,14 @@
 //! Dead letters: messages that could not be handled are stored with the reason, and can be redriven.
 
+mod bulk;
+
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Error;
+use super::audit::{Actor, Done, Operation};
 use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
 use crate::broker::{FIRST_EXCHANGE, FIRST_USER, Queue};
@@ -14,6 +18,8 @@ use crate::store::inbox;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{self, Transaction, Undo};
 use crate::telemetry;
+
+pub use bulk::{Batch, Range, discard, discard_batch, preview, queue, redrive_batch};
 
 /// The header with the queue in which the broker stopped redelivering a message.
 const FIRST_QUEUE: &str = "x-first-death-queue";
@@ -48,7 +54,15 @@ pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Or
         let to = origin.and_then(|origin| origin.reply_to.as_ref()).or(unidentified);
         let replies: Vec<OutboxRow> = to.map(|to| reply(app, to, &answer)).into_iter().collect();
         outbox::push(transaction, &replies).await?;
-        dead_letters::insert(transaction, &letter).await?;
+        // One that was redriven and fails again stays one dead letter.
+        let sent_as = letter.message_id.as_deref().and_then(|id| id.parse().ok());
+        let is_known = match sent_as {
+            Some(sent_as) => dead_letters::mark_failed_again(transaction, sent_as, &letter).await?,
+            None => false,
+        };
+        if !is_known {
+            dead_letters::insert(transaction, &letter).await?;
+        }
         Ok::<_, Undo<Stored, Error>>(Stored::Now(replies))
     })
     .await?;
@@ -76,20 +90,23 @@ enum Stored {
 ///
 /// # Errors
 /// `NotFound`; `Refused` if it was not stored as a whole, is not a command, or was redriven before.
-pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
-    let (sent_as, rows) = Transaction::run(app.store.steps().await?, async |transaction| {
+pub async fn redrive(app: &App, id: i64, reason: Option<&str>, actor: &Actor) -> Result<Uuid, Error> {
+    let object = id.to_string();
+    let operation = Operation { actor, action: "dead_letter.redrive", subject: "dead_letter", object: &object, reason };
+    let send = async |transaction: &mut Transaction| -> Result<_, Undo<_, Error>> {
         let Some(kept) = dead_letters::lock(transaction, id).await? else {
             return Err(Undo::Error(Error::NotFound(format!("there is no dead letter {id}"))));
         };
         let row = row(app, kept).map_err(|why| Undo::Error(Error::Refused(why)))?;
         let (sent_as, rows) = (row.id, vec![row]);
         outbox::push(transaction, &rows).await?;
-        if !dead_letters::mark_redriven(transaction, id).await? {
+        if !dead_letters::mark_redriven(transaction, id, sent_as).await? {
             return Err(Undo::Error(store::Error::Conflict.into()));
         }
-        Ok((sent_as, rows))
-    })
-    .await?;
+        let details = Some(json!({ "message_id": sent_as }));
+        Ok(Done::Changed { value: (sent_as, rows), outcome: "redriven", details })
+    };
+    let (sent_as, rows) = operation.run(app, send).await?;
     app.publish(rows);
     Ok(sent_as)
 }
@@ -97,9 +114,7 @@ pub async fn redrive(app: &App, id: i64) -> Result<Uuid, Error> {
 fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
     let StoredLetter { id, redriven_at, body_bytes, letter, .. } = kept;
     if let Some(at) = redriven_at {
-        return Err(format!(
-            "dead letter {id} was redriven at {at}; if the message failed again, there is a new dead letter"
-        ));
+        return Err(format!("dead letter {id} was redriven at {at}; if it fails again, it can be redriven again"));
     }
     if i64::try_from(letter.body.len()).ok() != Some(body_bytes) {
         return Err(format!(

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::committed::{Committed, Executed, Follow, Next};
 use super::once::{Answer, Origin};
-use super::{Error, effort, facts, fail_point, handler, rows};
+use super::{Error, audit, effort, facts, fail_point, handler, rows};
 use crate::app::App;
 use crate::definition::Definition;
 use crate::engine::{
@@ -19,7 +19,7 @@ use crate::engine::{
 use crate::store::commit::{self, Guarded};
 use crate::store::instances::Loaded;
 use crate::store::write::Write;
-use crate::store::{Transaction, Undo, bookmarks, instances};
+use crate::store::{self, Transaction, Undo, bookmarks, instances};
 use crate::telemetry;
 
 /// One command on its way to its commit.
@@ -183,6 +183,12 @@ impl<'a> Execution<'a> {
         match commit::guarded(transaction, &written.write, inbox.as_ref()).await? {
             Guarded::Committed(now) => written.now = now,
             Guarded::Conflict | Guarded::Duplicate(_) => return Err(Undo::Value(Ended::Not(Executed::Conflict))),
+        }
+        let entry = self.sender.as_ref().and_then(|Sender { origin, kind, answer }| {
+            audit::noted(&self.command, written.write.instance.id, origin, kind, answer)
+        });
+        if let Some(entry) = entry {
+            store::audit::append(transaction, &entry).await?;
         }
         fail_point("step::before_commit");
         Ok(Ended::Written(Box::new(written)))

@@ -30,6 +30,8 @@ pub struct Origin {
     pub reply_to: Option<ReplyTo>,
     /// The user of the broker who sent it, where the broker has verified one.
     pub user_id: Option<String>,
+    /// The person who acts, where the door knows one: for the audit log.
+    pub by: Option<String>,
 }
 
 /// The address of an answer.
@@ -81,6 +83,7 @@ impl Origin {
             trace: None,
             reply_to: None,
             user_id: None,
+            by: None,
         }
     }
 

@@ -12,13 +12,14 @@ pub use plan::{CATCH_UP_MAX, Problem};
 pub use tick::tick;
 
 use super::Error as StepError;
+use super::audit::{Actor, Done, Operation};
 use crate::app::App;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView, TickView};
 use crate::definition::Definition;
 use crate::engine::InstanceId;
 use crate::expression::step_budget::StepBudget;
 use crate::store::schedules::{self, Put};
-use crate::store::{self, definitions};
+use crate::store::{self, Transaction, Undo, definitions};
 use plan::Plan;
 use tick::{TickStart, begin};
 
@@ -72,7 +73,13 @@ fn listed(problems: &[Problem]) -> String {
 ///
 /// # Errors
 /// `Problems` lists everything that is wrong: name, cron expression, zone, definition, and an input that the definition refuses.
-pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -> Result<(ScheduleView, bool), Error> {
+pub async fn put(
+    app: &App,
+    name: &str,
+    said: ScheduleRequest,
+    expect: Expect,
+    actor: &Actor,
+) -> Result<(ScheduleView, bool), Error> {
     let mut problems = Vec::new();
     if !is_name(name) {
         let hint =
@@ -110,8 +117,15 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
     if !problems.is_empty() {
         return Err(Error::Problems(problems));
     }
-    let mut conn = app.store.background().await?;
-    match schedules::put(&mut conn, name, &said, next_at, expect).await? {
+    let store = async |transaction: &mut Transaction| -> Result<_, Undo<Put, Error>> {
+        let before = schedules::find(transaction, name).await?.map(|(view, _)| view.revision);
+        Ok(match schedules::put(transaction, name, &said, next_at, expect).await? {
+            put @ Put::Created(_) => Done::changed(put, "created"),
+            Put::Changed(view) if before != Some(view.revision) => Done::changed(Put::Changed(view), "changed"),
+            put @ (Put::Changed(_) | Put::Exists | Put::Missing | Put::Stale(_)) => Done::Unchanged(put),
+        })
+    };
+    match of(actor, "schedule.put", name).run(app, store).await? {
         Put::Created(view) => Ok((*view, true)),
         Put::Changed(view) => Ok((*view, false)),
         Put::Exists => Err(Error::Exists(name.into())),
@@ -121,6 +135,15 @@ pub async fn put(app: &App, name: &str, said: ScheduleRequest, expect: Expect) -
             Err(Error::Stale { name: name.into(), seen, found })
         }
     }
+}
+
+fn of<'a>(actor: &'a Actor, action: &'static str, name: &'a str) -> Operation<'a> {
+    Operation { actor, action, subject: "schedule", object: name, reason: None }
+}
+
+/// Something was changed, or was so already.
+fn done(changed: bool, outcome: &'static str) -> Done<bool> {
+    if changed { Done::changed(true, outcome) } else { Done::Unchanged(false) }
 }
 
 fn is_name(name: &str) -> bool {
@@ -185,10 +208,11 @@ pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickVie
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
-    let mut conn = app.store.background().await?;
-    schedules::mark_paused(&mut conn, name).await?;
-    drop(conn);
+pub async fn pause(app: &App, name: &str, actor: &Actor) -> Result<ScheduleView, Error> {
+    let pause = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        Ok(done(schedules::mark_paused(transaction, name).await?, "paused"))
+    };
+    of(actor, "schedule.pause", name).run(app, pause).await?;
     get(app, name).await
 }
 
@@ -196,12 +220,13 @@ pub async fn pause(app: &App, name: &str) -> Result<ScheduleView, Error> {
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
+pub async fn resume(app: &App, name: &str, actor: &Actor) -> Result<ScheduleView, Error> {
     let (view, now) = find(app, name).await?;
     let next_at = stored_plan(app, &view).await?.map_err(Error::Problems)?.next(now);
-    let mut conn = app.store.background().await?;
-    schedules::mark_resumed(&mut conn, name, next_at).await?;
-    drop(conn);
+    let resume = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        Ok(done(schedules::mark_resumed(transaction, name, next_at).await?, "resumed"))
+    };
+    of(actor, "schedule.resume", name).run(app, resume).await?;
     get(app, name).await
 }
 
@@ -209,9 +234,11 @@ pub async fn resume(app: &App, name: &str) -> Result<ScheduleView, Error> {
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
-    let mut conn = app.store.background().await?;
-    if schedules::delete(&mut conn, name).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
+pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<(), Error> {
+    let delete = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        Ok(done(schedules::delete(transaction, name).await?, "deleted"))
+    };
+    if of(actor, "schedule.delete", name).run(app, delete).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
 }
 
 /// Starts an instance now, also if the schedule is paused. A repetition with the same `id` is recognised.
@@ -219,13 +246,17 @@ pub async fn delete(app: &App, name: &str) -> Result<(), Error> {
 /// # Errors
 /// `NotFound`; `Step` if the start is refused, for example because the instance of an earlier tick is still live and `overlap` does
 /// not allow another one.
-pub async fn run_now(app: &App, name: &str, id: &str) -> Result<InstanceId, Error> {
+pub async fn run_now(app: &App, name: &str, id: &str, actor: &Actor) -> Result<InstanceId, Error> {
     let (view, now) = find(app, name).await?;
     let plan = stored_plan(app, &view).await?.map_err(Error::Problems)?;
     match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
         TickStart::Started(instance) => {
-            let mut conn = app.store.background().await?;
-            schedules::mark_run(&mut conn, name, instance).await?;
+            let mark = async |transaction: &mut Transaction| -> Result<_, Undo<(), Error>> {
+                schedules::mark_run(transaction, name, instance).await?;
+                let details = Some(serde_json::json!({ "instance": instance }));
+                Ok(Done::Changed { value: (), outcome: "started", details })
+            };
+            of(actor, "schedule.run", name).run(app, mark).await?;
             Ok(instance)
         }
         TickStart::Again(instance) => Ok(instance),

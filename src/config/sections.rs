@@ -169,10 +169,14 @@ section! {
     Retention {
         /// Ended instances with everything that belongs to them, unless their definition has `retention`.
         instances: Keep = Keep::For(Duration::from_secs(90 * 86_400)),
+        /// Consumed bookmarks, closed tasks and ended calls of instances that still live.
+        closed: Keep = Keep::For(Duration::from_secs(90 * 86_400)),
         /// Commands by their id, so that one that comes again is known.
         inbox: Keep = Keep::For(Duration::from_secs(30 * 86_400)),
         /// Dead letters, redriven or not.
         dead_letters: Keep = Keep::For(Duration::from_secs(90 * 86_400)),
+        /// What operators have done.
+        audit: Keep = Keep::For(Duration::from_secs(730 * 86_400)),
     }
 }
 

@@ -22,6 +22,7 @@ impl Config {
             return invalid("`log.filter` is invalid: write it like info,leveret=debug,lapin=off");
         }
         self.outgoing.validate()?;
+        self.export.validate()?;
         self.secrets.validate()?;
         self.breaker.validate()?;
         self.registered().map(drop)

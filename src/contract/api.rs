@@ -1,5 +1,6 @@
 //! Bodies of the HTTP API. The command line prints the same with `-o json`.
 
+mod audit;
 mod calls;
 mod dead_letters;
 mod targets;
@@ -12,8 +13,9 @@ use uuid::Uuid;
 
 use super::OnConflict;
 
+pub use audit::AuditView;
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
-pub use dead_letters::DeadLetterView;
+pub use dead_letters::{DeadLetterRequest, DeadLetterView, DeadLettersRequest};
 pub use targets::{RateView, TargetView};
 pub use tasks::{
     TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,

@@ -4,15 +4,16 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, Document, Path};
+use crate::command;
 use crate::contract::api::{DefinitionView, Page};
 use crate::definition::{self, Definition, Parsed};
-use crate::store::{definitions, views};
+use crate::store::views;
 
 /// Reads and checks a document, on a thread that serves no sockets.
 async fn parse(api: &ApiState, bytes: Bytes) -> Result<Parsed, Problem> {
@@ -46,6 +47,7 @@ pub(super) async fn check(State(api): State<ApiState>, Document(bytes): Document
 pub(super) async fn apply(
     State(api): State<ApiState>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     Document(bytes): Document,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let parsed = parse(&api, bytes).await?;
@@ -53,8 +55,7 @@ pub(super) async fn apply(
         let named = &parsed.definition.name;
         return Err(Problem::invalid(format!("the document's name is `{named}`, but the path names `{name}`")));
     }
-    let mut conn = api.app.store.background().await?;
-    let applied = definitions::apply(&mut conn, &parsed).await?;
+    let applied = command::definition::apply(&api.app, &parsed, &request::actor(&headers)?).await?;
     let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
     let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
     let hints = api.app.hints(&parsed.definition);

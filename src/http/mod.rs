@@ -1,5 +1,6 @@
 //! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
+mod audit;
 mod bodies;
 mod calls;
 mod definitions;
@@ -69,9 +70,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))
         .route("/calls/{id}/resolve", post(calls::resolve))
-        .route("/dead-letters", get(operations::dead_letters))
-        .route("/dead-letters/{id}", get(operations::dead_letter))
-        .route("/dead-letters/{id}/redrive", post(operations::redrive))
+        .merge(records())
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
         .route("/schedules/{name}/pause", post(schedules::pause))
@@ -108,6 +107,18 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
+}
+
+/// What is kept for a person to look at: the audit log and dead letters.
+fn records() -> Router<ApiState> {
+    Router::new()
+        .route("/audit", get(audit::list))
+        .route("/dead-letters", get(operations::dead_letters))
+        .route("/dead-letters/redrive", post(operations::redrive_all))
+        .route("/dead-letters/drop", post(operations::drop_all))
+        .route("/dead-letters/{id}", get(operations::dead_letter))
+        .route("/dead-letters/{id}/redrive", post(operations::redrive))
+        .route("/dead-letters/{id}/drop", post(operations::drop_one))
 }
 
 /// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::ApiState;
 use super::listener::Arrival;
 use super::problem::Problem;
+use crate::command::audit::{Actor, Door};
 use crate::command::{Follow, Origin};
 use crate::contract::{self, LIST, LIST_MAX, NAME_MAX};
 
@@ -40,7 +41,25 @@ pub(super) fn origin(api: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result
     let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
     let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
     origin.trace = trace.filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
+    origin.by = person(headers)?;
     Ok(origin)
+}
+
+/// The header in which a proxy that knows its users, or a client, names the person who acts.
+const ACTOR: &str = "leveret-actor";
+
+/// The person who acts, if the request names one.
+fn person(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let named = headers.get(ACTOR).map(|value| std::str::from_utf8(value.as_bytes()));
+    let named = named.transpose().map_err(|_| Problem::invalid("`Leveret-Actor` is not UTF-8"))?;
+    named.map_or(Ok(()), |name| bounded("Leveret-Actor", name))?;
+    Ok(named.map(str::to_owned))
+}
+
+/// Who acts, for the audit log.
+pub(super) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
+    let who = person(headers)?.unwrap_or_else(|| APP_ID.to_owned());
+    Ok(Actor { who, door: Door::Http })
 }
 
 /// A page of a list that is ordered by name.

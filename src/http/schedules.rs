@@ -40,7 +40,7 @@ pub(super) async fn put(
     let request: ScheduleRequest = request::body(&bytes)?;
     request::bounded("definition", &request.definition)?;
     let expect = request::if_match(&headers)?.map_or(Expect::Either, Expect::Revision);
-    let (view, is_new) = schedule::put(&api.app, &name, request, expect).await?;
+    let (view, is_new) = schedule::put(&api.app, &name, request, expect, &request::actor(&headers)?).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, request::etag(view.revision), Json(view)))
 }
@@ -51,26 +51,32 @@ pub(super) async fn get(State(api): State<ApiState>, Path(name): Path<String>) -
     Ok((request::etag(view.revision), Json(view)))
 }
 
-pub(super) async fn delete(State(api): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
     named(&name)?;
-    schedule::delete(&api.app, &name).await?;
+    schedule::delete(&api.app, &name, &request::actor(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::pause(&api.app, &name).await?))
+    Ok(Json(schedule::pause(&api.app, &name, &request::actor(&headers)?).await?))
 }
 
 pub(super) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::resume(&api.app, &name).await?))
+    Ok(Json(schedule::resume(&api.app, &name, &request::actor(&headers)?).await?))
 }
 
 pub(super) async fn run(
@@ -86,7 +92,7 @@ pub(super) async fn run(
             "`Idempotency-Key` must have at most {RUN_KEY_MAX} bytes for this route"
         )));
     }
-    let instance = schedule::run_now(&api.app, &name, &key).await?;
+    let instance = schedule::run_now(&api.app, &name, &key, &request::actor(&headers)?).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": instance }))))
 }
 

@@ -10,6 +10,7 @@ use crate::app::{App, sleep_or_stop};
 use crate::store::{self, history, messages, suspects, targets};
 use crate::telemetry::spans;
 
+pub mod export;
 pub mod retention;
 
 /// Rows of one delete.
@@ -59,8 +60,11 @@ async fn keep_to_retention(app: &App) {
         Ok(cleaned) if cleaned == retention::Cleaned::default() => {}
         Ok(cleaned) => tracing::info!(
             instances = cleaned.instances,
+            closed = cleaned.closed,
+            exported = cleaned.exported,
             inbox = cleaned.inbox,
             dead_letters = cleaned.dead_letters,
+            audit = cleaned.audit,
             "deleted what is no longer kept"
         ),
         Err(error) => tracing::warn!(

@@ -1,5 +1,7 @@
 //! Dead letters: messages that could not be handled, with the reason, for a person to decide.
 
+mod filter;
+
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
@@ -12,6 +14,8 @@ use super::moment::Moment;
 use super::schema::leveret::dead_letters;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
+
+pub use filter::{Filter, Group, Which, count, matching, newest};
 
 /// Bytes of a body that are stored, so that huge invalid messages cannot fill the table; useful bodies are smaller.
 const BODY_KEPT_MAX: usize = 1024 * 1024;
@@ -50,7 +54,13 @@ pub struct StoredLetter {
     pub id: i64,
     /// When it was stored.
     pub received_at: Timestamp,
-    /// When it was published again.
+    /// How often it has failed.
+    pub failures: i32,
+    /// When it failed again last.
+    pub failed_at: Option<Timestamp>,
+    /// How often it was published again.
+    pub redriven: i32,
+    /// When it was published again last; none since it has failed again.
     pub redriven_at: Option<Timestamp>,
     /// Size of the body as received.
     pub body_bytes: i64,
@@ -88,14 +98,16 @@ pub async fn insert(conn: &mut Connection, letter: &DeadLetter) -> Result<i64, E
 }
 
 type Columns = (
-    (i64, Moment, Option<Moment>, i64),
+    (i64, Moment, i64),
+    (i32, Option<Moment>, i32, Option<Moment>),
     (String, String, String, String),
     (Option<String>, Option<String>, Option<String>, Option<String>),
     (Document, Option<Uuid>),
 );
 
 type Selected = (
-    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
+    (dead_letters::id, dead_letters::received_at, dead_letters::body_bytes),
+    (dead_letters::failures, dead_letters::failed_at, dead_letters::redriven, dead_letters::redriven_at),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
     (dead_letters::kind, dead_letters::app_id, dead_letters::message_id, dead_letters::user_id),
     (dead_letters::headers, dead_letters::instance_id),
@@ -103,7 +115,8 @@ type Selected = (
 
 /// All columns but the body.
 const SELECTED: Selected = (
-    (dead_letters::id, dead_letters::received_at, dead_letters::redriven_at, dead_letters::body_bytes),
+    (dead_letters::id, dead_letters::received_at, dead_letters::body_bytes),
+    (dead_letters::failures, dead_letters::failed_at, dead_letters::redriven, dead_letters::redriven_at),
     (dead_letters::reason, dead_letters::source, dead_letters::exchange, dead_letters::routing_key),
     (dead_letters::kind, dead_letters::app_id, dead_letters::message_id, dead_letters::user_id),
     (dead_letters::headers, dead_letters::instance_id),
@@ -111,7 +124,8 @@ const SELECTED: Selected = (
 
 fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
     let (
-        (id, received_at, redriven_at, body_bytes),
+        (id, received_at, body_bytes),
+        (failures, failed_at, redriven, redriven_at),
         (reason, source, exchange, routing_key),
         (kind, app_id, message_id, user_id),
         (headers, instance),
@@ -121,6 +135,9 @@ fn kept(columns: Columns, body: Vec<u8>) -> StoredLetter {
     StoredLetter {
         id,
         received_at: received_at.0,
+        failures,
+        failed_at: failed_at.map(Timestamp::from),
+        redriven,
         redriven_at: redriven_at.map(Timestamp::from),
         body_bytes,
         letter: DeadLetter {
@@ -170,13 +187,46 @@ pub async fn lock(conn: &mut Connection, id: i64) -> Result<Option<StoredLetter>
     Ok(row.map(|(columns, body)| kept(columns, body)))
 }
 
-/// Notes that a dead letter was published again; false if it does not exist.
-pub async fn mark_redriven(conn: &mut Connection, id: i64) -> Result<bool, Error> {
+/// Notes that a dead letter was published again with this message id; false if it does not exist.
+pub async fn mark_redriven(conn: &mut Connection, id: i64, sent_as: Uuid) -> Result<bool, Error> {
     let changed = diesel::update(dead_letters::table.find(id))
-        .set(dead_letters::redriven_at.eq(diesel::dsl::now))
+        .set((
+            dead_letters::redriven.eq(dead_letters::redriven + 1),
+            dead_letters::redriven_at.eq(diesel::dsl::now),
+            dead_letters::redriven_as.eq(sent_as),
+        ))
         .execute(conn)
         .await?;
     Ok(changed == 1)
+}
+
+/// Counts that a dead letter which was published again has failed again; false if the message is none. It is then as one that was
+/// never published again, with its new reason.
+// The body too, so that nobody who learns of a message id can write into a letter of another sender.
+pub async fn mark_failed_again(conn: &mut Connection, sent_as: Uuid, letter: &DeadLetter) -> Result<bool, Error> {
+    let same = dead_letters::table.filter(dead_letters::redriven_as.eq(sent_as));
+    let headers: BTreeMap<String, String> =
+        letter.headers.iter().map(|(name, value)| (without_nul(name), without_nul(value))).collect();
+    let changed = diesel::update(same.filter(dead_letters::body.eq(&letter.body)))
+        .set((
+            dead_letters::failures.eq(dead_letters::failures + 1),
+            dead_letters::failed_at.eq(diesel::dsl::now),
+            dead_letters::redriven_at.eq(None::<Moment>),
+            dead_letters::redriven_as.eq(None::<Uuid>),
+            dead_letters::reason.eq(without_nul(&letter.reason)),
+            dead_letters::source.eq(without_nul(&letter.source)),
+            dead_letters::exchange.eq(without_nul(&letter.exchange)),
+            dead_letters::routing_key.eq(without_nul(&letter.routing_key)),
+            dead_letters::headers.eq(Json(&headers)),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Deletes a dead letter; false if it does not exist.
+pub async fn delete(conn: &mut Connection, id: i64) -> Result<bool, Error> {
+    Ok(diesel::delete(dead_letters::table.find(id)).execute(conn).await? == 1)
 }
 
 #[cfg(test)]

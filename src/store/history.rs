@@ -1,4 +1,6 @@
-//! History rows: numbered and chained by hash inside of each instance, and verified by reading them again.
+//! History rows: numbered and chained by hash inside of each instance.
+
+mod verify;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -12,14 +14,13 @@ use uuid::Uuid;
 
 use super::json::{Json, Legible};
 use super::moment::Moment;
-use super::schema::leveret::{history, instances};
+use super::schema::leveret::history;
 use super::sql::Part;
 use super::{Connection, Error};
 use crate::contract::json;
 use crate::engine::{Entry, InstanceId};
 
-/// Rows that a verification reads at once.
-const PAGE_MAX: i64 = 1_000;
+pub use verify::{Broken, Head, Sealed, Verified, find_head, find_sealed, heads, verify, verify_between};
 
 /// One event in the life of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,23 +94,6 @@ fn digest(salt: &[u8], details: &Value) -> serde_json::Result<[u8; 32]> {
     Ok(Sha256::digest(bytes).into())
 }
 
-/// Why a history is not as it was written.
-#[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// It could not be read.
-    #[error(transparent)]
-    Unread(#[from] Error),
-    /// A row is missing, or there is one too many.
-    #[error("history row {0} is missing")]
-    Gap(i64),
-    /// The details were changed.
-    #[error("the details of history row {0} were changed")]
-    Details(i64),
-    /// The row was changed: the next row has another hash for it.
-    #[error("history row {0} was changed")]
-    Chain(i64),
-}
-
 /// Reads the history of an instance, oldest first: at most `limit` rows with numbers above `after`.
 pub async fn list(
     conn: &mut Connection,
@@ -117,8 +101,6 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> Result<Vec<HistoryRow>, Error> {
-    type Columns =
-        (i64, Moment, String, Option<String>, Option<i32>, Option<Legible>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
     let rows: Vec<Columns> = history::table
         .filter(history::instance_id.eq(instance.0).and(history::number.gt(after)))
         .order(history::number)
@@ -136,9 +118,16 @@ pub async fn list(
         ))
         .load(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(number, at, kind, activity, branch, details, salt, digest, previous_hash)| HistoryRow {
+    Ok(rows.into_iter().map(HistoryRow::from).collect())
+}
+
+/// The columns of a row, in the order of its fields.
+type Columns = (i64, Moment, String, Option<String>, Option<i32>, Option<Legible>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
+
+impl From<Columns> for HistoryRow {
+    fn from(columns: Columns) -> Self {
+        let (number, at, kind, activity, branch, details, salt, digest, previous_hash) = columns;
+        HistoryRow {
             number,
             at: at.0,
             kind,
@@ -149,50 +138,7 @@ pub async fn list(
             salt,
             digest,
             previous_hash,
-        })
-        .collect())
-}
-
-/// Computes the chain of hashes again from the stored rows.
-///
-/// # Errors
-/// The first row that is not as it was written.
-pub async fn verify(conn: &mut Connection, instance: InstanceId) -> Result<(), Broken> {
-    let (count, newest): (i64, Vec<u8>) = instances::table
-        .find(instance.0)
-        .select((instances::history_count, instances::history_hash))
-        .first(conn)
-        .await
-        .map_err(Error::from)?;
-    let (mut number, mut hash) = (0, [0u8; 32]);
-    while number < count {
-        let page = list(conn, instance, number, PAGE_MAX.min(count - number)).await?;
-        if page.is_empty() {
-            return Err(Broken::Gap(number + 1));
         }
-        for row in page {
-            check(&row, number + 1, &hash)?;
-            (number, hash) = (row.number, row.hash(instance)?);
-        }
-    }
-    if newest == hash { Ok(()) } else { Err(Broken::Chain(number)) }
-}
-
-fn check(row: &HistoryRow, number: i64, previous: &[u8; 32]) -> Result<(), Broken> {
-    if row.number != number {
-        return Err(Broken::Gap(number));
-    }
-    if row.previous_hash != previous {
-        return Err(Broken::Chain(number - 1));
-    }
-    match (&row.salt, &row.details) {
-        // Erased: only the digest is left, which is part of the hash.
-        (None, None) => Ok(()),
-        (Some(salt), Some(details)) => match digest(salt, details) {
-            Ok(digest) if row.digest == digest => Ok(()),
-            Ok(_) | Err(_) => Err(Broken::Details(number)),
-        },
-        (Some(_), None) | (None, Some(_)) => Err(Broken::Details(number)),
     }
 }
 
@@ -257,6 +203,7 @@ impl<'a> HistoryColumns<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::verify::check;
     use super::*;
     use crate::engine::EntryKind;
 

@@ -1,6 +1,7 @@
 //! PostgreSQL: the only room that uses it. What is committed here is the truth; broker, memory and caches may be lost.
 
 mod address;
+pub mod audit;
 pub mod bench;
 pub mod bookmarks;
 pub mod calls;
@@ -10,7 +11,9 @@ mod connection;
 pub mod dead_letters;
 pub mod definitions;
 mod dial;
+pub mod erasure;
 mod error;
+pub mod exports;
 pub mod history;
 pub mod inbox;
 pub mod instances;
@@ -35,6 +38,7 @@ pub mod targets;
 pub mod tasks;
 mod transaction;
 pub mod views;
+pub mod vitals;
 pub mod waits;
 pub mod write;
 

@@ -24,7 +24,7 @@ pub enum Of {
 
 impl Of {
     /// The condition, and the names it compares with.
-    fn condition(&self) -> (&'static str, Vec<&str>) {
+    pub(super) fn condition(&self) -> (&'static str, Vec<&str>) {
         match self {
             // One definition of an array, so that both have the same placeholders; its index gives the order.
             Of::Definition(name) => ("definition = ($1::text[])[1]", vec![name]),
@@ -44,6 +44,27 @@ pub struct Page {
     pub deleted: usize,
 }
 
+/// Whether the history of an instance must be exported before it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It is deleted when its time is over.
+    Time,
+    /// Its whole history must be in a verified export as well.
+    Export,
+}
+
+impl After {
+    fn condition(self) -> &'static str {
+        match self {
+            After::Time => "true",
+            After::Export => {
+                "EXISTS (SELECT FROM leveret.exported AS x JOIN leveret.exports AS e ON e.id = x.export_id
+                          WHERE x.instance_id = i.id AND x.history_count = i.history_count AND e.verified_at IS NOT NULL)"
+            }
+        }
+    }
+}
+
 /// Looks at the next `limit` instances after `after`, and deletes those that ended before a moment, with their history, bookmarks, tasks
 /// and calls. An instance whose parent lives is kept.
 ///
@@ -53,6 +74,7 @@ pub async fn delete_instances(
     lease: Lease,
     of: &Of,
     before: Timestamp,
+    needs: After,
     after: Option<InstanceId>,
     limit: i64,
 ) -> Result<Page, Error> {
@@ -60,6 +82,7 @@ pub async fn delete_instances(
     let (condition, names) = of.condition();
     let after = after.map_or(Uuid::nil(), |id| id.0);
     let text = DeleteInstances::TEXT.replace("{which}", condition).replace("{limit}", &limit.to_string());
+    let text = text.replace("{exported}", needs.condition());
     let mut transaction = Transaction::begin(lease).await?;
     let (seen, last, gone): Columns =
         DeleteInstances::bind_text(text, (names, after, Moment(before))).get_result(&mut *transaction).await?;
@@ -87,6 +110,32 @@ impl Sql for DeleteHistory {
     type Binds = (Array<SqlUuid>,);
     type Row = ();
     const TEXT: &'static str = "DELETE FROM leveret.history WHERE instance_id = ANY ($1)";
+}
+
+/// Looks at the next `limit` instances after `after` that live and began before a moment, and deletes what was closed in them before it:
+/// consumed bookmarks, closed tasks and ended calls, at most `limit` of each.
+///
+/// # Errors
+/// As for any query.
+pub async fn delete_closed(
+    conn: &mut Connection,
+    before: Timestamp,
+    after: Option<InstanceId>,
+    limit: i64,
+) -> Result<Page, Error> {
+    let after = after.map_or(Uuid::nil(), |id| id.0);
+    let (seen, last, deleted): (i64, Option<Uuid>, i64) =
+        DeleteClosed::bind_limit(limit, (after, Moment(before))).get_result(conn).await?;
+    let count = |number| usize::try_from(number).unwrap_or(0);
+    Ok(Page { seen: count(seen), last: last.map(InstanceId), deleted: count(deleted) })
+}
+
+struct DeleteClosed;
+
+impl Sql for DeleteClosed {
+    type Binds = (SqlUuid, Timestamptz);
+    type Row = (BigInt, Nullable<SqlUuid>, BigInt);
+    const TEXT: &'static str = include_str!("retention/closed.sql");
 }
 
 /// The number of instances that ended before a moment, counted up to `limit`.
@@ -127,8 +176,7 @@ impl Sql for DeleteInbox {
          WHERE received_at < $1 ORDER BY received_at LIMIT {limit} FOR UPDATE SKIP LOCKED)";
 }
 
-/// Deletes at most `limit` dead letters received before a moment; returns their number. Their numbers rise with time, so only the oldest
-/// are looked at.
+/// Deletes at most `limit` dead letters that failed before a moment, for the last time; returns their number.
 ///
 /// # Errors
 /// As for any query.
@@ -142,8 +190,9 @@ impl Sql for DeleteDeadLetters {
     type Binds = (Timestamptz,);
     type Row = ();
     const TEXT: &'static str = "
-        DELETE FROM leveret.dead_letters WHERE received_at < $1 AND id IN (SELECT id FROM leveret.dead_letters
-         ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED)";
+        DELETE FROM leveret.dead_letters WHERE id IN (SELECT id FROM leveret.dead_letters
+         WHERE coalesce(failed_at, received_at) < $1 ORDER BY coalesce(failed_at, received_at) LIMIT {limit}
+           FOR UPDATE SKIP LOCKED)";
 }
 
 /// The newest version of each definition that says how long its instances are kept, with what it says; at most `limit`.

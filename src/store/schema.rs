@@ -2,6 +2,21 @@
 
 pub(super) mod leveret {
     diesel::table! {
+        leveret.audit (id) {
+            id -> Int8,
+            at -> Timestamptz,
+            actor -> Text,
+            door -> Text,
+            action -> Text,
+            subject -> Text,
+            object -> Text,
+            reason -> Nullable<Text>,
+            outcome -> Text,
+            details -> Nullable<Jsonb>,
+        }
+    }
+
+    diesel::table! {
         leveret.bookmarks (instance_id, number) {
             instance_id -> Uuid,
             number -> Int8,
@@ -71,7 +86,11 @@ pub(super) mod leveret {
             body -> Bytea,
             body_bytes -> Int8,
             instance_id -> Nullable<Uuid>,
+            failures -> Int4,
+            failed_at -> Nullable<Timestamptz>,
+            redriven -> Int4,
             redriven_at -> Nullable<Timestamptz>,
+            redriven_as -> Nullable<Uuid>,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Views for people and programs, read from the tables in the form of the API.
 
+use std::collections::BTreeMap;
+
 use super::instances::Filter;
-use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances, messages, waits};
+use super::{Connection, Error, audit, bookmarks, dead_letters, definitions, history, instances, messages, waits};
 use crate::contract::api::{
-    DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
+    AuditView, DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
 };
 use crate::engine::{BookmarkKind, CallId, InstanceId, TaskId};
 
@@ -152,6 +154,12 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
     Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
 }
 
+/// A page of the audit log, newest first.
+pub async fn audit(conn: &mut Connection, filter: &audit::Filter) -> Result<Page<AuditView>, Error> {
+    let rows = audit::list(conn, filter).await?;
+    Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), |view| view))
+}
+
 /// A page of dead letters without their bodies, newest first.
 pub async fn dead_letters(
     conn: &mut Connection,
@@ -159,7 +167,7 @@ pub async fn dead_letters(
     limit: i64,
 ) -> Result<Page<DeadLetterView>, Error> {
     let rows = dead_letters::list(conn, before, limit).await?;
-    let view = |row| DeadLetterView { body: None, ..letter(row) };
+    let view = |row| DeadLetterView { body: None, headers: BTreeMap::new(), ..letter(row) };
     Ok(Page::of(rows, limit, |last| last.id.to_string(), view))
 }
 
@@ -169,20 +177,56 @@ pub async fn dead_letter(conn: &mut Connection, id: i64) -> Result<Option<DeadLe
 }
 
 fn letter(row: dead_letters::StoredLetter) -> DeadLetterView {
-    let shown = &row.letter.body[..row.letter.body.len().min(BODY_SHOWN_MAX)];
+    let (body, body_hex) = shown(&row.letter.body);
     DeadLetterView {
         id: row.id,
         received_at: row.received_at,
         reason: row.letter.reason,
         source: row.letter.source,
+        exchange: row.letter.exchange,
         routing_key: row.letter.routing_key,
         kind: row.letter.kind,
         app_id: row.letter.app_id,
         message_id: row.letter.message_id,
         user_id: row.letter.user_id,
         instance: row.letter.instance_id.map(|id| id.0),
+        failures: row.failures,
+        failed_at: row.failed_at,
+        redriven: row.redriven,
         redriven_at: row.redriven_at,
+        headers: row.letter.headers,
         body_bytes: row.body_bytes,
-        body: Some(String::from_utf8_lossy(shown).into_owned()),
+        body,
+        body_hex,
+    }
+}
+
+/// The beginning of a body: as text if it is one, in hexadecimal otherwise.
+fn shown(body: &[u8]) -> (Option<String>, Option<String>) {
+    let (shown, is_cut) = match body.get(..BODY_SHOWN_MAX) {
+        Some(shown) if body.len() > BODY_SHOWN_MAX => (shown, true),
+        Some(_) | None => (body, false),
+    };
+    match std::str::from_utf8(shown) {
+        Ok(text) => (Some(text.to_owned()), None),
+        // Cut within a character.
+        Err(error) if is_cut && error.error_len().is_none() => {
+            (Some(String::from_utf8_lossy(&shown[..error.valid_up_to()]).into_owned()), None)
+        }
+        Err(_) => (None, Some(hex::encode(shown))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_shown_as_text_if_it_is_text() {
+        assert_eq!(shown(b"{}"), (Some("{}".into()), None));
+        assert_eq!(shown(&[0xff, 0, 1]), (None, Some("ff0001".into())));
+        let long = format!("{}é", "x".repeat(BODY_SHOWN_MAX - 1));
+        assert_eq!(shown(long.as_bytes()), (Some("x".repeat(BODY_SHOWN_MAX - 1)), None));
+        assert_eq!(shown(&[0xc3]), (None, Some("c3".into())), "a text that ends within a character is none");
     }
 }

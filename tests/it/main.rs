@@ -22,6 +22,7 @@ mod outgoing;
 mod poison;
 mod priority;
 mod races;
+mod records;
 mod retention;
 mod sandbox;
 mod schedules;

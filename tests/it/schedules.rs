@@ -7,6 +7,7 @@ mod ticks;
 
 use jiff::Timestamp;
 use leveret::app::App;
+use leveret::command::audit::{Actor, Door};
 use leveret::command::schedule::{self, Expect};
 use leveret::contract::schedule::{ScheduleRequest, ScheduleView};
 use leveret::handlers::Handlers;
@@ -15,6 +16,10 @@ use leveret::roles::timers;
 use serde_json::{Value, json};
 
 use crate::support::{Fresh, InProcess, SOON, eventually};
+
+fn operator() -> Actor {
+    Actor { who: "ann".into(), door: Door::Http }
+}
 
 /// Waits for a message with the key of its instance.
 const REPORT: &str = "
@@ -48,7 +53,7 @@ impl InProcess {
         let mut whole = json!({ "definition": "report", "cron": "0 * * * *", "input": { "at": "${ scheduled_at }" } });
         whole.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
         let said: ScheduleRequest = serde_json::from_value(whole).unwrap();
-        schedule::put(self.app(), name, said, Expect::Either).await.unwrap().0
+        schedule::put(self.app(), name, said, Expect::Either, &operator()).await.unwrap().0
     }
 
     async fn schedule(&self, name: &str) -> ScheduleView {

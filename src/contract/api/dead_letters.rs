@@ -1,5 +1,7 @@
 //! Bodies about dead letters.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,6 +17,8 @@ pub struct DeadLetterView {
     pub reason: String,
     /// The queue it came from.
     pub source: String,
+    /// The exchange it was published to.
+    pub exchange: String,
     /// Its routing key.
     pub routing_key: String,
     /// AMQP property `type`.
@@ -28,11 +32,63 @@ pub struct DeadLetterView {
     pub user_id: Option<String>,
     /// The instance it names.
     pub instance: Option<Uuid>,
-    /// When it was redriven.
+    /// How often it has failed: once, and again after being redriven.
+    pub failures: i32,
+    /// When it failed again last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    /// How often it was redriven.
+    pub redriven: i32,
+    /// When it was redriven last; null since it has failed again.
     pub redriven_at: Option<Timestamp>,
+    /// The headers; only where a single dead letter is requested.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Bytes of the original body, of which at most the first MiB is stored.
     pub body_bytes: i64,
-    /// The body as text, cut at 4 KiB; only where a single dead letter is requested.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The body if it is text, cut at 4 KiB; only where a single dead letter is requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// The same in hexadecimal if it is not text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_hex: Option<String>,
+}
+
+/// `POST /api/v1/dead-letters/redrive` and `…/drop`: one batch of those that everything here fits to. One of the conditions at least is
+/// needed, or `all`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLettersRequest {
+    /// Its reason contains this text.
+    pub why: Option<String>,
+    /// Its AMQP property `type`.
+    pub kind: Option<String>,
+    /// The queue it came from, with the prefix or without.
+    pub queue: Option<String>,
+    /// The definition that it starts, or that of its instance.
+    pub definition: Option<String>,
+    /// Its AMQP property `app_id`.
+    pub app_id: Option<String>,
+    /// Every one, if nothing else is said.
+    #[serde(default)]
+    pub all: bool,
+    /// Change nothing: count them by their reasons.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Only those after this number: `next` of the batch before.
+    pub after: Option<i64>,
+    /// Only those up to this number: `upto` of the first batch. Those that fail again meanwhile are not taken again.
+    pub upto: Option<i64>,
+    /// The most in this batch.
+    pub limit: Option<i64>,
+    /// Why it is done, for the audit log.
+    pub reason: Option<String>,
+}
+
+/// `POST /api/v1/dead-letters/{id}/redrive` and `…/drop`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterRequest {
+    /// Why it is done, for the audit log.
+    pub reason: Option<String>,
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::export;
 use crate::app::{App, sleep_or_stop};
 use crate::store::{
-    self,
+    self, audit,
     retention::{self, Of},
 };
 use crate::telemetry;
@@ -37,10 +38,16 @@ pub struct Rule {
 pub struct Cleaned {
     /// Ended instances.
     pub instances: usize,
+    /// Consumed bookmarks, closed tasks and ended calls of instances that live.
+    pub closed: usize,
+    /// Instances whose history was exported, before they are deleted.
+    pub exported: usize,
     /// Inbox rows.
     pub inbox: usize,
     /// Dead letters.
     pub dead_letters: usize,
+    /// Entries of the audit log.
+    pub audit: usize,
 }
 
 /// The rules that hold now: one for each definition with `retention`, and one for all others.
@@ -63,11 +70,22 @@ pub async fn rules(app: &App) -> Result<Vec<Rule>, store::Error> {
     Ok(rules)
 }
 
+/// How long ended instances of a definition are kept.
+pub fn keeps(rules: &[Rule], definition: &str) -> Retention {
+    let of = |rule: &&Rule| match &rule.of {
+        Of::Definition(name) => name == definition,
+        Of::AllBut(names) => !names.iter().any(|name| name == definition),
+    };
+    rules.iter().find(of).map_or(Retention::Forever, |rule| rule.keeps)
+}
+
 /// Deletes everything that is no longer kept, or as much as there is time for until the process stops.
 ///
+/// Where history is exported, what could not be exported is not deleted; everything else is.
+///
 /// # Errors
-/// As for any query; what was deleted before stays deleted.
-pub async fn pass(app: &App) -> Result<Cleaned, store::Error> {
+/// As for any query, and if something could not be exported; what was deleted before stays deleted.
+pub async fn pass(app: &App) -> Result<Cleaned, export::Error> {
     let (now, settings) = (app.clock.now(), &app.config.retention);
     let mut cleaned = Cleaned::default();
     if let Some(before) = settings.inbox.ends(now) {
@@ -76,20 +94,30 @@ pub async fn pass(app: &App) -> Result<Cleaned, store::Error> {
     if let Some(before) = settings.dead_letters.ends(now) {
         cleaned.dead_letters = aged(app, Aged::DeadLetters, before).await?;
     }
+    if let Some(before) = settings.audit.ends(now) {
+        cleaned.audit = aged(app, Aged::Audit, before).await?;
+    }
+    if let Some(before) = settings.closed.ends(now) {
+        cleaned.closed = closed(app, before).await?;
+    }
+    let exported = export::pass(app).await;
     for rule in rules(app).await? {
         if let Some(before) = rule.keeps.ends(now) {
             cleaned.instances += instances(app, &rule.of, before).await?;
         }
     }
+    cleaned.exported = exported?;
     Ok(cleaned)
 }
 
 /// Walks over the instances from the oldest on. Those that live are passed over, however many they are.
 async fn instances(app: &App, of: &Of, before: Timestamp) -> Result<usize, store::Error> {
     let (mut after, mut deleted) = (None, 0);
+    let needs = export::needs(app);
     while !app.stop.is_cancelled() {
         let began = Instant::now();
-        let page = retention::delete_instances(app.store.background().await?, of, before, after, BATCH_MAX).await?;
+        let page =
+            retention::delete_instances(app.store.background().await?, of, before, needs, after, BATCH_MAX).await?;
         deleted += page.deleted;
         count("instances", page.deleted);
         if page.seen < BATCH_MAX as usize {
@@ -101,11 +129,34 @@ async fn instances(app: &App, of: &Of, before: Timestamp) -> Result<usize, store
     Ok(deleted)
 }
 
+/// Walks over the instances that live, and began before the moment: nothing of younger ones is as old.
+async fn closed(app: &App, before: Timestamp) -> Result<usize, store::Error> {
+    let (mut after, mut deleted) = (None, 0);
+    while !app.stop.is_cancelled() {
+        let began = Instant::now();
+        let mut conn = app.store.background().await?;
+        let page = retention::delete_closed(&mut conn, before, after, BATCH_MAX).await?;
+        drop(conn);
+        deleted += page.deleted;
+        count("closed", page.deleted);
+        // A page of which not everything fitted into the batch is looked at again.
+        if page.deleted < BATCH_MAX as usize {
+            if page.seen < BATCH_MAX as usize {
+                break;
+            }
+            after = page.last;
+        }
+        pause(app, began).await;
+    }
+    Ok(deleted)
+}
+
 /// Rows that go by their age alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Aged {
     Inbox,
     DeadLetters,
+    Audit,
 }
 
 /// Deletes batch by batch, until one is not full.
@@ -113,12 +164,7 @@ async fn aged(app: &App, what: Aged, before: Timestamp) -> Result<usize, store::
     let mut deleted = 0;
     while !app.stop.is_cancelled() {
         let began = Instant::now();
-        let mut conn = app.store.background().await?;
-        let (name, batch) = match what {
-            Aged::Inbox => ("inbox", retention::delete_inbox(&mut conn, before, BATCH_MAX).await?),
-            Aged::DeadLetters => ("dead_letters", retention::delete_dead_letters(&mut conn, before, BATCH_MAX).await?),
-        };
-        drop(conn);
+        let (name, batch) = delete(app, what, before).await?;
         deleted += batch;
         count(name, batch);
         if batch < BATCH_MAX as usize {
@@ -129,7 +175,16 @@ async fn aged(app: &App, what: Aged, before: Timestamp) -> Result<usize, store::
     Ok(deleted)
 }
 
-async fn pause(app: &App, began: Instant) {
+async fn delete(app: &App, what: Aged, before: Timestamp) -> Result<(&'static str, usize), store::Error> {
+    let mut conn = app.store.background().await?;
+    Ok(match what {
+        Aged::Inbox => ("inbox", retention::delete_inbox(&mut conn, before, BATCH_MAX).await?),
+        Aged::DeadLetters => ("dead_letters", retention::delete_dead_letters(&mut conn, before, BATCH_MAX).await?),
+        Aged::Audit => ("audit", audit::delete_before(conn, before, BATCH_MAX).await?),
+    })
+}
+
+pub(super) async fn pause(app: &App, began: Instant) {
     sleep_or_stop(app, PAUSE_MIN.max(began.elapsed() * PAUSE_FACTOR)).await;
 }
 

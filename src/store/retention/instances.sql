@@ -9,11 +9,14 @@ WITH page AS (
       FROM leveret.instances AS i JOIN page ON page.id = i.id
      WHERE page.ended_at < $3
        AND NOT EXISTS (SELECT FROM leveret.instances AS p WHERE p.id = page.parent AND p.ended_at IS NULL)
+       AND {exported}
        FOR UPDATE OF i SKIP LOCKED
 ), bookmarks AS (
     DELETE FROM leveret.bookmarks WHERE instance_id IN (SELECT id FROM gone)
 ), tasks AS (
     DELETE FROM leveret.tasks WHERE instance_id IN (SELECT id FROM gone)
+), exported AS (
+    DELETE FROM leveret.exported WHERE instance_id IN (SELECT id FROM gone)
 ), calls AS (
     DELETE FROM leveret.calls WHERE instance_id IN (SELECT id FROM gone)
 ), instances AS (

@@ -9,7 +9,7 @@ use leveret::roles::Role;
 use leveret::roles::timers;
 use serde_json::json;
 
-use super::{REPORT, SOON, with_report};
+use super::{REPORT, SOON, operator, with_report};
 use crate::support::{Fresh, InProcess, Program, count, eventually, lines};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,14 +199,14 @@ async fn an_overlapping_tick_can_cancel_the_running_instance() {
 async fn a_paused_schedule_starts_nothing_and_catches_up_on_nothing() {
     let leveret = with_report().await;
     leveret.plan("hourly", json!({ "catch_up": "1d" })).await;
-    let paused = schedule::pause(leveret.app(), "hourly").await.unwrap();
+    let paused = schedule::pause(leveret.app(), "hourly", &operator()).await.unwrap();
     assert!(paused.paused_at.is_some());
     leveret.execute("UPDATE leveret.schedules SET next_at = clock_timestamp() - interval '3 hours'").await;
     assert_eq!(leveret.run_due().await, 0);
     // A change does not wake it.
     leveret.plan("hourly", json!({ "catch_up": "2d" })).await;
     assert_eq!((leveret.run_due().await, leveret.count("leveret.instances").await), (0, 0));
-    let resumed = schedule::resume(leveret.app(), "hourly").await.unwrap();
+    let resumed = schedule::resume(leveret.app(), "hourly", &operator()).await.unwrap();
     assert_eq!(resumed.paused_at, None);
     leveret.run_due().await;
     let seen = leveret.schedule("hourly").await;
@@ -299,7 +299,7 @@ async fn a_deleted_schedule_leaves_its_instances() {
     leveret.plan("hourly", json!({})).await;
     leveret.misses_tick("hourly", "0").await;
     leveret.run_due().await;
-    schedule::delete(leveret.app(), "hourly").await.unwrap();
+    schedule::delete(leveret.app(), "hourly", &operator()).await.unwrap();
     assert_eq!(leveret.count("leveret.schedules").await, 0);
     assert_eq!(leveret.instances().await, ["hourly running"]);
     let mut conn = leveret.app().store.background().await.unwrap();
@@ -319,7 +319,7 @@ async fn a_tick_uses_the_newest_version_of_its_definition() {
     let started = leveret.count("leveret.instances").await;
     leveret.apply(&REPORT.replace("[at]", "[by]")).await;
     leveret.plan("hourly", json!({ "overlap": "allow", "input": { "by": "me" } })).await;
-    let next = schedule::run_now(leveret.app(), "hourly", "today").await.unwrap();
+    let next = schedule::run_now(leveret.app(), "hourly", "today", &operator()).await.unwrap();
     let version = leveret.lines("version", &format!("leveret.instances WHERE id = '{}'", next.0)).await;
     assert_eq!((version, leveret.count("leveret.instances").await), (vec!["2".into()], started + 1));
     leveret.close_schedules().await;

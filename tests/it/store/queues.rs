@@ -248,7 +248,7 @@ async fn dead_letters_are_stored_with_any_content() {
     assert_eq!((kept.len(), kept[0].id, kept[0].body_bytes), (1, id, 2));
     assert!(kept[0].letter.body.is_empty(), "a list leaves the body out");
     assert_eq!(dead_letters::find(conn, id).await.unwrap().unwrap().letter.body, [0, 255]);
-    assert!(dead_letters::mark_redriven(conn, id).await.unwrap());
+    assert!(dead_letters::mark_redriven(conn, id, Uuid::nil()).await.unwrap());
     assert!(dead_letters::find(conn, id).await.unwrap().unwrap().redriven_at.is_some());
     assert_eq!(dead_letters::list(conn, Some(id), 10).await.unwrap(), []);
     let large = dead_letters::DeadLetter { body: vec![1; 3 << 20], ..letter };

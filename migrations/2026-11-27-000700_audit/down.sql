@@ -1,0 +1,2 @@
+DROP TABLE leveret.audit;
+DROP FUNCTION leveret.refuse_change_of_audit();

@@ -1,0 +1,2 @@
+DROP TABLE leveret.exported;
+DROP TABLE leveret.exports;

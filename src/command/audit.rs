@@ -1,0 +1,181 @@
+//! The audit log: an action of an operator is noted in the transaction that does it, here and nowhere else.
+//!
+//! A command to an instance is noted by the pipeline, when it writes what was decided ([`noted`]). Everything else that an operator can
+//! do is an [`Operation`]. Starts, messages, steps and the daily work of people with their tasks are not noted: the history has them.
+
+use serde_json::Value;
+
+use super::once::{Answer, Origin};
+use crate::app::App;
+use crate::engine::{Act, CallReport, Command, InstanceId};
+use crate::store::audit::{self, Entry};
+use crate::store::{self, Transaction, Undo};
+
+pub use crate::store::audit::Door;
+
+/// The senders of the doors that are Leveret's own; others cannot take these names.
+const HTTP: &str = "leveret.http";
+const CLI: &str = "leveret.cli";
+
+/// Who does something, and through which door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// A person where the door knows one, or else the verified user of RabbitMQ, or the sender of the command.
+    pub who: String,
+    /// The door.
+    pub door: Door,
+}
+
+impl Actor {
+    /// The sender of a command.
+    pub fn of(origin: &Origin) -> Self {
+        let door = match origin.app_id.as_str() {
+            HTTP => Door::Http,
+            CLI => Door::Cli,
+            _ => Door::Broker,
+        };
+        let who = origin.by.as_ref().or(origin.user_id.as_ref()).unwrap_or(&origin.app_id);
+        Actor { who: who.clone(), door }
+    }
+}
+
+/// What is noted of a command to an instance; none if no operator acts.
+pub(super) fn noted(
+    command: &Command,
+    instance: InstanceId,
+    origin: &Origin,
+    kind: &str,
+    answer: &Answer,
+) -> Option<Entry> {
+    let (subject, object, reason, person) = match command {
+        Command::Instance(_, audit) => ("instance", None, audit.reason.clone(), None),
+        Command::Call(call) => match &call.report {
+            CallReport::Resolved { audit, .. } => {
+                ("call", answer.call.map(|id| id.to_string()), audit.reason.clone(), None)
+            }
+            CallReport::Completed { .. } | CallReport::Progress { .. } => return None,
+        },
+        Command::Task(task) => match &task.act {
+            Act::Reassign { comment, .. } => {
+                let person = Some(task.person.user.clone());
+                ("task", answer.task.map(|id| id.to_string()), comment.clone(), person)
+            }
+            Act::Complete { .. }
+            | Act::Claim { .. }
+            | Act::Extend { .. }
+            | Act::Release
+            | Act::Delegate { .. }
+            | Act::Draft { .. } => return None,
+        },
+        Command::Internal(_) => return None,
+    };
+    let Actor { who, door } = Actor::of(origin);
+    Some(Entry {
+        actor: person.unwrap_or(who),
+        door,
+        action: kind.to_owned(),
+        subject,
+        object: object.unwrap_or_else(|| instance.to_string()),
+        reason,
+        outcome: answer.outcome.clone(),
+        details: None,
+    })
+}
+
+/// An action of an operator beside the commands to one instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation<'a> {
+    /// Who does it.
+    pub actor: &'a Actor,
+    /// What is done.
+    pub action: &'static str,
+    /// The kind of the object.
+    pub subject: &'static str,
+    /// The id or name of the object.
+    pub object: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+}
+
+/// What an action has done.
+#[derive(Debug)]
+pub enum Done<T> {
+    /// It changed something: this is noted.
+    Changed {
+        /// The result.
+        value: T,
+        /// In one word.
+        outcome: &'static str,
+        /// Further facts.
+        details: Option<Value>,
+    },
+    /// Everything was so already.
+    Unchanged(T),
+}
+
+impl<T> Done<T> {
+    /// A change without further facts.
+    pub fn changed(value: T, outcome: &'static str) -> Self {
+        Done::Changed { value, outcome, details: None }
+    }
+}
+
+impl Operation<'_> {
+    /// Does it in a transaction of its own, with the entry.
+    ///
+    /// # Errors
+    /// Those of the body and of the commit; nothing is written then.
+    pub async fn run<T, E: From<store::Error>>(
+        &self,
+        app: &App,
+        body: impl AsyncFnOnce(&mut Transaction) -> Result<Done<T>, Undo<T, E>>,
+    ) -> Result<T, E> {
+        Transaction::run(app.store.background().await?, async |transaction| match body(transaction).await? {
+            Done::Changed { value, outcome, details } => {
+                audit::append(transaction, &self.entry(outcome, details)).await?;
+                Ok(value)
+            }
+            Done::Unchanged(value) => Ok(value),
+        })
+        .await
+    }
+
+    /// Notes what is done in several transactions: by itself, before them and after them.
+    ///
+    /// # Errors
+    /// As for any query.
+    pub async fn note(&self, app: &App, outcome: &str, details: Option<Value>) -> Result<(), store::Error> {
+        audit::append(&mut *app.store.background().await?, &self.entry(outcome, details)).await
+    }
+
+    pub(super) fn entry(&self, outcome: &str, details: Option<Value>) -> Entry {
+        Entry {
+            actor: self.actor.who.clone(),
+            door: self.actor.door,
+            action: self.action.to_owned(),
+            subject: self.subject,
+            object: self.object.to_owned(),
+            reason: self.reason.map(str::to_owned),
+            outcome: outcome.to_owned(),
+            details,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Follow;
+
+    #[test]
+    fn the_actor_is_a_person_before_a_user_of_the_broker_before_a_sender() {
+        let mut origin = Origin::new("shop", "m", b"", Follow::Always);
+        let who = |origin: &Origin| Actor::of(origin);
+        assert_eq!(who(&origin), Actor { who: "shop".into(), door: Door::Broker });
+        origin.user_id = Some("shop-user".into());
+        assert_eq!(who(&origin).who, "shop-user");
+        let person = Origin { by: Some("ann".into()), ..Origin::new(HTTP, "m", b"", Follow::Always) };
+        assert_eq!(who(&person), Actor { who: "ann".into(), door: Door::Http });
+        assert_eq!(who(&Origin::new(CLI, "m", b"", Follow::Always)).door, Door::Cli);
+    }
+}
