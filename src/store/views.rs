@@ -1,6 +1,7 @@
 //! Views for people and programs, read from the tables in the form of the API.
 
 use super::instances::Filter;
+use super::page::Fitting;
 use super::{Connection, Error, bookmarks, dead_letters, definitions, history, instances, messages, waits};
 use crate::contract::api::{
     DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
@@ -136,7 +137,7 @@ pub async fn definition(
 
 /// A page of kept messages, newest first.
 pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Result<Page<MessageView>, Error> {
-    let rows = messages::list(conn, filter).await?;
+    let Fitting { rows, full } = messages::list(conn, filter).await?;
     let view = |row: messages::Listed| MessageView {
         id: row.id,
         name: row.message.name,
@@ -149,7 +150,7 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
         user_id: row.message.user_id,
         instance: row.message.only.map(|id| id.0),
     };
-    Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
+    Ok(Page::of(rows, full, |last| last.id.to_string(), view))
 }
 
 /// A page of dead letters without their bodies, newest first.
