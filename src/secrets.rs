@@ -62,11 +62,23 @@ impl Secrets {
         if !self.allows(name) {
             return None;
         }
-        let value = config::variable(name)
-            .or_else(|| content(Path::new(&config::variable(&format!("{name}_FILE"))?)))
-            .or_else(|| content(&self.directory.as_ref()?.join(name)))?;
+        let value = match config::variable(name) {
+            Some(value) => bounded(name, value)?,
+            None => config::variable(&format!("{name}_FILE"))
+                .and_then(|file| content(Path::new(&file)))
+                .or_else(|| content(&self.directory.as_ref()?.join(name)))?,
+        };
         Some(SecretString::from(value))
     }
+}
+
+/// The value of a variable; `None` if it is too long, which is logged.
+fn bounded(name: &str, value: String) -> Option<String> {
+    if value.len() <= secret::BYTES_MAX {
+        return Some(value);
+    }
+    tracing::warn!(name, "the variable has more than {} bytes, so it is not used as a secret", secret::BYTES_MAX);
+    None
 }
 
 /// The content of a file; `None` if it cannot be used, which is logged.

@@ -13,6 +13,9 @@ use leveret::expression::step_budget::StepBudget;
 use leveret::expression::{Expression, Scope};
 use serde_json::{Map, Value, json};
 
+#[path = "documents/bounds.rs"]
+mod bounds;
+
 /// Every document, from the root of the project.
 const DOCUMENTS: [&str; 14] = [
     "README.md",

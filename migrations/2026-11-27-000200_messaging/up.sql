@@ -133,9 +133,9 @@ CREATE TABLE leveret.suspects (
     revision bigint,
     seen_at  timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE  leveret.suspects          IS 'One row per command that was begun again after it may have ended the process that executed it, and has not ended yet';
+COMMENT ON TABLE  leveret.suspects          IS 'One row per command, tick or end of a call that was begun again after it may have ended the process that executed it, and has not ended yet';
 COMMENT ON COLUMN leveret.suspects.id       IS 'SHA-256 of the command';
-COMMENT ON COLUMN leveret.suspects.what     IS 'What it is: its queue and type, or the schedule';
+COMMENT ON COLUMN leveret.suspects.what     IS 'What it is: its queue and type, the schedule, or the end of a call';
 COMMENT ON COLUMN leveret.suspects.crashes  IS 'How often it was begun and did not end. Above worker.crash_max it is given up';
 COMMENT ON COLUMN leveret.suspects.revision IS 'Revision of its instance, if it names one: once the instance has moved, the count begins again';
 COMMENT ON COLUMN leveret.suspects.seen_at  IS 'When it was last begun; rows that nothing follows are deleted';

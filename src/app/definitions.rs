@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use moka::sync::Cache;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::App;
-use crate::definition::Definition;
+use crate::definition::{Definition, Problem, content};
 use crate::store::{self, definitions};
 
 /// Definitions kept parsed, and names whose newest version is kept.
@@ -74,15 +75,63 @@ impl App {
         let stored = definitions::find(&mut conn, name, Some(version)).await?;
         drop(conn);
         let stored = stored.ok_or_else(|| store::Error::NotFound(format!("definition `{name}` version {version}")))?;
-        let content = stored.content;
-        // A large document takes long to read.
-        let read = self.decide_elsewhere(move || Definition::from_content(&content)).await?;
-        let definition = read.map_err(|problems| {
+        let definition = self.read_content(stored.content).await?.map_err(|problems| {
             let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
             // A newer binary checked and applied it, and shares the work while the upgrade is rolled out.
             tracing::warn!(definition = name, version, problem = first, "this binary cannot read a definition");
             store::Error::Busy(format!("definition `{name}` version {version} needs newer workers"))
         })?;
         Ok(Arc::new(definition))
+    }
+
+    /// Most documents are read here and now: behind long decisions they would wait for their turn. One that may take long waits.
+    async fn read_content(&self, content: Value) -> Result<Result<Definition, Vec<Problem>>, store::Error> {
+        if content::is_brief(&content) {
+            return Ok(Definition::from_content(&content));
+        }
+        self.decide_elsewhere(move || Definition::from_content(&content)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use serde_json::json;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::handlers::Handlers;
+
+    /// What waits for its turn has not had it by then.
+    const WAITS: Duration = Duration::from_millis(200);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_small_document_is_read_while_long_decisions_take_every_turn() {
+        let mut config = Config::default();
+        config.database.url = "postgres://nobody@127.0.0.1:1/none".into();
+        let app = App::without_publisher(config, Handlers::new(), "worker").unwrap();
+        // More than there are turns.
+        let mut ends = Vec::new();
+        for _ in 0..8 {
+            let (end, ended) = mpsc::channel::<()>();
+            let app = app.clone();
+            tokio::spawn(async move { app.decide_elsewhere(move || ended.recv().ok()).await });
+            ends.push(end);
+        }
+        let document =
+            |text: &str| json!({ "name": "a", "description": text, "activities": [{ "id": "b", "end": {} }] });
+        let read = async |text: &str| {
+            let read = timeout(WAITS, app.read_content(document(text))).await;
+            read.ok().map(|read| read.unwrap().is_ok())
+        };
+        tokio::time::sleep(WAITS).await;
+        assert_eq!(read("small").await, Some(true));
+        assert_eq!(read(&"large ".repeat(10_000)).await, None, "it waits for its turn");
+        drop(ends);
+        let large = app.read_content(document(&"large ".repeat(10_000)));
+        assert!(timeout(Duration::from_secs(10), large).await.unwrap().unwrap().is_ok());
     }
 }

@@ -206,11 +206,9 @@ async fn planned(conn: &mut store::Connection) -> Result<Finding, store::Error> 
     let first = schedules::next_wake_at(conn).await?;
     let late =
         first.and_then(|(wake_at, now)| Duration::try_from(now.duration_since(wake_at)).ok()).unwrap_or_default();
-    let found = schedules::list(conn, None, SCHEDULES_MAX).await?;
-    let failing: Vec<String> = found
-        .iter()
-        .filter_map(|schedule| Some(format!("{}: {}", schedule.name, schedule.last_error.as_ref()?)))
-        .collect();
+    let found = schedules::last_errors(conn, SCHEDULES_MAX).await?;
+    let failing: Vec<String> =
+        found.iter().filter_map(|(name, error)| Some(format!("{name}: {}", error.as_ref()?))).collect();
     let says = match (late > SCHEDULE_MAX, failing.is_empty()) {
         (true, _) => {
             format!("one is overdue by {}: is a process with the role `timers` running?", duration::format(late))

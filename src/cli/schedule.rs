@@ -14,6 +14,7 @@ use crate::command::schedule::{self, Expect};
 use crate::contract::LIST;
 use crate::contract::api::Page;
 use crate::contract::schedule::{Missed, Overlap, ScheduleRequest, ScheduleView};
+use crate::store::page::Fitting;
 use crate::store::schedules;
 use crate::time::duration;
 
@@ -205,8 +206,8 @@ fn say(view: &ScheduleView, done: &str, output: Output) -> Result<()> {
 
 async fn list(app: &App, cursor: Option<&str>, limit: i64, output: Output) -> Result<()> {
     let mut conn = app.store.background().await?;
-    let found = schedules::list(&mut conn, cursor, limit).await?;
-    let page = Page::of(found, limit, |last| last.name.clone(), |view| view);
+    let Fitting { rows, full } = schedules::list(&mut conn, cursor, limit).await?;
+    let page = Page::of(rows, full, |last| last.name.clone(), |view| view);
     match output {
         Output::Json => output::json(&page)?,
         Output::Table if page.items.is_empty() => output::line("no schedules"),

@@ -6,13 +6,14 @@ mod progress;
 mod proof;
 mod report;
 mod resolve;
+mod watched;
 
 use super::Error;
 use super::committed::{Applied, Committed, Executed, Follow};
 use super::execution::{Ended, Execution};
 use super::once::Origin;
 use crate::app::App;
-use crate::engine::{CallCommand, CallId, CallOutcome, CallReport, Facts, InstanceId, Refusal};
+use crate::engine::{CallCommand, CallId, CallOutcome, CallReport, Facts, Failure, InstanceId, Refusal};
 use crate::store::{Transaction, Undo, calls};
 
 pub use super::dispatch::{AtOnce, AttemptToken, Begin, begin, send_to_external_worker};
@@ -20,6 +21,7 @@ pub use overdue::expire;
 pub use progress::{beat, progress};
 pub use report::{complete, outcome};
 pub use resolve::resolve;
+pub use watched::Watch;
 
 /// The effect of a report about a call.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ fn completed(bookmark: i64, dispatch: u32, outcome: CallOutcome) -> CallCommand 
 /// Completes a call with the outcome of an attempt that was made here, or that has expired. A late outcome, or one of a suspended
 /// instance, is kept with the call.
 pub async fn complete_attempt(app: &App, attempt: Attempt, outcome: CallOutcome) -> Result<Executed, Error> {
-    complete_or_keep(app, attempt, outcome.clone(), async |transaction, refusal| {
+    report_or_keep(app, attempt, attempt.completed(outcome.clone()), async |transaction, refusal| {
         match refusal {
             Refusal::Suspended => calls::record(transaction, attempt.id, attempt.dispatch, &outcome).await?,
             _ => calls::note_late(transaction, attempt.id, attempt.dispatch, &outcome).await?,
@@ -68,14 +70,29 @@ pub async fn complete_attempt(app: &App, attempt: Attempt, outcome: CallOutcome)
     .await
 }
 
-/// Completes a call. After a refusal, `keep` may write in the same transaction, under the lock of the instance.
-async fn complete_or_keep(
+/// Leaves a call to a person, because what follows its attempt has ended every process that executed it. While the instance is suspended
+/// it is kept as an unknown outcome.
+pub async fn give_up(app: &App, attempt: Attempt, why: String) -> Result<Executed, Error> {
+    let Attempt { id, bookmark, dispatch, .. } = attempt;
+    let outcome = CallOutcome::Unknown { failure: Failure::new("worker.gave_up", why.clone()) };
+    let command = CallCommand { bookmark, report: CallReport::GivenUp { dispatch, why } };
+    report_or_keep(app, attempt, command, async |transaction, refusal| {
+        if *refusal == Refusal::Suspended {
+            calls::record(transaction, id, dispatch, &outcome).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Reports about a call. After a refusal, `keep` may write in the same transaction, under the lock of the instance.
+async fn report_or_keep(
     app: &App,
     attempt: Attempt,
-    outcome: CallOutcome,
+    command: CallCommand,
     keep: impl AsyncFnOnce(&mut Transaction, &Refusal) -> Result<(), Error>,
 ) -> Result<Executed, Error> {
-    let execution = Execution::internal(app, attempt.completed(outcome), Follow::Always);
+    let execution = Execution::internal(app, command, Follow::Always);
     let lease = app.store.steps().await?;
     let ended = Transaction::run_locked(lease, attempt.instance, async |transaction, loaded| {
         match execution.under_lock(transaction, attempt.instance, loaded, Facts::default()).await {

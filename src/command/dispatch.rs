@@ -53,6 +53,7 @@ pub(super) fn opened(app: &App, instance: &Instance, call: &Call, now: Timestamp
         timeout: call.timeout,
         deadline,
         trace: instance.trace.clone(),
+        after_timeout: false,
     };
     let sent = Sent { token_hash: token.hash(), deadline };
     Ok(OpenedCall { row: Some(work_request(app, &begun, &token)?), begun: Some((call.id, sent)) })

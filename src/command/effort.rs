@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Error;
 use crate::app::App;
 use crate::definition::Definition;
-use crate::engine::{self, Command, Decision, Facts, Instance};
+use crate::engine::{self, Command, Context, Decision, Facts, Instance, Refusal, Start, Step};
 
 /// Decides what a command does to an instance.
 pub(super) async fn decide(
@@ -21,27 +21,53 @@ pub(super) async fn decide(
 ) -> Result<Decision, Error> {
     // Facts are few and mostly absent: a copy is cheaper than to know beforehand.
     let again = facts.clone();
-    let (decision, is_spent) = {
-        let context = app.context(now);
-        let decision = engine::decide(definition, instance, command, facts, &context);
-        (decision, context.budget.is_spent())
-    };
-    if !is_spent {
-        return Ok(decision);
-    }
-    Box::pin(patiently(app, definition, instance, command, again, now)).await
+    let brief = |context: &Context<'_>| engine::decide(definition, instance, command, facts, context);
+    with_effort(app, now, brief, || {
+        let (definition, instance, command) = (definition.clone(), instance.clone(), command.clone());
+        move |context: &Context<'_>| engine::decide(&definition, &instance, &command, again, context)
+    })
+    .await
 }
 
-async fn patiently(
+/// Decides the first step of a new instance.
+pub(super) async fn start(
     app: &App,
     definition: &Arc<Definition>,
-    instance: &Instance,
-    command: &Command,
-    facts: Facts,
+    start: impl Fn() -> Start,
     now: Timestamp,
-) -> Result<Decision, Error> {
-    let (definition, instance, command) = (definition.clone(), instance.clone(), command.clone());
-    let patient = app.clone();
-    let decide = move || engine::decide(&definition, &instance, &command, facts, &patient.patient_context(now));
-    Ok(app.decide_elsewhere(decide).await?)
+) -> Result<Result<Step, Refusal>, Error> {
+    with_effort(
+        app,
+        now,
+        |context: &Context<'_>| engine::start(definition, start(), context),
+        || {
+            let (definition, start) = (definition.clone(), start());
+            move |context: &Context<'_>| engine::start(&definition, start, context)
+        },
+    )
+    .await
+}
+
+/// The same decision twice: `brief` borrows what it needs; `owned` makes one that may go to another thread, and is called only if the brief
+/// budget was not enough.
+async fn with_effort<T, W>(
+    app: &App,
+    now: Timestamp,
+    brief: impl FnOnce(&Context<'_>) -> T,
+    owned: impl FnOnce() -> W,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    W: FnOnce(&Context<'_>) -> T + Send + 'static,
+{
+    let (decided, is_spent) = {
+        let context = app.context(now);
+        (brief(&context), context.budget.is_spent())
+    };
+    if !is_spent {
+        return Ok(decided);
+    }
+    let (patient, decide) = (app.clone(), owned());
+    // Boxed, so that the plain step, the hot path, is not as large as the rare ones.
+    Ok(Box::pin(app.decide_elsewhere(move || decide(&patient.patient_context(now)))).await?)
 }

@@ -6,7 +6,7 @@ use super::Error;
 use super::committed::{Applied, Committed, Follow, Next};
 use super::execution::Written;
 use super::once::{self, Answer, Origin};
-use super::{fail_point, rows};
+use super::{effort, fail_point, rows};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
 use crate::engine::{self, Audit, Command, Control, Decision, Facts, Instance, InstanceId, Refusal};
@@ -131,17 +131,7 @@ async fn plan_start(
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(id));
-    let (started, is_spent) = {
-        let context = app.context(now);
-        (engine::start(&definition, start(), &context), context.budget.is_spent())
-    };
-    let started = if is_spent {
-        let (start, patient) = (start(), app.clone());
-        app.decide_elsewhere(move || engine::start(&definition, start, &patient.patient_context(now))).await?
-    } else {
-        started
-    };
-    let mut step = started.map_err(invalid)?;
+    let mut step = effort::start(app, &definition, start, now).await?.map_err(invalid)?;
     step.sign(&origin.sender());
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
@@ -249,8 +239,8 @@ async fn cancel_old(
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
     let audit = Audit { by: Some(origin.app_id.clone()), reason: Some(format!("replaced by {}", new.id)) };
     let cancel = Command::Instance(Control::Cancel, audit);
-    let context = app.context(loaded.now);
-    let mut step = match engine::decide(&definition, &loaded.instance, &cancel, Facts::default(), &context) {
+    let decided = effort::decide(app, &definition, &loaded.instance, &cancel, Facts::default(), loaded.now);
+    let mut step = match decided.await? {
         Decision::Commit(step) => step,
         Decision::Refuse(_) | Decision::Need(_) => return Err(busy("the instance that had the key has just ended")),
     };

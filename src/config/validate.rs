@@ -10,6 +10,8 @@ use super::{Config, Error, HANDLER_FOR_MAX};
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// The most connections to the API that can be set.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// The most channels with publisher confirms: more make nothing faster, and each is one of the connection's.
+const PUBLISHERS_MAX: usize = 16;
 /// The longest name of a queue in a definition, in bytes.
 const QUEUE_MAX: usize = 127;
 
@@ -41,10 +43,11 @@ impl Config {
         if self.calls.concurrency == 0 || self.calls.per_target == 0 {
             return invalid("`calls.concurrency` and `calls.per_target` must be at least 1");
         }
-        if self.broker.publishers == 0 || self.outbox.publish_queue_max == 0 || self.outbox.attempts_max < 1 {
-            return invalid(
-                "`broker.publishers`, `outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1",
-            );
+        if !(1..=PUBLISHERS_MAX).contains(&self.broker.publishers) {
+            return invalid(&format!("`broker.publishers` must be from 1 to {PUBLISHERS_MAX}"));
+        }
+        if self.outbox.publish_queue_max == 0 || self.outbox.attempts_max < 1 {
+            return invalid("`outbox.publish_queue_max` and `outbox.attempts_max` must be at least 1");
         }
         if self.http.waits_max == 0 || !(1..=CONNECTIONS_MAX).contains(&self.http.connections_max) {
             return invalid(&format!(

@@ -14,6 +14,7 @@ mod allowance;
 mod defaults;
 mod filling;
 pub(super) mod keywords;
+mod meter;
 mod metered;
 mod typed;
 
@@ -23,7 +24,8 @@ pub use allowance::{
     SUBSCHEMAS_MAX,
 };
 use filling::{Filling, Walk};
-use metered::{Exhausted, Metered, MeteredJson, Weights};
+use meter::{Exhausted, Weights};
+use metered::{Metered, MeteredJson};
 
 /// Problems of one input that are reported at most.
 const PROBLEMS_MAX: usize = 20;
@@ -150,7 +152,7 @@ impl Schema {
     /// First only yes or no, which is cheap; what is wrong is collected if it is no.
     fn check(&self, input: &Value, budget: &StepBudget) -> Result<(), Vec<String>> {
         let (validator, weights) = (&self.inner.validator, self.inner.weights);
-        let (is_valid, left) = metered::within(budget.visits(), weights, || validator.is_valid(Metered(input)));
+        let (is_valid, left) = meter::within(budget.visits(), weights, || validator.is_valid(Metered(input)));
         budget.leave_visits(left);
         match is_valid {
             Ok(true) => return Ok(()),
@@ -169,14 +171,14 @@ impl Schema {
         // With the first problem alone, if there are too many of them.
         let first = || validator.validate(Metered(input)).map_err(|error| problem(&error)).err().into_iter().collect();
         let half = budget.visits() / 2;
-        let (all, all_left) = metered::within(half, weights, problems);
+        let (all, all_left) = meter::within(half, weights, problems);
         let (found, left) = match all {
             Ok(all) => (Ok(all), all_left),
             Err(exhausted) => {
                 if exhausted == Exhausted::Visits {
                     budget.exhaust();
                 }
-                metered::within(half, weights, first)
+                meter::within(half, weights, first)
             }
         };
         budget.leave_visits(left);

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::instance::{Failure, InstanceId};
 
-pub(super) use complete::{complete, complete_in, progress};
+pub(super) use complete::{abandon, complete, complete_in, progress};
 
 /// The largest request, in bytes of JSON.
 pub const REQUEST_MAX: usize = 1024 * 1024;

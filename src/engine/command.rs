@@ -132,6 +132,13 @@ pub enum CallReport {
         /// How it ended.
         outcome: CallOutcome,
     },
+    /// Whatever follows the end of an attempt has ended the processes that executed it: nobody knows its outcome.
+    GivenUp {
+        /// The dispatch number of the attempt.
+        dispatch: u32,
+        /// Why it is given up.
+        why: String,
+    },
     /// An external worker reports progress.
     Progress {
         /// The dispatch number of the attempt.
@@ -206,7 +213,8 @@ impl Command {
             Command::Instance(Control::Cancel | Control::Suspend | Control::Reschedule { .. }, _) => false,
             Command::Call(CallCommand { report: CallReport::Resolved { .. }, .. }) => true,
             Command::Call(CallCommand {
-                report: CallReport::Completed { .. } | CallReport::Progress { .. }, ..
+                report: CallReport::Completed { .. } | CallReport::GivenUp { .. } | CallReport::Progress { .. },
+                ..
             }) => false,
             Command::Task(_) | Command::Internal(_) => false,
         }

@@ -78,6 +78,9 @@ fn step(
         Command::Call(CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome } }) => {
             call::complete(transition("call"), bookmark, dispatch, outcome)
         }
+        Command::Call(CallCommand { bookmark, report: CallReport::GivenUp { dispatch, why } }) => {
+            call::abandon(transition("call"), bookmark, dispatch, why)
+        }
         Command::Call(CallCommand { bookmark, report: CallReport::Progress { dispatch, progress } }) => {
             call::progress(transition("call"), bookmark, dispatch, &progress)
         }

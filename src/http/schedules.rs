@@ -14,6 +14,7 @@ use super::request::{self, Body, Path};
 use crate::command::schedule::{self, Expect};
 use crate::contract::api::Page;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView};
+use crate::store::page::Fitting;
 use crate::store::schedules;
 
 /// Ticks listed without `count`.
@@ -27,8 +28,8 @@ pub(super) async fn list(
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
     let (cursor, limit) = query?.0.read()?;
     let mut conn = api.app.store.background().await?;
-    let items = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
-    Ok(Json(Page::of(items, limit, |last| last.name.clone(), |item| item)))
+    let Fitting { rows, full } = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
+    Ok(Json(Page::of(rows, full, |last| last.name.clone(), |item| item)))
 }
 
 pub(super) async fn put(

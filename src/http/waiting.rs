@@ -45,12 +45,17 @@ impl Seats {
     }
 }
 
+/// A longer wait ends earlier: the instance is shown as it is.
+fn bounded(time: Duration) -> Duration {
+    time.min(WAIT_MAX)
+}
+
 /// Waits until the instance has ended, the time is up, or the process stops.
 pub(super) async fn ended(app: &App, seat: Seat, id: InstanceId, time: Duration) {
     let wait = app.endings.wait(id);
     tokio::select! {
         () = wait.ended() => {}
-        () = sleep(time.min(WAIT_MAX)) => {}
+        () = sleep(bounded(time)) => {}
         () = app.stop.cancelled() => {}
     }
     drop(seat.0);
@@ -131,6 +136,12 @@ mod tests {
         }
         pace.looked(due, due + Duration::from_secs(1));
         assert_eq!(pace.pause, Duration::from_secs(4), "a slow database is asked less");
+    }
+
+    #[test]
+    fn a_longer_wait_ends_after_a_minute() {
+        let seconds = |count: u64| bounded(Duration::from_secs(count)).as_secs();
+        assert_eq!([seconds(59), seconds(60), seconds(61), seconds(u64::MAX)], [59, 60, 60, 60]);
     }
 
     #[test]

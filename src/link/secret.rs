@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::Path;
 
-/// The most bytes of a file with a secret.
-const FILE_MAX: u64 = 64 * 1024;
+/// The most bytes of a secret, or of its file.
+pub const BYTES_MAX: usize = 64 * 1024;
 
 /// The content of a file without its final line end.
 ///
@@ -15,10 +15,10 @@ pub fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
     // An error about text that is not UTF-8 does not show it.
-    let bytes = file.take(FILE_MAX + 1).read_to_string(&mut text);
+    let bytes = file.take(BYTES_MAX as u64 + 1).read_to_string(&mut text);
     let bytes = bytes.map_err(|error| format!("{place} cannot be read: {error}"))?;
-    if bytes as u64 > FILE_MAX {
-        return Err(format!("{place} has more than {FILE_MAX} bytes, so it is not the file of a secret"));
+    if bytes > BYTES_MAX {
+        return Err(format!("{place} has more than {BYTES_MAX} bytes, so it is not the file of a secret"));
     }
     let line = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     match line.is_empty() {

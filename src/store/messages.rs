@@ -17,6 +17,10 @@ use super::sql::Sql;
 use super::{Connection, Error};
 use crate::engine::{InstanceId, Message, MissedMessage, Sender};
 
+mod list;
+
+pub use list::{Filter, Listed, list};
+
 /// A message to keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
@@ -258,67 +262,4 @@ const DELETE_EXPIRED: &str = "DELETE FROM leveret.messages WHERE id IN (SELECT m
 pub async fn delete_expired_before(conn: &mut Connection, moment: Timestamp, limit: i64) -> Result<usize, Error> {
     let query = diesel::sql_query(DELETE_EXPIRED).bind::<Timestamptz, _>(Moment(moment)).bind::<BigInt, _>(limit);
     Ok(query.execute(conn).await?)
-}
-
-/// Which kept messages to list. A field that is `None` does not filter.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// With this name.
-    pub name: Option<String>,
-    /// With this key.
-    pub key: Option<String>,
-    /// Received before this one: the last of the previous page.
-    pub before: Option<i64>,
-    /// Maximum number of rows.
-    pub limit: i64,
-}
-
-/// A kept message.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// Number of the row; messages are consumed in this order.
-    pub id: i64,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// When its time to live ends.
-    pub expires_at: Timestamp,
-    /// The message.
-    pub message: NewMessage,
-}
-
-/// Kept messages, newest first. Expired ones are included until they are deleted.
-pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Listed>, Error> {
-    type Texts = (Option<String>, Option<String>, Option<String>);
-    type Columns = (i64, Moment, Moment, String, String, Document, Texts, Option<Uuid>);
-    let mut query = messages::table.order(messages::id.desc()).limit(filter.limit).into_boxed();
-    if let Some(name) = &filter.name {
-        query = query.filter(messages::name.eq(name));
-    }
-    if let Some(key) = &filter.key {
-        query = query.filter(messages::key.eq(key));
-    }
-    if let Some(before) = filter.before {
-        query = query.filter(messages::id.lt(before));
-    }
-    let rows: Vec<Columns> = query
-        .select((
-            messages::id,
-            messages::received_at,
-            messages::expires_at,
-            messages::name,
-            messages::key,
-            messages::data,
-            (messages::app_id, messages::message_id, messages::user_id),
-            messages::instance_id,
-        ))
-        .load(conn)
-        .await?;
-    let listed =
-        |(id, received_at, expires_at, name, key, data, (app_id, message_id, user_id), only): Columns| Listed {
-            id,
-            received_at: received_at.0,
-            expires_at: expires_at.0,
-            message: NewMessage { name, key, data: data.0, app_id, message_id, user_id, only: only.map(InstanceId) },
-        };
-    Ok(rows.into_iter().map(listed).collect())
 }

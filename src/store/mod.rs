@@ -23,6 +23,7 @@ pub mod messages;
 pub mod migrate;
 mod moment;
 pub mod outbox;
+pub mod page;
 mod pool;
 mod pulse;
 pub mod retention;

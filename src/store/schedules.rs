@@ -4,14 +4,16 @@ mod ticks;
 
 use std::time::Duration;
 
-use diesel::dsl::case_when;
+use diesel::dsl::{case_when, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Integer;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::json::{Document, Json};
 use super::moment::Moment;
+use super::page::{Fitting, fitting};
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::schedules;
 use super::{Connection, Error, refuse_unfit};
@@ -194,16 +196,30 @@ pub async fn find(conn: &mut Connection, name: &str) -> Result<Option<(ScheduleV
     found.map(|(row, now)| Ok((row.view()?, now.0))).transpose()
 }
 
+/// The names of at most `limit` schedules, and why their last tick could not be started, if that failed.
+pub async fn last_errors(conn: &mut Connection, limit: i64) -> Result<Vec<(String, Option<String>)>, Error> {
+    let first = schedules::table.order(schedules::name).limit(limit);
+    Ok(first.select((schedules::name, schedules::last_error)).load(conn).await?)
+}
+
 /// At most `limit` schedules with names after `after`, by name.
-pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Vec<ScheduleView>, Error> {
-    let rows: Vec<ScheduleRow> = schedules::table
+pub async fn list(conn: &mut Connection, after: Option<&str>, limit: i64) -> Result<Fitting<ScheduleView>, Error> {
+    let sizes: Vec<(String, i32)> = schedules::table
         .filter(schedules::name.gt(after.unwrap_or_default()))
         .order(schedules::name)
         .limit(limit)
+        .select((schedules::name, sql::<Integer>("octet_length(input::text)")))
+        .load(conn)
+        .await?;
+    let Fitting { rows: names, full } = fitting(sizes, limit);
+    let rows: Vec<ScheduleRow> = schedules::table
+        .filter(schedules::name.eq_any(names))
+        .order(schedules::name)
         .select(ScheduleRow::as_select())
         .load(conn)
         .await?;
-    rows.into_iter().map(ScheduleRow::view).collect()
+    let rows = rows.into_iter().map(ScheduleRow::view).collect::<Result<_, _>>()?;
+    Ok(Fitting { rows, full })
 }
 
 /// Pauses a schedule; false if it is paused already or does not exist.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::instances::Filter;
+use super::page::Fitting;
 use super::{Connection, Error, audit, bookmarks, dead_letters, definitions, history, instances, messages, waits};
 use crate::contract::api::{
     AuditView, DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
@@ -138,7 +139,7 @@ pub async fn definition(
 
 /// A page of kept messages, newest first.
 pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Result<Page<MessageView>, Error> {
-    let rows = messages::list(conn, filter).await?;
+    let Fitting { rows, full } = messages::list(conn, filter).await?;
     let view = |row: messages::Listed| MessageView {
         id: row.id,
         name: row.message.name,
@@ -151,7 +152,7 @@ pub async fn messages(conn: &mut Connection, filter: &messages::Filter) -> Resul
         user_id: row.message.user_id,
         instance: row.message.only.map(|id| id.0),
     };
-    Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), view))
+    Ok(Page::of(rows, full, |last| last.id.to_string(), view))
 }
 
 /// A page of the audit log, newest first.

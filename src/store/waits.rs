@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::json::Document;
 use super::moment::Moment;
+use super::page::PAGE_BYTES_MAX;
 use super::{Connection, Error};
 use crate::contract::api::{IncidentView, Page, TimerView};
 use crate::engine::{Branch, Instance, State, TaskTimer, TimerKind, WaitOn};
@@ -71,6 +72,9 @@ struct Timer {
     status: String,
     #[diesel(sql_type = Jsonb)]
     branches: Document,
+    /// Rows of the page if all of them are shown.
+    #[diesel(sql_type = BigInt)]
+    found: i64,
 }
 
 /// Open timers in the order in which the timers role checks them: by due time, near ones 1.5 s after it. Of all
@@ -83,23 +87,31 @@ pub async fn timers(
 ) -> Result<Page<TimerView>, Error> {
     let after = after.unwrap_or(Cursor::EARLIEST);
     let one = if instance.is_some() { "AND b.instance_id = $5" } else { "AND $5::uuid IS NULL" };
+    // The branches of an instance may hold results that a person has to decide about: the page ends where they would take too much.
     let rows: Vec<Timer> = diesel::sql_query(format!(
-        "SELECT b.instance_id, b.number, b.activity, b.branch, b.due_at, b.next_check_at, b.opened_at,
+        "SELECT t.* FROM (SELECT p.*, count(*) OVER () AS found,
+                sum(octet_length(p.branches::text)) OVER (ORDER BY p.next_check_at, p.instance_id, p.number)
+                - octet_length(p.branches::text) AS before FROM (
+         SELECT b.instance_id, b.number, b.activity, b.branch, b.due_at, b.next_check_at, b.opened_at,
                 i.definition, i.key, i.status, i.branches
            FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id
           WHERE b.consumed_at IS NULL AND b.next_check_at IS NOT NULL
             AND (b.next_check_at, b.instance_id, b.number) > ($1, $2, $3) {one}
-          ORDER BY b.next_check_at, b.instance_id, b.number LIMIT $4"
+          ORDER BY b.next_check_at, b.instance_id, b.number LIMIT $4) AS p) AS t
+          WHERE t.before < $6 ORDER BY t.next_check_at, t.instance_id, t.number"
     ))
     .bind::<Timestamptz, _>(Moment(after.at))
     .bind::<SqlUuid, _>(after.instance)
     .bind::<BigInt, _>(after.number)
     .bind::<BigInt, _>(limit)
     .bind::<Nullable<SqlUuid>, _>(instance)
+    .bind::<BigInt, _>(PAGE_BYTES_MAX)
     .get_results(conn)
     .await?;
+    let shown = i64::try_from(rows.len()).unwrap_or(limit);
+    let full = if rows.iter().any(|row| row.found > shown) { shown } else { limit };
     let cursor = |row: &Timer| Cursor { at: row.next_check_at.0, instance: row.instance_id, number: row.number };
-    Ok(Page::of(rows, limit, |last| cursor(last).to_string(), timer))
+    Ok(Page::of(rows, full, |last| cursor(last).to_string(), timer))
 }
 
 fn timer(row: Timer) -> TimerView {

@@ -6,7 +6,7 @@ use jsonschema::PatternOptions;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{Invalid, keywords, metered};
+use super::{Invalid, keywords, meter};
 
 /// Bytes of one pattern as it is written.
 pub const PATTERN_SOURCE_MAX: usize = 1_024;
@@ -79,7 +79,7 @@ impl Allowance {
     ///
     /// # Errors
     /// It needs more than is left, or no validation by it would end.
-    pub(super) fn take(&mut self, schema: &Value) -> Result<metered::Weights, Invalid> {
+    pub(super) fn take(&mut self, schema: &Value) -> Result<meter::Weights, Invalid> {
         let mut found = Found::default();
         keywords::walk(schema, &mut |pointer, part| found.see(pointer, part));
         self.subschemas = self.subschemas.checked_sub(found.subschemas).ok_or_else(|| {
@@ -103,7 +103,7 @@ impl Allowance {
             largest = largest.max(bytes);
         }
         Expansion { schema, anchors: &found.anchors, known: HashMap::new(), open: HashSet::new() }.check()?;
-        Ok(metered::Weights {
+        Ok(meter::Weights {
             pattern_states: largest / BYTES_PER_STATE,
             error_bytes: found.error_bytes,
             copies_values: found.copies_values,
@@ -197,7 +197,7 @@ impl<'s> Found<'s> {
         let closed = ["additionalProperties", "unevaluatedProperties", "unevaluatedItems"];
         self.copies_values |= closed.iter().any(|keyword| part.get(keyword).is_some());
         for keyword in ["not", "const"] {
-            self.error_bytes = self.error_bytes.max(part.get(keyword).map_or(0, metered::size));
+            self.error_bytes = self.error_bytes.max(part.get(keyword).map_or(0, meter::size));
         }
     }
 }
@@ -336,5 +336,10 @@ mod tests {
         let part = |name: &str| json!({"$id": format!("https://example.org/{name}"), "$dynamicRef": "#node"});
         let problem = refused(json!({"$defs": {"a": part("a"), "b": part("b")}})).unwrap();
         assert!(problem.contains("`$id`"), "{problem}");
+        let ids = |count: usize| -> serde_json::Map<String, Value> {
+            (0..count).map(|at| (format!("d{at}"), json!({"$id": format!("https://example.org/{at}")}))).collect()
+        };
+        assert_eq!(refused(json!({ "$defs": ids(4) })), None);
+        assert!(refused(json!({ "$defs": ids(5) })).unwrap().contains("`$id`"));
     }
 }

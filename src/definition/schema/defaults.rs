@@ -4,7 +4,8 @@ use jsonschema::Validator;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::metered::{self, Metered, MeteredJson};
+use super::meter;
+use super::metered::{Metered, MeteredJson};
 use super::typed::typed;
 use super::{Filling, PROBLEM_BYTES_MAX, PROBLEMS_MAX, Schema, Walk, keywords, options, pointer, shown};
 use crate::expression::step_budget::StepBudget;
@@ -57,11 +58,11 @@ impl Schema {
         let values = Value::Object(schemas.iter().enumerate().map(filled).collect::<Option<_>>()?);
         let pointers: Vec<&str> = schemas.iter().map(|(pointer, ..)| pointer.as_str()).collect();
         let weights = self.inner.weights;
-        let (is_valid, left) = metered::within(budget.visits(), weights, || validator.is_valid(Metered(&values)));
+        let (is_valid, left) = meter::within(budget.visits(), weights, || validator.is_valid(Metered(&values)));
         if is_valid.ok()? {
             return Some(Vec::new());
         }
-        metered::within(left, weights, || refused(&validator, &values, &pointers)).0.ok()
+        meter::within(left, weights, || refused(&validator, &values, &pointers)).0.ok()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Number, Value};
 
-use super::metered::size;
+use super::meter::size;
 use super::{Schema, number, properties};
 use crate::expression::step_budget::StepBudget;
 

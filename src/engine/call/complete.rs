@@ -39,6 +39,22 @@ pub(in crate::engine) fn complete_in(
     }
 }
 
+/// Leaves a call to a person, because what follows the end of its attempt ends every process that executes it. Nothing of the definition is
+/// evaluated here: it may be the reason.
+pub(in crate::engine) fn abandon(
+    mut transition: Transition<'_>,
+    bookmark: i64,
+    dispatch: u32,
+    why: String,
+) -> Result<Step, Halt> {
+    let call = current(&transition, bookmark, dispatch)?;
+    admit::require_not_suspended(&transition.instance)?;
+    let failure = Failure::new("worker.gave_up", why);
+    transition.record_unknown(&call, &failure);
+    transition.leave_open(call, failure);
+    Ok(transition.done())
+}
+
 /// Records the progress that an external worker reports.
 pub(in crate::engine) fn progress(
     mut transition: Transition<'_>,

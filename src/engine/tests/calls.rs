@@ -1,7 +1,10 @@
 //! Work outside: what is sent, which answers are good, attempts, unknown outcomes, and people who find out.
 
 use super::*;
-use crate::engine::{CallCommand, CallEnd, CallKind, CallOutcome, CallReport, Failure, Refusal, Resolution, Status};
+use crate::engine::{
+    Audit, CallCommand, CallEnd, CallKind, CallOutcome, CallReport, Command, Control, Failure, Refusal, Resolution,
+    Status,
+};
 use crate::testkit::Error;
 use expect_test::expect;
 
@@ -298,6 +301,25 @@ activities:
     assert_eq!((known.call.id, known.attempt), (id, 2));
     retried.respond(200, json!(null)).unwrap();
     assert!(retried.open_call().is_none());
+}
+
+#[test]
+fn a_call_that_is_given_up_is_left_to_a_person_whatever_its_definition_says() {
+    let handled = "on_error: [{ output: { body: error.code } }], http: { on_unknown: retry,";
+    let mut scenario = scenario(&GET.replace("http: {", handled));
+    started(&mut scenario);
+    let row = scenario.open_call().unwrap();
+    let (id, bookmark, dispatch) = (row.call.id, row.call.bookmark, row.dispatch);
+    let abandon = || CallCommand { bookmark, report: CallReport::GivenUp { dispatch, why: "it is too much".into() } };
+    scenario.apply(Command::Instance(Control::Suspend, Audit::default())).unwrap();
+    assert!(matches!(scenario.apply(abandon()), Err(Error::Refused(Refusal::Suspended))));
+    scenario.apply(Command::Instance(Control::Resume, Audit::default())).unwrap();
+    scenario.apply(abandon()).unwrap();
+    assert!(matches!(scenario.apply(abandon()), Err(Error::Refused(Refusal::Closed(_)))));
+    assert_eq!(scenario.error().unwrap().code, "worker.gave_up");
+    assert_eq!(scenario.open_call().unwrap().call.id, id);
+    scenario.resolve(Resolution::Done { result: json!({ "status": 200, "body": 7 }) }).unwrap();
+    assert!(scenario.open_call().is_none());
 }
 
 #[test]

@@ -96,6 +96,34 @@ fn expressions_that_multiply_data_end_quickly() {
 }
 
 #[test]
+fn each_bound_of_an_evaluation_holds_at_its_edge() {
+    // About a thousand steps for each element of the outer list.
+    let steps =
+        |thousands: usize| format!("lists.range({thousands}).map(i, lists.range(100).all(j, j < i + 1000)).size()");
+    let bytes = |thousands: usize| {
+        let separator = "y".repeat(1_000);
+        format!("lists.range({}).map(i, 'k').join('{separator}').size()", thousands)
+    };
+    let elements = |count: usize| format!("lists.range({count}).size()");
+    let digits = |count: usize| format!("'%.{count}f'.format([1.5]).size()");
+    let format = |bytes: usize| format!("formatTime(now, '{}').size()", "x".repeat(bytes));
+    let pattern = |count: usize| format!("'a'.matches('a{{{count}}}')");
+    let nested = |levels: usize| "[1].map(a, ".repeat(levels) + "1" + &")".repeat(levels);
+    for (within, beyond) in [
+        (steps(450), steps(750)),
+        (bytes(11_000), bytes(13_000)),
+        (elements(bounds::ELEMENTS_MAX), elements(bounds::ELEMENTS_MAX + 1)),
+        (digits(bounds::PRECISION_MAX), digits(bounds::PRECISION_MAX + 1)),
+        (format(bounds::FORMAT_BYTES_MAX), format(bounds::FORMAT_BYTES_MAX + 1)),
+        (pattern(50), pattern(2_000)),
+        (nested(bounds::LOOPS_MAX), nested(bounds::LOOPS_MAX + 1)),
+    ] {
+        assert!(value(&within).is_ok(), "{}: {:?}", read::shown(&within), value(&within));
+        assert!(value(&beyond).is_err(), "{}", read::shown(&beyond));
+    }
+}
+
+#[test]
 fn logic_does_not_absorb_an_exceeded_bound() {
     for source in [
         "lists.range(50000).all(a, lists.range(50000).all(b, b >= 0)) || true",

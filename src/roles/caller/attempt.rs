@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::limits::{Permit, TargetOutcome};
 use super::{Caller, mapping};
 use crate::app::sleep_or_stop;
-use crate::command::calls::{Attempt, AttemptToken, Begin};
+use crate::command::calls::{Attempt, AttemptToken, Begin, Watch};
 use crate::command::{self, Error, Executed};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::expression::{Marker, filled};
 use crate::limits::backoff::next_delay;
-use crate::outgoing::{Request, SendError};
+use crate::outgoing::{Request, Response, SendError};
 use crate::secrets::Carried;
 use crate::store::calls::{Begun, DueCall};
 use crate::store::{self};
@@ -46,14 +47,29 @@ pub(super) async fn make(caller: &Caller, due: &DueCall, permit: &Permit) -> Res
     command::fail_point("caller::marked");
     let began = Instant::now();
     let span = spans::call(begun.id, &begun.target, &begun.activity, begun.attempt);
-    let outcome = outcome(caller, &begun, &token).instrument(span).await;
+    let mut carried = Carried::default();
+    let sent = send(caller, &begun, &token, &mut carried).instrument(span).await;
     command::fail_point("caller::answered");
-    telemetry::count_call(begun.kind.name(), word(&outcome));
     telemetry::observe_call(begun.kind.name(), began.elapsed());
+    let watched = watched(caller, &begun).await;
+    let given_up = watched.as_ref().and_then(|watched| watched.watch.verdict(&caller.app));
+    if given_up.is_none() {
+        command::fail_point_at("caller::records", &begun.id.to_string());
+    }
+    let report = match given_up {
+        // What came back may be the reason: it is not looked at again.
+        Some(why) => Report::GivenUp(why),
+        None => Report::Ended(sent.map_or_else(|failed| failed, |response| mapping::outcome(response, &carried))),
+    };
+    telemetry::count_call(begun.kind.name(), report.word());
     let Begun { id, instance, bookmark, dispatch, timeout, .. } = begun;
-    let observed = TargetOutcome::of_call(&outcome);
+    let observed = report.observed();
     let time = record_for(timeout, began.elapsed());
-    record(caller, Attempt { id, instance, bookmark, dispatch }, outcome, time).await;
+    record(caller, Attempt { id, instance, bookmark, dispatch }, report, time).await;
+    if let Some(Watched { watch, .. }) = &watched {
+        watch.ended(&caller.app).await;
+    }
+    drop(watched);
     command::fail_point("caller::recorded");
     caller.limits.observe(permit, observed).await;
     Ok(())
@@ -88,31 +104,73 @@ fn record_for(timeout: Option<Duration>, elapsed: Duration) -> Duration {
     timeout.unwrap_or_default().saturating_sub(elapsed).max(RECORD_FOR)
 }
 
-fn word(outcome: &CallOutcome) -> &'static str {
-    match outcome {
-        CallOutcome::Answered { .. } => "answered",
-        CallOutcome::Done { .. } => "done",
-        CallOutcome::Failed { .. } => "failed",
-        CallOutcome::Unknown { .. } => "unknown",
+/// What is recorded of an attempt.
+#[derive(Clone)]
+enum Report {
+    /// How it ended.
+    Ended(CallOutcome),
+    /// What follows its end has ended too many processes, for this reason.
+    GivenUp(String),
+}
+
+impl Report {
+    fn word(&self) -> &'static str {
+        match self {
+            Report::Ended(CallOutcome::Answered { .. }) => "answered",
+            Report::Ended(CallOutcome::Done { .. }) => "done",
+            Report::Ended(CallOutcome::Failed { .. }) => "failed",
+            Report::Ended(CallOutcome::Unknown { .. }) => "unknown",
+            Report::GivenUp(_) => "given_up",
+        }
+    }
+
+    fn observed(&self) -> TargetOutcome {
+        match self {
+            Report::Ended(outcome) => TargetOutcome::of_call(outcome),
+            // What came back is not looked at again, so it says nothing about the target.
+            Report::GivenUp(_) => TargetOutcome::Nothing,
+        }
     }
 }
 
-/// Sends the request and reads what comes back.
-async fn outcome(caller: &Caller, begun: &Begun, token: &AttemptToken) -> CallOutcome {
-    let mut carried = Carried::default();
-    let request = match request(caller, begun, token, &mut carried) {
-        Ok(request) => request,
-        Err(failure) => return CallOutcome::Failed { failure },
-    };
-    match caller.client.send(request).await {
-        Ok(response) => mapping::outcome(response, &carried),
-        Err(SendError::NotSent { code, message }) => {
-            CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
-        }
-        Err(SendError::Unknown { code, message }) => {
-            CallOutcome::Unknown { failure: Failure::new(code, carried.hide(&message)) }
+/// Held while a response is recorded that may have ended processes before.
+struct Watched {
+    watch: Watch,
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// Counts that a response is recorded, if the attempt before may have ended its process; any other costs nothing. Without the database it
+/// is not counted, as nothing of it can be recorded either.
+async fn watched(caller: &Caller, begun: &Begun) -> Option<Watched> {
+    if !begun.after_timeout {
+        return None;
+    }
+    let turn = caller.suspect_turn().await;
+    match Watch::over_response(&caller.app, begun.id).await {
+        Ok(watch) => Some(Watched { watch, _turn: turn }),
+        Err(error) => {
+            tracing::debug!(call = %begun.id, %error, "the response to a call is not counted as a suspect");
+            None
         }
     }
+}
+
+/// Sends the request; what was not answered has an outcome already.
+async fn send(
+    caller: &Caller,
+    begun: &Begun,
+    token: &AttemptToken,
+    carried: &mut Carried,
+) -> Result<Response, CallOutcome> {
+    let request = request(caller, begun, token, carried).map_err(|failure| CallOutcome::Failed { failure })?;
+    caller.client.send(request).await.map_err(|error| match error {
+        SendError::NotSent { code, message } => {
+            CallOutcome::Failed { failure: Failure::new(code, carried.hide(&message)) }
+        }
+        SendError::Unknown { code, message } => {
+            CallOutcome::Unknown { failure: Failure::new(code, carried.hide(&message)) }
+        }
+    })
 }
 
 fn request(caller: &Caller, begun: &Begun, token: &AttemptToken, carried: &mut Carried) -> Result<Request, Failure> {
@@ -130,10 +188,14 @@ fn request(caller: &Caller, begun: &Begun, token: &AttemptToken, carried: &mut C
 }
 
 /// Records an outcome, and retries for `time` while the database does not take it.
-async fn record(caller: &Caller, attempt: Attempt, outcome: CallOutcome, time: Duration) {
+async fn record(caller: &Caller, attempt: Attempt, report: Report, time: Duration) {
     let until = Instant::now() + time;
     for tries in 1.. {
-        match command::calls::complete_attempt(&caller.app, attempt, outcome.clone()).await {
+        let recorded = match report.clone() {
+            Report::Ended(outcome) => command::calls::complete_attempt(&caller.app, attempt, outcome).await,
+            Report::GivenUp(why) => command::calls::give_up(&caller.app, attempt, why).await,
+        };
+        match recorded {
             Ok(Executed::Committed(_)) | Ok(Executed::Refused(Refusal::Suspended)) => return,
             Ok(Executed::Refused(refusal)) => {
                 return tracing::info!(call = %attempt.id, %refusal, "an outcome arrived too late");

@@ -189,6 +189,7 @@ mod tests {
             timeout: None,
             deadline: None,
             trace: Some("00-1".into()),
+            after_timeout: false,
         }
     }
 

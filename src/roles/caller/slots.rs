@@ -1,11 +1,11 @@
 //! What the attempts of a process share: slots, limits and the HTTP client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{Limits, Permit, Reason};
 use crate::app::App;
@@ -24,9 +24,11 @@ pub(super) struct Slots {
     /// Bounds the attempts to all targets together.
     all: Arc<Semaphore>,
     /// Bounds the attempts to each target.
-    bulkhead: Arc<Mutex<Bulkhead>>,
+    bulkhead: Arc<SyncMutex<Bulkhead>>,
     /// The limits of all processes together.
     limits: Limits,
+    /// Held while a response is recorded that may have ended a process: one at a time, so that a crash names the culprit.
+    suspect: Arc<Mutex<()>>,
     /// Notified when a call may be due, or a slot was freed.
     wake_up: Arc<Notify>,
 }
@@ -36,8 +38,9 @@ impl Slots {
         let per_target = u32::try_from(app.config.calls.per_target).unwrap_or(u32::MAX);
         Self {
             all: Arc::new(Semaphore::new(app.config.calls.concurrency)),
-            bulkhead: Arc::new(Mutex::new(Bulkhead::new(per_target))),
+            bulkhead: Arc::new(SyncMutex::new(Bulkhead::new(per_target))),
             limits: Limits::new(app),
+            suspect: Arc::default(),
             wake_up,
         }
     }
@@ -85,6 +88,11 @@ impl Caller {
 
     pub(super) fn wake_up(&self) -> &Notify {
         &self.slots.wake_up
+    }
+
+    /// The turn of a response that may have ended a process.
+    pub(super) async fn suspect_turn(&self) -> OwnedMutexGuard<()> {
+        self.slots.suspect.clone().lock_owned().await
     }
 
     /// A slot for one more attempt to a target, if one is free.

@@ -53,6 +53,8 @@ pub struct Begun {
     pub deadline: Option<Timestamp>,
     /// W3C trace context of the instance.
     pub trace: Option<String>,
+    /// Whether the attempt before had no outcome in time: the process that made it may have died.
+    pub after_timeout: bool,
 }
 
 /// Time limits of requests whatever their call says, so that the death of the process that makes one is noticed.
@@ -77,7 +79,7 @@ pub async fn mark_running(
 ) -> Result<Option<Begun>, Error> {
     type Marked = (
         (Uuid, i64, String, i32, String, String, String),
-        (Document, Option<Document>, bool, Option<i64>, Option<Moment>, Moment, Option<String>),
+        (Document, Option<Document>, bool, Option<i64>, Option<Moment>, Moment, Option<String>, bool),
     );
     let mark = MarkRunning::bind((
         id.0,
@@ -89,7 +91,7 @@ pub async fn mark_running(
     ));
     let marked: Option<Marked> = mark.get_result(conn).await.optional()?;
     let Some(((instance, bookmark, activity, attempt, kind, target, purpose), more)) = marked else { return Ok(None) };
-    let (request, probe, callback, heartbeat, deadline, now, trace) = more;
+    let (request, probe, callback, heartbeat, deadline, now, trace, after_timeout) = more;
     let purpose = if purpose == "probe" { CallPurpose::Probe } else { CallPurpose::Attempt };
     let until = |deadline: Moment| Duration::try_from(deadline.0.duration_since(now.0)).unwrap_or_default();
     Ok(Some(Begun {
@@ -111,6 +113,7 @@ pub async fn mark_running(
         timeout: deadline.map(until),
         deadline: deadline.map(Timestamp::from),
         trace,
+        after_timeout,
     }))
 }
 
@@ -120,7 +123,7 @@ impl Sql for MarkRunning {
     type Binds = (SqlUuid, Integer, BigInt, Binary, BigInt, BigInt);
     type Row = (
         (SqlUuid, BigInt, Text, Integer, Text, Text, Text),
-        (Jsonb, Nullable<Jsonb>, Bool, Nullable<BigInt>, Nullable<Timestamptz>, Timestamptz, Nullable<Text>),
+        (Jsonb, Nullable<Jsonb>, Bool, Nullable<BigInt>, Nullable<Timestamptz>, Timestamptz, Nullable<Text>, Bool),
     );
     const TEXT: &'static str = include_str!("mark_running.sql");
 }

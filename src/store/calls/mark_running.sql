@@ -21,4 +21,5 @@ UPDATE leveret.calls AS c
    AND (c.purpose = 'probe' OR c.until IS NULL OR c.until > t.now)
    AND NOT EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = c.instance_id AND i.status = 'suspended')
 RETURNING c.instance_id, c.bookmark, c.activity, c.attempt, c.kind, c.target, c.purpose,
-          c.request, c.probe, c.callback, c.heartbeat_ms, c.deadline, t.now, c.trace
+          c.request, c.probe, c.callback, c.heartbeat_ms, c.deadline, t.now, c.trace,
+          coalesce(c.error->>'code' = 'timeout', false)

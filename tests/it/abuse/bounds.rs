@@ -8,7 +8,13 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Processes, Program, SOON, eventually};
 
+mod calls;
+mod database;
 mod documents;
+mod lists;
+mod requests;
+mod rows;
+mod secrets;
 mod steps;
 mod validations;
 
@@ -19,29 +25,42 @@ const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// What a request at a bound adds to the memory of the process at most.
 const MEMORY_MAX: u64 = 256 * 1024 * 1024;
 
+const ROLES: &str = "worker,relay,timers,cleaner,dead_letters,caller,api";
+
 /// A process that serves, and what is said to it.
 struct Served {
     program: Program,
     address: String,
     http: Client,
-    _processes: Processes,
+    processes: Processes,
 }
 
-/// The answer to a request, and what it took.
+/// The answer to a request.
 #[derive(Debug)]
 struct Taken {
     status: StatusCode,
     body: Value,
-    memory: u64,
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Taken {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    Taken { status, body: response.json().await.unwrap() }
 }
 
 impl Served {
     async fn new() -> Self {
+        Self::with(&[], &[]).await
+    }
+
+    /// With these arguments before `serve`, and these settings.
+    async fn with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let processes = Processes::new().await;
-        let program = processes.serve(&[]);
+        let arguments = [arguments, &["serve", "--roles", ROLES]].concat();
+        let program = Program::start(&processes.fresh, &arguments, settings);
         let address = format!("http://{}", program.serves().await.expect("it has the role api"));
         // Once, so that what is allocated for every process is not counted.
-        let served = Self { program, address, http: Client::new(), _processes: processes };
+        let served = Self { program, address, http: Client::new(), processes };
         assert_eq!(served.check(&json!({"name": "first", "activities": [{"id": "a", "end": {}}]})).await.status, 200);
         served
     }
@@ -60,28 +79,55 @@ impl Served {
         self.measured(Method::POST, "/api/v1/instances", &json!({ "definition": definition, "input": input })).await
     }
 
-    /// Sends a request, and asks for the health of the process until it is answered.
-    #[expect(clippy::print_stdout, reason = "the figures of the bounds, to be compared when one changes")]
+    /// Starts many at once.
+    async fn start_many(&self, definition: &str, input: &Value, count: usize) {
+        let start = json!({ "definition": definition, "input": input });
+        let url = format!("{}/api/v1/instances", self.address);
+        let requests = (0..count).map(|_| answer(self.http.post(&url).json(&start)));
+        for answer in futures_util::future::join_all(requests).await {
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        }
+    }
+
+    /// The output of an instance that has ended soon.
+    async fn output(&self, definition: &str, input: Value) -> Value {
+        let start = json!({ "definition": definition, "input": input });
+        let ended = self.measured(Method::POST, "/api/v1/instances?wait=15s", &start).await;
+        let view = ended.accepted(201);
+        assert_eq!(view["status"], "completed", "{view}");
+        view["output"].clone()
+    }
+
+    async fn get(&self, path: &str) -> Taken {
+        let request = self.http.get(format!("{}/api/v1{path}", self.address));
+        self.within_budget(path, answer(request)).await
+    }
+
+    /// Sends a request within the budget of one.
     async fn measured(&self, method: Method, path: &str, body: &Value) -> Taken {
+        let request = self.http.request(method, format!("{}{path}", self.address)).json(body);
+        self.within_budget(path, answer(request)).await
+    }
+
+    /// Lets something happen, asks for the health of the process until it is over, and holds it to the budget of time and memory.
+    #[expect(clippy::print_stdout, reason = "the figures of the bounds, to be compared when one changes")]
+    async fn within_budget<T>(&self, what: &str, happens: impl Future<Output = T>) -> T {
         let before = self.program.memory_now();
         self.program.forget_memory_peak();
         let began = Instant::now();
-        let request = self.http.request(method, format!("{}{path}", self.address)).json(body).send();
-        tokio::pin!(request);
-        let response = loop {
+        tokio::pin!(happens);
+        let happened = loop {
             tokio::select! {
-                response = &mut request => break response.unwrap(),
+                happened = &mut happens => break happened,
                 () = self.lives() => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        let status = response.status();
-        let body = response.json().await.unwrap();
         self.lives().await;
-        let taken = Taken { status, body, memory: self.program.memory_peak().saturating_sub(before) };
-        println!("{path}: {status}, {:?}, {} MiB", began.elapsed(), taken.memory / (1024 * 1024));
-        assert!(began.elapsed() < ENDS_WITHIN, "{:?}", began.elapsed());
-        assert!(taken.memory < MEMORY_MAX, "{} bytes", taken.memory);
-        taken
+        let memory = self.program.memory_peak().saturating_sub(before);
+        println!("{what}: {:?}, {} MiB", began.elapsed(), memory / (1024 * 1024));
+        assert!(began.elapsed() < ENDS_WITHIN, "{what}: {:?}", began.elapsed());
+        assert!(memory < MEMORY_MAX, "{what}: {memory} bytes");
+        happened
     }
 
     async fn lives(&self) {
@@ -91,19 +137,21 @@ impl Served {
         assert!(asked.elapsed() < ANSWERED_WITHIN, "/livez took {:?}", asked.elapsed());
     }
 
-    /// The history of an instance once it has an entry of this kind; the process answers others meanwhile.
+    /// The entry of this kind in the history of an instance, once it is there; the process answers others meanwhile.
     async fn entry(&self, id: &Value, kind: &str) -> Value {
-        let path = format!("{}/api/v1/instances/{}/history", self.address, id.as_str().unwrap());
-        let mut found = Value::Null;
+        let of_kind = format!(
+            "SELECT jsonb_build_object('at', at, 'details', details)::text AS line FROM leveret.history \
+             WHERE instance_id = '{}' AND kind = '{kind}' ORDER BY number",
+            id.as_str().unwrap()
+        );
+        let mut found = None;
         eventually("the history has the entry", ENDS_WITHIN.max(SOON), async || {
             self.lives().await;
-            let history: Value = self.http.get(&path).send().await.unwrap().json().await.unwrap();
-            let entries = history["items"].as_array().cloned().unwrap_or_default();
-            found = entries.into_iter().find(|entry| entry["kind"] == kind).unwrap_or_default();
-            !found.is_null()
+            found = self.processes.lines(&of_kind).await.into_iter().next();
+            found.is_some()
         })
         .await;
-        found
+        serde_json::from_str(&found.unwrap()).unwrap()
     }
 }
 

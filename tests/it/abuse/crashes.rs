@@ -8,17 +8,21 @@ use uuid::Uuid;
 use crate::support::{Processes, Program, Sender, eventually};
 
 /// A process starts, and dies or works everything off, within this.
-const WITHIN: Duration = Duration::from_secs(60);
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
 
 /// More processes than any test needs.
 const DEATHS_MAX: usize = 40;
 
 /// Starts a process again and again until this holds, and says how many have died. Those that die do so at a fail point.
-async fn deaths_until(processes: &Processes, settings: &[(&str, &str)], holds: impl AsyncFn() -> bool) -> usize {
+pub(super) async fn deaths_until(
+    processes: &Processes,
+    settings: &[(&str, &str)],
+    holds: impl AsyncFn() -> bool,
+) -> usize {
     deaths_of(|| processes.serve(settings), holds).await
 }
 
-async fn deaths_of(start: impl Fn() -> Program, holds: impl AsyncFn() -> bool) -> usize {
+pub(super) async fn deaths_of(start: impl Fn() -> Program, holds: impl AsyncFn() -> bool) -> usize {
     for deaths in 0..DEATHS_MAX {
         let mut doomed = start();
         tokio::select! {

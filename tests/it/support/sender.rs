@@ -70,6 +70,11 @@ impl Sender {
         properties.with_reply_to(self.answers.as_str().into()).with_correlation_id(format!("about {about}").into())
     }
 
+    /// Waits for the one answer that was asked for.
+    pub(crate) async fn answer(&self) -> Value {
+        self.answers(1).await.pop().expect("it waits for one").1
+    }
+
     /// Waits for this number of answers, and gives what has come in the order of what it is about: the correlation, and the body.
     pub(crate) async fn answers(&self, count: usize) -> Vec<(String, Value)> {
         let mut coming = self.coming.lock().await;

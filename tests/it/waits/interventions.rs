@@ -40,7 +40,7 @@ fn target(definition: &str, key: &str) -> Value {
 async fn control(leveret: &InProcess, what: &str, definition: &str, key: &str) -> Value {
     let id = format!("{what} {key} {:08x}", fastrand::u32(..));
     leveret.sender.ask(what, &id, &target(definition, key)).await;
-    leveret.sender.answers(1).await.pop().unwrap().1
+    leveret.sender.answer().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,11 +30,7 @@ const MANY: i64 = 130;
 
 async fn send(leveret: &InProcess, id: &str, name: &str, key: &str, data: Value) -> Value {
     leveret.sender.ask("message", id, &json!({ "name": name, "key": key, "data": data })).await;
-    answer(leveret).await
-}
-
-async fn answer(leveret: &InProcess) -> Value {
-    leveret.sender.answers(1).await.pop().map(|(_, answer)| answer).unwrap_or_default()
+    leveret.sender.answer().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,11 +94,11 @@ async fn a_broadcast_reaches_every_open_wait_and_no_later_one() {
     }
     let suspended = json!({ "definition": "mine", "key": "deaf", "note": "the test" });
     leveret.sender.ask("suspend", "suspend", &suspended).await;
-    assert_eq!(answer(&leveret).await["outcome"], "suspended");
+    assert_eq!(leveret.sender.answer().await["outcome"], "suspended");
     let body = json!({ "name": "news", "key": "shared", "broadcast": true, "data": { "to": "all", "text": "hear" } });
     for _ in 0..2 {
         leveret.sender.ask("message", "hear", &body).await;
-        assert_eq!(answer(&leveret).await, json!({ "outcome": "broadcast", "receivers": 4 }));
+        assert_eq!(leveret.sender.answer().await, json!({ "outcome": "broadcast", "receivers": 4 }));
     }
     leveret.count_becomes(3, "leveret.instances WHERE status = 'completed' AND output = '\"hear\"'").await;
     // The suspended one keeps its own copy.
@@ -110,7 +106,7 @@ async fn a_broadcast_reaches_every_open_wait_and_no_later_one() {
     leveret.start("mine", "later").await;
     leveret.reaches("later", "running at wait").await;
     leveret.sender.ask("resume", "resume", &suspended).await;
-    assert_eq!(answer(&leveret).await["outcome"], "resumed");
+    assert_eq!(leveret.sender.answer().await["outcome"], "resumed");
     leveret.reaches("deaf", "completed").await;
     assert_eq!(
         (leveret.count("leveret.messages").await, leveret.position("later").await),
@@ -118,7 +114,7 @@ async fn a_broadcast_reaches_every_open_wait_and_no_later_one() {
     );
     let nobody = json!({ "name": "other", "key": "x", "broadcast": true });
     leveret.sender.ask("message", "nobody", &nobody).await;
-    assert_eq!(answer(&leveret).await, json!({ "outcome": "broadcast", "receivers": 0 }));
+    assert_eq!(leveret.sender.answer().await, json!({ "outcome": "broadcast", "receivers": 0 }));
     assert_eq!(leveret.count("leveret.messages").await, 0, "never kept");
     leveret.close().await;
 }
@@ -155,7 +151,7 @@ async fn a_message_without_a_wait_is_deleted_after_its_time_to_live() {
     let leveret = InProcess::with_ledger().await;
     let body = json!({ "name": "paid", "key": "late", "data": { "amount": 1 }, "ttl": 3600 });
     leveret.sender.ask("message", "paid", &body).await;
-    assert_eq!(answer(&leveret).await["outcome"], "kept");
+    assert_eq!(leveret.sender.answer().await["outcome"], "kept");
     assert_eq!(leveret.count("leveret.messages WHERE expires_at = received_at + interval '1 hour'").await, 1);
     leveret.pay("paid by default", "late", 1).await;
     leveret.count_becomes(1, "leveret.messages WHERE expires_at = received_at + interval '1 day'").await;
@@ -174,7 +170,7 @@ async fn a_kept_message_does_not_expire_while_its_receiver_is_suspended() {
     leveret.reaches("A", "running at payment").await;
     let target = json!({ "definition": "paid", "key": "A" });
     leveret.sender.ask("suspend", "suspend", &target).await;
-    assert_eq!(answer(&leveret).await["outcome"], "suspended");
+    assert_eq!(leveret.sender.answer().await["outcome"], "suspended");
     assert_eq!(send(&leveret, "paid", "paid", "A", json!({ "amount": 7 })).await["outcome"], "kept");
     // Expired now, but not when it was suspended.
     leveret

@@ -120,7 +120,7 @@ async fn a_timer_is_rescheduled_through_every_interface() {
     let far: Timestamp = "2226-01-01T00:00:00Z".parse().unwrap();
     let command = json!({ "instance": id, "bookmark": first, "due_at": far, "reason": "much later" });
     leveret.sender.ask("timer.reschedule", "far", &command).await;
-    assert_eq!(leveret.sender.answers(1).await[0].1["outcome"], "rescheduled");
+    assert_eq!(leveret.sender.answer().await["outcome"], "rescheduled");
     leveret
         .count_becomes(
             1,

@@ -114,6 +114,18 @@ fn at_both_clock_changes_quarters_of_an_hour_are_started_evenly() {
 }
 
 #[test]
+fn the_expressions_of_an_input_have_one_brief_budget() {
+    let spending = |elements: usize| {
+        let half = format!("${{ lists.range({elements}).map(i, i + 1).size() }}");
+        let plan = plan(json!({ "definition": "d", "cron": "0 6 1 * *", "input": { "a": half, "b": half } }));
+        plan.input("monthly", at("2026-12-01T05:00:00Z"), at("2026-12-01T05:00:02Z"), &Map::new())
+    };
+    assert_eq!(spending(4_000).unwrap(), json!({ "a": 4_000, "b": 4_000 }));
+    // Each alone would be a fifth of what one expression may take.
+    assert!(spending(30_000).unwrap_err().contains("steps"));
+}
+
+#[test]
 fn an_input_sees_its_tick_and_the_schedule() {
     let plan = plan(json!({ "definition": "d", "cron": "0 6 1 * *", "zone": "Europe/Berlin", "input": {
         "at": "${ scheduled_at }", "late": "${ now - timestamp(scheduled_at) > duration('1s') }",

@@ -43,6 +43,21 @@ async fn the_expressions_of_a_step_have_one_budget() {
     for part in ["together", "`busy`", &STEPS_MAX.to_string(), "48 MiB", "several activities"] {
         assert!(message.contains(part), "{part}: {message}");
     }
+    // The same for what they build together: ten megabytes each.
+    let built = "lists.range(10000).map(i, 'k').join('".to_owned() + &"y".repeat(1_000) + "').size()";
+    let building = |name: &str, expressions: usize| {
+        let mut document = document(name, expressions, &[]);
+        document["activities"][0]["set"] = json!(members(expressions, |_| json!(built)));
+        document
+    };
+    served.apply(&building("builds", 3)).await;
+    served.apply(&building("builds-more", 6)).await;
+    let builds = id(served.start("builds", json!({})).await);
+    served.entry(&builds, "InstanceCompleted").await;
+    let more = id(served.start("builds-more", json!({})).await);
+    let failed = served.entry(&more, "ActivityFailed").await;
+    assert_eq!(failed["details"]["code"], "expression", "{failed}");
+    assert!(failed["details"]["message"].as_str().unwrap().contains("48 MiB"), "{failed}");
     // The handler of that failure is evaluated all the same.
     let handled = id(served.start("handled", json!({})).await);
     served.entry(&handled, "InstanceCompleted").await;

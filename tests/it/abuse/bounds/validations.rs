@@ -92,3 +92,14 @@ async fn a_long_text_and_a_costly_pattern_are_bounded() {
     let items: Vec<Value> = (0..10_000).map(|number| json!({ "id": number })).collect();
     served.start("texts", json!({ "unique": items })).await.accepted(201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defaults_that_are_filled_in_take_no_more_than_is_said() {
+    let served = Served::new().await;
+    // Each adds a kilobyte, a name, and what a member takes.
+    let line = json!({ "properties": { "d": { "type": "string", "default": "x".repeat(1_000) } } });
+    served.apply(&with_input("filled", &json!({ "properties": { "lines": { "items": line } } }))).await;
+    let filled = async |lines: usize| served.start("filled", json!({ "lines": vec![json!({}); lines] })).await;
+    filled(1_800).await.accepted(201);
+    assert_eq!(filled(2_100).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
