@@ -7,6 +7,7 @@ mod dead_letter;
 mod definition;
 pub mod dev;
 mod doctor;
+mod incident;
 mod instance;
 mod message;
 mod migrate;
@@ -74,9 +75,9 @@ enum Noun {
     /// List and reschedule open timers.
     #[command(subcommand)]
     Timer(timer::Verb),
-    /// List instances that are suspended, by a failure or by a person.
+    /// List incidents one by one or by cause, note who looks after a cause, and resolve them.
     #[command(subcommand)]
-    Incident(timer::IncidentVerb),
+    Incident(incident::Verb),
     /// List, show and redrive messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
@@ -155,7 +156,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Call(verb) => call::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
-        Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Incident(verb) => incident::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Cleaner(arguments) => cleaner::run(&short_lived(config()?, handlers)?, arguments, output).await,

@@ -13,6 +13,7 @@ mod dial;
 mod error;
 pub mod history;
 pub mod inbox;
+pub mod incidents;
 pub mod instances;
 mod json;
 mod locks;
