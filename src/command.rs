@@ -15,6 +15,7 @@ pub mod erasure;
 mod execution;
 mod facts;
 mod handler;
+mod incident;
 mod kept;
 mod message;
 mod once;
@@ -35,6 +36,7 @@ pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_tim
 pub use continuation::{crash, fail_undeliverable, fail_unfireable, step};
 pub use control::control;
 pub use dead_letter::{Undelivered, dead_letter, redrive};
+pub use incident::{Author, IncidentAction, Resolved, Run, change_group, resolve_incidents};
 pub use message::{Delivered, message};
 pub use once::{Answer, Origin, ReplyTo, answer_again};
 pub use overlooked::{Overlooked, overlooked};
@@ -46,6 +48,7 @@ pub use tasks::{Claimed, task, task_next};
 pub use timer::{fire, reschedule};
 
 use crate::engine::TaskRefusal;
+use crate::fault::Class;
 use crate::store::{self, Undo};
 
 /// Why a command was not executed.
@@ -77,6 +80,21 @@ pub enum Error {
     /// The same message id came with another body.
     #[error("message `{0}` was received before with another body; a new command needs a new message id")]
     Reused(String),
+}
+
+impl Error {
+    /// Its class, which says how a command recovers. What is not the database's is the sender's: the same command is refused again.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Store(error) => error.class(),
+            Error::Invalid { .. }
+            | Error::Refused(_)
+            | Error::Late(_)
+            | Error::NotFound(_)
+            | Error::Task(_)
+            | Error::Reused(_) => Class::Business,
+        }
+    }
 }
 
 impl<T> From<Error> for Undo<T, Error> {

@@ -22,7 +22,7 @@
 //!
 //! | Floor | Rooms |
 //! |---|---|
-//! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process; [`link`] URLs, certificates and secrets of connections |
+//! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`fault`] classes of errors; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process; [`link`] URLs, certificates and secrets of connections |
 //! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory |
 //! | 2 | [`broker`] RabbitMQ; [`store`] PostgreSQL; [`outgoing`] the HTTP client; [`secrets`] of outgoing requests; none uses another |
 //! | 3 | [`command`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
@@ -36,6 +36,7 @@
 //! guarded by the revision → [`roles`] takes the next step or acknowledges the delivery → [`roles::relay`] publishes the outbox rows.
 
 pub mod contract;
+pub mod fault;
 pub mod limits;
 pub mod link;
 pub mod time;

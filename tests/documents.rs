@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 mod bounds;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -32,6 +32,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/workers.md",
     "docs/states.md",
     "docs/security.md",
+    "docs/faults.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.
@@ -337,6 +338,30 @@ fn the_skeleton_of_a_test_is_a_test() {
     let file = "tests/it/skeleton.rs";
     let shown = blocks("CONTRIBUTING.md").into_iter().find(|block| block.text.starts_with("//! The skeleton"));
     assert!(shown.is_some_and(|block| block.text == read(file)), "CONTRIBUTING.md does not show {file} as it is");
+}
+
+#[test]
+fn the_faults_in_docs_are_those_of_the_table() {
+    expect_test::expect_file!["../docs/faults.md"].assert_eq(&leveret::fault::page());
+}
+
+/// A test is the proof of a line only if it exists.
+#[test]
+fn every_line_of_the_faults_names_a_test() {
+    use leveret::fault::{BROKER, CODES, DATABASE};
+    let proofs = CODES.iter().map(|line| line.proof);
+    let proofs = proofs.chain(DATABASE.iter().map(|line| line.proof)).chain(BROKER.iter().map(|line| line.proof));
+    for proof in proofs {
+        let (file, test) = proof.split_once(' ').unwrap();
+        let text = read(file);
+        let begins = ["#[test]", "#[tokio::test]", "#[tokio::test(flavor = \"multi_thread\")]"];
+        let named = |line: &str| line.trim_start().strip_prefix("async ").unwrap_or(line.trim_start()).to_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let found = lines
+            .windows(2)
+            .any(|pair| begins.contains(&pair[0].trim()) && named(pair[1]).starts_with(&format!("fn {test}(")));
+        assert!(found, "{file} has no test `{test}`");
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lib", 5),
     ("failpoint", 0),
     ("link", 0),
+    ("fault", 0),
 ];
 
 /// Rooms of one floor that may use each other. Not among them: store and broker, roles and http.
@@ -58,6 +59,7 @@ const PEERS: &[(&str, &str)] = &[
     ("definition", "expression"),
     ("definition", "time"),
     ("definition", "limits"),
+    ("definition", "fault"),
     ("config", "time"),
     ("config", "limits"),
     ("limits", "time"),

@@ -98,6 +98,7 @@ CREATE TABLE leveret.bookmarks (
     opened_at     timestamptz NOT NULL,
     consumed_at   timestamptz,
     details       jsonb       NOT NULL DEFAULT 'null',
+    fingerprint   text        COLLATE "C",
     PRIMARY KEY (instance_id, number),
     CHECK (kind <> 'message' OR (message_name IS NOT NULL AND message_key IS NOT NULL)),
     CHECK (kind <> 'timer' OR (due_at IS NOT NULL AND next_check_at IS NOT NULL))
@@ -113,6 +114,7 @@ COMMENT ON COLUMN leveret.bookmarks.due_at        IS 'When a timer fires, by the
 COMMENT ON COLUMN leveret.bookmarks.next_check_at IS 'When the timers role checks it: after due_at if a wake-up was published';
 COMMENT ON COLUMN leveret.bookmarks.consumed_at   IS 'When the wait ended, or was closed because it is no longer needed';
 COMMENT ON COLUMN leveret.bookmarks.details       IS 'The failure of an incident, or who suspended the instance and why';
+COMMENT ON COLUMN leveret.bookmarks.fingerprint   IS 'Of an incident: equal for incidents of one cause. A hash of definition, activity, code and message without its variable parts';
 
 CREATE INDEX bookmarks_due ON leveret.bookmarks (next_check_at) WHERE consumed_at IS NULL AND next_check_at IS NOT NULL;
 CREATE INDEX bookmarks_messages ON leveret.bookmarks (message_name, message_key, opened_at, instance_id)
@@ -120,3 +122,6 @@ CREATE INDEX bookmarks_messages ON leveret.bookmarks (message_name, message_key,
 -- For the list of incidents: few are open at a time.
 CREATE INDEX bookmarks_incidents ON leveret.bookmarks (opened_at, instance_id, number)
     WHERE consumed_at IS NULL AND kind = 'intervention';
+-- For the list of groups, which steps from one fingerprint to the next, and for everything that is done to one group.
+CREATE INDEX bookmarks_fingerprints ON leveret.bookmarks (fingerprint, opened_at, instance_id, number)
+    WHERE consumed_at IS NULL AND fingerprint IS NOT NULL;

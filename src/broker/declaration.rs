@@ -8,8 +8,9 @@ use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use super::error::{Error, classify, is_missing};
+use super::error::{Error, answer_of, classify, is_missing};
 use super::topology::{Argument, Declaration, Kind, Value};
+use crate::fault::BrokerAnswer;
 
 /// The broker must answer a declaration within this time. RabbitMQ 4.3 needs a minute to say that the node of a queue is down.
 pub(super) const DECLARE_FOR: Duration = Duration::from_secs(5);
@@ -73,8 +74,7 @@ pub(super) fn explain(
 
 /// Whether the broker knows the queue and cannot reach it. A declaration never fails because its queue is missing.
 fn is_down(error: &lapin::Error) -> bool {
-    const NOT_FOUND: u16 = 404;
-    matches!(error.kind(), ErrorKind::ProtocolError(amqp) if amqp.get_id() == NOT_FOUND) && !is_missing(error)
+    answer_of(error) == Some(BrokerAnswer::Declare) && !is_missing(error)
 }
 
 fn name_of(declaration: &Declaration) -> &str {

@@ -2,10 +2,7 @@
 
 use lapin::ErrorKind;
 
-/// Precondition failed: the queue or exchange exists with other arguments.
-const MISMATCH_CODE: u16 = 406;
-/// Not found.
-const MISSING_CODE: u16 = 404;
+use crate::fault::{self, BrokerAnswer, Class};
 
 /// An error of the broker or of its use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +19,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Its class.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Unavailable(_) => Class::Transient,
+            Error::Mismatch(_) => Class::Permanent,
+            Error::Bug(_) => Class::Bug,
+        }
+    }
+
     /// Why, without the beginning that says what it means to callers.
     pub(super) fn reason(&self) -> &str {
         match self {
@@ -32,25 +38,34 @@ impl Error {
 
 /// Classifies an error of the client library; `doing` names the operation that failed.
 pub(super) fn classify(doing: &str, error: &lapin::Error) -> Error {
-    match error.kind() {
-        ErrorKind::ProtocolError(amqp) if amqp.get_id() == MISMATCH_CODE => {
-            Error::Mismatch(format!("{doing}: {}", amqp.get_message()))
-        }
-        ErrorKind::ProtocolError(amqp) => Error::Unavailable(format!("{doing}: {}", amqp.get_message())),
-        _ => Error::Unavailable(format!("{doing}: {error}")),
+    let ErrorKind::ProtocolError(amqp) = error.kind() else { return Error::Unavailable(format!("{doing}: {error}")) };
+    let why = format!("{doing}: {}", amqp.get_message());
+    match fault::of_reply(amqp.get_id()).answer {
+        BrokerAnswer::Different => Error::Mismatch(why),
+        BrokerAnswer::Away | BrokerAnswer::Declare | BrokerAnswer::Count => Error::Unavailable(why),
     }
 }
 
 /// Whether the broker refused the arguments.
 pub(super) fn is_mismatch(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(amqp) if amqp.get_id() == MISMATCH_CODE)
+    answer_of(error) == Some(BrokerAnswer::Different)
 }
 
 /// Whether the broker answered that a queue or exchange does not exist. "Not found" is also its answer for a queue whose node is down.
 pub(super) fn is_missing(error: &lapin::Error) -> bool {
     match error.kind() {
-        ErrorKind::ProtocolError(amqp) => amqp.get_id() == MISSING_CODE && says_missing(amqp.get_message().as_str()),
+        ErrorKind::ProtocolError(amqp) => {
+            answer_of(error) == Some(BrokerAnswer::Declare) && says_missing(amqp.get_message().as_str())
+        }
         _ => false,
+    }
+}
+
+/// What a reply means that the broker gave; none for an error of the connection.
+pub(super) fn answer_of(error: &lapin::Error) -> Option<BrokerAnswer> {
+    match error.kind() {
+        ErrorKind::ProtocolError(amqp) => Some(fault::of_reply(amqp.get_id()).answer),
+        _ => None,
     }
 }
 

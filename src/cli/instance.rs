@@ -143,7 +143,7 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
 }
 
 /// The name of the account that runs the command; none if the system does not know it.
-fn login_name() -> Option<String> {
+pub(super) fn login_name() -> Option<String> {
     let account = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
     account.map(|account| account.name).filter(|name| contract::check_name(name).is_ok())
 }

@@ -9,6 +9,7 @@ mod definition;
 pub mod dev;
 mod doctor;
 mod history;
+mod incident;
 mod instance;
 mod message;
 mod migrate;
@@ -76,9 +77,9 @@ enum Noun {
     /// List and reschedule open timers.
     #[command(subcommand)]
     Timer(timer::Verb),
-    /// List instances that are suspended, by a failure or by a person.
+    /// List incidents one by one or by cause, note who looks after a cause, and resolve them.
     #[command(subcommand)]
-    Incident(timer::IncidentVerb),
+    Incident(incident::Verb),
     /// List, show and redrive messages that could not be handled.
     #[command(subcommand)]
     DeadLetter(dead_letter::Verb),
@@ -163,7 +164,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Call(verb) => call::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Timer(verb) => timer::run(&short_lived(config()?, handlers)?, verb, output).await,
-        Noun::Incident(verb) => timer::incidents(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Incident(verb) => incident::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Audit(verb) => audit::run(&short_lived(config()?, handlers)?, verb, output).await,

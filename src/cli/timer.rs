@@ -1,4 +1,4 @@
-//! `leveret timer list|reschedule` and `leveret incident list`.
+//! `leveret timer list|reschedule`.
 
 use std::process::ExitCode;
 
@@ -47,18 +47,6 @@ pub(super) struct Rescheduling {
     reason: Option<String>,
 }
 
-#[derive(Subcommand)]
-pub(super) enum IncidentVerb {
-    /// List open incidents, newest first: failures to retry, and suspended instances to resume.
-    List {
-        /// Only incidents of this definition.
-        #[arg(long)]
-        definition: Option<String>,
-        #[arg(long, default_value_t = LIST, value_parser = output::LIMITS, help = output::limit())]
-        limit: i64,
-    },
-}
-
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::List { instance, limit } => list(app, instance, limit, output).await?,
@@ -100,29 +88,4 @@ async fn reschedule(app: &App, what: Rescheduling, output: Output) -> Result<()>
             Ok(())
         }
     }
-}
-
-pub(super) async fn incidents(app: &App, verb: IncidentVerb, output: Output) -> Result<ExitCode> {
-    let IncidentVerb::List { definition, limit } = verb;
-    let mut conn = app.store.background().await?;
-    let page = waits::incidents(&mut conn, definition.as_deref(), None, limit).await?;
-    match output {
-        Output::Json => output::json(&page)?,
-        Output::Table if page.items.is_empty() => output::line("no open incidents"),
-        Output::Table => {
-            let rows = page.items.into_iter().map(|one| {
-                let failure = one.failure.as_ref().map(|failure| {
-                    let text = |name: &str| failure.get(name).and_then(|text| text.as_str()).unwrap_or_default();
-                    format!("{}: {}", text("code"), text("message"))
-                });
-                let why = failure.or(one.note).unwrap_or_default();
-                let at = one.activity.unwrap_or_else(|| "–".into());
-                let since = output::moment(one.opened_at);
-                vec![one.instance.to_string(), one.definition, one.key.unwrap_or_default(), at, one.kind, since, why]
-            });
-            output::table(&["instance", "definition", "key", "activity", "kind", "since", "reason"], rows.collect());
-            page.next.iter().for_each(|_| output::more(limit));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -253,6 +253,11 @@ impl Written {
         Self { write, now, next, kind }
     }
 
+    /// The rows.
+    pub(super) fn planned(&self) -> &Write {
+        &self.write
+    }
+
     /// What follows the commit in memory: the rows go to the publisher, callers are woken, the step is counted.
     pub(super) fn publish(self, app: &App) -> Committed {
         fail_point("step::after_commit");

@@ -17,6 +17,7 @@ use crate::definition::Runs;
 use crate::engine::{Facts, Failure, HandlerCall, InstanceId, Refusal};
 use crate::handlers::HandlerInput;
 use crate::store::{self, Transaction, Undo, instances};
+use crate::telemetry;
 
 /// The transaction after a handler.
 enum Ran {
@@ -100,7 +101,10 @@ async fn execute(app: &App, at: &Committed, call: &HandlerCall, mut transaction:
         // Code that panics where its query fails: if the connection was lost, the step is taken again.
         Ok(Err(_)) if let Some(lost) = transaction.find_loss_after_panic().await => return Err(lost.into()),
         // The connection may be in the middle of a statement: it is closed, which rolls back everything.
-        Ok(Err(_)) => return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked"))),
+        Ok(Err(_)) => {
+            telemetry::count_handler_panic(call.runs.name());
+            return Ok(closed(transaction, Failure::new("handler.panic", "the handler panicked")));
+        }
         Err(_) => return Ok(closed(transaction, timed_out(what, limit))),
     };
     Ok(match outcome {

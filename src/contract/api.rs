@@ -3,6 +3,7 @@
 mod audit;
 mod calls;
 mod dead_letters;
+mod incidents;
 mod targets;
 mod tasks;
 
@@ -16,6 +17,10 @@ use super::OnConflict;
 pub use audit::AuditView;
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
 pub use dead_letters::{DeadLetterRequest, DeadLetterView, DeadLettersRequest};
+pub use incidents::{
+    GroupAssignRequest, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails, IncidentGroupView,
+    IncidentNoteView, IncidentResolveRequest, IncidentResolveView, IncidentSample,
+};
 pub use targets::{RateView, TargetView};
 pub use tasks::{
     TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
@@ -124,7 +129,7 @@ pub struct InstanceView {
     pub variables: Value,
     /// Its output.
     pub output: Option<Value>,
-    /// Why it failed or is suspended: `code`, `message`, `data`.
+    /// Why it failed or is suspended: `code`, `message`, `data`; of an incident also `attempt` and `input`.
     pub error: Option<Value>,
     /// Its open waits.
     pub waits: Vec<WaitView>,
@@ -229,8 +234,14 @@ pub struct IncidentView {
     pub by: Option<String>,
     /// The reason given.
     pub note: Option<String>,
-    /// `code`, `message`, `data` of the failure.
+    /// Of the failure `code`, `message`, `data`, the `attempt`, and of a `run` and a `call` the `input`.
     pub failure: Option<Value>,
+    /// The version of the definition.
+    #[serde(default)]
+    pub version: Option<i32>,
+    /// Its group: equal for incidents of one cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// A history row.

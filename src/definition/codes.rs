@@ -1,37 +1,6 @@
 //! Error codes: words separated by dots. A shorter code matches those that begin with it.
 
-/// Codes that are retried if a policy does not list codes: the cause may be temporary.
-const TRANSIENT: [&str; 15] = [
-    "timeout",
-    "http.connect",
-    "http.408",
-    "http.425",
-    "http.429",
-    "http.5xx",
-    "worker.unavailable",
-    "database.deadlock",
-    "database.serialization",
-    "database.lock",
-    "database.timeout",
-    "database.cancelled",
-    "database.connection",
-    "database.resources",
-    "database.read_only",
-];
-
-/// Whether the code `pattern` of a definition matches `code`: equal, a prefix of its words, or `http.5xx` for any `http.5??`.
-pub fn matches(pattern: &str, code: &str) -> bool {
-    let mut parts = code.split('.');
-    pattern.split('.').all(|wanted| {
-        parts.next().is_some_and(|part| {
-            part == wanted
-                || (wanted.ends_with("xx")
-                    && wanted.len() == 3
-                    && part.len() == 3
-                    && part.as_bytes()[0] == wanted.as_bytes()[0])
-        })
-    })
-}
+pub use crate::fault::matches;
 
 /// Whether one of the patterns matches `code`; an empty list matches every code.
 pub fn any_matches(patterns: &[String], code: &str) -> bool {
@@ -46,9 +15,9 @@ pub fn is_code(text: &str) -> bool {
     text.len() <= LENGTH_MAX && text.split('.').all(word)
 }
 
-/// Whether the cause of an error with this code may be temporary.
-pub fn is_transient(code: &str) -> bool {
-    TRANSIENT.iter().any(|pattern| matches(pattern, code))
+/// Whether an activity that fails with this code is retried where its policy lists no codes: its class says so.
+pub fn is_retried(code: &str) -> bool {
+    crate::fault::class_of(code).is_retried()
 }
 
 #[cfg(test)]
@@ -65,9 +34,9 @@ mod tests {
     }
 
     #[test]
-    fn codes_with_a_temporary_cause_are_transient() {
-        assert!(is_transient("timeout") && is_transient("http.500") && is_transient("database.lock"));
-        assert!(!is_transient("database.unique") && !is_transient("database.error"));
-        assert!(!is_transient("http.404") && !is_transient("handler.busy") && !is_transient("expression"));
+    fn codes_with_a_temporary_cause_are_retried() {
+        assert!(is_retried("timeout") && is_retried("http.500") && is_retried("database.lock"));
+        assert!(!is_retried("database.unique") && !is_retried("database.error"));
+        assert!(!is_retried("http.404") && !is_retried("handler.busy") && !is_retried("expression"));
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod activity;
 pub(super) mod call;
 pub(super) mod decisions;
 pub(crate) mod draft;
+pub(super) mod failure;
 pub(super) mod flow;
 pub(super) mod http;
 pub(super) mod retry;
@@ -17,15 +18,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::check;
 use super::check::names::{RESERVED, Sees, variable_problem};
-use super::model::{Definition, Events, OnFailure, SettingsRead};
+use super::model::{Definition, Events, SettingsRead};
 use super::schema::Schema;
 use super::yaml::cursor::{At, Keys};
 use super::yaml::node::{Node, Tree};
 use crate::expression::Expression;
-use crate::text::shortened;
 use crate::time::retention::Retention;
 use activity::place_of;
 use draft::Draft;
+use failure::{FailurePolicy, ON_FAILURE};
 
 /// Activities of a definition at most.
 pub(super) const ACTIVITIES_MAX: usize = 1_000;
@@ -62,6 +63,7 @@ fn keys_of(key: &str) -> Option<&'static [&'static str]> {
     match key {
         "input" => Some(&["type", "required", "properties", "additionalProperties", "$defs"]),
         "events" => Some(EVENTS.known),
+        "on_failure" => Some(ON_FAILURE.known),
         _ => None,
     }
 }
@@ -84,6 +86,7 @@ impl Draft {
         let list = self.problems.expect(&at, "activities", "add at least one activity");
         let list = list.map(|list| self.activity_list(&list)).unwrap_or_default();
         self.learn_ids(&list);
+        let FailurePolicy { on_failure, notify } = self.failure_policy(at.get("on_failure"));
         let timeout = at.get("timeout").filter(|timeout| !timeout.is_word("none"));
         let definition = Definition {
             name: name.unwrap_or_default(),
@@ -93,7 +96,8 @@ impl Draft {
             output: at.get("output").and_then(|output| self.data(&output, sees)),
             timeout: timeout.and_then(|timeout| self.duration(&timeout, sees)),
             on_error: self.on_errors(&at, sees),
-            on_failure: self.on_failure(at.get("on_failure")),
+            on_failure,
+            notify,
             retention: at.get("retention").and_then(|retention| self.retention(&retention)),
             events: self.events(at.get("events")),
             queue: self.queue(at.get("queue")),
@@ -173,27 +177,6 @@ impl Draft {
             Tree::List(_) => at.items().iter().for_each(|item| self.refuse_expressions(item)),
             Tree::Map(_) => at.entries().iter().for_each(|(_, value)| self.refuse_expressions(value)),
             Tree::Refused | Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
-        }
-    }
-
-    fn on_failure(&mut self, at: Option<At<'_>>) -> OnFailure {
-        let Some(at) = at else { return OnFailure::Suspend };
-        match self.problems.expect_text(&at) {
-            Some("suspend") | None => OnFailure::Suspend,
-            Some("fail") => OnFailure::Fail,
-            Some("compensate") => {
-                self.problems.later(at.place(), "on_failure: compensate");
-                OnFailure::Fail
-            }
-            Some(other) => {
-                let hint = self
-                    .problems
-                    .did_you_mean(other, ["suspend", "fail"])
-                    .unwrap_or_else(|| "allowed values: `suspend` and `fail`".into());
-                let message = format!("`{}` is not a valid value of `on_failure`", shortened(other));
-                self.problems.error_at(&at, message, Some(&hint));
-                OnFailure::Suspend
-            }
         }
     }
 

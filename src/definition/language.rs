@@ -96,7 +96,7 @@ fn document(key: &str) -> Described {
         "on_timeout" => (target(), "Where an instance continues whose `timeout` expired."),
         "on_error" => (list_of(a("onError")), "Handlers of errors that no activity handled."),
         "on_failure" => (
-            word_of(&["suspend", "fail"]),
+            json!({ "anyOf": [word_of(&["suspend", "fail"]), a("onFailure")] }),
             "An error that nothing handles: `suspend` opens an incident for a person, `fail` ends the instance as failed.",
         ),
         "retention" => (

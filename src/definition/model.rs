@@ -37,6 +37,8 @@ pub struct Definition {
     pub on_error: Vec<OnError>,
     /// What an error that no handler matched does.
     pub on_failure: OnFailure,
+    /// The event that is published when an incident opens, or the instance ends by such an error.
+    pub notify: Option<String>,
     /// How long its ended instances are kept; none for the default of the settings.
     pub retention: Option<Retention>,
     /// Which events are published.
@@ -180,6 +182,15 @@ pub enum Runs {
     Handler(String),
     /// An SQL statement from the settings.
     Statement(String),
+}
+
+impl Runs {
+    /// Its name in the registry or the settings.
+    pub fn name(&self) -> &str {
+        match self {
+            Runs::Handler(name) | Runs::Statement(name) => name,
+        }
+    }
 }
 
 /// How long a `wait` lasts.

@@ -33,12 +33,26 @@ pub struct Start {
 pub enum Command {
     /// A person or a service controls the instance.
     Instance(Control, Audit),
+    /// A person resolves the incidents of the instance.
+    Incident(Remedy, Audit),
     /// A person acts on a task.
     Task(TaskCommand),
     /// Something is reported about a call.
     Call(CallCommand),
     /// Leveret moves the instance itself.
     Internal(Internal),
+}
+
+/// How a person resolves the incidents of an instance, besides what every instance can be told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Remedy {
+    /// Set these variables, and try the activities again.
+    Retry {
+        /// Declared variables by name.
+        variables: Map<String, Value>,
+    },
+    /// End the instance as failed.
+    Fail,
 }
 
 /// How a person or a service controls an instance.
@@ -210,6 +224,8 @@ impl Command {
     pub fn replays(&self) -> bool {
         match self {
             Command::Instance(Control::Retry | Control::Resume, _) => true,
+            Command::Incident(Remedy::Retry { .. }, _) => true,
+            Command::Incident(Remedy::Fail, _) => false,
             Command::Instance(Control::Cancel | Control::Suspend | Control::Reschedule { .. }, _) => false,
             Command::Call(CallCommand { report: CallReport::Resolved { .. }, .. }) => true,
             Command::Call(CallCommand {

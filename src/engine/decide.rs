@@ -2,11 +2,11 @@
 
 use crate::definition::Definition;
 
-use super::lifecycle::{cancel, continuation, crash, deliver, fire, reschedule, resolve, retry, suspend};
+use super::lifecycle::{cancel, continuation, crash, deliver, fire, remedy, reschedule, resolve, retry, suspend};
 use super::transition::{Halt, Transition};
 use super::{
-    CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Step, TaskCommand,
-    call, task,
+    CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Remedy, Step,
+    TaskCommand, call, task,
 };
 
 /// What a command leads to.
@@ -72,6 +72,10 @@ fn step(
         Command::Instance(Control::Reschedule { bookmark, due }, audit) => {
             reschedule::timer(transition("reschedule"), bookmark, due, audit)
         }
+        Command::Incident(Remedy::Retry { variables }, audit) => {
+            remedy::retry(transition("retry"), variables, audit, facts.missed)
+        }
+        Command::Incident(Remedy::Fail, audit) => remedy::fail(transition("fail"), audit),
         Command::Task(TaskCommand { bookmark, person, seen, act }) => {
             task::act(transition("task"), bookmark, task::Actor { person, seen }, act, facts.task)
         }

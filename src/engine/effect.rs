@@ -124,6 +124,7 @@ pub enum EntryKind {
     WaitTimedOut,
     IncidentOpened,
     IncidentRetried,
+    IncidentFailed,
     WorkerCrashed,
     TaskOpened,
     TaskClaimed,
@@ -179,6 +180,8 @@ pub struct Bookmark {
     pub message: Option<(String, String)>,
     /// The failure, for interventions.
     pub details: Value,
+    /// The fingerprint of an incident.
+    pub fingerprint: Option<String>,
 }
 
 /// What a bookmark waits for.

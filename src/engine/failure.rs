@@ -118,7 +118,7 @@ impl<'a> Transition<'a> {
         };
         let code = &failure.code;
         let (at, policy) = policies.iter().enumerate().find(|(_, policy)| match (policy.codes.is_empty(), &cause) {
-            (true, Cause::Error { .. }) => codes::is_transient(code),
+            (true, Cause::Error { .. }) => codes::is_retried(code),
             (true, Cause::Unknown) => true,
             (true, Cause::Accepted) => false,
             (false, _) => codes::any_matches(&policy.codes, code),
@@ -238,30 +238,20 @@ impl<'a> Transition<'a> {
     fn apply_on_failure(&mut self, position: Position<'a>, failed: FailedWork) {
         match self.definition.on_failure {
             OnFailure::Suspend => self.incident(position, failed),
-            OnFailure::Fail => self.end(Ending::Failed(failed.failure)),
+            OnFailure::Fail => {
+                self.notify(position, &failed.failure, None);
+                self.end(Ending::Failed(failed.failure));
+            }
         }
-    }
-
-    /// Suspends the instance; the branch waits for `retry`.
-    pub(super) fn incident(&mut self, position: Position<'a>, failed: FailedWork) {
-        let error = Value::Object(assign::brief(&failed.failure));
-        self.instance.status = Status::Suspended;
-        self.record(EntryKind::IncidentOpened, position, error.clone());
-        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(position, BookmarkKind::Intervention) };
-        let on = WaitOn::Intervention { failure: failed.failure, result: failed.result };
-        let wait = self.open_wait(bookmark, on);
-        self.branch_mut(position).phase = Phase::Waiting(vec![wait]);
-        let mut data = Map::new();
-        data.insert("activity".into(), json!(position.activity.id));
-        data.insert("error".into(), error);
-        self.announce("suspended", data);
     }
 
     /// Continues an instance that was suspended by a failure.
     pub(super) fn reopen_after_retry(&mut self, audit: Audit) {
         self.instance.status = Status::Running;
         let details = audit.details();
-        self.record_whole(EntryKind::IncidentRetried, assign::details(details.clone()));
+        let mut entry = details.clone();
+        entry.extend(self.take_assigned().map(|assigned| ("assigned".into(), assigned)));
+        self.record_whole(EntryKind::IncidentRetried, assign::details(entry));
         self.announce("resumed", details);
     }
 }

@@ -5,6 +5,7 @@ pub(super) mod continuation;
 pub(super) mod crash;
 pub(super) mod deliver;
 pub(super) mod fire;
+pub(super) mod remedy;
 pub(super) mod replay;
 pub(super) mod reschedule;
 pub(super) mod resolve;

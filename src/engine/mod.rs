@@ -14,6 +14,7 @@ mod ending;
 mod facts;
 mod failure;
 mod flow;
+mod incident;
 mod instance;
 mod lifecycle;
 mod refusal;

@@ -23,9 +23,15 @@ pub enum Refusal {
     /// The wait's filter does not hold for this message.
     #[error("the filter of the wait does not hold for this message")]
     NotMatching,
-    /// There is no incident to retry.
-    #[error("the instance has no open incident to retry")]
+    /// There is no incident.
+    #[error("the instance has no open incident")]
     NoIncident,
+    /// A variable that is to be set is not declared.
+    #[error("the definition has no variable `{0}`")]
+    UnknownVariable(String),
+    /// The variables cannot be set.
+    #[error("the variables cannot be set: {0}")]
+    Variables(String),
     /// The instance is suspended: it continues after `retry` or `resume`.
     #[error("the instance is suspended")]
     Suspended,

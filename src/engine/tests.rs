@@ -1,9 +1,11 @@
 //! What the engine does, shown on small definitions.
 
 mod calls;
+mod classes;
 mod commands;
 mod faults;
 mod flow;
+mod incidents;
 mod interventions;
 mod laws;
 mod outcomes;

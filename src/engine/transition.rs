@@ -195,6 +195,15 @@ impl<'a> Transition<'a> {
     pub(super) fn bookmark(&self, position: Position<'a>, kind: super::BookmarkKind) -> Bookmark {
         let branch: Option<BranchId> = Some(self.branch(position).id);
         let activity = Some(position.activity.id.clone());
-        Bookmark { number: 0, branch, activity, kind, due_at: None, message: None, details: Value::Null }
+        Bookmark {
+            number: 0,
+            branch,
+            activity,
+            kind,
+            due_at: None,
+            message: None,
+            details: Value::Null,
+            fingerprint: None,
+        }
     }
 }

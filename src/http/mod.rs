@@ -6,6 +6,7 @@ mod calls;
 mod definitions;
 mod guard;
 mod health;
+mod incidents;
 mod instances;
 mod listener;
 mod messages;
@@ -66,6 +67,12 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
         .route("/incidents", get(waits::incidents))
+        .route("/incidents/groups", get(incidents::groups))
+        .route("/incidents/groups/{fingerprint}", get(incidents::group))
+        .route("/incidents/groups/{fingerprint}/assign", post(incidents::assign))
+        .route("/incidents/groups/{fingerprint}/comment", post(incidents::comment))
+        .route("/incidents/groups/{fingerprint}/mute", post(incidents::mute))
+        .route("/incidents/{instance}/resolve", post(incidents::resolve))
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))

@@ -14,7 +14,7 @@ use super::request::{self, Body, Path};
 use crate::command::{self, Applied};
 use crate::contract::api::{IncidentView, Page, RescheduleRequest, TimerView};
 use crate::contract::{Reschedule, Target};
-use crate::store::waits::{self, Cursor};
+use crate::store::waits::{self, Cursor, IncidentFilter};
 use crate::time::duration;
 
 #[derive(Deserialize)]
@@ -40,6 +40,7 @@ pub(super) async fn timers(
 #[serde(deny_unknown_fields)]
 pub(super) struct IncidentsQuery {
     definition: Option<String>,
+    fingerprint: Option<String>,
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -51,8 +52,9 @@ pub(super) async fn incidents(
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let before = cursor(query.cursor.as_deref())?;
+    let filter = IncidentFilter { definition: query.definition, fingerprint: query.fingerprint, before, limit };
     let mut conn = api.app.store.background().await?;
-    Ok(Json(waits::incidents(&mut conn, query.definition.as_deref(), before, limit).await?))
+    Ok(Json(waits::incidents(&mut conn, &filter).await?))
 }
 
 fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {

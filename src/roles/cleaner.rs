@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, history, messages, suspects, targets};
+use crate::store::{self, history, incidents, messages, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod export;
@@ -26,6 +26,9 @@ const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
 /// A command that was begun again, and of which nothing was heard for this long, is forgotten: its queue was deleted.
 const SUSPECT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What was noted about a group of incidents is forgotten when the group had no open incident for this long.
+const GROUP_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
@@ -82,6 +85,9 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     }
     if let Ok(before) = app.clock.now().checked_sub(SUSPECT_FOR) {
         suspects::delete_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(GROUP_FOR) {
+        incidents::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
     }
     store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())

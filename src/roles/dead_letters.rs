@@ -7,6 +7,7 @@ use crate::broker::{Delivery, Queue};
 use crate::command;
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
+use crate::fault::Class;
 use crate::roles::incoming;
 use crate::store;
 
@@ -86,7 +87,7 @@ async fn store_one(app: &App, delivery: &Delivery) -> Result<(), command::Error>
         )
         .await
         {
-            Err(command::Error::Store(error @ store::Error::Bug(_))) => {
+            Err(error) if error.class() == Class::Bug => {
                 // A retry does not help, and the dead letters behind this one must still be stored.
                 tracing::error!(%error, instance = %at.instance, "the incident of a dead step command cannot be opened");
             }

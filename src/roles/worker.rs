@@ -14,6 +14,7 @@ use crate::broker::{Delivery, Queue, SENT_AT};
 use crate::command::{self, Error};
 use crate::contract::Command;
 use crate::engine::{BranchId, InstanceId};
+use crate::fault::{Class, Recovery};
 use crate::store;
 use crate::telemetry::{self, DeliveryCount, spans};
 
@@ -263,19 +264,17 @@ enum OnError {
     DeadLetter(String),
 }
 
+/// As the class of the error says. A database that is away is waited for, instead of asked again after a pause.
 fn on_error(error: Error) -> OnError {
-    match error {
-        Error::Store(store::Error::Unavailable(error)) => OnError::WaitForDatabase(error),
-        Error::Store(store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. }) => OnError::Retry,
-        Error::Store(error @ (store::Error::NotFound(_) | store::Error::Duplicate(_) | store::Error::Bug(_))) => {
-            tracing::error!(%error, "a command cannot be handled");
+    let class = error.class();
+    match (class.of_command(), error) {
+        (Recovery::InProcess, Error::Store(store::Error::Unavailable(why))) => OnError::WaitForDatabase(why),
+        (Recovery::InProcess, _) => OnError::Retry,
+        (Recovery::DeadLetter | Recovery::Timer | Recovery::Route | Recovery::Incident, error) => {
+            if class == Class::Bug {
+                tracing::error!(%error, "a command cannot be handled");
+            }
             OnError::DeadLetter(error.to_string())
         }
-        error @ (Error::Refused(_)
-        | Error::Late(_)
-        | Error::Invalid { .. }
-        | Error::NotFound(_)
-        | Error::Reused(_)
-        | Error::Task(_)) => OnError::DeadLetter(error.to_string()),
     }
 }

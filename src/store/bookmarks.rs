@@ -46,6 +46,8 @@ pub struct BookmarkRow {
     pub next_check_at: Option<Timestamp>,
     /// The failure of an incident; of a suspension by a person, who asked for it and why.
     pub details: Value,
+    /// The fingerprint of an incident: equal for incidents of one cause.
+    pub fingerprint: Option<String>,
 }
 
 impl BookmarkRow {
@@ -64,6 +66,7 @@ impl BookmarkRow {
             due_at: bookmark.due_at,
             next_check_at,
             details: bookmark.details.clone(),
+            fingerprint: bookmark.fingerprint.clone(),
         }
     }
 }
@@ -155,6 +158,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
         Option<Moment>,
         Option<Moment>,
         Document,
+        Option<String>,
     );
     let rows: Vec<Columns> = bookmarks::table
         .filter(bookmarks::instance_id.eq(instance.0).and(bookmarks::consumed_at.is_null()))
@@ -169,11 +173,12 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
             bookmarks::due_at,
             bookmarks::next_check_at,
             bookmarks::details,
+            bookmarks::fingerprint,
         ))
         .load(conn)
         .await?;
     rows.into_iter()
-        .map(|(number, branch, activity, kind, name, key, due_at, next_check_at, details)| {
+        .map(|(number, branch, activity, kind, name, key, due_at, next_check_at, details, fingerprint)| {
             Ok(BookmarkRow {
                 number,
                 branch: branch.map(BranchId),
@@ -183,6 +188,7 @@ pub async fn list_open(conn: &mut Connection, instance: InstanceId) -> Result<Ve
                 due_at: due_at.map(Timestamp::from),
                 next_check_at: next_check_at.map(Timestamp::from),
                 details: details.0,
+                fingerprint,
             })
         })
         .collect()
@@ -233,9 +239,9 @@ pub async fn next_check_at(conn: &mut Connection) -> Result<Option<(Timestamp, T
 /// Part of the statement of a commit: all rows, for the instance in `moved`.
 const INSERT: &str = "
 INSERT INTO leveret.bookmarks (instance_id, opened_at, number, branch, activity, kind,
-                               message_name, message_key, due_at, next_check_at, details)
+                               message_name, message_key, due_at, next_check_at, details, fingerprint)
 SELECT moved.id, now(), row.*
-  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS row";
+  FROM moved, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS row";
 
 /// Bookmarks as arrays, so that one prepared statement writes any number of them.
 pub(super) struct BookmarkColumns<'a> {
@@ -248,6 +254,7 @@ pub(super) struct BookmarkColumns<'a> {
     due: Vec<Option<Moment>>,
     checks: Vec<Option<Moment>>,
     details: Vec<Json<'a, Value>>,
+    fingerprints: Vec<Option<&'a str>>,
 }
 
 impl<'a> BookmarkColumns<'a> {
@@ -262,6 +269,7 @@ impl<'a> BookmarkColumns<'a> {
             due: rows.iter().map(|row| row.due_at.map(Moment)).collect(),
             checks: rows.iter().map(|row| row.next_check_at.map(Moment)).collect(),
             details: rows.iter().map(|row| Json(&row.details)).collect(),
+            fingerprints: rows.iter().map(|row| row.fingerprint.as_deref()).collect(),
         }
     }
 
@@ -276,6 +284,7 @@ impl<'a> BookmarkColumns<'a> {
         part.bind::<Array<Nullable<Timestamptz>>, _>(&self.due)?;
         part.bind::<Array<Nullable<Timestamptz>>, _>(&self.checks)?;
         part.bind::<Array<Jsonb>, _>(&self.details)?;
+        part.bind::<Array<Nullable<Text>>, _>(&self.fingerprints)?;
         part.end()
     }
 }
@@ -293,6 +302,7 @@ mod tests {
             due_at: Some(due_at.parse().unwrap()),
             message: None,
             details: Value::Null,
+            fingerprint: None,
         };
         BookmarkRow::open(&bookmark, "2026-11-24T10:00:00Z".parse().unwrap(), Duration::from_secs(900))
     }

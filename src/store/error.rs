@@ -1,7 +1,10 @@
-//! Errors of the database, sorted by what the caller should do next. The errors of the drivers are translated here, once.
+//! Errors of the database, sorted by what the caller should do next. The errors of the drivers are translated here, once, by the table of
+//! faults.
 
 use diesel::result::{DatabaseErrorKind, Error as Driver};
 use diesel_async::pooled_connection::{PoolError as Setup, deadpool::PoolError};
+
+use crate::fault::{self, Class, DatabaseAnswer, DatabaseFault};
 
 /// An error of the database, by what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +40,7 @@ pub enum Error {
 /// The error of a query in a handler: the end of its code (`database.<kind>`) and a message.
 pub fn describe(error: &Driver) -> (&'static str, String) {
     let kind = match error {
-        Driver::DatabaseError(kind, info) => kind_of(kind, info.message()),
+        Driver::DatabaseError(kind, info) => fault_of(kind, info.message()).kind,
         Driver::NotFound => "not_found",
         Driver::BrokenTransactionManager | Driver::RollbackErrorOnCommit { .. } => "connection",
         _ => "client",
@@ -45,65 +48,21 @@ pub fn describe(error: &Driver) -> (&'static str, String) {
     (kind, error.to_string())
 }
 
-fn kind_of(kind: &DatabaseErrorKind, message: &str) -> &'static str {
-    match kind {
-        DatabaseErrorKind::UniqueViolation => "unique",
-        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => "foreign_key",
-        DatabaseErrorKind::NotNullViolation => "not_null",
-        DatabaseErrorKind::CheckViolation => "check",
-        DatabaseErrorKind::ExclusionViolation => "exclusion",
-        DatabaseErrorKind::SerializationFailure => "serialization",
-        DatabaseErrorKind::ReadOnlyTransaction => "read_only",
-        DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => "connection",
-        // diesel-async does not give the SQLSTATE. The words are those of PostgreSQL and at the beginning, so that the
-        // text of somebody's trigger is not taken for one of them.
-        _ => KINDS
-            .iter()
-            .find(|(_, beginnings)| beginnings.iter().any(|beginning| message.starts_with(beginning)))
-            .map_or("error", |(kind, _)| kind),
-    }
+/// The line of an error in the table of faults: by its SQLSTATE where diesel gives it as a kind, else by its message.
+fn fault_of(kind: &DatabaseErrorKind, message: &str) -> &'static DatabaseFault {
+    fault::of_state(match kind {
+        DatabaseErrorKind::UniqueViolation => "23505",
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => "23503",
+        DatabaseErrorKind::NotNullViolation => "23502",
+        DatabaseErrorKind::CheckViolation => "23514",
+        DatabaseErrorKind::ExclusionViolation => "23P01",
+        DatabaseErrorKind::SerializationFailure => "40001",
+        // After a failover the connection is to a standby.
+        DatabaseErrorKind::ReadOnlyTransaction => "25006",
+        DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => "08006",
+        _ => return fault::of_message(message),
+    })
 }
-
-/// How errors about the name of a prepared statement begin: behind a pooler it may be missing, or taken.
-pub(super) const STATEMENT_NAME: &str = "prepared statement \"";
-
-/// Errors that can pass by themselves, by the beginning of their message. `doctor` reports a server whose messages are not
-/// in English.
-const KINDS: [(&str, &[&str]); 6] = [
-    ("deadlock", &["deadlock detected"]),
-    ("lock", &["canceling statement due to lock timeout", "could not obtain lock on"]),
-    ("timeout", &["canceling statement due to statement timeout"]),
-    ("cancelled", &["canceling statement due to user request", "canceling statement due to conflict with recovery"]),
-    (
-        "connection",
-        &[
-            "terminating connection",
-            "the database system is",
-            "canceling authentication",
-            "could not receive data",
-            STATEMENT_NAME,
-            "server conn crashed",
-            "server login",
-            "query_wait_timeout",
-            "query timeout",
-            "idle transaction timeout",
-        ],
-    ),
-    (
-        "resources",
-        &[
-            "out of memory",
-            "out of shared memory",
-            "sorry, too many clients already",
-            "too many connections for",
-            "remaining connection slots",
-            "could not extend file",
-            "could not write",
-            "could not resize shared memory segment",
-            "temporary file size exceeds",
-        ],
-    ),
-];
 
 /// The constraint of business keys.
 pub(super) const INSTANCES_KEY: &str = "instances_key";
@@ -118,7 +77,23 @@ impl Error {
 impl Error {
     /// Whether the statement timeout of the database expired.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Error::Busy(message) if message.contains("statement timeout"))
+        matches!(self, Error::Busy(message) if fault::of_message(message).kind == "timeout")
+    }
+
+    /// Its class, which says how a command or a role recovers.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Unavailable(_) => Class::Transient,
+            // A statement that took too long, or no room in the server, does not conflict with another; our own words have no line.
+            Error::Busy(message) => {
+                Some(fault::of_message(message).class).filter(|class| class.is_retried()).unwrap_or(Class::Conflict)
+            }
+            // Nothing is written, and the same command may be taken again; callers bound how often.
+            Error::Conflict | Error::Rejected { .. } => Class::Conflict,
+            Error::NotFound(_) => Class::Business,
+            // A business key that is taken is handled where it can happen.
+            Error::Duplicate(_) | Error::Bug(_) => Class::Bug,
+        }
     }
 }
 
@@ -135,7 +110,7 @@ impl From<Driver> for Error {
     fn from(error: Driver) -> Self {
         match error {
             Driver::NotFound => Error::NotFound("the row".into()),
-            Driver::DatabaseError(kind, info) => classify(kind, info.message(), info.constraint_name()),
+            Driver::DatabaseError(kind, info) => classify(&kind, info.message(), info.constraint_name()),
             Driver::RollbackErrorOnCommit { commit_error, .. } => Error::Unavailable(commit_error.to_string()),
             Driver::BrokenTransactionManager => Error::Unavailable("the connection broke inside a transaction".into()),
             other => Error::Bug(other.to_string()),
@@ -143,70 +118,12 @@ impl From<Driver> for Error {
     }
 }
 
-fn classify(kind: DatabaseErrorKind, message: &str, constraint: Option<&str>) -> Error {
-    match kind {
-        DatabaseErrorKind::UniqueViolation => Error::Duplicate(constraint.unwrap_or_default().to_owned()),
-        DatabaseErrorKind::SerializationFailure => Error::Busy(message.to_owned()),
-        // After a failover the connection is to a standby.
-        DatabaseErrorKind::ReadOnlyTransaction
-        | DatabaseErrorKind::UnableToSendCommand
-        | DatabaseErrorKind::ClosedConnection => Error::Unavailable(message.to_owned()),
-        DatabaseErrorKind::ForeignKeyViolation
-        | DatabaseErrorKind::NotNullViolation
-        | DatabaseErrorKind::CheckViolation => Error::Bug(message.to_owned()),
-        _ => by_message(message),
-    }
-}
-
-// diesel-async does not give the SQLSTATE, so the rest is recognised by PostgreSQL's English messages. Other messages
-// (of a server with another language, say) are retried; callers bound how often.
-fn by_message(message: &str) -> Error {
-    const AWAY: [&str; 9] = [
-        "terminating connection",
-        "the database system is",
-        "too many clients",
-        "remaining connection slots",
-        "read-only",
-        "No space left",
-        "could not extend file",
-        "could not write",
-        "connection",
-    ];
-    const HOPELESS: [&str; 11] = [
-        "does not exist",
-        "syntax error",
-        "invalid input syntax",
-        "invalid byte sequence",
-        "unsupported Unicode escape",
-        "violates",
-        "out of range",
-        "too long",
-        "permission denied",
-        "append-only",
-        "current transaction is aborted",
-    ];
-    // What PgBouncer says of its server, or of its own end; also in place of the answer to a commit. And the name of a prepared
-    // statement that is another server's: the connection is replaced.
-    const POOLER: [&str; 9] = [
-        STATEMENT_NAME,
-        "server conn crashed",
-        "server login",
-        "server shutting down",
-        "pooler is shutting down",
-        "query_wait_timeout",
-        "query timeout",
-        "idle transaction timeout",
-        "client_login_timeout",
-    ];
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if POOLER.iter().any(|words| message.starts_with(words)) {
-        Error::Unavailable(message.to_owned())
-    } else if says(&HOPELESS) {
-        Error::Bug(message.to_owned())
-    } else if says(&AWAY) {
-        Error::Unavailable(message.to_owned())
-    } else {
-        Error::Busy(message.to_owned())
+fn classify(kind: &DatabaseErrorKind, message: &str, constraint: Option<&str>) -> Error {
+    match fault_of(kind, message).answer {
+        DatabaseAnswer::Wait => Error::Unavailable(message.to_owned()),
+        DatabaseAnswer::Again => Error::Busy(message.to_owned()),
+        DatabaseAnswer::Exists => Error::Duplicate(constraint.unwrap_or_default().to_owned()),
+        DatabaseAnswer::Report => Error::Bug(message.to_owned()),
     }
 }
 
@@ -233,6 +150,10 @@ impl From<diesel::ConnectionError> for Error {
 mod tests {
     use super::*;
     use crate::definition::codes;
+
+    fn by_message(message: &str) -> Error {
+        classify(&DatabaseErrorKind::Unknown, message, None)
+    }
 
     #[test]
     fn contention_is_busy() {
@@ -288,8 +209,8 @@ mod tests {
 
     #[test]
     fn a_handler_s_error_that_can_pass_by_itself_is_transient_and_no_other() {
-        let unknown = |message: &str| kind_of(&DatabaseErrorKind::Unknown, message);
-        let transient = |kind: &str| codes::is_transient(&format!("database.{kind}"));
+        let unknown = |message: &str| fault_of(&DatabaseErrorKind::Unknown, message).kind;
+        let transient = |kind: &str| codes::is_retried(&format!("database.{kind}"));
         for message in [
             "deadlock detected",
             "canceling statement due to lock timeout",
@@ -307,7 +228,7 @@ mod tests {
             DatabaseErrorKind::ReadOnlyTransaction,
             DatabaseErrorKind::UnableToSendCommand,
         ] {
-            assert!(transient(kind_of(&kind, "")), "{kind:?}");
+            assert!(transient(fault_of(&kind, "").kind), "{kind:?}");
         }
         for message in [
             "relation \"orders\" does not exist",
@@ -325,7 +246,7 @@ mod tests {
             DatabaseErrorKind::CheckViolation,
             DatabaseErrorKind::ExclusionViolation,
         ] {
-            assert!(!transient(kind_of(&kind, "deadlock detected")), "{kind:?}");
+            assert!(!transient(fault_of(&kind, "deadlock detected").kind), "{kind:?}");
         }
         assert!(!["error", "not_found", "client", "aborted"].into_iter().any(transient));
     }
@@ -338,7 +259,24 @@ mod tests {
 
     #[test]
     fn a_taken_key_is_recognised_by_its_constraint() {
-        assert!(classify(DatabaseErrorKind::UniqueViolation, "", Some(INSTANCES_KEY)).is_key_taken());
-        assert!(!classify(DatabaseErrorKind::UniqueViolation, "", Some("instances_pkey")).is_key_taken());
+        assert!(classify(&DatabaseErrorKind::UniqueViolation, "", Some(INSTANCES_KEY)).is_key_taken());
+        assert!(!classify(&DatabaseErrorKind::UniqueViolation, "", Some("instances_pkey")).is_key_taken());
+    }
+
+    #[test]
+    fn an_error_has_the_class_of_its_line() {
+        for (error, class) in [
+            (by_message("deadlock detected"), Class::Conflict),
+            (by_message("canceling statement due to statement timeout"), Class::Transient),
+            (by_message("out of shared memory"), Class::Transient),
+            (by_message("the database system is starting up"), Class::Transient),
+            (by_message("Verklemmung (Deadlock) entdeckt"), Class::Conflict),
+            (by_message("relation \"orders\" does not exist"), Class::Bug),
+            (Error::Busy("the definition is being changed".into()), Class::Conflict),
+            (Error::NotFound("the row".into()), Class::Business),
+            (classify(&DatabaseErrorKind::UniqueViolation, "", None), Class::Bug),
+        ] {
+            assert_eq!(error.class(), class, "{error:?}");
+        }
     }
 }

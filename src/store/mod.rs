@@ -16,6 +16,7 @@ mod error;
 pub mod exports;
 pub mod history;
 pub mod inbox;
+pub mod incidents;
 pub mod instances;
 mod json;
 mod locks;

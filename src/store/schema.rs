@@ -30,6 +30,7 @@ pub(super) mod leveret {
             opened_at -> Timestamptz,
             consumed_at -> Nullable<Timestamptz>,
             details -> Jsonb,
+            fingerprint -> Nullable<Text>,
         }
     }
 
@@ -130,6 +131,29 @@ pub(super) mod leveret {
             instance_id -> Nullable<Uuid>,
             outcome -> Text,
             answer -> Jsonb,
+        }
+    }
+
+    diesel::table! {
+        leveret.incident_groups (fingerprint) {
+            fingerprint -> Text,
+            assignee -> Nullable<Text>,
+            muted_until -> Nullable<Timestamptz>,
+            changed_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        leveret.incident_notes (id) {
+            id -> Int8,
+            fingerprint -> Text,
+            at -> Timestamptz,
+            kind -> Text,
+            by -> Text,
+            value -> Nullable<Text>,
+            reason -> Nullable<Text>,
+            app_id -> Text,
+            message_id -> Text,
         }
     }
 

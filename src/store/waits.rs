@@ -169,34 +169,53 @@ struct Incident {
     definition: String,
     #[diesel(sql_type = Nullable<Text>)]
     key: Option<String>,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    fingerprint: Option<String>,
 }
 
-/// Open incidents, by failure or by a person, newest first; of all definitions, or of one.
-pub async fn incidents(
-    conn: &mut Connection,
-    definition: Option<&str>,
-    before: Option<Cursor>,
-    limit: i64,
-) -> Result<Page<IncidentView>, Error> {
-    let before = before.map(|before| (before.instance, before.number, Moment(before.at)));
+/// Which incidents.
+#[derive(Debug, Clone, Default)]
+pub struct IncidentFilter {
+    /// Only of this definition.
+    pub definition: Option<String>,
+    /// Only of this group.
+    pub fingerprint: Option<String>,
+    /// Only after the one with this cursor.
+    pub before: Option<Cursor>,
+    /// The most rows.
+    pub limit: i64,
+}
+
+/// Open incidents, by failure or by a person, newest first.
+pub async fn incidents(conn: &mut Connection, filter: &IncidentFilter) -> Result<Page<IncidentView>, Error> {
+    let before = filter.before.map(|before| (before.instance, before.number, Moment(before.at)));
     let (instance, number, at) = before.map_or((None, None, None), |(a, b, c)| (Some(a), Some(b), Some(c)));
-    let rows: Vec<Incident> = diesel::sql_query(
-        "SELECT b.instance_id, b.number, b.activity, b.branch, b.opened_at, b.details, i.definition, i.key
+    // Two texts, because a plan is made once for all values: that of a group reads its own index.
+    let group = match filter.fingerprint {
+        Some(_) => "AND b.fingerprint = $6",
+        None => "AND $6::text IS NULL",
+    };
+    let rows: Vec<Incident> = diesel::sql_query(format!(
+        "SELECT b.instance_id, b.number, b.activity, b.branch, b.opened_at, b.details, b.fingerprint,
+                i.definition, i.key, i.version
            FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id
-          WHERE b.consumed_at IS NULL AND b.kind = 'intervention'
+          WHERE b.consumed_at IS NULL AND b.kind = 'intervention' {group}
             AND ($1::timestamptz IS NULL OR (b.opened_at, b.instance_id, b.number) < ($1, $2, $3))
             AND ($5::text IS NULL OR i.definition = $5)
-          ORDER BY b.opened_at DESC, b.instance_id DESC, b.number DESC LIMIT $4",
-    )
+          ORDER BY b.opened_at DESC, b.instance_id DESC, b.number DESC LIMIT $4"
+    ))
     .bind::<Nullable<Timestamptz>, _>(at)
     .bind::<Nullable<SqlUuid>, _>(instance)
     .bind::<Nullable<BigInt>, _>(number)
-    .bind::<BigInt, _>(limit)
-    .bind::<Nullable<Text>, _>(definition)
+    .bind::<BigInt, _>(filter.limit)
+    .bind::<Nullable<Text>, _>(filter.definition.as_deref())
+    .bind::<Nullable<Text>, _>(filter.fingerprint.as_deref())
     .get_results(conn)
     .await?;
     let cursor = |row: &Incident| Cursor { at: row.opened_at.0, instance: row.instance_id, number: row.number };
-    Ok(Page::of(rows, limit, |last| cursor(last).to_string(), incident))
+    Ok(Page::of(rows, filter.limit, |last| cursor(last).to_string(), incident))
 }
 
 fn incident(row: Incident) -> IncidentView {
@@ -213,6 +232,8 @@ fn incident(row: Incident) -> IncidentView {
         by: text("by"),
         note: text("reason"),
         failure: (!by_person).then(|| row.details.0.clone()),
+        version: Some(row.version),
+        fingerprint: row.fingerprint,
     }
 }
 

@@ -44,6 +44,8 @@ pub const SCHEDULE_TICKS: &str = "leveret_schedule_ticks_total";
 pub const SCHEDULE_LATENESS: &str = "leveret_schedule_lateness_seconds";
 /// Silent branches whose step command was published again.
 pub const BRANCHES_RECOVERED: &str = "leveret_branches_recovered_total";
+/// Panics of handlers, by handler.
+pub const HANDLER_PANICS: &str = "leveret_handler_panics_total";
 /// Live instances that look stuck.
 pub const STUCK: &str = "leveret_stuck_instances";
 /// Database connections in use, by pool.
@@ -122,6 +124,11 @@ pub enum DeliveryCount {
     First,
     /// Again: the consumer before did not acknowledge it.
     Redelivered,
+}
+
+/// Counts a panic of a handler. The names are those of the registry, so there are few.
+pub fn count_handler_panic(handler: &str) {
+    metrics::counter!(HANDLER_PANICS, "handler" => handler.to_owned()).increment(1);
 }
 
 /// Counts a delivery.

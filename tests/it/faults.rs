@@ -1,11 +1,14 @@
 //! Outages: servers are killed, wiped and restarted under load, while Leveret keeps running.
 
+mod answers;
 mod broker;
 mod cancels;
+mod codes;
 mod database;
 mod link;
 mod load;
 mod outbox;
+mod replies;
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ mod depth;
 mod examples;
 mod faults;
 mod http;
+mod incidents;
 mod isolation;
 mod links;
 mod numbers;

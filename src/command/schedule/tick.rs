@@ -13,6 +13,7 @@ use crate::command::{self, Applied, Error as StepError, Follow, Started, fail_po
 use crate::contract::schedule::{Overlap, ScheduleView};
 use crate::contract::{OnConflict, Start};
 use crate::engine::InstanceId;
+use crate::fault::Recovery;
 use crate::store::schedules::{self, ClaimedSchedule, HandledTick};
 use crate::store::suspects::Suspect;
 use crate::store::{self, instances};
@@ -202,21 +203,8 @@ pub(super) async fn begin(
         Ok(Applied::New(Started::Existing(_))) => Ok(TickStart::Taken),
         Ok(Applied::Repeated(answer)) => Ok(answer.instance.map_or(TickStart::Taken, TickStart::Again)),
         Err(StepError::Refused(_)) => Ok(TickStart::Taken),
-        Err(StepError::Store(error)) => match error {
-            store::Error::Bug(why) => Ok(TickStart::Failed(why)),
-            store::Error::NotFound(_) | store::Error::Duplicate(_) => Ok(TickStart::Failed(error.to_string())),
-            store::Error::Unavailable(_)
-            | store::Error::Busy(_)
-            | store::Error::Conflict
-            | store::Error::Rejected { .. } => Err(error),
-        },
-        Err(
-            error @ (StepError::Invalid { .. }
-            | StepError::Late(_)
-            | StepError::NotFound(_)
-            | StepError::Reused(_)
-            | StepError::Task(_)),
-        ) => Ok(TickStart::Failed(error.to_string())),
+        Err(StepError::Store(error)) if error.class().of_command() == Recovery::InProcess => Err(error),
+        Err(error) => Ok(TickStart::Failed(error.to_string())),
     }
 }
 

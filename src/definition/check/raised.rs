@@ -4,28 +4,14 @@ use crate::definition::codes::matches;
 use crate::definition::problem::Problems;
 use crate::definition::yaml::cursor::At;
 use crate::definition::yaml::node::Tree;
+use crate::fault::DATABASE;
 use crate::text::{listed, nearest, shortened};
 
 /// The first words of the codes with which any activity may fail.
 const EVERYWHERE: [&str; 3] = ["expression", "limit", "timeout"];
-/// First words of Leveret's own codes, with the second words that are known.
+/// First words of Leveret's own codes, with the second words that are known; those of `database` are also in the table of faults.
 const OWN: [(&str, &[&str]); 9] = [
-    (
-        "database",
-        &[
-            "unique",
-            "foreign_key",
-            "not_null",
-            "check",
-            "serialization",
-            "deadlock",
-            "timeout",
-            "not_found",
-            "error",
-            "client",
-            "aborted",
-        ],
-    ),
+    ("database", &["not_found", "client", "aborted"]),
     ("expression", &[]),
     ("handler", &[]),
     ("http", &HTTP),
@@ -141,7 +127,7 @@ impl Raised {
         let rest = code.strip_prefix(first).unwrap_or_default();
         let by_first = nearest(first, self.roots.iter().copied()).map(|root| format!("{root}{rest}"));
         let by_second =
-            second.and_then(|second| Some(format!("{first}.{}", nearest(second, seconds(first)?.iter().copied())?)));
+            second.and_then(|second| Some(format!("{first}.{}", nearest(second, seconds(first).into_iter())?)));
         [by_first, by_second].into_iter().flatten().find(|meant| meant != code && self.has(meant))
     }
 
@@ -167,19 +153,22 @@ fn words(code: &str) -> (&str, Option<&str>) {
     (words.next().unwrap_or_default(), words.next())
 }
 
-fn seconds(first: &str) -> Option<&'static [&'static str]> {
-    OWN.iter().find(|(root, _)| *root == first).map(|(_, seconds)| *seconds).filter(|seconds| !seconds.is_empty())
+/// The known second words of a first word; empty if every word may follow.
+fn seconds(first: &str) -> Vec<&'static str> {
+    let own = OWN.iter().find(|(root, _)| *root == first).map(|(_, seconds)| *seconds).unwrap_or_default();
+    let of_database = DATABASE.iter().filter(|_| first == "database").map(|line| line.kind);
+    own.iter().copied().chain(of_database).collect()
 }
 
 /// Whether a code may have this second word. Only the list of `http` is complete for ever; elsewhere a word is wrong if a known one is
 /// similar.
 fn fits(first: &str, second: &str) -> bool {
-    let Some(known) = seconds(first) else { return true };
+    let known = seconds(first);
     let status = second.len() == 3 && second.starts_with(|c: char| ('1'..='5').contains(&c));
     match first {
         "http" if status => second.ends_with("xx") || second.bytes().all(|byte| byte.is_ascii_digit()),
         "http" => known.contains(&second),
-        _ => known.contains(&second) || nearest(second, known.iter().copied()).is_none(),
+        _ => known.contains(&second) || nearest(second, known.into_iter()).is_none(),
     }
 }
 

@@ -116,13 +116,7 @@ impl Draft {
             return None;
         }
         let event = self.problems.expect(at, "event", "name the event, as in `event: order-shipped`");
-        let name = event.as_ref().and_then(|event| plain_word(&mut self.problems, event, "event"));
-        if let (Some(event), Some(name)) = (&event, &name)
-            && OWN_EVENTS.contains(&name.as_str())
-        {
-            let message = format!("`{name}` is also the name of an event that Leveret publishes itself");
-            self.problems.warning(event.place(), message, Some("choose another name to keep them apart".into()));
-        }
+        let name = event.as_ref().and_then(|event| event_name(&mut self.problems, event));
         let body = self.data_or_empty(at.get("body"), sees);
         Some(Work::Emit { event: name?, body: body? })
     }
@@ -276,6 +270,16 @@ type Failure = (crate::expression::Template, Option<crate::expression::Template>
 #[expect(clippy::option_option, reason = "absent, invalid and valid are three cases")]
 fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     read.map_or(Some(None), |read| read.map(Some))
+}
+
+/// The name of an event that the document publishes.
+pub(super) fn event_name(problems: &mut Problems, at: &At<'_>) -> Option<String> {
+    let name = plain_word(problems, at, "event")?;
+    if OWN_EVENTS.contains(&name.as_str()) {
+        let message = format!("`{name}` is also the name of an event that Leveret publishes itself");
+        problems.warning(at.place(), message, Some("choose another name to keep them apart".into()));
+    }
+    Some(name)
 }
 
 /// The name of a handler, statement or event.

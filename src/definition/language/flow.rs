@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::values::{a, assignments, code, expression, fixed_duration, list_of, map_of, one_or_list, target, whole};
 use super::{Described, map};
+use crate::definition::document::failure::ON_FAILURE;
 use crate::definition::document::flow::{CHOICE, ON_ERROR};
 use crate::definition::document::retry::{ATTEMPTS_MAX, POLICY};
 
@@ -17,6 +18,7 @@ pub(super) fn definitions() -> Value {
         "choice": map(&CHOICE, &["to"], choice),
         "next": { "anyOf": next },
         "onError": map(&ON_ERROR, &[], on_error),
+        "onFailure": map(&ON_FAILURE, &[], on_failure),
         "policy": map(&POLICY, &[], policy),
         "retry": { "anyOf": [{ "const": "none" }, a("policy"), list_of(a("policy"))] },
     })
@@ -36,6 +38,17 @@ fn on_error(key: &str) -> Described {
         "when" => (expression(), "A condition, which can read `error`."),
         "output" => (assignments(), "Assigns variables; the expressions can read `error`."),
         "to" => (target(), "The id of an activity, or `exit`. Without it the branch continues as after success."),
+        _ => return None,
+    })
+}
+
+fn on_failure(key: &str) -> Described {
+    Some(match key {
+        "suspend" => (
+            json!({ "type": "boolean" }),
+            "Whether an incident opens for a person, as by default; otherwise the instance ends as failed.",
+        ),
+        "notify" => (code(), "The event that is published then, for a pager."),
         _ => return None,
     })
 }

@@ -29,7 +29,7 @@ pub struct Retry {
     pub factor: f64,
     /// The share of a pause that may randomly be subtracted, 0 to 1.
     pub jitter: f64,
-    /// Codes that it applies to; if empty, the transient ones, see [`crate::definition::codes::is_transient`].
+    /// Codes that it applies to; if empty, those that [`crate::definition::codes::is_retried`] names.
     pub codes: Vec<String>,
     /// The longest time from the first failure to the start of another attempt.
     pub within: Option<Duration>,

@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 use crate::limits::backoff::next_delay;
 
 use super::super::admit::DispatchedCall;
+use super::super::failure::FailedWork;
 use super::super::transition::Transition;
-use super::super::{
-    Bookmark, BookmarkKind, Effect, EntryKind, Failure, Phase, Probing, Status, Wait, WaitOn, assign as values, scope,
-};
+use super::super::{Effect, EntryKind, Failure, Phase, Probing, Wait, WaitOn, assign as values, scope};
 use super::{CallChange, CallClosed, CallEnd, CallId, CallPurpose};
 
 impl<'a> Transition<'a> {
@@ -69,20 +68,14 @@ impl<'a> Transition<'a> {
     pub(super) fn leave_open(&mut self, call: DispatchedCall<'a>, failure: Failure) {
         let dispatch = call.dispatch.saturating_add(1);
         self.change_call(&call, CallChange::Unknown { dispatch, failure: failure.clone() });
-        let mut error = values::brief(&failure);
-        error.insert("call".into(), json!(CallId::of(self.instance.id, call.bookmark)));
-        error.insert("unknown".into(), json!(true));
-        let error = Value::Object(error);
-        self.instance.status = Status::Suspended;
-        self.record(EntryKind::IncidentOpened, call.position, error.clone());
-        let bookmark = Bookmark { details: error.clone(), ..self.bookmark(call.position, BookmarkKind::Intervention) };
-        let person = self.open_wait(bookmark, WaitOn::Intervention { failure, result: None });
+        let more = Map::from_iter([
+            ("call".to_owned(), json!(CallId::of(self.instance.id, call.bookmark))),
+            ("unknown".to_owned(), json!(true)),
+        ]);
+        let person = self.open_incident(call.position, FailedWork::from(failure), more);
         let on = WaitOn::Call { dispatch, probing: None, accepted: false };
         let dispatched = Wait { bookmark: call.bookmark, due_at: None, on };
         self.branch_mut(call.position).phase = Phase::Waiting(vec![dispatched, person]);
-        let data =
-            Map::from_iter([("activity".to_owned(), json!(call.position.activity.id)), ("error".to_owned(), error)]);
-        self.announce("suspended", data);
     }
 
     pub(super) fn record_unknown(&mut self, call: &DispatchedCall<'a>, failure: &Failure) {

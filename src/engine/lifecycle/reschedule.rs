@@ -35,6 +35,7 @@ impl Transition<'_> {
             due_at: Some(due_at),
             message: None,
             details: Value::Null,
+            fingerprint: None,
         });
         self.move_timer(bookmark, number, due_at);
         let mut details = audit.details();

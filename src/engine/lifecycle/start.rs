@@ -102,6 +102,7 @@ fn open_deadline(transition: &mut Transition<'_>) -> Result<(), Refusal> {
         due_at: Some(due_at),
         message: None,
         details: Value::Null,
+        fingerprint: None,
     });
     transition.instance.state.deadline = Some(Deadline { bookmark, due_at });
     Ok(())

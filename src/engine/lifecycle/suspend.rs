@@ -40,6 +40,7 @@ impl Transition<'_> {
             due_at: None,
             message: None,
             details: details.clone(),
+            fingerprint: None,
         });
         self.instance.state.suspension = Some(number);
         self.record_whole(EntryKind::InstanceSuspended, details);

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::engine::{
     self, Act, Audit, Branch, CallCommand, CallOutcome, CallReport, Command, Context, Control, Decision, Due, Facts,
-    Instance, Internal, KeptMessages, Message, Missed, Need, Phase, ROOT, Resolution, State, Status, Wait, WaitOn,
+    Instance, Internal, KeptMessages, Message, Missed, Need, Phase, ROOT, Remedy, Resolution, State, Status, Wait,
+    WaitOn,
 };
 use crate::testkit::Error;
 use proptest::prelude::*;
@@ -231,7 +232,8 @@ fn once(command: &Command) -> bool {
         Command::Internal(Internal::Crash { .. } | Internal::Unfireable { .. } | Internal::Undeliverable { .. }) => {
             false
         }
-        Command::Task(_) | Command::Call(_) => false,
+        Command::Incident(Remedy::Fail, _) => true,
+        Command::Incident(Remedy::Retry { .. }, _) | Command::Task(_) | Command::Call(_) => false,
     }
 }
 

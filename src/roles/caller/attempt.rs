@@ -10,9 +10,10 @@ use super::limits::{Permit, TargetOutcome};
 use super::{Caller, mapping};
 use crate::app::sleep_or_stop;
 use crate::command::calls::{Attempt, AttemptToken, Begin, Watch};
-use crate::command::{self, Error, Executed};
+use crate::command::{self, Executed};
 use crate::engine::{CallOutcome, Failure, Refusal};
 use crate::expression::{Marker, filled};
+use crate::fault::Class;
 use crate::limits::backoff::next_delay;
 use crate::outgoing::{Request, Response, SendError};
 use crate::secrets::Carried;
@@ -203,8 +204,8 @@ async fn record(caller: &Caller, attempt: Attempt, report: Report, time: Duratio
             Ok(Executed::Conflict) => {
                 tracing::debug!(call = %attempt.id, "another process moved the instance; retrying")
             }
-            Err(Error::Store(store::Error::Bug(error))) => {
-                tracing::error!(call = %attempt.id, error, "could not record an outcome: the attempt becomes unknown");
+            Err(error) if error.class() == Class::Bug => {
+                tracing::error!(call = %attempt.id, %error, "could not record an outcome: the attempt becomes unknown");
                 return;
             }
             Err(error) => tracing::warn!(call = %attempt.id, %error, "could not record an outcome; retrying"),

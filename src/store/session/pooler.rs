@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::result::Error as Driver;
 
-use crate::store::error::STATEMENT_NAME;
+use crate::fault::STATEMENT_NAME;
 
 /// What can be learned from refusals: that it takes no options, and that it loses names.
 pub(super) const LESSONS_MAX: usize = 2;

@@ -63,6 +63,7 @@ async fn a_document_is_stored_once() {
             timeout: None,
             on_error: vec![],
             on_failure: leveret::definition::OnFailure::Suspend,
+            notify: None,
             retention: None,
             events: leveret::definition::Events { instance: true, activity: false, task: true },
             queue: "default".into(),

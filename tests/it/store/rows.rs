@@ -96,6 +96,7 @@ pub(super) fn timer(number: i64, due_at: Timestamp) -> Effect {
         due_at: Some(due_at),
         message: None,
         details: Value::Null,
+        fingerprint: None,
     })
 }
 
@@ -108,6 +109,7 @@ pub(super) fn message_wait(number: i64) -> Effect {
         due_at: None,
         message: Some(("paid".into(), "K".into())),
         details: Value::Null,
+        fingerprint: None,
     })
 }
 

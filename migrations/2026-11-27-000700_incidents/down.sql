@@ -1,0 +1,2 @@
+DROP TABLE leveret.incident_notes;
+DROP TABLE leveret.incident_groups;
