@@ -1,6 +1,7 @@
 //! Bodies of the HTTP API. The command line prints the same with `-o json`.
 
 mod calls;
+mod control;
 mod dead_letters;
 mod targets;
 mod tasks;
@@ -13,6 +14,10 @@ use uuid::Uuid;
 use super::OnConflict;
 
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
+pub use control::{
+    ControlPreview, ControlRequest, DoneView, EntryPlace, EntryView, MoveRequest, NewInstanceView, QueueRequest,
+    SkipRequest, Transition, VariablesRequest, WaitPreview,
+};
 pub use dead_letters::DeadLetterView;
 pub use targets::{RateView, TargetView};
 pub use tasks::{
@@ -56,15 +61,6 @@ pub struct MessageRequest {
     /// Deliver it to every instance that waits now, and never keep it.
     #[serde(default)]
     pub broadcast: bool,
-}
-
-/// `POST /api/v1/instances/{id}/cancel`, `/retry`, `/suspend` and `/resume`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ControlRequest {
-    /// The reason, kept in the history. `note` means the same.
-    #[serde(alias = "note")]
-    pub reason: Option<String>,
 }
 
 /// `POST /api/v1/timers/{instance}/{bookmark}/reschedule`: one of `due_at` and `after`.

@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod interventions;
 mod laws;
+mod operations;
 mod outcomes;
 mod tasks;
 mod values;

@@ -153,6 +153,15 @@ pub async fn list(
         .collect())
 }
 
+/// Reads the newest rows of the history of an instance, the newest first.
+pub async fn newest(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<HistoryRow>, Error> {
+    let count: Option<i64> =
+        instances::table.find(instance.0).select(instances::history_count).first(conn).await.optional()?;
+    let mut rows = list(conn, instance, count.unwrap_or(0).saturating_sub(limit), limit).await?;
+    rows.reverse();
+    Ok(rows)
+}
+
 /// Computes the chain of hashes again from the stored rows.
 ///
 /// # Errors

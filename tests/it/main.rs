@@ -18,6 +18,7 @@ mod http;
 mod isolation;
 mod links;
 mod numbers;
+mod operations;
 mod outgoing;
 mod poison;
 mod priority;

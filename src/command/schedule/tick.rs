@@ -213,6 +213,7 @@ pub(super) async fn begin(
         Err(
             error @ (StepError::Invalid { .. }
             | StepError::Late(_)
+            | StepError::Changed(_)
             | StepError::NotFound(_)
             | StepError::Reused(_)
             | StepError::Task(_)),
