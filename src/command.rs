@@ -2,6 +2,7 @@
 
 mod applied;
 mod broadcast;
+pub mod bulk;
 pub mod calls;
 mod committed;
 mod continuation;
@@ -16,7 +17,9 @@ mod kept;
 mod message;
 mod once;
 mod overlooked;
+mod preview;
 mod publish;
+mod rerun;
 mod rows;
 pub mod schedule;
 mod start;
@@ -28,11 +31,12 @@ mod timer;
 pub use broadcast::deliver;
 pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_timer};
 pub use continuation::{crash, fail_undeliverable, fail_unfireable, step};
-pub use control::control;
+pub use control::{control, operate};
 pub use dead_letter::{Undelivered, dead_letter, redrive};
 pub use message::{Delivered, message};
 pub use once::{Answer, Origin, ReplyTo, answer_again};
 pub use overlooked::{Overlooked, overlooked};
+pub use preview::preview;
 pub use publish::hand_on;
 pub(crate) use publish::step_command;
 pub use start::{Started, start};
@@ -60,6 +64,9 @@ pub enum Error {
     /// The command is refused for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),
+    /// The instance has changed since the sender has read it.
+    #[error("{0}")]
+    Changed(String),
     /// The attempt or the call that the command is about has ended.
     #[error("{0}")]
     Late(String),

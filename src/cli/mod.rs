@@ -1,8 +1,10 @@
 //! The command line: `leveret <noun> <verb>`. The stock binary and users' own programs call [`run`].
 
 mod bench;
+mod bulk;
 mod call;
 mod cleaner;
+mod control;
 mod dead_letter;
 mod definition;
 pub mod dev;
@@ -62,6 +64,9 @@ enum Noun {
     /// Start, list, watch and control instances.
     #[command(subcommand)]
     Instance(instance::Verb),
+    /// Operate on every instance that a filter matches.
+    #[command(subcommand)]
+    Bulk(bulk::Verb),
     /// Send messages to waiting instances, and list kept messages.
     #[command(subcommand)]
     Message(message::Verb),
@@ -151,6 +156,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Definition(definition::Verb::Schema) => definition::schema(),
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Bulk(verb) => bulk::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Call(verb) => call::run(&short_lived(config()?, handlers)?, verb, output).await,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, history, messages, suspects, targets};
+use crate::store::{self, bulk, history, messages, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod retention;
@@ -25,6 +25,11 @@ const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
 /// A command that was begun again, and of which nothing was heard for this long, is forgotten: its queue was deleted.
 const SUSPECT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Bulk jobs that ended are kept for this long, with the outcomes of their items.
+const BULK_JOB_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Batches of their items in one hour.
+const BULK_BATCHES_MAX: usize = 200;
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
@@ -78,6 +83,13 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     }
     if let Ok(before) = app.clock.now().checked_sub(SUSPECT_FOR) {
         suspects::delete_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(BULK_JOB_FOR) {
+        for _ in 0..BULK_BATCHES_MAX {
+            if bulk::delete_ended_before(&mut conn, before, BATCH_MAX).await? < BATCH_MAX as usize {
+                break;
+            }
+        }
     }
     store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())

@@ -3,6 +3,7 @@
 mod address;
 pub mod bench;
 pub mod bookmarks;
+pub mod bulk;
 pub mod calls;
 pub mod commit;
 pub mod commits;
@@ -25,6 +26,7 @@ mod pulse;
 pub mod retention;
 pub mod schedules;
 mod schema;
+pub mod search;
 pub mod session;
 mod sql;
 mod statement;
