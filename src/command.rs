@@ -3,6 +3,7 @@
 mod applied;
 pub mod audit;
 mod broadcast;
+pub mod bulk;
 pub mod calls;
 mod committed;
 mod continuation;
@@ -21,7 +22,9 @@ mod message;
 mod once;
 pub mod outbox;
 mod overlooked;
+mod preview;
 mod publish;
+mod rerun;
 mod rows;
 pub mod schedule;
 mod start;
@@ -34,12 +37,13 @@ pub use audit::Actor;
 pub use broadcast::deliver;
 pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_timer};
 pub use continuation::{crash, fail_undeliverable, fail_unfireable, step};
-pub use control::control;
+pub use control::{control, operate};
 pub use dead_letter::{Undelivered, dead_letter, redrive};
 pub use incident::{Author, IncidentAction, Resolved, Run, change_group, resolve_incidents};
 pub use message::{Delivered, message};
 pub use once::{Answer, Origin, ReplyTo, answer_again};
 pub use overlooked::{Overlooked, overlooked};
+pub use preview::preview;
 pub use publish::hand_on;
 pub(crate) use publish::step_command;
 pub use start::{Started, start};
@@ -68,6 +72,9 @@ pub enum Error {
     /// The command is refused for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),
+    /// The instance has changed since the sender has read it.
+    #[error("{0}")]
+    Changed(String),
     /// The attempt or the call that the command is about has ended.
     #[error("{0}")]
     Late(String),
@@ -89,6 +96,7 @@ impl Error {
             Error::Store(error) => error.class(),
             Error::Invalid { .. }
             | Error::Refused(_)
+            | Error::Changed(_)
             | Error::Late(_)
             | Error::NotFound(_)
             | Error::Task(_)

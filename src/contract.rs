@@ -3,13 +3,17 @@
 pub mod api;
 #[cfg(feature = "server")]
 pub mod asyncapi;
+#[cfg(feature = "server")]
+pub mod bulk;
 mod calls;
 pub mod events;
 mod exchange;
+pub mod filter;
 mod fit;
 pub mod json;
 mod mark;
 mod name;
+mod operations;
 pub mod schedule;
 mod tasks;
 
@@ -25,6 +29,7 @@ pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name, is_reserved_sender};
+pub use operations::{Jump, Operation, Rerun, SetQueue, SetVariables, Skip};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
@@ -62,6 +67,8 @@ pub enum Command {
     Suspend(Target),
     /// `resume`
     Resume(Target),
+    /// `terminate`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`
+    Operate(Box<Operation>),
     /// `timer.reschedule`
     Reschedule(Reschedule),
     /// `deliver`: one copy of a broadcast, written by Leveret itself.
@@ -89,6 +96,7 @@ impl Command {
             Command::TaskRelease(_) => "task.release",
             Command::Suspend(_) => "suspend",
             Command::Resume(_) => "resume",
+            Command::Operate(operation) => operation.kind(),
             Command::Reschedule(_) => "timer.reschedule",
             Command::Deliver(_) => "deliver",
             Command::CallComplete(_) => "call.complete",
@@ -174,6 +182,16 @@ pub struct Target {
     /// The reason, kept in the history. `note` means the same.
     #[serde(default, alias = "note", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The person who acts, kept in the history as `by`; the sender of the command when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The revision of the instance that the sender has seen: the command is refused if the instance has changed since. Not compared
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Change nothing, and answer what would change. Only over HTTP and on the command line; elsewhere the command is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Change the due time of an open timer: give `due_at` or `after`.

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
-use leveret::contract::{Message, Reschedule, Start, Target, TaskClaim, TaskComplete, TaskRelease};
+use leveret::contract::{
+    Jump, Message, Rerun, Reschedule, SetQueue, SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease,
+};
 use leveret::definition::{Definition, render};
 use leveret::expression::step_budget::StepBudget;
 use leveret::expression::{Expression, Scope};
@@ -254,6 +256,12 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<TaskRelease>("task.release");
     understood::<Target>("suspend");
     understood::<Target>("resume");
+    understood::<Target>("terminate");
+    understood::<Skip>("skip");
+    understood::<Jump>("jump");
+    understood::<Rerun>("rerun");
+    understood::<SetVariables>("variables.set");
+    understood::<SetQueue>("queue.set");
     understood::<Reschedule>("timer.reschedule");
     understood::<leveret::contract::CallComplete>("call.complete");
     understood::<leveret::contract::CallHeartbeat>("call.heartbeat");

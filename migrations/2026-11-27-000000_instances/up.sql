@@ -35,7 +35,6 @@ CREATE TABLE leveret.instances (
     input         jsonb       NOT NULL,
     output        jsonb,
     error         jsonb,
-    search        jsonb       NOT NULL DEFAULT '{}',
     started_at    timestamptz NOT NULL,
     started_by    text,
     user_id       text,
@@ -64,7 +63,6 @@ COMMENT ON COLUMN leveret.instances.variables     IS 'Variables by name';
 COMMENT ON COLUMN leveret.instances.input         IS 'Input of the start';
 COMMENT ON COLUMN leveret.instances.output        IS 'Output of a completed instance';
 COMMENT ON COLUMN leveret.instances.error         IS 'Failure of a failed or suspended instance';
-COMMENT ON COLUMN leveret.instances.search        IS 'Typed attributes to search by';
 COMMENT ON COLUMN leveret.instances.started_by    IS 'The user for whom it was started, or else the sender of the command';
 COMMENT ON COLUMN leveret.instances.user_id       IS 'The user of RabbitMQ who sent the start, where the broker has verified one';
 COMMENT ON COLUMN leveret.instances.due_at        IS 'When it should have ended. For display only; no timer uses it';
@@ -78,11 +76,36 @@ COMMENT ON COLUMN leveret.instances.parent        IS 'The instance that waits fo
 
 CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE key IS NOT NULL AND ended_at IS NULL;
 -- Searches by business key include ended instances; instances_key has live ones only.
-CREATE INDEX instances_by_key     ON leveret.instances (key, id) WHERE key IS NOT NULL;
+-- The operator class also serves the beginning of a key, LIKE 'PO-%', whatever the collation.
+CREATE INDEX instances_by_key     ON leveret.instances (key text_pattern_ops, id) WHERE key IS NOT NULL;
 CREATE INDEX instances_ready      ON leveret.instances (queue, id) WHERE ready;
 CREATE INDEX instances_live       ON leveret.instances (status, id) WHERE ended_at IS NULL;
 CREATE INDEX instances_failed     ON leveret.instances (status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX instances_definition ON leveret.instances (definition, id);
+CREATE INDEX instances_error      ON leveret.instances ((error->>'code'), id) WHERE error IS NOT NULL;
+
+-- What instances are found by, if their definition has "search": one row per attribute, with a value in the column of its type.
+-- No foreign key, as for bookmarks. Each index has only the rows with a value of its type.
+CREATE TABLE leveret.search_attributes (
+    instance_id  uuid             NOT NULL,
+    name         text             NOT NULL,
+    text_value   text,
+    number_value double precision,
+    bool_value   boolean,
+    time_value   timestamptz,
+    PRIMARY KEY (instance_id, name)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE  leveret.search_attributes              IS 'One row per instance and search attribute of its definition';
+COMMENT ON COLUMN leveret.search_attributes.name         IS 'Its name, as filters write it: var.name';
+COMMENT ON COLUMN leveret.search_attributes.text_value   IS 'The value, if it is a text; at most 255 bytes';
+COMMENT ON COLUMN leveret.search_attributes.number_value IS 'The value, if it is a number';
+COMMENT ON COLUMN leveret.search_attributes.bool_value   IS 'The value, if it is a boolean';
+COMMENT ON COLUMN leveret.search_attributes.time_value   IS 'The value, if it is a time';
+
+CREATE INDEX search_texts   ON leveret.search_attributes (name, text_value text_pattern_ops, instance_id) WHERE text_value IS NOT NULL;
+CREATE INDEX search_numbers ON leveret.search_attributes (name, number_value, instance_id) WHERE number_value IS NOT NULL;
+CREATE INDEX search_bools   ON leveret.search_attributes (name, bool_value, instance_id) WHERE bool_value IS NOT NULL;
+CREATE INDEX search_times   ON leveret.search_attributes (name, time_value, instance_id) WHERE time_value IS NOT NULL;
 
 -- No foreign key to instances: the transaction that writes a bookmark has just written its instance.
 CREATE TABLE leveret.bookmarks (
@@ -123,5 +146,10 @@ CREATE INDEX bookmarks_messages ON leveret.bookmarks (message_name, message_key,
 CREATE INDEX bookmarks_incidents ON leveret.bookmarks (opened_at, instance_id, number)
     WHERE consumed_at IS NULL AND kind = 'intervention';
 -- For the list of groups, which steps from one fingerprint to the next, and for everything that is done to one group.
-CREATE INDEX bookmarks_fingerprints ON leveret.bookmarks (fingerprint, opened_at, instance_id, number)
+CREATE INDEX bookmarks_groups ON leveret.bookmarks (fingerprint, opened_at, instance_id, number)
     WHERE consumed_at IS NULL AND fingerprint IS NOT NULL;
+-- For the filter terms `incident:` and `code:`, in the order of the instances.
+CREATE INDEX bookmarks_fingerprints ON leveret.bookmarks (fingerprint, instance_id)
+    WHERE consumed_at IS NULL AND kind = 'intervention';
+CREATE INDEX bookmarks_codes ON leveret.bookmarks ((details->>'code'), instance_id)
+    WHERE consumed_at IS NULL AND kind = 'intervention';

@@ -3,7 +3,7 @@ CREATE TABLE leveret.audit (
     id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     actor   text        NOT NULL,
-    door    text        NOT NULL CHECK (door IN ('http', 'cli', 'broker')),
+    door    text        NOT NULL CHECK (door IN ('http', 'cli', 'broker', 'bulk')),
     action  text        NOT NULL,
     subject text        NOT NULL,
     object  text        NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE leveret.audit (
 COMMENT ON TABLE  leveret.audit         IS 'One row per action of an operator; append-only';
 COMMENT ON COLUMN leveret.audit.at      IS 'When it was done, by the clock of this database';
 COMMENT ON COLUMN leveret.audit.actor   IS 'Who: a person where the door knows one, or else the verified user of RabbitMQ, or the sender of the command';
-COMMENT ON COLUMN leveret.audit.door    IS 'Through which door it came: http, cli or broker';
+COMMENT ON COLUMN leveret.audit.door    IS 'Through which door it came: http, cli, broker, or bulk for a bulk job';
 COMMENT ON COLUMN leveret.audit.action  IS 'What was done: suspend, call.resolve, schedule.pause';
 COMMENT ON COLUMN leveret.audit.subject IS 'The kind of the object: instance, task, call, schedule, definition, dead_letter';
 COMMENT ON COLUMN leveret.audit.object  IS 'The id or name of the object';

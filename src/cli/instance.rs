@@ -1,4 +1,4 @@
-//! `leveret instance start|list|show|history|watch|cancel|retry|suspend|resume|erase`
+//! `leveret instance start|list|show|history|watch|erase`; the operations on one instance are in `control`.
 
 mod erase;
 
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::output::{self, Output};
-use super::watch;
+use super::{control, watch};
 use crate::app::App;
 use crate::command::{self, Actor, Applied, Follow, Origin, Started};
 use crate::contract::api::InstanceView;
-use crate::contract::{self, LIST, OnConflict, Target};
-use crate::engine::{Control, InstanceId, Status};
+use crate::contract::{self, LIST, OnConflict};
+use crate::engine::{InstanceId, Status};
 use crate::store::instances::Filter;
 use crate::store::views;
 
@@ -43,14 +43,8 @@ pub(super) enum Verb {
         /// The id of the instance.
         id: Uuid,
     },
-    /// Cancel an instance.
-    Cancel(ControlArguments),
-    /// Retry the failed activity of a suspended instance.
-    Retry(ControlArguments),
-    /// Suspend an instance: no timer fires, and messages wait until it is resumed.
-    Suspend(ControlArguments),
-    /// Resume an instance that was suspended by a command.
-    Resume(ControlArguments),
+    #[command(flatten)]
+    Operate(control::Verb),
     /// Erase the data of a person from ended instances, their history, tasks, calls, dead letters and kept messages.
     Erase(erase::Arguments),
 }
@@ -79,6 +73,12 @@ pub(super) struct Start {
 
 #[derive(Args)]
 pub(super) struct List {
+    /// Only those for which this holds: status:running definition:order key:PO-* var.amount>1000 started<1h
+    #[arg(long, conflicts_with_all = ["definition", "status", "key"])]
+    filter: Option<String>,
+    /// Only instances started before this one, which the page before has named.
+    #[arg(long)]
+    cursor: Option<Uuid>,
     /// Only instances of this definition.
     #[arg(long)]
     definition: Option<String>,
@@ -92,15 +92,6 @@ pub(super) struct List {
     limit: i64,
 }
 
-#[derive(Args)]
-pub(super) struct ControlArguments {
-    /// The id of the instance.
-    id: Uuid,
-    /// The reason, stored in the history.
-    #[arg(long, visible_alias = "note")]
-    reason: Option<String>,
-}
-
 pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCode> {
     match verb {
         Verb::Start(start) => return self::start(app, start, output).await,
@@ -108,10 +99,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Show { id } => show(app, id, output).await?,
         Verb::History { id } => watch::history(app, InstanceId(id), output).await?,
         Verb::Watch { id } => return watch::follow(app, InstanceId(id), output).await,
-        Verb::Cancel(about) => control(app, Control::Cancel, about, output).await?,
-        Verb::Retry(about) => control(app, Control::Retry, about, output).await?,
-        Verb::Suspend(about) => control(app, Control::Suspend, about, output).await?,
-        Verb::Resume(about) => control(app, Control::Resume, about, output).await?,
+        Verb::Operate(verb) => control::run(app, verb, output).await?,
         Verb::Erase(arguments) => return erase::run(app, arguments, output).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -167,9 +155,19 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
         ),
     };
     let limit = list.limit;
-    let filter = Filter { definition: list.definition, status, key: list.key, limit, ..Filter::default() };
+    let before = list.cursor.map(InstanceId);
     let mut conn = app.store.background().await?;
-    let page = views::instances(&mut conn, &filter).await?;
+    let page = match &list.filter {
+        Some(text) => {
+            let filter = contract::filter::Filter::read(text)?;
+            views::found(&mut conn, &filter, before, limit, app.clock.now()).await?
+        }
+        None => {
+            let (definition, key) = (list.definition, list.key);
+            let filter = Filter { definition, status, key, before, limit, ..Filter::default() };
+            views::instances(&mut conn, &filter).await?
+        }
+    };
     match output {
         Output::Json => output::json(&page),
         Output::Table => {
@@ -186,8 +184,9 @@ async fn list(app: &App, list: List, output: Output) -> Result<()> {
                 ]
             });
             output::table(&["id", "definition", "key", "status", "activity", "started"], rows.collect());
-            if page.next.is_some() {
+            if let Some(next) = page.next {
                 output::more(limit);
+                output::line(format!("the next page: --cursor {next}"));
             }
             Ok(())
         }
@@ -243,19 +242,4 @@ fn describe(view: &InstanceView) {
         rows.push(vec!["waits for".into(), what]);
     }
     output::table(&["", ""], rows);
-}
-
-async fn control(app: &App, what: Control, arguments: ControlArguments, output: Output) -> Result<()> {
-    let target = Target { instance: Some(arguments.id), reason: arguments.reason, ..Target::default() };
-    let status = match command::control(app, what, &target, &origin(app)).await? {
-        Applied::New(committed) => committed.instance.status.name().to_owned(),
-        Applied::Repeated(answer) => answer.outcome,
-    };
-    match output {
-        Output::Json => output::json(&json!({ "id": arguments.id, "status": status })),
-        Output::Table => {
-            output::line(format!("{} is {status}", arguments.id));
-            Ok(())
-        }
-    }
 }

@@ -2,8 +2,10 @@
 
 mod audit;
 mod bench;
+mod bulk;
 mod call;
 mod cleaner;
+mod control;
 mod dead_letter;
 mod definition;
 pub mod dev;
@@ -65,6 +67,9 @@ enum Noun {
     /// Start, list, watch and control instances.
     #[command(subcommand)]
     Instance(instance::Verb),
+    /// Operate on every instance that a filter matches.
+    #[command(subcommand)]
+    Bulk(bulk::Verb),
     /// Send messages to waiting instances, and list kept messages.
     #[command(subcommand)]
     Message(message::Verb),
@@ -160,6 +165,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Definition(definition::Verb::Schema) => definition::schema(),
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Bulk(verb) => bulk::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Message(verb) => message::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Task(verb) => task::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Call(verb) => call::run(&short_lived(config()?, handlers)?, verb, output).await,

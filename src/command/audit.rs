@@ -5,9 +5,10 @@
 
 use serde_json::Value;
 
+use super::bulk;
 use super::once::{Answer, Origin};
 use crate::app::App;
-use crate::engine::{Act, CallReport, Command, InstanceId};
+use crate::engine::{Act, Audit, CallReport, Command, InstanceId};
 use crate::store::audit::{self, Entry};
 use crate::store::{self, Transaction, Undo};
 
@@ -16,6 +17,7 @@ pub use crate::store::audit::Door;
 /// The senders of the doors that are Leveret's own; others cannot take these names.
 const HTTP: &str = "leveret.http";
 const CLI: &str = "leveret.cli";
+const BULK: &str = bulk::SENDER;
 
 /// Who does something, and through which door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +34,20 @@ impl Actor {
         let door = match origin.app_id.as_str() {
             HTTP => Door::Http,
             CLI => Door::Cli,
+            BULK => Door::Bulk,
             _ => Door::Broker,
         };
         let who = origin.by.as_ref().or(origin.user_id.as_ref()).unwrap_or(&origin.app_id);
         Actor { who: who.clone(), door }
+    }
+
+    /// The sender of a command which names a person: who is named counts where the door knows nobody. A sender over RabbitMQ is known.
+    pub(super) fn naming(origin: &Origin, named: Option<&str>) -> Self {
+        let actor = Self::of(origin);
+        match named.filter(|_| origin.by.is_none() && actor.door != Door::Broker) {
+            Some(named) => Actor { who: named.to_owned(), ..actor },
+            None => actor,
+        }
     }
 }
 
@@ -47,18 +59,21 @@ pub(super) fn noted(
     kind: &str,
     answer: &Answer,
 ) -> Option<Entry> {
-    let (subject, object, reason, person) = match command {
-        Command::Instance(_, audit) => ("instance", None, audit.reason.clone(), None),
+    let named = |audit: &Audit| Actor::naming(origin, audit.by.as_deref());
+    let (subject, object, reason, Actor { who, door }) = match command {
+        Command::Instance(_, audit) | Command::Incident(_, audit) => {
+            ("instance", None, audit.reason.clone(), named(audit))
+        }
         Command::Call(call) => match &call.report {
             CallReport::Resolved { audit, .. } => {
-                ("call", answer.call.map(|id| id.to_string()), audit.reason.clone(), None)
+                ("call", answer.call.map(|id| id.to_string()), audit.reason.clone(), named(audit))
             }
-            CallReport::Completed { .. } | CallReport::Progress { .. } => return None,
+            CallReport::Completed { .. } | CallReport::GivenUp { .. } | CallReport::Progress { .. } => return None,
         },
         Command::Task(task) => match &task.act {
             Act::Reassign { comment, .. } => {
-                let person = Some(task.person.user.clone());
-                ("task", answer.task.map(|id| id.to_string()), comment.clone(), person)
+                let actor = Actor { who: task.person.user.clone(), ..Actor::of(origin) };
+                ("task", answer.task.map(|id| id.to_string()), comment.clone(), actor)
             }
             Act::Complete { .. }
             | Act::Claim { .. }
@@ -69,9 +84,8 @@ pub(super) fn noted(
         },
         Command::Internal(_) => return None,
     };
-    let Actor { who, door } = Actor::of(origin);
     Some(Entry {
-        actor: person.unwrap_or(who),
+        actor: who,
         door,
         action: kind.to_owned(),
         subject,

@@ -1,18 +1,20 @@
-//! Control of an instance by id or key: cancel, retry, suspend, resume, reschedule.
+//! Control of an instance by id or key: cancel, terminate, retry, suspend, resume, reschedule, skip, jump, set variables, rerun, set
+//! the queue.
 
 use super::committed::{Applied, Committed};
 use super::execution::Execution;
 use super::once::{self, Answer, Origin};
-use super::{Error, applied};
+use super::{Error, applied, rerun};
 use crate::app::App;
-use crate::contract;
+use crate::contract::{self, Operation};
 use crate::engine::{Audit, Command, Control, InstanceId, Refusal};
 use crate::store::{Transaction, instances};
 
 /// Controls an instance.
 ///
 /// # Errors
-/// `NotFound` if nothing has that id or key, `Refused` with the engine's reason.
+/// `NotFound` if nothing has that id or key, `Changed` if it has another revision than the target says, `Invalid` for variables that do
+/// not fit, otherwise `Refused` with the engine's reason.
 pub async fn control(
     app: &App,
     what: Control,
@@ -24,17 +26,57 @@ pub async fn control(
     }
     let executed = Transaction::run(app.store.steps().await?, async |transaction| {
         let id = resolve(transaction, target).await?;
-        let audit = Audit { by: Some(origin.app_id.clone()), reason: target.reason.clone() };
-        let answer = Answer::of(what.outcome(), Some(id));
-        let command = Command::Instance(what, audit);
-        Execution::from_outside(app, command, origin, what.name(), answer).in_transaction(transaction, id).await
+        if let Control::Rerun { from } = &what
+            && let Some(ended) = rerun::find_ended(transaction, id).await?
+        {
+            return rerun::as_new(app, transaction, ended, from, target, origin).await;
+        }
+        let (name, answer) = (what.name(), Answer::of(what.outcome(), Some(id)));
+        let command = Command::Instance(what, audit(target, origin));
+        let execution = Execution::from_outside(app, command, origin, name, answer).if_at(target.revision);
+        execution.in_transaction(transaction, id).await
     })
     .await;
-    let refused = |refusal: Refusal| Error::Refused(refusal.to_string());
     applied::applied(app, origin, executed, refused, "the instance is being changed by another process").await
 }
 
-async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {
+/// Does what an operation says.
+///
+/// # Errors
+/// As for [`control`].
+pub async fn operate(app: &App, operation: &Operation, origin: &Origin) -> Result<Applied<Box<Committed>>, Error> {
+    control(app, Control::from(operation), operation.target(), origin).await
+}
+
+impl From<&Operation> for Control {
+    fn from(operation: &Operation) -> Self {
+        match operation {
+            Operation::Terminate(_) => Control::Terminate,
+            Operation::Skip(skip) => Control::Skip { activity: skip.activity.clone(), result: skip.result.clone() },
+            Operation::Jump(jump) => Control::Jump { to: jump.activity.clone() },
+            Operation::SetVariables(set) => Control::SetVariables { values: set.variables.clone() },
+            Operation::Rerun(rerun) => Control::Rerun { from: rerun.activity.clone() },
+            Operation::SetQueue(set) => Control::SetQueue { queue: set.queue.clone() },
+        }
+    }
+}
+
+/// Who acts, and why: the person that the command names, or else its sender.
+pub(super) fn audit(target: &contract::Target, origin: &Origin) -> Audit {
+    let by = target.actor.clone().unwrap_or_else(|| origin.app_id.clone());
+    Audit { by: Some(by), reason: target.reason.clone() }
+}
+
+/// The error of a refusal.
+pub(super) fn refused(refusal: Refusal) -> Error {
+    let why = refusal.to_string();
+    if let Refusal::Variables(problems) = refusal {
+        return Error::Invalid { why, problems };
+    }
+    if matches!(refusal, Refusal::Changed { .. }) { Error::Changed(why) } else { Error::Refused(why) }
+}
+
+pub(super) async fn resolve(transaction: &mut Transaction, target: &contract::Target) -> Result<InstanceId, Error> {
     match (target.instance, &target.definition, &target.key) {
         (Some(id), _, _) => Ok(InstanceId(id)),
         (None, Some(definition), Some(key)) => instances::find_by_key(transaction, definition, key)

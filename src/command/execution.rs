@@ -28,6 +28,8 @@ pub(super) struct Execution<'a> {
     command: Command,
     follow: Follow,
     sender: Option<Sender<'a>>,
+    /// The revision that the sender has seen, if it is compared.
+    seen: Option<i64>,
 }
 
 /// The sender of a command from outside, and its answer: both are committed with the command.
@@ -60,7 +62,7 @@ pub(super) struct Written {
 impl<'a> Execution<'a> {
     /// A command that Leveret sends to itself.
     pub(super) fn internal(app: &'a App, command: impl Into<Command>, follow: Follow) -> Self {
-        Self { app, command: command.into(), follow, sender: None }
+        Self { app, command: command.into(), follow, sender: None, seen: None }
     }
 
     /// A command from outside: it is executed once, and its sender gets this answer.
@@ -71,7 +73,13 @@ impl<'a> Execution<'a> {
         kind: &'a str,
         answer: Answer,
     ) -> Self {
-        Self { app, command: command.into(), follow: origin.follow, sender: Some(Sender { origin, kind, answer }) }
+        let sender = Some(Sender { origin, kind, answer });
+        Self { app, command: command.into(), follow: origin.follow, sender, seen: None }
+    }
+
+    /// The same, refused if the instance has another revision under its lock.
+    pub(super) fn if_at(self, seen: Option<i64>) -> Self {
+        Self { seen, ..self }
     }
 
     /// Locks the instance, decides and commits, in a transaction of its own.
@@ -90,13 +98,27 @@ impl<'a> Execution<'a> {
 
     /// Locks the instance in an open transaction, decides and writes.
     pub(super) async fn in_transaction(&self, transaction: &mut Transaction, id: InstanceId) -> Result<Ended, Undone> {
+        let loaded = self.lock(transaction, id).await?;
+        self.under_lock(transaction, id, loaded, Facts::default()).await
+    }
+
+    async fn lock(&self, transaction: &mut Transaction, id: InstanceId) -> Result<Option<Loaded>, store::Error> {
         if self.command.replays() {
             // Before the instance: messages take their locks in this order too.
             let awaited = bookmarks::awaited(transaction, id).await?;
             bookmarks::lock_correlation(transaction, &awaited).await?;
         }
-        let loaded = instances::lock(&mut **transaction, id).await?;
-        self.under_lock(transaction, id, loaded, Facts::default()).await
+        instances::lock(&mut **transaction, id).await
+    }
+
+    /// Decides under the locks of the command, and writes nothing: the instance as it is, and the step.
+    pub(super) async fn rehearse(
+        &self,
+        transaction: &mut Transaction,
+        id: InstanceId,
+    ) -> Result<(Instance, Step), Undone> {
+        let loaded = self.lock(transaction, id).await?;
+        self.decide_locked(transaction, id, loaded, Facts::default()).await.map(|(before, step, _)| (before, step))
     }
 
     /// Decides and writes. The instance is locked; after a refusal it still is, and the caller may write something else.
@@ -107,13 +129,26 @@ impl<'a> Execution<'a> {
         loaded: Option<Loaded>,
         facts: Facts,
     ) -> Result<Ended, Undone> {
+        let (instance, step, now) = self.decide_locked(transaction, id, loaded, facts).await?;
+        self.write(transaction, &instance, step, now).await
+    }
+
+    async fn decide_locked(
+        &self,
+        transaction: &mut Transaction,
+        id: InstanceId,
+        loaded: Option<Loaded>,
+        facts: Facts,
+    ) -> Result<(Instance, Step, Timestamp), Undone> {
         let Some(Loaded { instance, now, .. }) = loaded else {
             return Err(Undo::Error(Error::NotFound(format!("there is no instance {id}"))));
         };
         self.app.clock.observe(now);
+        engine::require_revision(&instance, self.seen)
+            .map_err(|refusal| Undo::Value(Ended::Not(Executed::Refused(refusal))))?;
         let definition = self.definition(&instance).await?;
         let step = self.decide(transaction, &definition, &instance, now, facts).await?;
-        self.write(transaction, &instance, step, now).await
+        Ok((instance, step, now))
     }
 
     /// Takes one step from the instance in memory.

@@ -2,8 +2,9 @@
 
 use super::Error;
 use crate::app::App;
+use crate::definition::{Definition, VariableTypes};
 use crate::engine::{Facts, Instance, InstanceId, KeptMessages, Missed, MissedMessage, Need};
-use crate::store::{self, Transaction, Undo, bookmarks, calls, messages, tasks};
+use crate::store::{self, Transaction, Undo, bookmarks, calls, definitions, messages, tasks};
 
 /// Decisions about one command: a `receive` reads at most this many pages of kept messages, the oldest first. They are read under
 /// the lock on their names and keys, for which messages wait.
@@ -41,6 +42,10 @@ pub(super) async fn look_up<T>(
             let outcomes = calls::reported(transaction, instance.id).await?;
             Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() }
         }
+        Need::VariableTypes => {
+            let types = variable_types(app, transaction, instance).await?;
+            Facts { variable_types: Some(types), ..Facts::default() }
+        }
         // A handler runs before the instance is locked: see `handler`.
         Need::Handler(call) => {
             let why = format!("activity `{}` of instance {} needs a handler under a lock", call.activity, instance.id);
@@ -48,6 +53,17 @@ pub(super) async fn look_up<T>(
             return Err(store::Error::Bug(why).into());
         }
     })
+}
+
+/// The types of the variables, by the document that the instance keeps: a stored definition does not know them.
+async fn variable_types(
+    app: &App,
+    transaction: &mut Transaction,
+    instance: &Instance,
+) -> Result<VariableTypes, store::Error> {
+    let stored = definitions::find(transaction, &instance.definition, Some(instance.version)).await?;
+    let content = stored.map(|stored| stored.content).unwrap_or_default();
+    app.decide_elsewhere(move || Definition::variable_types(&content)).await
 }
 
 /// Messages that arrived for an instance while it was suspended, oldest first. The instance is locked.

@@ -50,7 +50,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
-    /// `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
+    /// `terminated`, `skipped`, `jumped`, `set`, `rerun`, `queued`, `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
     pub outcome: String,
     /// Why the command was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -33,6 +33,7 @@ pub(super) fn plan(
             }
             Effect::Remind { bookmark, due_at } => rows.push(fire(app, &step.instance, *bookmark, *due_at)?),
             Effect::Record(_)
+            | Effect::Index(_)
             | Effect::Consume(_)
             | Effect::Close(_)
             | Effect::TakeMessage(_)

@@ -2,6 +2,7 @@
 
 mod audit;
 mod calls;
+mod control;
 mod dead_letters;
 mod incidents;
 mod targets;
@@ -16,6 +17,10 @@ use super::OnConflict;
 
 pub use audit::AuditView;
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
+pub use control::{
+    ControlPreview, ControlRequest, DoneView, EntryPlace, EntryView, MoveRequest, NewInstanceView, QueueRequest,
+    SkipRequest, Transition, VariablesRequest, WaitPreview,
+};
 pub use dead_letters::{DeadLetterRequest, DeadLetterView, DeadLettersRequest};
 pub use incidents::{
     GroupAssignRequest, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails, IncidentGroupView,
@@ -63,15 +68,6 @@ pub struct MessageRequest {
     /// Deliver it to every instance that waits now, and never keep it.
     #[serde(default)]
     pub broadcast: bool,
-}
-
-/// `POST /api/v1/instances/{id}/cancel`, `/retry`, `/suspend` and `/resume`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ControlRequest {
-    /// The reason, kept in the history. `note` means the same.
-    #[serde(alias = "note")]
-    pub reason: Option<String>,
 }
 
 /// `POST /api/v1/timers/{instance}/{bookmark}/reschedule`: one of `due_at` and `after`.

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Message, Reschedule, SCHEMA, Start, Target, TaskClaim,
-    TaskComplete, TaskRelease, WorkRequest, events,
+    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Jump, Message, Rerun, Reschedule, SCHEMA, SetQueue,
+    SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease, WorkRequest, events,
 };
 
 /// The place of the schemas in the document.
@@ -74,6 +74,12 @@ impl Messages {
         self.command::<Target>("retry", "Retry the failed activity of an instance");
         self.command::<Target>("suspend", "Suspend an instance");
         self.command::<Target>("resume", "Resume an instance that was suspended by a command");
+        self.command::<Target>("terminate", "End an instance at once");
+        self.command::<Skip>("skip", "Complete what an instance waits for, or what has an incident, with a result");
+        self.command::<Jump>("jump", "Continue an instance at another activity");
+        self.command::<SetVariables>("variables.set", "Set variables of an instance");
+        self.command::<Rerun>("rerun", "Run an instance again from an activity; an ended one begins as a new one");
+        self.command::<SetQueue>("queue.set", "Change the queue of an instance");
         self.command::<Reschedule>("timer.reschedule", "Change the due time of an open timer");
         self.command::<TaskComplete>("task.complete", "Complete a task, or cast a vote");
         self.command::<TaskClaim>("task.claim", "Claim a task for a limited time");

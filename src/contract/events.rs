@@ -12,6 +12,9 @@ pub struct Started {
     /// The business key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The ended instance that this one runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<Uuid>,
 }
 
 /// An instance has completed.
@@ -62,6 +65,9 @@ pub struct Controlled {
     /// The reason given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it was ended by `terminate`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terminated: bool,
     /// The business key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

@@ -6,11 +6,14 @@ mod outcomes;
 mod raised;
 mod typing;
 
+use std::collections::BTreeMap;
+
 use super::model::{Definition, Next, Target, Work};
 use super::problem::{Place, Problems};
 use super::yaml::cursor::At;
 use super::yaml::node::Node;
 use super::yaml::source::Source;
+use crate::expression::typing::Kinds;
 use crate::text::listed;
 use graph::Graph;
 
@@ -40,6 +43,13 @@ pub(crate) fn meaning(root: &Node, source: &Source, problems: &mut Problems) {
     typing::check(&root, &activities, source, &mut typed);
     problems.extend_elsewhere(typed);
     raised::check(&root, &activities, problems);
+}
+
+/// The kinds of values that each variable of a document can have.
+pub(crate) fn variable_kinds(root: &Node, source: &Source) -> BTreeMap<String, Kinds> {
+    let root = At::root(root);
+    let activities = root.get("activities").map(|list| list.items()).unwrap_or_default();
+    typing::variable_kinds(&root, &activities, source)
 }
 
 /// Reports activities that are never reached; of several that lead to each other only the first.

@@ -9,6 +9,7 @@ pub(super) mod flow;
 pub(super) mod http;
 pub(super) mod retry;
 mod schemas;
+pub(super) mod search;
 pub(super) mod task;
 mod unfilled;
 pub(super) mod work;
@@ -22,7 +23,6 @@ use super::model::{Definition, Events, SettingsRead};
 use super::schema::Schema;
 use super::yaml::cursor::{At, Keys};
 use super::yaml::node::{Node, Tree};
-use crate::expression::Expression;
 use crate::time::retention::Retention;
 use activity::place_of;
 use draft::Draft;
@@ -223,17 +223,5 @@ impl Draft {
             self.problems.error_at(&at, message, Some("0 is the default; higher numbers come first"));
         }
         priority.unwrap_or_default()
-    }
-
-    fn search(&mut self, at: &At<'_>) -> Vec<(String, Expression)> {
-        if !at.is_map() {
-            self.problems.unexpected(at, "a map of attributes to expressions", Some("write `name: expression`"));
-        }
-        let attribute = |(entry, value): (&super::yaml::node::Entry, At<'_>)| {
-            self.expression(&value, Sees::DOCUMENT).map(|expression| (entry.key.clone(), expression))
-        };
-        let mut attributes: Vec<_> = at.entries().into_iter().filter_map(attribute).collect();
-        attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        attributes
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::ACTIVITIES_MAX;
 use super::document::activity::{ACTIVITY, WORK};
+use super::document::search::ATTRIBUTE;
 use super::document::{DOCUMENT, EVENTS};
 use super::yaml::cursor::Keys;
 use values::{
@@ -70,6 +71,14 @@ fn extend(map: &mut Value, other: Value) {
     }
 }
 
+/// A search attribute: an expression, or one with a declared type.
+fn attribute() -> Value {
+    let mut typed = map(&ATTRIBUTE, &[], |_| Some((expression(), "The value; an attribute of another type has none.")));
+    typed["minProperties"] = json!(1);
+    typed["maxProperties"] = json!(1);
+    json!({ "anyOf": [expression(), typed] })
+}
+
 /// Whether one of these keys is there.
 fn has(key: &str) -> Value {
     json!({ "required": [key] })
@@ -104,7 +113,10 @@ fn document(key: &str) -> Described {
             "How long ended instances are kept: a duration, or `forever`. That of the newest version counts for all.",
         ),
         "events" => (a("events"), "Which events are published."),
-        "search" => (map_of(expression()), "Search attributes as expressions; stored, not evaluated yet."),
+        "search" => (
+            map_of(attribute()),
+            "Search attributes: expressions, evaluated when variables change; filters read them as `var.name`.",
+        ),
         "queue" => (name(), "The queue of the step commands."),
         "priority" => {
             (whole(i64::from(i16::MIN), i64::from(i16::MAX)), "Higher numbers come first; not used for ordering yet.")

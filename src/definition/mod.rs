@@ -13,6 +13,7 @@ mod render;
 pub mod schema;
 #[cfg(test)]
 mod tests;
+mod variable_types;
 mod yaml;
 
 pub use check::STEPS_MAX;
@@ -22,6 +23,8 @@ pub use language::json_schema;
 pub use model::*;
 pub use problem::{Problem, Severity};
 pub use render::render;
+pub use variable_types::VariableTypes;
+pub(crate) use yaml::cursor::is_name;
 
 use document::draft::Draft;
 use yaml::node::{NESTING_MAX, Node};

@@ -10,10 +10,12 @@ use crate::time::retention::Retention;
 
 mod failure;
 mod outside;
+mod search;
 mod task;
 
 pub use failure::*;
 pub use outside::*;
+pub use search::*;
 pub use task::*;
 
 /// An immutable version of a workflow document.
@@ -49,8 +51,8 @@ pub struct Definition {
     pub priority: i16,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
-    /// Search attributes by name.
-    pub search: Vec<(String, Expression)>,
+    /// Search attributes, by name.
+    pub search: Vec<SearchAttribute>,
     /// The activities in the order of the document.
     pub activities: Vec<Activity>,
     /// The position of each id in `activities`.

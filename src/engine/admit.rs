@@ -133,9 +133,31 @@ fn has_timed_out(instance: &Instance, at: usize, now: Timestamp) -> bool {
     of_branch || instance.state.deadline.as_ref().is_some_and(|deadline| deadline.due_at <= now)
 }
 
+/// Refuses to run again from an activity that does not exist, or was never begun.
+pub(super) fn activity_begun(definition: &Definition, instance: &Instance, activity: &str) -> Result<(), Refusal> {
+    if definition.activity(activity).is_none() {
+        return Err(Refusal::NoActivity { activity: activity.to_owned(), version: instance.version });
+    }
+    match instance.state.visits.get(activity) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::NeverBegun(activity.to_owned())),
+    }
+}
+
 /// Refuses a command to an instance that has ended.
 pub(super) fn require_live(instance: &Instance) -> Result<(), Refusal> {
     if instance.status.has_ended() { Err(Refusal::Ended(instance.status)) } else { Ok(()) }
+}
+
+/// Refuses a command to an instance that has changed since its sender has read it.
+///
+/// # Errors
+/// [`Refusal::Changed`] with both revisions.
+pub fn require_revision(instance: &Instance, seen: Option<i64>) -> Result<(), Refusal> {
+    match seen {
+        Some(seen) if seen != instance.revision => Err(Refusal::Changed { seen, is: instance.revision }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The branch at an index of the list. If its activity does not exist, the caller has passed another definition.

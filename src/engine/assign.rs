@@ -24,6 +24,7 @@ impl<'a> Transition<'a> {
         if values.is_empty() {
             return Ok(PreviousValues(Vec::new()));
         }
+        self.indexes = true;
         let mut before = Vec::with_capacity(values.len());
         for (name, value) in values {
             before.push((name, put(&mut self.instance, name, value)));

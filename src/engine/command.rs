@@ -56,11 +56,13 @@ pub enum Remedy {
 }
 
 /// How a person or a service controls an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Control {
     /// End it.
     Cancel,
+    /// End it at once, whatever its definition says about a cancellation.
+    Terminate,
     /// Try again what has an incident.
     Retry,
     /// Pause it until `resume`.
@@ -75,22 +77,57 @@ pub enum Control {
         /// The new time.
         due: Due,
     },
+    /// Complete what it waits for, or what has an incident, with a result.
+    Skip {
+        /// The activity that is meant; the one at which it is when left out.
+        activity: Option<String>,
+        /// The result that `output` and `next` read.
+        result: Value,
+    },
+    /// Continue at another activity.
+    Jump {
+        /// Its id.
+        to: String,
+    },
+    /// Give variables other values.
+    #[strum(serialize = "variables.set")]
+    SetVariables {
+        /// The new values by name.
+        values: Map<String, Value>,
+    },
+    /// Continue at an activity that was begun before. An instance that has ended begins as a new one: see [`super::restart`].
+    Rerun {
+        /// Its id.
+        from: String,
+    },
+    /// Change the queue of its step commands.
+    #[strum(serialize = "queue.set")]
+    SetQueue {
+        /// The queue.
+        queue: String,
+    },
 }
 
 impl Control {
     /// The command's name in messages.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.into()
     }
 
     /// The outcome in the answer to its sender.
-    pub fn outcome(self) -> &'static str {
+    pub fn outcome(&self) -> &'static str {
         match self {
             Control::Cancel => "cancelled",
+            Control::Terminate => "terminated",
             Control::Retry => "retried",
             Control::Suspend => "suspended",
             Control::Resume => "resumed",
             Control::Reschedule { .. } => "rescheduled",
+            Control::Skip { .. } => "skipped",
+            Control::Jump { .. } => "jumped",
+            Control::SetVariables { .. } => "set",
+            Control::Rerun { .. } => "rerun",
+            Control::SetQueue { .. } => "queued",
         }
     }
 }
@@ -223,10 +260,15 @@ impl Command {
     /// the awaited messages before the instance: messages take their locks in that order too.
     pub fn replays(&self) -> bool {
         match self {
-            Command::Instance(Control::Retry | Control::Resume, _) => true,
             Command::Incident(Remedy::Retry { .. }, _) => true,
             Command::Incident(Remedy::Fail, _) => false,
-            Command::Instance(Control::Cancel | Control::Suspend | Control::Reschedule { .. }, _) => false,
+            Command::Instance(what, _) => match what {
+                Control::Retry | Control::Resume => true,
+                // Of an instance with an incident, which continues.
+                Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. } => true,
+                Control::Cancel | Control::Terminate | Control::Suspend | Control::Reschedule { .. } => false,
+                Control::SetVariables { .. } | Control::SetQueue { .. } => false,
+            },
             Command::Call(CallCommand { report: CallReport::Resolved { .. }, .. }) => true,
             Command::Call(CallCommand {
                 report: CallReport::Completed { .. } | CallReport::GivenUp { .. } | CallReport::Progress { .. },

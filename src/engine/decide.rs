@@ -2,10 +2,13 @@
 
 use crate::definition::Definition;
 
-use super::lifecycle::{cancel, continuation, crash, deliver, fire, remedy, reschedule, resolve, retry, suspend};
+use super::lifecycle::{
+    cancel, continuation, crash, deliver, fire, jump, queue, remedy, reschedule, resolve, retry, skip, suspend,
+    variables,
+};
 use super::transition::{Halt, Transition};
 use super::{
-    CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Remedy, Step,
+    Audit, CallCommand, CallReport, Command, Context, Control, Facts, Instance, Internal, Need, Refusal, Remedy, Step,
     TaskCommand, call, task,
 };
 
@@ -65,17 +68,11 @@ fn step(
         Command::Internal(Internal::Undeliverable { branch, sequence, why }) => {
             crash::undeliverable(transition("undeliverable"), branch, sequence, why)
         }
-        Command::Instance(Control::Cancel, audit) => cancel::cancel(transition("cancel"), audit),
-        Command::Instance(Control::Retry, audit) => retry::all(transition("retry"), audit, facts.missed),
-        Command::Instance(Control::Suspend, audit) => suspend::suspend(transition("suspend"), audit),
-        Command::Instance(Control::Resume, audit) => suspend::resume(transition("resume"), audit, facts.missed),
-        Command::Instance(Control::Reschedule { bookmark, due }, audit) => {
-            reschedule::timer(transition("reschedule"), bookmark, due, audit)
-        }
         Command::Incident(Remedy::Retry { variables }, audit) => {
-            remedy::retry(transition("retry"), variables, audit, facts.missed)
+            remedy::retry(transition("retry"), variables, audit, facts.missed, facts.variable_types)
         }
         Command::Incident(Remedy::Fail, audit) => remedy::fail(transition("fail"), audit),
+        Command::Instance(what, audit) => control(definition, instance, what, audit, facts, context),
         Command::Task(TaskCommand { bookmark, person, seen, act }) => {
             task::act(transition("task"), bookmark, task::Actor { person, seen }, act, facts.task)
         }
@@ -91,5 +88,33 @@ fn step(
         Command::Call(CallCommand { bookmark, report: CallReport::Resolved { resolution, audit } }) => {
             resolve::call(transition("resolve"), bookmark, resolution, audit, facts.missed)
         }
+    }
+}
+
+fn control(
+    definition: &Definition,
+    instance: &Instance,
+    what: Control,
+    audit: Audit,
+    facts: Facts,
+    context: &Context<'_>,
+) -> Result<Step, Halt> {
+    let transition = |kind| Transition::new(definition, context, instance.clone(), kind);
+    match what {
+        Control::Cancel => cancel::cancel(transition("cancel"), audit),
+        Control::Terminate => cancel::terminate(transition("terminate"), audit),
+        Control::Retry => retry::all(transition("retry"), audit, facts.missed),
+        Control::Suspend => suspend::suspend(transition("suspend"), audit),
+        Control::Resume => suspend::resume(transition("resume"), audit, facts.missed),
+        Control::Reschedule { bookmark, due } => reschedule::timer(transition("reschedule"), bookmark, due, audit),
+        Control::Skip { activity, result } => {
+            skip::skip(transition("skip"), activity.as_deref(), result, audit, facts.missed)
+        }
+        Control::Jump { to } => jump::jump(transition("jump"), &to, audit, facts.missed),
+        Control::Rerun { from } => jump::rerun(transition("rerun"), &from, audit, facts.missed),
+        Control::SetVariables { values } => {
+            variables::set(transition("variables"), values, audit, facts.variable_types)
+        }
+        Control::SetQueue { queue } => queue::set(transition("queue"), queue, audit),
     }
 }

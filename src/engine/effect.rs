@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::call::{Call, CallChange, CallClosed, CallId};
 use super::command::Sender;
 use super::instance::{BranchId, Instance};
+use super::search::Attribute;
 use super::task::{Closed, Task, TaskId};
 
 /// The outcome of a decision.
@@ -83,6 +84,8 @@ pub enum Effect {
         /// How it ended.
         closed: CallClosed,
     },
+    /// Write the search attributes of the instance.
+    Index(Vec<Attribute>),
     /// Publish the command of a timer that came due while the instance was suspended.
     Remind {
         /// Its bookmark.
@@ -143,6 +146,12 @@ pub enum EntryKind {
     CallUnknown,
     CallResolved,
     CallProgressed,
+    InstanceTerminated,
+    WaitSkipped,
+    BranchJumped,
+    BranchRerun,
+    VariablesSet,
+    QueueChanged,
 }
 
 impl EntryKind {

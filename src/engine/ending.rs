@@ -13,6 +13,8 @@ pub(super) enum Ending {
     Failed(Failure),
     /// By a command, or by an `end` with `cancelled`.
     Cancelled(Audit),
+    /// By `terminate`.
+    Terminated(Audit),
 }
 
 impl Transition<'_> {
@@ -49,6 +51,13 @@ impl Transition<'_> {
                 self.instance.status = Status::Cancelled;
                 let details = audit.details();
                 self.record_whole(EntryKind::InstanceCancelled, assign::details(details.clone()));
+                self.announce("cancelled", details);
+            }
+            Ending::Terminated(audit) => {
+                self.instance.status = Status::Cancelled;
+                let mut details = audit.details();
+                self.record_whole(EntryKind::InstanceTerminated, assign::details(details.clone()));
+                details.insert("terminated".into(), Value::Bool(true));
                 self.announce("cancelled", details);
             }
         }

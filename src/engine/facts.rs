@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::definition::Runs;
+use crate::definition::{Runs, VariableTypes};
 use crate::expression::step_budget::StepBudget;
 
 use super::call::ReportedOutcome;
@@ -56,6 +56,8 @@ pub enum Need {
     Ranks(Assignment),
     /// What arrived while the instance was suspended: [`Facts::missed`].
     Missed,
+    /// The types of the variables of the definition: [`Facts::variable_types`].
+    VariableTypes,
 }
 
 /// One execution of a handler or statement.
@@ -89,6 +91,8 @@ pub struct Facts {
     pub ranks: Option<Vec<(String, i64)>>,
     /// What arrived while the instance was suspended.
     pub missed: Option<Missed>,
+    /// The types of the variables.
+    pub variable_types: Option<VariableTypes>,
 }
 
 /// One page of kept messages.

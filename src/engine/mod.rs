@@ -19,18 +19,22 @@ mod instance;
 mod lifecycle;
 mod refusal;
 mod scope;
+mod search;
 mod task;
 mod transition;
 
 #[cfg(test)]
 mod tests;
 
+pub use admit::require_revision;
 pub use call::*;
 pub use command::*;
 pub use decide::{Decision, decide};
 pub use effect::*;
 pub use facts::*;
 pub use instance::*;
+pub use lifecycle::restart::{Restart, restart};
 pub use lifecycle::start::start;
 pub use refusal::Refusal;
+pub use search::{Attribute, AttributeValue};
 pub use task::*;

@@ -26,12 +26,6 @@ pub enum Refusal {
     /// There is no incident.
     #[error("the instance has no open incident")]
     NoIncident,
-    /// A variable that is to be set is not declared.
-    #[error("the definition has no variable `{0}`")]
-    UnknownVariable(String),
-    /// The variables cannot be set.
-    #[error("the variables cannot be set: {0}")]
-    Variables(String),
     /// The instance is suspended: it continues after `retry` or `resume`.
     #[error("the instance is suspended")]
     Suspended,
@@ -59,6 +53,66 @@ pub enum Refusal {
     /// The input does not fit the definition's schema.
     #[error("the input does not fit the definition: {}", .0.join("; "))]
     Input(Vec<String>),
+    /// The variables do not fit the definition.
+    #[error("the variables do not fit the definition: {}", .0.join("; "))]
+    Variables(Vec<String>),
+    /// The instance has changed since the sender has read it.
+    #[error("the instance has changed: it has revision {is}, not {seen}; read it again")]
+    Changed {
+        /// The revision that the sender has seen.
+        seen: i64,
+        /// The revision that it has.
+        is: i64,
+    },
+    /// `skip` of an activity that is about to take its next step.
+    #[error("`{0}` does not wait and has no incident: there is nothing to skip; send `suspend` first, or `jump`")]
+    NotWaiting(String),
+    /// `skip` of another activity than the one at which the instance is.
+    #[error("the instance is at `{at}`, not at `{meant}`")]
+    NotAt {
+        /// The activity that the sender has named.
+        meant: String,
+        /// The activity of the instance.
+        at: String,
+    },
+    /// `skip` of an activity that does not go on from its success.
+    #[error(
+        "`{activity}` is a `{kind}`, which has no result to go on with: send `jump` with the activity to continue at"
+    )]
+    NothingAfter {
+        /// The activity.
+        activity: String,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The given result does not fit `output` or `next` of the activity.
+    #[error("the result does not fit `{activity}`: {why}")]
+    Unfit {
+        /// The activity.
+        activity: String,
+        /// What failed.
+        why: String,
+    },
+    /// The definition has no activity of this id.
+    #[error("version {version} of the definition has no activity `{activity}`")]
+    NoActivity {
+        /// The id.
+        activity: String,
+        /// The version of the definition that the instance keeps.
+        version: i32,
+    },
+    /// `rerun` from an activity that was never begun.
+    #[error("`{0}` was never begun in this instance: name an activity that was, or send `jump`")]
+    NeverBegun(String),
+    /// `rerun` of an instance as a new one, although it lives.
+    #[error("the instance has not ended")]
+    NotEnded,
+    /// The name is not one of a queue.
+    #[error("`{0}` is not the name of a queue: use lower-case letters, digits, `_` and `-`, starting with a letter")]
+    NotAQueue(String),
+    /// The instance has this queue.
+    #[error("the queue is `{0}` already")]
+    SameQueue(String),
     /// The definition does not fit the instance, or the task does not exist: a defect of the caller.
     #[error("the definition does not fit the instance")]
     Mismatch,

@@ -101,6 +101,12 @@ impl<'a> Scope<'a> {
         expression.holds(&scope).map_err(|error| self.failed(error))
     }
 
+    /// The value of a bare expression.
+    pub(super) fn expression(&self, expression: &Expression) -> Result<Value, Failure> {
+        let scope = self.scope(|see| expression.names().iter().for_each(|name| see(name)));
+        shallow(expression.evaluate(&scope).map_err(|error| self.failed(error))?)
+    }
+
     /// Whether an optional condition holds. An absent one does.
     pub(super) fn allows(&self, condition: Option<&Expression>) -> Result<bool, Failure> {
         condition.map_or(Ok(true), |expression| self.holds(expression))

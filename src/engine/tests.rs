@@ -8,6 +8,7 @@ mod flow;
 mod incidents;
 mod interventions;
 mod laws;
+mod operations;
 mod outcomes;
 mod tasks;
 mod values;

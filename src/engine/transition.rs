@@ -45,6 +45,8 @@ pub(super) struct Transition<'a> {
     pub(super) instance: Instance,
     /// Variables assigned since the last history entry.
     pub(super) assigned: Vec<&'a str>,
+    /// Whether a variable got a value: the search attributes are evaluated at the end.
+    pub(super) indexes: bool,
     effects: Vec<Effect>,
     kind: &'static str,
 }
@@ -56,10 +58,14 @@ impl<'a> Transition<'a> {
         instance: Instance,
         kind: &'static str,
     ) -> Self {
-        Self { definition, context, instance, assigned: Vec::new(), effects: Vec::new(), kind }
+        Self { definition, context, instance, assigned: Vec::new(), indexes: false, effects: Vec::new(), kind }
     }
 
-    pub(super) fn done(self) -> Step {
+    pub(super) fn done(mut self) -> Step {
+        let searched = self.searched();
+        if !searched.is_empty() {
+            self.push(Effect::Index(searched));
+        }
         Step { instance: self.instance, effects: self.effects, kind: self.kind }
     }
 

@@ -1,20 +1,21 @@
-//! Start, list, show and control instances.
+//! Start, list and show instances.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
-use super::request::{self, About, Body, Id};
+use super::request::{self, Body, Id};
 use super::waiting;
 use crate::command::{self, Applied, Started};
-use crate::contract::api::{ControlRequest, HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
-use crate::contract::{LIST_MAX, Start, Target};
-use crate::engine::{Control, InstanceId, Status};
+use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
+use crate::contract::{LIST_MAX, Start};
+use crate::engine::{InstanceId, Status};
 use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
@@ -76,14 +77,16 @@ async fn view(api: &ApiState, id: InstanceId) -> Result<Option<InstanceView>, Pr
     Ok(views::instance(&mut conn, id).await?)
 }
 
-pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Json<InstanceView>, Problem> {
+pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<impl IntoResponse, Problem> {
     let view = view(&api, InstanceId(id)).await?;
-    view.map(Json).ok_or_else(|| Problem::not_found(format!("there is no instance {id}")))
+    let view = view.ok_or_else(|| Problem::not_found(format!("there is no instance {id}")))?;
+    Ok((request::etag(view.revision), Json(view)))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    filter: Option<String>,
     definition: Option<String>,
     status: Option<String>,
     key: Option<String>,
@@ -97,18 +100,21 @@ pub(super) async fn list(
 ) -> Result<Json<Page<InstanceSummary>>, Problem> {
     let Query(query) = query?;
     let limit = request::page(query.limit)?;
+    let before = query.cursor.map(InstanceId);
+    if let Some(text) = &query.filter {
+        if query.definition.is_some() || query.status.is_some() || query.key.is_some() {
+            let detail = "`filter` goes alone: write `definition:…`, `status:…` and `key:…` inside of it";
+            return Err(Problem::invalid(detail));
+        }
+        let filter = request::filter(text)?;
+        let mut conn = api.app.store.background().await?;
+        return Ok(Json(views::found(&mut conn, &filter, before, limit, api.app.clock.now()).await?));
+    }
     let status = query.status.map(|name| Status::parse(&name).ok_or(name)).transpose().map_err(|name| {
         let known = Status::NAMES.join(", ");
         Problem::invalid(format!("`{}` is not a status: use {known}", request::shorten(&name)))
     })?;
-    let filter = Filter {
-        definition: query.definition,
-        status,
-        key: query.key,
-        before: query.cursor.map(InstanceId),
-        limit,
-        ..Filter::default()
-    };
+    let filter = Filter { definition: query.definition, status, key: query.key, before, limit, ..Filter::default() };
     let mut conn = api.app.store.background().await?;
     Ok(Json(views::instances(&mut conn, &filter).await?))
 }
@@ -134,31 +140,4 @@ pub(super) async fn history(
         return Err(Problem::not_found(format!("there is no instance {id}")));
     }
     Ok(Json(Page::of(items, limit, |last| last.number.to_string(), |item| item)))
-}
-
-pub(super) async fn cancel(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
-    control(api, Control::Cancel, about).await
-}
-
-pub(super) async fn retry(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
-    control(api, Control::Retry, about).await
-}
-
-pub(super) async fn suspend(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
-    control(api, Control::Suspend, about).await
-}
-
-pub(super) async fn resume(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
-    control(api, Control::Resume, about).await
-}
-
-async fn control(State(api): State<ApiState>, what: Control, about: About) -> Result<Json<Value>, Problem> {
-    let request: ControlRequest = about.body()?;
-    let origin = about.origin(&api, what.name())?;
-    let id = about.id;
-    let target = Target { instance: Some(id), reason: request.reason, ..Target::default() };
-    match command::control(&api.app, what, &target, &origin).await? {
-        Applied::New(committed) => Ok(Json(json!({ "id": id, "status": committed.instance.status }))),
-        Applied::Repeated(answer) => Ok(Json(json!({ "id": id, "outcome": answer.outcome }))),
-    }
 }

@@ -2,7 +2,9 @@
 
 mod audit;
 mod bodies;
+mod bulk;
 mod calls;
+mod control;
 mod definitions;
 mod guard;
 mod health;
@@ -26,7 +28,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{get, patch, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -59,10 +61,16 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/instances", post(instances::start).get(instances::list))
         .route("/instances/{id}", get(instances::get))
         .route("/instances/{id}/history", get(instances::history))
-        .route("/instances/{id}/cancel", post(instances::cancel))
-        .route("/instances/{id}/retry", post(instances::retry))
-        .route("/instances/{id}/suspend", post(instances::suspend))
-        .route("/instances/{id}/resume", post(instances::resume))
+        .route("/instances/{id}/cancel", post(control::cancel))
+        .route("/instances/{id}/terminate", post(control::terminate))
+        .route("/instances/{id}/retry", post(control::retry))
+        .route("/instances/{id}/suspend", post(control::suspend))
+        .route("/instances/{id}/resume", post(control::resume))
+        .route("/instances/{id}/skip", post(control::skip))
+        .route("/instances/{id}/jump", post(control::jump))
+        .route("/instances/{id}/rerun", post(control::rerun))
+        .route("/instances/{id}/variables", patch(control::set_variables))
+        .route("/instances/{id}/queue", post(control::set_queue))
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
@@ -96,6 +104,12 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/tasks/{id}/delegate", post(tasks::delegate))
         .route("/tasks/{id}/draft", post(tasks::draft))
         .route("/targets", get(targets::list))
+        .route("/bulk", post(bulk::start).get(bulk::list))
+        .route("/bulk/{id}", get(bulk::get))
+        .route("/bulk/{id}/items", get(bulk::items))
+        .route("/bulk/{id}/pause", post(bulk::pause))
+        .route("/bulk/{id}/resume", post(bulk::resume))
+        .route("/bulk/{id}/abort", post(bulk::abort))
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))

@@ -140,6 +140,9 @@ impl From<command::Error> for Problem {
             command::Error::Refused(why) | command::Error::Late(why) => {
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
             }
+            command::Error::Changed(why) => {
+                Problem::new(StatusCode::CONFLICT, "urn:leveret:stale", "The instance has changed", why)
+            }
             command::Error::Invalid { why, problems } => {
                 let errors = problems.iter().map(|problem| pointed(problem)).collect();
                 let status = StatusCode::UNPROCESSABLE_ENTITY;

@@ -12,6 +12,7 @@ use super::listener::Arrival;
 use super::problem::Problem;
 use crate::command::audit::{Actor, Door};
 use crate::command::{Follow, Origin};
+use crate::contract::filter::Filter;
 use crate::contract::{self, LIST, LIST_MAX, NAME_MAX};
 
 /// The sender of commands over HTTP, as stored in the inbox.
@@ -100,6 +101,11 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 /// The revision as `ETag`, for a later `If-Match`.
 pub(super) fn etag(revision: i64) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{revision}\""))]
+}
+
+/// A filter of instances.
+pub(super) fn filter(text: &str) -> Result<Filter, Problem> {
+    Filter::read(text).map_err(|error| Problem::invalid(error.to_string()))
 }
 
 /// The number of rows of a page.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, history, incidents, messages, suspects, targets};
+use crate::store::{self, bulk, history, incidents, messages, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod export;
@@ -29,6 +29,10 @@ const SUSPECT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What was noted about a group of incidents is forgotten when the group had no open incident for this long.
 const GROUP_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Bulk jobs that ended are kept for this long, with the outcomes of their items.
+const BULK_JOB_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Batches of their items in one hour.
+const BULK_BATCHES_MAX: usize = 200;
 
 /// Cleans until the process stops.
 pub async fn run(app: &App) -> Result<(), store::Error> {
@@ -88,6 +92,13 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     }
     if let Ok(before) = app.clock.now().checked_sub(GROUP_FOR) {
         incidents::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(BULK_JOB_FOR) {
+        for _ in 0..BULK_BATCHES_MAX {
+            if bulk::delete_ended_before(&mut conn, before, BATCH_MAX).await? < BATCH_MAX as usize {
+                break;
+            }
+        }
     }
     store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The roles of a process. Each is a loop that can run on every node at once, and that learns what changed only from the database
 //! or from the queue it consumes.
 
+pub mod bulk;
 pub mod caller;
 pub mod cleaner;
 pub mod dead_letters;
@@ -38,6 +39,8 @@ pub enum Role {
     Timers,
     /// Makes calls.
     Caller,
+    /// Works off bulk jobs.
+    Bulk,
     /// Deletes expired rows and creates partitions.
     Cleaner,
     /// Stores messages that the broker could not deliver in the table `dead_letters`.
@@ -80,6 +83,7 @@ pub fn start(app: &App, roles: &[Role], publish_queues: PublishQueues) {
             Role::Relay => app.supervise("relay", |app| async move { relay::run(&app).await }),
             Role::Timers => timers::start(app),
             Role::Caller => caller::start(app),
+            Role::Bulk => app.supervise("bulk", |app| async move { bulk::run(&app).await }),
             Role::Cleaner => app.supervise("cleaner", |app| async move { cleaner::run(&app).await }),
             Role::DeadLetters => app.supervise("dead_letters", |app| async move { dead_letters::run(&app).await }),
             Role::Api => {}

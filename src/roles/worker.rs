@@ -247,6 +247,7 @@ async fn open_incident(app: &App, command: &Command, reason: &str) {
         Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => return,
         Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => return,
         Command::Suspend(_) | Command::Resume(_) | Command::Reschedule(_) | Command::Deliver(_) => return,
+        Command::Operate(_) => return,
         Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => return,
     };
     if let Err(error) = opened {

@@ -22,6 +22,8 @@ pub enum Door {
     Cli,
     /// RabbitMQ.
     Broker,
+    /// A bulk job.
+    Bulk,
 }
 
 /// One action of an operator.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::json::{Json, Legible};
 use super::moment::Moment;
-use super::schema::leveret::history;
+use super::schema::leveret::{history, instances};
 use super::sql::Part;
 use super::{Connection, Error};
 use crate::contract::json;
@@ -119,6 +119,15 @@ pub async fn list(
         .load(conn)
         .await?;
     Ok(rows.into_iter().map(HistoryRow::from).collect())
+}
+
+/// Reads the newest rows of the history of an instance, the newest first.
+pub async fn newest(conn: &mut Connection, instance: InstanceId, limit: i64) -> Result<Vec<HistoryRow>, Error> {
+    let count: Option<i64> =
+        instances::table.find(instance.0).select(instances::history_count).first(conn).await.optional()?;
+    let mut rows = list(conn, instance, count.unwrap_or(0).saturating_sub(limit), limit).await?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// The columns of a row, in the order of its fields.

@@ -20,7 +20,7 @@ mod list;
 mod silent;
 
 pub use super::locks::lock_branch_try;
-pub use list::{Filter, Summary, count_by_status, list};
+pub use list::{Filter, Summary, count_by_status, list, list_these};
 pub use silent::{Silent, claim_silent, ready_queues};
 
 /// An instance as read.

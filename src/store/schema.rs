@@ -174,7 +174,6 @@ pub(super) mod leveret {
             input -> Jsonb,
             output -> Nullable<Jsonb>,
             error -> Nullable<Jsonb>,
-            search -> Jsonb,
             started_at -> Timestamptz,
             started_by -> Nullable<Text>,
             user_id -> Nullable<Text>,

@@ -5,7 +5,8 @@
 //!      moved AS (UPDATE instances … WHERE id AND revision RETURNING id),     -- or INSERT, for a start
 //!      noted AS (INSERT INTO history … FROM moved …),
 //!      opened AS (INSERT INTO bookmarks … FROM moved …),
-//!      sent AS (INSERT INTO outbox … FROM moved …)
+//!      sent AS (INSERT INTO outbox … FROM moved …),
+//!      searched AS (INSERT INTO search_attributes … FROM moved … ON CONFLICT …)
 //! SELECT clock_timestamp() FROM moved
 //! ```
 //!
@@ -24,6 +25,7 @@ use super::inbox::InboxColumns;
 use super::json::Json;
 use super::moment::Moment;
 use super::outbox::{Feed, OutboxColumns};
+use super::search::SearchColumns;
 use super::sql::Part;
 use super::write::Write;
 use crate::engine::{Failure, Instance, STATE_FORMAT, State};
@@ -35,6 +37,7 @@ pub(super) struct Statement<'a> {
     noted: Option<HistoryColumns<'a>>,
     opened: Option<BookmarkColumns<'a>>,
     sent: Option<OutboxColumns<'a>>,
+    searched: Option<SearchColumns<'a>>,
 }
 
 /// Columns of the instance itself.
@@ -44,6 +47,8 @@ struct InstanceColumns<'a> {
     ready: bool,
     branches: Json<'a, State>,
     variables: Option<Json<'a, Map<String, Value>>>,
+    /// The queue, if it has changed.
+    queue: Option<&'a str>,
     input: Json<'a, Map<String, Value>>,
     output: Option<Json<'a, Value>>,
     error: Option<Json<'a, Failure>>,
@@ -64,6 +69,7 @@ impl<'a> Statement<'a> {
                 ready: instance.is_ready(),
                 branches: Json(&instance.state),
                 variables: write.variables_changed.then_some(Json(&instance.variables)),
+                queue: write.queue_changed.then_some(instance.queue.as_str()),
                 input: Json(&instance.input),
                 output: instance.output.as_ref().map(Json),
                 error: instance.error.as_ref().map(Json),
@@ -74,6 +80,7 @@ impl<'a> Statement<'a> {
             noted: (!write.history.is_empty()).then(|| HistoryColumns::new(&write.history)),
             opened: (!write.open.is_empty()).then(|| BookmarkColumns::new(&write.open)),
             sent: (!write.outbox.is_empty()).then(|| OutboxColumns::new(&write.outbox)),
+            searched: (!write.search.is_empty()).then(|| SearchColumns::new(&write.search)),
         }
     }
 }
@@ -123,6 +130,11 @@ impl QueryFragment<Pg> for Statement<'_> {
             sent.walk(&mut out, Feed::Moved)?;
             out.push_sql(")");
         }
+        if let Some(searched) = &self.searched {
+            out.push_sql(", searched AS (");
+            searched.walk(&mut out)?;
+            out.push_sql(")");
+        }
         out.push_sql(" SELECT clock_timestamp() FROM moved");
         Ok(())
     }
@@ -136,6 +148,14 @@ UPDATE leveret.instances
        output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11
  WHERE id = $12 AND revision = $13";
 
+/// The same for an operation that also changes the queue: steps do not, and need not send it.
+const UPDATE_WITH_QUEUE: &str = "
+UPDATE leveret.instances
+   SET moved_at = now(), rechecked_at = NULL, recheck_for = 0,
+       revision = $1, status = $2, ready = $3, state_format = $4, branches = $5, variables = coalesce($6, variables),
+       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11, queue = $12
+ WHERE id = $13 AND revision = $14";
+
 const INSERT: &str = "
 INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
                                state_format, branches, variables, input, output, error, started_at, started_by,
@@ -144,7 +164,7 @@ SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 
 
 impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let mut part = Part::new(UPDATE, out);
+        let mut part = Part::new(if self.queue.is_some() { UPDATE_WITH_QUEUE } else { UPDATE }, out);
         part.bind::<BigInt, _>(&self.instance.revision)?;
         part.bind::<Text, _>(&self.status)?;
         part.bind::<Bool, _>(&self.ready)?;
@@ -156,6 +176,9 @@ impl InstanceColumns<'_> {
         part.bind::<Nullable<Timestamptz>, _>(&self.ended_at)?;
         part.bind::<BigInt, _>(&self.instance.history_count)?;
         part.bind::<Binary, _>(&self.instance.history_hash)?;
+        if let Some(queue) = self.queue {
+            part.bind::<Text, _>(queue)?;
+        }
         part.bind::<SqlUuid, _>(&self.instance.id.0)?;
         part.bind::<Nullable<BigInt>, _>(&self.expected)?;
         part.end()

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::instances::Filter;
 use super::page::Fitting;
-use super::{Connection, Error, audit, bookmarks, dead_letters, definitions, history, instances, messages, waits};
+use super::{
+    Connection, Error, audit, bookmarks, dead_letters, definitions, history, instances, messages, search, waits,
+};
+use crate::contract;
 use crate::contract::api::{
     AuditView, DeadLetterView, DefinitionView, HistoryView, InstanceSummary, InstanceView, MessageView, Page, WaitView,
 };
@@ -17,6 +22,19 @@ const BODY_SHOWN_MAX: usize = 4_096;
 pub async fn instances(conn: &mut Connection, filter: &Filter) -> Result<Page<InstanceSummary>, Error> {
     let rows = instances::list(conn, filter).await?;
     Ok(Page::of(rows, filter.limit, |last| last.id.to_string(), summary))
+}
+
+/// A page of the instances for which a filter holds, newest first. It may be shorter than `limit` and still have a next one.
+pub async fn found(
+    conn: &mut Connection,
+    filter: &contract::filter::Filter,
+    before: Option<InstanceId>,
+    limit: i64,
+    now: Timestamp,
+) -> Result<Page<InstanceSummary>, Error> {
+    let found = search::page(conn, filter, before, limit, now).await?;
+    let rows = instances::list_these(conn, &found.ids).await?;
+    Ok(Page { items: rows.into_iter().map(summary).collect(), next: found.next.map(|id| id.to_string()) })
 }
 
 fn summary(row: instances::Summary) -> InstanceSummary {

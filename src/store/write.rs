@@ -12,7 +12,7 @@ use super::moment::whole_micros;
 use super::outbox::OutboxRow;
 use super::tasks::TaskWrite;
 use super::{Error, refuse_unfit};
-use crate::engine::{BookmarkKind, CallId, Effect, Instance, Step};
+use crate::engine::{Attribute, BookmarkKind, CallId, Effect, Instance, Step};
 
 /// All rows of one commit.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Write {
     pub(super) expected: Option<i64>,
     /// Whether the variables have changed.
     pub(super) variables_changed: bool,
+    /// Whether the queue has changed.
+    pub(super) queue_changed: bool,
     /// New history rows.
     pub history: Vec<HistoryRow>,
     /// New bookmarks.
@@ -31,6 +33,8 @@ pub struct Write {
     pub finish: Vec<i64>,
     /// Kept messages that are consumed; each must still exist.
     pub take: Vec<i64>,
+    /// Search attributes, if they were evaluated.
+    pub search: Vec<Attribute>,
     /// Changes of tasks; each task must be as it was loaded.
     pub tasks: Vec<TaskWrite>,
     /// Changes of calls; each call must be as it was loaded.
@@ -59,14 +63,17 @@ impl Write {
             instance.ended_at.get_or_insert(now);
         }
         let variables_changed = before.is_none_or(|before| before.variables != instance.variables);
+        let queue_changed = before.is_some_and(|before| before.queue != instance.queue);
         let mut write = Write {
             instance,
             expected,
             variables_changed,
+            queue_changed,
             history: Vec::new(),
             open: Vec::new(),
             finish: Vec::new(),
             take: Vec::new(),
+            search: Vec::new(),
             tasks: Vec::new(),
             calls: Vec::new(),
             outbox: Vec::new(),
@@ -111,6 +118,8 @@ impl Write {
             Effect::Open(bookmark) => self.open.push(BookmarkRow::open(bookmark, now, horizon)),
             Effect::Consume(number) | Effect::Close(number) => self.finish.push(*number),
             Effect::TakeMessage(id) => self.take.push(*id),
+            // Of several steps in one commit the last one knows all variables.
+            Effect::Index(attributes) => self.search.clone_from(attributes),
             Effect::OpenTask(task) => self.tasks.push(TaskWrite::Open(task.clone())),
             Effect::ChangeTask(task) => self.tasks.push(TaskWrite::Change(task.clone())),
             Effect::OfferTask(task) => self.tasks.push(TaskWrite::Offer(task.clone())),

@@ -38,6 +38,8 @@ pub const OUTBOX_ROWS: &str = "leveret_outbox_rows";
 pub const OUTBOX_OLDEST: &str = "leveret_outbox_oldest_seconds";
 /// Delay between the due time of a timer and its firing.
 pub const TIMER_LATENESS: &str = "leveret_timer_lateness_seconds";
+/// Items of bulk jobs, by outcome.
+pub const BULK_ITEMS: &str = "leveret_bulk_items_total";
 /// Ticks of schedules, by outcome.
 pub const SCHEDULE_TICKS: &str = "leveret_schedule_ticks_total";
 /// Delay between a tick and the start of its instance.
@@ -171,6 +173,11 @@ pub fn count_call(kind: &'static str, outcome: &'static str) {
 /// Records the duration of an attempt at a call.
 pub fn observe_call(kind: &'static str, took: Duration) {
     metrics::histogram!(CALL_SECONDS, "kind" => kind).record(took.as_secs_f64());
+}
+
+/// Counts an item of a bulk job.
+pub fn count_bulk_item(outcome: &'static str) {
+    metrics::counter!(BULK_ITEMS, "outcome" => outcome).increment(1);
 }
 
 /// Counts ticks of schedules.

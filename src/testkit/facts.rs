@@ -1,7 +1,7 @@
 //! The facts of a decision, from memory.
 
 use super::{Error, Scenario};
-use crate::definition::Runs;
+use crate::definition::{Runs, VariableTypes};
 use crate::engine::{Facts, KeptMessages, Message, Missed, Need};
 
 impl Scenario {
@@ -31,6 +31,8 @@ impl Scenario {
                 let (messages, outcomes) = (self.memory.missed(), self.memory.reported());
                 Ok(Facts { missed: Some(Missed { messages, outcomes }), ..Facts::default() })
             }
+            // The document is not kept: any type is accepted.
+            Need::VariableTypes => Ok(Facts { variable_types: Some(VariableTypes::default()), ..Facts::default() }),
         }
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::definition::AssignBy;
 use crate::engine::{
-    Assignment, Bookmark, Branch, CallId, Closed, Effect, Entry, Event, Instance, Message, MissedMessage, State, Step,
-    Task, TaskId, Wait, WaitOn,
+    Assignment, Attribute, Bookmark, Branch, CallId, Closed, Effect, Entry, Event, Instance, Message, MissedMessage,
+    State, Step, Task, TaskId, Wait, WaitOn,
 };
 
 use super::Error;
@@ -21,6 +21,7 @@ pub(super) struct Memory {
     pub(super) kept: BTreeMap<i64, Message>,
     pub(super) history: Vec<Entry>,
     pub(super) events: Vec<Event>,
+    pub(super) search: Vec<Attribute>,
     /// All tasks, open and closed.
     pub(super) tasks: BTreeMap<TaskId, Task>,
     /// All calls, open and closed.
@@ -69,6 +70,7 @@ impl Memory {
                     self.history.push(entry);
                 }
                 Effect::Publish(event) => self.events.push(event),
+                Effect::Index(attributes) => self.search = attributes,
                 // The test advances the clock, which fires what is due.
                 Effect::Remind { bookmark, .. } => guard(self.open.contains_key(&bookmark), "not open", bookmark)?,
                 Effect::Open(bookmark) => {

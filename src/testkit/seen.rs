@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::engine::{Bookmark, Entry, Event, Failure, Instance, Message, Status};
+use crate::engine::{Attribute, Bookmark, Entry, Event, Failure, Instance, Message, Status};
 
 use super::{Scenario, memory};
 
@@ -27,6 +27,11 @@ impl Scenario {
     /// The value of a declared variable.
     pub fn variable(&self, name: &str) -> Option<&Value> {
         self.memory.instance.as_ref()?.variables.get(name)
+    }
+
+    /// The search attributes, as they were written last.
+    pub fn search(&self) -> &[Attribute] {
+        &self.memory.search
     }
 
     /// The output of the instance.

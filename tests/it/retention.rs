@@ -17,6 +17,7 @@ use crate::support::{CommandLine, Fresh, InProcess};
 /// Ends after a wait, a task and a call.
 const BUSY: &str = "
 name: busy
+search: { kind: \"'busy'\" }
 activities:
   - { id: wait, receive: { name: go } }
   - { id: ask, task: { title: Go on?, candidates: { users: [ann] } } }
@@ -29,12 +30,13 @@ activities:
   - { id: wait, receive: { name: go } }
 ";
 /// Every table with rows of an instance, and the column that names it.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("leveret.instances", "id"),
     ("leveret.history", "instance_id"),
     ("leveret.bookmarks", "instance_id"),
     ("leveret.tasks", "instance_id"),
     ("leveret.calls", "instance_id"),
+    ("leveret.search_attributes", "instance_id"),
 ];
 /// Without the role cleaner: the test decides when it runs.
 const ROLES: [Role; 6] = [Role::Worker, Role::Relay, Role::Timers, Role::Caller, Role::DeadLetters, Role::Api];

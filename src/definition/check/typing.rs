@@ -15,7 +15,7 @@ use super::super::problem::Problems;
 use super::super::yaml::cursor::At;
 use super::super::yaml::node::Tree;
 use super::super::yaml::source::Source;
-use crate::expression::typing::{Type, Work, tested};
+use crate::expression::typing::{Kinds, Type, Work, tested};
 use scope::Declared;
 use visits::{Goal, Visit, bare};
 
@@ -33,6 +33,13 @@ pub(super) fn check(root: &At<'_>, activities: &[At<'_>], source: &Source, probl
     learn(root, activities, source, &mut declared, &mut work);
     let goal = Goal::Report(problems);
     Visit { source, declared: &declared, work: &mut work, goal }.document(root, activities);
+}
+
+/// The kinds of values that each variable can have.
+pub(super) fn variable_kinds(root: &At<'_>, activities: &[At<'_>], source: &Source) -> BTreeMap<String, Kinds> {
+    let mut declared = Declared::of(root, activities, &BTreeSet::new());
+    learn(root, activities, source, &mut declared, &mut Work::new());
+    declared.variables.into_iter().map(|(name, is)| (name, is.kinds())).collect()
 }
 
 /// Joins everything that is assigned to each variable, until nothing changes.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::super::ending::Ending;
 use super::super::transition::{Halt, Transition};
 use super::super::{Audit, EntryKind, Failure, Missed, Refusal, Step, WaitOn, admit, assign};
-use super::retry;
+use super::{retry, variables};
+use crate::definition::VariableTypes;
 
 /// Sets variables, and tries the activities with an incident again.
 pub(in crate::engine) fn retry(
@@ -13,18 +14,13 @@ pub(in crate::engine) fn retry(
     variables: Map<String, Value>,
     audit: Audit,
     missed: Option<Missed>,
+    types: Option<VariableTypes>,
 ) -> Result<Step, Halt> {
     admit::require_live(&transition.instance)?;
     incident(&transition)?;
-    let definition = transition.definition;
-    let mut values = Vec::with_capacity(variables.len());
-    for (name, value) in variables {
-        match definition.variables.get_key_value(&name) {
-            Some((name, _)) => values.push((name.as_str(), value)),
-            None => return Err(Refusal::UnknownVariable(name).into()),
-        }
+    if !variables.is_empty() {
+        variables::assign_accepted(&mut transition, variables, types)?;
     }
-    transition.assign(values).map_err(|failure| Refusal::Variables(failure.message))?;
     retry::all(transition, audit, missed)
 }
 

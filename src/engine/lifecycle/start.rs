@@ -44,6 +44,7 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         trace: start.trace,
     };
     let mut transition = Transition::new(definition, context, instance, "start");
+    transition.indexes = true;
     let by = transition.instance.started_by.as_ref().map_or(Value::Null, |by| json!({ "by": by }));
     transition.record_whole(EntryKind::InstanceStarted, by);
     transition.announce("started", Map::new());
@@ -88,7 +89,7 @@ fn root(definition: &Definition) -> Branch {
     }
 }
 
-fn open_deadline(transition: &mut Transition<'_>) -> Result<(), Refusal> {
+pub(super) fn open_deadline(transition: &mut Transition<'_>) -> Result<(), Refusal> {
     let Some(timeout) = &transition.definition.timeout else { return Ok(()) };
     // Only the input can make it fail: the sender gets a refusal, and no instance begins with an incident.
     let due_at = Scope::whole(&transition.instance, transition.context)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::definition::VariableTypes;
 use crate::engine::{
     self, Act, Audit, Branch, CallCommand, CallOutcome, CallReport, Command, Context, Control, Decision, Due, Facts,
     Instance, Internal, KeptMessages, Message, Missed, Need, Phase, ROOT, Remedy, Resolution, State, Status, Wait,
@@ -132,6 +133,7 @@ enum Happens {
     CompleteCall { what: u8 },
     Late { bookmark: i64, dispatch: u32, what: u8 },
     Resolve { what: u8 },
+    Operate { what: u8, at: u8 },
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -152,10 +154,11 @@ fn happens() -> impl Strategy<Value = Happens> {
         8 => (0u8..7).prop_map(|what| Happens::CompleteCall { what }),
         2 => (0i64..12, 0u32..5, 0u8..7).prop_map(|(bookmark, dispatch, what)| Happens::Late { bookmark, dispatch, what }),
         2 => (0u8..3).prop_map(|what| Happens::Resolve { what }),
+        4 => (0u8..6, 0u8..9).prop_map(|(what, at)| Happens::Operate { what, at }),
     ]
 }
 
-fn command(what: &Happens, instance: &Instance) -> Option<Command> {
+fn command(what: &Happens, definition: &Definition, instance: &Instance) -> Option<Command> {
     let sequence = instance.state.branches.first().map_or(0, |branch| branch.sequence);
     Some(match *what {
         Happens::Step => Internal::Continue { branch: ROOT, sequence }.into(),
@@ -178,9 +181,25 @@ fn command(what: &Happens, instance: &Instance) -> Option<Command> {
         Happens::Late { bookmark, dispatch, what } => {
             CallCommand { bookmark, report: CallReport::Completed { dispatch, outcome: outcome(what) } }.into()
         }
+        Happens::Operate { what, at } => {
+            let activity = definition.activities[usize::from(at) % definition.activities.len()].id.clone();
+            Command::Instance(operation(what, activity), Audit::default())
+        }
         Happens::Sent { .. } | Happens::Time(_) | Happens::Act { .. } => return None,
         Happens::CompleteCall { .. } | Happens::Resolve { .. } => return None,
     })
+}
+
+/// An operation; most of them at an activity that was not asked whether it can.
+fn operation(what: u8, activity: String) -> Control {
+    match what {
+        0 => Control::Terminate,
+        1 => Control::Skip { activity: None, result: json!({ "decision": "go", "name": "yes", "data": { "n": 1 } }) },
+        2 => Control::Jump { to: activity },
+        3 => Control::Rerun { from: activity },
+        4 => Control::SetVariables { values: serde_json::Map::from_iter([("n".to_owned(), json!(1))]) },
+        _ => Control::SetQueue { queue: activity },
+    }
 }
 
 fn outcome(what: u8) -> CallOutcome {
@@ -229,6 +248,10 @@ fn once(command: &Command) -> bool {
         Command::Instance(Control::Cancel | Control::Suspend | Control::Resume | Control::Reschedule { .. }, _) => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Instance(Control::Retry, _) => false,
+        Command::Instance(Control::Terminate | Control::SetQueue { .. }, _) => true,
+        // The next wait may be skipped too, and the same place may be gone to twice.
+        Command::Instance(Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. }, _) => false,
+        Command::Instance(Control::SetVariables { .. }, _) => false,
         Command::Internal(Internal::Crash { .. } | Internal::Unfireable { .. } | Internal::Undeliverable { .. }) => {
             false
         }
@@ -273,6 +296,7 @@ fn same_again(definition: &Definition, scenario: &Scenario, command: &Command) -
             Need::Task(_) => Facts { task: Some(None), ..Facts::default() },
             Need::Ranks(_) => Facts { ranks: Some(Vec::new()), ..Facts::default() },
             Need::Missed => Facts { missed: Some(Missed::default()), ..Facts::default() },
+            Need::VariableTypes => Facts { variable_types: Some(VariableTypes::default()), ..Facts::default() },
         };
         engine::decide(definition, instance, command, facts, &context)
     };
@@ -289,7 +313,7 @@ proptest! {
         scenario.begin(json!({})).unwrap();
         for what in life {
             let before = scenario.instance().unwrap().clone();
-            match (&what, command(&what, &before)) {
+            match (&what, command(&what, &definition, &before)) {
                 (Happens::Time(count), _) => scenario.pass(seconds(*count)).unwrap(),
                 (Happens::Sent { name, n }, _) => scenario.keep(name, "k-1", json!({ "n": n })),
                 (Happens::Act { user, what }, _) => match scenario.act(user, act(*what)) {

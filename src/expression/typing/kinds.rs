@@ -81,7 +81,7 @@ impl Kinds {
     }
 
     /// For messages: `a number or null`.
-    pub(super) fn what(self) -> String {
+    pub fn what(self) -> String {
         let mut words: Vec<&str> = Vec::new();
         for kind in self.each() {
             let word = kind.word();

@@ -32,6 +32,7 @@ impl Bounce {
             Command::Start(_) | Command::Message(_) | Command::Cancel(_) | Command::Retry(_) => false,
             Command::TaskComplete(_) | Command::TaskClaim(_) | Command::TaskRelease(_) => false,
             Command::Suspend(_) | Command::Resume(_) | Command::Reschedule(_) | Command::Deliver(_) => false,
+            Command::Operate(_) => false,
             Command::CallComplete(_) | Command::CallHeartbeat(_) | Command::CallProgress(_) => false,
         };
         let pause = Duration::from_secs(PAUSES[times.min(PAUSES.len() - 1)]);

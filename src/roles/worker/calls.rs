@@ -43,6 +43,7 @@ pub(super) async fn execute(
         | Command::TaskRelease(_)
         | Command::Suspend(_)
         | Command::Resume(_)
+        | Command::Operate(_)
         | Command::Reschedule(_)
         | Command::Deliver(_) => return Err(Error::Refused("this command is not about a call".into())),
     };

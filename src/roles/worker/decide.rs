@@ -28,6 +28,9 @@ pub(super) async fn execute(app: &App, received: &Received, redelivered: Redeliv
         Command::Retry(target) => control(app, Control::Retry, target, origin()?, redelivered).await,
         Command::Suspend(target) => control(app, Control::Suspend, target, origin()?, redelivered).await,
         Command::Resume(target) => control(app, Control::Resume, target, origin()?, redelivered).await,
+        Command::Operate(operation) => {
+            drive::applied(app, command::operate(app, operation, origin()?).await?, origin()?, redelivered).await
+        }
         Command::Reschedule(command) => {
             drive::applied(app, command::reschedule(app, command, origin()?).await?, origin()?, redelivered).await
         }

@@ -35,6 +35,7 @@ pub(super) async fn execute(
         | Command::Fire(_)
         | Command::Suspend(_)
         | Command::Resume(_)
+        | Command::Operate(_)
         | Command::Reschedule(_)
         | Command::Deliver(_)
         | Command::CallComplete(_)

@@ -1,11 +1,13 @@
 WITH erased AS (
     UPDATE leveret.instances
-       SET key = NULL, input = '{}', variables = '{}', output = NULL, error = NULL, search = '{}', started_by = NULL,
+       SET key = NULL, input = '{}', variables = '{}', output = NULL, error = NULL, started_by = NULL,
            user_id = NULL, branches = jsonb_set(branches, '{branches}', '[]')
      WHERE id = $1 AND ended_at IS NOT NULL
     RETURNING id
 ), bookmarks AS (
     DELETE FROM leveret.bookmarks WHERE instance_id IN (SELECT id FROM erased)
+), attributes AS (
+    DELETE FROM leveret.search_attributes WHERE instance_id IN (SELECT id FROM erased)
 ), tasks AS (
     DELETE FROM leveret.tasks WHERE instance_id IN (SELECT id FROM erased) RETURNING 1
 ), calls AS (

@@ -91,6 +91,17 @@ pub async fn list(conn: &mut Connection, filter: &Filter) -> Result<Vec<Summary>
     rows.into_iter().map(SummaryRow::summary).collect()
 }
 
+/// Several instances, newest first. One that was deleted meanwhile is left out.
+///
+/// # Errors
+/// `Bug` if a row cannot be read.
+pub async fn list_these(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec<Summary>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let query = instances::table.filter(instances::id.eq_any(ids)).order(instances::id.desc());
+    let rows: Vec<SummaryRow> = query.select(SummaryRow::as_select()).load(conn).await?;
+    rows.into_iter().map(SummaryRow::summary).collect()
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = instances)]
 struct SummaryRow {

@@ -19,6 +19,8 @@ WITH page AS (
     DELETE FROM leveret.exported WHERE instance_id IN (SELECT id FROM gone)
 ), calls AS (
     DELETE FROM leveret.calls WHERE instance_id IN (SELECT id FROM gone)
+), attributes AS (
+    DELETE FROM leveret.search_attributes WHERE instance_id IN (SELECT id FROM gone)
 ), instances AS (
     DELETE FROM leveret.instances WHERE id IN (SELECT id FROM gone)
 )

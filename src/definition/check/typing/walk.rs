@@ -14,6 +14,9 @@ impl Visit<'_> {
         self.text(root.get("timeout").filter(|timeout| !timeout.is_word("none")), Use::Duration, &here);
         self.on_errors(root, &here);
         for (_, attribute) in root.get("search").map(|search| search.entries()).unwrap_or_default() {
+            for (_, typed) in attribute.entries() {
+                self.bare_value(&typed, &here);
+            }
             self.bare_value(&attribute, &here);
         }
         let caught = continues(root);

@@ -1,0 +1,2 @@
+DROP TABLE leveret.bulk_items;
+DROP TABLE leveret.bulk_jobs;

@@ -1,0 +1,25 @@
+//! `queue.set`: changes the queue of the step commands of an instance.
+
+use serde_json::json;
+
+use crate::definition::is_name;
+
+use super::super::transition::{Halt, Transition};
+use super::super::{Audit, EntryKind, Refusal, Step, admit, assign};
+
+/// Changes the queue. A worker that finds a step command of the instance in the old one passes it on.
+pub(in crate::engine) fn set(mut transition: Transition<'_>, queue: String, audit: Audit) -> Result<Step, Halt> {
+    admit::require_live(&transition.instance)?;
+    if !is_name(&queue) {
+        return Err(Refusal::NotAQueue(queue).into());
+    }
+    if queue == transition.instance.queue {
+        return Err(Refusal::SameQueue(queue).into());
+    }
+    let mut details = audit.details();
+    details.insert("to".into(), json!(queue));
+    let from = std::mem::replace(&mut transition.instance.queue, queue);
+    details.insert("from".into(), json!(from));
+    transition.record_whole(EntryKind::QueueChanged, assign::details(details));
+    Ok(transition.done())
+}
