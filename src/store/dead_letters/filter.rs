@@ -50,11 +50,12 @@ pub struct Group {
     pub sample: i64,
 }
 
-/// The conditions of a filter, from the second placeholder on; the first is a number.
+/// The conditions of a filter, from the second placeholder on; the first is a number. A letter names its queue without the prefix; the
+/// broker names it with the prefix.
 const FITS: &str = "
        ($2 IS NULL OR position($2 IN reason) > 0)
    AND ($3 IS NULL OR kind = $3)
-   AND ($4 IS NULL OR source = $4 OR headers ->> 'x-first-death-queue' = $4)
+   AND ($4 IS NULL OR source = $4 OR right($4, length(source) + 1) = '.' || source OR headers ->> 'x-first-death-queue' = $4)
    AND ($5 IS NULL OR routing_key = 'start.' || $5
         OR EXISTS (SELECT FROM leveret.instances AS i WHERE i.id = d.instance_id AND i.definition = $5))
    AND ($6 IS NULL OR app_id = $6)";

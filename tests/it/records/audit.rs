@@ -1,10 +1,13 @@
 //! The audit log: every action of an operator, once, in its transaction; and nothing else.
 
+use diesel_async::SimpleAsyncConnection;
+use leveret::handlers::Handlers;
+use leveret::roles::Role;
 use leveret::roles::cleaner::retention;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, InProcess};
+use crate::support::{CommandLine, Fresh, InProcess};
 
 const WAITING: &str = "
 name: waiting
@@ -141,8 +144,10 @@ async fn what_cannot_be_noted_is_not_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_can_only_be_appended_until_it_is_no_longer_kept() {
-    use diesel_async::SimpleAsyncConnection;
-    let leveret = leveret().await;
+    let fresh = Fresh::new().await;
+    let config = InProcess::config(&fresh);
+    // Without the role cleaner: the test decides when it runs.
+    let leveret = InProcess::on(fresh, config, Handlers::new(), &[Role::Worker, Role::Relay, Role::Api]).await;
     let old = |days: i64| {
         format!(
             "INSERT INTO leveret.audit (at, actor, door, action, subject, object, outcome)
@@ -156,7 +161,8 @@ async fn the_log_can_only_be_appended_until_it_is_no_longer_kept() {
         "UPDATE leveret.audit SET actor = 'ben'",
         "DELETE FROM leveret.audit",
         "TRUNCATE leveret.audit",
-        "BEGIN; SET LOCAL ROLE leveret_retention; UPDATE leveret.audit SET actor = 'ben'",
+        // One string is one transaction.
+        "SET LOCAL ROLE leveret_retention; UPDATE leveret.audit SET actor = 'ben'",
     ] {
         let refused = leveret.conn().await.batch_execute(change).await;
         assert!(refused.is_err(), "{change}");

@@ -39,6 +39,9 @@ async fn leveret() -> InProcess {
         leveret.post(&format!("/tasks/{task}/claim"), &json!({ "user": "clerk" })).await.ok(200);
         leveret.post(&format!("/tasks/{task}/complete"), &json!({ "user": "clerk" })).await.ok(200);
     }
+    for key in [KEY, "other"] {
+        leveret.reaches(key, "running at wait").await;
+    }
     leveret.post("/messages", &json!({ "name": "said", "key": KEY, "data": "I am Ann Smith" })).await.ok(200);
     leveret.reaches(KEY, "completed").await;
     leveret.post("/messages", &json!({ "name": "never-taken", "key": KEY, "data": "Ann Smith" })).await.ok(202);

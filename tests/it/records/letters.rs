@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, InProcess};
+use crate::support::{CommandLine, InProcess, Sender};
 
 const LATER: &str = "
 name: later
@@ -14,7 +14,9 @@ activities:
 async fn leveret() -> InProcess {
     let leveret = InProcess::with_ledger().await;
     for key in ["A", "B", "C"] {
-        leveret.start("later", key).await;
+        // With the routing key that senders use, which names the definition.
+        let body = json!({ "definition": "later", "key": key }).to_string();
+        leveret.sender.send("commands", "start.later", Sender::properties("start", key), body.as_bytes()).await;
     }
     leveret.sender.command("cancel", "nobody", &json!({ "definition": "step", "key": "nobody" })).await;
     leveret.count_becomes(4, "leveret.dead_letters").await;
