@@ -26,10 +26,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("body of a command", &["names_and_bodies_of_commands_may_be_as_large_as_is_said"]),
     ("body of a document", &["a_document_may_be_as_large_as_is_said"]),
     ("time in which a body arrives", &["a_head_and_a_body_that_do_not_arrive_end_their_connection"]),
-    (
-        "bodies that are received or handled, all together",
-        &["bodies_that_are_received_take_no_more_room_together_than_is_said"],
-    ),
+    ("bodies that are received or handled, all together", &["a_body_without_room_is_not_read"]),
     ("time in which a client takes some part of a response", &["a_client_that_does_not_read_loses_its_connection"]),
     ("rows of a page of any list", &["every_list_shows_at_most_as_many_rows_as_is_said"]),
     (

@@ -85,7 +85,7 @@ async fn resolve(processes: &Processes, id: &str) {
     let mut last = processes.serve(&[]);
     let address = last.serves().await.unwrap();
     let url = format!("http://{address}/api/v1/calls/{id}/resolve");
-    let done = json!({ "outcome": "done", "result": { "body": 7 } });
+    let done = json!({ "outcome": "succeeded", "result": { "body": 7 } });
     let resolved = reqwest::Client::new().post(url).json(&done).send().await.unwrap();
     assert!(resolved.status().is_success(), "{}", resolved.text().await.unwrap());
     processes.all_ended(2, WITHIN).await;

@@ -1,4 +1,4 @@
-//! Requests at their bounds: heads, names, bodies, and all bodies together.
+//! Requests at their bounds: heads, names and bodies.
 
 use leveret::contract::{BODY_MAX, NAME_MAX};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,9 +10,6 @@ use crate::support::Sender;
 
 const HEAD_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
-const DOCUMENT_MAX: usize = 1024 * 1024;
-/// The largest bodies that have room at once.
-const BODIES_MAX: usize = 64;
 
 /// What a connection is answered that sends these bytes.
 async fn told(served: &Served, sent: &str) -> String {
@@ -78,30 +75,4 @@ async fn names_and_bodies_of_commands_may_be_as_large_as_is_said() {
     assert_eq!(served.processes.count("leveret.instances").await, 3);
     let reason = served.processes.lines("SELECT reason AS line FROM leveret.dead_letters").await;
     assert!(reason[0].contains(&BODY_MAX.to_string()), "{reason:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_received_take_no_more_room_together_than_is_said() {
-    let served = Served::new().await;
-    let head = |length: usize| {
-        format!(
-            "POST /api/v1/definitions/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        )
-    };
-    let all = async {
-        let mut half_sent = Vec::new();
-        for _ in 0..BODIES_MAX {
-            let sent = head(DOCUMENT_MAX) + &"[".repeat(DOCUMENT_MAX - 1);
-            half_sent.push(begun(&served, &sent).await);
-        }
-        // All of them have been read when there is no room any more.
-        let full = async || told(&served, &(head(2) + "{}")).await.starts_with("HTTP/1.1 503");
-        eventually("there is no room for one more", SOON, full).await;
-        let told = told(&served, &(head(2) + "{}")).await;
-        assert!(told.contains("take all 67108864 bytes"), "{told}");
-        drop(half_sent);
-        let answered = async || self::told(&served, &(head(2) + "{}")).await.starts_with("HTTP/1.1 422");
-        eventually("there is room again", SOON, answered).await;
-    };
-    served.within_budget("64 bodies", all).await;
 }

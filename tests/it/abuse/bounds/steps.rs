@@ -44,13 +44,13 @@ async fn the_expressions_of_a_step_have_one_budget() {
         assert!(message.contains(part), "{part}: {message}");
     }
     // The same for what they build together: ten megabytes each.
-    let built = "lists.range(10000).map(i, 'k').join('".to_owned() + &"y".repeat(1_000) + "').size()";
+    let built = "lists.range(5000).map(i, 'k').join('".to_owned() + &"y".repeat(1_000) + "').size()";
     let building = |name: &str, expressions: usize| {
         let mut document = document(name, expressions, &[]);
         document["activities"][0]["set"] = json!(members(expressions, |_| json!(built)));
         document
     };
-    served.apply(&building("builds", 3)).await;
+    served.apply(&building("builds", 4)).await;
     served.apply(&building("builds-more", 6)).await;
     let builds = id(served.start("builds", json!({})).await);
     served.entry(&builds, "InstanceCompleted").await;
