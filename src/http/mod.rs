@@ -65,13 +65,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
-        .route("/incidents", get(waits::incidents))
-        .route("/incidents/groups", get(incidents::groups))
-        .route("/incidents/groups/{fingerprint}", get(incidents::group))
-        .route("/incidents/groups/{fingerprint}/assign", post(incidents::assign))
-        .route("/incidents/groups/{fingerprint}/comment", post(incidents::comment))
-        .route("/incidents/groups/{fingerprint}/mute", post(incidents::mute))
-        .route("/incidents/{instance}/resolve", post(incidents::resolve))
+        .merge(incident_routes())
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))
@@ -115,6 +109,18 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
+}
+
+/// Incidents one by one, and by their cause.
+fn incident_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/incidents", get(waits::incidents))
+        .route("/incidents/groups", get(incidents::groups))
+        .route("/incidents/groups/{fingerprint}", get(incidents::group))
+        .route("/incidents/groups/{fingerprint}/assign", post(incidents::assign))
+        .route("/incidents/groups/{fingerprint}/comment", post(incidents::comment))
+        .route("/incidents/groups/{fingerprint}/mute", post(incidents::mute))
+        .route("/incidents/{instance}/resolve", post(incidents::resolve))
 }
 
 /// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.
