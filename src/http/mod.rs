@@ -74,13 +74,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
-        .route("/incidents", get(waits::incidents))
-        .route("/incidents/groups", get(incidents::groups))
-        .route("/incidents/groups/{fingerprint}", get(incidents::group))
-        .route("/incidents/groups/{fingerprint}/assign", post(incidents::assign))
-        .route("/incidents/groups/{fingerprint}/comment", post(incidents::comment))
-        .route("/incidents/groups/{fingerprint}/mute", post(incidents::mute))
-        .route("/incidents/{instance}/resolve", post(incidents::resolve))
+        .merge(incident_routes())
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))
@@ -140,6 +134,18 @@ fn records() -> Router<ApiState> {
         .route("/dead-letters/{id}", get(operations::dead_letter))
         .route("/dead-letters/{id}/redrive", post(operations::redrive))
         .route("/dead-letters/{id}/drop", post(operations::drop_one))
+}
+
+/// Incidents one by one, and by their cause.
+fn incident_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/incidents", get(waits::incidents))
+        .route("/incidents/groups", get(incidents::groups))
+        .route("/incidents/groups/{fingerprint}", get(incidents::group))
+        .route("/incidents/groups/{fingerprint}/assign", post(incidents::assign))
+        .route("/incidents/groups/{fingerprint}/comment", post(incidents::comment))
+        .route("/incidents/groups/{fingerprint}/mute", post(incidents::mute))
+        .route("/incidents/{instance}/resolve", post(incidents::resolve))
 }
 
 /// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.

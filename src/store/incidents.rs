@@ -23,7 +23,7 @@ pub use notes::{Changed, GroupChange, GroupNote, NOTES_MAX, change, delete_unuse
 /// Groups that are looked at for a page: more causes at a time are no list for a person.
 const GROUPS_MAX: i64 = 10_000;
 /// The newest incidents of a group whose versions are listed.
-const VERSIONS_OF_MAX: i64 = 1_000;
+const VERSIONS_OF_MAX: i64 = 100;
 
 /// Which groups.
 #[derive(Debug, Clone, Default)]

@@ -26,7 +26,7 @@ pub struct IncidentGroupView {
     pub first_at: Timestamp,
     /// When the newest was opened.
     pub last_at: Timestamp,
-    /// The versions of the definition among the newest thousand.
+    /// The versions of the definition among the newest hundred.
     pub versions: Vec<i32>,
     /// The newest.
     pub sample: IncidentSample,

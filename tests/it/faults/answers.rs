@@ -1,6 +1,8 @@
 //! What PostgreSQL answers when something is wrong, raised by real servers: each error has the line of the table that its SQLSTATE names,
 //! for a handler and for Leveret's own statements.
 
+#![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;

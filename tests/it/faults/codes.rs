@@ -1,5 +1,7 @@
 //! Codes with which an activity fails, where no other test raises them, and the count of panics.
 
+#![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
+
 use leveret::client::Worker;
 use leveret::handlers::{HandlerInput, HandlerResult, Handlers};
 use leveret::store::Connection;

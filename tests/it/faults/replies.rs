@@ -1,6 +1,8 @@
 //! What RabbitMQ answers when something is wrong, raised by real brokers: a user who is refused, a connection that an operator closes, an
 //! alarm of the disk.
 
+#![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
+
 use std::time::Duration;
 
 use lapin::{ConnectionProperties, ErrorKind};
