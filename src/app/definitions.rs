@@ -117,8 +117,8 @@ mod tests {
         let mut ends = Vec::new();
         for _ in 0..8 {
             let (end, ended) = mpsc::channel::<()>();
-            let app = app.clone();
-            tokio::spawn(async move { app.decide_elsewhere(move || ended.recv().ok()).await });
+            let decides = app.clone();
+            app.tasks.spawn(async move { decides.decide_elsewhere(move || ended.recv().ok()).await });
             ends.push(end);
         }
         let document =

@@ -112,33 +112,22 @@ async fn look(app: &App) -> Vec<Finding> {
     if let Some(finding) = links::database(app) {
         add(finding.what, finding.good, finding.says);
     }
-    match session::check(app).await {
-        Ok(finding) => add(finding.what, finding.good, finding.says),
-        Err(error) => add("session", false, format!("cannot be checked: {error}")),
-    }
-    match retention::check(app).await {
-        Ok(finding) => add(finding.what, finding.good, finding.says),
-        Err(error) => add("retention", false, format!("cannot be checked: {error}")),
-    }
-    match overlooked(app).await {
-        Ok(finding) => add(finding.what, finding.good, finding.says),
-        Err(error) => add("messages", false, format!("cannot be checked: {error}")),
-    }
-    for finding in database(app).await.unwrap_or_else(|error| {
-        vec![Finding { what: "instances", good: false, says: format!("cannot be checked: {error}") }]
-    }) {
-        add(finding.what, finding.good, finding.says);
-    }
-    for finding in vitals::check(app).await.unwrap_or_else(|error| {
-        vec![Finding { what: "tables", good: false, says: format!("cannot be checked: {error}") }]
-    }) {
-        add(finding.what, finding.good, finding.says);
-    }
-    match registered(app).await {
-        Ok(finding) => add(finding.what, finding.good, finding.says),
-        Err(error) => add("statements", false, format!("cannot be checked: {error}")),
-    }
+    findings.extend(checked("session", session::check(app).await.map(one)));
+    findings.extend(checked("retention", retention::check(app).await.map(one)));
+    findings.extend(checked("messages", overlooked(app).await.map(one)));
+    findings.extend(checked("instances", database(app).await));
+    findings.extend(checked("tables", vitals::check(app).await));
+    findings.extend(checked("statements", registered(app).await.map(one)));
     findings
+}
+
+fn one(finding: Finding) -> Vec<Finding> {
+    vec![finding]
+}
+
+/// What was found, or that it could not be looked at.
+fn checked<E: std::fmt::Display>(what: &'static str, found: Result<Vec<Finding>, E>) -> Vec<Finding> {
+    found.unwrap_or_else(|error| one(Finding { what, good: false, says: format!("cannot be checked: {error}") }))
 }
 
 async fn database(app: &App) -> Result<Vec<Finding>, store::Error> {

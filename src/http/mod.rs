@@ -79,31 +79,16 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/complete", post(calls::complete))
         .route("/calls/{id}/resolve", post(calls::resolve))
-        .merge(records())
+        .merge(record_routes())
         .route("/schedules", get(schedules::list))
         .route("/schedules/{name}", put(schedules::put).get(schedules::get).delete(schedules::delete))
         .route("/schedules/{name}/pause", post(schedules::pause))
         .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/schedules/{name}/run", post(schedules::run))
         .route("/schedules/{name}/next", get(schedules::next))
-        .route("/tasks", get(tasks::list))
-        .route("/tasks/count", get(tasks::count))
-        .route("/tasks/claim-next", post(tasks::claim_next))
-        .route("/tasks/{id}", get(tasks::get))
-        .route("/tasks/{id}/claim", post(tasks::claim))
-        .route("/tasks/{id}/extend", post(tasks::extend))
-        .route("/tasks/{id}/release", post(tasks::release))
-        .route("/tasks/{id}/complete", post(tasks::complete))
-        .route("/tasks/{id}/reassign", post(tasks::reassign))
-        .route("/tasks/{id}/delegate", post(tasks::delegate))
-        .route("/tasks/{id}/draft", post(tasks::draft))
+        .merge(task_routes())
         .route("/targets", get(targets::list))
-        .route("/bulk", post(bulk::start).get(bulk::list))
-        .route("/bulk/{id}", get(bulk::get))
-        .route("/bulk/{id}/items", get(bulk::items))
-        .route("/bulk/{id}/pause", post(bulk::pause))
-        .route("/bulk/{id}/resume", post(bulk::resume))
-        .route("/bulk/{id}/abort", post(bulk::abort))
+        .merge(bulk_routes())
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))
@@ -124,8 +109,35 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .with_state(api)
 }
 
+/// Tasks of people.
+fn task_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/count", get(tasks::count))
+        .route("/tasks/claim-next", post(tasks::claim_next))
+        .route("/tasks/{id}", get(tasks::get))
+        .route("/tasks/{id}/claim", post(tasks::claim))
+        .route("/tasks/{id}/extend", post(tasks::extend))
+        .route("/tasks/{id}/release", post(tasks::release))
+        .route("/tasks/{id}/complete", post(tasks::complete))
+        .route("/tasks/{id}/reassign", post(tasks::reassign))
+        .route("/tasks/{id}/delegate", post(tasks::delegate))
+        .route("/tasks/{id}/draft", post(tasks::draft))
+}
+
+/// Bulk jobs.
+fn bulk_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/bulk", post(bulk::start).get(bulk::list))
+        .route("/bulk/{id}", get(bulk::get))
+        .route("/bulk/{id}/items", get(bulk::items))
+        .route("/bulk/{id}/pause", post(bulk::pause))
+        .route("/bulk/{id}/resume", post(bulk::resume))
+        .route("/bulk/{id}/abort", post(bulk::abort))
+}
+
 /// What is kept for a person to look at: the audit log and dead letters.
-fn records() -> Router<ApiState> {
+fn record_routes() -> Router<ApiState> {
     Router::new()
         .route("/audit", get(audit::list))
         .route("/dead-letters", get(operations::dead_letters))

@@ -168,7 +168,7 @@ fn fits(first: &str, second: &str) -> bool {
     match first {
         "http" if status => second.ends_with("xx") || second.bytes().all(|byte| byte.is_ascii_digit()),
         "http" => known.contains(&second),
-        _ => known.contains(&second) || nearest(second, known.into_iter()).is_none(),
+        _ => known.contains(&second) || nearest(second, known).is_none(),
     }
 }
 
