@@ -56,19 +56,6 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let waits = Seats::new(app.config.http.waits_max, connections_max);
     let api = ApiState { app, waits, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
-        .route("/instances", post(instances::start).get(instances::list))
-        .route("/instances/{id}", get(instances::get))
-        .route("/instances/{id}/history", get(instances::history))
-        .route("/instances/{id}/cancel", post(control::cancel))
-        .route("/instances/{id}/terminate", post(control::terminate))
-        .route("/instances/{id}/retry", post(control::retry))
-        .route("/instances/{id}/suspend", post(control::suspend))
-        .route("/instances/{id}/resume", post(control::resume))
-        .route("/instances/{id}/skip", post(control::skip))
-        .route("/instances/{id}/jump", post(control::jump))
-        .route("/instances/{id}/rerun", post(control::rerun))
-        .route("/instances/{id}/variables", patch(control::set_variables))
-        .route("/instances/{id}/queue", post(control::set_queue))
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
@@ -98,12 +85,8 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/tasks/{id}/delegate", post(tasks::delegate))
         .route("/tasks/{id}/draft", post(tasks::draft))
         .route("/targets", get(targets::list))
-        .route("/bulk", post(bulk::start).get(bulk::list))
-        .route("/bulk/{id}", get(bulk::get))
-        .route("/bulk/{id}/items", get(bulk::items))
-        .route("/bulk/{id}/pause", post(bulk::pause))
-        .route("/bulk/{id}/resume", post(bulk::resume))
-        .route("/bulk/{id}/abort", post(bulk::abort))
+        .merge(instances())
+        .merge(bulk_jobs())
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))
@@ -122,6 +105,33 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
+}
+
+fn instances() -> Router<ApiState> {
+    Router::new()
+        .route("/instances", post(instances::start).get(instances::list))
+        .route("/instances/{id}", get(instances::get))
+        .route("/instances/{id}/history", get(instances::history))
+        .route("/instances/{id}/cancel", post(control::cancel))
+        .route("/instances/{id}/terminate", post(control::terminate))
+        .route("/instances/{id}/retry", post(control::retry))
+        .route("/instances/{id}/suspend", post(control::suspend))
+        .route("/instances/{id}/resume", post(control::resume))
+        .route("/instances/{id}/skip", post(control::skip))
+        .route("/instances/{id}/jump", post(control::jump))
+        .route("/instances/{id}/rerun", post(control::rerun))
+        .route("/instances/{id}/variables", patch(control::set_variables))
+        .route("/instances/{id}/queue", post(control::set_queue))
+}
+
+fn bulk_jobs() -> Router<ApiState> {
+    Router::new()
+        .route("/bulk", post(bulk::start).get(bulk::list))
+        .route("/bulk/{id}", get(bulk::get))
+        .route("/bulk/{id}/items", get(bulk::items))
+        .route("/bulk/{id}/pause", post(bulk::pause))
+        .route("/bulk/{id}/resume", post(bulk::resume))
+        .route("/bulk/{id}/abort", post(bulk::abort))
 }
 
 /// Answers a request in its span. The route is the pattern, not the path: keys and ids of clients stay out of the log.
