@@ -58,19 +58,6 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     let waits = Seats::new(app.config.http.waits_max, connections_max);
     let api = ApiState { app, waits, metrics: metrics.map(Arc::new) };
     let commands = Router::new()
-        .route("/instances", post(instances::start).get(instances::list))
-        .route("/instances/{id}", get(instances::get))
-        .route("/instances/{id}/history", get(instances::history))
-        .route("/instances/{id}/cancel", post(control::cancel))
-        .route("/instances/{id}/terminate", post(control::terminate))
-        .route("/instances/{id}/retry", post(control::retry))
-        .route("/instances/{id}/suspend", post(control::suspend))
-        .route("/instances/{id}/resume", post(control::resume))
-        .route("/instances/{id}/skip", post(control::skip))
-        .route("/instances/{id}/jump", post(control::jump))
-        .route("/instances/{id}/rerun", post(control::rerun))
-        .route("/instances/{id}/variables", patch(control::set_variables))
-        .route("/instances/{id}/queue", post(control::set_queue))
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
         .route("/timers/{instance}/{bookmark}/reschedule", post(waits::reschedule))
@@ -88,6 +75,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/schedules/{name}/next", get(schedules::next))
         .merge(task_routes())
         .route("/targets", get(targets::list))
+        .merge(instance_routes())
         .merge(bulk_routes())
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
@@ -107,6 +95,24 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
+}
+
+/// Instances and the operations on one.
+fn instance_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/instances", post(instances::start).get(instances::list))
+        .route("/instances/{id}", get(instances::get))
+        .route("/instances/{id}/history", get(instances::history))
+        .route("/instances/{id}/cancel", post(control::cancel))
+        .route("/instances/{id}/terminate", post(control::terminate))
+        .route("/instances/{id}/retry", post(control::retry))
+        .route("/instances/{id}/suspend", post(control::suspend))
+        .route("/instances/{id}/resume", post(control::resume))
+        .route("/instances/{id}/skip", post(control::skip))
+        .route("/instances/{id}/jump", post(control::jump))
+        .route("/instances/{id}/rerun", post(control::rerun))
+        .route("/instances/{id}/variables", patch(control::set_variables))
+        .route("/instances/{id}/queue", post(control::set_queue))
 }
 
 /// Tasks of people.

@@ -11,7 +11,7 @@ use crate::support::{Processes, Program, Sender, eventually};
 pub(super) const WITHIN: Duration = Duration::from_secs(60);
 
 /// More processes than any test needs.
-const DEATHS_MAX: usize = 40;
+const DEATHS_MAX: usize = 60;
 
 /// Starts a process again and again until this holds, and says how many have died. Those that die do so at a fail point.
 pub(super) async fn deaths_until(
@@ -53,7 +53,13 @@ fn poisons() -> Vec<(&'static str, Value)> {
         ("cancel", target.clone()),
         ("retry", target.clone()),
         ("suspend", target.clone()),
-        ("resume", target),
+        ("resume", target.clone()),
+        ("terminate", target.clone()),
+        ("skip", target),
+        ("jump", json!({ "instance": nobody, "activity": "a" })),
+        ("rerun", json!({ "instance": nobody, "activity": "a" })),
+        ("variables.set", json!({ "instance": nobody, "variables": { "a": 1 } })),
+        ("queue.set", json!({ "instance": nobody, "queue": "slow" })),
         ("timer.reschedule", json!({ "instance": nobody, "bookmark": 1, "after": "1h" })),
         ("task.complete", task.clone()),
         ("task.claim", task.clone()),

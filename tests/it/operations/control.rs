@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, InProcess, SOON, eventually};
+use crate::support::{CommandLine, InProcess, SOON, assert_at_rest, eventually};
 
 const ORDER: &str = "
 name: trip
@@ -167,11 +167,12 @@ async fn what_has_ended_is_not_revived_by_late_commands_and_runs_again_only_as_a
     let started = &history(&leveret, new["id"].as_str().unwrap(), "InstanceStarted").await[0]["details"];
     assert_eq!((&started["rerun_of"], &started["reason"]), (&json!(id), &json!("too early")));
     leveret.post(&format!("/instances/{}/terminate", new["id"].as_str().unwrap()), &json!({})).await.ok(200);
+    assert_at_rest(&mut *leveret.conn().await).await;
     // After retention has deleted it, nothing is left to revive.
     leveret.execute(&format!("DELETE FROM leveret.instances WHERE id = '{id}'")).await;
     leveret.post(&path("rerun"), &json!({ "activity": "pay" })).await.problem(404, "not-found");
     leveret.post(&path("jump"), &json!({ "activity": "pay" })).await.problem(404, "not-found");
-    leveret.close().await;
+    leveret.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
