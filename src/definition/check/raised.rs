@@ -126,8 +126,7 @@ impl Raised {
         }
         let rest = code.strip_prefix(first).unwrap_or_default();
         let by_first = nearest(first, self.roots.iter().copied()).map(|root| format!("{root}{rest}"));
-        let by_second =
-            second.and_then(|second| Some(format!("{first}.{}", nearest(second, seconds(first).into_iter())?)));
+        let by_second = second.and_then(|second| Some(format!("{first}.{}", nearest(second, seconds(first))?)));
         [by_first, by_second].into_iter().flatten().find(|meant| meant != code && self.has(meant))
     }
 
