@@ -236,10 +236,10 @@ impl Scenario {
         let instance = self.memory.instance.clone().ok_or(Error::NotStarted)?;
         let mut facts = Facts::default();
         for _ in 0..NEEDS_MAX {
-            match engine::decide(&self.definition, &instance, &command, facts, &self.context()) {
+            match engine::decide(&self.definition, &instance, &command, facts.clone(), &self.context()) {
                 Decision::Commit(step) => return self.memory.absorb(step),
                 Decision::Refuse(refusal) => return Err(refusal.into()),
-                Decision::Need(need) => facts = self.look_up(need)?,
+                Decision::Need(need) => facts.add(self.look_up(need)?),
             }
         }
         Err(Error::Broken(format!("the decision requires more than {NEEDS_MAX} facts")))

@@ -186,13 +186,13 @@ impl<'a> Execution<'a> {
         mut facts: Facts,
     ) -> Result<Step, Undone> {
         for look in 1..=facts::LOOKS_MAX {
-            match effort::decide(self.app, definition, instance, &self.command, facts, now).await? {
+            match effort::decide(self.app, definition, instance, &self.command, facts.clone(), now).await? {
                 Decision::Commit(step) if self.completes_call() => {
                     return Ok(further_steps(self.app, definition, step, now));
                 }
                 Decision::Commit(step) => return Ok(step),
                 Decision::Refuse(refusal) => return Err(Undo::Value(Ended::Not(Executed::Refused(refusal)))),
-                Decision::Need(need) => facts = facts::look_up(self.app, transaction, instance, need, look).await?,
+                Decision::Need(need) => facts.add(facts::look_up(self.app, transaction, instance, need, look).await?),
             }
         }
         Err(Undo::Value(Ended::Not(Executed::Conflict)))

@@ -1,5 +1,8 @@
 //! `rerun` of an instance that has ended: another one begins, in the transaction that knows the command.
 
+use serde_json::json;
+
+use super::audit::{Actor, Operation};
 use super::committed::Executed;
 use super::control::audit;
 use super::execution::{Ended, Undone, Written};
@@ -8,6 +11,7 @@ use super::{Error, rows};
 use crate::app::App;
 use crate::contract;
 use crate::engine::{self, InstanceId, Refusal, Restart, Step};
+use crate::store::audit as audit_log;
 use crate::store::commit::{self, Guarded};
 use crate::store::instances::Loaded;
 use crate::store::{Transaction, Undo, instances};
@@ -28,6 +32,7 @@ pub(super) async fn as_new(
     origin: &Origin,
 ) -> Result<Ended, Undone> {
     let now = ended.now;
+    let from_id = ended.instance.id.to_string();
     let (definition, key) = (ended.instance.definition.clone(), ended.instance.key.clone());
     let mut step = plan(app, ended, from, target, origin).await?;
     step.sign(&origin.sender());
@@ -35,7 +40,14 @@ pub(super) async fn as_new(
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
     match commit::guarded(transaction, &write, Some(&origin.inbox("rerun", &answer))).await {
-        Ok(Guarded::Committed(now)) => Ok(Ended::Written(Box::new(Written::new(write, now, next, "rerun")))),
+        Ok(Guarded::Committed(now)) => {
+            let actor = Actor::naming(origin, target.actor.as_deref());
+            let reason = target.reason.as_deref();
+            let operation = Operation { actor: &actor, action: "rerun", subject: "instance", object: &from_id, reason };
+            let details = Some(json!({ "instance": write.instance.id }));
+            audit_log::append(transaction, &operation.entry("rerun", details)).await?;
+            Ok(Ended::Written(Box::new(Written::new(write, now, next, "rerun"))))
+        }
         Ok(Guarded::Conflict | Guarded::Duplicate(_)) => Err(Undo::Value(Ended::Not(Executed::Conflict))),
         Err(error) if error.is_key_taken() => {
             let key = key.unwrap_or_default();

@@ -95,6 +95,22 @@ pub struct Facts {
     pub variable_types: Option<VariableTypes>,
 }
 
+impl Facts {
+    /// Adds what was looked up since. A newer page of messages takes the place of the one before it.
+    pub fn add(&mut self, newer: Facts) {
+        let Facts { handler, messages, task, ranks, missed, variable_types } = newer;
+        let older = std::mem::take(self);
+        *self = Facts {
+            handler: handler.or(older.handler),
+            messages: messages.or(older.messages),
+            task: task.or(older.task),
+            ranks: ranks.or(older.ranks),
+            missed: missed.or(older.missed),
+            variable_types: variable_types.or(older.variable_types),
+        };
+    }
+}
+
 /// One page of kept messages.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct KeptMessages {

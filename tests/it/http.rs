@@ -219,7 +219,7 @@ async fn an_instance_is_cancelled_once_and_retried_only_when_it_has_failed() {
     let cancel = format!("/instances/{waiting}/cancel");
     let reason = json!({ "reason": "the customer has called" });
     let cancelled = leveret.post_as("stop-A", &cancel, &reason).await.ok(200);
-    assert_eq!(cancelled, json!({ "id": waiting, "status": "cancelled" }));
+    assert_eq!(cancelled, json!({ "id": waiting, "status": "cancelled", "revision": 2 }));
     assert_eq!(leveret.post_as("stop-A", &cancel, &reason).await.ok(200)["outcome"], "cancelled", "known");
     leveret.post(&cancel, &json!({})).await.problem(409, "refused");
     let history = leveret.get(&format!("/instances/{waiting}/history")).await.ok(200);

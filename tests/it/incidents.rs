@@ -142,6 +142,25 @@ async fn a_group_is_assigned_commented_and_muted_and_says_by_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_noted_about_a_group_is_bounded() {
+    let leveret = leveret().await;
+    suspended(&leveret, "A", "lamp").await;
+    let path = format!("/incidents/groups/{}", group(&leveret).await["fingerprint"].as_str().unwrap());
+    let comment = async |text: String| leveret.post(&format!("{path}/comment"), &json!({ "text": text })).await;
+    comment("x".repeat(4_096)).await.ok(200);
+    comment("x".repeat(4_097)).await.problem(409, "refused");
+    let reason = json!({ "assignee": "ada", "reason": "x".repeat(4_097) });
+    leveret.post(&format!("{path}/assign"), &reason).await.problem(409, "refused");
+    for number in 1..=200 {
+        comment(number.to_string()).await.ok(200);
+    }
+    assert_eq!(leveret.count("leveret.incident_notes").await, 200);
+    let newest = &leveret.get(&path).await.ok(200)["notes"][0];
+    assert_eq!(newest["value"], "200");
+    leveret.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_incident_is_resolved_after_a_look_at_what_would_change() {
     let leveret = leveret().await;
     for key in ["retried", "failed", "cancelled"] {

@@ -94,7 +94,8 @@ async fn calls_are_made(leveret: &CommandLine, target: &Target) {
     }
 }
 
-/// An order that is paid, with its start sent twice, one without a payment, a start from the command line, and one that is refused.
+/// An order that is paid, with its start sent twice, one without a payment, a start from the command line, one that is refused,
+/// and a bulk job.
 async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
     let client = Client::connect(&fresh.amqp_url, &fresh.prefix, "shop").await.unwrap();
     let input = json!({ "order_id": "A", "article": "lamp", "quantity": 1, "amount": 5, "patience": "1m" });
@@ -114,6 +115,8 @@ async fn everything_that_is_counted(fresh: &Fresh, leveret: &CommandLine) {
         items == ASKED + 2 && leveret.json("dead-letter list").await["items"] != json!([])
     };
     eventually("orders and calls have ended, the odd one is filed", SOON, ended).await;
+    // Nothing is left to cancel: its one item is refused.
+    leveret.run(["bulk", "start", "cancel", "--filter", "definition:order key:A"]).await.good();
 }
 
 #[tokio::test]

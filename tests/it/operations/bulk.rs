@@ -75,6 +75,9 @@ async fn a_job_does_what_its_preview_counted_with_an_outcome_for_each_instance()
     let ended = ends(&leveret, &id).await;
     let counts = json!([ended["collected"], ended["done"], ended["refused"], ended["failed"], ended["open"]]);
     assert_eq!(counts, json!([30, 29, 1, 0, 0]), "{ended}");
+    let who = "leveret.audit WHERE actor = 'ada' AND reason = 'a recall'";
+    assert_eq!(leveret.count(&format!("{who} AND action = 'bulk.start' AND door = 'http'")).await, 1);
+    assert_eq!(leveret.count(&format!("{who} AND action = 'terminate' AND door = 'bulk'")).await, 29);
     let refused = leveret.get(&format!("/bulk/{id}/items?state=refused")).await.ok(200);
     let item = &refused["items"][0];
     assert_eq!(item["instance"], json!(gone.0));

@@ -159,6 +159,8 @@ async fn what_has_ended_is_not_revived_by_late_commands_and_runs_again_only_as_a
     assert_eq!((&new["rerun_of"], &new["status"]), (&json!(id), &json!("running")), "{new}");
     let repeated = leveret.post_as("again", &path("rerun"), &again).await.ok(200);
     assert_eq!(repeated["id"], new["id"], "the same command starts one instance");
+    let noted = leveret.lines("object || ': ' || reason", "leveret.audit WHERE action = 'rerun'").await;
+    assert_eq!(noted, [format!("{id}: too early")]);
     // It takes the message that was kept.
     leveret.reaches("A", "running at check").await;
     let why = leveret.post(&path("rerun"), &again).await.problem(409, "refused");
