@@ -28,6 +28,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("time in which a body arrives", &["a_head_and_a_body_that_do_not_arrive_end_their_connection"]),
     ("bodies that are received or handled, all together", &["a_body_without_room_is_not_read"]),
     ("time in which a client takes some part of a response", &["a_client_that_does_not_read_loses_its_connection"]),
+    ("groups of incidents that a list looks at", &["a_list_looks_at_as_many_groups_as_is_said"]),
     ("a comment or a reason about a group of incidents", &["what_is_noted_about_a_group_is_bounded"]),
     ("rows of a page of any list", &["every_list_shows_at_most_as_many_rows_as_is_said"]),
     (

@@ -161,6 +161,27 @@ async fn what_is_noted_about_a_group_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_looks_at_as_many_groups_as_is_said() {
+    let leveret = leveret().await;
+    suspended(&leveret, "A", "lamp").await;
+    let more = "INSERT INTO leveret.bookmarks (instance_id, number, activity, kind, opened_at, details, fingerprint) \
+                SELECT instance_id, 1000 + n, activity, kind, opened_at, details, lpad(to_hex(n), 16, '0') \
+                  FROM leveret.bookmarks, generate_series(1, 10000) AS n";
+    leveret.execute(more).await;
+    let (mut listed, mut cursor) = (0, String::new());
+    loop {
+        let page = leveret.get(&format!("/incidents/groups?limit=500{cursor}")).await.ok(200);
+        listed += page["items"].as_array().unwrap().len();
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, 10_000, "of 10,001");
+    leveret.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_incident_is_resolved_after_a_look_at_what_would_change() {
     let leveret = leveret().await;
     for key in ["retried", "failed", "cancelled"] {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use diesel::QueryableByName;
 use diesel::sql_types::Integer;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use leveret::config::Config;
 use leveret::config::statement::StatementSource;
 use leveret::fault::{DATABASE, DatabaseAnswer, DatabaseFault, class_of, of_message};
 use leveret::handlers::Handlers;
@@ -256,6 +257,10 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(owner: u32) -> Option<Self> {
+        // The servers of another root do not see what is mounted here.
+        if Config::servers_root().is_some() {
+            return None;
+        }
         let place = std::env::temp_dir().join(format!("leveret-disk-{:016x}", fastrand::u64(..)));
         std::fs::create_dir(&place).unwrap();
         let options = format!("size=4m,mode=0700,uid={owner}");
