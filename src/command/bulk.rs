@@ -66,7 +66,7 @@ pub async fn start(app: &App, request: &BulkRequest, origin: &Origin) -> Result<
         operation,
         arguments,
         filter: asked.filter.text().to_owned(),
-        actor: request.actor.clone(),
+        actor: request.actor.clone().or_else(|| origin.by.clone()),
         sender: origin.app_id.clone(),
         reason: request.reason.clone(),
         pace: i32::try_from(asked.pace).unwrap_or(i32::MAX),

@@ -101,8 +101,10 @@ impl BulkOperation {
     /// A sentence with the problem.
     pub fn read(name: &str, arguments: &Value) -> Result<Self, String> {
         let said = match (arguments, name) {
-            // A skip needs none, and the others tell what is missing.
-            (Value::Null, "skip") => json!({ "operation": name, "arguments": {} }),
+            // A skip needs none; the others say what is missing in them.
+            (Value::Null, "skip" | "jump" | "rerun" | "variables.set" | "queue.set") => {
+                json!({ "operation": name, "arguments": {} })
+            }
             (Value::Null, _) => json!({ "operation": name }),
             (Value::Object(_), "cancel" | "terminate" | "retry" | "suspend" | "resume") => {
                 return Err(format!("`{name}` takes no arguments"));

@@ -121,7 +121,7 @@ async fn a_page_of_history_is_bounded_by_its_rows_and_what_each_may_hold() {
         .apply(&json!({
             "name": "tells", "variables": { "n": 0, "text": "" },
             "activities": [{
-                "id": "round", "set": { "n": "n + 1", "text": "lists.range(2000).map(i, 'x').join('')" },
+                "id": "round", "set": { "n": "n + 1", "text": "lists.range(200).map(i, 'x').join('')" },
                 "next": [{ "when": "n < 520", "to": "round" }, { "to": "exit" }],
             }],
         }))
