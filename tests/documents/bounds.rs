@@ -26,7 +26,13 @@ const TESTED: &[(&str, &[&str])] = &[
     ("body of a command", &["names_and_bodies_of_commands_may_be_as_large_as_is_said"]),
     ("body of a document", &["a_document_may_be_as_large_as_is_said"]),
     ("time in which a body arrives", &["a_head_and_a_body_that_do_not_arrive_end_their_connection"]),
-    ("bodies that are received or handled, all together", &["a_body_without_room_is_not_read"]),
+    (
+        "bodies that are received or handled, all together",
+        &[
+            "a_body_without_room_is_not_read",
+            "bodies_that_are_sent_by_half_take_no_more_than_all_may_and_hold_up_no_other_request",
+        ],
+    ),
     ("time in which a client takes some part of a response", &["a_client_that_does_not_read_loses_its_connection"]),
     ("groups of incidents that a list looks at", &["a_list_looks_at_as_many_groups_as_is_said"]),
     ("a comment or a reason about a group of incidents", &["what_is_noted_about_a_group_is_bounded"]),

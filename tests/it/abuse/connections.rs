@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::InProcess;
+use crate::support::{InProcess, eventually};
 
 /// What is half sent adds less than this to a stop; the grace period for work is 25 s.
 const ADDS: Duration = Duration::from_secs(1);
@@ -56,6 +56,52 @@ async fn requests_that_were_sent_by_half_do_not_hold_up_a_stop() {
     let told = answer(half_a_body).await;
     assert!(told.starts_with("HTTP/1.1 503") && told.contains("this process stops"), "{told}");
     answer(kept).await;
+}
+
+/// The head of a document, and the first byte of its body.
+fn half_a_document(route: &str, bytes: usize) -> String {
+    format!(
+        "POST /api/v1/{route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {bytes}\r\n\r\n{{"
+    )
+}
+
+/// The first line of what comes next.
+async fn status(stream: &mut TcpStream) -> String {
+    let mut first = [0; 12];
+    timeout(ENDS_WITHIN, stream.read_exact(&mut first)).await.expect("it answers").unwrap();
+    String::from_utf8_lossy(&first).into_owned()
+}
+
+#[tokio::test]
+async fn bodies_that_are_sent_by_half_take_no_more_than_all_may_and_hold_up_no_other_request() {
+    const ALL: usize = 64;
+    let leveret = InProcess::new().await;
+    let whole = format!("{}{}", half_a_document("definitions/check", 2), "}");
+    let mut halves = Vec::new();
+    for _ in 0..ALL {
+        halves.push(connect(&leveret, &half_a_document("definitions/check", 1024 * 1024)).await);
+    }
+    let refused = async || status(&mut connect(&leveret, &whole).await).await == "HTTP/1.1 503";
+    eventually("there is no room for another body", ENDS_WITHIN, refused).await;
+    let read = "GET /api/v1/definitions HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(status(&mut connect(&leveret, read).await).await, "HTTP/1.1 200", "what has no body needs no room");
+
+    halves.pop();
+    let taken = async || status(&mut connect(&leveret, &whole).await).await == "HTTP/1.1 422";
+    eventually("the room of a client that went away is free", ENDS_WITHIN, taken).await;
+    drop(halves);
+    leveret.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_too_large_is_refused_before_it_comes() {
+    let leveret = InProcess::new().await;
+    for (route, bytes) in [("definitions/check", 1024 * 1024 + 1), ("instances", 256 * 1024 + 1)] {
+        let mut half = connect(&leveret, &half_a_document(route, bytes)).await;
+        assert_eq!(status(&mut half).await, "HTTP/1.1 413", "{route}");
+    }
+    leveret.stop().await;
 }
 
 #[tokio::test]
