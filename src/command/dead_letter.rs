@@ -16,6 +16,7 @@ use crate::contract::Exchange;
 use crate::store::dead_letters::{self, DeadLetter, StoredLetter};
 use crate::store::inbox;
 use crate::store::outbox::{self, OutboxRow};
+use crate::store::suspects;
 use crate::store::{self, Transaction, Undo};
 use crate::telemetry;
 
@@ -33,11 +34,13 @@ pub struct Undelivered {
     pub letter: DeadLetter,
     /// The queue for the answer, if at least that could be read.
     pub reply_to: Option<ReplyTo>,
+    /// Under which its crashes are counted: it is counted no longer once it is stored.
+    pub suspect: Option<[u8; 32]>,
 }
 
 /// Stores a delivery as a dead letter with its reason. If the delivery has an identity, a repetition gets the same answer.
 pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Origin>) -> Result<(), Error> {
-    let Undelivered { letter, reply_to } = undelivered;
+    let Undelivered { letter, reply_to, suspect } = undelivered;
     let answer = Answer { reason: Some(letter.reason.clone()), ..Answer::of("refused", None) };
     let stored = Transaction::run(app.store.steps().await?, async |transaction| {
         if let Some(origin) = origin {
@@ -63,6 +66,9 @@ pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Or
         if !is_known {
             dead_letters::insert(transaction, &letter).await?;
         }
+        if let Some(suspect) = &suspect {
+            suspects::delete(transaction, suspect).await?;
+        }
         Ok::<_, Undo<Stored, Error>>(Stored::Now(replies))
     })
     .await?;
@@ -72,7 +78,12 @@ pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Or
             metrics::counter!(telemetry::DEAD_LETTERS).increment(1);
             Ok(())
         }
-        (Stored::Before(answer), Some(origin)) => answer_again(app, origin, &answer).await,
+        (Stored::Before(answer), Some(origin)) => {
+            if let Some(suspect) = &suspect {
+                super::acquit(app, suspect).await;
+            }
+            answer_again(app, origin, &answer).await
+        }
         (Stored::Before(_), None) => Ok(()),
     }
 }

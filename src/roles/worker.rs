@@ -28,12 +28,12 @@ mod suspect;
 mod tasks;
 mod wake_up;
 
-use answer::{Begun, acknowledge, database_is_back, dead_letter, give_back, later, put_last, put_off};
+use answer::{Begun, Undeliverable, acknowledge, database_is_back, dead_letter, give_back, later, put_last, put_off};
 use backlog::Backlog;
 use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
-use suspect::{Examined, Watch, examine};
+use suspect::{Examined, GivenUp, Watch, examine};
 use wake_up::{Readiness, early, wait_until_due};
 
 /// Tries of one delivery while the database is busy; then it has to wait longer.
@@ -119,8 +119,14 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         match examine(app, limits, &delivery, None).await {
             Examined::Execute(watched) => watch = Some(watched),
             Examined::GiveUp(given_up) => {
-                dead_letter(app, delivery, &given_up.reason, given_up.origin.as_deref(), None).await;
-                return given_up.watch.ended(app).await;
+                let GivenUp { reason, origin, watch } = given_up;
+                let undeliverable = Undeliverable {
+                    reason: &reason,
+                    origin: origin.as_deref(),
+                    instance: None,
+                    suspect: watch.counted,
+                };
+                return dead_letter(app, delivery, undeliverable).await;
             }
             Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
@@ -129,7 +135,8 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         Ok(received) => received,
         Err(reason) => {
             ended(app, watch.as_ref()).await;
-            return dead_letter(app, delivery, &reason, None, None).await;
+            let undeliverable = Undeliverable { reason: &reason, origin: None, instance: None, suspect: None };
+            return dead_letter(app, delivery, undeliverable).await;
         }
     };
     if let Command::Continue(_) = &received.command {
@@ -145,8 +152,8 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         match examine(app, limits, &delivery, instance).await {
             Examined::Execute(watched) => watch = Some(watched),
             Examined::GiveUp(given_up) => {
-                give_up(app, delivery, &received, &given_up.reason).await;
-                return given_up.watch.ended(app).await;
+                let GivenUp { reason, watch, origin: _ } = given_up;
+                return give_up(app, delivery, &received, &reason, watch.counted).await;
             }
             Examined::Stopped => return give_back(delivery, Begun::No).await,
         }
@@ -166,7 +173,7 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         End::Done => acknowledge(delivery).await,
         End::Elsewhere => bounce(app, delivery, &received.command).await,
         End::Early(due_at) => early(app, delivery, &received.command, due_at).await,
-        End::DeadLetter(reason) => give_up(app, delivery, &received, &reason).await,
+        End::DeadLetter(reason) => give_up(app, delivery, &received, &reason, None).await,
     }
 }
 
@@ -212,10 +219,11 @@ async fn ended(app: &App, watch: Option<&Watch>) {
 }
 
 /// Stores a command as a dead letter; one of Leveret to itself becomes an incident of its instance as well.
-async fn give_up(app: &App, delivery: Delivery, received: &Received, reason: &str) {
+async fn give_up(app: &App, delivery: Delivery, received: &Received, reason: &str, suspect: Option<[u8; 32]>) {
     open_incident(app, &received.command, reason).await;
     let instance = incoming::instance(&received.command);
-    dead_letter(app, delivery, reason, received.origin.as_ref(), instance).await;
+    let undeliverable = Undeliverable { reason, origin: received.origin.as_ref(), instance, suspect };
+    dead_letter(app, delivery, undeliverable).await;
 }
 
 /// Lets a command wait that cannot be executed here, longer each time.

@@ -9,7 +9,7 @@ use super::backlog::LAST;
 use super::bounce;
 use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, OWN, Outgoing, Queue, Sent};
-use crate::command::{self, Error, Origin};
+use crate::command::{self, Error, Origin, Undelivered};
 use crate::engine::InstanceId;
 use crate::roles::incoming::{self, door::Door};
 use crate::store;
@@ -174,17 +174,22 @@ pub(super) async fn give_back(delivery: Delivery, begun: Begun) {
     }
 }
 
+/// Why a delivery becomes a dead letter, and what is known of it.
+pub(super) struct Undeliverable<'a> {
+    pub(super) reason: &'a str,
+    pub(super) origin: Option<&'a Origin>,
+    pub(super) instance: Option<InstanceId>,
+    /// Under which its crashes are counted.
+    pub(super) suspect: Option<[u8; 32]>,
+}
+
 /// Stores a delivery as a dead letter with its reason, and acknowledges it. Waits for the database as long as necessary.
-pub(super) async fn dead_letter(
-    app: &App,
-    delivery: Delivery,
-    reason: &str,
-    mut origin: Option<&Origin>,
-    instance: Option<InstanceId>,
-) {
+pub(super) async fn dead_letter(app: &App, delivery: Delivery, undeliverable: Undeliverable<'_>) {
+    let Undeliverable { reason, mut origin, instance, suspect } = undeliverable;
     tracing::warn!(reason, queue = %delivery.queue.name(), kind = delivery.kind.as_deref(), "storing a message as a dead letter");
     loop {
-        match command::dead_letter(app, incoming::undelivered(&delivery, reason, instance, &app.config), origin).await {
+        let undelivered = incoming::undelivered(&delivery, reason, instance, &app.config);
+        match command::dead_letter(app, Undelivered { suspect, ..undelivered }, origin).await {
             Ok(()) => return acknowledge(delivery).await,
             // The answer cannot be written; the dead letter without an answer can.
             Err(Error::Store(store::Error::Bug(error))) if origin.is_some() => {

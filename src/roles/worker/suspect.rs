@@ -33,7 +33,7 @@ pub(super) enum Examined {
 pub(super) struct GivenUp {
     pub(super) reason: String,
     pub(super) origin: Option<Box<Origin>>,
-    /// It is counted until it is a dead letter: the process may end before.
+    /// Held until it is a dead letter, which ends its count: the process may end before.
     pub(super) watch: Watch,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Watch {
     _one_at_a_time: OwnedMutexGuard<()>,
     /// All slots, if nothing else runs here.
     quiet: Option<OwnedSemaphorePermit>,
-    counted: Option<[u8; 32]>,
+    pub(super) counted: Option<[u8; 32]>,
 }
 
 impl Watch {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use serde_json::Value;
@@ -16,7 +19,7 @@ use super::{SOON, contract};
 const APP_ID: &str = "upstream";
 
 /// Attempts to send one message, and the pause between them.
-const SENT_MAX: usize = 10;
+const SENT_MAX: usize = 50;
 const SEND_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// A connection with confirms.
@@ -51,6 +54,18 @@ impl Sender {
             .with_app_id(APP_ID.into())
             .with_type(kind.into())
             .with_message_id(message_id.into())
+    }
+
+    /// Takes this number of messages from a queue, and gives them back: from now on they come as redelivered.
+    pub(crate) async fn give_back(&self, queue: &str, count: usize) {
+        let queue = format!("{}.{queue}", self.prefix);
+        let mut last = None;
+        for _ in 0..count {
+            let taken = self.channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.unwrap();
+            last = Some(taken.expect("a message waits").delivery_tag);
+        }
+        let all = BasicNackOptions { multiple: true, requeue: true };
+        self.channel.basic_nack(last.unwrap(), all).await.unwrap();
     }
 
     /// A command in order.
@@ -112,8 +127,8 @@ impl Sender {
             let sent = self.channel.basic_publish(exchange, routing_key.into(), mandatory, body, properties);
             match sent.await.unwrap().await.unwrap() {
                 Confirmation::Ack(None) => return,
-                // A quorum queue that has no leader for a moment: senders send again.
-                Confirmation::Nack(None) => sleep(SEND_AGAIN_AFTER).await,
+                // A queue that no worker has declared yet, or a quorum queue that has no leader for a moment: senders send again.
+                Confirmation::Ack(Some(_)) | Confirmation::Nack(None) => sleep(SEND_AGAIN_AFTER).await,
                 other => panic!("not taken: {other:?}"),
             }
         }
