@@ -1,5 +1,7 @@
 //! Queries of `leveret bench` that the engine itself does not need.
 
+pub mod soak;
+
 use std::time::Duration;
 
 use diesel::QueryableByName;
@@ -158,6 +160,69 @@ SELECT leveret.uuidv7(), 'steps', i.queue, 'fire',
                   to_char(due.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text, 'UTF8'), due.at, due.id
   FROM leveret.bookmarks AS b JOIN leveret.instances AS i ON i.id = b.instance_id, due
  WHERE $6 AND b.instance_id = $1 AND b.kind = 'timer'"#;
+
+/// Copies of an instance with its bookmarks and its history, as if they had begun long ago. The hashes of their history are those of the
+/// copied one: `history verify` would find that.
+#[derive(Debug, Clone, Copy)]
+pub struct Past {
+    /// The instance to copy.
+    pub of: InstanceId,
+    /// Number of copies.
+    pub count: i64,
+    /// When the first one began.
+    pub from: Timestamp,
+    /// Time from the first to the last one.
+    pub over: Duration,
+}
+
+/// Writes the copies, batch by batch.
+pub async fn copy_into_past(conn: &mut Connection, past: Past) -> Result<(), Error> {
+    let apart = i64::try_from(past.over.as_micros()).unwrap_or(i64::MAX) / past.count.max(1);
+    let mut made = 0;
+    while made < past.count {
+        let batch = COPIES_MAX.min(past.count - made);
+        diesel::sql_query(COPY_INTO_PAST)
+            .bind::<SqlUuid, _>(past.of.0)
+            .bind::<Timestamptz, _>(Moment(past.from))
+            .bind::<BigInt, _>(made)
+            .bind::<BigInt, _>(batch)
+            .bind::<BigInt, _>(apart)
+            .execute(conn)
+            .await?;
+        made += batch;
+    }
+    Ok(())
+}
+
+const COPY_INTO_PAST: &str = r#"
+WITH past AS MATERIALIZED (
+    SELECT at, (substr(leveret.uuid_at(at)::text, 1, 14) || '7' || substr(random, 1, 3) || '-8' || substr(random, 4, 3) || '-'
+                || substr(random, 7, 12))::uuid AS id
+      FROM (SELECT $2 + ($3 + n) * $5 * interval '1 microsecond' AS at, md5(random()::text) AS random
+              FROM generate_series(1, $4) AS n) AS numbered
+), copied AS (
+    INSERT INTO leveret.instances (id, definition, version, status, revision, ready, queue, priority, state_format, branches,
+                                   variables, input, output, started_at, ended_at, due_at, moved_at, history_count, history_hash)
+    SELECT past.id, i.definition, i.version, i.status, i.revision, i.ready, i.queue, i.priority, i.state_format, i.branches,
+           i.variables, i.input, i.output, past.at, CASE WHEN i.ended_at IS NOT NULL THEN past.at END, i.due_at, past.at,
+           i.history_count, i.history_hash
+      FROM leveret.instances AS i, past WHERE i.id = $1
+), opened AS (
+    INSERT INTO leveret.bookmarks (instance_id, number, branch, activity, kind, due_at, next_check_at, opened_at, details)
+    SELECT past.id, b.number, b.branch, b.activity, b.kind, b.due_at, b.next_check_at, past.at, b.details
+      FROM leveret.bookmarks AS b, past WHERE b.instance_id = $1
+)
+INSERT INTO leveret.history (instance_id, number, at, kind, activity, branch, details, salt, digest, previous_hash)
+SELECT past.id, h.number, past.at, h.kind, h.activity, h.branch, h.details, h.salt, h.digest, h.previous_hash
+  FROM leveret.history AS h, past WHERE h.instance_id = $1"#;
+
+/// How many instances of a definition exist.
+pub async fn count_instances(conn: &mut Connection, definition: &str) -> Result<i64, Error> {
+    use diesel::{ExpressionMethods, QueryDsl};
+    let of =
+        super::schema::leveret::instances::table.filter(super::schema::leveret::instances::definition.eq(definition));
+    Ok(of.count().get_result(conn).await?)
+}
 
 /// How many timers of a definition fired since `since`, how many of them more than once, and how many are due and still
 /// open.

@@ -91,6 +91,11 @@ impl Arena {
         Ok(Run { server, database: run.database })
     }
 
+    /// Starts another server on the database and the queues of a run, with these roles.
+    pub(super) async fn beside(&self, run: &Run, roles: &[Role]) -> Result<Server> {
+        Ok(Server::start(run.server.app.config.clone(), handlers(), roles).await?)
+    }
+
     pub(super) async fn finish(&self, run: Run) -> Result<()> {
         run.server.stop().await;
         self.sandbox.drop_database(&run.database).context("cannot drop the database of a run")

@@ -9,11 +9,11 @@ use super::load::Load;
 use super::report::{CpuSince, Row};
 
 /// Instances in flight.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 /// Steps of one instance.
-const STEPS: usize = 5;
+pub(super) const STEPS: usize = 5;
 /// Not measured: connections, caches and plans warm up.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(super) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Five `set` steps without external effects.
 pub(super) fn sets() -> String {

@@ -10,11 +10,14 @@ mod load;
 mod outside;
 mod pgbench;
 mod report;
+mod retention;
+mod soak;
 mod tasks;
 mod timers;
 mod timers_mass;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -25,8 +28,8 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload: floor, chain5, one-hop, handler, latency, doors, timers, idle, tasks, http, call or timers-mass. Default: all except
-    /// timers-mass, which takes some minutes.
+    /// One workload: floor, chain5, one-hop, handler, latency, doors, timers, idle, tasks, http, call, timers-mass, retention or soak.
+    /// Default: all except the last three, which take some minutes each.
     workload: Option<String>,
     /// Seconds per round of a throughput workload.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -34,11 +37,34 @@ pub(super) struct Arguments {
     /// Rounds. Floor and Leveret alternate, so that the ratio holds on a noisy machine; medians are reported.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     rounds: u64,
+    /// How long the workload soak starts instances.
+    #[arg(long = "for", value_name = "DURATION", default_value = "5m", value_parser = soak_time)]
+    time: Duration,
+    /// Instances that the workload soak starts per second.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    rate: u64,
+    /// In the workload soak: kill workers, and kill, freeze and wipe servers, all the time.
+    #[arg(long)]
+    faults: bool,
+    /// The seed of the definitions and the faults of the workload soak. Default: another one each time.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// The longest soak.
+const SOAK_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+fn soak_time(text: &str) -> Result<Duration, String> {
+    let time = crate::time::duration::parse(text)?;
+    if (Duration::from_secs(1)..=SOAK_MAX).contains(&time) {
+        return Ok(time);
+    }
+    Err("use a time from `1s` to `7d`".to_owned())
 }
 
 /// Workloads that are compared with the floor, in alternating rounds.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 12] = [
+const WORKLOADS: [&str; 14] = [
     "floor",
     "chain5",
     "one-hop",
@@ -51,6 +77,8 @@ const WORKLOADS: [&str; 12] = [
     "http",
     "call",
     "timers-mass",
+    "retention",
+    "soak",
 ];
 
 pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
@@ -62,6 +90,17 @@ pub(super) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     let wanted = |name: &str| arguments.workload.as_deref().is_none_or(|only| only == name);
     output::progress("starting private servers with fsync on …");
     let arena = Arena::open().await?;
+    if arguments.workload.as_deref() == Some("soak") {
+        let wanted = soak::Wanted {
+            time: arguments.time,
+            rate: arguments.rate,
+            faults: arguments.faults,
+            seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+        };
+        let ended = soak::run(&arena, &wanted, output).await;
+        arena.close().await?;
+        return ended;
+    }
     let measured = measure(&arena, arguments, &wanted).await;
     arena.close().await?;
     report::print(&measured?, output)?;
@@ -98,9 +137,12 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
         output::progress(&format!("{name}: five calls in a row, each of which takes 5 ms …"));
         rows.extend(outside::run(arena, name, arguments.seconds).await?);
     }
-    // Not part of all: it takes as long as the others together.
+    // Not part of all: each takes as long as the others together.
     if arguments.workload.as_deref() == Some("timers-mass") {
         rows.extend(timers_mass::run(arena).await?);
+    }
+    if arguments.workload.as_deref() == Some("retention") {
+        rows.extend(retention::run(arena, arguments.seconds, arguments.rounds).await?);
     }
     Ok(rows)
 }

@@ -32,6 +32,9 @@ pub(super) struct Row {
     /// The share of the time spent outside of Leveret: in a server, or in an external worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     theirs: Option<f64>,
+    /// What the figures above do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
 }
 
 impl Row {
@@ -49,6 +52,10 @@ impl Row {
 
     pub(super) fn with_theirs(self, share: f64) -> Self {
         Self { theirs: Some(share), ..self }
+    }
+
+    pub(super) fn with_remark(self, remark: String) -> Self {
+        Self { remark: Some(remark), ..self }
     }
 
     pub(super) fn with_idle(self, memory_mb: f64, cpu_percent: f64) -> Self {
@@ -89,6 +96,7 @@ impl Row {
             memory_mb: of(|row| row.memory_mb),
             cpu_percent: of(|row| row.cpu_percent),
             theirs: of(|row| row.theirs),
+            remark: None,
         }
     }
 
@@ -138,7 +146,7 @@ pub(super) fn print(rows: &[Row], output: Output) -> Result<()> {
                     figure(row.p50_ms, 1),
                     figure(row.p99_ms, 1),
                     figure(row.cpu_s_per_1000_steps, 3),
-                    idle.or(theirs).unwrap_or_default(),
+                    idle.or(theirs).or_else(|| row.remark.clone()).unwrap_or_default(),
                 ]
             };
             let header = ["workload", "steps/s", "of floor", "p50 ms", "p99 ms", "CPU s/1000 steps", ""];
