@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::history;
-use super::moment::Moment;
+use super::moment::{Moment, millis};
 use super::retention::Of;
 use super::schema::leveret::instances;
 use super::sql::Sql;
@@ -180,10 +180,6 @@ pub fn line(id: InstanceId, row: &history::HistoryRow) -> Value {
         "salt": row.salt.as_ref().map(hex::encode), "digest": hex::encode(&row.digest),
         "previous_hash": hex::encode(&row.previous_hash),
     })
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Exports that were claimed longer ago than their time, and never verified.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::json::{Document, Json};
-use super::moment::Moment;
+use super::moment::{Moment, millis};
 use super::schema::leveret::messages;
 use super::sql::Sql;
 use super::{Connection, Error};
@@ -43,7 +43,7 @@ pub struct NewMessage {
 /// Keeps a message for `ttl`; returns the id of its row, or none if `max` of its name and key are kept. The lock on both must be held
 /// ([`super::bookmarks::lock_correlation`]).
 pub async fn keep(conn: &mut Connection, message: &NewMessage, ttl: Duration, max: u64) -> Result<Option<i64>, Error> {
-    let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+    let ttl = millis(ttl);
     let max = i64::try_from(max).unwrap_or(i64::MAX);
     let only = message.only.map(|id| id.0);
     let NewMessage { name, key, data, app_id, message_id, user_id, .. } = message;

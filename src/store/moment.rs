@@ -1,5 +1,7 @@
 //! Conversion between jiff timestamps and `timestamptz`: both count microseconds.
 
+use std::time::Duration;
+
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
@@ -13,6 +15,11 @@ use crate::time::moment::LAST;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamptz)]
 pub(super) struct Moment(pub(super) Timestamp);
+
+/// A duration as statements take it: in whole milliseconds.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// PostgreSQL counts from 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::json::Json;
-use super::moment::Moment;
+use super::moment::{Moment, millis};
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::outbox;
 use super::sql::Part;
@@ -199,10 +199,6 @@ pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
     let now: Moment = diesel::select(clock_timestamp()).get_result(conn).await?;
     let oldest_age = oldest.and_then(|oldest| Duration::try_from(now.0.duration_since(oldest.0)).ok());
     Ok(Backlog { unsent, dead, oldest_age })
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// When the rows are written.

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::moment::millis;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
 
@@ -127,7 +128,7 @@ pub async fn count(conn: &mut Connection, recovery_after: Duration) -> Result<i6
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let twice = i64::try_from(recovery_after.as_millis().saturating_mul(2)).unwrap_or(i64::MAX);
+    let twice = millis(recovery_after.saturating_mul(2));
     let row: Row = diesel::sql_query(
         "SELECT (SELECT count(*) FROM leveret.instances WHERE ready AND status <> 'suspended'
                     AND coalesce(rechecked_at, moved_at) < now() - greatest(recheck_for, $1) * interval '1 millisecond')

@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::json::Document;
-use super::super::moment::Moment;
+use super::super::moment::{Moment, millis};
 use super::super::schema::leveret::calls;
 use super::super::sql::Sql;
 use super::super::{Connection, Error};
@@ -86,8 +86,8 @@ pub async fn mark_running(
         row::number(dispatch),
         GRACE_MS,
         token_hash.as_slice(),
-        row::millis(longest.request),
-        row::millis(longest.announced),
+        millis(longest.request),
+        millis(longest.announced),
     ));
     let marked: Option<Marked> = mark.get_result(conn).await.optional()?;
     let Some(((instance, bookmark, activity, attempt, kind, target, purpose), more)) = marked else { return Ok(None) };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::Error;
 use super::super::json::Document;
-use super::super::moment::Moment;
+use super::super::moment::{Moment, millis};
 use super::super::schema::leveret::calls;
 use super::Sent;
 use crate::engine::{Call, CallKind, Instance};
@@ -20,10 +20,6 @@ pub(super) fn number(count: u32) -> i32 {
 /// An attempt or dispatch number as the engine counts it.
 pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
-}
-
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn duration(millis: i64) -> Duration {
