@@ -17,9 +17,11 @@ use serde_json::{Map, Value, json};
 
 #[path = "documents/bounds.rs"]
 mod bounds;
+#[path = "documents/commands.rs"]
+mod commands;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -35,6 +37,10 @@ const DOCUMENTS: [&str; 15] = [
     "docs/states.md",
     "docs/security.md",
     "docs/faults.md",
+    "docs/alarms.md",
+    "docs/benchmarks.md",
+    "docs/high-availability.md",
+    "docs/retention.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.
