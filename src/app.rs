@@ -68,6 +68,8 @@ pub struct Inner {
     env: Map<String, Value>,
     retry: Retry,
     publish_queue: Option<publish_queue::Sender>,
+    /// Notified when a command was published that stays in the outbox until it is handled.
+    pub forwarded: Notify,
     /// Notified when a call may be due.
     calls: Arc<Notify>,
     makes_calls: AtomicBool,
@@ -168,6 +170,7 @@ impl App {
             connections,
             retry,
             publish_queue,
+            forwarded: Notify::new(),
             calls: Arc::default(),
             endings: Endings::default(),
             makes_calls: AtomicBool::new(false),

@@ -15,7 +15,9 @@ CREATE TABLE leveret.outbox (
     created_at     timestamptz NOT NULL DEFAULT now(),
     claimable_at   timestamptz NOT NULL DEFAULT now(),
     attempts       integer     NOT NULL DEFAULT 0,
-    dead_at        timestamptz
+    dead_at        timestamptz,
+    confirmed_at   timestamptz,
+    confirms       integer     NOT NULL DEFAULT 0
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000, vacuum_truncate = off);
 COMMENT ON TABLE  leveret.outbox              IS 'One row per message that is committed and not yet confirmed by the broker';
@@ -32,8 +34,12 @@ COMMENT ON COLUMN leveret.outbox.instance_id  IS 'The instance it is about';
 COMMENT ON COLUMN leveret.outbox.claimable_at IS 'When the relay may claim it: later for rows that their writer publishes itself';
 COMMENT ON COLUMN leveret.outbox.attempts     IS 'How often the broker returned it because no queue is bound; other failures are not counted';
 COMMENT ON COLUMN leveret.outbox.dead_at      IS 'When publishing was abandoned after too many returns; a person must revive it';
+COMMENT ON COLUMN leveret.outbox.confirmed_at IS 'Of a command in the exchange forwarded: when the broker took it. It stays until the inbox knows it, and is published again if that takes long';
+COMMENT ON COLUMN leveret.outbox.confirms     IS 'How often the broker took it';
 
 CREATE INDEX outbox_unsent ON leveret.outbox (claimable_at) WHERE dead_at IS NULL;
+-- Short: only commands that are on their way.
+CREATE INDEX outbox_confirmed ON leveret.outbox (app_id, message_id) WHERE confirmed_at IS NOT NULL;
 
 -- Without CHECK constraints, as leveret.instances: every start and every message inserts a row.
 CREATE TABLE leveret.inbox (

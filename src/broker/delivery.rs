@@ -24,6 +24,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_MAX: usize = 4_096;
 /// The beginning of the names of headers that Leveret sets.
 pub const OWN: &str = "leveret-";
+/// The header with the outbox row of a command that stays there until it is handled. It counts only in the exchange of such commands.
+pub const OUTBOX_ROW: &str = "leveret-outbox-row";
 /// An acknowledgement must be written within this time.
 const WRITE_FOR: Duration = Duration::from_secs(5);
 /// For a delivery that was not begun. RabbitMQ 4.3 does not count it towards the delivery limit.

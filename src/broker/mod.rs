@@ -41,7 +41,7 @@ use connection::{Connection, Purpose};
 pub use consumer::Deliveries;
 use consumer::Losses;
 use current::CurrentConnection;
-pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX, OWN};
+pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX, OUTBOX_ROW, OWN};
 pub use error::Error;
 pub use message::{DEADLINE, FIRST_EXCHANGE, FIRST_USER, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};

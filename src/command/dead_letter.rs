@@ -36,11 +36,13 @@ pub struct Undelivered {
     pub reply_to: Option<ReplyTo>,
     /// Under which its crashes are counted: it is counted no longer once it is stored.
     pub suspect: Option<[u8; 32]>,
+    /// Its row of the outbox, if it stays there until it is handled.
+    pub row: Option<Uuid>,
 }
 
 /// Stores a delivery as a dead letter with its reason. If the delivery has an identity, a repetition gets the same answer.
 pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Origin>) -> Result<(), Error> {
-    let Undelivered { letter, reply_to, suspect } = undelivered;
+    let Undelivered { letter, reply_to, suspect, row } = undelivered;
     let answer = Answer { reason: Some(letter.reason.clone()), ..Answer::of("refused", None) };
     let stored = Transaction::run(app.store.steps().await?, async |transaction| {
         if let Some(origin) = origin {
@@ -68,6 +70,9 @@ pub async fn dead_letter(app: &App, undelivered: Undelivered, origin: Option<&Or
         }
         if let Some(suspect) = &suspect {
             suspects::delete(transaction, suspect).await?;
+        }
+        if let Some(row) = row {
+            outbox::delete(transaction, &[row]).await?;
         }
         Ok::<_, Undo<Stored, Error>>(Stored::Now(replies))
     })

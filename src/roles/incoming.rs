@@ -258,7 +258,7 @@ pub(super) fn undelivered(
         body: delivery.body.clone(),
         instance_id,
     };
-    Undelivered { letter, reply_to: reply_to(delivery, prefix), suspect: None }
+    Undelivered { letter, reply_to: reply_to(delivery, prefix), suspect: None, row: Door::outbox_row(delivery, prefix) }
 }
 
 /// Where the sender wants an answer, if that can be read: it is answered even if the rest of the message cannot be read.

@@ -80,7 +80,10 @@ pub fn start(app: &App, roles: &[Role], publish_queues: PublishQueues) {
     for role in roles {
         match role {
             Role::Worker => worker::start(app),
-            Role::Relay => app.supervise("relay", |app| async move { relay::run(&app).await }),
+            Role::Relay => {
+                app.supervise("relay", |app| async move { relay::run(&app).await });
+                app.supervise("relay", |app| async move { relay::handled::run(&app).await });
+            }
             Role::Timers => timers::start(app),
             Role::Caller => caller::start(app),
             Role::Bulk => app.supervise("bulk", |app| async move { bulk::run(&app).await }),

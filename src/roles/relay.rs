@@ -1,5 +1,6 @@
 //! Publishes outbox rows. Safe on every node at once.
-// A row is deleted after its confirm: a crash in between publishes it twice, and receivers drop the duplicate by its id.
+// A row is deleted after its confirm: a crash in between publishes it twice, and receivers drop the duplicate by its id. A command that
+// nobody outside would send again stays until it is handled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::{App, PublishQueue, PublishQueues};
-use crate::broker::{BATCH_BYTES_MAX, Outgoing, Sent, delay};
+use crate::broker::{BATCH_BYTES_MAX, OUTBOX_ROW, Outgoing, Sent, delay};
 use crate::command;
+use crate::contract::Exchange;
 use crate::store;
 use crate::store::outbox::{self, OutboxRow};
 use crate::telemetry::{self, spans};
 
+pub mod handled;
 mod pace;
 mod waiting;
 
@@ -247,9 +250,10 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
     command::fail_point("relay::confirmed");
     let now = app.clock.now();
     let mut confirmed: Vec<Uuid> = Vec::with_capacity(rows.len());
-    let mut returned: Vec<Uuid> = Vec::new();
+    let (mut kept, mut returned): (Vec<Uuid>, Vec<Uuid>) = (Vec::new(), Vec::new());
     for (row, sent) in rows.iter().zip(&sent) {
         match sent {
+            Sent::Confirmed if row.exchange == Exchange::Forwarded => kept.push(row.id),
             Sent::Confirmed => confirmed.push(row.id),
             // The sweep of the timers or calls replaces a wake-up, which must not become a dead row when delay queues are missing for
             // long. Due by the next sweep, it goes straight to its queue.
@@ -267,7 +271,12 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
             }
         }
     }
-    telemetry::count_published(confirmed.len(), returned.len());
+    telemetry::count_published(confirmed.len() + kept.len(), returned.len());
+    if !kept.is_empty() {
+        let mut conn = app.store.background().await?;
+        outbox::keep_confirmed(&mut conn, &kept).await?;
+        app.forwarded.notify_one();
+    }
     if !returned.is_empty() {
         let mut conn = app.store.background().await?;
         outbox::mark_returned(&mut conn, &returned, app.config.outbox.attempts_max).await?;
@@ -276,6 +285,10 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
 }
 
 fn outgoing(row: &OutboxRow) -> Outgoing {
+    let mut headers = row.headers.clone();
+    if row.exchange == Exchange::Forwarded {
+        headers.insert(OUTBOX_ROW.into(), row.id.to_string());
+    }
     Outgoing {
         id: row.id,
         exchange: row.exchange,
@@ -286,7 +299,7 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
         correlation_id: row.correlation_id.clone(),
         priority: None,
         reply_to: row.reply_to.clone(),
-        headers: row.headers.clone(),
+        headers,
         body: row.body.clone(),
         due_at: row.due_at,
     }
@@ -295,7 +308,6 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Exchange;
 
     fn row(bytes: usize) -> OutboxRow {
         OutboxRow::new(Uuid::nil(), Exchange::Events, "order.shipped", "order.shipped", vec![0; bytes])

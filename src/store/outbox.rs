@@ -1,5 +1,5 @@
 //! The outbox: messages that are committed and not yet confirmed. Commits write them; they are deleted after the
-//! confirm of the broker.
+//! confirm of the broker, commands that nobody outside would send again when they are handled.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,11 @@ use super::{Connection, Error};
 use crate::contract::Exchange;
 use crate::engine::InstanceId;
 
+mod forwarded;
 mod listener;
 mod unsent;
 
+pub use forwarded::{delete_handled, keep_confirmed};
 pub use listener::{Listener, promise_to_look};
 pub use unsent::{claim_unsent, mark_returned, release, revive};
 
@@ -192,10 +194,10 @@ pub async fn delete(conn: &mut Connection, ids: &[Uuid]) -> Result<usize, Error>
 /// Number and age of rows. Reads every row: normally the outbox is short.
 pub async fn find_backlog(conn: &mut Connection) -> Result<Backlog, Error> {
     use diesel::dsl::{count_star, min};
-    let unsent: i64 = outbox::table.filter(outbox::dead_at.is_null()).select(count_star()).first(conn).await?;
+    let unsent = outbox::table.filter(outbox::dead_at.is_null().and(outbox::confirmed_at.is_null()));
+    let oldest: Option<Moment> = unsent.select(min(outbox::created_at)).first(conn).await?;
+    let unsent: i64 = unsent.select(count_star()).first(conn).await?;
     let dead: i64 = outbox::table.filter(outbox::dead_at.is_not_null()).select(count_star()).first(conn).await?;
-    let oldest: Option<Moment> =
-        outbox::table.filter(outbox::dead_at.is_null()).select(min(outbox::created_at)).first(conn).await?;
     let now: Moment = diesel::select(clock_timestamp()).get_result(conn).await?;
     let oldest_age = oldest.and_then(|oldest| Duration::try_from(now.0.duration_since(oldest.0)).ok());
     Ok(Backlog { unsent, dead, oldest_age })

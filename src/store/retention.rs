@@ -173,7 +173,11 @@ impl Sql for DeleteInbox {
     type Row = ();
     const TEXT: &'static str = "
         DELETE FROM leveret.inbox WHERE (app_id, message_id) IN (SELECT app_id, message_id FROM leveret.inbox
-         WHERE received_at < $1 ORDER BY received_at LIMIT {limit} FOR UPDATE SKIP LOCKED)";
+         WHERE received_at < $1
+           -- A command that could still be published again must be known.
+           AND NOT EXISTS (SELECT FROM leveret.outbox AS o WHERE o.confirmed_at IS NOT NULL
+                              AND o.app_id = inbox.app_id AND o.message_id = inbox.message_id)
+         ORDER BY received_at LIMIT {limit} FOR UPDATE SKIP LOCKED)";
 }
 
 /// Deletes at most `limit` dead letters that failed before a moment, for the last time; returns their number.

@@ -269,6 +269,8 @@ pub(super) mod leveret {
             dead_at -> Nullable<Timestamptz>,
             reply_to -> Nullable<Text>,
             correlation_id -> Nullable<Text>,
+            confirmed_at -> Nullable<Timestamptz>,
+            confirms -> Int4,
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::broker::{Delivery, FIRST_EXCHANGE, FIRST_USER, Queue, topology};
+use uuid::Uuid;
+
+use crate::broker::{Delivery, FIRST_EXCHANGE, FIRST_USER, OUTBOX_ROW, Queue, topology};
 use crate::config::{Config, RoutingKeys};
 use crate::contract::{Exchange, is_reserved_sender};
 
@@ -39,6 +41,12 @@ impl Door {
             }
             None => Door::Inside,
         }
+    }
+
+    /// The outbox row of a command that stays there until it is handled. What a sender has written there itself counts for nothing.
+    pub(in crate::roles) fn outbox_row(delivery: &Delivery, prefix: &str) -> Option<Uuid> {
+        let inside = is_exchange(&delivery.exchange, prefix, Exchange::Forwarded.name());
+        inside.then(|| delivery.headers.get(OUTBOX_ROW)?.parse().ok()).flatten()
     }
 
     /// The headers with which a delivery is sent again, so that it keeps its door. What a sender has written there itself counts for

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::backlog::LAST;
 use super::bounce;
 use crate::app::{App, sleep_or_stop};
-use crate::broker::{Delivery, Exchange, OWN, Outgoing, Queue, Sent};
+use crate::broker::{Delivery, Exchange, OUTBOX_ROW, OWN, Outgoing, Queue, Sent};
 use crate::command::{self, Error, Origin, Undelivered};
 use crate::engine::InstanceId;
 use crate::roles::incoming::{self, door::Door};
-use crate::store;
 use crate::store::outbox::{self, Claimable, OutboxRow};
 use crate::store::session::Access;
+use crate::store::{self, Transaction, Undo};
 
 /// The pause before a delivery is returned that could not be sent on.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
@@ -107,9 +108,15 @@ pub(super) async fn put_off(app: &App, delivery: Delivery, pause: Duration) {
         ..OutboxRow::new(app.new_id(), exchange, routing_key.replace('\0', ""), kind, delivery.body.clone())
     }
     .with_claimable(Claimable::After(pause));
+    let before: Vec<Uuid> = Door::outbox_row(&delivery, &app.config.broker.prefix).into_iter().collect();
     let written = async {
-        let mut conn = app.store.background().await?;
-        outbox::push(&mut conn, &[row]).await
+        Transaction::run(app.store.background().await?, async |transaction| {
+            outbox::push(transaction, std::slice::from_ref(&row)).await?;
+            // The new row takes the place of the one that it came from.
+            outbox::delete(transaction, &before).await?;
+            Ok::<_, Undo<(), store::Error>>(())
+        })
+        .await
     };
     match written.await {
         Ok(()) => {
@@ -139,7 +146,9 @@ fn own_headers(app: &App, delivery: &Delivery) -> BTreeMap<String, String> {
         delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect();
     match &delivery.queue {
         Queue::Commands => {
+            let row = Door::outbox_row(delivery, &app.config.broker.prefix);
             headers.retain(|name, _| name == bounce::HEADER || !name.starts_with(OWN));
+            headers.extend(row.map(|row| (OUTBOX_ROW.into(), row.to_string())));
             Door::of(delivery, &app.config.broker.prefix).keep(headers)
         }
         Queue::Steps(_) | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => headers,

@@ -95,11 +95,15 @@ impl Rain {
             let began = Instant::now();
             seen.mark_unchanged();
             let before = *seen.borrow();
-            match tokio::time::timeout(RECOVERS_WITHIN, seen.wait_for(|ended| *ended > before)).await {
+            let goes_on = tokio::time::timeout(RECOVERS_WITHIN, seen.wait_for(|ended| *ended > before));
+            let goes_on = tokio::select! {
+                goes_on = goes_on => goes_on,
+                // Without further starts nothing has to end.
+                () = over.cancelled() => break,
+            };
+            match goes_on {
                 Ok(Ok(_)) => recovered.push(began.elapsed()),
                 Ok(Err(_)) => break,
-                // Without further starts nothing has to end.
-                Err(_) if over.is_cancelled() => break,
                 Err(_) => problems.push(format!("nothing ended within {} s after: {name}", RECOVERS_WITHIN.as_secs())),
             }
         }
