@@ -17,9 +17,11 @@ use serde_json::{Map, Value, json};
 
 #[path = "documents/bounds.rs"]
 mod bounds;
+#[path = "documents/reliability.rs"]
+mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -35,6 +37,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/states.md",
     "docs/security.md",
     "docs/faults.md",
+    "docs/reliability.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

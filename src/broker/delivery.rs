@@ -145,6 +145,10 @@ impl Delivery {
     /// # Errors
     /// [`Error::Unavailable`] if the acknowledgement could not be written in time; the message may be redelivered.
     pub async fn ack(mut self) -> Result<bool, Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(true);
+        }
         self.lease.settled = true;
         let Lease { channel, tag, window, .. } = &self.lease;
         let _allowed = window.acks.read().await;
@@ -163,6 +167,10 @@ impl Delivery {
     /// # Errors
     /// [`Error::Unavailable`] if the connection was lost, which returns the message as well.
     pub async fn requeue(mut self) -> Result<(), Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(());
+        }
         self.lease.settled = true;
         let Lease { channel, tag, .. } = &self.lease;
         written(channel.basic_nack(*tag, RETURN)).await
@@ -185,7 +193,19 @@ impl Delivery {
         self.refuse(REFUSE).await
     }
 
+    /// A bug that tests put in: nothing of the delivery is done yet.
+    #[cfg(feature = "seeded-bugs")]
+    pub async fn ack_early(&mut self) {
+        if !std::mem::replace(&mut self.lease.settled, true) {
+            let _ = self.lease.channel.basic_ack(self.lease.tag, BasicAckOptions::default()).await;
+        }
+    }
+
     async fn refuse(mut self, options: BasicRejectOptions) -> Result<(), Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(());
+        }
         self.lease.settled = true;
         let Lease { channel, tag, .. } = &self.lease;
         written(channel.basic_reject(*tag, options)).await
