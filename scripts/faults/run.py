@@ -74,7 +74,7 @@ def rows():
 def nextest(tests, arguments, environment, limit):
     expression = "binary(it) & (" + " | ".join(f"test(={test})" for test in tests) + ")"
     threads = str((os.cpu_count() or 1) + 1)
-    command = ["cargo", "nextest", "run", "--features", FEATURES, "--test", "it", "--examples", "--test-threads", threads, "--no-fail-fast", *arguments, "-E", expression]
+    command = ["cargo", "nextest", "run", "--features", FEATURES, "--test", "it", "--test-threads", threads, "--no-fail-fast", *arguments, "-E", expression]
     clean = {key: value for key, value in os.environ.items() if key not in ("SEEDED_BUG", "FAULTS_REPORT", "FAILPOINTS")}
     return subprocess.run(command, env=clean | environment, capture_output=bool(environment.get("SEEDED_BUG")), text=True, timeout=limit)
 
@@ -191,6 +191,8 @@ def main():
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     known, good, tables = rows(), True, {}
+    # The program that the tests start; they would not build it themselves when only they are run.
+    subprocess.run(["cargo", "build", "--examples", "--features", FEATURES], check=True)
     if not options.only_seeded:
         held, tables["faults"] = run_rows(known, options)
         good &= held

@@ -34,7 +34,7 @@ async fn a_cleaner_that_is_killed_leaves_no_half_and_late_duplicates_revive_noth
 
     let settings: Vec<_> =
         AT_ONCE.into_iter().chain([("FAILPOINTS", "retention::instances_deleted=1*return")]).collect();
-    let mut doomed = Program::start(&processes.fresh, &["cleaner"], &settings);
+    let mut doomed = processes.serve_roles("cleaner", &settings);
     doomed.dies_at(POINT, DIES_WITHIN).await;
     fault.fired(1);
     assert!(processes.count("leveret.instances").await >= COUNT, "the batch was rolled back");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use leveret::store::Connection;
+use serde_json::json;
 
 use super::{ENDS_WITHIN, ask};
 use crate::support::{Fault, Processes, count, eventually};
@@ -36,7 +37,18 @@ async fn sessions_that_end_every_100_ms_lose_and_double_nothing() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::join!(ask(&processes, ASKED), ending);
+    // As long as sessions are ended, with timers that fire meanwhile.
+    let asking = async {
+        for number in 0..ASKED / 2 {
+            let key = format!("asked-{number}");
+            tokio::join!(
+                processes.start("line", &key, json!({})),
+                processes.start("countdown", &key, json!({ "from": 6, "pause": "900ms" })),
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::join!(asking, ending);
     fault.fired_times(ENDED - 1, 0);
     fault.fired(processes.under_way().await);
     processes.all_ended(ASKED, ENDS_WITHIN).await;

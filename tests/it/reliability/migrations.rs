@@ -26,7 +26,7 @@ async fn emptied() -> (Fresh, Connection, Vec<String>) {
 }
 
 async fn shape(conn: &mut Connection) -> Vec<String> {
-    lines(conn, "relname || ' ' || relkind", &format!("{RELATIONS} ORDER BY 1")).await
+    lines(conn, "relname || ' ' || relkind::text", &format!("{RELATIONS} ORDER BY 1")).await
 }
 
 #[tokio::test]
