@@ -147,7 +147,7 @@ def run_rows(known, options):
     head = (f"{len(chosen)} kinds, {sum(len(runs) for runs in measured.values()):,} runs, {sum(run['fired'] for runs in measured.values() for run in runs):,} faults fired; "
             f"`make faults ROUNDS={options.rounds}`, {minutes:.0f} minutes, {datetime.date.today()}, debug build, {os.cpu_count()} cores for servers, processes and load; {versions()}.")
     if missing:
-        head += f" Not in every run did hold: {'; '.join(missing)}."
+        head += f" **Not held in every run:** {'; '.join(missing)}."
     print(head, written, sep="\n\n")
     return ran.returncode == 0 and not missing, head + "\n\n" + written
 
@@ -169,11 +169,12 @@ def run_seeded(known):
     for bug, tests in CATCHERS.items():
         ran = nextest(tests, [], {"SEEDED_BUG": bug}, SEEDED_MAX)
         # An assertion of the test or of what it is built on, and neither a build nor a server that failed.
-        said = re.findall(r"panicked at tests/it/\S+\n(.+)", ran.stdout + ran.stderr)
+        said = re.findall(r"panicked at tests/it/\S+\n(.+(?:\n +left: .+\n +right: .+)?)", ran.stdout + ran.stderr)
         if ran.returncode != 100 or not said:
             missed.append(bug)
             print((ran.stdout + ran.stderr)[-4000:], file=sys.stderr)
-        words = re.sub(r"\s+", " ", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", said[0] if said else "**nothing**")).replace("|", "/")
+        words = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", said[0] if said else "**nothing**")
+        words = re.sub(r"\s+", " ", words).replace("|", "/").replace("assertion `left == right` failed: ", "").replace("assertion `left == right` failed ", "").strip()
         row = "; ".join(by_test[test] for test in tests)
         lines.append(f"| `{bug}` | {what[bug]} | {row} | {words[:140]} |")
         print(lines[-1], flush=True)
