@@ -5,6 +5,7 @@ Usage: run.py [--rounds N] [--only WORDS] [--without-seeded | --only-seeded] [--
 
 --rounds N          runs of each test; with less than 100 samples p99 is the longest
 --only WORDS        tests whose names contain one of these words, with commas; the tables are not written
+--add               the runs are added to those of the last time, as after a mend, and the table is written with all of them
 --without-seeded    no seeded bugs, and their table stays as it is
 --only-seeded       nothing but seeded bugs: the table of faults stays as it is
 --keep              print the tables, and write nothing
@@ -29,6 +30,8 @@ os.chdir(ROOT)
 FEATURES = "failpoints,seeded-bugs"
 PAGE = pathlib.Path("docs/reliability.md")
 REPORT = pathlib.Path("target/faults.jsonl")
+# How often each test was begun.
+BEGUN = pathlib.Path("target/faults-begun.json")
 # No run takes longer, in seconds: all rounds, and one seeded bug.
 ROUNDS_MAX, SEEDED_MAX = 2700, 600
 
@@ -95,7 +98,7 @@ def number(catalogue):
     return int(catalogue.split()[0][1:])
 
 
-def table(known, measured, rounds):
+def table(known, measured, begun):
     lines = []
     for at, (first, title) in enumerate(PARTS):
         last = PARTS[at + 1][0] if at + 1 < len(PARTS) else 1000
@@ -104,7 +107,8 @@ def table(known, measured, rounds):
         for name, row in sorted(of_part, key=lambda one: (number(one[1]["catalogue"]), one[0])):
             runs = measured.get(name, [])
             took = [one for run in runs for one in run["took_ms"]]
-            held = str(len(runs)) if len(runs) == rounds else f"{len(runs)} of {rounds}"
+            times = begun.get(row["test"], 0)
+            held = str(len(runs)) if len(runs) == times else f"{len(runs)} of {times}"
             fired, under_way = sum(run["fired"] for run in runs), sum(run["under_way"] for run in runs)
             cells = [name, row["catalogue"], held, f"{fired:,}", f"{under_way:,}", row["invariants"], span(part(took, 50)), span(part(took, 99)), f"`{row['test']}`"]
             lines.append("| " + " | ".join(cells) + " |")
@@ -133,17 +137,23 @@ def run_rows(known, options):
         words = options.only.split(",")
         tests = [test for test in tests if any(word in test for word in words)]
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.unlink(missing_ok=True)
+    before = json.loads(BEGUN.read_text()) if options.add and BEGUN.exists() else {"tests": {}, "minutes": 0}
+    if not options.add:
+        REPORT.unlink(missing_ok=True)
     began = time.monotonic()
     ran = nextest(tests, ["--stress-count", str(options.rounds)], {"FAULTS_REPORT": str(ROOT / REPORT)}, ROUNDS_MAX)
     measured = {}
     for line in REPORT.read_text().splitlines() if REPORT.exists() else []:
         run = json.loads(line)
         measured.setdefault(run["fault"], []).append(run)
-    minutes = (time.monotonic() - began) / 60
-    chosen = {name: row for name, row in known.items() if row["test"] in tests}
-    written = table(chosen, measured, options.rounds)
-    missing = [name for name in chosen if len(measured.get(name, [])) < options.rounds]
+    minutes = before["minutes"] + (time.monotonic() - began) / 60
+    begun = before["tests"]
+    for test in tests:
+        begun[test] = begun.get(test, 0) + options.rounds
+    BEGUN.write_text(json.dumps({"tests": begun, "minutes": minutes}))
+    chosen = {name: row for name, row in known.items() if options.add or row["test"] in tests}
+    written = table(chosen, measured, begun)
+    missing = [name for name, row in chosen.items() if len(measured.get(name, [])) < begun.get(row["test"], 0)]
     head = (f"{len(chosen)} kinds, {sum(len(runs) for runs in measured.values()):,} runs, {sum(run['fired'] for runs in measured.values() for run in runs):,} faults fired; "
             f"`make faults ROUNDS={options.rounds}`, {minutes:.0f} minutes, {datetime.date.today()}, debug build, {os.cpu_count()} cores for servers, processes and load; {versions()}.")
     if missing:
@@ -189,6 +199,7 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--without-seeded", action="store_true")
     parser.add_argument("--only-seeded", action="store_true")
+    parser.add_argument("--add", action="store_true")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     known, good, tables = rows(), True, {}
@@ -200,7 +211,7 @@ def main():
     if not options.without_seeded and not options.only:
         caught, tables["seeded"] = run_seeded(known)
         good &= caught
-    if not options.keep and not options.only:
+    if not options.keep and (options.add or not options.only):
         text = PAGE.read_text()
         for name, by in tables.items():
             text = replaced(text, name, by)
