@@ -13,7 +13,7 @@ use crate::support::{Fault, Processes, count, eventually};
 const ASKED: i64 = 40;
 /// Sessions that are ended, one each 100 ms.
 const ENDED: usize = 50;
-/// Every so many writes of an instance fail.
+/// One write of an instance in this number fails.
 const EVERY: i64 = 7;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ enum At {
     Commit,
 }
 
-/// A trigger refuses every so many writes with this SQLSTATE. A sequence keeps its count when a transaction is rolled back.
+/// A trigger refuses one write in seven with this SQLSTATE. A sequence keeps its count when a transaction is rolled back.
 async fn refused(mut fault: Fault, state: &str, at: At) {
     let processes = Processes::new().await;
     let mut admin = Connection::establish(&processes.fresh.direct_url).await.unwrap();

@@ -43,7 +43,7 @@ async fn killed_with_the_lock_of_an_instance_and_nothing_written() {
 }
 
 /// The longest time between two commits of an instance, by the database's clock: between the last one of the worker that died and the
-/// first one of the other. That a crash was counted is no progress.
+/// first one of the other. A count of the crash does not end the pause.
 async fn longest_pause(processes: &Processes, key: &str) -> Duration {
     let longest = format!(
         "SELECT extract(epoch FROM max(at - before))::text AS line FROM (SELECT at, lag(at) OVER (ORDER BY number) AS before \
