@@ -193,12 +193,14 @@ impl Delivery {
         self.refuse(REFUSE).await
     }
 
-    /// A bug that tests put in: nothing of the delivery is done yet.
+    /// Acknowledges a delivery of which nothing is done yet, if tests have put that bug in.
     #[cfg(feature = "seeded-bugs")]
-    pub async fn ack_early(&mut self) {
-        if !std::mem::replace(&mut self.lease.settled, true) {
+    pub async fn ack_early(mut self) -> Self {
+        if crate::seeded::is(crate::seeded::Bug::AckBeforeCommit) {
+            self.lease.settled = true;
             let _ = self.lease.channel.basic_ack(self.lease.tag, BasicAckOptions::default()).await;
         }
+        self
     }
 
     async fn refuse(mut self, options: BasicRejectOptions) -> Result<(), Error> {

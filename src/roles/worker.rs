@@ -90,6 +90,8 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
     let begin = |delivery: Delivery| {
         let (app, limits) = (app.clone(), limits.clone());
         app.tasks.clone().spawn(async move {
+            #[cfg(feature = "seeded-bugs")]
+            let delivery = delivery.ack_early().await;
             let span = spans::delivery(&delivery.queue.name(), delivery.kind.as_deref());
             Box::pin(handle(&app, delivery, &limits)).instrument(span).await;
         });
@@ -112,10 +114,6 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
 async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     let count = if delivery.redelivered { DeliveryCount::Redelivered } else { DeliveryCount::First };
     telemetry::count_delivery(&delivery.queue.name(), count);
-    #[cfg(feature = "seeded-bugs")]
-    if crate::seeded::is(crate::seeded::Bug::AckBeforeCommit) {
-        delivery.ack_early().await;
-    }
     let redelivered = Redelivered::of(&delivery);
     let mut watch = None;
     // Before it is parsed: nothing is known of what a sender has written.

@@ -96,7 +96,8 @@ async fn a_message_that_is_dropped_at_each_of_its_awaits_is_delivered_once() {
     let origin = Origin::new("the test", "only", b"only", Follow::Always);
     for polls in 1.. {
         assert!(polls < POLLS_MAX, "it is never ready");
-        match polled(polls, command::message(leveret.app(), message(), &origin)).await {
+        let delivery = Box::pin(command::message(leveret.app(), message(), &origin));
+        match polled(polls, delivery).await {
             None => fault.fired_times(1, 1),
             Some(Ok(Applied::New(Delivered::To(_)) | Applied::Repeated(_))) => break,
             Some(other) => panic!("after {polls} polls: {:?}", other.map(|_| "kept")),
