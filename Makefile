@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help dev demo test test-newest test-pooler test-ha check supply bench services clean
+.PHONY: help dev demo test test-newest test-pooler test-ha faults check supply bench services clean
 
 # Installs missing servers. Sets DATABASE_URL and AMQP_URL, unless private servers are used.
 servers = urls=$$(scripts/install-servers); eval "$$urls"
@@ -21,8 +21,10 @@ integration = if cargo nextest --version >/dev/null 2>&1; then \
 		cargo build --examples $(features); \
 		cargo test --test it $(features) -- $(1); \
 	fi
-# Further arguments of `make test-ha`, as `--only R1,B4`.
+# Further arguments of `make test-ha`, as `--only R1,B4`; and how often `make faults` runs each test.
 ROUNDS =
+# Parts of names: only these tests are run by `make faults`, as `crash::,races::`; empty: all.
+ONLY =
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -67,6 +69,11 @@ test-ha: ## Break three RabbitMQ nodes and two PostgreSQL servers under load (as
 	cargo build --example orders $(features)
 	if [ -z "$${SERVERS_ROOT:-}" ]; then root=$$(scripts/newer-servers forky); eval "$$root"; fi
 	scripts/ha/run.py --root "$$SERVERS_ROOT" $(ROUNDS)
+
+# A build of its own, with the bugs that it puts in.
+faults: ## Run every test of a fault three times, then with seeded bugs; write docs/reliability.md (45 minutes)
+	@$(servers)
+	scripts/faults/run.py --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 check: ## Run all checks that need no server: less than a minute once built
 	@cargo fmt --check

@@ -22,7 +22,7 @@
 //!
 //! | Floor | Rooms |
 //! |---|---|
-//! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`fault`] classes of errors; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process; [`link`] URLs, certificates and secrets of connections |
+//! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`fault`] classes of errors; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process; [`seeded`] bugs that tests put in; [`link`] URLs, certificates and secrets of connections |
 //! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory |
 //! | 2 | [`broker`] RabbitMQ; [`store`] PostgreSQL; [`outgoing`] the HTTP client; [`secrets`] of outgoing requests; none uses another |
 //! | 3 | [`command`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
@@ -49,6 +49,9 @@ pub mod definition;
 pub mod expression;
 #[cfg(feature = "server")]
 pub mod failpoint;
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub mod seeded;
 #[cfg(feature = "server")]
 pub mod telemetry;
 #[cfg(feature = "server")]

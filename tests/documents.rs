@@ -19,9 +19,11 @@ use serde_json::{Map, Value, json};
 mod bounds;
 #[path = "documents/commands.rs"]
 mod commands;
+#[path = "documents/reliability.rs"]
+mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 19] = [
+const DOCUMENTS: [&str; 20] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -41,6 +43,7 @@ const DOCUMENTS: [&str; 19] = [
     "docs/benchmarks.md",
     "docs/high-availability.md",
     "docs/retention.md",
+    "docs/reliability.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

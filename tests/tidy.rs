@@ -44,6 +44,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 5),
     ("lib", 5),
     ("failpoint", 0),
+    ("seeded", 0),
     ("link", 0),
     ("fault", 0),
 ];

@@ -147,6 +147,10 @@ impl Delivery {
     /// # Errors
     /// [`Error::Unavailable`] if the acknowledgement could not be written in time; the message may be redelivered.
     pub async fn ack(mut self) -> Result<bool, Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(true);
+        }
         self.lease.settled = true;
         let Lease { channel, tag, window, .. } = &self.lease;
         let _allowed = window.acks.read().await;
@@ -165,6 +169,10 @@ impl Delivery {
     /// # Errors
     /// [`Error::Unavailable`] if the connection was lost, which returns the message as well.
     pub async fn requeue(mut self) -> Result<(), Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(());
+        }
         self.lease.settled = true;
         let Lease { channel, tag, .. } = &self.lease;
         written(channel.basic_nack(*tag, RETURN)).await
@@ -187,7 +195,21 @@ impl Delivery {
         self.refuse(REFUSE).await
     }
 
+    /// Acknowledges a delivery of which nothing is done yet, if tests have put that bug in.
+    #[cfg(feature = "seeded-bugs")]
+    pub async fn ack_early(mut self) -> Self {
+        if crate::seeded::is(crate::seeded::Bug::AckBeforeCommit) {
+            self.lease.settled = true;
+            let _ = self.lease.channel.basic_ack(self.lease.tag, BasicAckOptions::default()).await;
+        }
+        self
+    }
+
     async fn refuse(mut self, options: BasicRejectOptions) -> Result<(), Error> {
+        #[cfg(feature = "seeded-bugs")]
+        if self.lease.settled {
+            return Ok(());
+        }
         self.lease.settled = true;
         let Lease { channel, tag, .. } = &self.lease;
         written(channel.basic_reject(*tag, options)).await

@@ -143,6 +143,7 @@ impl<'a> Execution<'a> {
         let Some(Loaded { instance, now, .. }) = loaded else {
             return Err(Undo::Error(Error::NotFound(format!("there is no instance {id}"))));
         };
+        fail_point("step::locked");
         self.app.clock.observe(now);
         engine::require_revision(&instance, self.seen)
             .map_err(|refusal| Undo::Value(Ended::Not(Executed::Refused(refusal))))?;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::definition::{Activity, Definition};
+use crate::seeded::{self, Bug};
 
 use super::task::{self, Task, TaskRefusal};
 use super::{Branch, BranchId, Instance, Phase, Probing, Refusal, Status, TimerKind, Wait, WaitOn};
@@ -70,7 +71,7 @@ pub(super) fn timer_for_fire<'a>(
         },
     };
     require_not_suspended(instance)?;
-    if due_at > now { Err(Refusal::Early(due_at)) } else { Ok(timer) }
+    if due_at > now && !seeded::is(Bug::TimerFiresEarly) { Err(Refusal::Early(due_at)) } else { Ok(timer) }
 }
 
 /// The branch that waits for a message, and the index of the message in its `receive`.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::definition::{OnError, OnFailure, Retries, Work, codes};
 use crate::limits::backoff::next_delay;
+use crate::seeded::{self, Bug};
 
 use super::admit::Position;
 use super::ending::Ending;
@@ -126,7 +127,7 @@ impl<'a> Transition<'a> {
         let (now, chance) = (self.context.now, self.context.chance);
         let branch = self.branch_mut(position);
         let count = branch.failures.entry(at).or_insert(0);
-        *count = count.saturating_add(1);
+        *count = if seeded::is(Bug::RetryWithoutAttemptCount) { 1 } else { count.saturating_add(1) };
         let failures = *count;
         let tried_at = *branch.tried_at.get_or_insert(now);
         let delay = next_delay(policy.base, policy.max, policy.factor, policy.jitter, failures, chance);

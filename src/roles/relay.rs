@@ -13,6 +13,7 @@ use crate::app::{App, PublishQueue, PublishQueues};
 use crate::broker::{BATCH_BYTES_MAX, OUTBOX_ROW, Outgoing, Sent, delay};
 use crate::command;
 use crate::contract::Exchange;
+use crate::seeded::{self, Bug};
 use crate::store;
 use crate::store::outbox::{self, OutboxRow};
 use crate::telemetry::{self, spans};
@@ -246,6 +247,10 @@ fn batches(rows: &[OutboxRow]) -> Vec<&[OutboxRow]> {
 async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Error> {
     let outgoing: Vec<Outgoing> = rows.iter().map(outgoing).collect();
     command::fail_point("relay::before_publish");
+    if seeded::is(Bug::DeleteBeforeConfirm) {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        outbox::delete(&mut *app.store.background().await?, &ids).await?;
+    }
     let sent = app.broker.publish(outgoing).await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
     command::fail_point("relay::confirmed");
     let now = app.clock.now();

@@ -90,6 +90,8 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
     let begin = |delivery: Delivery| {
         let (app, limits) = (app.clone(), limits.clone());
         app.tasks.clone().spawn(async move {
+            #[cfg(feature = "seeded-bugs")]
+            let delivery = delivery.ack_early().await;
             let span = spans::delivery(&delivery.queue.name(), delivery.kind.as_deref());
             Box::pin(handle(&app, delivery, &limits)).instrument(span).await;
         });

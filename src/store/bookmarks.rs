@@ -15,7 +15,7 @@ use super::json::{Document, Json};
 use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::bookmarks;
-use super::sql::{Part, Sql};
+use super::sql::{Part, Sql, claim};
 use super::{Connection, Error};
 use crate::engine::{Bookmark, BookmarkKind, BranchId, InstanceId, Status};
 
@@ -206,7 +206,8 @@ fn kind_named(name: &str) -> Result<BookmarkKind, Error> {
 /// that had a wake-up, or were claimed before) are left alone: each sweep would add to the backlog.
 pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Result<Vec<DueTimer>, Error> {
     type Claimed = (Uuid, i64, Option<Moment>, Option<String>, Option<String>);
-    let rows: Vec<Claimed> = ClaimDue::bind_limit(limit, (busy, CLAIM_SECONDS)).get_results(conn).await?;
+    let rows: Vec<Claimed> =
+        ClaimDue::bind_text(claim(ClaimDue::TEXT, limit), (busy, CLAIM_SECONDS)).get_results(conn).await?;
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))

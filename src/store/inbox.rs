@@ -13,6 +13,7 @@ use super::schema::leveret::inbox;
 use super::sql::Part;
 use super::{Connection, Error};
 use crate::engine::InstanceId;
+use crate::seeded::{self, Bug};
 
 /// A handled command.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,9 @@ impl Outcome {
 /// The row of a command, if it was handled before.
 pub async fn find(conn: &mut Connection, app_id: &str, message_id: &str) -> Result<Option<InboxRow>, Error> {
     type Columns = (String, String, String, Vec<u8>, Option<Uuid>, String, Document);
+    if seeded::is(Bug::InboxNotAsked) {
+        return Ok(None);
+    }
     let row: Option<Columns> = inbox::table
         .find((app_id, message_id))
         .select((
@@ -160,7 +164,11 @@ impl<'a> InboxColumns<'a> {
             // Without a condition PostgreSQL would read ON CONFLICT as that of a join.
             None => out.push_sql("\n WHERE true"),
         }
-        out.push_sql("\nON CONFLICT (app_id, message_id) DO NOTHING");
+        out.push_sql(if seeded::is(Bug::InboxNotAsked) {
+            "\nON CONFLICT (app_id, message_id) DO UPDATE SET received_at = now()"
+        } else {
+            "\nON CONFLICT (app_id, message_id) DO NOTHING"
+        });
         Ok(())
     }
 }

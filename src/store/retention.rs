@@ -9,6 +9,8 @@ use super::moment::Moment;
 use super::sql::Sql;
 use super::{Connection, Error, Lease, Transaction};
 use crate::engine::InstanceId;
+use crate::failpoint;
+use crate::seeded::{self, Bug};
 
 /// The role that may delete history.
 pub const ROLE: &str = "leveret_retention";
@@ -82,13 +84,17 @@ pub async fn delete_instances(
     let (condition, names) = of.condition();
     let after = after.map_or(Uuid::nil(), |id| id.0);
     let text = DeleteInstances::TEXT.replace("{which}", condition).replace("{limit}", &limit.to_string());
-    let text = text.replace("{exported}", needs.condition());
+    let mut text = text.replace("{exported}", needs.condition());
+    if seeded::is(Bug::CleanerDeletesTheLiving) {
+        text = text.replace("page.ended_at < $3", "coalesce(page.ended_at, '-infinity') < $3");
+    }
     let mut transaction = Transaction::begin(lease).await?;
     let (seen, last, gone): Columns =
         DeleteInstances::bind_text(text, (names, after, Moment(before))).get_result(&mut *transaction).await?;
     let gone = gone.unwrap_or_default();
     if !gone.is_empty() {
         // Last, because the role holds until the end of the transaction.
+        failpoint::reach("retention::instances_deleted");
         transaction.batch_execute(&format!("SET LOCAL ROLE {ROLE}")).await?;
         DeleteHistory::bind((&gone,)).execute(&mut *transaction).await?;
     }

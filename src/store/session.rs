@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::moment::Moment;
 use super::{Connection, Error};
+use crate::seeded::{self, Bug};
 
 pub(super) use opening::Opening;
 pub(super) use pooler::{Pooler, is_about_a_name};
@@ -29,6 +30,17 @@ const LOOK_FOR_CLIENT_EVERY: Duration = Duration::from_secs(1);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What code of others may have changed: its role and its settings go back to those of the session.
 const RESET: &str = "RESET ROLE; RESET ALL";
+
+/// The beginning of every transaction, unless a test has put a bug in.
+fn begin() -> &'static str {
+    seeded::text(BEGIN, Bug::IsolationLeftToTheDatabase, " ISOLATION LEVEL READ COMMITTED", "")
+}
+
+/// What every session needs, unless a test has put a bug in: the isolation is the first.
+fn needed<'a>() -> impl Iterator<Item = (&'static str, &'a str)> {
+    let first = usize::from(seeded::is(Bug::IsolationLeftToTheDatabase));
+    NEEDED.into_iter().skip(first).map(|(name, value)| -> (&'static str, &'a str) { (name, value) })
+}
 
 /// What every session needs. The transactions of Leveret lock first and read afterwards, which is right under read
 /// committed only; the others are what the texts of timestamps and numbers in registered statements depend on.
@@ -112,7 +124,7 @@ impl Session {
     /// Of a connection outside of the pools, with the settings of its server.
     pub(super) fn unmanaged() -> Self {
         let reset = format!("{RESET}; SET TIME ZONE 'UTC'");
-        Self { kept: Kept::Session, prepared: Prepared::Connection, begin: BEGIN.into(), reset: reset.into() }
+        Self { kept: Kept::Session, prepared: Prepared::Connection, begin: begin().into(), reset: reset.into() }
     }
 }
 

@@ -11,6 +11,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::HasSqlType;
 
+use crate::seeded::{self, Bug};
+
 /// A query as text.
 pub(super) trait Sql: Sized + Send + 'static {
     /// The SQL types of `$1`, `$2` …, as a tuple.
@@ -39,6 +41,12 @@ pub(super) trait Sql: Sized + Send + 'static {
     fn bind_text<V: Values<Self::Binds>>(text: String, values: V) -> Bound<Self, String, V> {
         Bound { text, values, query: PhantomData }
     }
+}
+
+/// The text of a claim with its limit; a bug that tests put in locks nothing and claims nothing.
+pub(super) fn claim(text: &'static str, limit: i64) -> String {
+    let text = seeded::text(text, Bug::SweepWithoutClaim, "FOR UPDATE SKIP LOCKED", "");
+    seeded::text(text, Bug::SweepWithoutClaim, "now() + ", "now() + 0 * ").replace("{limit}", &limit.to_string())
 }
 
 /// Values of one query.

@@ -29,6 +29,7 @@ use super::search::SearchColumns;
 use super::sql::Part;
 use super::write::Write;
 use crate::engine::{Failure, Instance, STATE_FORMAT, State};
+use crate::seeded::{self, Bug};
 
 /// The statement with its values; see the module.
 pub(super) struct Statement<'a> {
@@ -77,9 +78,11 @@ impl<'a> Statement<'a> {
                 ended_at: instance.ended_at.map(Moment),
                 status: instance.status.name(),
             },
-            noted: (!write.history.is_empty()).then(|| HistoryColumns::new(&write.history)),
+            noted: (!write.history.is_empty() && !seeded::is(Bug::HistoryLeftOut))
+                .then(|| HistoryColumns::new(&write.history)),
             opened: (!write.open.is_empty()).then(|| BookmarkColumns::new(&write.open)),
-            sent: (!write.outbox.is_empty()).then(|| OutboxColumns::new(&write.outbox)),
+            sent: (!write.outbox.is_empty() && !seeded::is(Bug::OutboxInMemoryOnly))
+                .then(|| OutboxColumns::new(&write.outbox)),
             searched: (!write.search.is_empty()).then(|| SearchColumns::new(&write.search)),
         }
     }
@@ -164,7 +167,9 @@ SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 
 
 impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let mut part = Part::new(if self.queue.is_some() { UPDATE_WITH_QUEUE } else { UPDATE }, out);
+        let update = if self.queue.is_some() { UPDATE_WITH_QUEUE } else { UPDATE };
+        let update = seeded::text(update, Bug::RevisionNotCompared, "AND revision = $", "AND 0 <= $");
+        let mut part = Part::new(update, out);
         part.bind::<BigInt, _>(&self.instance.revision)?;
         part.bind::<Text, _>(&self.status)?;
         part.bind::<Bool, _>(&self.ready)?;

@@ -8,7 +8,7 @@ use leveret::broker::{Broker, Deliveries, Delivery, Exchange, Outgoing, Queue, S
 use uuid::Uuid;
 
 use crate::support::broker::{PATIENCE, connect, connect_with, depth_becomes, next, publish, queue, raw, step};
-use crate::support::{broker_version, eventually, shared};
+use crate::support::{Fault, broker_version, eventually, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_message_is_delivered_unchanged_and_removed_by_its_acknowledgement() {
@@ -171,6 +171,7 @@ async fn a_delayed_command_arrives_in_the_command_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_unroutable_message_of_a_batch_is_returned() {
+    let mut fault = Fault::new("a batch is confirmed in part, beside another", "F23", "I3");
     let test = connect(&shared().amqp_url).await;
     for bad in [0, 37, 255] {
         let mut batch: Vec<Outgoing> = (0..256).map(|n| step("a", &n.to_string())).collect();
@@ -179,6 +180,7 @@ async fn only_the_unroutable_message_of_a_batch_is_returned() {
         batch.push(Outgoing { correlation_id: Some("x".repeat(300)), ..step("a", "too long") });
         let other = (0..200).map(|n| step("a", &n.to_string())).collect();
         let (sent, other) = tokio::join!(test.broker.publish(batch), test.broker.publish(other));
+        fault.fired_times(1, 0);
         let back: Vec<usize> = sent
             .expect("answered")
             .iter()
@@ -190,10 +192,12 @@ async fn only_the_unroutable_message_of_a_batch_is_returned() {
         assert!(other.expect("answered").iter().all(|sent| *sent == Sent::Confirmed));
     }
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_survives_the_deletion_of_its_queue() {
+    let mut fault = Fault::new("a queue is deleted under its consumer (404)", "F43 F45", "I3 I12");
     let url = &shared().amqp_url;
     let test = connect(url).await;
     let raw = raw(url).await;
@@ -204,14 +208,18 @@ async fn a_consumer_survives_the_deletion_of_its_queue() {
         next(&mut deliveries).await.ack().await.expect("acknowledged");
         let name = queue("a").physical(&test.prefix);
         raw.queue_delete(name.as_str().into(), Default::default()).await.expect("deleted");
+        fault.fired(0);
         publish(&test.broker, step("a", "after")).await;
         assert_eq!(next(&mut deliveries).await.ack().await, Ok(true), "{round}");
+        fault.recovered();
     }
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_exchange_is_reported_and_declared_again() {
+    let mut fault = Fault::new("an exchange is deleted", "F45", "I12 I16");
     let url = &shared().amqp_url;
     let test = connect(url).await;
     let raw = raw(url).await;
@@ -219,10 +227,12 @@ async fn a_deleted_exchange_is_reported_and_declared_again() {
     raw.exchange_delete(exchange.as_str().into(), Default::default()).await.expect("deleted");
     let compared = test.broker.verify().await.expect("compared");
     assert!(compared.missing.contains(&exchange) && compared.equal > 0, "{compared:?}");
+    fault.fired(0);
     publish(&test.broker, Outgoing { exchange: Exchange::Commands, routing_key: "start.x".into(), ..step("", "{}") })
         .await;
     assert!(test.broker.verify().await.expect("compared").is_equal());
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ mod poison;
 mod priority;
 mod races;
 mod records;
+mod reliability;
 mod retention;
 mod sandbox;
 mod schedules;

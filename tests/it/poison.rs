@@ -7,7 +7,7 @@ use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Fresh, InProcess, Sender};
+use crate::support::{Fault, Fresh, InProcess, Sender};
 
 /// Always fails: its message is refused, its handler fails or panics, its loop never ends.
 const BROKEN: [(&str, &str); 4] = [
@@ -236,6 +236,7 @@ async fn a_step_command_without_a_branch_has_no_effect() {
 /// A consumer that gives back a step command until the broker's delivery limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident() {
+    let mut fault = Fault::new("a step command reaches the delivery limit", "F48", "I3 I4 I16");
     let leveret = InProcess::with_ledger().await;
     leveret.apply("name: elsewhere\nqueue: elsewhere\nactivities: [{ id: only, run: { handler: book } }]").await;
     leveret.start("elsewhere", "given-back").await;
@@ -260,6 +261,7 @@ async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident
         () = leveret.count_becomes(1, "leveret.dead_letters") => {}
     }
     assert!((50..=60).contains(&times), "given back {times} times");
+    fault.fired_times(1, 1);
     leveret.reaches("given-back", "suspended at only").await;
     let letters = leveret.lines("reason || ' from ' || source || ': ' || kind", "leveret.dead_letters").await;
     assert_eq!(letters, ["the broker stopped redelivering it (delivery_limit) from dead: continue"]);
@@ -269,6 +271,7 @@ async fn a_step_command_past_its_delivery_limit_is_a_dead_letter_and_an_incident
     leveret.reaches("given-back", "cancelled").await;
     connection.close(200, "bye".into()).await.unwrap();
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

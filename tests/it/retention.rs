@@ -12,7 +12,7 @@ use leveret::time::retention::Retention;
 use serde_json::{Value, json};
 use tokio::join;
 
-use crate::support::{CommandLine, Fresh, InProcess};
+use crate::support::{CommandLine, Fault, Fresh, InProcess};
 
 /// Ends after a wait, a task and a call.
 const BUSY: &str = "
@@ -126,6 +126,7 @@ async fn an_instance_whose_parent_lives_is_kept() {
 
 #[tokio::test]
 async fn passes_side_by_side_delete_each_instance_once_and_pass_over_those_that_live() {
+    let mut fault = Fault::new("two cleaners at once, among instances that live", "F41", "I19");
     let leveret = leveret(|_| {}).await;
     ended(&leveret, 1_700, "91 days").await;
     // Whole pages of instances that began as long ago, and live.
@@ -133,9 +134,11 @@ async fn passes_side_by_side_delete_each_instance_once_and_pass_over_those_that_
         .execute("UPDATE leveret.instances SET status = 'suspended', ended_at = NULL WHERE substr(key, 5)::int <= 1100")
         .await;
     let (one, other) = join!(retention::pass(leveret.app()), retention::pass(leveret.app()));
+    fault.fired_times(1, 1_100);
     assert_eq!(one.unwrap().instances + other.unwrap().instances, 600);
     assert_eq!(leveret.count("leveret.instances WHERE ended_at IS NULL").await, 1_100);
     assert_eq!(leveret.count("leveret.history").await, 1_100);
+    fault.held();
 }
 
 #[tokio::test]

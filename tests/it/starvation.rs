@@ -13,7 +13,7 @@ use leveret::handlers::Handlers;
 use leveret::roles::relay;
 use serde_json::json;
 
-use crate::support::{self, Fresh, InProcess, Processes, SOON, eventually};
+use crate::support::{self, Fault, Fresh, InProcess, Processes, SOON, eventually};
 
 /// A row that was not confirmed is published again by a sweep after 15 s.
 const SWEPT_WITHIN: Duration = Duration::from_secs(60);
@@ -88,6 +88,7 @@ async fn listen(channel: &Channel, prefix: &str) -> [String; 2] {
 
 #[tokio::test]
 async fn a_full_event_queue_delays_only_the_refused_events_and_is_not_flooded() {
+    let mut fault = Fault::new("a full queue refuses events (reject-publish)", "F20", "I3 I11 I13");
     let leveret = InProcess::new().await;
     leveret.apply_example("line").await;
     let connection = Connection::connect(&leveret.fresh.amqp_url, ConnectionProperties::default()).await.unwrap();
@@ -109,10 +110,13 @@ async fn a_full_event_queue_delays_only_the_refused_events_and_is_not_flooded() 
     // The open queue received each at least once, and again only by a sweep.
     assert!(taken.message_count() <= 60, "{} events for 20 were published, {left} are left", taken.message_count());
 
+    fault.fired(10);
     channel.queue_delete(full.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     eventually("what was refused is published later", SWEPT_WITHIN, async || count(app, "leveret.outbox").await == 0)
         .await;
+    fault.recovered();
     leveret.stop().await;
+    fault.held();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use leveret::handlers::Handlers;
 use leveret::roles::Role;
 
-use crate::support::{CommandLine, Fresh, InProcess, SOON, eventually};
+use crate::support::{CommandLine, Fault, Fresh, InProcess, SOON, eventually};
 
 /// No test waits for a sweep.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -49,6 +49,7 @@ async fn is_notified(listening: &mut AsyncPgConnection) -> bool {
 
 #[tokio::test]
 async fn a_start_from_sql_runs_when_its_transaction_commits_and_not_before() {
+    let mut fault = Fault::new("an older outbox row commits after newer ones were published", "F22", "I2 I3 I4");
     let leveret = without_sweeps().await;
     let mut service = session(&leveret).await;
     service.batch_execute("BEGIN; SELECT leveret.start('short', key => 'one')").await.unwrap();
@@ -56,9 +57,12 @@ async fn a_start_from_sql_runs_when_its_transaction_commits_and_not_before() {
     leveret.execute("SELECT leveret.start('short', key => 'two')").await;
     leveret.reaches("two", "completed").await;
     assert_eq!(leveret.id("one").await, None);
+    fault.fired(1);
     service.batch_execute("COMMIT").await.unwrap();
     leveret.reaches("one", "completed").await;
+    fault.recovered();
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test]

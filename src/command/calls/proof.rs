@@ -2,6 +2,7 @@
 
 use super::super::{Error, dispatch};
 use crate::engine::CallId;
+use crate::seeded::{self, Bug};
 use crate::store;
 use crate::store::calls::{self, Place};
 
@@ -11,7 +12,8 @@ pub(super) async fn place(conn: &mut store::Connection, id: CallId, token: &str)
         return Err(Error::NotFound(format!("there is no call {id}")));
     };
     // A call with an unknown outcome keeps the token of the attempt that expired.
-    if place.token_hash.as_deref() == Some(dispatch::hash(token).as_slice()) {
+    let is_current = place.token_hash.as_deref() == Some(dispatch::hash(token).as_slice());
+    if is_current || seeded::is(Bug::LateOutcomeRecorded) {
         return Ok(place);
     }
     let of_token = token.split_once('-').and_then(|(dispatch, _)| dispatch.parse::<u32>().ok());

@@ -14,7 +14,7 @@ use crate::store::json::Document;
 use crate::store::moment::Moment;
 use crate::store::schema::functions::clock_timestamp;
 use crate::store::schema::leveret::outbox;
-use crate::store::sql::Sql;
+use crate::store::sql::{Sql, claim};
 use crate::store::{Connection, Error};
 
 /// Maximum seconds until a returned row is published again.
@@ -30,7 +30,8 @@ pub async fn claim_unsent(
     bytes_max: i64,
     hold_for: Duration,
 ) -> Result<Vec<OutboxRow>, Error> {
-    let rows: Vec<Claimed> = ClaimUnsent::bind_limit(limit, (bytes_max, millis(hold_for))).get_results(conn).await?;
+    let text = claim(ClaimUnsent::TEXT, limit);
+    let rows: Vec<Claimed> = ClaimUnsent::bind_text(text, (bytes_max, millis(hold_for))).get_results(conn).await?;
     let mut read = Vec::with_capacity(rows.len());
     let mut unreadable = Vec::new();
     for row in rows {

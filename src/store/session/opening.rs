@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use super::pooler::{LESSONS_MAX, Pooler};
 use super::prepared::{self, Seen};
 use super::{
-    BEGIN, BY_INDEX, IDLE_IN_TRANSACTION_MAX, Kept, LIMITS, LOOK_FOR_CLIENT_EVERY, NEEDED, Prepared, Purpose, RESET,
-    Session,
+    BY_INDEX, IDLE_IN_TRANSACTION_MAX, Kept, LIMITS, LOOK_FOR_CLIENT_EVERY, Prepared, Purpose, RESET, Session, begin,
+    needed,
 };
 use crate::config;
 use crate::store::Connection;
@@ -84,7 +84,7 @@ impl Opening {
     /// Proves after connecting that the server took these options, and not those of another client of a pooler.
     fn mark(&self) -> String {
         let mut hash = Sha256::new();
-        for (name, value) in self.changeable().chain(NEEDED) {
+        for (name, value) in self.changeable().chain(needed()) {
             hash.update(format!("{name}={value}\n"));
         }
         self.own.iter().for_each(|own| hash.update(own));
@@ -98,7 +98,7 @@ impl Opening {
         let mut options = vec![texts(self.changeable().map(option).collect())];
         options.extend(self.own.iter().cloned());
         let mark = self.mark();
-        options.push(texts(NEEDED.into_iter().chain([("leveret.settings", mark.as_str())]).map(option).collect()));
+        options.push(texts(needed().chain([("leveret.settings", mark.as_str())]).map(option).collect()));
         format!("{}&options={}", self.url, options.join("%20"))
     }
 
@@ -141,7 +141,7 @@ impl Opening {
     async fn connect(&self) -> ConnectionResult<(Dialed, Verified)> {
         let url = if self.pooler.refuses_options() { self.url.clone() } else { self.url() };
         let prepared = if self.pooler.loses_names() { Prepared::Transaction } else { Prepared::Connection };
-        let mut dialed = self.dialer.dial(&url, &format!("{BEGIN}{}", prepared.begin())).await?;
+        let mut dialed = self.dialer.dial(&url, &format!("{}{}", begin(), prepared.begin())).await?;
         let verified =
             self.verify(&mut dialed.inner).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
         Ok((dialed, verified))
@@ -153,7 +153,9 @@ impl Opening {
     async fn verify(&self, conn: &mut AsyncPgConnection) -> QueryResult<Verified> {
         let mark = self.mark();
         let is_renamed = prepared::is_renamed(&mark);
-        let wanted = NEEDED.map(|(name, value)| format!("current_setting('{name}') = '{value}'")).join(" AND ");
+        let wanted: Vec<String> =
+            needed().map(|(name, value)| format!("current_setting('{name}') = '{value}'")).collect();
+        let wanted = wanted.join(" AND ");
         // Not for the session of a pooler, which others use too.
         let look = format!(
             "WITH now AS (SELECT coalesce(current_setting('leveret.settings', true), '') = '{mark}' AND {wanted} AS holds,
@@ -172,18 +174,18 @@ impl Opening {
         match kept {
             Kept::Session => {
                 let reset = format!("{RESET}; SET synchronous_commit = '{durability}'");
-                Session { kept, prepared, begin: BEGIN.into(), reset: reset.into() }
+                Session { kept, prepared, begin: begin().into(), reset: reset.into() }
             }
             Kept::Transaction => {
                 let mut local = String::new();
-                for (name, value) in self.changeable().chain(NEEDED).chain([("synchronous_commit", durability)]) {
+                for (name, value) in self.changeable().chain(needed()).chain([("synchronous_commit", durability)]) {
                     let _ = write!(local, "; SET LOCAL {name} = '{value}'");
                 }
                 // The tables of handlers are found by the path of the role, not by what another client has left behind.
                 local.push_str("; SET LOCAL search_path TO DEFAULT; SET LOCAL role TO DEFAULT");
                 // Ours by the start-up of each client; for the server of a pooler it is not what `RESET ALL` goes back to.
                 local.push_str("; SET LOCAL client_encoding = 'UTF8'");
-                let begin = format!("{BEGIN}{}{local}", prepared.begin());
+                let begin = format!("{}{}{local}", begin(), prepared.begin());
                 Session { kept, prepared, begin: begin.into(), reset: format!("{RESET}{local}").into() }
             }
         }

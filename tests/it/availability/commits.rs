@@ -8,13 +8,14 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{Fresh, InProcess, Private, Program, SOON, eventually};
+use crate::support::{Fault, Fresh, InProcess, Private, Program, SOON, eventually};
 
 /// The probe has two seconds; the rest is the machine.
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_that_hang_are_told_by_readiness_and_doctor() {
+    let mut fault = Fault::new("commits hang, because a synchronous standby is missing", "F55 F58", "I11 I12 I16");
     let servers = Private::start();
     let leveret = InProcess::with_ledger_on(Fresh::on(&servers).await, |_| {}).await;
     let mut admin = Connection::establish(&leveret.fresh.database_url).await.unwrap();
@@ -43,12 +44,15 @@ async fn commits_that_hang_are_told_by_readiness_and_doctor() {
                    AND application_name NOT LIKE '%doctor%'";
     assert_eq!(leveret.count(waiting).await, 1);
 
+    fault.fired(0);
     admin.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     let ready = async || leveret.get("/readyz").await.status == StatusCode::OK;
     eventually("it is ready again", SOON, ready).await;
+    fault.recovered();
     leveret.start("step", "after").await;
     leveret.reaches("after", "completed").await;
     println!("commits hung for {:?}", begun.elapsed());
     leveret.close().await;
+    fault.held();
 }

@@ -9,7 +9,7 @@ use leveret::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use leveret::store::Connection;
 use serde_json::json;
 
-use crate::support::InProcess;
+use crate::support::{Fault, InProcess};
 
 /// The only attempt, as the document has it.
 const ONCE: &str = "
@@ -53,7 +53,7 @@ struct Place {
     url: String,
 }
 
-async fn costs_no_attempt(how: &str) {
+async fn costs_no_attempt(mut fault: Fault, how: &str) {
     let leveret = InProcess::with_handlers(Handlers::new().register("cut", cut)).await;
     InProcess::execute(&leveret, "CREATE TABLE cuts (count int NOT NULL); INSERT INTO cuts VALUES (0)").await;
     let url = leveret.fresh.database_url.clone();
@@ -66,30 +66,37 @@ async fn costs_no_attempt(how: &str) {
     leveret.start_with("once", "A-1", json!({ "how": how })).await;
     leveret.reaches("A-1", "completed").await;
     assert_eq!(leveret.lines("count", "cuts").await, ["1"], "the connection was lost once");
+    fault.fired_times(1, 1);
     let failures =
         leveret.lines("details", "leveret.history WHERE kind LIKE 'Activity%' AND kind <> 'ActivityCompleted'");
     assert_eq!(failures.await, [""; 0]);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_lost_behind_a_handler_costs_no_attempt() {
-    costs_no_attempt("silent").await;
+    let fault = Fault::new("the connection of a handler is lost, and nobody notices", "F52", "I1 I4 I10");
+    costs_no_attempt(fault, "silent").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_loss_a_handler_ignores_costs_no_attempt() {
-    costs_no_attempt("ignored").await;
+    let fault = Fault::new("the connection of a handler is lost, and the handler ignores it", "F52", "I1 I4 I10");
+    costs_no_attempt(fault, "ignored").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_loss_a_handler_returns_costs_no_attempt() {
-    costs_no_attempt("returned").await;
+    let fault =
+        Fault::new("the connection of a handler is lost, and the handler returns the error", "F52", "I1 I4 I10");
+    costs_no_attempt(fault, "returned").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_loss_makes_a_handler_panic_costs_no_attempt() {
-    costs_no_attempt("panic").await;
+    let fault = Fault::new("the connection of a handler is lost, and the handler panics", "F52", "I1 I4 I10");
+    costs_no_attempt(fault, "panic").await;
 }
 
 /// The same words from a connection that lives are the failure of the handler.

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::{Processes, eventually};
+use crate::support::{Fault, Processes, eventually};
 
 /// Roles of the process that dies, and of its successor.
 const ROLES: &str = "worker,relay,timers,caller,api";
@@ -20,7 +20,7 @@ fn document(http: &str) -> String {
 }
 
 /// Kills the process at a fail point and lets another continue; returns the requests that the target received.
-async fn killed_at(point: &str, http: &str) -> (Processes, Vec<Asked>) {
+async fn killed_at(fault: &mut Fault, point: &str, http: &str) -> (Processes, Vec<Asked>) {
     let processes = Processes::new().await;
     processes.apply(&document(http)).await;
     let target = Target::playing(|_| Play::ok("\"done\"")).await;
@@ -29,10 +29,12 @@ async fn killed_at(point: &str, http: &str) -> (Processes, Vec<Asked>) {
     let mut doomed = processes.serve_roles(ROLES, &settings);
     processes.start("ask", "one", json!({ "url": target.url("/") })).await;
     doomed.dies_at(point, SOON).await;
+    fault.fired(1);
     let mut next = processes.serve_roles(ROLES, &SETTINGS);
     // Everything may have ended already, but a process must run before it can be stopped.
     next.serves().await;
     processes.all_ended(1, Duration::from_secs(60)).await;
+    fault.recovered();
     next.stops_in_order().await;
     (processes, target.asked())
 }
@@ -54,33 +56,42 @@ const POST: &str = "method: POST, url: '${ url }', idempotent: true";
 
 #[tokio::test]
 async fn an_attempt_that_was_not_marked_is_made_by_another_process() {
-    let (processes, asked) = killed_at("caller::claimed", GET).await;
+    let mut fault = Fault::new("kill -9 between the claim of a call and its mark", "F25", "I1 I9");
+    let (processes, asked) = killed_at(&mut fault, "caller::claimed", GET).await;
     assert_completed_once(&processes, &asked, 1).await;
     assert_eq!(processes.count("leveret.history WHERE kind = 'CallUnknown'").await, 0, "certainly nothing was sent");
+    fault.held();
 }
 
 #[tokio::test]
 async fn an_attempt_that_was_marked_and_not_sent_is_unknown() {
-    let (processes, asked) = killed_at("caller::marked", POST).await;
+    let mut fault = Fault::new("kill -9 between the mark of an attempt and its request", "F25", "I1 I9");
+    let (processes, asked) = killed_at(&mut fault, "caller::marked", POST).await;
     assert_completed_once(&processes, &asked, 1).await;
     assert_eq!(processes.count("leveret.history WHERE kind = 'CallUnknown'").await, 1);
     assert_eq!(asked[0].header("leveret-attempt"), Some("2"));
+    fault.held();
 }
 
 #[tokio::test]
 async fn an_outcome_that_was_not_recorded_is_retried_with_the_same_key() {
-    let (processes, asked) = killed_at("caller::answered", POST).await;
+    let mut fault = Fault::new("kill -9 between response and record", "F27", "I1 I9");
+    let (processes, asked) = killed_at(&mut fault, "caller::answered", POST).await;
     assert_completed_once(&processes, &asked, 2).await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_recorded_outcome_is_not_requested_again() {
-    let (processes, asked) = killed_at("caller::recorded", POST).await;
+    let mut fault = Fault::new("kill -9 after the record of an outcome", "F28", "I1 I9");
+    let (processes, asked) = killed_at(&mut fault, "caller::recorded", POST).await;
     assert_completed_once(&processes, &asked, 1).await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn attempts_of_killed_callers_count_and_never_exceed_the_policy() {
+    let mut fault = Fault::new("kill -9 of every caller that has a response", "F27", "I9");
     let processes = Processes::new().await;
     processes.apply(&document(POST)).await;
     let target = Target::playing(|_| Play::ok("1")).await;
@@ -90,12 +101,14 @@ async fn attempts_of_killed_callers_count_and_never_exceed_the_policy() {
         let settings: Vec<_> = SETTINGS.iter().copied().chain(points).collect();
         let mut doomed = processes.serve_roles(ROLES, &settings);
         doomed.dies_at("caller::answered", SOON).await;
+        fault.fired_times(1, 1);
     }
     let mut last = processes.serve_roles(ROLES, &SETTINGS);
     processes.all_ended(1, Duration::from_secs(60)).await;
     last.stops_in_order().await;
     assert_eq!(target.asked().len(), 3);
     assert_eq!(processes.lines("SELECT output::text AS line FROM leveret.instances").await, ["\"timeout\""]);
+    fault.held();
 }
 
 #[tokio::test]

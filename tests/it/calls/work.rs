@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
-use crate::support::broker_version;
+use crate::support::{Fault, broker_version};
 
 const PACKING: &str = "
 name: packing
@@ -110,6 +110,7 @@ async fn an_error_of_an_external_worker_has_its_code_and_a_forged_reply_is_a_dea
 
 #[tokio::test]
 async fn an_attempt_of_a_hanging_worker_expires_and_its_late_reply_is_refused() {
+    let mut fault = Fault::new("the reply of an external worker comes after its attempt has expired", "F26", "I9 I16");
     let leveret = leveret(|_| {}).await;
     leveret.apply(&PACKING.replace("timeout: 20s", "timeout: 1s")).await;
     asked(&leveret, "box").await;
@@ -121,11 +122,13 @@ async fn an_attempt_of_a_hanging_worker_expires_and_its_late_reply_is_refused() 
     assert_ne!(second.token, first.token);
     says(&leveret, "call.complete", "late", json!({ "call": first.call, "token": first.token, "result": 1 })).await;
     says(&leveret, "call.complete", "good", json!({ "call": second.call, "token": second.token, "result": 2 })).await;
+    fault.fired_times(1, 1);
     leveret.reaches("box", "completed").await;
     assert_eq!(output(&leveret, "box").await, json!(2));
     leveret.count_becomes(1, "leveret.dead_letters").await;
     assert!(leveret.dead_letters().await[0].contains("too late"), "{:?}", leveret.dead_letters().await);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{DIES_WITHIN, ENDS_WITHIN};
-use crate::support::{Lost, Pooling, Processes, Proxy, eventually};
+use crate::support::{Fault, Lost, Pooling, Processes, Proxy, eventually};
 
 /// A worker whose connection to the database is cut; the other roles run in another process.
 struct Severed {
@@ -24,19 +24,22 @@ impl Severed {
     }
 
     /// Cuts the wire where the fault has fired; the worker has to finish without being started anew.
-    async fn finish(mut self, started: i64) {
+    async fn finish(mut self, started: i64, mut fault: Fault) {
+        fault.fired(started);
         self.wire.cut();
         self.processes.all_ended(started, ENDS_WITHIN).await;
+        fault.recovered();
         self.processes.is_at_rest(started).await;
         for one in [&mut self.worker, &mut self.others] {
             one.stops_in_order().await;
         }
         self.processes.queues_are_empty().await;
+        fault.held();
     }
 }
 
 /// A `COMMIT` of its own, after a handler has written.
-async fn commit_of_a_handler(lost: Lost, reserved: i64) {
+async fn commit_of_a_handler(fault: Fault, lost: Lost, reserved: i64) {
     let severed = Severed::new().await;
     let processes = &severed.processes;
     processes.pay("unheard").await;
@@ -45,18 +48,20 @@ async fn commit_of_a_handler(lost: Lost, reserved: i64) {
     processes.order("unheard", "8s").await;
     tokio::time::timeout(DIES_WITHIN, severed.wire.fired()).await.expect("COMMIT was said");
     assert_eq!(processes.count("shop.reservations").await, reserved);
-    severed.finish(1).await;
+    severed.finish(1, fault).await;
 }
 
 #[tokio::test]
 async fn the_commit_of_a_handler_is_lost() {
-    commit_of_a_handler(Lost::Request, 0).await;
+    let fault = Fault::new("the COMMIT of a handler is lost on its way", "F4", "I1 I2 I3 I4");
+    commit_of_a_handler(fault, Lost::Request, 0).await;
 }
 
 #[tokio::test]
 async fn the_answer_to_the_commit_of_a_handler_is_lost() {
+    let fault = Fault::new("the answer to the COMMIT of a handler is lost", "F4", "I1 I2 I3 I4");
     // Behind a pooler single statements have a `COMMIT`, too, and the start is one: its answer is lost.
-    commit_of_a_handler(Lost::Answer, if is_pooled() { 0 } else { 1 }).await;
+    commit_of_a_handler(fault, Lost::Answer, if is_pooled() { 0 } else { 1 }).await;
 }
 
 /// Whether a statement is in a transaction of its own, and is not committed when its answer comes.
@@ -65,13 +70,13 @@ fn is_pooled() -> bool {
 }
 
 /// A step that is one statement; its parameters hold these words. Then the instance must have this number of commits.
-async fn single_statement(words: &str, lost: Lost, standing: Option<&str>) {
+async fn single_statement(fault: Fault, words: &str, lost: Lost, standing: Option<&str>) {
     let severed = Severed::new().await;
     severed.wire.arm(words.as_bytes(), lost);
     severed.processes.start("line", "unheard", json!({})).await;
     tokio::time::timeout(DIES_WITHIN, severed.wire.fired()).await.expect("the statement was sent");
     assert_eq!(severed.processes.position("unheard").await.as_deref(), standing);
-    severed.finish(1).await;
+    severed.finish(1, fault).await;
 }
 
 /// What the variables of `line` are after its fifth step.
@@ -81,26 +86,30 @@ const START: &str = "start line unheard";
 
 #[tokio::test]
 async fn a_plain_step_is_lost() {
-    single_statement(FIFTH, Lost::Request, Some("step-05")).await;
+    let fault = Fault::new("a plain step is lost on its way to the database", "F4", "I1 I2 I3 I4");
+    single_statement(fault, FIFTH, Lost::Request, Some("step-05")).await;
 }
 
 #[tokio::test]
 async fn the_answer_to_a_plain_step_is_lost() {
-    single_statement(FIFTH, Lost::Answer, Some(if is_pooled() { "step-05" } else { "step-06" })).await;
+    let fault = Fault::new("the answer to a plain step is lost", "F4", "I1 I2 I3 I4");
+    single_statement(fault, FIFTH, Lost::Answer, Some(if is_pooled() { "step-05" } else { "step-06" })).await;
 }
 
 #[tokio::test]
 async fn a_start_is_lost() {
-    single_statement(START, Lost::Request, None).await;
+    let fault = Fault::new("a start is lost on its way to the database", "F4", "I1 I2 I3 I4");
+    single_statement(fault, START, Lost::Request, None).await;
 }
 
 #[tokio::test]
 async fn the_answer_to_a_start_is_lost() {
-    single_statement(START, Lost::Answer, (!is_pooled()).then_some("step-01")).await;
+    let fault = Fault::new("the answer to a start is lost", "F4", "I1 I2 I3 I4");
+    single_statement(fault, START, Lost::Answer, (!is_pooled()).then_some("step-01")).await;
 }
 
 /// A request to the broker is lost, or its answer; the process keeps running.
-async fn said_to_the_broker(words: &[u8], lost: Lost) {
+async fn said_to_the_broker(mut fault: Fault, words: &[u8], lost: Lost) {
     let processes = Processes::new().await;
     let (wire, url) = Proxy::before(&processes.fresh.amqp_url).await;
     wire.arm(words, lost);
@@ -110,11 +119,14 @@ async fn said_to_the_broker(words: &[u8], lost: Lost) {
         tokio::join!(processes.pay(&key), processes.order(&key, "8s"));
     }
     tokio::time::timeout(DIES_WITHIN, wire.fired()).await.expect("it was said");
+    fault.fired(processes.under_way().await);
     wire.cut();
     processes.all_ended(5, ENDS_WITHIN).await;
+    fault.recovered();
     processes.is_at_rest(5).await;
     program.stops_in_order().await;
     processes.queues_are_empty().await;
+    fault.held();
 }
 
 /// The routing key of an event, which only its `basic.publish` holds.
@@ -124,21 +136,25 @@ const ACK: &[u8] = &[0, 60, 0, 80];
 
 #[tokio::test]
 async fn a_publish_is_lost() {
-    said_to_the_broker(EVENT, Lost::Request).await;
+    let fault = Fault::new("a publish is lost on its way to the broker", "F17", "I1 I2 I3 I4");
+    said_to_the_broker(fault, EVENT, Lost::Request).await;
 }
 
 #[tokio::test]
 async fn the_confirm_of_a_publish_is_lost() {
-    said_to_the_broker(EVENT, Lost::Answer).await;
+    let fault = Fault::new("the confirm of a publish is lost", "F17 F20", "I1 I2 I3 I4");
+    said_to_the_broker(fault, EVENT, Lost::Answer).await;
 }
 
 #[tokio::test]
 async fn an_acknowledgement_is_lost() {
-    said_to_the_broker(ACK, Lost::Request).await;
+    let fault = Fault::new("an acknowledgement is lost on its way, and the connection cut", "F6", "I1 I2 I3 I4");
+    said_to_the_broker(fault, ACK, Lost::Request).await;
 }
 
 #[tokio::test]
 async fn killed_between_publish_and_confirm() {
+    let mut fault = Fault::new("kill -9 between publish and confirm", "F17", "I1 I2 I3 I4");
     let processes = Processes::new().await;
     let (wire, url) = Proxy::before(&processes.fresh.amqp_url).await;
     wire.arm(EVENT, Lost::Answer);
@@ -147,10 +163,13 @@ async fn killed_between_publish_and_confirm() {
     processes.order("unheard", "8s").await;
     tokio::time::timeout(DIES_WITHIN, wire.fired()).await.expect("it was published");
     doomed.kill().await;
+    fault.fired(processes.under_way().await);
     assert!(processes.count("leveret.outbox WHERE exchange = 'events'").await > 0, "it was deleted before its confirm");
     let mut next = processes.serve(&[]);
     processes.all_ended(1, ENDS_WITHIN).await;
+    fault.recovered();
     processes.is_at_rest(1).await;
     next.stops_in_order().await;
     processes.queues_are_empty().await;
+    fault.held();
 }

@@ -12,13 +12,14 @@ use leveret::store::Connection;
 use serde_json::json;
 
 use super::{DIES_WITHIN, ENDS_WITHIN, MOVES_WITHIN};
-use crate::support::{Processes, Program, eventually};
+use crate::support::{Fault, Processes, Program, eventually};
 
 /// Every handler kills its process.
 const POISON: [(&str, &str); 2] = [("FAILPOINTS", "step::handler_done=return"), ("LEVERET_WORKER__CRASH_MAX", "2")];
 
 #[tokio::test]
 async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_others_are_not_affected() {
+    let mut fault = Fault::new("a handler ends its process each time", "F8", "I1 I2 I4 I13 I16");
     let processes = Processes::new().await;
     processes.pay("poison").await;
     processes.order("poison", "8s").await;
@@ -27,6 +28,7 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
         let mut doomed = processes.serve(&POISON);
         processes.start("line", &format!("other-{death}"), json!({})).await;
         doomed.dies_at("step::handler_done", DIES_WITHIN).await;
+        fault.fired(processes.under_way().await);
     }
     let mut survivor = processes.serve(&POISON);
     let suspended = async || processes.count("leveret.instances WHERE status = 'suspended'").await == 1;
@@ -34,6 +36,7 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
     processes.start("line", "other-4", json!({})).await;
     processes.start("countdown", "other-5", json!({ "from": 2, "pause": "100ms" })).await;
     processes.all_ended(5, ENDS_WITHIN).await;
+    fault.recovered();
     assert_eq!(processes.count("shop.reservations").await, 0, "nothing of what the handler did is left");
     let crashes = processes.count("leveret.history WHERE kind = 'WorkerCrashed'").await;
     assert!(crashes >= 2, "the crashes are in the history: {crashes}");
@@ -48,6 +51,7 @@ async fn a_handler_that_kills_its_process_each_time_becomes_an_incident_and_othe
     processes.is_at_rest(6).await;
     cured.stops_in_order().await;
     processes.queues_are_empty().await;
+    fault.held();
 }
 
 const FRAGILE: &str = "
@@ -77,7 +81,7 @@ async fn fragile(conn: &mut Connection, input: HandlerInput) -> HandlerResult {
 }
 
 /// The failure must be recorded under this code, its transaction rolled back with its connection, and only the second attempt's work be left.
-async fn first_attempt_does_not_come_back(how: &str, code: &str) {
+async fn first_attempt_does_not_come_back(mut fault: Fault, how: &str, code: &str) {
     let processes = Processes::new().await;
     processes.apply(FRAGILE).await;
     processes.lines("CREATE TABLE work (attempt int NOT NULL)").await;
@@ -99,6 +103,7 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     let history =
         processes.lines("SELECT kind || ' ' || details::text AS line FROM leveret.history ORDER BY number").await;
     assert_eq!(processes.count(&failure).await, 1, "{history:#?}");
+    fault.fired_times(1, 1);
     let ran = "SELECT last_value::text AS line FROM backend_1 WHERE is_called \
                UNION ALL SELECT last_value::text FROM backend_2 WHERE is_called";
     let backends = processes.lines(ran).await;
@@ -113,19 +118,23 @@ async fn first_attempt_does_not_come_back(how: &str, code: &str) {
     let completed = processes.count("leveret.instances WHERE status = 'completed'").await;
     assert_eq!(completed, 1, "{history:#?}");
     assert!(running.stop().await, "it stops in order");
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_fails_its_attempt_and_its_connection_is_closed() {
-    first_attempt_does_not_come_back("panic", "handler.panic").await;
+    let fault = Fault::new("a handler panics in its transaction", "F8", "I1 I10 I16");
+    first_attempt_does_not_come_back(fault, "panic", "handler.panic").await;
 }
 
 #[tokio::test]
 async fn a_handler_that_takes_too_long_fails_its_attempt_and_its_connection_is_closed() {
-    first_attempt_does_not_come_back("sleep", "timeout").await;
+    let fault = Fault::new("a handler hangs in its transaction", "F9", "I1 I10 I16");
+    first_attempt_does_not_come_back(fault, "sleep", "timeout").await;
 }
 
 #[tokio::test]
 async fn a_handler_statement_that_takes_too_long_is_stopped_in_the_database() {
-    first_attempt_does_not_come_back("query", "timeout").await;
+    let fault = Fault::new("a statement of a handler hangs in the database", "F9", "I1 I10 I16");
+    first_attempt_does_not_come_back(fault, "query", "timeout").await;
 }

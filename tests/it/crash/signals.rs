@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::ENDS_WITHIN;
-use crate::support::{Processes, Program, eventually};
+use crate::support::{Fault, Processes, Program, eventually};
 
 /// The broker closes the connection of a client that missed two heartbeats (10 s).
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(35);
@@ -36,6 +36,7 @@ async fn redelivered(program: &Program) -> Vec<String> {
 
 #[tokio::test]
 async fn a_stop_by_sigterm_redelivers_nothing() {
+    let mut fault = Fault::new("SIGTERM with steps in flight", "F11", "I1 I2 I3 I4");
     let processes = Processes::new().await;
     let mut first = processes.serve(&[]);
     ask(&processes, 100).await;
@@ -43,17 +44,21 @@ async fn a_stop_by_sigterm_redelivers_nothing() {
     first.stops_in_order().await;
     let alive = 100 - processes.ended().await;
     assert!(alive > 0, "everything had ended before it was asked to stop");
+    fault.fired(alive);
     let mut next = processes.serve(&[]);
     processes.all_ended(100, ENDS_WITHIN).await;
+    fault.recovered();
     processes.is_at_rest(100).await;
     let again = redelivered(&next).await;
     assert!(again.is_empty(), "came again: {again:#?}; the first said:\n{}", first.output());
     next.stops_in_order().await;
     processes.queues_are_empty().await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_worker_frozen_past_its_heartbeat_does_nothing_twice() {
+    let mut fault = Fault::new("SIGSTOP past the heartbeat, then SIGCONT", "F10", "I1 I2 I3 I4 I10");
     let processes = Processes::new().await;
     let mut frozen = processes.serve(&[]);
     ask(&processes, 100).await;
@@ -61,11 +66,13 @@ async fn a_worker_frozen_past_its_heartbeat_does_nothing_twice() {
     frozen.signal(Signal::SIGSTOP);
     let alive = 100 - processes.ended().await;
     assert!(alive > 0, "everything had ended before it was frozen");
+    fault.fired(alive);
 
     let mut other = processes.serve(&[]);
     other.serves().await;
     let taken_over = async || !redelivered(&other).await.is_empty();
     eventually("the broker gives its deliveries to the other", GIVEN_UP_WITHIN, taken_over).await;
+    fault.recovered();
     frozen.signal(Signal::SIGCONT);
     processes.all_ended(100, ENDS_WITHIN).await;
     processes.is_at_rest(100).await;
@@ -74,4 +81,5 @@ async fn a_worker_frozen_past_its_heartbeat_does_nothing_twice() {
         one.stops_in_order().await;
     }
     processes.queues_are_empty().await;
+    fault.held();
 }

@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_postgres::NoTls;
 
-use crate::support::{Fresh, InProcess, Private, SOON, eventually, lines};
+use crate::support::{Fault, Fresh, InProcess, Private, SOON, eventually, lines};
 
 async fn connect(url: &str) -> Connection {
     Connection::establish(url).await.unwrap()
@@ -112,6 +112,7 @@ CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON public.noted DEFERRABLE INITIAL
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_serialization_failure_at_the_commit_is_retried_by_a_timer() {
+    let mut fault = Fault::new("40001 at the commit of a registered statement", "F54", "I1 I3 I4");
     let fresh = Fresh::new().await;
     let mut config = InProcess::config(&fresh);
     let sql = "INSERT INTO noted DEFAULT VALUES".into();
@@ -121,15 +122,18 @@ async fn a_serialization_failure_at_the_commit_is_retried_by_a_timer() {
     leveret.apply(PICKY).await;
     leveret.start("picky", "A").await;
     leveret.reaches("A", "completed").await;
+    fault.fired_times(2, 1);
     let retried = "leveret.history WHERE kind = 'ActivityRetryScheduled' ORDER BY number";
     assert_eq!(leveret.lines("details->>'code'", retried).await, ["database.serialization"; 2]);
     assert_eq!(leveret.count("public.noted").await, 1, "the work of the third attempt");
     assert_eq!(leveret.lines("last_value", "public.attempts").await, ["3"], "no attempt more");
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_deadlock_is_a_conflict() {
+    let mut fault = Fault::new("40P01: two sessions lock each other", "F54", "I16");
     let fresh = Fresh::database().await;
     let (mut one, mut other) = (connect(&fresh.direct_url).await, connect(&fresh.direct_url).await);
     one.batch_execute("CREATE TABLE public.pair (id int); INSERT INTO public.pair VALUES (1), (2)").await.unwrap();
@@ -140,11 +144,14 @@ async fn a_deadlock_is_a_conflict() {
     let (left, right) = tokio::join!(one.batch_execute(&second), other.batch_execute(&first));
     let error = left.err().xor(right.err()).expect("one side is rolled back");
     assert_eq!(of_message(&describe(&error).1).state, "40P01");
+    fault.fired_times(1, 0);
     assert_is(error, line("40P01", "deadlock"));
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_lock_that_is_not_free_is_a_conflict() {
+    let mut fault = Fault::new("55P03: a lock that is not free", "F54", "I16");
     let fresh = Fresh::database().await;
     let url = &fresh.direct_url;
     let mut holder = connect(url).await;
@@ -152,11 +159,14 @@ async fn a_lock_that_is_not_free_is_a_conflict() {
     holder.batch_execute("BEGIN; SELECT FROM public.held FOR UPDATE").await.unwrap();
     let wait = "BEGIN; SET LOCAL lock_timeout = '50ms'; UPDATE public.held SET id = 2";
     assert_raised(url, wait, "55P03", line("55P03", "lock")).await;
+    fault.fired_times(2, 0);
     assert_raised(url, "SELECT FROM public.held FOR UPDATE NOWAIT", "55P03", line("55P03", "lock")).await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_statement_that_is_stopped_is_transient() {
+    let mut fault = Fault::new("57014: a statement is stopped", "F54", "I16");
     let fresh = Fresh::database().await;
     let url = &fresh.direct_url;
     let slow = "BEGIN; SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(30)";
@@ -164,24 +174,30 @@ async fn a_statement_that_is_stopped_is_transient() {
     let cancelled = meanwhile(url, async |other, pid| {
         other.batch_execute(&format!("SELECT pg_cancel_backend({pid})")).await.unwrap();
     });
+    fault.fired_times(2, 0);
     assert_is(cancelled.await, line("57014", "cancelled"));
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_session_that_is_ended_is_transient() {
+    let mut fault = Fault::new("57P01: a session is ended by an operator", "F52", "I16");
     let fresh = Fresh::database().await;
     let url = &fresh.direct_url;
     let ended = meanwhile(url, async |other, pid| {
         other.batch_execute(&format!("SELECT pg_terminate_backend({pid})")).await.unwrap();
     });
     assert_is(ended.await, line("57P01", "connection"));
+    fault.fired_times(2, 0);
     let itself = "SELECT pg_terminate_backend(pg_backend_pid())";
     assert_raised(url, itself, "57P01", line("57P01", "connection")).await;
+    fault.held();
 }
 
 /// The server ends every session when one of its processes dies, and starts again by itself.
 #[tokio::test]
 async fn a_crash_of_another_session_is_transient() {
+    let mut fault = Fault::new("57P02: another session crashes, and the server starts again", "F53", "I12 I16");
     let servers = Private::start();
     let url = servers.database_url.clone();
     let crashed = meanwhile(&url, async |other, _| {
@@ -189,13 +205,17 @@ async fn a_crash_of_another_session_is_transient() {
         let own = process(other).await;
         kill(Pid::from_raw(own), Signal::SIGKILL).unwrap();
     });
+    fault.fired(0);
     assert_is(crashed.await, line("57P02", "connection"));
     let back = async || tokio_postgres::connect(&url, NoTls).await.is_ok();
     eventually("the server is back", SOON, back).await;
+    fault.recovered();
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_server_that_stops_takes_no_sessions() {
+    let mut fault = Fault::new("57P03: the server is stopping", "F53", "I16");
     let servers = Private::start();
     let url = &servers.database_url;
     let mut open = connect(url).await;
@@ -215,10 +235,12 @@ async fn a_server_that_stops_takes_no_sessions() {
         }
     }
     let (code, message) = refused.expect("it takes no session");
+    fault.fired_times(1, 0);
     assert_eq!(code, "57P03", "{message}");
     assert_eq!(of_message(&message).cause, line("57P03", "connection").cause);
     let refused = Connection::establish(url).await.err().map(Error::from);
     assert!(matches!(refused, Some(Error::Unavailable(_))), "{refused:?}");
+    fault.held();
 }
 
 #[tokio::test]
@@ -232,13 +254,17 @@ async fn a_prepared_statement_that_is_missing_is_transient() {
 
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_transient() {
+    let mut fault = Fault::new("25006: the server takes no writes", "F55", "I16");
     let fresh = Fresh::database().await;
     let write = "BEGIN READ ONLY; CREATE TABLE public.written (id int)";
+    fault.fired_times(1, 0);
     assert_raised(&fresh.direct_url, write, "25006", line("25006", "read_only")).await;
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_role_without_a_connection_left_is_transient() {
+    let mut fault = Fault::new("53300: no connection is left", "F55", "I16");
     let fresh = Fresh::database().await;
     let (role, mut admin) = (format!("none_{}", fresh.prefix), connect(&fresh.direct_url).await);
     let create = format!("CREATE ROLE {role} LOGIN PASSWORD 'none' CONNECTION LIMIT 0");
@@ -249,7 +275,9 @@ async fn a_role_without_a_connection_left_is_transient() {
     let refused = tokio_postgres::connect(&url, NoTls).await.map(drop).unwrap_err();
     admin.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
     let (code, message) = said(&refused);
+    fault.fired_times(1, 0);
     assert_eq!((code.as_str(), of_message(&message).state), ("53300", "53300"), "{message}");
+    fault.held();
 }
 
 /// A file system of a few megabytes, which only root can make.
@@ -280,6 +308,7 @@ impl Drop for SmallDisk {
 /// Where nothing can be mounted, the server says what it would have said.
 #[tokio::test]
 async fn a_full_disk_is_transient() {
+    let mut fault = Fault::new("53100: the disk is full", "F55", "I16");
     const FILL: &str = "INSERT INTO public.filled SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) AS n";
     const SAY: &str = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file \"base/1/2\": No space left on device' \
                        USING ERRCODE = '53100'; END $$";
@@ -300,18 +329,22 @@ async fn a_full_disk_is_transient() {
             SAY
         }
     };
+    fault.fired_times(1, 0);
     assert_raised(&url, statement, "53100", line("53100", "resources")).await;
     drop(conn);
     drop(servers);
     drop(disk);
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_server_without_room_for_locks_is_transient() {
+    let mut fault = Fault::new("53200: no room for locks", "F55", "I12 I16");
     let servers = Private::start();
     let locks = "BEGIN; SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, 1000000) AS n";
     let (code, message) = answer(&servers.database_url, locks).await;
     assert_eq!(code, "53200", "{message}");
+    fault.fired(0);
     // The server takes no session until the last one has given its locks back.
     let mut conn = None;
     eventually("there is room again", SOON, async || {
@@ -319,8 +352,10 @@ async fn a_server_without_room_for_locks_is_transient() {
         conn.is_some()
     })
     .await;
+    fault.recovered();
     let error = conn.unwrap().batch_execute(locks).await.unwrap_err();
     assert_is(error, line("53200", "resources"));
+    fault.held();
 }
 
 #[tokio::test]

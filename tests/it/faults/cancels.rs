@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::broker::{connect, next, publish, queue, step};
-use crate::support::{Fresh, Private};
+use crate::support::{Fault, Fresh, Private};
 use crate::workers::{self, Language, SHIPS, Worker};
 
 /// The consumer timeout, and how often older versions look for it.
@@ -21,12 +21,15 @@ fn impatient() -> Private {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_was_too_slow_for_the_broker_receives_what_comes_next() {
+    let mut fault =
+        Fault::new("the broker ends a channel or consumer that was too slow (406, consumer timeout)", "F43", "I3");
     let servers = impatient();
     let test = connect(&servers.amqp_url).await;
     let mut deliveries = test.broker.consume(queue("a"), 1);
     publish(&test.broker, step("a", "slow")).await;
     let slow = next(&mut deliveries).await;
     let again = next(&mut deliveries).await;
+    fault.fired_times(1, 0);
     assert!(again.redelivered && again.body == slow.body, "{again:?}");
     slow.ack().await.expect("a late acknowledgement does no harm");
     assert_eq!(again.ack().await, Ok(true), "the first one has not finished the message");
@@ -40,6 +43,7 @@ async fn a_consumer_that_was_too_slow_for_the_broker_receives_what_comes_next() 
     deliveries.cancel().await;
     assert_eq!(test.broker.depth(&queue("a")).await, Ok(0));
     test.broker.close().await;
+    fault.held();
 }
 
 async fn is_too_slow_once(servers: &Private, language: Language) {

@@ -6,10 +6,11 @@ use leveret::broker::Error;
 use tokio::time::timeout;
 
 use crate::support::broker::{PATIENCE, connect, next, publish, queue, step};
-use crate::support::{Private, eventually};
+use crate::support::{Fault, Private, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped() {
+    let mut fault = Fault::new("the broker is killed and wiped under a publisher and a consumer", "F43 F44", "I3 I12");
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
@@ -17,33 +18,42 @@ async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped
     publish(&test.broker, step("a", "before")).await;
     let lost = next(&mut deliveries).await;
     node.stop_immediate().unwrap();
+    fault.fired(0);
     node.wipe().unwrap();
     assert!(matches!(test.broker.publish(vec![step("a", "nowhere")]).await, Err(Error::Unavailable(_))));
     assert_eq!(lost.ack().await, Ok(false));
     node.start().unwrap();
     publish(&test.broker, step("a", "after")).await;
     assert_eq!(next(&mut deliveries).await.body, b"after");
+    fault.recovered();
     assert!(test.broker.verify().await.unwrap().is_equal());
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_broker_is_noticed_within_two_heartbeats() {
+    let mut fault = Fault::new("the broker is frozen (SIGSTOP): noticed within two heartbeats", "F60", "I12");
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
     publish(&test.broker, step("a", "before")).await;
     node.freeze().unwrap();
+    fault.fired(0);
     let since = Instant::now();
     eventually("the silence is noticed", Duration::from_secs(25), async || !test.broker.is_connected()).await;
+    fault.recovered();
     assert!(since.elapsed() < Duration::from_secs(25));
     node.thaw().unwrap();
     publish(&test.broker, step("a", "after")).await;
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_broker_accepts_acknowledgements_and_refuses_messages() {
+    let mut fault =
+        Fault::new("memory alarm of the broker: publishers are refused, acknowledgements taken", "F46", "I3 I11");
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
@@ -53,6 +63,7 @@ async fn a_blocked_broker_accepts_acknowledgements_and_refuses_messages() {
     node.control(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
     let refused = async { while test.broker.publish(vec![step("a", "x")]).await.is_ok() {} };
     timeout(PATIENCE, refused).await.expect("refused");
+    fault.fired_times(1, 0);
     assert!(test.broker.is_blocked() && test.broker.is_connected());
     for _ in 0..5 {
         assert_eq!(next(&mut deliveries).await.ack().await, Ok(true));
@@ -60,4 +71,5 @@ async fn a_blocked_broker_accepts_acknowledgements_and_refuses_messages() {
     node.control(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
     publish(&test.broker, step("a", "after")).await;
     test.broker.close().await;
+    fault.held();
 }

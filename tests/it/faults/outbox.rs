@@ -4,7 +4,7 @@ use leveret::contract::Exchange;
 use leveret::store::outbox::{self, OutboxRow};
 use uuid::Uuid;
 
-use crate::support::{Fresh, InProcess};
+use crate::support::{Fault, Fresh, InProcess};
 
 /// A wake-up under a routing key without a queue.
 fn request() -> OutboxRow {
@@ -13,6 +13,7 @@ fn request() -> OutboxRow {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unroutable_outbox_row_is_dead_after_its_last_attempt_and_kept() {
+    let mut fault = Fault::new("a message is returned as unroutable", "F20", "I3 I13 I16");
     let leveret = InProcess::with_ledger_on(Fresh::new().await, |config| config.outbox.attempts_max = 3).await;
     let row = request();
     outbox::push(&mut *leveret.conn().await, std::slice::from_ref(&row)).await.unwrap();
@@ -21,6 +22,7 @@ async fn an_unroutable_outbox_row_is_dead_after_its_last_attempt_and_kept() {
         leveret.start("step", &format!("beside {attempts}")).await;
         leveret.reaches(&format!("beside {attempts}"), "completed").await;
     }
+    fault.fired_times(3, 0);
     leveret.count_becomes(1, "leveret.outbox WHERE attempts = 3 AND dead_at IS NOT NULL").await;
     assert_eq!(leveret.lines("id", "leveret.outbox WHERE dead_at IS NOT NULL").await, [row.id.to_string()]);
     // The events of the other instances are deleted a moment after they were published.
@@ -28,6 +30,7 @@ async fn an_unroutable_outbox_row_is_dead_after_its_last_attempt_and_kept() {
     let backlog = outbox::find_backlog(&mut *leveret.conn().await).await.unwrap();
     assert_eq!((backlog.unsent, backlog.dead), (0, 1));
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::Twin;
-use crate::support::{CommandLine, Fresh, Lost, Proxy};
+use crate::support::{CommandLine, Fault, Fresh, Lost, Proxy};
 
 /// One of two hosts gets half of 5 s, and a machine may be slow.
 const SECOND_HOST_WITHIN: Duration = Duration::from_secs(4);
@@ -42,12 +42,14 @@ async fn port(conn: &mut Connection) -> String {
     row.port
 }
 
-async fn both_are_tried(silent: SocketAddr) {
+async fn both_are_tried(mut fault: Fault, silent: SocketAddr) {
     let fresh = Fresh::database().await;
     let url = with_first(silent, &fresh.database_url);
     let store = store(&url);
     let since = Instant::now();
+    fault.fired(0);
     store.probe().await.unwrap();
+    fault.recovered();
     assert!(since.elapsed() < SECOND_HOST_WITHIN, "{:?}", since.elapsed());
     // The next ones begin with the host that answered.
     let since = Instant::now();
@@ -58,12 +60,14 @@ async fn both_are_tried(silent: SocketAddr) {
     let command = CommandLine::on(&fresh).with("DATABASE_URL", &url);
     command.say("migrate --check").await.good();
     command.say("instance list").await.good();
+    fault.held();
 }
 
 #[tokio::test]
 async fn a_host_that_accepts_and_never_answers_gives_way_to_the_next() {
     let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    both_are_tried(deaf.local_addr().unwrap()).await;
+    let fault = Fault::new("a host of the database accepts and never answers", "F60", "I12");
+    both_are_tried(fault, deaf.local_addr().unwrap()).await;
 }
 
 #[tokio::test]
@@ -78,7 +82,8 @@ async fn a_host_that_swallows_packets_gives_way_to_the_next() {
         queued.push(stream.unwrap());
         assert!(queued.len() < 64, "the queue of the listener does not fill");
     }
-    both_are_tried(address).await;
+    let fault = Fault::new("a host of the database swallows packets", "F60", "I12");
+    both_are_tried(fault, address).await;
 }
 
 #[tokio::test]
@@ -104,6 +109,7 @@ async fn warmed(store: &Store, first: &Twin) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_given_up_with_everything_that_waits_for_it() {
+    let mut fault = Fault::new("the database is frozen (SIGSTOP), and another lives", "F60", "I10 I11 I12");
     let (first, second) = (Twin::start().await, Twin::start().await);
     let store = store(&format!("postgres://twin:twin@{},{}/twin", first.place(), second.place()));
     warmed(&store, &first).await;
@@ -112,6 +118,7 @@ async fn a_frozen_server_is_given_up_with_everything_that_waits_for_it() {
     let mut locked = Transaction::begin(store.steps().await.unwrap()).await.unwrap();
     first.sandbox.postgres().unwrap().freeze().unwrap();
 
+    fault.fired(0);
     let since = Instant::now();
     let (committed, asked, in_transaction) = tokio::join!(
         transaction.commit(),
@@ -127,6 +134,7 @@ async fn a_frozen_server_is_given_up_with_everything_that_waits_for_it() {
         assert!(matches!(&error, Error::Unavailable(why) if why.contains("does not answer")), "{error}");
     }
     assert!(since.elapsed() < GIVEN_UP_WITHIN, "{:?}", since.elapsed());
+    fault.recovered();
     drop(asking);
     // The idle connections cost nothing: they are to the same server.
     let since = Instant::now();
@@ -134,6 +142,7 @@ async fn a_frozen_server_is_given_up_with_everything_that_waits_for_it() {
         assert!(second.place().ends_with(&port(&mut lease.unwrap()).await));
     }
     assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,19 +158,23 @@ async fn a_slow_statement_is_no_sign_of_a_frozen_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_on_the_way_has_a_limit_on_this_side() {
+    let mut fault = Fault::new("the answer to a statement never comes, and the database lives", "F60", "I11 I12");
     let fresh = Fresh::database().await;
     let (wire, url) = Proxy::before(&fresh.database_url).await;
     let settings = Database { url, statement_timeout: Duration::from_secs(1), ..Database::default() };
     let store = Store::connect(&settings, "links").unwrap();
     let mut lease = store.steps().await.unwrap();
     wire.arm(b"unheard", Lost::Answer);
+    fault.fired(0);
     let since = Instant::now();
     let error = Error::from(sql_query("SELECT 'unheard'").execute(&mut *lease).await.unwrap_err());
     // The server lives, which a look finds out, so that the limit is the statement's and a margin of 5 s.
     assert!(matches!(&error, Error::Unavailable(why) if why.contains("did not answer within 6s")), "{error}");
     assert!(since.elapsed() > Duration::from_secs(5), "{:?}", since.elapsed());
+    fault.recovered();
     drop(lease);
     store.probe().await.unwrap();
+    fault.held();
 }
 
 #[tokio::test]

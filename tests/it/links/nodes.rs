@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::finding;
 use crate::support::broker::{PATIENCE, connect, next, publish, queue, step};
-use crate::support::{CommandLine, Fresh, Private, eventually, shared};
+use crate::support::{CommandLine, Fault, Fresh, Private, eventually, shared};
 
 /// A URL with a host before its own.
 fn with_first(host: &str, url: &str) -> String {
@@ -40,6 +40,7 @@ async fn a_node_that_is_away_or_silent_gives_way_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_node_dies_continues_at_the_next_at_once() {
+    let mut fault = Fault::new("the node of the broker dies, and another lives", "F43 F50", "I3 I12");
     let (one, other) = (Private::start(), Private::start());
     let urls = format!("{},{}", one.amqp_url, other.amqp_url);
     let test = connect(&urls).await;
@@ -52,13 +53,16 @@ async fn a_process_whose_node_dies_continues_at_the_next_at_once() {
     let used = test.broker.protection().unwrap().place;
     let (dying, living) = if used == own_host(&one.amqp_url) { (&one, &other) } else { (&other, &one) };
     dying.rabbitmq().unwrap().stop_immediate().unwrap();
+    fault.fired(0);
     let since = Instant::now();
     let moved = async || test.broker.protection().is_some_and(|link| link.place == own_host(&living.amqp_url));
     eventually("it has moved", PATIENCE, moved).await;
+    fault.recovered();
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     publish(&test.broker, step("a", "after")).await;
     assert_eq!(next(&mut deliveries).await.body, b"after");
     test.broker.close().await;
+    fault.held();
 }
 
 #[tokio::test]

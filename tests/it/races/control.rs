@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::ROUNDS;
-use crate::support::{InProcess, Sender};
+use crate::support::{Fault, InProcess, Sender};
 
 /// Fails until the table `gate` has a row.
 const VISIT: &str = "
@@ -20,6 +20,7 @@ fn target(definition: &str, key: &str) -> serde_json::Value {
 /// Either the message comes first and what it moved is called off or has ended, or the cancel does and the message is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
+    let mut fault = Fault::new("a cancel and a message at the same moment", "F40", "I1 I2 I3 I4 I5 I8");
     let leveret = InProcess::with_ledger().await;
     let other = Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await;
     for round in 0..ROUNDS {
@@ -39,6 +40,7 @@ async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
     }
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE ended_at IS NOT NULL").await;
     leveret.count_becomes(2 * ROUNDS, "leveret.inbox WHERE command IN ('cancel', 'message')").await;
+    fault.fired_times(ROUNDS as usize, ROUNDS);
     let torn = "(SELECT i.key, i.status, \
             EXISTS (SELECT FROM leveret.history AS h WHERE h.instance_id = i.id AND h.kind = 'MessageReceived') AS received, \
             EXISTS (SELECT FROM leveret.messages AS m WHERE m.key = i.key) AS kept, \
@@ -53,6 +55,7 @@ async fn a_cancel_and_a_message_at_the_same_moment_have_one_winner() {
         assert!(letter.contains("already ended as completed") || letter.contains("no live instance"), "{letter}");
     }
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +79,7 @@ async fn an_instance_is_cancelled_once_however_often_it_is_requested() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_retries_at_the_same_moment_retry_an_incident_once() {
+    let mut fault = Fault::new("two retries of one incident at the same moment", "F40", "I1 I3 I4 I5");
     let leveret = InProcess::with_ledger().await;
     let other = Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await;
     leveret.apply(VISIT).await;
@@ -92,10 +96,12 @@ async fn two_retries_at_the_same_moment_retry_an_incident_once() {
     let mut outcomes = [&mine[0].1["outcome"], &theirs[0].1["outcome"]].map(|outcome| outcome.as_str().unwrap());
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["refused", "retried"]);
+    fault.fired_times(1, 1);
     assert_eq!(leveret.dead_letters().await.len(), 1);
     assert_eq!(leveret.count("leveret.history WHERE kind = 'IncidentRetried'").await, 2);
     assert_eq!((leveret.booked("visitor", "gate").await, leveret.booked("visitor", "inside").await), (1, 1));
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::ROUNDS;
-use crate::support::{InProcess, Sender};
+use crate::support::{Fault, InProcess, Sender};
 
 /// Waits for a payment for one second.
 const HURRY: &str = "
@@ -39,16 +39,19 @@ async fn second_sender(leveret: &InProcess) -> Sender {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_before_its_receive_is_kept_and_taken() {
+    let mut fault = Fault::new("a message comes before its wait", "F39 F49", "I2 I3 I4 I8");
     let leveret = InProcess::with_ledger().await;
     leveret.pay("first", "early", 1).await;
     leveret.count_becomes(1, "leveret.messages").await;
     leveret.pay("second", "early", 2).await;
     leveret.count_becomes(2, "leveret.messages").await;
+    fault.fired_times(2, 0);
     leveret.start("paid", "early").await;
     leveret.reaches("early", "completed").await;
     assert_eq!(outputs(&leveret).await, [("early".into(), json!(1))], "the oldest is taken");
     assert_eq!(leveret.lines("data->'amount'", "leveret.messages").await, ["2"], "the other is kept");
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +78,7 @@ async fn a_message_after_its_receive_is_delivered_once() {
 /// The message comes a little later in each round, so that it meets every moment of the instance's way to its wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_at_the_moment_of_its_receive_is_never_missed() {
+    let mut fault = Fault::new("a message comes at the moment of its wait", "F39", "I1 I2 I3 I4 I8");
     let leveret = InProcess::with_ledger().await;
     let other = second_sender(&leveret).await;
     for round in 0..ROUNDS {
@@ -87,16 +91,19 @@ async fn a_message_at_the_moment_of_its_receive_is_never_missed() {
             other.command("message", &message_id, &body).await;
         });
     }
+    fault.fired_times(ROUNDS as usize, ROUNDS);
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     let expected: Vec<(String, Value)> = (0..ROUNDS).map(|round| (format!("{round:02}"), json!(round))).collect();
     assert_eq!(outputs(&leveret).await, expected);
     assert_eq!(leveret.count("leveret.messages").await, 0);
     assert_eq!(leveret.count("ledger").await, 2 * ROUNDS);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_messages_for_one_wait_one_is_delivered_and_the_other_kept() {
+    let mut fault = Fault::new("two messages come at once for one wait", "F39", "I1 I2 I3 I4 I8");
     let leveret = InProcess::with_ledger().await;
     let other = second_sender(&leveret).await;
     for round in 0..ROUNDS {
@@ -111,11 +118,13 @@ async fn of_two_messages_for_one_wait_one_is_delivered_and_the_other_kept() {
     }
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     leveret.count_becomes(ROUNDS, "leveret.messages").await;
+    fault.fired_times(ROUNDS as usize, ROUNDS);
     let torn = "leveret.instances AS i WHERE NOT EXISTS (SELECT FROM leveret.messages AS m \
         WHERE m.key = i.key AND (m.data->'amount')::int + (i.output)::int = 3)";
     assert_eq!(leveret.lines("key || ' got ' || output", torn).await, [""; 0], "one of each pair, and the other");
     assert_eq!(leveret.count("ledger WHERE activity = 'after'").await, ROUNDS);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +161,7 @@ async fn a_message_goes_to_the_wait_that_is_open_longest() {
 /// Each is paid a little earlier or later than its timeout: in either order, the payment is taken or kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_and_its_timeout_at_the_same_moment_have_one_winner() {
+    let mut fault = Fault::new("a message and the timeout of its wait at the same moment", "F40", "I1 I2 I3 I4 I7 I8");
     let leveret = InProcess::with_ledger().await;
     leveret.apply(HURRY).await;
     for round in 0..ROUNDS {
@@ -170,12 +180,14 @@ async fn a_message_and_its_timeout_at_the_same_moment_have_one_winner() {
     futures_util::future::join_all((0..ROUNDS).map(pays)).await;
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     leveret.count_becomes(ROUNDS, "leveret.inbox WHERE command = 'message'").await;
+    fault.fired_times(ROUNDS as usize, ROUNDS);
     let torn = "leveret.instances AS i WHERE (i.output = 'true') = EXISTS (SELECT FROM leveret.messages AS m WHERE m.key = i.key)";
     assert_eq!(leveret.lines("key || ' ended with ' || output", torn).await, [""; 0], "taken or kept, never both");
     assert_eq!(leveret.count("ledger WHERE activity = 'after'").await, ROUNDS);
     let paid = leveret.count("leveret.instances WHERE output = 'true'").await;
     assert!(paid > 0 && paid < ROUNDS, "{paid} of {ROUNDS} were paid in time: there was no race");
     leveret.close().await;
+    fault.held();
 }
 
 fn open_timer(key: &str) -> String {

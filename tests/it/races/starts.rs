@@ -4,7 +4,7 @@ use diesel_async::SimpleAsyncConnection;
 use serde_json::{Value, json};
 
 use super::ROUNDS;
-use crate::support::{InProcess, Sender};
+use crate::support::{Fault, InProcess, Sender};
 
 async fn second_sender(leveret: &InProcess) -> Sender {
     Sender::connect(&leveret.fresh.amqp_url, &leveret.fresh.prefix).await
@@ -20,12 +20,14 @@ fn outcomes(answers: &[(String, Value)]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_start_from_two_clients_at_once_starts_one_instance() {
+    let mut fault = Fault::new("the same start comes from two clients at once", "F12", "I1 I2 I3 I4 I17");
     let leveret = InProcess::with_ledger().await;
     let other = second_sender(&leveret).await;
     for round in 0..ROUNDS {
         let (message_id, body) = (format!("start {round}"), json!({ "definition": "step" }));
         tokio::join!(leveret.sender.ask("start", &message_id, &body), other.ask("start", &message_id, &body));
     }
+    fault.fired_times(ROUNDS as usize, ROUNDS);
     let count = usize::try_from(ROUNDS).unwrap();
     let (mine, theirs) = (leveret.sender.answers(count).await, other.answers(count).await);
     assert_eq!(mine, theirs, "both get the same answer");
@@ -33,6 +35,7 @@ async fn the_same_start_from_two_clients_at_once_starts_one_instance() {
     leveret.count_becomes(ROUNDS, "leveret.instances WHERE status = 'completed'").await;
     assert_eq!((leveret.count("leveret.instances").await, leveret.count("ledger").await), (ROUNDS, ROUNDS));
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

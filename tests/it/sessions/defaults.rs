@@ -8,27 +8,33 @@ use leveret::store::{Connection, Store};
 use serde_json::json;
 
 use super::{NEEDED, WRONG, meet, serve, set_default, set_default_of_role, setting, settings};
-use crate::support::{Fresh, InProcess, Private, SOON, eventually};
+use crate::support::{Fault, Fresh, InProcess, Private, SOON, eventually};
 
 /// Of 100, about 25 missed each other under `repeatable read`.
 const PAIRS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_misses_its_wait_if_the_database_defaults_to_repeatable_read() {
+    let mut fault = Fault::new("the database defaults to repeatable read", "F39", "I2 I3 I4 I8");
     let fresh = Fresh::new().await;
     set_default(&fresh, "default_transaction_isolation = 'repeatable read'").await;
     let leveret = serve(fresh, |_| {}).await;
     meet(&leveret, PAIRS).await;
+    fault.fired_times(1, PAIRS as i64);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_misses_its_wait_if_the_database_defaults_to_serializable() {
+    let mut fault = Fault::new("the database defaults to serializable", "F39 F54", "I2 I3 I4 I8");
     let fresh = Fresh::new().await;
     set_default(&fresh, "default_transaction_isolation = 'serializable'").await;
     let leveret = serve(fresh, |_| {}).await;
     meet(&leveret, PAIRS).await;
+    fault.fired_times(1, PAIRS as i64);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +73,7 @@ async fn a_stronger_durability_than_ours_is_kept() {
 /// A 2xx is durable, although the database does not wait for the disk by default.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_survives_a_crash_of_the_database_that_does_not_wait_for_the_disk() {
+    let mut fault = Fault::new("the database crashes, and does not wait for the disk by default", "F53", "I17");
     let servers = Private::start();
     let fresh = Fresh::on(&servers).await;
     set_default_of_role(&fresh, "synchronous_commit = off").await;
@@ -77,11 +84,14 @@ async fn what_was_answered_survives_a_crash_of_the_database_that_does_not_wait_f
         leveret.post("/instances", &json!({ "definition": "kept" })).await.ok(201);
     }
     database.stop_immediate().unwrap();
+    fault.fired(5);
     database.start().unwrap();
     let answers = async || leveret.app().store.probe().await.is_ok();
     eventually("the database is back", SOON, answers).await;
+    fault.recovered();
     assert_eq!(leveret.count("leveret.instances").await, 5);
     leveret.stop().await;
+    fault.held();
 }
 
 /// What a handler sets in its session would hold for the commit of its step, and for the next user of the connection.

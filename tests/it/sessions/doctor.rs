@@ -5,7 +5,7 @@ use leveret::roles::Role;
 use serde_json::{Value, json};
 
 use super::{MEETS, alter, insist, serve, set_default, set_default_of_role};
-use crate::support::{CommandLine, Fresh, InProcess, SOON, eventually};
+use crate::support::{CommandLine, Fault, Fresh, InProcess, SOON, eventually};
 
 fn finding(findings: &str, what: &str) -> (bool, String) {
     let all: Value = serde_json::from_str(findings).unwrap();
@@ -66,6 +66,7 @@ async fn the_doctor_says_which_defaults_are_not_used() {
 
 #[tokio::test]
 async fn a_read_only_database_is_neither_ready_nor_healthy() {
+    let mut fault = Fault::new("the database becomes read-only, and writable again", "F55", "I2 I3 I4 I12 I16");
     let leveret = InProcess::new().await;
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let name = leveret.fresh.prefix.clone();
@@ -82,12 +83,15 @@ async fn a_read_only_database_is_neither_ready_nor_healthy() {
     let said = CommandLine::on(&leveret.fresh).say("doctor -o json").await.failed();
     let (good, says) = finding(&said, "database");
     assert!(!good && says.contains("read-only"), "{says}");
+    fault.fired(0);
     alter(&leveret.fresh, &format!("ALTER DATABASE \"{name}\" RESET default_transaction_read_only")).await;
     eventually("it is ready", SOON, async || leveret.get("/readyz").await.status.is_success()).await;
+    fault.recovered();
     // A session that began while it was read-only is replaced when it meets that.
     insist(&leveret, "/instances", &json!({ "definition": "kept" })).await;
     leveret.count_becomes(1, "leveret.instances WHERE status = 'completed'").await;
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test]

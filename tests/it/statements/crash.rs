@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Processes, eventually};
+use crate::support::{Fault, Processes, eventually};
 
 const DIES_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
@@ -70,6 +70,7 @@ async fn killed_before_the_acknowledgement_of_several_statement_steps() {
 
 #[tokio::test]
 async fn many_instances_over_processes_that_die_write_each_row_once() {
+    let mut fault = Fault::new("kill -9 of one of two workers when a registered statement has run", "F3", "I1 I2 I12");
     let processes = Processes::new().await;
     processes.lines("CREATE TABLE public.notes (key text NOT NULL, what text NOT NULL)").await;
     processes.apply(NOTES).await;
@@ -80,10 +81,13 @@ async fn many_instances_over_processes_that_die_write_each_row_once() {
         processes.start("notes", &format!("key-{number}"), json!({})).await;
     }
     doomed.dies_at("step::handler_done", DIES_WITHIN).await;
+    fault.fired(processes.under_way().await);
     processes.all_ended(60, ENDS_WITHIN).await;
+    fault.recovered();
     assert_eq!(processes.count("public.notes").await, 120);
     assert_eq!(processes.count("(SELECT DISTINCT key, what FROM public.notes) AS once").await, 120);
     eventually("it is at rest", ENDS_WITHIN, async || processes.count("leveret.outbox").await == 0).await;
     survivor.stops_in_order().await;
     processes.queues_are_empty().await;
+    fault.held();
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::rows::{
     BYTES_MAX, HORIZON, asked, connect, instance, message_wait, now, number, record, row, started, step, timer, written,
 };
-use crate::support::Fresh;
+use crate::support::{Fault, Fresh};
 
 #[tokio::test]
 async fn a_start_takes_effect_once() {
@@ -121,6 +121,7 @@ async fn a_start_of_a_version_that_is_not_the_newest_writes_nothing() {
 
 #[tokio::test]
 async fn a_lost_race_writes_nothing() {
+    let mut fault = Fault::new("two workers commit from the same revision", "F10 F12", "I1 I4 I10");
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![record(json!(1))]).await;
@@ -129,11 +130,14 @@ async fn a_lost_race_writes_nothing() {
     let mut theirs = mine.clone();
     theirs.outbox = vec![row(Claimable::Now)];
     assert!(commit::plain(conn, &mine).await.unwrap().is_some());
-    assert_eq!(commit::plain(conn, &theirs).await.unwrap(), None);
+    fault.fired_times(2, 1);
+    let lost = commit::plain(conn, &theirs).await;
+    assert!(matches!(lost, Ok(None)), "the second commit from one revision: {lost:?}");
     assert_eq!(commit::whole(conn, &theirs, None).await.unwrap(), Guarded::Conflict);
     assert_eq!(number(conn, "SELECT count(*) FROM leveret.history").await, 2);
     assert_eq!(number(conn, "SELECT count(*) FROM leveret.outbox").await, 1);
     history::verify(conn, before.id).await.unwrap();
+    fault.held();
 }
 
 #[tokio::test]
@@ -203,6 +207,7 @@ async fn hot_statements_are_prepared_once() {
 
 #[tokio::test]
 async fn a_bookmark_is_consumed_once() {
+    let mut fault = Fault::new("a bookmark is finished twice", "F33 F40", "I4 I8");
     let fresh = Fresh::database().await;
     let conn = &mut connect(&fresh).await;
     let before = started(conn, vec![timer(1, now()), timer(2, now())]).await;
@@ -214,9 +219,11 @@ async fn a_bookmark_is_consumed_once() {
     let after = write.instance;
     let again = written(Some(&after), &after, vec![Effect::Consume(1), record(json!(2))]);
     assert_eq!(commit::whole(conn, &again, None).await.unwrap(), Guarded::Conflict);
+    fault.fired_times(1, 1);
     assert_eq!(instances::find(conn, before.id).await.unwrap().unwrap().instance, after);
     assert_eq!(bookmarks::list_open(conn, before.id).await.unwrap(), []);
     history::verify(conn, before.id).await.unwrap();
+    fault.held();
 }
 
 #[tokio::test]

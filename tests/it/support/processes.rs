@@ -121,6 +121,11 @@ impl Processes {
         self.lines(&query).await.pop()
     }
 
+    /// The number of instances that have not ended.
+    pub(crate) async fn under_way(&self) -> i64 {
+        self.count("leveret.instances WHERE ended_at IS NULL").await
+    }
+
     pub(crate) async fn ended(&self) -> i64 {
         self.count("leveret.instances WHERE ended_at IS NOT NULL").await
     }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{SOON, id, with_approval};
-use crate::support::{Reply, eventually};
+use crate::support::{Fault, Reply, eventually};
 
 const TURNS: usize = 15;
 
@@ -50,6 +50,7 @@ async fn one_of_two_simultaneous_claims_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_simultaneous_completions_wins() {
+    let mut fault = Fault::new("two people complete a task at the same moment", "F40", "I2 I3 I4 I5 I8");
     let leveret = with_approval().await;
     for turn in 0..TURNS {
         let instance = leveret.post_instance("approval", &format!("complete-{turn}"), json!({})).await;
@@ -65,11 +66,14 @@ async fn one_of_two_simultaneous_completions_wins() {
         let completed = format!("leveret.history WHERE instance_id = '{instance}' AND kind = 'TaskCompleted'");
         assert_eq!(leveret.count(&completed).await, 1);
     }
+    fault.fired_times(TURNS, TURNS as i64);
     leveret.close_tasks().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_and_the_timeout_at_the_same_moment_leave_one_of_them() {
+    let mut fault = Fault::new("a completion and the timeout of its task at the same moment", "F40", "I2 I3 I4 I7 I8");
     let leveret = with_approval().await;
     let mut started = Vec::new();
     for turn in 0..TURNS {
@@ -105,11 +109,14 @@ async fn a_completion_and_the_timeout_at_the_same_moment_leave_one_of_them() {
             format!("leveret.history WHERE instance_id = '{instance}' AND kind IN ('TaskCompleted', 'WaitTimedOut')");
         assert_eq!(leveret.count(&outcomes).await, 1);
     }
+    fault.fired_times(TURNS, TURNS as i64);
     leveret.close_tasks().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_and_a_cancel_at_the_same_moment_leave_one_of_them() {
+    let mut fault = Fault::new("a completion and a cancel at the same moment", "F40", "I2 I3 I4 I5 I8");
     let leveret = with_approval().await;
     for turn in 0..TURNS {
         let instance = leveret.post_instance("approval", &format!("cancel-{turn}"), json!({})).await;
@@ -129,7 +136,9 @@ async fn a_completion_and_a_cancel_at_the_same_moment_leave_one_of_them() {
             other => panic!("it ended as {other}"),
         }
     }
+    fault.fired_times(TURNS, TURNS as i64);
     leveret.close_tasks().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]

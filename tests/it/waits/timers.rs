@@ -7,7 +7,7 @@ use lapin::options::QueuePurgeOptions;
 use leveret::store::bench::{self, Copies};
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, InProcess, broker, eventually};
+use crate::support::{CommandLine, Fault, InProcess, broker, eventually};
 
 const PAUSE: &str = "
 name: pause
@@ -39,6 +39,7 @@ async fn lateness(leveret: &InProcess, definition: &str) -> Vec<f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_without_wake_ups_fire_by_the_sweep() {
+    let mut fault = Fault::new("the wake-ups of timers are purged", "F31", "I1 I2 I3 I4 I7");
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     for key in ["a", "b", "c"] {
@@ -58,16 +59,20 @@ async fn timers_without_wake_ups_fire_by_the_sweep() {
         purged >= 3 || leveret.count("leveret.history WHERE kind = 'TimerFired'").await > 0
     };
     eventually("the wake-ups are purged", SWEPT_WITHIN, all).await;
+    fault.fired(3);
     assert_eq!(purged, 3, "a fault that was not injected proves nothing");
     leveret.count_becomes(3, "leveret.instances WHERE status = 'completed'").await;
+    fault.recovered();
     let late = lateness(&leveret, "pause").await;
     assert!(late[0] >= 1_400.0 && late[2] < 7_000.0, "fired by a wake-up, or late: {late:?}");
     assert_eq!(leveret.count("ledger").await, 3);
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn short_timers_do_not_wait_behind_long_ones() {
+    let mut fault = Fault::new("delays of every length are mixed", "F38", "I2 I3 I4 I7");
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     for number in 0..MIXED {
@@ -75,11 +80,13 @@ async fn short_timers_do_not_wait_behind_long_ones() {
         leveret.start_with("pause", &number.to_string(), json!({ "pause": format!("{pause}ms") })).await;
     }
     leveret.count_becomes(MIXED, "leveret.instances WHERE status = 'completed'").await;
+    fault.fired_times(MIXED as usize, MIXED);
     let late = lateness(&leveret, "pause").await;
     let (median, worst) = (late[late.len() / 2], late[late.len() - 1]);
     // Behind one another in one queue, most would be late by seconds.
     assert!(late[0] >= 0.0 && median < 700.0 && worst < 3_500.0, "median {median} ms, worst {worst} ms");
     leveret.close().await;
+    fault.held();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +165,8 @@ async fn a_timer_is_rescheduled_through_every_interface() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_and_durations_of_every_size_wait_end_or_fail_with_a_reason() {
+    let mut fault =
+        Fault::new("timers far beyond 49 days, of zero, negative, and impossible times", "F37", "I4 I7 I16");
     let leveret = InProcess::with_ledger().await;
     leveret.apply(PAUSE).await;
     leveret.apply(UNTIL).await;
@@ -201,7 +210,9 @@ async fn times_and_durations_of_every_size_wait_end_or_fail_with_a_reason() {
         assert_eq!(failure["code"], "expression", "{value}: {failure}");
         assert!(failure["message"].as_str().unwrap().contains(if definition == "pause" { "duration" } else { "time" }));
     }
+    fault.fired_times(waits.len() + ends.len() + wrong.len(), (waits.len() + wrong.len()) as i64);
     leveret.close().await;
+    fault.held();
 }
 
 /// The open bookmarks of an instance.
