@@ -56,7 +56,7 @@ COMMENT ON COLUMN leveret.instances.revision      IS 'Every commit compares and 
 COMMENT ON COLUMN leveret.instances.ready         IS 'Whether a branch can take a step now';
 COMMENT ON COLUMN leveret.instances.key           IS 'Business key, unique among live instances of the definition';
 COMMENT ON COLUMN leveret.instances.queue         IS 'Queue of its step commands';
-COMMENT ON COLUMN leveret.instances.priority      IS 'Priority of its step commands in the broker';
+COMMENT ON COLUMN leveret.instances.priority      IS 'Above 0, its step commands go to a queue of their own, before those of other instances';
 COMMENT ON COLUMN leveret.instances.state_format  IS 'Format of branches; a binary does not touch newer formats';
 COMMENT ON COLUMN leveret.instances.branches      IS 'Branches and counters, as the engine writes them';
 COMMENT ON COLUMN leveret.instances.variables     IS 'Variables by name';
@@ -78,7 +78,8 @@ CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE k
 -- Searches by business key include ended instances; instances_key has live ones only.
 -- The operator class also serves the beginning of a key, LIKE 'PO-%', whatever the collation.
 CREATE INDEX instances_by_key     ON leveret.instances (key text_pattern_ops, id) WHERE key IS NOT NULL;
-CREATE INDEX instances_ready      ON leveret.instances (queue, id) WHERE ready;
+-- By the queue of the step commands: urgent instances have one of their own.
+CREATE INDEX instances_ready      ON leveret.instances ((queue || CASE WHEN priority > 0 THEN '.urgent' ELSE '' END), id) WHERE ready;
 CREATE INDEX instances_live       ON leveret.instances (status, id) WHERE ended_at IS NULL;
 CREATE INDEX instances_failed     ON leveret.instances (status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX instances_definition ON leveret.instances (definition, id);

@@ -1,5 +1,5 @@
 //! Control of an instance by id or key: cancel, terminate, retry, suspend, resume, reschedule, skip, jump, set variables, rerun, set
-//! the queue.
+//! the queue or the priority.
 
 use super::committed::{Applied, Committed};
 use super::execution::Execution;
@@ -57,6 +57,7 @@ impl From<&Operation> for Control {
             Operation::SetVariables(set) => Control::SetVariables { values: set.variables.clone() },
             Operation::Rerun(rerun) => Control::Rerun { from: rerun.activity.clone() },
             Operation::SetQueue(set) => Control::SetQueue { queue: set.queue.clone() },
+            Operation::SetPriority(set) => Control::SetPriority { priority: set.priority },
         }
     }
 }

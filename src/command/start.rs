@@ -125,6 +125,7 @@ async fn plan_start(
         id,
         version,
         key: command.key.clone(),
+        priority: command.priority,
         input: once::input(command.input.clone()),
         by: Some(command.user.clone().unwrap_or_else(|| origin.app_id.clone())),
         user_id: origin.user_id.clone(),

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Jump, Message, Rerun, Reschedule, SCHEMA, SetQueue,
-    SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease, WorkRequest, events,
+    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Jump, Message, Rerun, Reschedule, SCHEMA, SetPriority,
+    SetQueue, SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease, WorkRequest, events,
 };
 
 /// The place of the schemas in the document.
@@ -80,6 +80,7 @@ impl Messages {
         self.command::<SetVariables>("variables.set", "Set variables of an instance");
         self.command::<Rerun>("rerun", "Run an instance again from an activity; an ended one begins as a new one");
         self.command::<SetQueue>("queue.set", "Change the queue of an instance");
+        self.command::<SetPriority>("priority.set", "Change the priority of an instance");
         self.command::<Reschedule>("timer.reschedule", "Change the due time of an open timer");
         self.command::<TaskComplete>("task.complete", "Complete a task, or cast a vote");
         self.command::<TaskClaim>("task.claim", "Claim a task for a limited time");

@@ -18,9 +18,9 @@ pub const ITEMS_MAX: u32 = 100_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BulkRequest {
-    /// `cancel`, `terminate`, `retry`, `suspend`, `resume`, `skip`, `jump`, `variables.set`, `rerun` or `queue.set`.
+    /// `cancel`, `terminate`, `retry`, `suspend`, `resume`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set` or `priority.set`.
     pub operation: String,
-    /// What the operation needs besides the instance: `result` and `activity`, `variables`, `queue`.
+    /// What the operation needs besides the instance: `result` and `activity`, `variables`, `queue`, `priority`.
     #[serde(default)]
     pub arguments: Value,
     /// The filter; it must have at least one term.
@@ -56,6 +56,8 @@ pub enum BulkOperation {
     Rerun(BulkMove),
     #[serde(rename = "queue.set")]
     SetQueue(BulkQueue),
+    #[serde(rename = "priority.set")]
+    SetPriority(BulkPriority),
 }
 
 /// The arguments of `skip`.
@@ -94,6 +96,14 @@ pub struct BulkQueue {
     pub queue: String,
 }
 
+/// The arguments of `priority.set`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkPriority {
+    /// The priority.
+    pub priority: i16,
+}
+
 impl BulkOperation {
     /// Reads an operation by its name, with its arguments.
     ///
@@ -102,7 +112,7 @@ impl BulkOperation {
     pub fn read(name: &str, arguments: &Value) -> Result<Self, String> {
         let said = match (arguments, name) {
             // A skip needs none; the others say what is missing in them.
-            (Value::Null, "skip" | "jump" | "rerun" | "variables.set" | "queue.set") => {
+            (Value::Null, "skip" | "jump" | "rerun" | "variables.set" | "queue.set" | "priority.set") => {
                 json!({ "operation": name, "arguments": {} })
             }
             (Value::Null, _) => json!({ "operation": name }),
@@ -209,6 +219,7 @@ mod tests {
             BulkOperation::Jump(BulkMove { activity: "a".into() }),
             BulkOperation::SetVariables(BulkVariables { variables }),
             BulkOperation::SetQueue(BulkQueue { queue: "slow".into() }),
+            BulkOperation::SetPriority(BulkPriority { priority: -3 }),
         ] {
             let (name, arguments) = operation.written();
             assert_eq!(BulkOperation::read(&name, &arguments), Ok(operation));

@@ -20,6 +20,8 @@ pub enum Operation {
     Rerun(Rerun),
     /// `queue.set`
     SetQueue(SetQueue),
+    /// `priority.set`
+    SetPriority(SetPriority),
 }
 
 impl Operation {
@@ -32,6 +34,7 @@ impl Operation {
             Operation::SetVariables(_) => "variables.set",
             Operation::Rerun(_) => "rerun",
             Operation::SetQueue(_) => "queue.set",
+            Operation::SetPriority(_) => "priority.set",
         }
     }
 
@@ -43,14 +46,15 @@ impl Operation {
             | Operation::Jump(Jump { target, .. })
             | Operation::SetVariables(SetVariables { target, .. })
             | Operation::Rerun(Rerun { target, .. })
-            | Operation::SetQueue(SetQueue { target, .. }) => target,
+            | Operation::SetQueue(SetQueue { target, .. })
+            | Operation::SetPriority(SetPriority { target, .. }) => target,
         }
     }
 
     /// Its other names, with their places in the body.
     pub fn names(&self) -> Vec<(&'static str, &String)> {
         match self {
-            Operation::Terminate(_) | Operation::SetVariables(_) => Vec::new(),
+            Operation::Terminate(_) | Operation::SetVariables(_) | Operation::SetPriority(_) => Vec::new(),
             Operation::Skip(skip) => skip.activity.iter().map(|activity| ("activity", activity)).collect(),
             Operation::Jump(jump) => vec![("activity", &jump.activity)],
             Operation::Rerun(rerun) => vec![("activity", &rerun.activity)],
@@ -117,4 +121,15 @@ pub struct SetQueue {
     pub target: Target,
     /// The queue.
     pub queue: String,
+}
+
+/// Change the priority of an instance.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct SetPriority {
+    /// The instance.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The priority: above 0, its step commands go before those of instances that have none.
+    pub priority: i16,
 }

@@ -18,6 +18,8 @@ pub struct Start {
     pub version: i32,
     /// Its business key.
     pub key: Option<String>,
+    /// Its priority; that of the definition when left out.
+    pub priority: Option<i16>,
     /// The input as it was sent; it is checked against the schema of the definition.
     pub input: Value,
     /// Who started it: the `app_id` of the command, or a user.
@@ -106,6 +108,12 @@ pub enum Control {
         /// The queue.
         queue: String,
     },
+    /// Change its priority.
+    #[strum(serialize = "priority.set")]
+    SetPriority {
+        /// The priority.
+        priority: i16,
+    },
 }
 
 impl Control {
@@ -128,6 +136,7 @@ impl Control {
             Control::SetVariables { .. } => "set",
             Control::Rerun { .. } => "rerun",
             Control::SetQueue { .. } => "queued",
+            Control::SetPriority { .. } => "prioritised",
         }
     }
 }
@@ -267,7 +276,7 @@ impl Command {
                 // Of an instance with an incident, which continues.
                 Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. } => true,
                 Control::Cancel | Control::Terminate | Control::Suspend | Control::Reschedule { .. } => false,
-                Control::SetVariables { .. } | Control::SetQueue { .. } => false,
+                Control::SetVariables { .. } | Control::SetQueue { .. } | Control::SetPriority { .. } => false,
             },
             Command::Call(CallCommand { report: CallReport::Resolved { .. }, .. }) => true,
             Command::Call(CallCommand {

@@ -116,5 +116,6 @@ fn control(
             variables::set(transition("variables"), values, audit, facts.variable_types)
         }
         Control::SetQueue { queue } => queue::set(transition("queue"), queue, audit),
+        Control::SetPriority { priority } => queue::prioritise(transition("priority"), priority, audit),
     }
 }

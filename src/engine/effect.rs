@@ -152,6 +152,7 @@ pub enum EntryKind {
     BranchRerun,
     VariablesSet,
     QueueChanged,
+    PriorityChanged,
 }
 
 impl EntryKind {

@@ -113,6 +113,7 @@ fn instance_routes() -> Router<ApiState> {
         .route("/instances/{id}/rerun", post(control::rerun))
         .route("/instances/{id}/variables", patch(control::set_variables))
         .route("/instances/{id}/queue", post(control::set_queue))
+        .route("/instances/{id}/priority", post(control::set_priority))
 }
 
 /// Tasks of people.

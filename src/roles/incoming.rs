@@ -16,7 +16,7 @@ use door::Door;
 /// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is an AMQP value.
 const AMQP_1_0: &str = "amqp-1.0";
 /// Every `type`.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 23] = [
     "start",
     "message",
     "cancel",
@@ -30,6 +30,7 @@ const KINDS: [&str; 22] = [
     "variables.set",
     "rerun",
     "queue.set",
+    "priority.set",
     "deliver",
     "continue",
     "fire",
@@ -125,6 +126,7 @@ fn command(delivery: &Delivery, kind: &str) -> Result<Command, String> {
         "variables.set" => operate(Operation::SetVariables(body(delivery)?)),
         "rerun" => operate(Operation::Rerun(body(delivery)?)),
         "queue.set" => operate(Operation::SetQueue(body(delivery)?)),
+        "priority.set" => operate(Operation::SetPriority(body(delivery)?)),
         "deliver" => Command::Deliver(body(delivery)?),
         "continue" => Command::Continue(body(delivery)?),
         "fire" => Command::Fire(body(delivery)?),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use super::incoming::{self, Received};
 use crate::app::App;
 use crate::broker::{Delivery, Queue, SENT_AT};
 use crate::command::{self, Error};
-use crate::contract::Command;
+use crate::contract::{Command, step_queue};
 use crate::engine::{BranchId, InstanceId};
 use crate::fault::{Class, Recovery};
 use crate::store;
@@ -24,6 +24,7 @@ mod bounce;
 mod calls;
 mod decide;
 mod drive;
+mod slots;
 mod suspect;
 mod tasks;
 mod wake_up;
@@ -33,6 +34,7 @@ use backlog::Backlog;
 use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
+use slots::{Slots, Urgency};
 use suspect::{Examined, Watch, examine};
 use wake_up::{Readiness, early, wait_until_due};
 
@@ -50,7 +52,7 @@ const BUSY_FOR_MS: u64 = 25;
 #[derive(Clone)]
 struct SharedLimits {
     /// One slot for each command that is executed, for all queues together.
-    slots: Arc<Semaphore>,
+    slots: Slots,
     /// Locked while a redelivered command is executed. It may be the command that killed its worker: executed one at a time, such
     /// commands cannot cause each other to be redelivered.
     redelivered: Arc<Mutex<()>>,
@@ -58,9 +60,9 @@ struct SharedLimits {
     backlog: Arc<Backlog>,
 }
 
-/// Starts a consumer for the commands and one for each queue.
+/// Starts a consumer for the commands and two for each queue: for urgent instances, and for all others.
 pub fn start(app: &App) {
-    let slots = Arc::new(Semaphore::new(app.config.worker.concurrency));
+    let slots = Slots::new(app.config.worker.concurrency);
     let limits = SharedLimits { slots, redelivered: Arc::default(), backlog: Arc::default() };
     let watched = Arc::clone(&limits.backlog);
     app.supervise("worker", move |app| {
@@ -71,7 +73,7 @@ pub fn start(app: &App) {
         }
     });
     let mut queues = vec![Queue::Commands];
-    queues.extend(app.config.worker.queues.iter().cloned().map(Queue::Steps));
+    queues.extend(app.config.worker.step_queues().into_iter().map(Queue::Steps));
     for queue in queues {
         let limits = limits.clone();
         app.supervise("worker", move |app| run(app, queue.clone(), limits.clone()));
@@ -155,10 +157,9 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         let Some(kept) = put_last(app, delivery).await else { return };
         delivery = kept;
     }
-    // The semaphore is never closed. If it were, exceeding the limit would do less harm than stopping.
     let _slot = match &watch {
         Some(watch) if watch.is_quiet() => None,
-        Some(_) | None => limits.slots.acquire().await.ok(),
+        Some(_) | None => limits.slots.take(urgency(app, &delivery.queue, &received.command).await).await,
     };
     let end = execute_until_it_ends(app, &received, redelivered, &delivery.routing_key).await;
     ended(app, watch.as_ref()).await;
@@ -168,6 +169,19 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         End::Early(due_at) => early(app, delivery, &received.command, due_at).await,
         End::DeadLetter(reason) => give_up(app, delivery, &received, &reason).await,
     }
+}
+
+/// Whether a command goes before others. Of a command from outside that is known before it is executed if it is a start; the others do
+/// not name the priority of their instance.
+async fn urgency(app: &App, queue: &Queue, command: &Command) -> Urgency {
+    let is_urgent = if let Queue::Steps(name) = queue {
+        step_queue::is_urgent_queue(name)
+    } else if let Command::Start(start) = command {
+        step_queue::is_urgent(command::priority(app, start).await)
+    } else {
+        false
+    };
+    if is_urgent { Urgency::Urgent } else { Urgency::Ordinary }
 }
 
 /// How the execution of a command ended.

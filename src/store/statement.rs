@@ -148,13 +148,13 @@ UPDATE leveret.instances
        output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11
  WHERE id = $12 AND revision = $13";
 
-/// The same for an operation that also changes the queue: steps do not, and need not send it.
+/// The same for an operation that also changes the queue or the priority: steps do not, and need not send it.
 const UPDATE_WITH_QUEUE: &str = "
 UPDATE leveret.instances
    SET moved_at = now(), rechecked_at = NULL, recheck_for = 0,
        revision = $1, status = $2, ready = $3, state_format = $4, branches = $5, variables = coalesce($6, variables),
-       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11, queue = $12
- WHERE id = $13 AND revision = $14";
+       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11, queue = $12, priority = $13
+ WHERE id = $14 AND revision = $15";
 
 const INSERT: &str = "
 INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
@@ -178,6 +178,7 @@ impl InstanceColumns<'_> {
         part.bind::<Binary, _>(&self.instance.history_hash)?;
         if let Some(queue) = self.queue {
             part.bind::<Text, _>(queue)?;
+            part.bind::<SmallInt, _>(&self.instance.priority)?;
         }
         part.bind::<SqlUuid, _>(&self.instance.id.0)?;
         part.bind::<Nullable<BigInt>, _>(&self.expected)?;

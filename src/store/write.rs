@@ -23,7 +23,7 @@ pub struct Write {
     pub(super) expected: Option<i64>,
     /// Whether the variables have changed.
     pub(super) variables_changed: bool,
-    /// Whether the queue has changed.
+    /// Whether the queue or the priority has changed.
     pub(super) queue_changed: bool,
     /// New history rows.
     pub history: Vec<HistoryRow>,
@@ -63,7 +63,8 @@ impl Write {
             instance.ended_at.get_or_insert(now);
         }
         let variables_changed = before.is_none_or(|before| before.variables != instance.variables);
-        let queue_changed = before.is_some_and(|before| before.queue != instance.queue);
+        let queue_changed =
+            before.is_some_and(|before| (&before.queue, before.priority) != (&instance.queue, instance.priority));
         let mut write = Write {
             instance,
             expected,

@@ -187,7 +187,8 @@ async fn every_message_is_described_in_the_contract() {
     sender.ask("rerun", "o-2", &with("activity", json!("rest"))).await;
     sender.ask("variables.set", "o-3", &with("variables", json!({ "none": 1 }))).await;
     sender.ask("queue.set", "o-4", &with("queue", json!("default"))).await;
-    answers.extend(sender.answers(3).await);
+    sender.ask("priority.set", "o-7", &with("priority", json!(7))).await;
+    answers.extend(sender.answers(4).await);
     leveret.reaches("o", "running at rest").await;
     sender.ask("skip", "o-5", &with("result", json!(1))).await;
     tap.event("completed", "o").await;

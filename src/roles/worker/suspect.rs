@@ -101,9 +101,8 @@ pub(super) async fn examine(
 
 /// All slots, unless something runs here for too long.
 async fn quiet(app: &App, limits: &SharedLimits) -> Option<OwnedSemaphorePermit> {
-    let all = u32::try_from(app.config.worker.concurrency).unwrap_or(u32::MAX);
-    let waiting = limits.slots.clone().acquire_many_owned(all);
-    tokio::time::timeout(QUIET_FOR, waiting).await.ok()?.ok()
+    let all = limits.slots.take_all(app.config.worker.concurrency);
+    tokio::time::timeout(QUIET_FOR, all).await.ok()?
 }
 
 fn crash_max(app: &App, delivery: &Delivery) -> u32 {
