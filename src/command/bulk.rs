@@ -162,6 +162,7 @@ impl From<BulkOperation> for Control {
             BulkOperation::Rerun(rerun) => Control::Rerun { from: rerun.activity },
             BulkOperation::SetQueue(set) => Control::SetQueue { queue: set.queue },
             BulkOperation::SetPriority(set) => Control::SetPriority { priority: set.priority },
+            BulkOperation::ResolveIncident(resolve) => super::control::resolution(resolve.action, resolve.variables),
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Operation {
     SetQueue(SetQueue),
     /// `priority.set`
     SetPriority(SetPriority),
+    /// `incident.resolve`
+    ResolveIncident(ResolveIncident),
 }
 
 impl Operation {
@@ -35,6 +37,7 @@ impl Operation {
             Operation::Rerun(_) => "rerun",
             Operation::SetQueue(_) => "queue.set",
             Operation::SetPriority(_) => "priority.set",
+            Operation::ResolveIncident(_) => "incident.resolve",
         }
     }
 
@@ -47,7 +50,8 @@ impl Operation {
             | Operation::SetVariables(SetVariables { target, .. })
             | Operation::Rerun(Rerun { target, .. })
             | Operation::SetQueue(SetQueue { target, .. })
-            | Operation::SetPriority(SetPriority { target, .. }) => target,
+            | Operation::SetPriority(SetPriority { target, .. })
+            | Operation::ResolveIncident(ResolveIncident { target, .. }) => target,
         }
     }
 
@@ -55,6 +59,7 @@ impl Operation {
     pub fn names(&self) -> Vec<(&'static str, &String)> {
         match self {
             Operation::Terminate(_) | Operation::SetVariables(_) | Operation::SetPriority(_) => Vec::new(),
+            Operation::ResolveIncident(_) => Vec::new(),
             Operation::Skip(skip) => skip.activity.iter().map(|activity| ("activity", activity)).collect(),
             Operation::Jump(jump) => vec![("activity", &jump.activity)],
             Operation::Rerun(rerun) => vec![("activity", &rerun.activity)],
@@ -132,4 +137,45 @@ pub struct SetPriority {
     pub target: Target,
     /// The priority: above 0, its step commands go before those of instances that have none.
     pub priority: i16,
+}
+
+/// Resolve the incidents of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct ResolveIncident {
+    /// The instance.
+    #[serde(flatten)]
+    pub target: Target,
+    /// How.
+    pub action: ResolveAction,
+    /// With `retry`: variables that are set before.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variables: Map<String, Value>,
+}
+
+/// How incidents are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ResolveAction {
+    /// The activities are tried again.
+    Retry,
+    /// The instance ends as failed, with the failure of its oldest incident.
+    Fail,
+    /// The instance is cancelled.
+    Cancel,
+}
+
+impl ResolveAction {
+    /// Refuses variables that would have no effect.
+    ///
+    /// # Errors
+    /// A sentence with the problem.
+    pub fn allows(self, variables: &Map<String, Value>) -> Result<(), String> {
+        match self {
+            ResolveAction::Retry => Ok(()),
+            ResolveAction::Fail | ResolveAction::Cancel if variables.is_empty() => Ok(()),
+            ResolveAction::Fail | ResolveAction::Cancel => Err("`variables` are allowed only with `retry`".into()),
+        }
+    }
 }

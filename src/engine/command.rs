@@ -108,6 +108,12 @@ pub enum Control {
         /// The queue.
         queue: String,
     },
+    /// Resolve its incidents.
+    #[strum(serialize = "incident.retry")]
+    Resolve {
+        /// How.
+        remedy: Remedy,
+    },
     /// Change its priority.
     #[strum(serialize = "priority.set")]
     SetPriority {
@@ -119,7 +125,8 @@ pub enum Control {
 impl Control {
     /// The command's name in messages.
     pub fn name(&self) -> &'static str {
-        self.into()
+        // As over HTTP, where each has a path of its own.
+        if let Control::Resolve { remedy: Remedy::Fail } = self { "incident.fail" } else { self.into() }
     }
 
     /// The outcome in the answer to its sender.
@@ -137,6 +144,8 @@ impl Control {
             Control::Rerun { .. } => "rerun",
             Control::SetQueue { .. } => "queued",
             Control::SetPriority { .. } => "prioritised",
+            Control::Resolve { remedy: Remedy::Retry { .. } } => "retried",
+            Control::Resolve { remedy: Remedy::Fail } => "failed",
         }
     }
 }
@@ -272,7 +281,8 @@ impl Command {
             Command::Incident(Remedy::Retry { .. }, _) => true,
             Command::Incident(Remedy::Fail, _) => false,
             Command::Instance(what, _) => match what {
-                Control::Retry | Control::Resume => true,
+                Control::Retry | Control::Resume | Control::Resolve { remedy: Remedy::Retry { .. } } => true,
+                Control::Resolve { remedy: Remedy::Fail } => false,
                 // Of an instance with an incident, which continues.
                 Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. } => true,
                 Control::Cancel | Control::Terminate | Control::Suspend | Control::Reschedule { .. } => false,

@@ -10,6 +10,10 @@ use super::sql::Sql;
 use super::{Connection, Error, Lease, Transaction};
 use crate::engine::InstanceId;
 
+mod counts;
+
+pub use counts::{count_audit, count_closed, count_dead_letters, count_inbox, count_messages};
+
 /// The role that may delete history.
 pub const ROLE: &str = "leveret_retention";
 

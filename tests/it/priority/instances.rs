@@ -172,3 +172,27 @@ async fn a_start_takes_the_priority_of_its_definition_unless_it_names_one() {
     leveret.count_becomes(5, "leveret.instances WHERE status = 'completed'").await;
     leveret.close().await;
 }
+
+/// Published to the exchange of urgent commands, a start passes those that wait in the queue of all others, from its first step on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_urgent_start_over_the_broker_passes_the_commands_that_wait() {
+    let leveret = worker().await;
+    hold_up(&leveret, "broker").await;
+    let send = async |exchange: &str, key: &str, priority: i64| {
+        let body = json!({ "definition": "naps", "key": key, "priority": priority }).to_string();
+        let properties = crate::support::Sender::properties("start", key);
+        leveret.sender.send(exchange, "start.naps", properties, body.as_bytes()).await;
+    };
+    for number in 0..ORDINARY {
+        send("commands", &format!("ordinary {number}"), 0).await;
+    }
+    for number in 0..URGENT {
+        send("urgent", &format!("urgent {number}"), 1).await;
+    }
+    release("broker");
+    leveret.count_becomes(ORDINARY + URGENT + 1, "leveret.instances WHERE status = 'completed'").await;
+    let behind = ended_after(&leveret, "urgent %").await;
+    assert!(behind >= ORDINARY - 2 * URGENT, "only {behind} of {ORDINARY} ended after the urgent ones");
+    assert_eq!(leveret.dead_letters().await, [""; 0]);
+    leveret.close().await;
+}
