@@ -30,7 +30,9 @@ pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name, is_reserved_sender};
-pub use operations::{Jump, Operation, Rerun, SetPriority, SetQueue, SetVariables, Skip};
+pub use operations::{
+    Jump, Operation, Rerun, ResolveAction, ResolveIncident, SetPriority, SetQueue, SetVariables, Skip,
+};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
@@ -68,7 +70,7 @@ pub enum Command {
     Suspend(Target),
     /// `resume`
     Resume(Target),
-    /// `terminate`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`, `priority.set`
+    /// `terminate`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`, `priority.set`, `incident.resolve`
     Operate(Box<Operation>),
     /// `timer.reschedule`
     Reschedule(Reschedule),

@@ -46,7 +46,9 @@ CREATE TABLE leveret.instances (
     history_count bigint      NOT NULL,
     history_hash  bytea       NOT NULL,
     trace         text,
-    parent        uuid
+    parent        uuid,
+    counted       boolean     NOT NULL DEFAULT false,
+    counted_sender text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE  leveret.instances               IS 'One row per instance: one execution of a definition';
 COMMENT ON COLUMN leveret.instances.id            IS 'UUIDv7: begins with the time of the start';
@@ -73,6 +75,8 @@ COMMENT ON COLUMN leveret.instances.history_count IS 'Number of the newest histo
 COMMENT ON COLUMN leveret.instances.history_hash  IS 'SHA-256 of the newest history row';
 COMMENT ON COLUMN leveret.instances.trace         IS 'W3C trace context of the start';
 COMMENT ON COLUMN leveret.instances.parent        IS 'The instance that waits for this one';
+COMMENT ON COLUMN leveret.instances.counted       IS 'Whether it counts among the live instances of its definition, which limits them';
+COMMENT ON COLUMN leveret.instances.counted_sender IS 'The sender among whose live instances it counts, if senders are limited';
 
 CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE key IS NOT NULL AND ended_at IS NULL;
 -- Searches by business key include ended instances; instances_key has live ones only.
@@ -80,6 +84,9 @@ CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE k
 CREATE INDEX instances_by_key     ON leveret.instances (key text_pattern_ops, id) WHERE key IS NOT NULL;
 -- By the queue of the step commands: urgent instances have one of their own.
 CREATE INDEX instances_ready      ON leveret.instances ((queue || CASE WHEN priority > 0 THEN '.urgent' ELSE '' END), id) WHERE ready;
+-- Without a limit no row is in them.
+CREATE INDEX instances_counted    ON leveret.instances (definition) WHERE counted AND ended_at IS NULL;
+CREATE INDEX instances_of_sender  ON leveret.instances (counted_sender) WHERE counted_sender IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX instances_live       ON leveret.instances (status, id) WHERE ended_at IS NULL;
 CREATE INDEX instances_failed     ON leveret.instances (status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX instances_definition ON leveret.instances (definition, id);

@@ -55,6 +55,10 @@ pub(super) fn plan(
         }
     }
     write.outbox = rows;
+    if before.is_none() {
+        let definition = app.cached_definition(&write.instance.definition, write.instance.version);
+        write.counted = definition.is_some_and(|definition| definition.limits.live.is_some());
+    }
     let next = match write.instance.ready_branch() {
         None => Next::Rest,
         Some(branch) if follow == Follow::IfNeeded && is_served_here(app, &write.instance, branch) => {

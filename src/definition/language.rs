@@ -122,6 +122,10 @@ fn document(key: &str) -> Described {
             whole(i64::from(i16::MIN), i64::from(i16::MAX)),
             "Above 0, its instances go before others when workers are behind.",
         ),
+        "limits" => (
+            a("startLimits"),
+            "How many instances may start per time, and how many may live, of all versions together.",
+        ),
         "labels" => (map_of(plain()), "Labels, stored with the document."),
         "activities" => (
             json!({ "type": "array", "items": a("activity"), "minItems": 1, "maxItems": ACTIVITIES_MAX }),

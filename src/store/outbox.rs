@@ -25,7 +25,7 @@ mod listener;
 mod unsent;
 
 pub use listener::{Listener, promise_to_look};
-pub use unsent::{claim_unsent, mark_returned, release, revive};
+pub use unsent::{claim_unsent, count_waiting, mark_returned, release, revive};
 
 /// A message to publish.
 #[derive(Debug, Clone, PartialEq)]

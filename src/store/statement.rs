@@ -55,6 +55,8 @@ struct InstanceColumns<'a> {
     started_at: Moment,
     ended_at: Option<Moment>,
     status: &'static str,
+    counted: bool,
+    counted_sender: Option<&'a str>,
 }
 
 impl<'a> Statement<'a> {
@@ -76,6 +78,8 @@ impl<'a> Statement<'a> {
                 started_at: Moment(instance.started_at),
                 ended_at: instance.ended_at.map(Moment),
                 status: instance.status.name(),
+                counted: write.counted,
+                counted_sender: write.counted_sender.as_deref(),
             },
             noted: (!write.history.is_empty()).then(|| HistoryColumns::new(&write.history)),
             opened: (!write.open.is_empty()).then(|| BookmarkColumns::new(&write.open)),
@@ -159,8 +163,9 @@ UPDATE leveret.instances
 const INSERT: &str = "
 INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
                                state_format, branches, variables, input, output, error, started_at, started_by,
-                               user_id, ended_at, history_count, history_hash, trace)
-SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22";
+                               user_id, ended_at, history_count, history_hash, trace, counted, counted_sender)
+SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+       $24";
 
 impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -210,6 +215,8 @@ impl InstanceColumns<'_> {
         part.bind::<BigInt, _>(&instance.history_count)?;
         part.bind::<Binary, _>(&instance.history_hash)?;
         part.bind::<Nullable<Text>, _>(&instance.trace)?;
+        part.bind::<Bool, _>(&self.counted)?;
+        part.bind::<Nullable<Text>, _>(&self.counted_sender)?;
         part.end()
     }
 }

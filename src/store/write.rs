@@ -39,6 +39,10 @@ pub struct Write {
     pub tasks: Vec<TaskWrite>,
     /// Changes of calls; each call must be as it was loaded.
     pub calls: Vec<CallWrite>,
+    /// Whether a start counts among the live instances of its definition, which has a limit of them.
+    pub counted: bool,
+    /// The sender among whose live instances a start counts, if there is a limit for senders.
+    pub counted_sender: Option<String>,
     /// Messages to publish: the caller adds events, wake-ups and follow-up commands.
     pub outbox: Vec<OutboxRow>,
 }
@@ -77,6 +81,8 @@ impl Write {
             search: Vec::new(),
             tasks: Vec::new(),
             calls: Vec::new(),
+            counted: false,
+            counted_sender: None,
             outbox: Vec::new(),
         };
         for effect in &effects {

@@ -118,15 +118,16 @@ impl Slots {
 mod tests {
     use tokio::sync::mpsc;
     use tokio::task::JoinHandle;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
     /// Waits for a slot, says its name, and gives the slot back.
-    fn wait(slots: &Slots, urgency: Urgency, name: &str, said: &mpsc::UnboundedSender<String>) -> JoinHandle<()> {
+    fn wait(slots: &Slots, urgency: Urgency, name: &str, said: &mpsc::Sender<String>) -> JoinHandle<()> {
         let (slots, name, said) = (slots.clone(), name.to_owned(), said.clone());
-        tokio::spawn(async move {
+        TaskTracker::new().spawn(async move {
             let _slot = slots.take(urgency).await;
-            said.send(name).unwrap();
+            said.send(name).await.unwrap();
         })
     }
 
@@ -138,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn urgent_commands_go_first_and_every_fourth_is_one_of_the_others() {
-        let (slots, (said, mut heard)) = (Slots::new(1), mpsc::unbounded_channel());
+        let (slots, (said, mut heard)) = (Slots::new(1), mpsc::channel(32));
         let busy = slots.take(Urgency::Ordinary).await;
         // The first has the turn, whatever comes after it.
         for number in 0..4 {
@@ -159,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_waits_no_longer_leaves_its_turn_to_the_next() {
-        let (slots, (said, mut heard)) = (Slots::new(1), mpsc::unbounded_channel());
+        let (slots, (said, mut heard)) = (Slots::new(1), mpsc::channel(32));
         let busy = slots.take(Urgency::Ordinary).await;
         let first = wait(&slots, Urgency::Ordinary, "first", &said);
         settle().await;
@@ -179,9 +180,9 @@ mod tests {
         let slots = Slots::new(2);
         let (one, two) = (slots.take(Urgency::Urgent).await, slots.take(Urgency::Ordinary).await);
         let (all, waits) = (slots.clone(), slots.clone());
-        let all = tokio::spawn(async move { all.take_all(2).await });
+        let all = TaskTracker::new().spawn(async move { all.take_all(2).await });
         settle().await;
-        let waits = tokio::spawn(async move { waits.take(Urgency::Urgent).await });
+        let waits = TaskTracker::new().spawn(async move { waits.take(Urgency::Urgent).await });
         settle().await;
         drop((one, two));
         let all = all.await.unwrap();

@@ -68,7 +68,7 @@ pub(super) async fn examine(
 ) -> Examined {
     let one_at_a_time = limits.redelivered.clone().lock_owned().await;
     let origin = match &delivery.queue {
-        Queue::Commands => incoming::sender(delivery, &app.config),
+        Queue::Commands | Queue::Urgent => incoming::sender(delivery, &app.config),
         Queue::Steps(_) | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => None,
     };
     let suspect = suspect(delivery, instance, origin.as_ref());
@@ -76,10 +76,12 @@ pub(super) async fn examine(
         match command::suspect(app, &suspect).await {
             Ok(crashes) => break crashes,
             Err(error) => match on_error(error.into()) {
-                OnError::WaitForDatabase(_) | OnError::Retry | OnError::DeadLetter(_) if app.stop.is_cancelled() => {
+                OnError::WaitForDatabase(_) | OnError::Retry | OnError::Wait(_) | OnError::DeadLetter(_)
+                    if app.stop.is_cancelled() =>
+                {
                     return Examined::Stopped;
                 }
-                OnError::WaitForDatabase(_) | OnError::Retry => database_is_back(app).await,
+                OnError::WaitForDatabase(_) | OnError::Retry | OnError::Wait(_) => database_is_back(app).await,
                 OnError::DeadLetter(reason) => {
                     let watch = Watch { _one_at_a_time: one_at_a_time, quiet: None, counted: None };
                     return Examined::GiveUp(GivenUp { reason, origin: origin.map(Box::new), watch });
