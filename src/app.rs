@@ -22,17 +22,20 @@ use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store};
 use crate::time::clock::Clock;
 
+mod counts;
 mod definitions;
 mod endings;
-mod kept;
 mod lifetime;
 mod long_work;
 mod publish_queue;
+mod refusals;
 mod registered;
+mod starts;
 
 pub use endings::{Endings, Wait};
 pub use lifetime::sleep_or_stop;
 pub use publish_queue::{Batch, PublishQueue, PublishQueues};
+pub use starts::Seats;
 
 /// Everything a role or an API needs; cheap to clone.
 #[derive(Clone)]
@@ -74,7 +77,11 @@ pub struct Inner {
     calls: Arc<Notify>,
     makes_calls: AtomicBool,
     /// How many messages of each sender are kept.
-    pub kept: kept::KeptCounts,
+    pub kept: counts::Counts,
+    /// What this process knows of the limits of starts.
+    pub starts: starts::KnownStarts,
+    /// Queues that have refused messages of this process.
+    pub refusals: refusals::Refusals,
     definitions: definitions::Definitions,
     long_work: long_work::LongWork,
 }
@@ -174,7 +181,9 @@ impl App {
             calls: Arc::default(),
             endings: Endings::default(),
             makes_calls: AtomicBool::new(false),
-            kept: kept::KeptCounts::default(),
+            kept: counts::Counts::default(),
+            starts: starts::KnownStarts::default(),
+            refusals: refusals::Refusals::default(),
             definitions: definitions::Definitions::default(),
             long_work: long_work::LongWork::default(),
         })))

@@ -1,5 +1,6 @@
 //! The one way to change an instance: every command goes through the pipeline of [`execution`].
 
+mod admission;
 mod applied;
 pub mod audit;
 mod broadcast;
@@ -19,10 +20,12 @@ mod handler;
 mod incident;
 mod kept;
 mod message;
+mod muted;
 mod once;
 pub mod outbox;
 mod overlooked;
 mod preview;
+mod priority;
 mod publish;
 mod rerun;
 mod rows;
@@ -33,6 +36,7 @@ mod suspect;
 mod tasks;
 mod timer;
 
+pub use admission::Turn;
 pub use audit::Actor;
 pub use broadcast::deliver;
 pub use committed::{Applied, Committed, Executed, Follow, Next, find, newest_timer};
@@ -44,12 +48,17 @@ pub use message::{Delivered, message};
 pub use once::{Answer, Origin, ReplyTo, answer_again};
 pub use overlooked::{Overlooked, overlooked};
 pub use preview::preview;
+pub use priority::priority;
 pub use publish::hand_on;
 pub(crate) use publish::step_command;
 pub use start::{Started, start};
 pub use suspect::{acquit, fingerprint, suspect, verdict};
 pub use tasks::{Claimed, task, task_next};
 pub use timer::{fire, reschedule};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::engine::TaskRefusal;
 use crate::fault::Class;
@@ -72,6 +81,16 @@ pub enum Error {
     /// The command is refused for this reason; the same command will be refused again.
     #[error("{0}")]
     Refused(String),
+    /// A limit of starts has no place for it now.
+    #[error("{why}")]
+    Limited {
+        /// Which limit, and what to do.
+        why: String,
+        /// What becomes of the start.
+        over: OverLimit,
+        /// How long that is from now on.
+        wait: Duration,
+    },
     /// The instance has changed since the sender has read it.
     #[error("{0}")]
     Changed(String),
@@ -89,11 +108,27 @@ pub enum Error {
     Reused(String),
 }
 
+/// What becomes of a start that is over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverLimit {
+    /// It has a place, and begins at this time.
+    BeginsAt(Timestamp),
+    /// It asks again at this time.
+    AsksAt(Timestamp),
+    /// It is refused; the next place is free at this time.
+    Refused {
+        /// When.
+        free_at: Timestamp,
+    },
+}
+
 impl Error {
     /// Its class, which says how a command recovers. What is not the database's is the sender's: the same command is refused again.
     pub fn class(&self) -> Class {
         match self {
             Error::Store(error) => error.class(),
+            Error::Limited { over: OverLimit::BeginsAt(_) | OverLimit::AsksAt(_), .. } => Class::RateLimited,
+            Error::Limited { over: OverLimit::Refused { .. }, .. } => Class::Business,
             Error::Invalid { .. }
             | Error::Refused(_)
             | Error::Changed(_)

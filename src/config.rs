@@ -26,6 +26,7 @@ mod network;
 mod outgoing;
 mod sections;
 mod validate;
+mod worker;
 
 pub use export::{Export, ExportPlace};
 pub use network::Network;

@@ -15,6 +15,7 @@ mod mark;
 mod name;
 mod operations;
 pub mod schedule;
+pub mod step_queue;
 mod tasks;
 
 use jiff::Timestamp;
@@ -29,7 +30,9 @@ pub use exchange::Exchange;
 pub use fit::{DEPTH_MAX, Unfit, find_unfit, is_too_deep, refuse_unfit, too_deep, too_large};
 pub use mark::without_mark;
 pub use name::{InvalidName, NAME_MAX, check_name, is_reserved_sender};
-pub use operations::{Jump, Operation, Rerun, SetQueue, SetVariables, Skip};
+pub use operations::{
+    Jump, Operation, Rerun, ResolveAction, ResolveIncident, SetPriority, SetQueue, SetVariables, Skip,
+};
 pub use tasks::{TaskClaim, TaskComplete, TaskRelease, listed_groups};
 
 /// The schema version this binary supports. The AMQP header `schema` carries it; without it a message has version 1.
@@ -67,7 +70,7 @@ pub enum Command {
     Suspend(Target),
     /// `resume`
     Resume(Target),
-    /// `terminate`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`
+    /// `terminate`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`, `priority.set`, `incident.resolve`
     Operate(Box<Operation>),
     /// `timer.reschedule`
     Reschedule(Reschedule),
@@ -124,6 +127,9 @@ pub struct Start {
     /// The user for whom it is started, as `instance.started_by`; the sender of the command when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The priority: above 0, its commands go before those of instances that have none. That of the definition when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i16>,
     /// The input; `{}` when left out.
     #[serde(default = "empty_object")]
     pub input: Value,

@@ -123,7 +123,16 @@ impl Scenario {
     /// As for [`Scenario::start`].
     pub fn begin(&mut self, input: Value) -> Result<(), Error> {
         let id = InstanceId(Uuid::from_u128(1));
-        let start = Start { id, version: 1, key: self.key.clone(), input, by: None, user_id: None, trace: None };
+        let start = Start {
+            id,
+            version: 1,
+            key: self.key.clone(),
+            priority: None,
+            input,
+            by: None,
+            user_id: None,
+            trace: None,
+        };
         let step = engine::start(&self.definition, start, &self.context())?;
         self.memory.absorb(step)
     }

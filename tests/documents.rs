@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use leveret::config::Config;
 use leveret::contract::{
-    Jump, Message, Rerun, Reschedule, SetQueue, SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease,
+    Jump, Message, Rerun, Reschedule, ResolveIncident, SetPriority, SetQueue, SetVariables, Skip, Start, Target,
+    TaskClaim, TaskComplete, TaskRelease,
 };
 use leveret::definition::{Definition, render};
 use leveret::expression::step_budget::StepBudget;
@@ -271,6 +272,8 @@ fn every_body_shown_is_one_that_is_understood() {
     understood::<Rerun>("rerun");
     understood::<SetVariables>("variables.set");
     understood::<SetQueue>("queue.set");
+    understood::<SetPriority>("priority.set");
+    understood::<ResolveIncident>("incident.resolve");
     understood::<Reschedule>("timer.reschedule");
     understood::<leveret::contract::CallComplete>("call.complete");
     understood::<leveret::contract::CallHeartbeat>("call.heartbeat");

@@ -46,7 +46,9 @@ CREATE TABLE leveret.instances (
     history_count bigint      NOT NULL,
     history_hash  bytea       NOT NULL,
     trace         text,
-    parent        uuid
+    parent        uuid,
+    counted       boolean     NOT NULL DEFAULT false,
+    counted_sender text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE  leveret.instances               IS 'One row per instance: one execution of a definition';
 COMMENT ON COLUMN leveret.instances.id            IS 'UUIDv7: begins with the time of the start';
@@ -56,7 +58,7 @@ COMMENT ON COLUMN leveret.instances.revision      IS 'Every commit compares and 
 COMMENT ON COLUMN leveret.instances.ready         IS 'Whether a branch can take a step now';
 COMMENT ON COLUMN leveret.instances.key           IS 'Business key, unique among live instances of the definition';
 COMMENT ON COLUMN leveret.instances.queue         IS 'Queue of its step commands';
-COMMENT ON COLUMN leveret.instances.priority      IS 'Priority of its step commands in the broker';
+COMMENT ON COLUMN leveret.instances.priority      IS 'Above 0, its step commands go to a queue of their own, before those of other instances';
 COMMENT ON COLUMN leveret.instances.state_format  IS 'Format of branches; a binary does not touch newer formats';
 COMMENT ON COLUMN leveret.instances.branches      IS 'Branches and counters, as the engine writes them';
 COMMENT ON COLUMN leveret.instances.variables     IS 'Variables by name';
@@ -73,12 +75,18 @@ COMMENT ON COLUMN leveret.instances.history_count IS 'Number of the newest histo
 COMMENT ON COLUMN leveret.instances.history_hash  IS 'SHA-256 of the newest history row';
 COMMENT ON COLUMN leveret.instances.trace         IS 'W3C trace context of the start';
 COMMENT ON COLUMN leveret.instances.parent        IS 'The instance that waits for this one';
+COMMENT ON COLUMN leveret.instances.counted       IS 'Whether it counts among the live instances of its definition, which limits them';
+COMMENT ON COLUMN leveret.instances.counted_sender IS 'The sender among whose live instances it counts, if senders are limited';
 
 CREATE UNIQUE INDEX instances_key ON leveret.instances (definition, key) WHERE key IS NOT NULL AND ended_at IS NULL;
 -- Searches by business key include ended instances; instances_key has live ones only.
 -- The operator class also serves the beginning of a key, LIKE 'PO-%', whatever the collation.
 CREATE INDEX instances_by_key     ON leveret.instances (key text_pattern_ops, id) WHERE key IS NOT NULL;
-CREATE INDEX instances_ready      ON leveret.instances (queue, id) WHERE ready;
+-- By the queue of the step commands: urgent instances have one of their own.
+CREATE INDEX instances_ready      ON leveret.instances ((queue || CASE WHEN priority > 0 THEN '.urgent' ELSE '' END), id) WHERE ready;
+-- Without a limit no row is in them.
+CREATE INDEX instances_counted    ON leveret.instances (definition) WHERE counted AND ended_at IS NULL;
+CREATE INDEX instances_of_sender  ON leveret.instances (counted_sender) WHERE counted_sender IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX instances_live       ON leveret.instances (status, id) WHERE ended_at IS NULL;
 CREATE INDEX instances_failed     ON leveret.instances (status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX instances_definition ON leveret.instances (definition, id);

@@ -1,3 +1,4 @@
+DROP TABLE leveret.start_limits;
 DROP TABLE leveret.suspects;
 DROP TABLE leveret.dead_letters;
 DROP TABLE leveret.messages;

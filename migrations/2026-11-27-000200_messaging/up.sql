@@ -145,3 +145,11 @@ COMMENT ON COLUMN leveret.suspects.what     IS 'What it is: its queue and type, 
 COMMENT ON COLUMN leveret.suspects.crashes  IS 'How often it was begun and did not end. Above worker.crash_max it is given up';
 COMMENT ON COLUMN leveret.suspects.revision IS 'Revision of its instance, if it names one: once the instance has moved, the count begins again';
 COMMENT ON COLUMN leveret.suspects.seen_at  IS 'When it was last begun; rows that nothing follows are deleted';
+
+CREATE TABLE leveret.start_limits (
+    scope   text        PRIMARY KEY,
+    next_at timestamptz NOT NULL
+);
+COMMENT ON TABLE  leveret.start_limits         IS 'One row per limited definition or sender, and per crowd of starts that ask again: the places of starts in time';
+COMMENT ON COLUMN leveret.start_limits.scope   IS 'definition:<name> or sender:<app_id>; with again: before it, for starts that wait until others have ended';
+COMMENT ON COLUMN leveret.start_limits.next_at IS 'When the next place is free, if none could be taken ahead of its time';

@@ -1,6 +1,6 @@
 DROP FUNCTION leveret.broadcast(text, text, jsonb, text);
 DROP FUNCTION leveret.message(text, text, jsonb, integer, text);
-DROP FUNCTION leveret.start(text, jsonb, text, integer, text, text, text);
+DROP FUNCTION leveret.start(text, jsonb, text, integer, text, text, text, smallint);
 DROP FUNCTION leveret.push_command(text, text, jsonb, text);
 DROP FUNCTION leveret.claimable_now();
 DROP FUNCTION leveret.relay_looks(integer);

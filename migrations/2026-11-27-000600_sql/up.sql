@@ -119,7 +119,8 @@ END $$;
 COMMENT ON FUNCTION leveret.push_command(text, text, jsonb, text) IS 'Writes a command into the outbox';
 
 CREATE FUNCTION leveret.start(name text, input jsonb DEFAULT '{}', key text DEFAULT NULL, version integer DEFAULT NULL,
-    on_conflict text DEFAULT 'reject', message_id text DEFAULT NULL, started_by text DEFAULT NULL) RETURNS text
+    on_conflict text DEFAULT 'reject', message_id text DEFAULT NULL, started_by text DEFAULT NULL,
+    priority smallint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     name_max CONSTANT integer := 255;
@@ -136,11 +137,11 @@ BEGIN
     END IF;
     RETURN leveret.push_command('start', name,
         jsonb_strip_nulls(jsonb_build_object('definition', name, 'key', key, 'version', version,
-            'on_conflict', on_conflict, 'user', started_by)) || jsonb_build_object('input', coalesce(input, '{}')),
+            'on_conflict', on_conflict, 'user', started_by, 'priority', priority)) || jsonb_build_object('input', coalesce(input, '{}')),
         message_id);
 END $$;
-COMMENT ON FUNCTION leveret.start(text, jsonb, text, integer, text, text, text) IS
-    'Starts an instance when the calling transaction commits; returns the message id, which is the idempotency key of the command. started_by: the person for whom it is started';
+COMMENT ON FUNCTION leveret.start(text, jsonb, text, integer, text, text, text, smallint) IS
+    'Starts an instance when the calling transaction commits; returns the message id, which is the idempotency key of the command. started_by: the person for whom it is started; priority: that of the definition when left out';
 
 CREATE FUNCTION leveret.message(name text, key text, data jsonb DEFAULT 'null', ttl integer DEFAULT NULL,
     message_id text DEFAULT NULL) RETURNS text
@@ -202,5 +203,5 @@ COMMENT ON FUNCTION leveret.doubles(record) IS
 
 REVOKE ALL ON FUNCTION leveret.refuse_key(text), leveret.refuse_number(jsonb), leveret.relay_looks(integer),
     leveret.claimable_now(), leveret.push_command(text, text, jsonb, text),
-    leveret.start(text, jsonb, text, integer, text, text, text), leveret.message(text, text, jsonb, integer, text),
+    leveret.start(text, jsonb, text, integer, text, text, text, smallint), leveret.message(text, text, jsonb, integer, text),
     leveret.broadcast(text, text, jsonb, text) FROM PUBLIC;

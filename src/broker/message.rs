@@ -24,6 +24,8 @@ pub const DEADLINE: &str = "leveret-deadline";
 pub enum Queue {
     /// Commands of upstream services and external workers.
     Commands,
+    /// Those that go before others.
+    Urgent,
     /// The step commands of one of the configured queues.
     Steps(String),
     /// Dead letters.
@@ -41,6 +43,7 @@ impl Queue {
     pub fn name(&self) -> String {
         match self {
             Queue::Commands => "commands".into(),
+            Queue::Urgent => "urgent".into(),
             Queue::Steps(queue) => format!("steps.{queue}"),
             Queue::Dead => "dead".into(),
             Queue::Events(listener) => format!("events.{listener}"),
@@ -53,6 +56,7 @@ impl Queue {
     pub fn physical(&self, prefix: &str) -> String {
         match self {
             Queue::Commands => format!("{prefix}.commands"),
+            Queue::Urgent => format!("{prefix}.urgent"),
             Queue::Steps(queue) => format!("{prefix}.steps.{queue}"),
             Queue::Dead => format!("{prefix}.dead"),
             Queue::Events(listener) => format!("{prefix}.events.{listener}"),
@@ -102,7 +106,7 @@ impl Outgoing {
         match self.exchange {
             // An event without a listener and an answer without its queue are not errors.
             Exchange::Events | Exchange::Reply => false,
-            Exchange::Commands | Exchange::Forwarded | Exchange::Steps => true,
+            Exchange::Commands | Exchange::Urgent | Exchange::Forwarded | Exchange::Steps => true,
             Exchange::Work | Exchange::Calls | Exchange::Dead => true,
         }
     }
@@ -111,6 +115,7 @@ impl Outgoing {
     pub fn queue(&self) -> Option<Queue> {
         match self.exchange {
             Exchange::Commands | Exchange::Forwarded => Some(Queue::Commands),
+            Exchange::Urgent => Some(Queue::Urgent),
             Exchange::Steps => Some(Queue::Steps(self.routing_key.clone())),
             Exchange::Calls => Some(Queue::Calls),
             Exchange::Work => Some(Queue::Work(self.routing_key.clone())),

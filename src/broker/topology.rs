@@ -17,8 +17,9 @@ pub const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 pub const PARKED_MAX: i64 = 10_000;
 
 /// Every exchange but the broker's default exchange.
-const DECLARED: [Exchange; 7] = [
+const DECLARED: [Exchange; 8] = [
     Exchange::Commands,
+    Exchange::Urgent,
     Exchange::Forwarded,
     Exchange::Steps,
     Exchange::Events,
@@ -102,6 +103,7 @@ pub fn base(prefix: &str) -> Vec<Declaration> {
     all.extend(parking(prefix));
     all.extend(with_bindings(prefix, &Queue::Dead));
     all.extend(with_bindings(prefix, &Queue::Commands));
+    all.extend(with_bindings(prefix, &Queue::Urgent));
     all.extend(with_bindings(prefix, &Queue::Calls));
     all.extend(delay::levels().flat_map(|delay| level(prefix, &delay)));
     all
@@ -115,6 +117,7 @@ pub fn queue(prefix: &str, queue: &Queue) -> Vec<Declaration> {
             let both = [Exchange::Commands, Exchange::Forwarded];
             all.extend(both.map(|exchange| plain(&exchange.physical(prefix), kind(exchange))));
         }
+        Queue::Urgent => all.push(plain(&Exchange::Urgent.physical(prefix), kind(Exchange::Urgent))),
         Queue::Steps(_) => all.push(plain(&Exchange::Steps.physical(prefix), kind(Exchange::Steps))),
         Queue::Events(_) => all.push(plain(&Exchange::Events.physical(prefix), kind(Exchange::Events))),
         Queue::Calls => all.push(plain(&Exchange::Calls.physical(prefix), kind(Exchange::Calls))),
@@ -139,7 +142,7 @@ pub fn parked(prefix: &str) -> String {
 
 fn kind(exchange: Exchange) -> Kind {
     match exchange {
-        Exchange::Commands | Exchange::Forwarded | Exchange::Events => Kind::Topic,
+        Exchange::Commands | Exchange::Urgent | Exchange::Forwarded | Exchange::Events => Kind::Topic,
         Exchange::Steps | Exchange::Work | Exchange::Calls | Exchange::Reply => Kind::Direct,
         Exchange::Dead => Kind::Fanout,
     }
@@ -170,6 +173,7 @@ fn with_bindings(prefix: &str, queue: &Queue) -> Vec<Declaration> {
             all.push(binding(&name, &Exchange::Forwarded.physical(prefix), "#"));
             all
         }
+        Queue::Urgent => work(Exchange::Urgent, "#"),
         Queue::Steps(queue) => work(Exchange::Steps, queue),
         Queue::Calls => work(Exchange::Calls, CALLS_KEY),
         Queue::Work(name) => work(Exchange::Work, name),
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn bindings_come_after_what_they_bind() {
         assert_bindings_come_last(&base("leveret"));
-        for wanted in [Queue::Commands, Queue::Steps("default".into()), Queue::Dead] {
+        for wanted in [Queue::Commands, Queue::Urgent, Queue::Steps("default".into()), Queue::Dead] {
             assert_bindings_come_last(&queue("leveret", &wanted));
         }
     }

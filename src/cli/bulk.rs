@@ -68,7 +68,7 @@ pub(super) enum Verb {
 
 #[derive(Args)]
 pub(super) struct Asked {
-    /// cancel, terminate, retry, suspend, resume, skip, jump, variables.set, rerun or queue.set.
+    /// cancel, terminate, retry, suspend, resume, skip, jump, variables.set, rerun, queue.set, priority.set or incident.resolve.
     operation: String,
     /// What is meant: definition:order status:suspended code:handler.busy started<1d
     #[arg(long)]
@@ -85,6 +85,12 @@ pub(super) struct Asked {
     /// The queue of a queue.set.
     #[arg(long)]
     queue: Option<String>,
+    /// The priority of a priority.set.
+    #[arg(long, allow_negative_numbers = true)]
+    priority: Option<i16>,
+    /// How an incident.resolve does it: retry (with --set), fail or cancel.
+    #[arg(long)]
+    action: Option<String>,
     /// The reason, stored in the history of each instance.
     #[arg(long, visible_alias = "note")]
     reason: Option<String>,
@@ -104,6 +110,8 @@ impl Asked {
         let mut arguments = Map::new();
         arguments.extend(self.activity.map(|activity| ("activity".to_owned(), json!(activity))));
         arguments.extend(self.queue.map(|queue| ("queue".to_owned(), json!(queue))));
+        arguments.extend(self.action.map(|action| ("action".to_owned(), json!(action))));
+        arguments.extend(self.priority.map(|priority| ("priority".to_owned(), json!(priority))));
         if let Some(result) = &self.result {
             arguments.insert("result".into(), output::value("--result", result)?);
         }

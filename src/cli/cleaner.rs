@@ -10,14 +10,16 @@ use super::output::{self, Output};
 use crate::app::App;
 use crate::command::audit::Operation;
 use crate::roles::cleaner::retention::{self, Rule};
-use crate::store::retention::{Of, count_instances};
+use crate::store::retention::{
+    Of, count_audit, count_closed, count_dead_letters, count_inbox, count_instances, count_messages,
+};
 
-/// Instances are counted up to this number.
+/// Rows are counted up to this number.
 const COUNT_MAX: i64 = 100_000;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Delete nothing: count the ended instances that a pass would delete now, for each rule.
+    /// Delete nothing: count what would be deleted now: ended instances for each rule, and everything else.
     #[arg(long)]
     dry_run: bool,
 }
@@ -58,6 +60,7 @@ async fn preview(app: &App, output: Output) -> Result<ExitCode> {
         };
         found.push((rule, count));
     }
+    let others = others(app).await?;
     match output {
         Output::Json => {
             let items = found.iter().map(|(rule, count)| {
@@ -66,18 +69,60 @@ async fn preview(app: &App, output: Output) -> Result<ExitCode> {
                     "instances": (*count).min(COUNT_MAX), "more": *count > COUNT_MAX,
                 })
             });
-            output::json(&json!({ "items": items.collect::<Vec<_>>() }))?;
+            let others = others.iter().map(|other| {
+                json!({
+                    "what": other.what, "retention": other.keeps, "count": other.count.min(COUNT_MAX),
+                    "more": other.count > COUNT_MAX,
+                })
+            });
+            output::json(&json!({ "items": items.collect::<Vec<_>>(), "others": others.collect::<Vec<_>>() }))?;
         }
         Output::Table => {
+            let counted = |count: i64| {
+                if count > COUNT_MAX { format!("more than {COUNT_MAX}") } else { count.to_string() }
+            };
             let rows = found.iter().map(|(rule, count)| {
-                let count = if *count > COUNT_MAX { format!("more than {COUNT_MAX}") } else { count.to_string() };
                 let definition = definition(rule).unwrap_or("every other definition").to_owned();
-                vec![definition, rule.keeps.to_string(), count]
+                vec![definition, rule.keeps.to_string(), counted(*count)]
             });
             output::table(&["DEFINITION", "RETENTION", "INSTANCES"], rows.collect());
+            let rows =
+                others.iter().map(|other| vec![other.what.to_owned(), other.keeps.clone(), counted(other.count)]);
+            output::table(&["BESIDES", "RETENTION", "ROWS"], rows.collect());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a pass deletes besides ended instances.
+struct Other {
+    what: &'static str,
+    keeps: String,
+    count: i64,
+}
+
+async fn others(app: &App) -> Result<Vec<Other>> {
+    let (now, settings, limit) = (app.clock.now(), &app.config.retention, COUNT_MAX + 1);
+    let mut conn = app.store.background().await?;
+    let mut found = Vec::new();
+    for (what, keeps) in [
+        ("closed rows of instances that live", settings.closed),
+        ("inbox rows", settings.inbox),
+        ("dead letters", settings.dead_letters),
+        ("audit rows", settings.audit),
+    ] {
+        let count = match (keeps.ends(now), what) {
+            (None, _) => 0,
+            (Some(before), "inbox rows") => count_inbox(&mut conn, before, limit).await?,
+            (Some(before), "dead letters") => count_dead_letters(&mut conn, before, limit).await?,
+            (Some(before), "audit rows") => count_audit(&mut conn, before, limit).await?,
+            (Some(before), _) => count_closed(&mut conn, before, limit).await?,
+        };
+        found.push(Other { what, keeps: keeps.to_string(), count });
+    }
+    let count = count_messages(&mut conn, now, limit).await?;
+    found.push(Other { what: "expired messages", keeps: "their ttl".into(), count });
+    Ok(found)
 }
 
 /// The definition of the rule; none for the rule of all others.

@@ -1,4 +1,4 @@
-//! `leveret instance cancel|terminate|retry|suspend|resume|skip|jump|set|rerun|queue`
+//! `leveret instance cancel|terminate|retry|suspend|resume|skip|jump|set|rerun|queue|priority`
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -68,6 +68,14 @@ pub(super) enum Verb {
         #[arg(value_parser = output::named)]
         queue: String,
     },
+    /// Change the priority of an instance.
+    Priority {
+        #[command(flatten)]
+        about: About,
+        /// The priority, from -32768 to 32767: above 0, it goes before instances that have none.
+        #[arg(allow_negative_numbers = true)]
+        priority: i16,
+    },
 }
 
 #[derive(Args)]
@@ -103,6 +111,7 @@ impl Verb {
             Verb::Set { about, variables } => (Control::SetVariables { values: values(&variables)? }, about),
             Verb::Rerun { about, activity } => (Control::Rerun { from: activity }, about),
             Verb::Queue { about, queue } => (Control::SetQueue { queue }, about),
+            Verb::Priority { about, priority } => (Control::SetPriority { priority }, about),
         })
     }
 }
@@ -171,6 +180,8 @@ fn describe(preview: &ControlPreview) {
         None => {
             rows.push(vec!["activity".into(), moved(&at(&preview.at.from), &at(&preview.at.to))]);
             rows.push(vec!["queue".into(), moved(&preview.queue.from, &preview.queue.to)]);
+            let priority = &preview.priority;
+            rows.push(vec!["priority".into(), moved(&priority.from.to_string(), &priority.to.to_string())]);
         }
         Some(new) => {
             let name = format!("a new instance of {} version {} at {}", new.definition, new.version, at(&new.at));

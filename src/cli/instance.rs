@@ -66,6 +66,9 @@ pub(super) struct Start {
     /// The user for whom it is started, as `instance.started_by`. Default: your login name.
     #[arg(long = "as", value_name = "USER", value_parser = output::named)]
     user: Option<String>,
+    /// The priority, from -32768 to 32767: above 0, it goes before instances that have none. Default: that of the definition.
+    #[arg(long, allow_negative_numbers = true)]
+    priority: Option<i16>,
     /// Follow the instance until it ends or is suspended.
     #[arg(long)]
     watch: bool,
@@ -113,6 +116,7 @@ async fn start(app: &App, start: Start, output: Output) -> Result<ExitCode> {
         key: start.key,
         on_conflict: OnConflict::Reject,
         user: start.user.or_else(login_name),
+        priority: start.priority,
         input,
     };
     let id = match command::start(app, command, &origin(app)).await? {

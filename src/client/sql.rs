@@ -29,7 +29,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
+use diesel::sql_types::{Integer, Jsonb, Nullable, SmallInt, Text};
 use serde_json::{Value, json};
 
 use crate::contract::{OnConflict, json};
@@ -44,6 +44,7 @@ pub fn start(definition: impl Into<String>) -> Start {
         on_conflict: OnConflict::Reject,
         message_id: None,
         user: None,
+        priority: None,
     }
 }
 
@@ -81,6 +82,7 @@ pub struct Start {
     on_conflict: OnConflict,
     message_id: Option<String>,
     user: Option<String>,
+    priority: Option<i16>,
 }
 
 impl Start {
@@ -112,6 +114,12 @@ impl Start {
     #[must_use]
     pub fn user(self, user: impl Into<String>) -> Self {
         Self { user: Some(user.into()), ..self }
+    }
+
+    /// The priority; that of the definition when left out.
+    #[must_use]
+    pub fn priority(self, priority: i16) -> Self {
+        Self { priority: Some(priority), ..self }
     }
 
     /// The identity of the command: a second command with the same id is a duplicate. A new id when left out.
@@ -196,6 +204,8 @@ impl QueryFragment<Pg> for Start {
         out.push_bind_param::<Nullable<Text>, _>(&self.message_id)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&self.user)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<SmallInt>, _>(&self.priority)?;
         out.push_sql("))");
         Ok(())
     }

@@ -51,9 +51,9 @@ async fn copies(
     loop {
         let page = bookmarks::waiting(transaction, &command.name, &command.key, last, PAGE).await?;
         let ids: Vec<InstanceId> = page.iter().map(|waiting| waiting.instance).collect();
-        let queues = instances::queues(transaction, &ids).await?;
+        let step_queues = instances::step_queues(transaction, &ids).await?;
         for waiting in &page {
-            let Some(queue) = queues.get(&waiting.instance) else { continue };
+            let Some(step_queue) = step_queues.get(&waiting.instance) else { continue };
             let body = contract::Deliver {
                 instance: waiting.instance.0,
                 bookmark: waiting.number,
@@ -63,7 +63,7 @@ async fn copies(
                 sender: Some(origin.app_id.clone()),
                 user_id: origin.user_id.clone(),
             };
-            let row = step_command(app, queue, "deliver", &body, None)?.with_instance(waiting.instance);
+            let row = step_command(app, step_queue, "deliver", &body, None)?.with_instance(waiting.instance);
             bytes += row.body.len();
             rows.push(row);
             if rows.len() > RECEIVERS_MAX || bytes > BYTES_MAX {

@@ -161,6 +161,8 @@ impl From<BulkOperation> for Control {
             BulkOperation::SetVariables(set) => Control::SetVariables { values: set.variables },
             BulkOperation::Rerun(rerun) => Control::Rerun { from: rerun.activity },
             BulkOperation::SetQueue(set) => Control::SetQueue { queue: set.queue },
+            BulkOperation::SetPriority(set) => Control::SetPriority { priority: set.priority },
+            BulkOperation::ResolveIncident(resolve) => super::control::resolution(resolve.action, resolve.variables),
         }
     }
 }

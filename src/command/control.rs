@@ -1,13 +1,15 @@
 //! Control of an instance by id or key: cancel, terminate, retry, suspend, resume, reschedule, skip, jump, set variables, rerun, set
-//! the queue.
+//! the queue or the priority.
+
+use serde_json::{Map, Value};
 
 use super::committed::{Applied, Committed};
 use super::execution::Execution;
 use super::once::{self, Answer, Origin};
 use super::{Error, applied, rerun};
 use crate::app::App;
-use crate::contract::{self, Operation};
-use crate::engine::{Audit, Command, Control, InstanceId, Refusal};
+use crate::contract::{self, Operation, ResolveAction};
+use crate::engine::{Audit, Command, Control, InstanceId, Refusal, Remedy};
 use crate::store::{Transaction, instances};
 
 /// Controls an instance.
@@ -57,7 +59,18 @@ impl From<&Operation> for Control {
             Operation::SetVariables(set) => Control::SetVariables { values: set.variables.clone() },
             Operation::Rerun(rerun) => Control::Rerun { from: rerun.activity.clone() },
             Operation::SetQueue(set) => Control::SetQueue { queue: set.queue.clone() },
+            Operation::SetPriority(set) => Control::SetPriority { priority: set.priority },
+            Operation::ResolveIncident(resolve) => resolution(resolve.action, resolve.variables.clone()),
         }
+    }
+}
+
+/// A resolution of incidents as a control: a cancellation is one whatever has an incident.
+pub(super) fn resolution(action: ResolveAction, variables: Map<String, Value>) -> Control {
+    match action {
+        ResolveAction::Retry => Control::Resolve { remedy: Remedy::Retry { variables } },
+        ResolveAction::Fail => Control::Resolve { remedy: Remedy::Fail },
+        ResolveAction::Cancel => Control::Cancel,
     }
 }
 

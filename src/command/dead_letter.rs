@@ -167,7 +167,7 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
 
 /// The exchange and routing key that lead to a queue.
 fn place(queue: &str, routing_key: String) -> Option<(Exchange, String)> {
-    if queue == Queue::Commands.name() {
+    if queue == Queue::Commands.name() || queue == Queue::Urgent.name() {
         return Some((Exchange::Forwarded, routing_key));
     }
     queue.strip_prefix("steps.").map(|queue| (Exchange::Steps, queue.to_owned()))
@@ -180,6 +180,7 @@ mod tests {
     #[test]
     fn a_redriven_message_is_sent_to_the_exchange_of_its_queue() {
         assert_eq!(place("commands", "start.order".into()), Some((Exchange::Forwarded, "start.order".into())));
+        assert_eq!(place("urgent", "start.order".into()), Some((Exchange::Forwarded, "start.order".into())));
         assert_eq!(place("steps.default", "whatever".into()), Some((Exchange::Steps, "default".into())));
         assert_eq!(place("work.resize", "resize".into()), None);
         assert_eq!(place("events.audit", "order.shipped".into()), None);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::committed::{Committed, Executed, Follow, Next};
 use super::once::{Answer, Origin};
-use super::{Error, audit, effort, facts, fail_point, handler, rows};
+use super::{Error, audit, effort, facts, fail_point, handler, muted, rows};
 use crate::app::App;
 use crate::definition::Definition;
 use crate::engine::{
@@ -204,9 +204,13 @@ impl<'a> Execution<'a> {
         &self,
         transaction: &mut Transaction,
         before: &Instance,
-        step: Step,
+        mut step: Step,
         now: Timestamp,
     ) -> Result<Ended, Undone> {
+        let groups = muted::groups(&step);
+        if !groups.is_empty() {
+            muted::hush(transaction, &groups, &mut step).await?;
+        }
         let written = self.plan(before, step, now)?;
         self.write_planned(transaction, written).await
     }
@@ -231,7 +235,11 @@ impl<'a> Execution<'a> {
     }
 
     /// Commits a step of which the revision is the only guard, in one statement; any other in a transaction.
-    async fn commit_alone(&self, before: &Instance, step: Step, now: Timestamp) -> Result<Executed, Error> {
+    async fn commit_alone(&self, before: &Instance, mut step: Step, now: Timestamp) -> Result<Executed, Error> {
+        let groups = muted::groups(&step);
+        if !groups.is_empty() {
+            muted::hush(&mut *self.app.store.steps().await?, &groups, &mut step).await?;
+        }
         let mut written = self.plan(before, step, now)?;
         if !written.write.is_plain() {
             return Box::pin(self.commit_in_transaction(written)).await;

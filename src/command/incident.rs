@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Error;
+use super::audit::{Actor, Done, Operation};
 use super::committed::{Applied, Executed};
 use super::execution::{Ended, Execution, Undone, Written};
 use super::once::{self, Answer, Origin};
@@ -212,10 +213,20 @@ pub async fn change_group(
         app_id: origin.app_id.clone(),
         message_id: origin.message_id.clone(),
     };
-    match incidents::change(app.store.background().await?, fingerprint, &note).await? {
-        Changed::Now | Changed::Before => Ok(()),
-        Changed::NoIncident => Err(missing()),
-    }
+    let actor = Actor::naming(origin, Some(&note.by).filter(|by| **by != origin.app_id).map(String::as_str));
+    let (action, reason) = (note.change.action(), note.reason.as_deref());
+    let operation = Operation { actor: &actor, action, subject: "incident", object: fingerprint, reason };
+    let change = async |transaction: &mut Transaction| -> Result<_, Undo<(), Error>> {
+        match incidents::change(transaction, fingerprint, &note).await? {
+            Changed::Now => {
+                let details = note.change.value().map(|value| json!({ "value": value }));
+                Ok(Done::Changed { value: (), outcome: note.change.kind(), details })
+            }
+            Changed::Before => Ok(Done::Unchanged(())),
+            Changed::NoIncident => Err(Undo::Error(missing())),
+        }
+    };
+    operation.run(app, change).await
 }
 
 fn check(app: &App, change: &GroupChange) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::admission::Turn;
 use super::committed::Follow;
 use crate::app::App;
 use crate::contract::Exchange;
@@ -32,6 +33,8 @@ pub struct Origin {
     pub user_id: Option<String>,
     /// The person who acts, where the door knows one: for the audit log.
     pub by: Option<String>,
+    /// How a start takes its turn, where starts are limited.
+    pub turn: Turn,
 }
 
 /// The address of an answer.
@@ -50,7 +53,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// `started`, `existing`, `delivered`, `kept`, `broadcast`, `cancelled`, `retried`, `suspended`, `resumed`, `rescheduled`,
-    /// `terminated`, `skipped`, `jumped`, `set`, `rerun`, `queued`, `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
+    /// `terminated`, `skipped`, `jumped`, `set`, `rerun`, `queued`, `prioritised`, `refused`; of calls `completed`, `kept`, `noted`, `resolved`.
     pub outcome: String,
     /// Why the command was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl Origin {
             reply_to: None,
             user_id: None,
             by: None,
+            turn: Turn::Now,
         }
     }
 

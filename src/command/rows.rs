@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::committed::{Follow, Next, serves};
 use super::dispatch;
-use super::publish::{self, encode, step_command};
+use super::publish::{self, encode, step_command, step_queue_of};
 use crate::app::App;
 use crate::contract::{self, CloudEvent, Exchange};
 use crate::engine::{Branch, Effect, Event, Instance, Step};
@@ -55,6 +55,10 @@ pub(super) fn plan(
         }
     }
     write.outbox = rows;
+    if before.is_none() {
+        let definition = app.cached_definition(&write.instance.definition, write.instance.version);
+        write.counted = definition.is_some_and(|definition| definition.limits.live.is_some());
+    }
     let next = match write.instance.ready_branch() {
         None => Next::Rest,
         Some(branch) if follow == Follow::IfNeeded && is_served_here(app, &write.instance, branch) => {
@@ -62,7 +66,7 @@ pub(super) fn plan(
         }
         Some(_) => {
             if let Some(continuation) = publish::continuation(&write.instance) {
-                write.outbox.push(step_command(app, &write.instance.queue, "continue", &continuation, None)?);
+                write.outbox.push(step_command(app, &step_queue_of(&write.instance), "continue", &continuation, None)?);
             }
             Next::HandedOn
         }
@@ -84,7 +88,7 @@ fn is_near(app: &App, now: Timestamp, due_at: Timestamp) -> bool {
 /// The command that a timer may be due.
 fn fire(app: &App, instance: &Instance, bookmark: i64, due_at: Timestamp) -> Result<OutboxRow, store::Error> {
     let body = contract::Fire { instance: instance.id.0, bookmark, due_at };
-    Ok(step_command(app, &instance.queue, "fire", &body, Some(due_at))?.with_instance(instance.id))
+    Ok(step_command(app, &step_queue_of(instance), "fire", &body, Some(due_at))?.with_instance(instance.id))
 }
 
 fn event(app: &App, instance: &Instance, event: &Event) -> Result<OutboxRow, store::Error> {

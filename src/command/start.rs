@@ -1,14 +1,17 @@
 //! The start of an instance: one statement writes the instance and the inbox row.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Error;
 use super::committed::{Applied, Committed, Follow, Next};
 use super::execution::Written;
 use super::once::{self, Answer, Origin};
-use super::{effort, fail_point, rows};
+use super::{admission, effort, fail_point, rows};
 use crate::app::App;
 use crate::contract::{self, OnConflict};
+use crate::definition::Definition;
 use crate::engine::{self, Audit, Command, Control, Decision, Facts, Instance, InstanceId, Refusal};
 use crate::store::commit::{self, Asked, Guarded};
 use crate::store::inbox::{self, InboxRow};
@@ -47,6 +50,8 @@ impl PlannedStart {
 /// `Refused`, `Invalid` and `NotFound`; nothing was written then.
 pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Result<Applied<Started>, Error> {
     let asked = if command.version.is_some() { Asked::Named } else { Asked::Newest };
+    // Held until the start is committed.
+    let mut seats = None;
     // The remembered version may be outdated. A version that was just read is outdated only by an apply at the same time.
     for _ in 0..TRIES_MAX {
         let remembered = app.newest_version(&command.definition).filter(|_| asked == Asked::Newest);
@@ -57,7 +62,18 @@ pub async fn start(app: &App, command: contract::Start, origin: &Origin) -> Resu
                 Found::Known(answer) => return Ok(Applied::Repeated(answer)),
             },
         };
-        let planned = match plan_start(app, &command, origin, version, now).await {
+        let definition = app.definition(&command.definition, version).await?;
+        if seats.is_none() {
+            match admission::admit(app, &command.definition, definition.limits, origin).await {
+                Ok(taken) => seats = Some(taken),
+                Err(limited @ Error::Limited { .. }) => {
+                    // A repetition gets the same answer, whatever is full.
+                    return once::known(app, origin).await?.map(Applied::Repeated).ok_or(limited);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let planned = match plan_start(app, &definition, &command, origin, version, now).await {
             // A newer version may take the input that the remembered one refuses.
             Err(Error::Invalid { .. }) if remembered.is_some() => {
                 app.forget_newest(&command.definition);
@@ -114,27 +130,31 @@ async fn look_up(app: &App, command: &contract::Start, origin: &Origin) -> Resul
 
 async fn plan_start(
     app: &App,
+    definition: &Arc<Definition>,
     command: &contract::Start,
     origin: &Origin,
     version: i32,
     now: Timestamp,
 ) -> Result<PlannedStart, Error> {
-    let definition = app.definition(&command.definition, version).await?;
     let id = InstanceId(app.new_id());
     let start = || engine::Start {
         id,
         version,
         key: command.key.clone(),
+        priority: command.priority,
         input: once::input(command.input.clone()),
         by: Some(command.user.clone().unwrap_or_else(|| origin.app_id.clone())),
         user_id: origin.user_id.clone(),
         trace: origin.trace.clone(),
     };
     let answer = Answer::of("started", Some(id));
-    let mut step = effort::start(app, &definition, start, now).await?.map_err(invalid)?;
+    let mut step = effort::start(app, definition, start, now).await?.map_err(invalid)?;
     step.sign(&origin.sender());
     let (mut write, next) = rows::plan(app, None, step, now, origin.follow)?;
     write.outbox.extend(origin.reply(app, &answer));
+    if app.config.limits.live_per_sender > 0 {
+        write.counted_sender = Some(origin.app_id.clone());
+    }
     let inbox = origin.inbox("start", &answer);
     Ok(PlannedStart { write, next, inbox })
 }

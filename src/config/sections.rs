@@ -147,6 +147,10 @@ section! {
         rows_max: usize = 1_000,
         /// Bytes of the rows of one statement as JSON.
         rows_bytes_max: usize = 1024 * 1024,
+        /// Starts of one sender per second; 0 for no limit.
+        starts_per_sender: u32 = 0,
+        /// Live instances that one sender has started; 0 for no limit.
+        live_per_sender: u64 = 0,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Error, HANDLER_FOR_MAX};
+use crate::contract::step_queue::URGENT;
 
 /// The shortest time: loops do not spin, and no limit of PostgreSQL is rounded to "no limit".
 const TIME_MIN: Duration = Duration::from_millis(1);
@@ -109,6 +110,11 @@ impl Config {
         }
         if let Some(queue) = self.worker.queues.iter().find(|queue| queue.is_empty() || queue.len() > QUEUE_MAX) {
             return invalid(&format!("`worker.queues`: the name `{queue}` must have from 1 to {QUEUE_MAX} bytes"));
+        }
+        if let Some(queue) = self.worker.queues.iter().find_map(|queue| queue.strip_suffix(URGENT)) {
+            return invalid(&format!(
+                "`worker.queues`: `{queue}{URGENT}` is the queue for urgent instances of `{queue}`: write `{queue}`, and the worker consumes both"
+            ));
         }
         let prefix = &self.broker.prefix;
         if prefix.is_empty()

@@ -18,8 +18,8 @@ use super::OnConflict;
 pub use audit::AuditView;
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
 pub use control::{
-    ControlPreview, ControlRequest, DoneView, EntryPlace, EntryView, MoveRequest, NewInstanceView, QueueRequest,
-    SkipRequest, Transition, VariablesRequest, WaitPreview,
+    ControlPreview, ControlRequest, DoneView, EntryPlace, EntryView, MoveRequest, NewInstanceView, PriorityRequest,
+    QueueRequest, SkipRequest, Transition, VariablesRequest, WaitPreview,
 };
 pub use dead_letters::{DeadLetterRequest, DeadLetterView, DeadLettersRequest};
 pub use incidents::{
@@ -47,6 +47,8 @@ pub struct StartRequest {
     pub on_conflict: OnConflict,
     /// The user for whom it is started, as `instance.started_by`; `leveret.http` when left out.
     pub user: Option<String>,
+    /// The priority; that of the definition when left out.
+    pub priority: Option<i16>,
     /// The input.
     #[serde(default)]
     pub input: Value,
@@ -114,6 +116,9 @@ pub struct InstanceView {
     pub revision: i64,
     /// Its queue.
     pub queue: String,
+    /// Its priority.
+    #[serde(default)]
+    pub priority: i16,
     /// The user for whom it was started, or else the sender.
     pub started_by: Option<String>,
     /// The user of RabbitMQ who sent the start, where the broker has verified one.

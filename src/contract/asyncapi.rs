@@ -5,8 +5,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Jump, Message, Rerun, Reschedule, SCHEMA, SetQueue,
-    SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease, WorkRequest, events,
+    CallComplete, CallHeartbeat, CallProgress, CloudEvent, Jump, Message, Rerun, Reschedule, ResolveIncident, SCHEMA,
+    SetPriority, SetQueue, SetVariables, Skip, Start, Target, TaskClaim, TaskComplete, TaskRelease, WorkRequest,
+    events,
 };
 
 /// The place of the schemas in the document.
@@ -80,6 +81,8 @@ impl Messages {
         self.command::<SetVariables>("variables.set", "Set variables of an instance");
         self.command::<Rerun>("rerun", "Run an instance again from an activity; an ended one begins as a new one");
         self.command::<SetQueue>("queue.set", "Change the queue of an instance");
+        self.command::<ResolveIncident>("incident.resolve", "Resolve the incidents of an instance");
+        self.command::<SetPriority>("priority.set", "Change the priority of an instance");
         self.command::<Reschedule>("timer.reschedule", "Change the due time of an open timer");
         self.command::<TaskComplete>("task.complete", "Complete a task, or cast a vote");
         self.command::<TaskClaim>("task.claim", "Claim a task for a limited time");
@@ -193,6 +196,14 @@ fn headers() -> Value {
     })
 }
 
+/// The parts of the routing key of a command.
+fn about() -> Value {
+    json!({
+        "command": { "description": "The property `type`." },
+        "name": { "description": "What the command is about, such as the name of a definition." },
+    })
+}
+
 fn channels(prefix: &str, messages: &Messages) -> Value {
     let commands: Vec<&str> = messages.commands.iter().chain(&messages.replies).copied().collect();
     let exchange = |name: &str, kind: &str| {
@@ -213,12 +224,17 @@ fn channels(prefix: &str, messages: &Messages) -> Value {
             "title": "Commands",
             "description": format!("Publish to the exchange `{prefix}.commands`, persistent and mandatory, with confirms. The routing key has \
                 to begin with the property `type`, which names the command, unless `broker.routing_keys` is `any`."),
-            "parameters": {
-                "command": { "description": "The property `type`." },
-                "name": { "description": "What the command is about, such as the name of a definition." },
-            },
+            "parameters": about(),
             "messages": refs("#/components/messages", &commands),
             "bindings": exchange("commands", "topic"),
+        },
+        "urgent": {
+            "address": "{command}.{name}",
+            "title": "Urgent commands",
+            "description": format!("The same for commands that go before others: publish to the exchange `{prefix}.urgent`."),
+            "parameters": about(),
+            "messages": refs("#/components/messages", &commands),
+            "bindings": exchange("urgent", "topic"),
         },
         "events": {
             "address": "{definition}.{event}",
@@ -262,6 +278,13 @@ fn operations(messages: &Messages) -> Value {
             "channel": { "$ref": "#/channels/commands" },
             "summary": "Leveret executes commands. Each pair of `app_id` and `message_id` is handled once.",
             "messages": of("commands", &messages.commands),
+            "reply": { "channel": { "$ref": "#/channels/answers" }, "messages": of("answers", &["answer"]) },
+        },
+        "receiveUrgentCommands": {
+            "action": "receive",
+            "channel": { "$ref": "#/channels/urgent" },
+            "summary": "Leveret executes urgent commands before others.",
+            "messages": of("urgent", &messages.commands),
             "reply": { "channel": { "$ref": "#/channels/answers" }, "messages": of("answers", &["answer"]) },
         },
         "publishEvents": {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::ResolveAction;
 use super::api::InstanceSummary;
 
 /// Items per second, of all processes together, without a `pace`.
@@ -18,9 +19,9 @@ pub const ITEMS_MAX: u32 = 100_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BulkRequest {
-    /// `cancel`, `terminate`, `retry`, `suspend`, `resume`, `skip`, `jump`, `variables.set`, `rerun` or `queue.set`.
+    /// `cancel`, `terminate`, `retry`, `suspend`, `resume`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`, `priority.set` or `incident.resolve`.
     pub operation: String,
-    /// What the operation needs besides the instance: `result` and `activity`, `variables`, `queue`.
+    /// What the operation needs besides the instance: `result` and `activity`, `variables`, `queue`, `priority`, `action`.
     #[serde(default)]
     pub arguments: Value,
     /// The filter; it must have at least one term.
@@ -56,6 +57,10 @@ pub enum BulkOperation {
     Rerun(BulkMove),
     #[serde(rename = "queue.set")]
     SetQueue(BulkQueue),
+    #[serde(rename = "priority.set")]
+    SetPriority(BulkPriority),
+    #[serde(rename = "incident.resolve")]
+    ResolveIncident(BulkResolve),
 }
 
 /// The arguments of `skip`.
@@ -94,6 +99,25 @@ pub struct BulkQueue {
     pub queue: String,
 }
 
+/// The arguments of `priority.set`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkPriority {
+    /// The priority.
+    pub priority: i16,
+}
+
+/// The arguments of `incident.resolve`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkResolve {
+    /// How.
+    pub action: ResolveAction,
+    /// With `retry`: variables that are set before.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variables: Map<String, Value>,
+}
+
 impl BulkOperation {
     /// Reads an operation by its name, with its arguments.
     ///
@@ -102,7 +126,10 @@ impl BulkOperation {
     pub fn read(name: &str, arguments: &Value) -> Result<Self, String> {
         let said = match (arguments, name) {
             // A skip needs none; the others say what is missing in them.
-            (Value::Null, "skip" | "jump" | "rerun" | "variables.set" | "queue.set") => {
+            (
+                Value::Null,
+                "skip" | "jump" | "rerun" | "variables.set" | "queue.set" | "priority.set" | "incident.resolve",
+            ) => {
                 json!({ "operation": name, "arguments": {} })
             }
             (Value::Null, _) => json!({ "operation": name }),
@@ -111,7 +138,12 @@ impl BulkOperation {
             }
             (arguments, _) => json!({ "operation": name, "arguments": arguments }),
         };
-        serde_json::from_value(said).map_err(|error| format!("the operation `{name}` cannot be read: {error}"))
+        let read =
+            serde_json::from_value(said).map_err(|error| format!("the operation `{name}` cannot be read: {error}"));
+        if let Ok(BulkOperation::ResolveIncident(resolve)) = &read {
+            resolve.action.allows(&resolve.variables)?;
+        }
+        read
     }
 
     /// Its name and its arguments, as [`BulkOperation::read`] reads them.
@@ -209,6 +241,8 @@ mod tests {
             BulkOperation::Jump(BulkMove { activity: "a".into() }),
             BulkOperation::SetVariables(BulkVariables { variables }),
             BulkOperation::SetQueue(BulkQueue { queue: "slow".into() }),
+            BulkOperation::SetPriority(BulkPriority { priority: -3 }),
+            BulkOperation::ResolveIncident(BulkResolve { action: ResolveAction::Fail, variables: Map::new() }),
         ] {
             let (name, arguments) = operation.written();
             assert_eq!(BulkOperation::read(&name, &arguments), Ok(operation));
@@ -221,6 +255,8 @@ mod tests {
         assert!(refused("remove", Value::Null).contains("unknown variant `remove`, expected one of `cancel`"));
         assert!(refused("jump", json!({ "activty": "a" })).contains("unknown field `activty`"));
         assert!(refused("jump", Value::Null).starts_with("the operation `jump` cannot be read: missing"));
+        let both = json!({ "action": "fail", "variables": { "n": 1 } });
+        assert_eq!(refused("incident.resolve", both), "`variables` are allowed only with `retry`");
         assert_eq!(refused("cancel", json!({ "activity": "a" })), "`cancel` takes no arguments");
     }
 }

@@ -18,6 +18,9 @@ pub enum Exchange {
     /// Commands from upstream services and external workers.
     #[strum(serialize = "commands")]
     Commands,
+    /// Commands from outside that go before others.
+    #[strum(serialize = "urgent")]
+    Urgent,
     /// Commands that Leveret sends itself: those from SQL, and those that it sends again.
     #[strum(serialize = "forwarded")]
     Forwarded,

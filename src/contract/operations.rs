@@ -20,6 +20,10 @@ pub enum Operation {
     Rerun(Rerun),
     /// `queue.set`
     SetQueue(SetQueue),
+    /// `priority.set`
+    SetPriority(SetPriority),
+    /// `incident.resolve`
+    ResolveIncident(ResolveIncident),
 }
 
 impl Operation {
@@ -32,6 +36,8 @@ impl Operation {
             Operation::SetVariables(_) => "variables.set",
             Operation::Rerun(_) => "rerun",
             Operation::SetQueue(_) => "queue.set",
+            Operation::SetPriority(_) => "priority.set",
+            Operation::ResolveIncident(_) => "incident.resolve",
         }
     }
 
@@ -43,14 +49,17 @@ impl Operation {
             | Operation::Jump(Jump { target, .. })
             | Operation::SetVariables(SetVariables { target, .. })
             | Operation::Rerun(Rerun { target, .. })
-            | Operation::SetQueue(SetQueue { target, .. }) => target,
+            | Operation::SetQueue(SetQueue { target, .. })
+            | Operation::SetPriority(SetPriority { target, .. })
+            | Operation::ResolveIncident(ResolveIncident { target, .. }) => target,
         }
     }
 
     /// Its other names, with their places in the body.
     pub fn names(&self) -> Vec<(&'static str, &String)> {
         match self {
-            Operation::Terminate(_) | Operation::SetVariables(_) => Vec::new(),
+            Operation::Terminate(_) | Operation::SetVariables(_) | Operation::SetPriority(_) => Vec::new(),
+            Operation::ResolveIncident(_) => Vec::new(),
             Operation::Skip(skip) => skip.activity.iter().map(|activity| ("activity", activity)).collect(),
             Operation::Jump(jump) => vec![("activity", &jump.activity)],
             Operation::Rerun(rerun) => vec![("activity", &rerun.activity)],
@@ -117,4 +126,56 @@ pub struct SetQueue {
     pub target: Target,
     /// The queue.
     pub queue: String,
+}
+
+/// Change the priority of an instance.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct SetPriority {
+    /// The instance.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The priority: above 0, its step commands go before those of instances that have none.
+    pub priority: i16,
+}
+
+/// Resolve the incidents of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct ResolveIncident {
+    /// The instance.
+    #[serde(flatten)]
+    pub target: Target,
+    /// How.
+    pub action: ResolveAction,
+    /// With `retry`: variables that are set before.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variables: Map<String, Value>,
+}
+
+/// How incidents are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ResolveAction {
+    /// The activities are tried again.
+    Retry,
+    /// The instance ends as failed, with the failure of its oldest incident.
+    Fail,
+    /// The instance is cancelled.
+    Cancel,
+}
+
+impl ResolveAction {
+    /// Refuses variables that would have no effect.
+    ///
+    /// # Errors
+    /// A sentence with the problem.
+    pub fn allows(self, variables: &Map<String, Value>) -> Result<(), String> {
+        match self {
+            ResolveAction::Retry => Ok(()),
+            ResolveAction::Fail | ResolveAction::Cancel if variables.is_empty() => Ok(()),
+            ResolveAction::Fail | ResolveAction::Cancel => Err("`variables` are allowed only with `retry`".into()),
+        }
+    }
 }

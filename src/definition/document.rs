@@ -7,6 +7,7 @@ pub(crate) mod draft;
 pub(super) mod failure;
 pub(super) mod flow;
 pub(super) mod http;
+pub(super) mod limits;
 pub(super) mod retry;
 mod schemas;
 pub(super) mod search;
@@ -27,6 +28,7 @@ use crate::time::retention::Retention;
 use activity::place_of;
 use draft::Draft;
 use failure::{FailurePolicy, ON_FAILURE};
+use limits::START_LIMITS;
 
 /// Activities of a definition at most.
 pub(super) const ACTIVITIES_MAX: usize = 1_000;
@@ -51,10 +53,11 @@ pub(super) const DOCUMENT: Keys = Keys {
         "search",
         "queue",
         "priority",
+        "limits",
         "labels",
         "activities",
     ],
-    later: &["on_cancel", "limits"],
+    later: &["on_cancel"],
 };
 pub(super) const EVENTS: Keys = Keys { of: "`events`", known: &["instance", "activity", "task"], later: &[] };
 
@@ -64,6 +67,7 @@ fn keys_of(key: &str) -> Option<&'static [&'static str]> {
         "input" => Some(&["type", "required", "properties", "additionalProperties", "$defs"]),
         "events" => Some(EVENTS.known),
         "on_failure" => Some(ON_FAILURE.known),
+        "limits" => Some(START_LIMITS.known),
         _ => None,
     }
 }
@@ -102,6 +106,7 @@ impl Draft {
             events: self.events(at.get("events")),
             queue: self.queue(at.get("queue")),
             priority: self.priority(at.get("priority")),
+            limits: at.get("limits").and_then(|limits| self.start_limits(&limits)).unwrap_or_default(),
             labels: at.get("labels").map(|labels| self.labels(&labels)).unwrap_or_default().into_iter().collect(),
             search: at.get("search").map(|search| self.search(&search)).unwrap_or_default(),
             activities: list.iter().enumerate().map(|(number, at)| self.activity(at, number)).collect(),

@@ -118,9 +118,14 @@ fn document(key: &str) -> Described {
             "Search attributes: expressions, evaluated when variables change; filters read them as `var.name`.",
         ),
         "queue" => (name(), "The queue of the step commands."),
-        "priority" => {
-            (whole(i64::from(i16::MIN), i64::from(i16::MAX)), "Higher numbers come first; not used for ordering yet.")
-        }
+        "priority" => (
+            whole(i64::from(i16::MIN), i64::from(i16::MAX)),
+            "Above 0, its instances go before others when workers are behind.",
+        ),
+        "limits" => (
+            a("startLimits"),
+            "How many instances may start per time, and how many may live, of all versions together.",
+        ),
         "labels" => (map_of(plain()), "Labels, stored with the document."),
         "activities" => (
             json!({ "type": "array", "items": a("activity"), "minItems": 1, "maxItems": ACTIVITIES_MAX }),

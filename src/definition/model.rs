@@ -9,11 +9,13 @@ use crate::expression::{Data, Expression, Template};
 use crate::time::retention::Retention;
 
 mod failure;
+mod limits;
 mod outside;
 mod search;
 mod task;
 
 pub use failure::*;
+pub use limits::*;
 pub use outside::*;
 pub use search::*;
 pub use task::*;
@@ -49,6 +51,8 @@ pub struct Definition {
     pub queue: String,
     /// Higher numbers come first.
     pub priority: i16,
+    /// How many instances may start, and live.
+    pub limits: StartLimits,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
     /// Search attributes, by name.

@@ -18,6 +18,8 @@ pub struct Start {
     pub version: i32,
     /// Its business key.
     pub key: Option<String>,
+    /// Its priority; that of the definition when left out.
+    pub priority: Option<i16>,
     /// The input as it was sent; it is checked against the schema of the definition.
     pub input: Value,
     /// Who started it: the `app_id` of the command, or a user.
@@ -106,12 +108,25 @@ pub enum Control {
         /// The queue.
         queue: String,
     },
+    /// Resolve its incidents.
+    #[strum(serialize = "incident.retry")]
+    Resolve {
+        /// How.
+        remedy: Remedy,
+    },
+    /// Change its priority.
+    #[strum(serialize = "priority.set")]
+    SetPriority {
+        /// The priority.
+        priority: i16,
+    },
 }
 
 impl Control {
     /// The command's name in messages.
     pub fn name(&self) -> &'static str {
-        self.into()
+        // As over HTTP, where each has a path of its own.
+        if let Control::Resolve { remedy: Remedy::Fail } = self { "incident.fail" } else { self.into() }
     }
 
     /// The outcome in the answer to its sender.
@@ -128,6 +143,9 @@ impl Control {
             Control::SetVariables { .. } => "set",
             Control::Rerun { .. } => "rerun",
             Control::SetQueue { .. } => "queued",
+            Control::SetPriority { .. } => "prioritised",
+            Control::Resolve { remedy: Remedy::Retry { .. } } => "retried",
+            Control::Resolve { remedy: Remedy::Fail } => "failed",
         }
     }
 }
@@ -263,11 +281,12 @@ impl Command {
             Command::Incident(Remedy::Retry { .. }, _) => true,
             Command::Incident(Remedy::Fail, _) => false,
             Command::Instance(what, _) => match what {
-                Control::Retry | Control::Resume => true,
+                Control::Retry | Control::Resume | Control::Resolve { remedy: Remedy::Retry { .. } } => true,
+                Control::Resolve { remedy: Remedy::Fail } => false,
                 // Of an instance with an incident, which continues.
                 Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. } => true,
                 Control::Cancel | Control::Terminate | Control::Suspend | Control::Reschedule { .. } => false,
-                Control::SetVariables { .. } | Control::SetQueue { .. } => false,
+                Control::SetVariables { .. } | Control::SetQueue { .. } | Control::SetPriority { .. } => false,
             },
             Command::Call(CallCommand { report: CallReport::Resolved { .. }, .. }) => true,
             Command::Call(CallCommand {

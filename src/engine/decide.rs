@@ -116,5 +116,7 @@ fn control(
             variables::set(transition("variables"), values, audit, facts.variable_types)
         }
         Control::SetQueue { queue } => queue::set(transition("queue"), queue, audit),
+        Control::Resolve { remedy } => step(definition, instance, Command::Incident(remedy, audit), facts, context),
+        Control::SetPriority { priority } => queue::prioritise(transition("priority"), priority, audit),
     }
 }

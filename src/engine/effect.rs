@@ -152,6 +152,7 @@ pub enum EntryKind {
     BranchRerun,
     VariablesSet,
     QueueChanged,
+    PriorityChanged,
 }
 
 impl EntryKind {
@@ -170,6 +171,8 @@ pub struct Event {
     pub data: Value,
     /// When it happened.
     pub at: Timestamp,
+    /// The fingerprint of the group of incidents that it tells of: while the group is muted, it is not published.
+    pub group: Option<String>,
 }
 
 /// One open wait of a branch, or of the whole instance.

@@ -55,11 +55,12 @@ impl<'a> Transition<'a> {
         data.insert("activity".into(), json!(position.activity.id));
         data.insert("error".into(), Value::Object(assign::brief(failure)));
         data.insert("attempt".into(), json!(self.branch(position).attempt));
-        data.insert("fingerprint".into(), json!(self.fingerprint(position, failure)));
+        let group = self.fingerprint(position, failure);
+        data.insert("fingerprint".into(), json!(group));
         data.insert("version".into(), json!(self.instance.version));
         data.extend(bookmark.map(|bookmark| ("bookmark".to_owned(), json!(bookmark))));
         data.extend(self.instance.key.as_ref().map(|key| ("key".to_owned(), json!(key))));
-        self.publish(event, Value::Object(data));
+        self.publish_of_group(event, Value::Object(data), group);
     }
 
     fn fingerprint(&self, position: Position<'a>, failure: &Failure) -> String {

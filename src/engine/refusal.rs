@@ -113,6 +113,9 @@ pub enum Refusal {
     /// The instance has this queue.
     #[error("the queue is `{0}` already")]
     SameQueue(String),
+    /// The instance has this priority.
+    #[error("the priority is {0} already")]
+    SamePriority(i16),
     /// The definition does not fit the instance, or the task does not exist: a defect of the caller.
     #[error("the definition does not fit the instance")]
     Mismatch,

@@ -107,7 +107,13 @@ impl<'a> Transition<'a> {
     }
 
     pub(super) fn publish(&mut self, name: &str, data: Value) {
-        let event = Event { name: name.to_owned(), data, at: self.context.now };
+        let event = Event { name: name.to_owned(), data, at: self.context.now, group: None };
+        self.push(Effect::Publish(event));
+    }
+
+    /// Publishes an event that tells of a group of incidents, unless the group is muted.
+    pub(super) fn publish_of_group(&mut self, name: &str, data: Value, group: String) {
+        let event = Event { name: name.to_owned(), data, at: self.context.now, group: Some(group) };
         self.push(Effect::Publish(event));
     }
 

@@ -8,7 +8,7 @@ use super::ApiState;
 use super::problem::Problem;
 use super::request::{self, About};
 use crate::command::{self, Applied};
-use crate::contract::api::{ControlRequest, MoveRequest, QueueRequest, SkipRequest, VariablesRequest};
+use crate::contract::api::{ControlRequest, MoveRequest, PriorityRequest, QueueRequest, SkipRequest, VariablesRequest};
 use crate::contract::{Operation, Target};
 use crate::engine::Control;
 
@@ -54,6 +54,11 @@ pub(super) async fn set_variables(api: State<ApiState>, about: About) -> Result<
 
 pub(super) async fn set_queue(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
     let operation = about.body::<QueueRequest>()?.operation(about.id);
+    operate(api, operation, about).await
+}
+
+pub(super) async fn set_priority(api: State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
+    let operation = about.body::<PriorityRequest>()?.operation(about.id);
     operate(api, operation, about).await
 }
 

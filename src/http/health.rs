@@ -1,23 +1,16 @@
 //! Health, metrics and the AsyncAPI document: for orchestrators, Prometheus and generators.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::IntoResponse;
-use futures_util::future::join;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ApiState;
 use super::problem::Problem;
 use crate::engine::Status;
-use crate::store::commits::Commits;
-use crate::store::session::Access;
 use crate::{store, telemetry};
 
-/// The database is away if it does not answer for this long: longer than a commit may take before it is said to hang.
-const LOOK_FOR: Duration = Duration::from_secs(3);
 /// Targets with metrics: each is a label.
 const TARGETS_MAX: i64 = 200;
 
@@ -29,41 +22,6 @@ pub(super) async fn livez() -> &'static str {
 /// The contract of messages as AsyncAPI.
 pub(super) async fn asyncapi(State(api): State<ApiState>) -> Json<Value> {
     Json(crate::contract::asyncapi::document(&api.app.config.broker.prefix))
-}
-
-/// 200 if the process can work: the database takes writes and confirms commits, the broker answers, and it is not stopping. Answers
-/// within seconds.
-pub(super) async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Value>) {
-    let database = database(&api.app.store).await;
-    let broker = api.app.broker.is_connected();
-    let blocked = api.app.broker.is_blocked();
-    let stopping = api.app.stop.is_cancelled();
-    let ready = database == ANSWERS && broker && !blocked && !stopping;
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
-    let body = json!({
-        "ready": ready,
-        "database": database,
-        "broker": word(broker, word(blocked, "blocked", "connected"), "away"),
-        // The others work: no reason to send no requests here.
-        "queues_in_trouble": api.app.broker.troubled(),
-        "stopping": stopping,
-    });
-    (code, Json(body))
-}
-
-/// What a database says that takes writes.
-const ANSWERS: &str = "answers";
-
-/// Both looks at the same time: while commits hang, all connections but that of the second may be in use.
-async fn database(store: &store::Store) -> &'static str {
-    let (probe, commits) = join(tokio::time::timeout(LOOK_FOR, store.probe()), store.commits()).await;
-    match (probe.map(|probe| probe.map(|probe| probe.access)), commits) {
-        (Ok(Ok(Access::ReadOnly)), _) => "read-only",
-        (_, Ok(Commits::Hang(_))) => "commits hang",
-        (Ok(Ok(Access::Writable)), Ok(Commits::Confirmed)) => ANSWERS,
-        (Ok(Ok(Access::Writable)), Err(_)) | (Ok(Err(_)) | Err(_), _) => "away",
-    }
 }
 
 pub(super) async fn metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {

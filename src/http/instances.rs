@@ -46,6 +46,7 @@ pub(super) async fn start(
         key: request.key,
         on_conflict: request.on_conflict,
         user: request.user,
+        priority: request.priority,
         input: request.input,
     };
     let (code, id) = match command::start(&api.app, command, &origin).await? {

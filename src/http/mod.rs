@@ -14,6 +14,7 @@ mod listener;
 mod messages;
 mod operations;
 mod problem;
+mod readiness;
 mod request;
 mod schedules;
 mod targets;
@@ -87,7 +88,7 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
     Router::new()
         .nest("/api/v1", commands.merge(documents).method_not_allowed_fallback(problem::no_method))
         .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
+        .route("/readyz", get(readiness::readyz))
         .route("/metrics", get(health::metrics))
         .route("/asyncapi.json", get(health::asyncapi))
         .method_not_allowed_fallback(problem::no_method)
@@ -113,6 +114,7 @@ fn instance_routes() -> Router<ApiState> {
         .route("/instances/{id}/rerun", post(control::rerun))
         .route("/instances/{id}/variables", patch(control::set_variables))
         .route("/instances/{id}/queue", post(control::set_queue))
+        .route("/instances/{id}/priority", post(control::set_priority))
 }
 
 /// Tasks of people.

@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457), with a stable `type`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri, header};
@@ -9,6 +11,9 @@ use serde_json::{Value, json};
 
 use crate::engine::TaskRefusal;
 use crate::{command, store};
+
+/// The longest time that `Retry-After` names, in seconds: a limit may be raised meanwhile.
+const RETRY_AFTER_MAX: u64 = 3_600;
 
 /// An error response: `kind` for programs, the rest for people.
 #[derive(Debug, Serialize)]
@@ -21,11 +26,14 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Value>,
+    /// The header `Retry-After`.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+        Self { kind, title, status: status.as_u16(), detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -107,6 +115,12 @@ impl Problem {
         Self { errors, ..Self::new(status, kind, title, refusal.to_string()) }
     }
 
+    fn limited(detail: String, wait: Duration) -> Self {
+        let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
+        let kind = "urn:leveret:limited";
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "A limit of starts is reached", detail) }
+    }
+
     pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self::new(status, "urn:leveret:overloaded", "Temporarily unavailable", detail)
@@ -127,11 +141,12 @@ fn pointed(problem: &str) -> Value {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
         let mut response = (status, Json(self)).into_response();
         let json = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
         }
         response
     }
@@ -145,6 +160,7 @@ impl From<command::Error> for Problem {
             command::Error::Refused(why) | command::Error::Late(why) => {
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
             }
+            command::Error::Limited { why, wait, .. } => Problem::limited(why, wait),
             command::Error::Changed(why) => {
                 Problem::new(StatusCode::CONFLICT, "urn:leveret:stale", "The instance has changed", why)
             }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, bulk, history, incidents, messages, suspects, targets};
+use crate::store::{self, bulk, history, incidents, messages, start_limits, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod export;
@@ -89,6 +89,9 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
     }
     if let Ok(before) = app.clock.now().checked_sub(SUSPECT_FOR) {
         suspects::delete_before(&mut conn, before, BATCH_MAX).await?;
+    }
+    if let Ok(before) = app.clock.now().checked_sub(start_limits::UNUSED_FOR) {
+        start_limits::delete_unused_before(&mut conn, before, BATCH_MAX).await?;
     }
     if let Ok(before) = app.clock.now().checked_sub(GROUP_FOR) {
         incidents::delete_unused_before(&mut conn, before, BATCH_MAX).await?;

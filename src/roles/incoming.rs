@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::broker::{Delivery, Queue};
-use crate::command::{Follow, Origin, ReplyTo, Undelivered};
+use crate::command::{Follow, Origin, ReplyTo, Turn, Undelivered};
 use crate::config::Config;
 use crate::contract::{self, Command, NAME_MAX, Operation, Target, check_name};
 use crate::engine::InstanceId;
@@ -16,7 +16,7 @@ use door::Door;
 /// The `type` that RabbitMQ gives to a message of AMQP 1.0 whose body is an AMQP value.
 const AMQP_1_0: &str = "amqp-1.0";
 /// Every `type`.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "start",
     "message",
     "cancel",
@@ -30,6 +30,8 @@ const KINDS: [&str; 22] = [
     "variables.set",
     "rerun",
     "queue.set",
+    "priority.set",
+    "incident.resolve",
     "deliver",
     "continue",
     "fire",
@@ -60,8 +62,13 @@ pub(super) fn read(delivery: &Delivery, config: &Config) -> Result<Received, Str
     let command = command(delivery, kind)?;
     let origin = match &delivery.queue {
         Queue::Steps(_) => None,
-        Queue::Commands | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => {
-            Some(self::origin(delivery, door)?)
+        Queue::Commands | Queue::Urgent | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => {
+            let mut origin = self::origin(delivery, door)?;
+            origin.turn = match Door::has_place(delivery, &config.broker.prefix) {
+                true => Turn::Taken,
+                false => Turn::InOrder,
+            };
+            Some(origin)
         }
     };
     Ok(Received { command, origin })
@@ -125,6 +132,8 @@ fn command(delivery: &Delivery, kind: &str) -> Result<Command, String> {
         "variables.set" => operate(Operation::SetVariables(body(delivery)?)),
         "rerun" => operate(Operation::Rerun(body(delivery)?)),
         "queue.set" => operate(Operation::SetQueue(body(delivery)?)),
+        "incident.resolve" => operate(Operation::ResolveIncident(body(delivery)?)),
+        "priority.set" => operate(Operation::SetPriority(body(delivery)?)),
         "deliver" => Command::Deliver(body(delivery)?),
         "continue" => Command::Continue(body(delivery)?),
         "fire" => Command::Fire(body(delivery)?),
@@ -194,6 +203,9 @@ fn check(command: &Command) -> Result<(), String> {
         | Command::Resume(target)
         | Command::Reschedule(contract::Reschedule { target, .. }) => names_of(target)?,
         Command::Operate(operation) => {
+            if let Operation::ResolveIncident(resolve) = &**operation {
+                resolve.action.allows(&resolve.variables)?;
+            }
             let names = operation.names().into_iter().map(|(name, text)| (name, Some(text)));
             names_of(operation.target())?.into_iter().chain(names).collect()
         }

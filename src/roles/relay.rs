@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -258,8 +259,10 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
     let (mut kept, mut returned): (Vec<Uuid>, Vec<Uuid>) = (Vec::new(), Vec::new());
     for (row, sent) in rows.iter().zip(&sent) {
         match sent {
-            Sent::Confirmed if row.exchange == Exchange::Forwarded => kept.push(row.id),
-            Sent::Confirmed => confirmed.push(row.id),
+            Sent::Confirmed => {
+                app.refusals.accepted(row.exchange.name(), &row.routing_key);
+                if row.exchange == Exchange::Forwarded { kept.push(row.id) } else { confirmed.push(row.id) }
+            }
             // The sweep of the timers or calls replaces a wake-up, which must not become a dead row when delay queues are missing for
             // long. Due by the next sweep, it goes straight to its queue.
             Sent::Returned(reason) if delay::rank(row.due_at, now).is_some() => {
@@ -272,6 +275,7 @@ async fn publish(app: &App, rows: &[OutboxRow]) -> Result<Vec<Uuid>, store::Erro
             }
             // A later sweep publishes it again, when the queue may have room.
             Sent::Refused => {
+                app.refusals.note(row.exchange.name(), &row.routing_key, Instant::now());
                 tracing::debug!(id = %row.id, routing_key = %row.routing_key, "a queue refused this message; retrying later")
             }
         }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tracing::Instrument;
 
+use super::incoming::door::HAS_PLACE;
 use super::incoming::{self, Received};
 use crate::app::App;
 use crate::broker::{Delivery, Queue, SENT_AT};
-use crate::command::{self, Error};
-use crate::contract::Command;
+use crate::command::{self, Error, OverLimit};
+use crate::contract::{Command, step_queue};
 use crate::engine::{BranchId, InstanceId};
 use crate::fault::{Class, Recovery};
 use crate::store;
@@ -24,15 +25,19 @@ mod bounce;
 mod calls;
 mod decide;
 mod drive;
+mod slots;
 mod suspect;
 mod tasks;
 mod wake_up;
 
-use answer::{Begun, Undeliverable, acknowledge, database_is_back, dead_letter, give_back, later, put_last, put_off};
+use answer::{
+    Begun, Undeliverable, acknowledge, database_is_back, dead_letter, give_back, later, put_last, put_off, put_off_with,
+};
 use backlog::Backlog;
 use bounce::Bounce;
 use decide::execute;
 use drive::{DeliveryFate, Redelivered};
+use slots::{Slots, Urgency};
 use suspect::{Examined, GivenUp, Watch, examine};
 use wake_up::{Readiness, early, wait_until_due};
 
@@ -50,7 +55,7 @@ const BUSY_FOR_MS: u64 = 25;
 #[derive(Clone)]
 struct SharedLimits {
     /// One slot for each command that is executed, for all queues together.
-    slots: Arc<Semaphore>,
+    slots: Slots,
     /// Locked while a redelivered command is executed. It may be the command that killed its worker: executed one at a time, such
     /// commands cannot cause each other to be redelivered.
     redelivered: Arc<Mutex<()>>,
@@ -58,9 +63,9 @@ struct SharedLimits {
     backlog: Arc<Backlog>,
 }
 
-/// Starts a consumer for the commands and one for each queue.
+/// Starts a consumer for the commands and two for each queue: for urgent instances, and for all others.
 pub fn start(app: &App) {
-    let slots = Arc::new(Semaphore::new(app.config.worker.concurrency));
+    let slots = Slots::new(app.config.worker.concurrency);
     let limits = SharedLimits { slots, redelivered: Arc::default(), backlog: Arc::default() };
     let watched = Arc::clone(&limits.backlog);
     app.supervise("worker", move |app| {
@@ -70,8 +75,8 @@ pub fn start(app: &App) {
             Ok(())
         }
     });
-    let mut queues = vec![Queue::Commands];
-    queues.extend(app.config.worker.queues.iter().cloned().map(Queue::Steps));
+    let mut queues = vec![Queue::Commands, Queue::Urgent];
+    queues.extend(app.config.worker.step_queues().into_iter().map(Queue::Steps));
     for queue in queues {
         let limits = limits.clone();
         app.supervise("worker", move |app| run(app, queue.clone(), limits.clone()));
@@ -82,7 +87,7 @@ async fn run(app: App, queue: Queue, limits: SharedLimits) -> Result<(), store::
     let slots = app.config.worker.concurrency;
     let prefetch = match &queue {
         Queue::Steps(_) => slots * PREFETCH_PER_SLOT,
-        Queue::Commands => slots + slots.div_ceil(SPARE_PART),
+        Queue::Commands | Queue::Urgent => slots + slots.div_ceil(SPARE_PART),
         Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => slots,
     };
     let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
@@ -117,7 +122,7 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     let redelivered = Redelivered::of(&delivery);
     let mut watch = None;
     // Before it is parsed: nothing is known of what a sender has written.
-    if redelivered == Redelivered::Yes && delivery.queue == Queue::Commands {
+    if redelivered == Redelivered::Yes && matches!(delivery.queue, Queue::Commands | Queue::Urgent) {
         match examine(app, limits, &delivery, None).await {
             Examined::Execute(watched) => watch = Some(watched),
             Examined::GiveUp(given_up) => {
@@ -164,10 +169,9 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         let Some(kept) = put_last(app, delivery).await else { return };
         delivery = kept;
     }
-    // The semaphore is never closed. If it were, exceeding the limit would do less harm than stopping.
     let _slot = match &watch {
         Some(watch) if watch.is_quiet() => None,
-        Some(_) | None => limits.slots.acquire().await.ok(),
+        Some(_) | None => limits.slots.take(urgency(app, &delivery.queue, &received.command).await).await,
     };
     let end = execute_until_it_ends(app, &received, redelivered, &delivery.routing_key).await;
     ended(app, watch.as_ref()).await;
@@ -175,8 +179,35 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         End::Done => acknowledge(delivery).await,
         End::Elsewhere => bounce(app, delivery, &received.command).await,
         End::Early(due_at) => early(app, delivery, &received.command, due_at).await,
+        End::Waits(over) => wait_for_place(app, delivery, over).await,
         End::DeadLetter(reason) => give_up(app, delivery, &received, &reason, None).await,
     }
+}
+
+/// Puts a start off that is over a limit, until it has its place or asks again.
+async fn wait_for_place(app: &App, delivery: Delivery, over: OverLimit) {
+    let (at, mark) = match over {
+        OverLimit::BeginsAt(at) => (at, Some(HAS_PLACE)),
+        OverLimit::AsksAt(at) | OverLimit::Refused { free_at: at } => (at, None),
+    };
+    let pause = Duration::try_from(at.duration_since(app.clock.now())).unwrap_or_default();
+    metrics::counter!(telemetry::STARTS_PUT_OFF).increment(1);
+    put_off_with(app, delivery, pause, mark).await;
+}
+
+/// Whether a command goes before others. A command from outside does if its sender has published it as urgent, or it is a start of an
+/// urgent instance; the others do not name the priority of their instance.
+async fn urgency(app: &App, queue: &Queue, command: &Command) -> Urgency {
+    let is_urgent = if let Queue::Steps(name) = queue {
+        step_queue::is_urgent_queue(name)
+    } else if queue == &Queue::Urgent {
+        true
+    } else if let Command::Start(start) = command {
+        step_queue::is_urgent(command::priority(app, start).await)
+    } else {
+        false
+    };
+    if is_urgent { Urgency::Urgent } else { Urgency::Ordinary }
 }
 
 /// How the execution of a command ended.
@@ -184,6 +215,7 @@ enum End {
     Done,
     Elsewhere,
     Early(Timestamp),
+    Waits(OverLimit),
     DeadLetter(String),
 }
 
@@ -205,6 +237,7 @@ async fn execute_until_it_ends(app: &App, received: &Received, redelivered: Rede
                     let pause = BUSY_FOR_MS * u64::from(attempt) + fastrand::u64(0..BUSY_FOR_MS);
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
+                OnError::Wait(over) => return End::Waits(over),
                 OnError::DeadLetter(reason) => return End::DeadLetter(reason),
             },
         }
@@ -271,6 +304,8 @@ enum OnError {
     WaitForDatabase(String),
     /// Try it again after a pause.
     Retry,
+    /// Put it off: it is over a limit of starts.
+    Wait(OverLimit),
     /// Store it as a dead letter with this reason.
     DeadLetter(String),
 }
@@ -279,6 +314,7 @@ enum OnError {
 fn on_error(error: Error) -> OnError {
     let class = error.class();
     match (class.of_command(), error) {
+        (Recovery::InProcess, Error::Limited { over, .. }) => OnError::Wait(over),
         (Recovery::InProcess, Error::Store(store::Error::Unavailable(why))) => OnError::WaitForDatabase(why),
         (Recovery::InProcess, _) => OnError::Retry,
         (Recovery::DeadLetter | Recovery::Timer | Recovery::Route | Recovery::Incident, error) => {

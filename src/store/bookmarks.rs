@@ -80,8 +80,8 @@ pub struct DueTimer {
     pub number: i64,
     /// When it was due.
     pub due_at: Timestamp,
-    /// The queue of the instance.
-    pub queue: String,
+    /// The queue for the step commands of the instance.
+    pub step_queue: String,
 }
 
 /// An open wait for a message.
@@ -211,8 +211,8 @@ pub async fn claim_due(conn: &mut Connection, limit: i64, busy: &[String]) -> Re
     Ok(rows
         .into_iter()
         .filter(|(.., status)| status.as_deref() != Some(Status::Suspended.name()))
-        .filter_map(|(instance, number, due_at, queue, _)| {
-            Some(DueTimer { instance: InstanceId(instance), number, due_at: due_at?.0, queue: queue? })
+        .filter_map(|(instance, number, due_at, step_queue, _)| {
+            Some(DueTimer { instance: InstanceId(instance), number, due_at: due_at?.0, step_queue: step_queue? })
         })
         .collect())
 }

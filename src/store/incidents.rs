@@ -18,7 +18,7 @@ use super::{Connection, Error};
 use crate::contract::api::{IncidentGroupView, IncidentSample, Page};
 use crate::fault::is_fingerprint;
 
-pub use notes::{Changed, GroupChange, GroupNote, NOTES_MAX, change, delete_unused_before, notes};
+pub use notes::{Changed, GroupChange, GroupNote, NOTES_MAX, change, delete_unused_before, muted, notes};
 
 /// Groups that are looked at for a page: more causes at a time are no list for a person.
 const GROUPS_MAX: i64 = 10_000;

@@ -14,6 +14,7 @@ use super::moment::Moment;
 use super::schema::functions::clock_timestamp;
 use super::schema::leveret::instances;
 use super::{Connection, Error};
+use crate::contract::step_queue::step_queue;
 use crate::engine::{Failure, Instance, InstanceId, STATE_FORMAT, State, Status};
 
 mod list;
@@ -21,7 +22,7 @@ mod silent;
 
 pub use super::locks::lock_branch_try;
 pub use list::{Filter, Summary, count_by_status, list, list_these};
-pub use silent::{Silent, claim_silent, ready_queues};
+pub use silent::{Silent, claim_silent, ready_step_queues};
 
 /// An instance as read.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,12 +159,16 @@ pub async fn find_ended(conn: &mut Connection, ids: &[InstanceId]) -> Result<Vec
     Ok(ended.into_iter().map(InstanceId).collect())
 }
 
-/// The queues of several instances.
-pub async fn queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
+/// The queues for the step commands of several instances.
+pub async fn step_queues(conn: &mut Connection, ids: &[InstanceId]) -> Result<HashMap<InstanceId, String>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<(Uuid, String)> =
-        instances::table.filter(instances::id.eq_any(ids)).select((instances::id, instances::queue)).load(conn).await?;
-    Ok(rows.into_iter().map(|(id, queue)| (InstanceId(id), queue)).collect())
+    let found = instances::table.filter(instances::id.eq_any(ids));
+    let rows: Vec<(Uuid, String, i16)> =
+        found.select((instances::id, instances::queue, instances::priority)).load(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, queue, priority)| (InstanceId(id), step_queue(&queue, priority).into_owned()))
+        .collect())
 }
 
 /// Reads an instance and locks it against writes until the transaction ends.

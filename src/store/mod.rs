@@ -34,6 +34,7 @@ mod schema;
 pub mod search;
 pub mod session;
 mod sql;
+pub mod start_limits;
 mod statement;
 pub mod statements;
 pub mod stuck;

@@ -27,7 +27,7 @@ mod unsent;
 
 pub use forwarded::{delete_handled, keep_confirmed};
 pub use listener::{Listener, promise_to_look};
-pub use unsent::{claim_unsent, mark_returned, release, revive};
+pub use unsent::{claim_unsent, count_waiting, mark_returned, release, revive};
 
 /// A message to publish.
 #[derive(Debug, Clone, PartialEq)]

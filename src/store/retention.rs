@@ -12,6 +12,10 @@ use crate::engine::InstanceId;
 use crate::failpoint;
 use crate::seeded::{self, Bug};
 
+mod counts;
+
+pub use counts::{count_audit, count_closed, count_dead_letters, count_inbox, count_messages};
+
 /// The role that may delete history.
 pub const ROLE: &str = "leveret_retention";
 

@@ -186,6 +186,8 @@ pub(super) mod leveret {
             history_hash -> Bytea,
             trace -> Nullable<Text>,
             parent -> Nullable<Uuid>,
+            counted -> Bool,
+            counted_sender -> Nullable<Text>,
         }
     }
 

@@ -56,6 +56,8 @@ struct InstanceColumns<'a> {
     started_at: Moment,
     ended_at: Option<Moment>,
     status: &'static str,
+    counted: bool,
+    counted_sender: Option<&'a str>,
 }
 
 impl<'a> Statement<'a> {
@@ -77,6 +79,8 @@ impl<'a> Statement<'a> {
                 started_at: Moment(instance.started_at),
                 ended_at: instance.ended_at.map(Moment),
                 status: instance.status.name(),
+                counted: write.counted,
+                counted_sender: write.counted_sender.as_deref(),
             },
             noted: (!write.history.is_empty() && !seeded::is(Bug::HistoryLeftOut))
                 .then(|| HistoryColumns::new(&write.history)),
@@ -151,19 +155,20 @@ UPDATE leveret.instances
        output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11
  WHERE id = $12 AND revision = $13";
 
-/// The same for an operation that also changes the queue: steps do not, and need not send it.
+/// The same for an operation that also changes the queue or the priority: steps do not, and need not send it.
 const UPDATE_WITH_QUEUE: &str = "
 UPDATE leveret.instances
    SET moved_at = now(), rechecked_at = NULL, recheck_for = 0,
        revision = $1, status = $2, ready = $3, state_format = $4, branches = $5, variables = coalesce($6, variables),
-       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11, queue = $12
- WHERE id = $13 AND revision = $14";
+       output = $7, error = $8, ended_at = $9, history_count = $10, history_hash = $11, queue = $12, priority = $13
+ WHERE id = $14 AND revision = $15";
 
 const INSERT: &str = "
 INSERT INTO leveret.instances (moved_at, id, definition, version, status, revision, ready, key, queue, priority,
                                state_format, branches, variables, input, output, error, started_at, started_by,
-                               user_id, ended_at, history_count, history_hash, trace)
-SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22";
+                               user_id, ended_at, history_count, history_hash, trace, counted, counted_sender)
+SELECT now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+       $24";
 
 impl InstanceColumns<'_> {
     fn update<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -183,6 +188,7 @@ impl InstanceColumns<'_> {
         part.bind::<Binary, _>(&self.instance.history_hash)?;
         if let Some(queue) = self.queue {
             part.bind::<Text, _>(queue)?;
+            part.bind::<SmallInt, _>(&self.instance.priority)?;
         }
         part.bind::<SqlUuid, _>(&self.instance.id.0)?;
         part.bind::<Nullable<BigInt>, _>(&self.expected)?;
@@ -214,6 +220,8 @@ impl InstanceColumns<'_> {
         part.bind::<BigInt, _>(&instance.history_count)?;
         part.bind::<Binary, _>(&instance.history_hash)?;
         part.bind::<Nullable<Text>, _>(&instance.trace)?;
+        part.bind::<Bool, _>(&self.counted)?;
+        part.bind::<Nullable<Text>, _>(&self.counted_sender)?;
         part.end()
     }
 }

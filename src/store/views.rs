@@ -94,6 +94,7 @@ pub async fn instance(conn: &mut Connection, id: InstanceId) -> Result<Option<In
         },
         revision: instance.revision,
         queue: instance.queue,
+        priority: instance.priority,
         started_by: instance.started_by,
         user_id: instance.user_id,
         input: instance.input.into(),

@@ -23,7 +23,7 @@ pub struct Write {
     pub(super) expected: Option<i64>,
     /// Whether the variables have changed.
     pub(super) variables_changed: bool,
-    /// Whether the queue has changed.
+    /// Whether the queue or the priority has changed.
     pub(super) queue_changed: bool,
     /// New history rows.
     pub history: Vec<HistoryRow>,
@@ -39,6 +39,10 @@ pub struct Write {
     pub tasks: Vec<TaskWrite>,
     /// Changes of calls; each call must be as it was loaded.
     pub calls: Vec<CallWrite>,
+    /// Whether a start counts among the live instances of its definition, which has a limit of them.
+    pub counted: bool,
+    /// The sender among whose live instances a start counts, if there is a limit for senders.
+    pub counted_sender: Option<String>,
     /// Messages to publish: the caller adds events, wake-ups and follow-up commands.
     pub outbox: Vec<OutboxRow>,
 }
@@ -63,7 +67,8 @@ impl Write {
             instance.ended_at.get_or_insert(now);
         }
         let variables_changed = before.is_none_or(|before| before.variables != instance.variables);
-        let queue_changed = before.is_some_and(|before| before.queue != instance.queue);
+        let queue_changed =
+            before.is_some_and(|before| (&before.queue, before.priority) != (&instance.queue, instance.priority));
         let mut write = Write {
             instance,
             expected,
@@ -76,6 +81,8 @@ impl Write {
             search: Vec::new(),
             tasks: Vec::new(),
             calls: Vec::new(),
+            counted: false,
+            counted_sender: None,
             outbox: Vec::new(),
         };
         for effect in &effects {

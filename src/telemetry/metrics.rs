@@ -46,6 +46,8 @@ pub const SCHEDULE_TICKS: &str = "leveret_schedule_ticks_total";
 pub const SCHEDULE_LATENESS: &str = "leveret_schedule_lateness_seconds";
 /// Silent branches whose step command was published again.
 pub const BRANCHES_RECOVERED: &str = "leveret_branches_recovered_total";
+/// Starts over the broker that were put off because a limit of starts was reached.
+pub const STARTS_PUT_OFF: &str = "leveret_starts_put_off_total";
 /// Panics of handlers, by handler.
 pub const HANDLER_PANICS: &str = "leveret_handler_panics_total";
 /// Live instances that look stuck.

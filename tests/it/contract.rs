@@ -187,7 +187,9 @@ async fn every_message_is_described_in_the_contract() {
     sender.ask("rerun", "o-2", &with("activity", json!("rest"))).await;
     sender.ask("variables.set", "o-3", &with("variables", json!({ "none": 1 }))).await;
     sender.ask("queue.set", "o-4", &with("queue", json!("default"))).await;
-    answers.extend(sender.answers(3).await);
+    sender.ask("priority.set", "o-7", &with("priority", json!(7))).await;
+    sender.ask("incident.resolve", "o-8", &with("action", json!("fail"))).await;
+    answers.extend(sender.answers(5).await);
     leveret.reaches("o", "running at rest").await;
     sender.ask("skip", "o-5", &with("result", json!(1))).await;
     tap.event("completed", "o").await;
@@ -198,7 +200,7 @@ async fn every_message_is_described_in_the_contract() {
 
     // Each is checked against the contract as it is taken.
     answers.extend(sender.answers(2).await);
-    assert_eq!(answers.iter().filter(|(_, answer)| answer["outcome"] == "refused").count(), 3, "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, answer)| answer["outcome"] == "refused").count(), 4, "{answers:?}");
     let mut seen = tap.names();
     seen.insert("answer".into());
     let never: Vec<String> = contract::names().into_iter().filter(|name| !seen.contains(name)).collect();

@@ -382,7 +382,7 @@ async fn health_readiness_and_metrics_are_served() {
     leveret.apply(FAILING).await;
     assert_eq!(leveret.text("/livez").await, "ok\n");
     let ready = leveret.get("/readyz").await.ok(200);
-    let expected = json!({ "ready": true, "database": "answers", "broker": "connected", "queues_in_trouble": [], "stopping": false });
+    let expected = json!({ "ready": true, "database": "answers", "broker": "connected", "degraded": [], "queues_in_trouble": [], "stopping": false });
     assert_eq!(ready, expected);
 
     let metrics = leveret.get("/metrics").await;

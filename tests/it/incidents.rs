@@ -259,6 +259,19 @@ async fn a_pager_hears_of_an_incident_by_the_event_that_on_failure_names() {
         (&json!("pack"), &json!("handler.empty"), &json!("A"))
     );
     assert_eq!(data["fingerprint"], group(&leveret).await["fingerprint"]);
+    // While the group is muted nobody is called; the incident is there, and afterwards they are called again.
+    let fingerprint = data["fingerprint"].as_str().unwrap();
+    let mute = format!("/incidents/groups/{fingerprint}/mute");
+    leveret.post(&mute, &json!({ "after": "12h", "user": "ada" })).await.ok(200);
+    suspended(&leveret, "B", "lamp").await;
+    assert_eq!(group(&leveret).await["count"], 2);
+    leveret.post(&mute, &json!({ "user": "ada" })).await.ok(200);
+    suspended(&leveret, "C", "lamp").await;
+    let heard = timeout(SOON, coming.next()).await.expect("the pager hears of it").unwrap().unwrap();
+    let event: Value = serde_json::from_slice(&heard.data).unwrap();
+    assert_eq!(event["data"]["key"], "C");
+    let audited = leveret.lines("action || ' ' || actor || ' ' || object", "leveret.audit ORDER BY id").await;
+    assert_eq!(audited, vec![format!("incident.mute ada {fingerprint}"); 2]);
     amqp.close(200, "bye".into()).await.unwrap();
     leveret.close().await;
 }
@@ -304,5 +317,44 @@ async fn the_command_line_groups_notes_and_resolves() {
     })
     .await;
     assert!(command_line.say(&format!("incident show {fingerprint}")).await.failed().contains("no open incident"));
+    leveret.close().await;
+}
+
+/// Over the broker and in bulk, as over HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn incidents_are_resolved_over_the_broker_and_in_bulk() {
+    let leveret = leveret().await;
+    for key in ["A", "B", "C", "D"] {
+        suspended(&leveret, key, "lamp").await;
+    }
+    let fingerprint = group(&leveret).await["fingerprint"].as_str().unwrap().to_owned();
+    let ask = async |key: &str, more: Value| {
+        let mut body = json!({ "definition": "order", "key": key, "actor": "ada", "reason": "it is there" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        leveret.sender.ask("incident.resolve", &format!("{key} {more}"), &body).await;
+        leveret.sender.answers(1).await.pop().unwrap().1
+    };
+    let unfit = ask("A", json!({ "action": "retry", "variables": { "nothing": 1 } })).await;
+    assert_eq!(unfit["outcome"], "refused", "{unfit}");
+    let both = ask("A", json!({ "action": "fail", "variables": { "stock": 1 } })).await;
+    assert!(both["reason"].as_str().unwrap().contains("only with `retry`"), "{both}");
+    assert_eq!(ask("A", json!({ "action": "retry", "variables": { "stock": 1 } })).await["outcome"], "retried");
+    leveret.reaches("A", "completed").await;
+    assert_eq!(ask("B", json!({ "action": "fail" })).await["outcome"], "failed");
+    leveret.reaches("B", "failed").await;
+    let job = json!({
+        "operation": "incident.resolve", "arguments": { "action": "retry", "variables": { "stock": 2 } },
+        "filter": format!("incident:{fingerprint}"), "actor": "ada",
+    });
+    leveret.post("/bulk", &job).await.ok(201);
+    leveret.reaches("C", "completed").await;
+    leveret.reaches("D", "completed").await;
+    let actions =
+        leveret.lines("action || ' ' || outcome", "leveret.audit WHERE subject = 'instance' ORDER BY id").await;
+    assert_eq!(
+        actions,
+        ["incident.retry retried", "incident.fail failed", "incident.retry retried", "incident.retry retried"]
+    );
+    leveret.execute("DELETE FROM leveret.dead_letters").await;
     leveret.close().await;
 }

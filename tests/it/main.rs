@@ -22,6 +22,7 @@ mod numbers;
 mod operations;
 mod outgoing;
 mod poison;
+mod pressure;
 mod priority;
 mod races;
 mod records;

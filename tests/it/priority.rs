@@ -10,6 +10,8 @@ use serde_json::json;
 
 use crate::support::{Fresh, InProcess, Sender, broker_version, shared};
 
+mod instances;
+
 const NAPS: &str = "
 name: naps
 activities:

@@ -170,9 +170,33 @@ async fn the_command_line_previews_and_deletes_and_the_doctor_finds_what_is_behi
     let leveret = leveret(|_| {}).await;
     ended(&leveret, 2, "92 days").await;
     let command_line = CommandLine::on(&leveret.fresh);
+    leveret
+        .execute(
+            "INSERT INTO leveret.dead_letters (received_at, reason, source, exchange, routing_key, body, body_bytes)
+             SELECT now() - interval '91 days', 'a test', 'q', 'e', 'k', '', 0 FROM generate_series(1, 3);
+             INSERT INTO leveret.messages (name, key, data, expires_at)
+             SELECT 'm', 'k', '1', now() - interval '1 hour' FROM generate_series(1, 2)",
+        )
+        .await;
     let previewed: Value = serde_json::from_str(&command_line.say("cleaner --dry-run -o json").await.good()).unwrap();
     let rule = |definition: Value, retention, instances| json!({ "definition": definition, "retention": retention, "instances": instances, "more": false });
     assert_eq!(previewed["items"], json!([rule(json!("kept"), "forever", 0), rule(Value::Null, "90d", 2)]));
+    let others: Vec<(&str, i64)> = previewed["others"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["what"].as_str().unwrap(), one["count"].as_i64().unwrap()))
+        .collect();
+    let expected = [
+        ("closed rows of instances that live", 0),
+        ("inbox rows", 0),
+        ("dead letters", 3),
+        ("audit rows", 0),
+        ("expired messages", 2),
+    ];
+    assert_eq!(others, expected);
+    let table = command_line.say("cleaner --dry-run").await.good();
+    assert!(table.contains("BESIDES") && table.contains("expired messages"), "{table}");
     let found = |said: &str| -> Value {
         let said: Value = serde_json::from_str(said).unwrap();
         said.as_array().unwrap().iter().find(|one| one["what"] == "retention").unwrap().clone()
@@ -180,7 +204,7 @@ async fn the_command_line_previews_and_deletes_and_the_doctor_finds_what_is_behi
     let behind = found(&command_line.say("doctor -o json").await.failed());
     assert!(behind["says"].as_str().unwrap().contains("cleaner --dry-run"), "{behind}");
     let done = command_line.say("cleaner").await.good();
-    let told = "deleted 2 instances, 0 closed rows of instances that live, 0 inbox rows, 0 dead letters and 0 audit rows; exported 0 \
+    let told = "deleted 2 instances, 0 closed rows of instances that live, 0 inbox rows, 3 dead letters and 0 audit rows; exported 0 \
                 instances";
     assert_eq!(done.trim(), told);
     assert_eq!(leveret.count("leveret.instances").await, 0);

@@ -21,9 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Mends what can be mended; says what was done, and what could not be.
 pub(super) async fn run(config: &Config) -> Result<Vec<Finding>> {
+    let missing = missing_queues(config).await?;
     // A process that publishes declares exchanges and queues when it connects.
     let (app, _publish_queues) = App::new(config.clone(), Handlers::new(), "leveret doctor --mend")?;
-    let mended = vec![partitions(&app).await, rights(&app).await, queues(&app).await];
+    let mended = vec![partitions(&app).await, rights(&app).await, queues(&app, &missing).await];
     app.shut_down().await;
     Ok(mended.into_iter().flatten().collect())
 }
@@ -75,15 +76,30 @@ async fn rights(app: &App) -> Option<Finding> {
     }
 }
 
+/// The exchanges and queues that are missing, as a process sees it that declares none. Empty if the broker does not answer.
+async fn missing_queues(config: &Config) -> Result<Vec<String>> {
+    let app = App::for_inspection(config.clone(), "leveret doctor --mend")?;
+    let looked = timeout(BROKER_FOR, async {
+        app.broker.connected().await;
+        app.broker.verify().await
+    });
+    let missing = match looked.await {
+        Ok(Ok(compared)) => compared.missing,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
+    app.shut_down().await;
+    Ok(missing)
+}
+
 /// Exchanges and queues that every process declares.
-async fn queues(app: &App) -> Option<Finding> {
+async fn queues(app: &App, missing: &[String]) -> Option<Finding> {
     if timeout(BROKER_FOR, app.broker.connected()).await.is_err() {
         return failed("the queues", &"the broker does not answer");
     }
     let until = Instant::now() + BROKER_FOR;
     loop {
         match app.broker.verify().await {
-            Ok(compared) if compared.is_equal() => return None,
+            Ok(compared) if compared.is_equal() => return declared(app, missing).await,
             Ok(compared) if Instant::now() >= until => {
                 let left = [compared.missing, compared.different, compared.down].concat().join("; ");
                 return failed("the queues", &left);
@@ -91,5 +107,18 @@ async fn queues(app: &App) -> Option<Finding> {
             Err(error) if Instant::now() >= until => return failed("the queues", &error),
             Ok(_) | Err(_) => sleep(LOOK_EVERY).await,
         }
+    }
+}
+
+/// Notes what was missing, and is there now.
+async fn declared(app: &App, missing: &[String]) -> Option<Finding> {
+    if missing.is_empty() {
+        return None;
+    }
+    let actor = actor(app);
+    let details = Some(json!({ "missing": missing }));
+    match operation(&actor, "queues").note(app, "declared", details).await {
+        Ok(()) => mended(format!("declared {}", missing.join(", "))),
+        Err(error) => failed("the queues are declared, and that could not be noted in the audit log", &error),
     }
 }

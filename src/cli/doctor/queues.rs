@@ -52,11 +52,11 @@ struct Seen {
 
 async fn look(app: &App) -> Result<Seen, broker::Error> {
     let awaited: BTreeSet<String> = match app.store.background().await {
-        Ok(mut conn) => instances::ready_queues(&mut conn).await.unwrap_or_default().into_iter().collect(),
+        Ok(mut conn) => instances::ready_step_queues(&mut conn).await.unwrap_or_default().into_iter().collect(),
         Err(_) => BTreeSet::new(),
     };
     let listed: Vec<String> =
-        app.config.worker.queues.iter().filter(|queue| !awaited.contains(*queue)).cloned().collect();
+        app.config.worker.step_queues().into_iter().filter(|step_queue| !awaited.contains(step_queue)).collect();
     let awaited: Vec<String> = awaited.into_iter().collect();
     let (base, awaited, listed) =
         tokio::join!(app.broker.verify(), app.broker.verify_steps(&awaited), app.broker.verify_steps(&listed));

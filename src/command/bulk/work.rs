@@ -132,6 +132,7 @@ async fn send(app: &App, job: &DueJob, what: Control, id: InstanceId, attempts: 
         Err(
             refused @ (Error::Refused(_)
             | Error::Invalid { .. }
+            | Error::Limited { .. }
             | Error::Late(_)
             | Error::Changed(_)
             | Error::NotFound(_)

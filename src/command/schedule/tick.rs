@@ -197,7 +197,7 @@ pub(super) async fn begin(
         return Ok(TickStart::Taken);
     }
     let (definition, version) = (said.definition.clone(), said.version);
-    let start = Start { definition, version, key: Some(key), on_conflict, user: None, input };
+    let start = Start { definition, version, key: Some(key), on_conflict, user: None, priority: None, input };
     match command::start(app, start, &origin).await {
         Ok(Applied::New(Started::New(committed))) => Ok(TickStart::Started(committed.instance.id)),
         Ok(Applied::New(Started::Existing(_))) => Ok(TickStart::Taken),

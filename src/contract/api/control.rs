@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::contract::{Jump, Operation, Rerun, SetQueue, SetVariables, Skip, Target};
+use crate::contract::{Jump, Operation, Rerun, SetPriority, SetQueue, SetVariables, Skip, Target};
 
 /// What every operation accepts: `POST /api/v1/instances/{id}/cancel`, `/terminate`, `/retry`, `/suspend` and `/resume` accept nothing
 /// else.
@@ -99,6 +99,24 @@ pub struct QueueRequest {
     pub dry_run: bool,
 }
 
+/// `POST /api/v1/instances/{id}/priority`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorityRequest {
+    /// The priority.
+    pub priority: i16,
+    /// The reason, kept in the history.
+    #[serde(alias = "note")]
+    pub reason: Option<String>,
+    /// The person who acts.
+    pub actor: Option<String>,
+    /// The revision that was seen.
+    pub revision: Option<i64>,
+    /// Change nothing, and answer what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 impl ControlRequest {
     /// The target that the request names.
     pub fn target(self, id: Uuid) -> Target {
@@ -153,6 +171,15 @@ impl QueueRequest {
     }
 }
 
+impl PriorityRequest {
+    /// The operation that the request asks for.
+    pub fn operation(self, id: Uuid) -> Operation {
+        let Self { priority, reason, actor, revision, dry_run } = self;
+        let target = ControlRequest { reason, actor, revision, dry_run }.target(id);
+        Operation::SetPriority(SetPriority { target, priority })
+    }
+}
+
 /// What an operation would change, with `dry_run`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ControlPreview {
@@ -168,6 +195,8 @@ pub struct ControlPreview {
     pub at: Transition<Vec<String>>,
     /// The queue of its step commands.
     pub queue: Transition<String>,
+    /// Its priority.
+    pub priority: Transition<i16>,
     /// The variables that get another value, with that value.
     pub variables: Map<String, Value>,
     /// The waits that end.

@@ -64,7 +64,7 @@ impl Draft {
         Some(Limits { rate, concurrency, key })
     }
 
-    fn rate(&mut self, at: &At<'_>) -> Option<Rate> {
+    pub(super) fn rate(&mut self, at: &At<'_>) -> Option<Rate> {
         let text = self.problems.expect_text(at)?;
         let read = || {
             let (count, per) = text.split_once('/')?;
@@ -86,7 +86,7 @@ impl Draft {
         rate
     }
 
-    fn count(&mut self, at: &At<'_>) -> Option<u32> {
+    pub(super) fn count(&mut self, at: &At<'_>) -> Option<u32> {
         let count = match &at.node.tree {
             Tree::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
             Tree::Refused => return None,

@@ -7,6 +7,7 @@ use super::{Described, has, map, refuse};
 use crate::definition::OnUnknown;
 use crate::definition::document::call::{CALL, LIMIT_MAX, LIMITS, WAYS};
 use crate::definition::document::http::{ENTRIES_MAX, HTTP, METHODS, PROBE};
+use crate::definition::document::limits::START_LIMITS;
 
 pub(super) fn definitions() -> Value {
     let mut http = map(&HTTP, &["url"], http);
@@ -18,6 +19,8 @@ pub(super) fn definitions() -> Value {
     ]);
     let mut limits = map(&LIMITS, &[], limits);
     limits["anyOf"] = json!([has("rate"), has("concurrency")]);
+    let mut start_limits = map(&START_LIMITS, &[], self::start_limits);
+    start_limits["anyOf"] = json!([has("starts"), has("live")]);
     let status = json!({ "anyOf": [
         { "type": "integer", "minimum": 200, "maximum": 599 },
         { "type": "string", "pattern": "^0*[2-5]xx$" },
@@ -27,6 +30,7 @@ pub(super) fn definitions() -> Value {
         "probe": map(&PROBE, &["url", "done"], probe),
         "call": map(&CALL, &["name"], call),
         "limits": limits,
+        "startLimits": start_limits,
         "statuses": one_or_list(status),
         "headers": { "type": "object", "additionalProperties": template(), "maxProperties": ENTRIES_MAX },
         "parameters": { "type": "object", "maxProperties": ENTRIES_MAX },
@@ -79,12 +83,21 @@ fn call(key: &str) -> Described {
     })
 }
 
+fn rate() -> Value {
+    json!({ "type": "string", "pattern": r"^\s*[0-9]+\s*/\s*[smhd]\s*$" })
+}
+
+fn start_limits(key: &str) -> Described {
+    Some(match key {
+        "starts" => (rate(), "How many instances may start in a time: 10/s, 100/m, 5/h or 1000/d."),
+        "live" => (whole(1, i64::from(LIMIT_MAX)), "How many instances may live at once."),
+        _ => return None,
+    })
+}
+
 fn limits(key: &str) -> Described {
     Some(match key {
-        "rate" => (
-            json!({ "type": "string", "pattern": r"^\s*[0-9]+\s*/\s*[smhd]\s*$" }),
-            "How many requests in a time: 10/s, 100/m, 5/h or 1000/d.",
-        ),
+        "rate" => (rate(), "How many requests in a time: 10/s, 100/m, 5/h or 1000/d."),
         "concurrency" => (whole(1, i64::from(LIMIT_MAX)), "How many requests at once."),
         "key" => (template(), "What is limited together; a template. The target by default."),
         _ => return None,

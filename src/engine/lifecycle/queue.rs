@@ -1,4 +1,4 @@
-//! `queue.set`: changes the queue of the step commands of an instance.
+//! `queue.set` and `priority.set`: change where the step commands of an instance wait.
 
 use serde_json::json;
 
@@ -21,5 +21,19 @@ pub(in crate::engine) fn set(mut transition: Transition<'_>, queue: String, audi
     let from = std::mem::replace(&mut transition.instance.queue, queue);
     details.insert("from".into(), json!(from));
     transition.record_whole(EntryKind::QueueChanged, assign::details(details));
+    Ok(transition.done())
+}
+
+/// Changes the priority. Step commands that were written before stay where they are, and are valid there.
+pub(in crate::engine) fn prioritise(mut transition: Transition<'_>, priority: i16, audit: Audit) -> Result<Step, Halt> {
+    admit::require_live(&transition.instance)?;
+    if priority == transition.instance.priority {
+        return Err(Refusal::SamePriority(priority).into());
+    }
+    let mut details = audit.details();
+    details.insert("to".into(), json!(priority));
+    let from = std::mem::replace(&mut transition.instance.priority, priority);
+    details.insert("from".into(), json!(from));
+    transition.record_whole(EntryKind::PriorityChanged, assign::details(details));
     Ok(transition.done())
 }

@@ -29,7 +29,7 @@ pub fn start(definition: &Definition, start: Start, context: &Context<'_>) -> Re
         revision: 0,
         key: start.key,
         queue: definition.queue.clone(),
-        priority: definition.priority,
+        priority: start.priority.unwrap_or(definition.priority),
         input,
         variables,
         output: None,

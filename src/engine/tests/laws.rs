@@ -154,7 +154,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         8 => (0u8..7).prop_map(|what| Happens::CompleteCall { what }),
         2 => (0i64..12, 0u32..5, 0u8..7).prop_map(|(bookmark, dispatch, what)| Happens::Late { bookmark, dispatch, what }),
         2 => (0u8..3).prop_map(|what| Happens::Resolve { what }),
-        4 => (0u8..6, 0u8..9).prop_map(|(what, at)| Happens::Operate { what, at }),
+        4 => (0u8..8, 0u8..9).prop_map(|(what, at)| Happens::Operate { what, at }),
     ]
 }
 
@@ -198,7 +198,9 @@ fn operation(what: u8, activity: String) -> Control {
         2 => Control::Jump { to: activity },
         3 => Control::Rerun { from: activity },
         4 => Control::SetVariables { values: serde_json::Map::from_iter([("n".to_owned(), json!(1))]) },
-        _ => Control::SetQueue { queue: activity },
+        5 => Control::SetQueue { queue: activity },
+        6 => Control::Resolve { remedy: Remedy::Fail },
+        _ => Control::SetPriority { priority: i16::try_from(activity.len()).unwrap_or_default() },
     }
 }
 
@@ -248,10 +250,12 @@ fn once(command: &Command) -> bool {
         Command::Instance(Control::Cancel | Control::Suspend | Control::Resume | Control::Reschedule { .. }, _) => true,
         // The repetition of a retry may find the next incident; crashes are counted.
         Command::Instance(Control::Retry, _) => false,
-        Command::Instance(Control::Terminate | Control::SetQueue { .. }, _) => true,
+        Command::Instance(Control::Terminate | Control::SetQueue { .. } | Control::SetPriority { .. }, _) => true,
         // The next wait may be skipped too, and the same place may be gone to twice.
         Command::Instance(Control::Skip { .. } | Control::Jump { .. } | Control::Rerun { .. }, _) => false,
         Command::Instance(Control::SetVariables { .. }, _) => false,
+        Command::Instance(Control::Resolve { remedy: Remedy::Fail }, _) => true,
+        Command::Instance(Control::Resolve { remedy: Remedy::Retry { .. } }, _) => false,
         Command::Internal(Internal::Crash { .. } | Internal::Unfireable { .. } | Internal::Undeliverable { .. }) => {
             false
         }

@@ -214,6 +214,21 @@ fn the_queue_changes_and_its_step_commands_stay_valid() {
 }
 
 #[test]
+fn the_priority_changes_and_is_that_of_the_definition_unless_the_start_names_one() {
+    let mut scenario = scenario(&ORDER.replacen("activities:", "priority: 3\nactivities:", 1));
+    scenario.begin(json!({})).unwrap();
+    assert_eq!(scenario.instance().unwrap().priority, 3);
+    let priority = |priority| by_ada(Control::SetPriority { priority });
+    assert_eq!(refusal(&mut scenario, priority(3)), "the priority is 3 already");
+    let sequence = scenario.instance().unwrap().state.branches[0].sequence;
+    scenario.apply(priority(-7)).unwrap();
+    assert_eq!(scenario.instance().unwrap().priority, -7);
+    scenario.apply(Internal::Continue { branch: ROOT, sequence }).unwrap();
+    let told = story(&scenario);
+    assert!(told.contains(r#"PriorityChanged {"by":"ada","from":3,"reason":"it is known","to":-7}"#), "{told}");
+}
+
+#[test]
 fn what_has_ended_is_revived_by_no_command() {
     let mut scenario = scenario(ORDER);
     started(&mut scenario);
@@ -231,6 +246,7 @@ fn what_has_ended_is_revived_by_no_command() {
         rerun("pay"),
         set(json!({ "by": "hand" })),
         by_ada(Control::SetQueue { queue: "slow".into() }),
+        by_ada(Control::SetPriority { priority: 9 }),
         Internal::Continue { branch: ROOT, sequence: 1 }.into(),
         Internal::Fire { bookmark: 1 }.into(),
         Internal::Crash { branch: ROOT, sequence: 1, crash_max: 0 }.into(),

@@ -11,6 +11,9 @@ use crate::broker::{Delivery, FIRST_EXCHANGE, FIRST_USER, OUTBOX_ROW, Queue, top
 use crate::config::{Config, RoutingKeys};
 use crate::contract::{Exchange, is_reserved_sender};
 
+/// The header of a start that has waited for its place among limited ones, and has it.
+pub(in crate::roles) const HAS_PLACE: &str = "leveret-has-place";
+
 /// Commands of Leveret to itself.
 const INTERNAL: [&str; 3] = ["continue", "fire", "deliver"];
 /// Commands of external workers. Their token proves the sender, so they may also go to the queue itself, as `reply_to` names it.
@@ -47,6 +50,11 @@ impl Door {
     pub(in crate::roles) fn outbox_row(delivery: &Delivery, prefix: &str) -> Option<Uuid> {
         let inside = is_exchange(&delivery.exchange, prefix, Exchange::Forwarded.name());
         inside.then(|| delivery.headers.get(OUTBOX_ROW)?.parse().ok()).flatten()
+    }
+
+    /// Whether a start has waited for its place: as Leveret says that has sent it again, and nobody else can.
+    pub(in crate::roles) fn has_place(delivery: &Delivery, prefix: &str) -> bool {
+        is_exchange(&delivery.exchange, prefix, Exchange::Forwarded.name()) && delivery.headers.contains_key(HAS_PLACE)
     }
 
     /// The headers with which a delivery is sent again, so that it keeps its door. What a sender has written there itself counts for

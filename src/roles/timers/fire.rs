@@ -60,12 +60,12 @@ pub async fn run_once(app: &App, queues: &mut BTreeSet<String>) -> Result<Fired,
     if queues.len() > QUEUES_MAX {
         queues.clear();
     }
-    queues.extend(due.iter().map(|timer| timer.queue.clone()));
+    queues.extend(due.iter().map(|timer| timer.step_queue.clone()));
     let rows: Vec<OutboxRow> = due
         .iter()
         .map(|timer| {
             let body = contract::Fire { instance: timer.instance.0, bookmark: timer.number, due_at: timer.due_at };
-            step_command(app, &timer.queue, "fire", &body, None)
+            step_command(app, &timer.step_queue, "fire", &body, None)
         })
         .collect::<Result<_, _>>()?;
     if !rows.is_empty() {

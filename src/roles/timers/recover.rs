@@ -37,7 +37,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     let ready = {
         let mut conn = app.store.background().await?;
-        instances::ready_queues(&mut conn).await?
+        instances::ready_step_queues(&mut conn).await?
     };
     let busy = busy_queues(app, ready).await;
     let recovery = &app.config.recovery;
@@ -55,12 +55,15 @@ pub async fn run_once(app: &App) -> Result<usize, store::Error> {
     commit(app, transaction, rows).await
 }
 
-fn continuations(app: &App, (instance, branches, queue): &instances::Silent) -> Result<Vec<OutboxRow>, store::Error> {
+fn continuations(
+    app: &App,
+    (instance, branches, step_queue): &instances::Silent,
+) -> Result<Vec<OutboxRow>, store::Error> {
     branches
         .iter()
         .map(|(branch, sequence)| {
             let body = contract::Continue { instance: instance.0, branch: branch.0, sequence: *sequence };
-            step_command(app, queue, "continue", &body, None)
+            step_command(app, step_queue, "continue", &body, None)
         })
         .collect()
 }

@@ -12,7 +12,10 @@ use crate::app::{App, sleep_or_stop};
 use crate::broker::{Delivery, Exchange, OUTBOX_ROW, OWN, Outgoing, Queue, Sent};
 use crate::command::{self, Error, Origin, Undelivered};
 use crate::engine::InstanceId;
-use crate::roles::incoming::{self, door::Door};
+use crate::roles::incoming::{
+    self,
+    door::{Door, HAS_PLACE},
+};
 use crate::store::outbox::{self, Claimable, OutboxRow};
 use crate::store::session::Access;
 use crate::store::{self, Transaction, Undo};
@@ -93,6 +96,11 @@ async fn send_again(app: &App, message: Outgoing) -> Result<(), String> {
 /// Writes a command to the outbox, to be published again after a pause, and acknowledges it: it is in the database before it leaves its
 /// queue, and a relay publishes it again.
 pub(super) async fn put_off(app: &App, delivery: Delivery, pause: Duration) {
+    put_off_with(app, delivery, pause, None).await;
+}
+
+/// The same for a start that waits for its place among limited ones. `mark` says that it has it then.
+pub(super) async fn put_off_with(app: &App, delivery: Delivery, pause: Duration, mark: Option<&str>) {
     let (exchange, routing_key) = address(&delivery);
     let kind = delivery.kind.clone().unwrap_or_default();
     let row = OutboxRow {
@@ -104,6 +112,7 @@ pub(super) async fn put_off(app: &App, delivery: Delivery, pause: Duration) {
         headers: own_headers(app, &delivery)
             .into_iter()
             .filter(|(name, value)| !has_nul(name) && !has_nul(value))
+            .chain(mark.map(|mark| (mark.to_owned(), "1".to_owned())))
             .collect(),
         ..OutboxRow::new(app.new_id(), exchange, routing_key.replace('\0', ""), kind, delivery.body.clone())
     }
@@ -134,7 +143,8 @@ fn has_nul(text: &str) -> bool {
 /// Where a delivered command is published again.
 fn address(delivery: &Delivery) -> (Exchange, String) {
     match &delivery.queue {
-        Queue::Commands => (Exchange::Forwarded, delivery.routing_key.clone()),
+        // Sent again, it is one of all others.
+        Queue::Commands | Queue::Urgent => (Exchange::Forwarded, delivery.routing_key.clone()),
         Queue::Steps(queue) => (Exchange::Steps, queue.clone()),
         Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => (Exchange::Dead, String::new()),
     }
@@ -145,9 +155,11 @@ fn own_headers(app: &App, delivery: &Delivery) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<_, _> =
         delivery.headers.clone().into_iter().filter(|(name, _)| !is_set_by_broker(name)).collect();
     match &delivery.queue {
-        Queue::Commands => {
-            let row = Door::outbox_row(delivery, &app.config.broker.prefix);
-            headers.retain(|name, _| name == bounce::HEADER || !name.starts_with(OWN));
+        Queue::Commands | Queue::Urgent => {
+            let prefix = &app.config.broker.prefix;
+            let (row, has_place) = (Door::outbox_row(delivery, prefix), Door::has_place(delivery, prefix));
+            headers
+                .retain(|name, _| name == bounce::HEADER || (name == HAS_PLACE && has_place) || !name.starts_with(OWN));
             headers.extend(row.map(|row| (OUTBOX_ROW.into(), row.to_string())));
             Door::of(delivery, &app.config.broker.prefix).keep(headers)
         }

@@ -68,7 +68,7 @@ pub(super) async fn examine(
 ) -> Examined {
     let one_at_a_time = limits.redelivered.clone().lock_owned().await;
     let origin = match &delivery.queue {
-        Queue::Commands => incoming::sender(delivery, &app.config),
+        Queue::Commands | Queue::Urgent => incoming::sender(delivery, &app.config),
         Queue::Steps(_) | Queue::Dead | Queue::Events(_) | Queue::Calls | Queue::Work(_) => None,
     };
     let suspect = suspect(delivery, instance, origin.as_ref());
@@ -76,10 +76,12 @@ pub(super) async fn examine(
         match command::suspect(app, &suspect).await {
             Ok(crashes) => break crashes,
             Err(error) => match on_error(error.into()) {
-                OnError::WaitForDatabase(_) | OnError::Retry | OnError::DeadLetter(_) if app.stop.is_cancelled() => {
+                OnError::WaitForDatabase(_) | OnError::Retry | OnError::Wait(_) | OnError::DeadLetter(_)
+                    if app.stop.is_cancelled() =>
+                {
                     return Examined::Stopped;
                 }
-                OnError::WaitForDatabase(_) | OnError::Retry => database_is_back(app).await,
+                OnError::WaitForDatabase(_) | OnError::Retry | OnError::Wait(_) => database_is_back(app).await,
                 OnError::DeadLetter(reason) => {
                     let watch = Watch { _one_at_a_time: one_at_a_time, quiet: None, counted: None };
                     return Examined::GiveUp(GivenUp { reason, origin: origin.map(Box::new), watch });
@@ -101,9 +103,8 @@ pub(super) async fn examine(
 
 /// All slots, unless something runs here for too long.
 async fn quiet(app: &App, limits: &SharedLimits) -> Option<OwnedSemaphorePermit> {
-    let all = u32::try_from(app.config.worker.concurrency).unwrap_or(u32::MAX);
-    let waiting = limits.slots.clone().acquire_many_owned(all);
-    tokio::time::timeout(QUIET_FOR, waiting).await.ok()?.ok()
+    let all = limits.slots.take_all(app.config.worker.concurrency);
+    tokio::time::timeout(QUIET_FOR, all).await.ok()?
 }
 
 fn crash_max(app: &App, delivery: &Delivery) -> u32 {

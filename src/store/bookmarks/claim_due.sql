@@ -7,7 +7,8 @@ WITH due AS (
        AND (cardinality($1) = 0
             OR next_check_at = due_at
             OR due_at < now() - interval '2 minutes'
-            OR (SELECT i.queue FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL ($1))
+            OR (SELECT i.queue || CASE WHEN i.priority > 0 THEN '.urgent' ELSE '' END
+                  FROM leveret.instances AS i WHERE i.id = instance_id) <> ALL ($1))
      ORDER BY next_check_at
      LIMIT {limit}
        FOR UPDATE SKIP LOCKED
@@ -17,5 +18,6 @@ UPDATE leveret.bookmarks AS b
   FROM due
  WHERE b.instance_id = due.instance_id AND b.number = due.number
 RETURNING b.instance_id, b.number, b.due_at,
-          (SELECT i.queue FROM leveret.instances AS i WHERE i.id = b.instance_id),
+          (SELECT i.queue || CASE WHEN i.priority > 0 THEN '.urgent' ELSE '' END
+             FROM leveret.instances AS i WHERE i.id = b.instance_id),
           (SELECT i.status FROM leveret.instances AS i WHERE i.id = b.instance_id)

@@ -1,13 +1,13 @@
 //! What people note about a group of incidents: who looks after it, comments, and until when it is muted.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 
 use super::super::moment::Moment;
 use super::super::sql::Sql;
-use super::super::{Connection, Error, Lease, Transaction, Undo};
+use super::super::{Connection, Error, Transaction};
 use crate::contract::api::IncidentNoteView;
 
 /// Notes that are kept of a group, the newest.
@@ -51,6 +51,15 @@ pub enum Changed {
 }
 
 impl GroupChange {
+    /// The action in the audit log.
+    pub fn action(&self) -> &'static str {
+        match self {
+            GroupChange::Assign(_) => "incident.assign",
+            GroupChange::Comment(_) => "incident.comment",
+            GroupChange::Mute(_) => "incident.mute",
+        }
+    }
+
     /// The kind of its note.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -60,7 +69,8 @@ impl GroupChange {
         }
     }
 
-    fn value(&self) -> Option<String> {
+    /// What it is changed to.
+    pub fn value(&self) -> Option<String> {
         match self {
             GroupChange::Assign(assignee) => assignee.clone(),
             GroupChange::Comment(text) => Some(text.clone()),
@@ -72,36 +82,49 @@ impl GroupChange {
 /// Changes a group, once for each identity, and notes who did it and why.
 ///
 /// # Errors
-/// As for any transaction.
-pub async fn change(lease: Lease, fingerprint: &str, note: &GroupNote) -> Result<Changed, Error> {
-    Transaction::run(lease, async |transaction| {
-        // Locks the row: changes of one group follow each other.
-        let known = Touch::bind((fingerprint,)).execute(&mut **transaction).await?;
-        if known == 0 {
-            return Err(Undo::Value(Changed::NoIncident));
+/// As for any query.
+pub async fn change(transaction: &mut Transaction, fingerprint: &str, note: &GroupNote) -> Result<Changed, Error> {
+    // Locks the row: changes of one group follow each other.
+    let known = Touch::bind((fingerprint,)).execute(&mut **transaction).await?;
+    if known == 0 {
+        return Ok(Changed::NoIncident);
+    }
+    let (kind, value) = (note.change.kind(), note.change.value());
+    let author = (fingerprint, kind, note.by.as_str(), value, note.reason.as_deref());
+    let (a, b, c, d, e) = author;
+    let noted =
+        Note::bind((a, b, c, d, e, note.app_id.as_str(), note.message_id.as_str())).execute(&mut **transaction).await?;
+    if noted == 0 {
+        return Ok(Changed::Before);
+    }
+    match &note.change {
+        GroupChange::Assign(assignee) => {
+            Assign::bind((fingerprint, assignee.as_deref())).execute(&mut **transaction).await?;
         }
-        let (kind, value) = (note.change.kind(), note.change.value());
-        let author = (fingerprint, kind, note.by.as_str(), value, note.reason.as_deref());
-        let (a, b, c, d, e) = author;
-        let noted = Note::bind((a, b, c, d, e, note.app_id.as_str(), note.message_id.as_str()))
-            .execute(&mut **transaction)
-            .await?;
-        if noted == 0 {
-            return Err(Undo::Value(Changed::Before));
+        GroupChange::Mute(until) => {
+            Mute::bind((fingerprint, until.map(Moment))).execute(&mut **transaction).await?;
         }
-        match &note.change {
-            GroupChange::Assign(assignee) => {
-                Assign::bind((fingerprint, assignee.as_deref())).execute(&mut **transaction).await?;
-            }
-            GroupChange::Mute(until) => {
-                Mute::bind((fingerprint, until.map(Moment))).execute(&mut **transaction).await?;
-            }
-            GroupChange::Comment(_) => {}
-        }
-        Forget::bind((fingerprint, NOTES_MAX)).execute(&mut **transaction).await?;
-        Ok(Changed::Now)
-    })
-    .await
+        GroupChange::Comment(_) => {}
+    }
+    Forget::bind((fingerprint, NOTES_MAX)).execute(&mut **transaction).await?;
+    Ok(Changed::Now)
+}
+
+/// Those of these groups that are muted now.
+///
+/// # Errors
+/// As for any query.
+pub async fn muted(conn: &mut Connection, fingerprints: &[String]) -> Result<Vec<String>, Error> {
+    Ok(Muted::bind((fingerprints,)).get_results(conn).await?)
+}
+
+struct Muted;
+
+impl Sql for Muted {
+    type Binds = (Array<Text>,);
+    type Row = Text;
+    const TEXT: &'static str = "
+        SELECT fingerprint FROM leveret.incident_groups WHERE fingerprint = ANY ($1) AND muted_until > now()";
 }
 
 struct Touch;

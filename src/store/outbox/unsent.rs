@@ -160,3 +160,18 @@ pub async fn revive(conn: &mut Connection, id: Option<Uuid>, limit: i64) -> Resu
         .await?;
     Ok(revived)
 }
+
+/// Rows that wait to be published, at most `max`; without those that are put off for longer than a minute.
+pub async fn count_waiting(conn: &mut Connection, max: i64) -> Result<i64, Error> {
+    Ok(CountWaiting::bind((max,)).get_result(conn).await?)
+}
+
+struct CountWaiting;
+
+impl Sql for CountWaiting {
+    type Binds = (BigInt,);
+    type Row = BigInt;
+    const TEXT: &'static str = "
+        SELECT count(*) FROM (SELECT FROM leveret.outbox
+                               WHERE dead_at IS NULL AND claimable_at < now() + interval '1 minute' LIMIT $1) AS waiting";
+}

@@ -65,6 +65,8 @@ fn poisons() -> Vec<(&'static str, Value)> {
         ("rerun", json!({ "instance": nobody, "activity": "a" })),
         ("variables.set", json!({ "instance": nobody, "variables": { "a": 1 } })),
         ("queue.set", json!({ "instance": nobody, "queue": "slow" })),
+        ("incident.resolve", json!({ "instance": nobody, "action": "retry" })),
+        ("priority.set", json!({ "instance": nobody, "priority": 5 })),
         ("timer.reschedule", json!({ "instance": nobody, "bookmark": 1, "after": "1h" })),
         ("task.complete", task.clone()),
         ("task.claim", task.clone()),

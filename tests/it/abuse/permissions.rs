@@ -377,7 +377,7 @@ async fn senders_are_limited(shop: &Guest, other: &Guest) {
 async fn listeners_are_limited(audit: &Guest) {
     assert_refused("all events", audit.bind("audit.orders", "leveret.events", "#").await);
     assert_refused("those of another", audit.bind("audit.orders", "leveret.events", "payroll.#").await);
-    for exchange in ["leveret.commands", "leveret.forwarded", "leveret.steps", "leveret.work"] {
+    for exchange in ["leveret.commands", "leveret.urgent", "leveret.forwarded", "leveret.steps", "leveret.work"] {
         assert_refused(exchange, audit.bind("audit.orders", exchange, "#").await);
     }
     let forged = audit.properties("order.completed", "forged");

@@ -115,6 +115,10 @@ async fn the_operations_come_over_amqp_and_a_rehearsal_there_is_refused() {
     assert_eq!(ask("jump", json!({ "activity": "rest" })).await["outcome"], "jumped");
     leveret.reaches("A", "running at rest").await;
     assert_eq!(ask("queue.set", json!({ "queue": "default" })).await["outcome"], "refused");
+    assert_eq!(ask("priority.set", json!({ "priority": 5 })).await["outcome"], "prioritised");
+    assert_eq!(ask("priority.set", json!({ "priority": 5 })).await["outcome"], "refused");
+    let audited = leveret.lines("actor || ' ' || object", "leveret.audit WHERE action = 'priority.set'").await;
+    assert_eq!(audited, [format!("upstream {id}")]);
     assert_eq!(ask("terminate", json!({})).await["outcome"], "terminated");
     assert_eq!(history(&leveret, &id, "InstanceTerminated").await[0]["details"]["by"], "ada");
     leveret.execute("DELETE FROM leveret.dead_letters").await;

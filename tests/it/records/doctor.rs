@@ -1,8 +1,9 @@
 //! `leveret doctor` finds what falls behind, and `--mend` adds what is missing.
 
+use diesel_async::AsyncConnection as _;
 use serde_json::{Value, json};
 
-use crate::support::{CommandLine, CommandOutput, InProcess};
+use crate::support::{CommandLine, CommandOutput, Fresh, InProcess, lines};
 
 fn finding(ran: &CommandOutput, what: &str) -> Value {
     let all: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
@@ -62,4 +63,20 @@ async fn what_is_missing_is_added_and_noted() {
     assert!(again.as_array().unwrap().iter().all(|one| one["what"] != json!("mended")), "{again}");
     assert_eq!(leveret.count("leveret.audit").await, 2);
     leveret.close().await;
+}
+
+/// Each exchange and queue that was not there is in the audit log, and those that are there are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_that_are_declared_by_hand_are_noted() {
+    let fresh = Fresh::database().await;
+    let command_line = CommandLine::on(&fresh);
+    let mut conn = leveret::store::Connection::establish(&fresh.database_url).await.unwrap();
+    for _ in 0..2 {
+        let ran = command_line.say("doctor --mend -o json").await;
+        assert_eq!(ran.code, 0, "{}", ran.out);
+        let noted = lines(&mut conn, "object || ' ' || outcome", "leveret.audit WHERE action = 'doctor.mend'").await;
+        assert_eq!(noted, ["queues declared"]);
+    }
+    let missing = lines(&mut conn, "details->>'missing'", "leveret.audit").await;
+    assert!(missing[0].contains(&format!("{}.commands", fresh.prefix)), "{missing:?}");
 }

@@ -68,6 +68,7 @@ async fn a_document_is_stored_once() {
             events: leveret::definition::Events { instance: true, activity: false, task: true },
             queue: "default".into(),
             priority: 0,
+            limits: leveret::definition::StartLimits::default(),
             labels: BTreeMap::new(),
             search: vec![],
             activities: vec![],

@@ -101,7 +101,7 @@ async fn due_timers_are_claimed_except_those_of_suspended_instances() {
     assert!(next < db_now);
     let due = bookmarks::claim_due(conn, 10, &[]).await.unwrap();
     assert_eq!(due.iter().map(|timer| (timer.instance, timer.number)).collect::<Vec<_>>(), [(before.id, 1)]);
-    assert_eq!(due[0].queue, "default");
+    assert_eq!(due[0].step_queue, "default");
     assert_eq!(bookmarks::claim_due(conn, 10, &[]).await.unwrap(), []);
     let (next, db_now) = bookmarks::next_check_at(conn).await.unwrap().unwrap();
     assert!(next > db_now);
@@ -125,6 +125,16 @@ async fn a_timer_in_a_busy_queue_is_left_to_its_command_for_two_minutes() {
     };
     assert_eq!(claimed(conn, &busy).await, BTreeSet::from([far.id, forgotten.id]));
     assert_eq!(claimed(conn, &busy[1..]).await, BTreeSet::from([with_wake_ups.id]));
+    let urgent = started(conn, vec![timer(1, ago(60))]).await;
+    let had_a_wake_up = format!(
+        "UPDATE leveret.bookmarks SET next_check_at = due_at + interval '5 s' WHERE instance_id = '{id}';
+         UPDATE leveret.instances SET priority = 1 WHERE id = '{id}'",
+        id = urgent.id
+    );
+    conn.batch_execute(&had_a_wake_up).await.unwrap();
+    assert_eq!(claimed(conn, &["default.urgent".into()]).await, BTreeSet::new());
+    let due = bookmarks::claim_due(conn, 10, &busy).await.unwrap();
+    assert_eq!(due.into_iter().map(|due| due.step_queue).collect::<Vec<_>>(), ["default.urgent"]);
 }
 
 #[tokio::test]
@@ -144,7 +154,17 @@ async fn silent_instances_are_claimed_less_and_less_often() {
         waits.push(number(conn, "SELECT recheck_for FROM leveret.instances").await);
     }
     assert_eq!(waits, [60_000, 100_000, 100_000]);
-    assert_eq!(instances::ready_queues(conn).await.unwrap(), ["default"]);
+    assert_eq!(instances::ready_step_queues(conn).await.unwrap(), ["default"]);
+    // An urgent instance waits in another queue, and is recovered although the one of all others is busy.
+    conn.batch_execute(
+        "UPDATE leveret.instances SET priority = 1, moved_at = moved_at - interval '1 hour', rechecked_at = NULL",
+    )
+    .await
+    .unwrap();
+    assert_eq!(instances::ready_step_queues(conn).await.unwrap(), ["default.urgent"]);
+    assert_eq!(instances::claim_silent(conn, after, most, &["default.urgent".into()], 10).await.unwrap(), []);
+    let silent = instances::claim_silent(conn, after, most, &["default".into()], 10).await.unwrap();
+    assert_eq!(silent, [(before.id, vec![(ROOT, 1)], "default.urgent".to_owned())]);
     let write = written(Some(&before), &before, vec![]);
     commit::plain(conn, &write).await.unwrap().unwrap();
     assert_eq!(number(conn, "SELECT recheck_for FROM leveret.instances WHERE rechecked_at IS NULL").await, 0);

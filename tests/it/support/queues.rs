@@ -58,8 +58,11 @@ impl Queues {
 
     /// Every queue of the test that holds a message, the delay queues included.
     pub(crate) async fn not_empty(&self) -> Vec<(String, u32)> {
-        let work =
-            [Queue::Commands, Queue::Steps("default".into()), Queue::Dead].map(|queue| queue.physical(&self.prefix));
+        let steps = ["default", "default.urgent"].map(|name| Queue::Steps(name.into()));
+        let work = [Queue::Commands, Queue::Urgent, Queue::Dead]
+            .into_iter()
+            .chain(steps)
+            .map(|queue| queue.physical(&self.prefix));
         let delayed = delay::levels().map(|level| level.name(&self.prefix));
         let mut found = Vec::new();
         for name in delayed.chain(work).chain([format!("{}.parked", self.prefix)]) {

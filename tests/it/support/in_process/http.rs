@@ -21,6 +21,8 @@ pub(crate) struct Reply {
     pub(crate) content_type: String,
     /// The header `Allow`.
     pub(crate) allow: String,
+    /// The header `Retry-After`.
+    pub(crate) retry_after: String,
     pub(crate) body: Value,
 }
 
@@ -71,8 +73,9 @@ impl Reply {
             value.unwrap_or_default().to_owned()
         };
         let (status, content_type, allow) = (response.status(), header("content-type"), header("allow"));
+        let retry_after = header("retry-after");
         let text = response.text().await.unwrap();
-        Self { status, content_type, allow, body: serde_json::from_str(&text).unwrap_or(text.into()) }
+        Self { status, content_type, allow, retry_after, body: serde_json::from_str(&text).unwrap_or(text.into()) }
     }
 
     /// The body of a success.
