@@ -127,12 +127,8 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
             Examined::Execute(watched) => watch = Some(watched),
             Examined::GiveUp(given_up) => {
                 let GivenUp { reason, origin, watch } = given_up;
-                let undeliverable = Undeliverable {
-                    reason: &reason,
-                    origin: origin.as_deref(),
-                    instance: None,
-                    suspect: watch.counted,
-                };
+                let because = Undeliverable::because(&reason);
+                let undeliverable = Undeliverable { origin: origin.as_deref(), suspect: watch.counted, ..because };
                 return dead_letter(app, delivery, undeliverable).await;
             }
             Examined::Stopped => return give_back(delivery, Begun::No).await,
@@ -142,8 +138,7 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
         Ok(received) => received,
         Err(reason) => {
             ended(app, watch.as_ref()).await;
-            let undeliverable = Undeliverable { reason: &reason, origin: None, instance: None, suspect: None };
-            return dead_letter(app, delivery, undeliverable).await;
+            return dead_letter(app, delivery, Undeliverable::because(&reason)).await;
         }
     };
     if let Command::Continue(_) = &received.command {
@@ -175,12 +170,17 @@ async fn handle(app: &App, mut delivery: Delivery, limits: &SharedLimits) {
     };
     let end = execute_until_it_ends(app, &received, redelivered, &delivery.routing_key).await;
     ended(app, watch.as_ref()).await;
+    finish(app, delivery, &received, end).await;
+}
+
+/// What becomes of a delivery when its command was executed.
+async fn finish(app: &App, delivery: Delivery, received: &Received, end: End) {
     match end {
         End::Done => acknowledge(delivery).await,
         End::Elsewhere => bounce(app, delivery, &received.command).await,
         End::Early(due_at) => early(app, delivery, &received.command, due_at).await,
         End::Waits(over) => wait_for_place(app, delivery, over).await,
-        End::DeadLetter(reason) => give_up(app, delivery, &received, &reason, None).await,
+        End::DeadLetter(reason) => give_up(app, delivery, received, &reason, None).await,
     }
 }
 

@@ -204,6 +204,13 @@ pub(super) struct Undeliverable<'a> {
     pub(super) suspect: Option<[u8; 32]>,
 }
 
+impl<'a> Undeliverable<'a> {
+    /// Nothing is known but the reason.
+    pub(super) fn because(reason: &'a str) -> Self {
+        Self { reason, origin: None, instance: None, suspect: None }
+    }
+}
+
 /// Stores a delivery as a dead letter with its reason, and acknowledges it. Waits for the database as long as necessary.
 pub(super) async fn dead_letter(app: &App, delivery: Delivery, undeliverable: Undeliverable<'_>) {
     let Undeliverable { reason, mut origin, instance, suspect } = undeliverable;
