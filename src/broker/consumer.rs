@@ -26,7 +26,8 @@ use subscription::{ANSWER_FOR, Event, NotSubscribed, Subscription, subscribing};
 /// A subscription that lasted this long resets the backoff.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Before a subscription is cancelled, the broker counts as idle when no delivery has arrived for this time.
-const QUIET_FOR: Duration = Duration::from_millis(100);
+/// A starved broker pauses for more than 100 ms now and then, and what it sends later is redelivered.
+const QUIET_FOR: Duration = Duration::from_millis(250);
 /// The pause between two connections over a queue that is read alone: short, so that the message that costs them soon exceeds its
 /// delivery limit.
 const ALONE_AFTER: Duration = Duration::from_millis(100);

@@ -44,11 +44,6 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "urn:leveret:timeout", "Request timeout", detail)
     }
 
-    pub(super) fn too_large() -> Self {
-        let detail = "the body exceeds the limit of this route";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "urn:leveret:too-large", "Body too large", detail)
-    }
-
     pub(super) fn stopping() -> Self {
         let detail = "this process stops; send the request again with the same `Idempotency-Key`";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", "Temporarily unavailable", detail)
@@ -224,7 +219,8 @@ impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
         let status = rejection.status();
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            return Problem::too_large();
+            let detail = "the body exceeds the limit of this route";
+            return Problem::new(status, "urn:leveret:too-large", "Body too large", detail);
         }
         Problem::invalid(rejection.body_text())
     }

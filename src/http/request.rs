@@ -1,7 +1,6 @@
 //! What requests have in common: a bounded JSON body, an `Idempotency-Key`, pages, revisions.
 
-use axum::RequestExt;
-use axum::body::{Bytes, HttpBody};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
 use serde::Deserialize;
@@ -158,12 +157,6 @@ async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> R
 
 /// The body, once it has arrived: in its time, and before the process stops.
 async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let announced = request.body().size_hint().lower();
-    let request = request.with_limited_body();
-    // Otherwise it would hold its part of what all bodies may take until the limit is reached, or its time is over.
-    if announced > request.body().size_hint().lower() {
-        return Err(Problem::too_large());
-    }
     let Some(Arrival { within, stop }) = request.extensions().get::<Arrival>().cloned() else {
         return Ok(Bytes::from_request(request, state).await?);
     };

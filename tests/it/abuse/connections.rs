@@ -95,16 +95,6 @@ async fn bodies_that_are_sent_by_half_take_no_more_than_all_may_and_hold_up_no_o
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_too_large_is_refused_before_it_comes() {
-    let leveret = InProcess::new().await;
-    for (route, bytes) in [("definitions/check", 1024 * 1024 + 1), ("instances", 256 * 1024 + 1)] {
-        let mut half = connect(&leveret, &half_a_document(route, bytes)).await;
-        assert_eq!(status(&mut half).await, "HTTP/1.1 413", "{route}");
-    }
-    leveret.stop().await;
-}
-
-#[tokio::test]
 async fn only_http_1_is_spoken() {
     let leveret = InProcess::new().await;
     // The beginning of a connection in HTTP/2, as a client sends it that knows the server.
