@@ -22,6 +22,7 @@ use crate::definition::Definition;
 use crate::roles::cleaner::retention;
 use crate::store::bench::{self, soak};
 use crate::store::definitions;
+use crate::time::retention::Retention;
 use crew::{Worker, settings};
 use documents::Document;
 use ledger::Ledger;
@@ -62,7 +63,10 @@ pub(super) async fn run(arena: &Arena, wanted: &Wanted, output: Output) -> Resul
     let mut chance = fastrand::Rng::with_seed(wanted.seed);
     let documents: Vec<Document> = (0..DOCUMENTS).map(|number| Document::random(&mut chance, number)).collect();
     let (database, url) = arena.database().await?;
-    let app = App::for_inspection(arena.config(&database, &url), "leveret bench soak")?;
+    let mut config = arena.config(&database, &url);
+    // As that of the workers.
+    config.retention.inbox = Retention::parse("1m").map_err(|why| anyhow::anyhow!("{why}"))?;
+    let app = App::for_inspection(config, "leveret bench soak")?;
     prepare(&app, &documents).await?;
     let settings = settings(arena, &database, &url)?;
     let steady = Worker::start(&settings, "steady")?;
@@ -142,7 +146,7 @@ impl Soak<'_> {
             }
             if began.elapsed() >= clean_at {
                 // As the role cleaner does every ten minutes: what is not kept goes, so that the tables can stay as large as they are.
-                if let Err(error) = retention::pass(self.app).await {
+                if let Err(error) = self.clean().await {
                     tracing::debug!(%error, "nothing is deleted while the database is away");
                 }
                 clean_at = began.elapsed() + CLEAN_EVERY;
@@ -154,6 +158,14 @@ impl Soak<'_> {
             tokio::time::sleep(ROUND.saturating_sub(round.elapsed())).await;
         }
         Ok(())
+    }
+
+    /// Deletes what is not kept any more. A crash of PostgreSQL discards what autovacuum knows of dead rows, and here one comes every
+    /// minute or two: so its work is done here.
+    async fn clean(&self) -> Result<()> {
+        retention::pass(self.app).await?;
+        let mut conn = self.app.store.background().await?;
+        Ok(soak::vacuum(&mut conn).await?)
     }
 
     /// Waits until all have ended; says what has not, and what should not be there.

@@ -112,3 +112,8 @@ pub async fn end_connections(conn: &mut Connection) -> Result<(), Error> {
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     Ok(conn.batch_execute(ended).await?)
 }
+
+/// Makes the room of deleted rows free again.
+pub async fn vacuum(conn: &mut Connection) -> Result<(), Error> {
+    Ok(conn.batch_execute("VACUUM").await?)
+}

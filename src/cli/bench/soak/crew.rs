@@ -42,7 +42,7 @@ pub(super) fn settings(arena: &Arena, database: &str, url: &str) -> Result<Setti
     let text = format!(
         "[broker]\nprefix = \"{database}\"\n\
          [http]\nlisten = \"127.0.0.1:0\"\n\
-         [retention]\ninbox = \"5m\"\n\
+         [retention]\ninbox = \"1m\"\n\
          [statements.mark]\nsql = \"INSERT INTO bench.rows (instance) VALUES (:instance)\"\nparams = {{ instance = \"text\" }}\n"
     );
     fs::write(&file, text)?;
