@@ -1,11 +1,16 @@
 //! The environment of a measurement: private servers with fsync on, and a separate database and queue prefix for each run.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
+use crate::command::{self, Applied, Follow, Origin, Started};
 use crate::config::Config;
+use crate::contract::Start;
 use crate::definition::Definition;
+use crate::engine::InstanceId;
 use crate::handlers::{Error, HandlerInput, HandlerResult, Handlers};
 use crate::roles::Role;
 use crate::sandbox::{Profile, Sandbox};
@@ -14,6 +19,10 @@ use crate::store::{Connection, bench, definitions, migrate};
 
 /// Below the working directory, apart from the data of `leveret dev`.
 const DIRECTORY: &str = ".leveret/bench";
+/// An instance that is to be copied comes to a rest within this time.
+const RESTS_WITHIN: Duration = Duration::from_secs(30);
+/// The pause between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The private servers.
 pub(super) struct Arena {
@@ -25,6 +34,25 @@ pub(super) struct Arena {
 pub(super) struct Run {
     pub(super) server: Server,
     database: String,
+}
+
+impl Run {
+    /// Starts an instance, and waits until it has ended or waits: one to be copied.
+    pub(super) async fn rested(&self, definition: &str) -> Result<InstanceId> {
+        let app = &self.server.app;
+        let start = Start { definition: definition.into(), input: json!({}), ..Start::default() };
+        let origin = Origin::new("bench", &app.new_id().to_string(), b"", Follow::Always);
+        let Applied::New(Started::New(committed)) = command::start(app, start, &origin).await? else {
+            bail!("the instance to copy was not started")
+        };
+        let id = committed.instance.id;
+        let until = Instant::now() + RESTS_WITHIN;
+        while command::find(app, id).await?.is_some_and(|found| found.instance.is_ready()) {
+            ensure!(Instant::now() < until, "the instance to copy does not come to a rest");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(id)
+    }
 }
 
 impl Arena {

@@ -3,17 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use jiff::SignedDuration;
-use serde_json::json;
 
 use super::arena::{Arena, Run};
 use super::chain::{self, AT_ONCE, STEPS, WARM_UP};
 use super::load::Load;
 use super::report::{self, Row};
 use crate::cli::output;
-use crate::command::{self, Applied, Follow, Origin, Started};
-use crate::contract::Start;
 use crate::roles::Role;
 use crate::store::bench::{self, Past};
 
@@ -25,10 +22,6 @@ const LIVING: i64 = 10_000;
 const SINCE: SignedDuration = SignedDuration::from_hours(4 * 24);
 /// The time in which the ended ones began.
 const OVER: Duration = Duration::from_secs(28 * 3_600);
-/// The instances to copy get there within this time.
-const COPIED_WITHIN: Duration = Duration::from_secs(30);
-/// The pause between two looks at one of them.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The steps of `chain5` under another name, kept for a day.
 fn ended() -> String {
@@ -128,17 +121,7 @@ async fn count(run: &Run, definition: &str) -> Result<i64> {
 /// Starts an instance, waits until it has ended or waits, and copies it into the past.
 async fn copy(run: &Run, definition: &str, count: i64) -> Result<()> {
     let app = &run.server.app;
-    let start = Start { definition: definition.into(), input: json!({}), ..Start::default() };
-    let origin = Origin::new("bench", &app.new_id().to_string(), b"", Follow::Always);
-    let Applied::New(Started::New(committed)) = command::start(app, start, &origin).await? else {
-        bail!("the instance to copy was not started")
-    };
-    let of = committed.instance.id;
-    let until = Instant::now() + COPIED_WITHIN;
-    while command::find(app, of).await?.is_some_and(|found| found.instance.is_ready()) {
-        ensure!(Instant::now() < until, "the instance to copy does not come to a rest");
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    let of = run.rested(definition).await?;
     let mut conn = app.store.background().await?;
     bench::copy_into_past(&mut conn, Past { of, count, from: app.clock.now().checked_sub(SINCE)?, over: OVER }).await?;
     bench::settle(&mut conn).await?;

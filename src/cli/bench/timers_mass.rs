@@ -3,15 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use super::arena::{Arena, Run};
 use super::report::Row;
 use crate::cli::output;
-use crate::command::{self, Applied, Follow, Origin, Started};
-use crate::contract::Start;
 use crate::engine::InstanceId;
 use crate::store::bench::{self, Copies};
 
@@ -87,19 +84,8 @@ async fn mass(arena: &Arena, run: Run, name: &'static str) -> Result<(Row, Run)>
 
 /// Starts an instance, waits until it waits, and copies it.
 async fn copy(run: &Run, definition: &str, copies: Copies) -> Result<()> {
-    let app = &run.server.app;
-    let start = Start { definition: definition.into(), input: json!({}), ..Start::default() };
-    let origin = Origin::new("bench", &app.new_id().to_string(), b"", Follow::Always);
-    let Applied::New(Started::New(committed)) = command::start(app, start, &origin).await? else {
-        bail!("the instance to copy was not started")
-    };
-    let of = committed.instance.id;
-    let until = Instant::now() + FIRED_WITHIN;
-    while command::find(app, of).await?.is_some_and(|found| found.instance.is_ready()) {
-        ensure!(Instant::now() < until, "the instance to copy does not reach its wait");
-        tokio::time::sleep(POLL_EVERY).await;
-    }
-    let mut conn = app.store.background().await?;
+    let of = run.rested(definition).await?;
+    let mut conn = run.server.app.store.background().await?;
     bench::copy_waiting(&mut conn, Copies { of, ..copies }).await?;
     bench::settle(&mut conn).await?;
     Ok(())
