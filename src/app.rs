@@ -24,6 +24,7 @@ use crate::time::clock::Clock;
 
 mod counts;
 mod definitions;
+pub mod drawings;
 mod endings;
 mod lifetime;
 mod long_work;

@@ -23,7 +23,7 @@
 //! | Floor | Rooms |
 //! |---|---|
 //! | 0 | [`contract`] messages and API bodies; [`time`] clock, durations, cron, zones; [`limits`] backoff, breaker, rate, bulkhead; [`fault`] classes of errors; [`config`] settings; [`expression`] the expression language; [`definition`] workflow documents; [`telemetry`] logs, metrics, spans; [`failpoint`] places where tests kill the process; [`seeded`] bugs that tests put in; [`link`] URLs, certificates and secrets of connections |
-//! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory |
+//! | 1 | [`engine`] decides without I/O; [`testkit`] runs it in memory; [`graph`] draws definitions and instances |
 //! | 2 | [`broker`] RabbitMQ; [`store`] PostgreSQL; [`outgoing`] the HTTP client; [`secrets`] of outgoing requests; none uses another |
 //! | 3 | [`command`] the only entry point to an instance; [`handlers`] of users; [`app`] the handles shared by the floors above; [`client`] for other services |
 //! | 4 | [`roles`] the loops; [`http`] the API |
@@ -59,6 +59,8 @@ mod text;
 
 #[cfg(feature = "server")]
 pub mod engine;
+#[cfg(feature = "server")]
+pub mod graph;
 #[cfg(feature = "server")]
 pub mod testkit;
 

@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("definition", 0),
     ("engine", 1),
     ("testkit", 1),
+    ("graph", 1),
     ("store", 2),
     ("broker", 2),
     ("secrets", 2),
@@ -66,11 +67,13 @@ const PEERS: &[(&str, &str)] = &[
     ("limits", "time"),
     ("config", "contract"),
     ("config", "link"),
+    ("config", "text"),
     ("contract", "time"),
     ("contract", "limits"),
     ("telemetry", "config"),
     ("telemetry", "contract"),
     ("testkit", "engine"),
+    ("graph", "engine"),
     ("command", "app"),
     ("command", "handlers"),
     ("app", "handlers"),
@@ -112,6 +115,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("moka", &["app"]),
     ("tokio_io_timeout", &["http"]),
     ("encoding_rs", &["roles"]),
+    ("dagre", &["graph"]),
+    ("clap_complete", &["cli"]),
+    ("serde_saphyr", &["cli"]),
+    ("maud", &["graph", "http"]),
 ];
 
 /// Files that may name a crate away from its home, with the reason.

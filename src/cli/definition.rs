@@ -1,4 +1,4 @@
-//! `leveret definition check|apply|list|show`
+//! `leveret definition check|apply|list|show|graph`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 
+use super::graph;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command;
@@ -46,6 +47,8 @@ pub(super) enum Verb {
         #[arg(long)]
         version: Option<i32>,
     },
+    /// Draw a definition: its activities, and which leads to which.
+    Graph(graph::OfDefinition),
 }
 
 fn read(file: &PathBuf) -> Result<String> {
@@ -110,6 +113,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Apply { files } => apply(app, &files, output).await?,
         Verb::List { cursor, limit } => list(app, cursor.as_deref(), limit, output).await?,
         Verb::Show { name, version } => show(app, &name, version, output).await?,
+        Verb::Graph(graph) => return graph::of_definition(app, &graph).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! History rows: numbered and chained by hash inside of each instance.
 
+mod traffic;
 mod verify;
 
 use diesel::pg::Pg;
@@ -20,6 +21,7 @@ use super::{Connection, Error};
 use crate::contract::json;
 use crate::engine::{Entry, InstanceId};
 
+pub use traffic::{Traffic, traffic};
 pub use verify::{Broken, Head, Sealed, Verified, find_head, find_sealed, heads, verify, verify_between};
 
 /// One event in the life of an instance.
