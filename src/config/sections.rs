@@ -193,9 +193,11 @@ section! {
         /// are not the usual ones.
         hosts: Vec<String> = Vec::new(),
         /// Connections at once, and never more than half of the files that the process may open: the others are for the servers.
-        connections_max: usize = 1_024,
+        connections_max: usize = 2_048,
         /// Requests that wait with `?wait=` at once.
         waits_max: usize = 256,
+        /// Clients that listen to events at once; each takes a connection.
+        listeners_max: usize = 1_024,
     }
 }
 

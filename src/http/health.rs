@@ -30,6 +30,7 @@ pub(super) async fn metrics(State(api): State<ApiState>) -> Result<impl IntoResp
         // The process's own counters are useful even while the database is unavailable.
         tracing::debug!(%error, "metrics scrape without the figures of the database");
     }
+    metrics::gauge!(telemetry::LISTENERS).set(api.live.listeners() as f64);
     handle.run_upkeep();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()))
 }

@@ -6,11 +6,13 @@ mod bulk;
 mod calls;
 mod control;
 mod definitions;
+mod drawings;
 mod guard;
 mod health;
 mod incidents;
 mod instances;
 mod listener;
+mod live;
 mod messages;
 mod operations;
 mod problem;
@@ -49,15 +51,25 @@ const DOCUMENT_MAX: usize = 1024 * 1024;
 pub(crate) struct ApiState {
     app: App,
     waits: Seats,
+    live: Arc<live::Hub>,
     metrics: Option<Arc<PrometheusHandle>>,
 }
 
+impl ApiState {
+    fn new(app: App, metrics: Option<PrometheusHandle>) -> Self {
+        let config = &app.config.http;
+        let connections_max = Bounds::new(config.connections_max).connections_max;
+        let waits = Seats::new(config.waits_max, connections_max);
+        // Some connections are left for requests that end.
+        let listeners_max = config.listeners_max.min(connections_max.saturating_sub(connections_max / 8)).max(1);
+        let live = Arc::new(live::Hub::new(listeners_max));
+        Self { app, waits, live, metrics: metrics.map(Arc::new) }
+    }
+}
+
 /// The routes of the API, of health and of metrics.
-pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
-    let commands_max = app.config.limits.message_max;
-    let connections_max = Bounds::new(app.config.http.connections_max).connections_max;
-    let waits = Seats::new(app.config.http.waits_max, connections_max);
-    let api = ApiState { app, waits, metrics: metrics.map(Arc::new) };
+fn router(api: ApiState) -> Router {
+    let commands_max = api.app.config.limits.message_max;
     let commands = Router::new()
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
@@ -78,6 +90,8 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/targets", get(targets::list))
         .merge(instance_routes())
         .merge(bulk_routes())
+        .merge(drawings::routes())
+        .merge(live::routes())
         .layer(DefaultBodyLimit::max(commands_max));
     let documents = Router::new()
         .route("/definitions", get(definitions::list))
@@ -199,11 +213,14 @@ pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Res
     let address = listener.local_addr()?;
     let hosts = Arc::new(guard::Hosts::new(address, &app.config.http.hosts));
     let bodies = Arc::new(Semaphore::new(bodies::BODIES_MAX));
-    let routes = router(app.clone(), metrics)
+    let api = ApiState::new(app.clone(), metrics);
+    let hub = api.live.clone();
+    let routes = router(api)
         .layer(middleware::from_fn_with_state(bodies, bodies::admit))
         .layer(middleware::from_fn_with_state(hosts, guard::guard));
     let bounds = Bounds::new(app.config.http.connections_max);
     app.supervise("waits", waiting::watch);
+    app.supervise("live", move |app| live::follow(app, hub.clone()));
     app.tasks.spawn(listener::serve(listener, routes, bounds, app.stop.clone()));
     Ok(address)
 }

@@ -24,6 +24,7 @@ mod locks;
 pub mod messages;
 pub mod migrate;
 mod moment;
+pub mod news;
 pub mod outbox;
 pub mod page;
 mod pool;

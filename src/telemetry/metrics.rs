@@ -74,6 +74,8 @@ pub const LATE_SIGNS: &str = "leveret_call_late_signs_total";
 pub const CALL_SECONDS: &str = "leveret_call_duration_seconds";
 /// Open calls, by state; counted when scraped.
 pub const CALLS: &str = "leveret_calls";
+/// Clients that listen to server-sent events.
+pub const LISTENERS: &str = "leveret_listeners";
 /// Always 1, with the version as label.
 pub const BUILD_INFO: &str = "leveret_build_info";
 

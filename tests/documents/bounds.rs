@@ -188,7 +188,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("worker.concurrency", "1000", "1001"),
     ("timeouts.database", "'50s'", "'50001ms'"),
     ("limits.message_max", "1024", "1023"),
-    ("http.waits_max", "512", "513"),
+    ("http.waits_max", "1024", "1025"),
     ("outgoing.retry_after_max", "'1h'", "'3601s'"),
     ("breaker.of", "64", "65"),
 ];

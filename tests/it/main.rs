@@ -18,6 +18,7 @@ mod http;
 mod incidents;
 mod isolation;
 mod links;
+mod live;
 mod numbers;
 mod operations;
 mod outgoing;
