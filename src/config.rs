@@ -24,6 +24,7 @@ macro_rules! section {
 mod export;
 mod network;
 mod outgoing;
+mod profile;
 mod sections;
 mod validate;
 mod worker;
@@ -97,6 +98,8 @@ pub const HANDLER_FOR_MAX: Duration = Duration::from_secs(50);
 const FILE: &str = "leveret.toml";
 /// The prefix of environment variables: `LEVERET_DATABASE__URL` is `database.url`.
 const PREFIX: &str = "LEVERET";
+/// The variable that names a profile.
+const PROFILE: &str = "LEVERET_PROFILE";
 
 impl Config {
     /// Reads the file (default: `leveret.toml`, if it exists), then the environment, which takes precedence.
@@ -104,6 +107,15 @@ impl Config {
     /// # Errors
     /// If a setting is unknown or invalid; the text names it.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        Self::load_profile(file, None)
+    }
+
+    /// The same with a profile: the values of `[profiles.NAME]` of the file take precedence over its others, and the environment over both.
+    /// Without a name it is that of `LEVERET_PROFILE`.
+    ///
+    /// # Errors
+    /// As for [`Config::load`], and if the file has no such profile.
+    pub fn load_profile(file: Option<&Path>, profile: Option<&str>) -> Result<Self, Error> {
         let source = match file {
             Some(path) => config::File::from(path).required(true),
             None => config::File::with_name(FILE).format(config::FileFormat::Toml).required(false),
@@ -118,12 +130,17 @@ impl Config {
             .with_list_parse_key("outgoing.allow_hosts")
             .with_list_parse_key("outgoing.allow_addresses")
             .with_list_parse_key("secrets.names");
-        let read = config::Config::builder()
-            .add_source(source)
-            .add_source(environment)
-            .build()
-            .map_err(|error| Error(format!("cannot read the settings: {error}")))?;
-        let mut config: Config = serde_path_to_error::deserialize(read).map_err(|error| Error(explain(&error)))?;
+        let unreadable = |error| Error(format!("cannot read the settings: {error}"));
+        let file = config::Config::builder().add_source(source).build().map_err(unreadable)?;
+        let profile = profile.map(str::to_owned).or_else(|| variable(PROFILE));
+        let chosen = profile.as_deref().map(|name| profile::find(&file, name)).transpose().map_err(Error)?;
+        let mut builder = config::Config::builder().add_source(file);
+        if let Some(chosen) = chosen {
+            builder = builder.add_source(chosen);
+        }
+        let read = builder.add_source(environment).build().map_err(unreadable)?;
+        let settings = profile::settings(read.cache).map_err(unreadable)?;
+        let mut config: Config = serde_path_to_error::deserialize(settings).map_err(|error| Error(explain(&error)))?;
         for (setting, name) in [
             (&mut config.database.url, "DATABASE_URL"),
             (&mut config.database.password_file, "DATABASE_PASSWORD_FILE"),
@@ -228,6 +245,25 @@ mod tests {
         assert_eq!(config.worker.steps_per_delivery_max, 1);
         assert_eq!(config.recovery.after, Duration::from_secs(5));
         assert_eq!(config.worker.crash_max, 5);
+    }
+
+    #[test]
+    fn the_values_of_a_profile_take_precedence_and_the_others_stay() {
+        let text =
+            "[worker]\ncrash_max = 3\nconcurrency = 5\n[profiles.small.worker]\nconcurrency = 2\n[profiles.large]\n";
+        let path = std::env::temp_dir().join(format!("leveret-{}-{}.toml", std::process::id(), fastrand::u64(..)));
+        std::fs::write(&path, text).unwrap();
+        let load = |profile| Config::load_profile(Some(&path), profile).map_err(|error| error.to_string());
+        let numbers = |config: Config| (config.worker.crash_max, config.worker.concurrency);
+        assert_eq!(load(None).map(numbers), Ok((3, 5)));
+        assert_eq!(load(Some("small")).map(numbers), Ok((3, 2)));
+        assert_eq!(load(Some("large")).map(numbers), Ok((3, 5)));
+        let missing = load(Some("huge")).map(numbers);
+        assert_eq!(missing, Err("the settings file has no profile `huge`: it has `large` and `small`".into()));
+        std::fs::write(&path, "[profiles.small.worker]\nconcurency = 2\n").unwrap();
+        let wrong = Config::load_profile(Some(&path), Some("small")).map(numbers).map_err(|error| error.to_string());
+        assert!(wrong.unwrap_err().contains("did you mean `concurrency`?"));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -20,11 +20,13 @@ use serde_json::{Map, Value, json};
 mod bounds;
 #[path = "documents/commands.rs"]
 mod commands;
+#[path = "documents/help.rs"]
+mod help;
 #[path = "documents/reliability.rs"]
 mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -35,6 +37,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/operations.md",
     "docs/expressions-conformance.md",
     "docs/waiting.md",
+    "docs/live.md",
     "docs/calls.md",
     "docs/workers.md",
     "docs/states.md",

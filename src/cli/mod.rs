@@ -5,11 +5,13 @@ mod bench;
 mod bulk;
 mod call;
 mod cleaner;
+mod completion;
 mod control;
 mod dead_letter;
 mod definition;
 pub mod dev;
 mod doctor;
+mod graph;
 mod history;
 mod incident;
 mod instance;
@@ -34,21 +36,34 @@ use clap::{Parser, Subcommand};
 use crate::app::App;
 use crate::config::Config;
 use crate::handlers::Handlers;
-use output::Output;
+use output::{Format, Output};
 
 /// The most worker threads of the runtime; use more processes for more cores.
 const THREADS_MAX: usize = 8;
 
+/// What the codes mean, for every command.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done, and what was asked about is well
+  1  it failed, or what was asked about is not well: an invalid document, a finding of doctor, an instance that failed
+  2  the command line is wrong";
+
 #[derive(Parser)]
-#[command(name = "leveret", version, about = "Durable workflows on PostgreSQL and RabbitMQ")]
+#[command(name = "leveret", version, about = "Durable workflows on PostgreSQL and RabbitMQ", after_help = EXIT_CODES)]
 struct Arguments {
     /// Settings file. Default: leveret.toml, if it exists. The environment takes precedence: LEVERET_DATABASE__URL, DATABASE_URL,
     /// AMQP_URL, …
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The profile of the settings file whose values take precedence, `[profiles.NAME]`. Default: LEVERET_PROFILE.
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
     /// How to print results.
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Show a list again every two seconds, until Ctrl-C.
+    #[arg(long, global = true)]
+    watch: bool,
     #[command(subcommand)]
     noun: Noun,
 }
@@ -114,21 +129,98 @@ enum Noun {
     Doctor(doctor::Arguments),
     /// Print the contract of messages as AsyncAPI 3.0.
     Asyncapi,
+    /// Print the script that completes commands and options in a shell.
+    #[command(after_help = completion::HELP)]
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: completion::Shell,
+    },
     /// Start, show and stop the private servers under .leveret/.
     #[command(subcommand)]
     Sandbox(dev::SandboxVerb),
+}
+
+impl Noun {
+    /// Whether it is a list, which can be shown again and again.
+    fn is_list(&self) -> bool {
+        match self {
+            Noun::Definition(verb) => matches!(verb, definition::Verb::List { .. }),
+            Noun::Instance(verb) => matches!(verb, instance::Verb::List(_)),
+            Noun::Bulk(verb) => matches!(verb, bulk::Verb::List { .. } | bulk::Verb::Items { .. }),
+            Noun::Message(verb) => matches!(verb, message::Verb::List { .. }),
+            Noun::Task(verb) => matches!(verb, task::Verb::List(_) | task::Verb::Count(_)),
+            Noun::Call(verb) => matches!(verb, call::Verb::List { .. }),
+            Noun::Timer(verb) => matches!(verb, timer::Verb::List { .. }),
+            Noun::Incident(verb) => matches!(verb, incident::Verb::List { .. } | incident::Verb::Groups { .. }),
+            Noun::DeadLetter(verb) => matches!(verb, dead_letter::Verb::List { .. }),
+            Noun::Audit(verb) => matches!(verb, audit::Verb::List { .. }),
+            Noun::Schedule(verb) => matches!(verb, schedule::Verb::List { .. }),
+            Noun::Target(verb) => matches!(verb, target::Verb::List { .. }),
+            Noun::Dev(_)
+            | Noun::Serve(_)
+            | Noun::Migrate(_)
+            | Noun::Outbox(_)
+            | Noun::Cleaner(_)
+            | Noun::History(_)
+            | Noun::Config(_)
+            | Noun::Bench(_)
+            | Noun::Doctor(_)
+            | Noun::Asyncapi
+            | Noun::Completion { .. }
+            | Noun::Sandbox(_) => false,
+        }
+    }
+
+    /// Whether it has a `--watch` of its own.
+    fn watches_itself(&self) -> bool {
+        matches!(self, Noun::Instance(instance::Verb::Start(_)))
+    }
+}
+
+/// The command line as clap describes it, for scripts that complete it.
+fn described() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
 }
 
 /// Runs the command line with these handlers. Exit codes: 0 success, 1 failure, 2 wrong usage.
 pub fn run(handlers: Handlers) -> ExitCode {
     let arguments = Arguments::parse();
     crate::failpoint::arm();
-    match block_on(execute(arguments, handlers)) {
+    output::choose(arguments.output);
+    let work = async {
+        match arguments.watch && !arguments.noun.watches_itself() {
+            false => execute(arguments, handlers).await,
+            true if arguments.noun.is_list() => again(&handlers).await,
+            true => {
+                output::error(&anyhow::anyhow!("`--watch` shows lists again: this command is not one"));
+                Ok(ExitCode::from(WRONG))
+            }
+        }
+    };
+    match block_on(work) {
         Ok(code) => code,
         Err(error) => {
             output::error(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The exit code of a wrong command line.
+const WRONG: u8 = 2;
+/// The pause between two looks at a list.
+const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Shows a list again and again. What cannot be read once is told, and tried again.
+async fn again(handlers: &Handlers) -> Result<ExitCode> {
+    loop {
+        output::begin_frame();
+        if let Err(error) = execute(Arguments::parse(), handlers.clone()).await {
+            output::line(format!("error: {error:#}"));
+        }
+        output::end_frame();
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
 }
 
@@ -155,14 +247,21 @@ pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
-    let output = arguments.output;
-    let config = || Config::load(arguments.config.as_deref()).context("the settings cannot be used");
+    let output = Output::from(arguments.output);
+    let config = || {
+        Config::load_profile(arguments.config.as_deref(), arguments.profile.as_deref())
+            .context("the settings cannot be used")
+    };
     match arguments.noun {
         Noun::Dev(dev) => dev::run(config()?, dev, handlers).await,
         Noun::Serve(serve) => serve::run(config()?, &serve, handlers).await,
         Noun::Migrate(migrate) => migrate::run(config()?, &migrate).await,
         Noun::Definition(definition::Verb::Check { files }) => definition::check(&files, output),
         Noun::Definition(definition::Verb::Schema) => definition::schema(),
+        Noun::Definition(definition::Verb::Graph(graph)) => match graph.file() {
+            Some(file) => graph::of_file(&file, &graph),
+            None => graph::of_definition(&short_lived(config()?, handlers)?, &graph).await,
+        },
         Noun::Definition(verb) => definition::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Instance(verb) => instance::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Bulk(verb) => bulk::run(&short_lived(config()?, handlers)?, verb, output).await,
@@ -188,6 +287,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
             output::json(&crate::contract::asyncapi::document(&config()?.broker.prefix))?;
             Ok(ExitCode::SUCCESS)
         }
+        Noun::Completion { shell } => completion::print(shell),
         Noun::Sandbox(verb) => dev::sandbox(verb),
     }
 }

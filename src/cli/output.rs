@@ -1,23 +1,71 @@
 //! The only place that prints: tables for people, JSON for programs, errors and progress on standard error.
 #![expect(clippy::print_stderr, reason = "this is what a command line is for")]
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::contract::{self, LIST_MAX, check_name};
 
-/// How results are printed.
+/// How results are printed, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// For programs: one JSON value; the shape is stable.
+    Json,
+    /// For programs that read line by line: each item of a list is a line.
+    Jsonl,
+    /// The same shape as JSON, for people and files.
+    Yaml,
+}
+
+/// Whom results are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
     /// For people.
     Table,
-    /// For programs; the shape is stable.
+    /// For programs, as JSON in the [chosen](choose) format.
     Json,
+}
+
+impl From<Format> for Output {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => Output::Table,
+            Format::Json | Format::Jsonl | Format::Yaml => Output::Json,
+        }
+    }
+}
+
+static FORMAT: OnceLock<Format> = OnceLock::new();
+/// What is printed while a frame is open.
+static FRAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Chooses the format of this process, once.
+pub(super) fn choose(format: Format) {
+    FORMAT.get_or_init(|| format);
+}
+
+/// From now on what is printed is collected.
+pub(super) fn begin_frame() {
+    *FRAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(String::new());
+}
+
+/// Prints what was collected: on a terminal in place of the frame before.
+pub(super) fn end_frame() {
+    let frame = FRAME.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    if !std::io::stdout().is_terminal() {
+        return say(frame.trim_end());
+    }
+    // Home; after each line the rest of it is erased, and in the end the rest of the screen: nothing flickers.
+    let lines: Vec<String> = frame.lines().map(|line| format!("{line}\x1b[K")).collect();
+    say(&format!("\x1b[H{}\x1b[J", lines.join("\n")));
 }
 
 /// The values of `--limit`, as over HTTP.
@@ -56,21 +104,65 @@ pub(super) fn line(text: impl AsRef<str>) {
 
 /// A closed pipe (`| head`) is not an error: the reader has enough.
 fn say(text: &str) {
+    if let Some(frame) = FRAME.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        frame.push_str(text);
+        frame.push('\n');
+        return;
+    }
     if writeln!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);
     }
 }
 
-/// Prints a value as indented JSON.
+/// Prints a value for programs: as indented JSON if no other format was chosen.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    say(&escape_json(&serde_json::to_string_pretty(value)?));
+    match FORMAT.get() {
+        Some(Format::Jsonl) => lines(&serde_json::to_value(value)?).iter().try_for_each(compact),
+        Some(Format::Yaml) => yaml(value),
+        Some(Format::Json | Format::Table) | None => {
+            say(&escape_json(&serde_json::to_string_pretty(value)?));
+            Ok(())
+        }
+    }
+}
+
+/// Prints one value of many that follow each other: as one line of JSON, or as one document of YAML.
+pub(super) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    if FORMAT.get() == Some(&Format::Yaml) {
+        say("---");
+        return yaml(value);
+    }
+    compact(value)
+}
+
+fn compact(value: &impl Serialize) -> anyhow::Result<()> {
+    say(&escape_json(&serde_json::to_string(value)?));
     Ok(())
 }
 
-/// Prints a value as one line of JSON.
-pub(super) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    say(&escape_json(&serde_json::to_string(value)?));
+fn yaml(value: &impl Serialize) -> anyhow::Result<()> {
+    say(escape(&serde_saphyr::to_string(value)?).trim_end());
     Ok(())
+}
+
+/// The lines of a value: the items of a list, then where it continues; anything else is one line.
+fn lines(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items.clone(),
+        Value::Object(page) => match page.get("items").and_then(Value::as_array) {
+            Some(items) => {
+                let next = page.get("next").filter(|next| !next.is_null()).map(|next| json!({ "next": next }));
+                items.iter().cloned().chain(next).collect()
+            }
+            None => vec![value.clone()],
+        },
+        other => vec![other.clone()],
+    }
+}
+
+/// Prints a script as it is.
+pub(super) fn script(text: &str) {
+    say(text.trim_end());
 }
 
 /// Prints a table.
@@ -146,9 +238,15 @@ fn controls(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn a_list_has_a_line_for_each_item_and_one_for_where_it_continues() {
+        assert_eq!(lines(&json!({ "items": [1, 2], "next": "c" })), [json!(1), json!(2), json!({ "next": "c" })]);
+        assert_eq!(lines(&json!({ "items": [], "next": null })), Vec::<Value>::new());
+        assert_eq!(lines(&json!([{ "a": 1 }])), [json!({ "a": 1 })]);
+        assert_eq!(lines(&json!({ "id": 1 })), [json!({ "id": 1 })]);
+    }
 
     #[test]
     fn control_characters_are_replaced() {

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{blocks, read};
 
 /// Pages with commands; the changelog may tell of what is gone.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -16,6 +16,7 @@ const PAGES: [&str; 14] = [
     "docs/calls.md",
     "docs/high-availability.md",
     "docs/language.md",
+    "docs/live.md",
     "docs/operations.md",
     "docs/protocol.md",
     "docs/retention.md",
