@@ -25,6 +25,7 @@ mod export;
 mod network;
 mod outgoing;
 mod sections;
+mod shown;
 mod validate;
 mod worker;
 
@@ -35,6 +36,7 @@ pub use sections::{
     Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
     Retention, Retry, RoutingKeys, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
+pub use shown::{Shown, Source};
 
 section! {
     /// All settings.

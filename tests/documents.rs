@@ -24,7 +24,7 @@ mod commands;
 mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -36,6 +36,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/expressions-conformance.md",
     "docs/waiting.md",
     "docs/calls.md",
+    "docs/dashboard.md",
     "docs/workers.md",
     "docs/states.md",
     "docs/security.md",

@@ -13,6 +13,7 @@ mod instances;
 mod listener;
 mod messages;
 mod operations;
+mod pages;
 mod problem;
 mod readiness;
 mod request;
@@ -91,8 +92,9 @@ pub fn router(app: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/readyz", get(readiness::readyz))
         .route("/metrics", get(health::metrics))
         .route("/asyncapi.json", get(health::asyncapi))
+        .merge(pages::router())
         .method_not_allowed_fallback(problem::no_method)
-        .fallback(problem::no_route)
+        .fallback(pages::no_route)
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)

@@ -25,6 +25,7 @@ pub mod messages;
 pub mod migrate;
 mod moment;
 pub mod outbox;
+pub mod overview;
 pub mod page;
 mod pool;
 mod pulse;
