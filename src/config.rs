@@ -26,6 +26,7 @@ mod network;
 mod outgoing;
 mod profile;
 mod sections;
+mod shown;
 mod validate;
 mod worker;
 
@@ -36,6 +37,7 @@ pub use sections::{
     Broker, Calls, Database, Expressions, Http, Limits, Log, LogFormat, Messages, Outbox, PreparedStatements, Recovery,
     Retention, Retry, RoutingKeys, Shutdown, Tasks, Timeouts, Timers, Worker,
 };
+pub use shown::{Shown, Source};
 
 section! {
     /// All settings.

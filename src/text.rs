@@ -3,10 +3,15 @@
 /// A text, cut to a length that fits into a sentence.
 pub(crate) fn shortened(text: &str) -> String {
     const SHORT: usize = 60;
-    if text.chars().count() <= SHORT {
+    cut_to(text, SHORT)
+}
+
+/// A text, cut to this number of characters.
+pub(crate) fn cut_to(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.into();
     }
-    text.chars().take(SHORT).chain(['…']).collect()
+    text.chars().take(max).chain(['…']).collect()
 }
 
 /// `a, b and c`.

@@ -39,6 +39,7 @@ const DOCUMENTS: [&str; 21] = [
     "docs/waiting.md",
     "docs/live.md",
     "docs/calls.md",
+    "docs/dashboard.md",
     "docs/workers.md",
     "docs/states.md",
     "docs/security.md",

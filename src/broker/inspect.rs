@@ -17,6 +17,15 @@ const PROBE_DELAY_MS: i64 = 1_000;
 /// What that queue is called in errors.
 const PROBE: &str = "a queue of its own";
 
+/// What waits in a queue, and who takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Messages that wait for a consumer.
+    pub messages: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
 impl Broker {
     /// Whether a queue exists.
     ///
@@ -35,6 +44,16 @@ impl Broker {
         let connection = self.shared.publishing_connection()?;
         let state = state(&connection, &queue.physical(&self.shared.options.prefix)).await?;
         Ok(state.map_or(0, |state| u64::from(state.message_count())))
+    }
+
+    /// What waits in a queue, and who takes it; `None` if the queue does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the broker does not answer.
+    pub async fn load(&self, queue: &Queue) -> Result<Option<Load>, Error> {
+        let connection = self.shared.publishing_connection()?;
+        let state = state(&connection, &queue.physical(&self.shared.options.prefix)).await?;
+        Ok(state.map(|state| Load { messages: state.message_count().into(), consumers: state.consumer_count().into() }))
     }
 
     /// Whether a quorum queue delivers the highest priority first, always: RabbitMQ 4.3 and newer.

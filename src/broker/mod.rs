@@ -43,6 +43,7 @@ use consumer::Losses;
 use current::CurrentConnection;
 pub use delivery::{Delivery, HEADER_MAX, HEADERS_MAX, OUTBOX_ROW, OWN};
 pub use error::Error;
+pub use inspect::Load;
 pub use message::{DEADLINE, FIRST_EXCHANGE, FIRST_USER, Outgoing, Queue, SENT_AT, Sent};
 pub use publisher::{BATCH_BYTES_MAX, BATCH_MAX};
 use publisher::{PublishJob, QUEUED_JOBS_MAX};

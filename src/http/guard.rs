@@ -15,6 +15,9 @@ use super::request;
 
 /// Where the sender of a request is, in the words of a browser.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// How it asks, and for what.
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The names and addresses under which this process may be asked.
 #[derive(Debug)]
@@ -103,8 +106,10 @@ fn refusal(hosts: &Hosts, version: Version, uri: &Uri, headers: &HeaderMap) -> O
             return Some(Refusal::Origin(origin));
         }
     }
-    let is_foreign = headers.get_all(FETCH_SITE).iter().any(|site| site.as_bytes() == b"cross-site");
-    is_foreign.then(|| Refusal::Origin("another site".to_owned()))
+    let says = |name: &HeaderName, word: &[u8]| headers.get_all(name).iter().any(|value| value.as_bytes() == word);
+    // A link that a person follows, as from a chat: the other site learns nothing of the answer, and a form would name its origin.
+    let is_link = says(&FETCH_MODE, b"navigate") && says(&FETCH_DEST, b"document");
+    (says(&FETCH_SITE, b"cross-site") && !is_link).then(|| Refusal::Origin("another site".to_owned()))
 }
 
 /// Refuses requests for other servers and requests of other sites, and forbids to store or to guess at an answer.
@@ -222,5 +227,16 @@ mod tests {
         for site in ["none", "same-origin", "same-site"] {
             assert_eq!(marked(site), None, "{site}");
         }
+        let asks = |mode, dest| {
+            let how = [
+                ("host", "localhost"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+                ("sec-fetch-dest", dest),
+            ];
+            refused(&how)
+        };
+        assert_eq!(asks("navigate", "document"), None, "a link that is followed");
+        assert!(asks("navigate", "iframe").is_some() && asks("no-cors", "document").is_some());
     }
 }

@@ -15,6 +15,7 @@ mod listener;
 mod live;
 mod messages;
 mod operations;
+mod pages;
 mod problem;
 mod readiness;
 mod request;
@@ -105,8 +106,9 @@ fn router(api: ApiState) -> Router {
         .route("/readyz", get(readiness::readyz))
         .route("/metrics", get(health::metrics))
         .route("/asyncapi.json", get(health::asyncapi))
+        .merge(pages::router())
         .method_not_allowed_fallback(problem::no_method)
-        .fallback(problem::no_route)
+        .fallback(pages::no_route)
         .layer(middleware::from_fn(without_nul))
         .layer(middleware::from_fn(in_span))
         .with_state(api)

@@ -142,6 +142,19 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     }
 }
 
+/// The media type of a form of a page.
+const FORM: &[&str] = &["application/x-www-form-urlencoded"];
+
+/// What a form of a page sends.
+pub(super) struct FormBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for FormBody {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(FormBody(typed(request, state, FORM).await?))
+    }
+}
+
 /// A body whose media type is stated. A browser sends other types for any page without asking first.
 async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> Result<Bytes, Problem> {
     let stated = request.headers().get(header::CONTENT_TYPE);

@@ -26,6 +26,7 @@ pub mod migrate;
 mod moment;
 pub mod news;
 pub mod outbox;
+pub mod overview;
 pub mod page;
 mod pool;
 mod pulse;

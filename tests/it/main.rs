@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod contract;
 mod crash;
+mod dashboard;
 mod dead_letters;
 mod depth;
 mod examples;
