@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::output::{self, Output};
-use super::{control, graph, watch};
+use super::{control, graph, top, watch};
 use crate::app::App;
 use crate::command::{self, Actor, Applied, Follow, Origin, Started};
 use crate::contract::api::InstanceView;
@@ -43,6 +43,8 @@ pub(super) enum Verb {
         /// The id of the instance.
         id: Uuid,
     },
+    /// Show what lives, waits and fails, drawn again every two seconds until Ctrl-C.
+    Top,
     /// Draw an instance: the path that it went, and where it stands.
     Graph(graph::OfInstance),
     #[command(flatten)]
@@ -104,6 +106,7 @@ pub(super) async fn run(app: &App, verb: Verb, output: Output) -> Result<ExitCod
         Verb::Show { id } => show(app, id, output).await?,
         Verb::History { id } => watch::history(app, InstanceId(id), output).await?,
         Verb::Watch { id } => return watch::follow(app, InstanceId(id), output).await,
+        Verb::Top => return top::run(app, output).await,
         Verb::Graph(arguments) => return graph::of_instance(app, &arguments).await,
         Verb::Operate(verb) => control::run(app, verb, output).await?,
         Verb::Erase(arguments) => return erase::run(app, arguments, output).await,

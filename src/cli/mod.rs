@@ -25,6 +25,7 @@ mod settings;
 mod target;
 mod task;
 mod timer;
+mod top;
 mod watch;
 
 use std::path::PathBuf;
