@@ -24,7 +24,7 @@ mod commands;
 mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -45,6 +45,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/high-availability.md",
     "docs/retention.md",
     "docs/reliability.md",
+    "docs/access.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

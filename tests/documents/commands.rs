@@ -6,11 +6,12 @@ use std::process::Command;
 use super::{blocks, read};
 
 /// Pages with commands; the changelog may tell of what is gone.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/access.md",
     "docs/alarms.md",
     "docs/benchmarks.md",
     "docs/calls.md",
