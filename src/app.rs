@@ -22,6 +22,7 @@ use crate::store::outbox::{Claimable, OutboxRow};
 use crate::store::{self, Store};
 use crate::time::clock::Clock;
 
+mod callers;
 mod counts;
 mod definitions;
 pub mod drawings;
@@ -33,6 +34,7 @@ mod refusals;
 mod registered;
 mod starts;
 
+pub use callers::{KNOWN_FOR, Proof};
 pub use endings::{Endings, Wait};
 pub use lifetime::sleep_or_stop;
 pub use publish_queue::{Batch, PublishQueue, PublishQueues};
@@ -84,6 +86,7 @@ pub struct Inner {
     /// Queues that have refused messages of this process.
     pub refusals: refusals::Refusals,
     definitions: definitions::Definitions,
+    callers: callers::Callers,
     long_work: long_work::LongWork,
 }
 
@@ -186,6 +189,7 @@ impl App {
             starts: starts::KnownStarts::default(),
             refusals: refusals::Refusals::default(),
             definitions: definitions::Definitions::default(),
+            callers: callers::Callers::default(),
             long_work: long_work::LongWork::default(),
         })))
     }

@@ -1,6 +1,7 @@
 //! The one way to change an instance: every command goes through the pipeline of [`execution`].
 
 mod admission;
+pub mod api_key;
 mod applied;
 pub mod audit;
 mod broadcast;

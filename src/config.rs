@@ -21,6 +21,7 @@ macro_rules! section {
     };
 }
 
+mod access;
 mod export;
 mod network;
 mod outgoing;
@@ -30,6 +31,7 @@ mod shown;
 mod validate;
 mod worker;
 
+pub use access::{Access, Authentication, Oidc, Openness};
 pub use export::{Export, ExportPlace};
 pub use network::Network;
 pub use outgoing::{Breaker, Outgoing, Secrets};
@@ -68,6 +70,10 @@ section! {
         export: Export = Export::default(),
         /// The HTTP API.
         http: Http = Http::default(),
+        /// Access to the HTTP API.
+        access: Access = Access::default(),
+        /// Tokens of an issuer of OpenID Connect.
+        oidc: Oidc = Oidc::default(),
         /// Logs.
         log: Log = Log::default(),
         /// The shutdown of a process.
@@ -128,6 +134,7 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("worker.queues")
+            .with_list_parse_key("http.hosts")
             .with_list_parse_key("expressions.env")
             .with_list_parse_key("outgoing.allow_hosts")
             .with_list_parse_key("outgoing.allow_addresses")
@@ -291,7 +298,9 @@ mod tests {
         let error = load("[recovery]\nafter = \"soon\"").unwrap_err();
         assert!(error.contains("recovery.after") && error.contains("soon"), "{error}");
         assert!(load("[timeouts]\ndatabase = \"51s\"").unwrap_err().contains("at most 50s"));
-        assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("loopback"));
+        assert!(load("[http]\nlisten = \"0.0.0.0:80\"").unwrap_err().contains("`access.open_on_network`"));
+        assert!(load("[http]\nlisten = \"0.0.0.0:80\"\n[access]\nauthentication = \"required\"").is_ok());
+        assert!(load("[access]\nauthentication = \"on\"").unwrap_err().contains("access.authentication"));
         for host in
             ["https://flows.example.org", "*.example.org", "a b", "", "flows.example.org:x", "flows.example.org/api"]
         {

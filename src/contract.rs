@@ -15,6 +15,7 @@ mod mark;
 mod name;
 mod operations;
 pub mod schedule;
+pub mod scope;
 pub mod step_queue;
 mod tasks;
 

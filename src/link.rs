@@ -1,7 +1,11 @@
 //! What the connections to both servers share: URLs with several hosts, trusted certificates, and secrets from files.
 
 pub mod address;
+#[cfg(feature = "server")]
+pub mod identity;
 pub mod secret;
+#[cfg(feature = "server")]
+pub mod token;
 pub mod trust;
 
 use trust::Check;

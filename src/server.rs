@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::handlers::{self, Handlers};
 use crate::roles::{self, Role};
 use crate::{broker, http, store, telemetry};
@@ -17,6 +17,9 @@ pub enum Error {
     /// A URL is missing.
     #[error("database and broker are not configured: set DATABASE_URL and AMQP_URL, or write leveret.toml")]
     NotConfigured,
+    /// Nobody would be asked for a key, although the network can reach the API.
+    #[error(transparent)]
+    Open(#[from] config::Error),
     /// The database is unreachable, or its schema does not match this binary.
     #[error("the database cannot be used")]
     Database(#[from] store::Error),
@@ -53,6 +56,7 @@ impl Server {
         if config.database.url.is_empty() || config.broker.url.is_empty() {
             return Err(Error::NotConfigured);
         }
+        config.refuse_open_network()?;
         broker::check(&config.broker.address())?;
         store::migrate::fits(&config.database.address()).await?;
         let name = format!("leveret {}", std::process::id());

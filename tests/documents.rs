@@ -49,6 +49,7 @@ const DOCUMENTS: [&str; 21] = [
     "docs/high-availability.md",
     "docs/retention.md",
     "docs/reliability.md",
+    "docs/access.md",
 ];
 
 /// What an activity shown by itself may read, and where it may lead.

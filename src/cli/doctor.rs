@@ -1,5 +1,6 @@
 //! `leveret doctor`: finds problems and names the next step.
 
+mod access;
 mod commits;
 mod links;
 mod mend;
@@ -112,6 +113,7 @@ async fn look(app: &App) -> Vec<Finding> {
     if let Some(finding) = links::database(app) {
         add(finding.what, finding.good, finding.says);
     }
+    findings.extend(checked("access", access::check(app).await.map(one)));
     findings.extend(checked("session", session::check(app).await.map(one)));
     findings.extend(checked("retention", retention::check(app).await.map(one)));
     findings.extend(checked("messages", overlooked(app).await.map(one)));

@@ -15,6 +15,7 @@ mod graph;
 mod history;
 mod incident;
 mod instance;
+mod key;
 mod message;
 mod migrate;
 mod outbox;
@@ -107,6 +108,9 @@ enum Noun {
     /// Publish dead outbox rows again.
     #[command(subcommand)]
     Outbox(outbox::Verb),
+    /// Make, list and revoke the keys of the API.
+    #[command(subcommand)]
+    Key(key::Verb),
     /// List what operators have done.
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -273,6 +277,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Incident(verb) => incident::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::DeadLetter(verb) => dead_letter::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Outbox(verb) => outbox::run(&short_lived(config()?, handlers)?, verb, output).await,
+        Noun::Key(verb) => key::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Audit(verb) => audit::run(&short_lived(config()?, handlers)?, verb, output).await,
         Noun::Cleaner(arguments) => cleaner::run(&short_lived(config()?, handlers)?, arguments, output).await,
         Noun::History(verb) => match history::offline(&verb, output)? {

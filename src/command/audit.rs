@@ -3,7 +3,7 @@
 //! A command to an instance is noted by the pipeline, when it writes what was decided ([`noted`]). Everything else that an operator can
 //! do is an [`Operation`]. Starts, messages, steps and the daily work of people with their tasks are not noted: the history has them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bulk;
 use super::once::{Answer, Origin};
@@ -16,6 +16,8 @@ pub use crate::store::audit::Door;
 
 /// The senders of the doors that are Leveret's own; others cannot take these names.
 const HTTP: &str = "leveret.http";
+/// What comes before the name of an authenticated caller over HTTP.
+const CALLER: &str = "leveret.http/";
 const CLI: &str = "leveret.cli";
 const BULK: &str = bulk::SENDER;
 
@@ -26,6 +28,8 @@ pub struct Actor {
     pub who: String,
     /// The door.
     pub door: Door,
+    /// Who was authenticated and acts for that person, if it is somebody else.
+    pub via: Option<String>,
 }
 
 impl Actor {
@@ -33,12 +37,13 @@ impl Actor {
     pub fn of(origin: &Origin) -> Self {
         let door = match origin.app_id.as_str() {
             HTTP => Door::Http,
+            caller if caller.starts_with(CALLER) => Door::Http,
             CLI => Door::Cli,
             BULK => Door::Bulk,
             _ => Door::Broker,
         };
         let who = origin.by.as_ref().or(origin.user_id.as_ref()).unwrap_or(&origin.app_id);
-        Actor { who: who.clone(), door }
+        Actor { who: who.clone(), door, via: origin.via.clone() }
     }
 
     /// The sender of a command which names a person: who is named counts where the door knows nobody. A sender over RabbitMQ is known.
@@ -60,7 +65,7 @@ pub(super) fn noted(
     answer: &Answer,
 ) -> Option<Entry> {
     let named = |audit: &Audit| Actor::naming(origin, audit.by.as_deref());
-    let (subject, object, reason, Actor { who, door }) = match command {
+    let (subject, object, reason, Actor { who, door, via }) = match command {
         Command::Instance(_, audit) | Command::Incident(_, audit) => {
             ("instance", None, audit.reason.clone(), named(audit))
         }
@@ -92,8 +97,18 @@ pub(super) fn noted(
         object: object.unwrap_or_else(|| instance.to_string()),
         reason,
         outcome: answer.outcome.clone(),
-        details: None,
+        details: with_via(None, via.as_deref()),
     })
+}
+
+/// The facts of an entry, with the one who acted for the person.
+fn with_via(details: Option<Value>, via: Option<&str>) -> Option<Value> {
+    let Some(via) = via else { return details };
+    let mut details = details.unwrap_or_else(|| json!({}));
+    if let Some(facts) = details.as_object_mut() {
+        facts.insert("via".into(), via.into());
+    }
+    Some(details)
 }
 
 /// An action of an operator beside the commands to one instance.
@@ -171,7 +186,7 @@ impl Operation<'_> {
             object: self.object.to_owned(),
             reason: self.reason.map(str::to_owned),
             outcome: outcome.to_owned(),
-            details,
+            details: with_via(details, self.actor.via.as_deref()),
         }
     }
 }
@@ -185,11 +200,17 @@ mod tests {
     fn the_actor_is_a_person_before_a_user_of_the_broker_before_a_sender() {
         let mut origin = Origin::new("shop", "m", b"", Follow::Always);
         let who = |origin: &Origin| Actor::of(origin);
-        assert_eq!(who(&origin), Actor { who: "shop".into(), door: Door::Broker });
+        assert_eq!(who(&origin), Actor { who: "shop".into(), door: Door::Broker, via: None });
         origin.user_id = Some("shop-user".into());
         assert_eq!(who(&origin).who, "shop-user");
         let person = Origin { by: Some("ann".into()), ..Origin::new(HTTP, "m", b"", Follow::Always) };
-        assert_eq!(who(&person), Actor { who: "ann".into(), door: Door::Http });
+        assert_eq!(who(&person), Actor { who: "ann".into(), door: Door::Http, via: None });
+        let by = Some("ann".into());
+        let for_ann =
+            Origin { by, via: Some("inbox".into()), ..Origin::new("leveret.http/inbox", "m", b"", Follow::Always) };
+        assert_eq!(who(&for_ann), Actor { who: "ann".into(), door: Door::Http, via: Some("inbox".into()) });
+        assert_eq!(with_via(Some(json!({ "count": 1 })), Some("inbox")), Some(json!({ "count": 1, "via": "inbox" })));
+        assert_eq!(with_via(None, None), None);
         assert_eq!(who(&Origin::new(CLI, "m", b"", Follow::Always)).door, Door::Cli);
     }
 }

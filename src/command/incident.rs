@@ -131,7 +131,7 @@ pub async fn resolve_incidents(
         return Ok(Applied::Repeated(answer));
     }
     let attempt = Transaction::run(app.store.steps().await?, async |transaction| {
-        let command = action.command(Audit { by: Some(origin.by.as_ref().unwrap_or(&origin.app_id).clone()), reason });
+        let command = action.command(Audit { by: Some(origin.person()), reason });
         let answer = Answer::of(action.outcome(), Some(id));
         let execution = Execution::from_outside(app, command, origin, action.name(), answer);
         let ended = execution.in_transaction(transaction, id).await.map_err(undone)?;

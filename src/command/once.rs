@@ -33,6 +33,8 @@ pub struct Origin {
     pub user_id: Option<String>,
     /// The person who acts, where the door knows one: for the audit log.
     pub by: Option<String>,
+    /// Who was authenticated and acts for that person, if it is somebody else.
+    pub via: Option<String>,
     /// How a start takes its turn, where starts are limited.
     pub turn: Turn,
 }
@@ -87,8 +89,14 @@ impl Origin {
             reply_to: None,
             user_id: None,
             by: None,
+            via: None,
             turn: Turn::Now,
         }
+    }
+
+    /// Who acts, for the history: the person if the door knows one, or else the sender.
+    pub(super) fn person(&self) -> String {
+        self.by.as_ref().unwrap_or(&self.app_id).clone()
     }
 
     /// The sender, for the history.

@@ -257,7 +257,7 @@ async fn cancel_old(
         return Err(busy("the instance that had the key was just deleted"));
     };
     let definition = app.definition(&loaded.instance.definition, loaded.instance.version).await?;
-    let audit = Audit { by: Some(origin.app_id.clone()), reason: Some(format!("replaced by {}", new.id)) };
+    let audit = Audit { by: Some(origin.person()), reason: Some(format!("replaced by {}", new.id)) };
     let cancel = Command::Instance(Control::Cancel, audit);
     let decided = effort::decide(app, &definition, &loaded.instance, &cancel, Facts::default(), loaded.now);
     let mut step = match decided.await? {

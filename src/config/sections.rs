@@ -151,6 +151,8 @@ section! {
         starts_per_sender: u32 = 0,
         /// Live instances that one sender has started; 0 for no limit.
         live_per_sender: u64 = 0,
+        /// Requests of one caller of the API per second, in each process; 0 for no limit.
+        requests_per_caller: u32 = 0,
     }
 }
 
@@ -187,11 +189,15 @@ section! {
 section! {
     /// The HTTP API.
     Http {
-        /// Address and port; loopback only, because there is no access control yet.
+        /// Address and port. Another address than loopback needs `access.authentication`.
         listen: String = "127.0.0.1:8420".into(),
         /// Names under which it is asked, besides `localhost` and its address: those of a proxy in front of it, with their ports if these
         /// are not the usual ones.
         hosts: Vec<String> = Vec::new(),
+        /// A PEM file with the certificate of this server and those between it and its CA; with it the API speaks TLS only.
+        cert_file: String = String::new(),
+        /// A PEM file with the key of the certificate.
+        key_file: String = String::new(),
         /// Connections at once, and never more than half of the files that the process may open: the others are for the servers.
         connections_max: usize = 2_048,
         /// Requests that wait with `?wait=` at once.

@@ -21,6 +21,7 @@ impl Config {
         self.check_counts()?;
         self.check_times()?;
         self.check_names()?;
+        self.check_access()?;
         if EnvFilter::try_new(&self.log.filter).is_err() {
             return invalid("`log.filter` is invalid: write it like info,leveret=debug,lapin=off");
         }
@@ -122,12 +123,6 @@ impl Config {
             || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         {
             return invalid("`broker.prefix` must consist of letters, digits, `-`, `_` and `.`, at most 100 of them");
-        }
-        let listen = self.http.listen.parse::<std::net::SocketAddr>();
-        if !listen.is_ok_and(|address| address.ip().is_loopback()) {
-            return invalid(
-                "`http.listen` must be a loopback address with a port, such as 127.0.0.1:8420: there is no access control yet",
-            );
         }
         if let Some(host) = self.http.hosts.iter().find(|host| !is_host(host)) {
             return invalid(&format!(

@@ -5,6 +5,7 @@ mod calls;
 mod control;
 mod dead_letters;
 mod incidents;
+mod keys;
 mod targets;
 mod tasks;
 
@@ -26,6 +27,7 @@ pub use incidents::{
     GroupAssignRequest, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails, IncidentGroupView,
     IncidentNoteView, IncidentResolveRequest, IncidentResolveView, IncidentSample,
 };
+pub use keys::ApiKeyView;
 pub use targets::{RateView, TargetView};
 pub use tasks::{
     TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,

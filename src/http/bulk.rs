@@ -21,13 +21,14 @@ pub(super) async fn start(
     headers: HeaderMap,
     Body(bytes): Body,
 ) -> Result<Response, Problem> {
-    let request: BulkRequest = request::body(&bytes)?;
+    let mut request: BulkRequest = request::body(&bytes)?;
     request::filter(&request.filter)?;
     BulkOperation::read(&request.operation, &request.arguments).map_err(Problem::invalid)?;
     if request.dry_run {
         return Ok(Json(jobs::preview(&api.app, &request).await?).into_response());
     }
-    let origin = request::origin(&api, &headers, &bytes)?;
+    request.actor = request::acting("actor", request.actor)?;
+    let origin = request::naming(request::origin(&api, &headers, &bytes)?, request.actor.as_deref());
     Ok((StatusCode::CREATED, Json(jobs::start(&api.app, &request, &origin).await?)).into_response())
 }
 

@@ -82,7 +82,8 @@ async fn control(
 ) -> Result<Json<Value>, Problem> {
     target.actor.as_deref().map_or(Ok(()), |actor| request::bounded("actor", actor))?;
     target.revision = guard(target.revision, request::if_match(&about.headers)?)?;
-    let origin = about.origin(&api, what.name())?;
+    target.actor = request::acting("actor", target.actor)?;
+    let origin = request::naming(about.origin(&api, what.name())?, target.actor.as_deref());
     if target.dry_run {
         let preview = command::preview(&api.app, what, &target, &origin).await?;
         return Ok(Json(serde_json::to_value(preview).map_err(|error| Problem::internal(error.to_string()))?));

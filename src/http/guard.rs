@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use super::request;
+use crate::config::Http;
 
 /// Where the sender of a request is, in the words of a browser.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// How it asks, and for what.
+/// What a browser sends it for, and where it shows the answer.
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -25,12 +26,15 @@ pub(super) struct Hosts {
     listens: IpAddr,
     /// `http.hosts`.
     names: Vec<Authority>,
+    /// Whether this process speaks TLS.
+    is_secure: bool,
 }
 
 impl Hosts {
     /// The names were checked with the settings.
-    pub(super) fn new(listens: SocketAddr, names: &[String]) -> Self {
-        Self { listens: listens.ip(), names: names.iter().filter_map(|name| name.parse().ok()).collect() }
+    pub(super) fn new(listens: SocketAddr, settings: &Http) -> Self {
+        let names = settings.hosts.iter().filter_map(|name| name.parse().ok()).collect();
+        Self { listens: listens.ip(), names, is_secure: !settings.cert_file.is_empty() }
     }
 
     /// Whether what a request names is this process. The port of the listener is not compared, because it may be forwarded.
@@ -42,7 +46,11 @@ impl Hosts {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
         match bare.parse::<IpAddr>() {
             // No name was looked up, so no server of names can have led a page here.
-            Ok(address) => address == self.listens || address.is_loopback() && self.listens.is_loopback(),
+            Ok(address) => {
+                // A process that listens on every address is asked under each of them.
+                let listens_on_all = self.listens.is_unspecified();
+                listens_on_all || address == self.listens || address.is_loopback() && self.listens.is_loopback()
+            }
             // Nobody can own a name below `localhost`.
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         }
@@ -88,8 +96,17 @@ impl Refusal {
     }
 }
 
+/// Whether a person has followed a link to one of the pages, as from a mail. A page changes nothing when it is shown, and it is shown in
+/// no frame.
+fn follows_link(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let says =
+        |name: HeaderName, value: &str| headers.get(name).is_some_and(|said| said.as_bytes() == value.as_bytes());
+    let is_shown = says(FETCH_MODE, "navigate") && says(FETCH_DEST, "document");
+    *method == Method::GET && is_shown && !uri.path().starts_with("/api/")
+}
+
 /// Looks at the head of a request.
-fn refusal(hosts: &Hosts, version: Version, uri: &Uri, headers: &HeaderMap) -> Option<Refusal> {
+fn refusal(hosts: &Hosts, version: Version, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Refusal> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     // Two of them may be read differently by a proxy; a whole address in the first line counts as one, too.
     let mut named: Vec<String> = headers.get_all(header::HOST).iter().map(text).collect();
@@ -106,15 +123,38 @@ fn refusal(hosts: &Hosts, version: Version, uri: &Uri, headers: &HeaderMap) -> O
             return Some(Refusal::Origin(origin));
         }
     }
-    let says = |name: &HeaderName, word: &[u8]| headers.get_all(name).iter().any(|value| value.as_bytes() == word);
-    // A link that a person follows, as from a chat: the other site learns nothing of the answer, and a form would name its origin.
-    let is_link = says(&FETCH_MODE, b"navigate") && says(&FETCH_DEST, b"document");
-    (says(&FETCH_SITE, b"cross-site") && !is_link).then(|| Refusal::Origin("another site".to_owned()))
+    let is_foreign = headers.get_all(FETCH_SITE).iter().any(|site| site.as_bytes() == b"cross-site");
+    (is_foreign && !follows_link(method, uri, headers)).then(|| Refusal::Origin("another site".to_owned()))
+}
+
+/// What a page may do: its own scripts, styles and pictures, and forms to this server; nothing inline, nothing of others, in no frame.
+const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+    connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// What anything else may do if a browser shows it by itself, such as a picture that is SVG: nothing but be looked at.
+const NOT_A_PAGE: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+/// For a year, browsers ask this server over TLS only.
+const TLS_ONLY: &str = "max-age=31536000";
+
+/// Headers that keep a browser from doing more with an answer than it is for.
+fn shield(headers: &mut HeaderMap) {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_page = kind.to_ascii_lowercase().starts_with("text/html");
+    let policy = HeaderValue::from_static(if is_page { PAGE } else { NOT_A_PAGE });
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    for (name, value) in [
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 /// Refuses requests for other servers and requests of other sites, and forbids to store or to guess at an answer.
 pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&hosts, request.version(), request.uri(), request.headers()) {
+    let mut response = match refusal(&hosts, request.version(), request.method(), request.uri(), request.headers()) {
         None => next.run(request).await,
         Some(refusal) => {
             tracing::debug!(?refusal, "a request was refused");
@@ -124,6 +164,10 @@ pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, nex
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    shield(headers);
+    if hosts.is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+    }
     response
 }
 
@@ -132,12 +176,13 @@ mod tests {
     use super::*;
 
     fn refused_at(uri: &str, version: Version, listens: &str, headers: &[(&'static str, &str)]) -> Option<Refusal> {
-        let hosts = Hosts::new(listens.parse().unwrap(), &["Flows.example.org".into(), "b.example.org:8443".into()]);
+        let names = vec!["Flows.example.org".into(), "b.example.org:8443".into()];
+        let hosts = Hosts::new(listens.parse().unwrap(), &Http { hosts: names, ..Http::default() });
         let all: HeaderMap = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
-        refusal(&hosts, version, &uri.parse().unwrap(), &all)
+        refusal(&hosts, version, &Method::GET, &uri.parse().unwrap(), &all)
     }
 
     fn refused(headers: &[(&'static str, &str)]) -> Option<Refusal> {
@@ -159,6 +204,10 @@ mod tests {
             assert_eq!(refused(&[("host", host)]), None, "{host}");
         }
         assert_eq!(refused_at("/", Version::HTTP_11, "10.1.2.3:8420", &[("host", "10.1.2.3")]), None);
+        for all in ["0.0.0.0:80", "[::]:80"] {
+            assert_eq!(refused_at("/readyz", Version::HTTP_11, all, &[("host", "10.1.2.3:80")]), None, "{all}");
+            assert!(refused_at("/", Version::HTTP_11, all, &[("host", "shop.example.org")]).is_some(), "{all}");
+        }
         assert_eq!(
             refused_at("http://localhost:1/", Version::HTTP_11, "127.0.0.1:1", &[("host", "localhost:1")]),
             None
@@ -238,5 +287,45 @@ mod tests {
         };
         assert_eq!(asks("navigate", "document"), None, "a link that is followed");
         assert!(asks("navigate", "iframe").is_some() && asks("no-cors", "document").is_some());
+    }
+
+    #[test]
+    fn a_link_of_another_site_leads_to_a_page_but_not_into_the_api() {
+        let followed = |path, mode, dest| {
+            let head = [
+                ("host", "localhost"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+                ("sec-fetch-dest", dest),
+            ];
+            refused_at(path, Version::HTTP_11, "127.0.0.1:8420", &head)
+        };
+        assert_eq!(followed("/tasks", "navigate", "document"), None);
+        for (path, mode, dest) in [
+            ("/api/v1/instances", "navigate", "document"),
+            ("/tasks", "navigate", "iframe"),
+            ("/tasks", "no-cors", "image"),
+            ("/tasks", "cors", "empty"),
+        ] {
+            assert!(followed(path, mode, dest).is_some(), "{path} {mode} {dest}");
+        }
+    }
+
+    #[test]
+    fn a_page_may_run_its_own_scripts_only_and_anything_else_none() {
+        let policy = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            shield(&mut headers);
+            assert!(headers["x-frame-options"] == "DENY" && headers["referrer-policy"] == "same-origin");
+            headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned()
+        };
+        let page = policy("text/html; charset=utf-8");
+        assert!(page.contains("script-src 'self';") && page.contains("frame-ancestors 'none'"), "{page}");
+        assert!(!page.contains("unsafe") && !page.contains('\n') && !page.contains("  "), "{page}");
+        for kind in ["application/json", "image/svg+xml", "text/plain"] {
+            let other = policy(kind);
+            assert!(other.starts_with("default-src 'none';") && !other.contains("script-src"), "{other}");
+        }
     }
 }

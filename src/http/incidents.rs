@@ -111,7 +111,8 @@ async fn change(
 ) -> Result<Json<Value>, Problem> {
     // An idempotency key covers the path as well.
     let identity = [what.kind().as_bytes(), fingerprint.as_bytes(), bytes].concat();
-    let origin = request::origin(&api, headers, &identity)?;
+    let author = Author { user: request::acting("user", author.user)?, ..author };
+    let origin = request::naming(request::origin(&api, headers, &identity)?, author.user.as_deref());
     command::change_group(&api.app, fingerprint, what, author, &origin).await?;
     Ok(Json(json!({ "fingerprint": fingerprint })))
 }

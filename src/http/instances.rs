@@ -38,14 +38,15 @@ pub(super) async fn start(
     request::bounded("definition", &request.definition)?;
     request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
     request.user.as_deref().map_or(Ok(()), |user| request::bounded("user", user))?;
-    let origin = request::origin(&api, &headers, &bytes)?;
+    let user = request::acting("user", request.user)?;
+    let origin = request::naming(request::origin(&api, &headers, &bytes)?, user.as_deref());
     let wait = wait.map(|time| Ok::<_, Problem>((time, api.waits.take()?))).transpose()?;
     let command = Start {
         definition: request.definition,
         version: request.version,
         key: request.key,
         on_conflict: request.on_conflict,
-        user: request.user,
+        user,
         priority: request.priority,
         input: request.input,
     };

@@ -1,6 +1,7 @@
 //! Connections of the API. They are counted, each part of a request has its time, and a stop waits for requests that are handled, not for
 //! those that are still being sent.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -18,6 +20,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
+
+use super::tls::Tls;
 
 /// The largest head of a request, in bytes.
 const HEAD_MAX: usize = 64 * 1024;
@@ -65,19 +69,33 @@ pub(super) struct Arrival {
     pub(super) stop: CancellationToken,
 }
 
+/// The address of the client, which is that of a proxy if there is one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// How connections are served.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) routes: Router,
+    pub(super) bounds: Bounds,
+    /// The certificate, if TLS is spoken.
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) stop: CancellationToken,
+}
+
 /// Serves until `stop`, and until the requests that are handled then have ended.
-pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(bounds.connections_max));
+pub(super) async fn serve(listener: TcpListener, serving: Serving) {
+    let slots = Arc::new(Semaphore::new(serving.bounds.connections_max));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = serving.stop.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        if let Some((stream, slot)) = accepted {
-            let serving = connection(stream, routes.clone(), bounds, stop.clone());
+        if let Some(Accepted { stream, peer, slot }) = accepted {
+            let connection = connection(stream, peer, serving.clone());
             connections.spawn(async move {
-                serving.await;
+                connection.await;
                 drop(slot);
             });
         }
@@ -86,11 +104,18 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds,
     connections.wait().await;
 }
 
+/// A connection and its slot.
+struct Accepted {
+    stream: TcpStream,
+    peer: Peer,
+    slot: OwnedSemaphorePermit,
+}
+
 /// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
+        Ok((stream, address)) => Some(Accepted { stream, peer: Peer(address.ip()), slot }),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             sleep(ACCEPT_AGAIN_AFTER).await;
@@ -99,17 +124,33 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection(stream: TcpStream, routes: Router, bounds: Bounds, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: Peer, serving: Serving) {
     // Answers are small and whole; without the option they are only slower.
     drop(stream.set_nodelay(true));
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(bounds.taken_within));
+    stream.set_write_timeout(Some(serving.bounds.taken_within));
+    let stream = Box::pin(stream);
+    let Some(tls) = serving.tls.clone() else { return speak(stream, peer, serving).await };
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream) => accepted,
+        () = serving.stop.cancelled() => return,
+    };
+    match accepted {
+        Ok(stream) => speak(stream, peer, serving).await,
+        Err(error) => tracing::debug!(%error, "a connection did not begin with TLS"),
+    }
+}
+
+/// Speaks HTTP on a connection.
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, serving: Serving) {
+    let Serving { routes, bounds, stop, .. } = serving;
     let handled = Arc::new(AtomicUsize::new(0));
     let arrival = Arrival { within: bounds.body_for, stop: stop.clone() };
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let (mut routes, handled) = (routes.clone(), handled.clone());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(arrival.clone());
+        request.extensions_mut().insert(peer);
         async move {
             handled.fetch_add(1, Ordering::Relaxed);
             let response = routes.call(request).await;
@@ -121,7 +162,7 @@ async fn connection(stream: TcpStream, routes: Router, bounds: Bounds, stop: Can
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(bounds.head_for);
     builder.max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
-    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
@@ -158,14 +199,14 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
     const SHORT: Duration = Duration::from_millis(200);
 
-    struct Serving {
+    struct Started {
         address: SocketAddr,
         stop: CancellationToken,
         task: JoinHandle<()>,
     }
 
     /// A listener whose route `/slow` answers after half a second, and `/large` with eight megabytes.
-    async fn serving(change: impl FnOnce(&mut Bounds)) -> Serving {
+    async fn serving(change: impl FnOnce(&mut Bounds)) -> Started {
         let mut bounds = Bounds::new(100);
         change(&mut bounds);
         let slow = async || {
@@ -180,11 +221,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let task = TaskTracker::new().spawn(serve(listener, routes, bounds, stop.clone()));
-        Serving { address, stop, task }
+        let how = super::Serving { routes, bounds, tls: None, stop: stop.clone() };
+        let task = TaskTracker::new().spawn(serve(listener, how));
+        Started { address, stop, task }
     }
 
-    impl Serving {
+    impl Started {
         async fn connect(&self, sent: &str) -> TcpStream {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             stream.write_all(sent.as_bytes()).await.unwrap();

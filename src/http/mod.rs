@@ -1,5 +1,6 @@
 //! The HTTP API. Commands run the same code as those from RabbitMQ, and the response is its outcome. A 2xx is durable.
 
+mod access;
 mod audit;
 mod bodies;
 mod bulk;
@@ -22,6 +23,7 @@ mod request;
 mod schedules;
 mod targets;
 mod tasks;
+mod tls;
 mod waiting;
 mod waits;
 
@@ -38,10 +40,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use self::listener::Bounds;
+pub use self::access::{Need, RULES, Rule};
+use self::listener::{Bounds, Serving};
 use self::problem::Problem;
+use self::tls::Tls;
 use self::waiting::Seats;
 use crate::app::App;
+use crate::config::{Config, Openness};
 use crate::telemetry::spans;
 
 /// The largest document, in bytes; commands are bounded by `limits.message_max`.
@@ -71,6 +76,7 @@ impl ApiState {
 /// The routes of the API, of health and of metrics.
 fn router(api: ApiState) -> Router {
     let commands_max = api.app.config.limits.message_max;
+    let gate = access::Gate::new(&api.app);
     let commands = Router::new()
         .route("/messages", post(messages::send).get(messages::list))
         .route("/timers", get(waits::timers))
@@ -107,9 +113,11 @@ fn router(api: ApiState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/asyncapi.json", get(health::asyncapi))
         .merge(pages::router())
+        .merge(access::routes(gate.clone()))
         .method_not_allowed_fallback(problem::no_method)
         .fallback(pages::no_route)
         .layer(middleware::from_fn(without_nul))
+        .layer(middleware::from_fn_with_state(gate, access::admit))
         .layer(middleware::from_fn(in_span))
         .with_state(api)
 }
@@ -206,14 +214,38 @@ async fn without_nul(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// Says at the start who can use the API.
+fn tell(config: &Config, address: SocketAddr) {
+    let is_plain = config.http.cert_file.is_empty();
+    match config.openness() {
+        Openness::ThisMachine => tracing::info!(
+            %address,
+            "the API asks for no key: every program on this machine can use it; `access.authentication` changes that"
+        ),
+        Openness::Network => tracing::warn!(
+            %address,
+            "the API asks for no key and listens on the network, as `access.open_on_network` says: every program that reaches it can \
+             do everything"
+        ),
+        Openness::Authenticated if is_plain && !address.ip().is_loopback() => tracing::warn!(
+            %address,
+            "the API listens on the network without TLS, so keys can be read on their way: set `http.cert_file` and `http.key_file`, \
+             or listen on loopback behind a proxy that speaks TLS"
+        ),
+        Openness::Authenticated => tracing::info!(%address, "the API asks for a key"),
+    }
+}
+
 /// Binds the listener and serves until the process is asked to stop; returns the address it listens on.
 ///
 /// # Errors
-/// If the address cannot be bound.
+/// If the address cannot be bound, or the certificate cannot be read.
 pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Result<SocketAddr> {
+    let tls = Tls::read(&app.config.http).map_err(std::io::Error::other)?;
     let listener = TcpListener::bind(&app.config.http.listen).await?;
     let address = listener.local_addr()?;
-    let hosts = Arc::new(guard::Hosts::new(address, &app.config.http.hosts));
+    tell(&app.config, address);
+    let hosts = Arc::new(guard::Hosts::new(address, &app.config.http));
     let bodies = Arc::new(Semaphore::new(bodies::BODIES_MAX));
     let api = ApiState::new(app.clone(), metrics);
     let hub = api.live.clone();
@@ -221,8 +253,9 @@ pub async fn start(app: &App, metrics: Option<PrometheusHandle>) -> std::io::Res
         .layer(middleware::from_fn_with_state(bodies, bodies::admit))
         .layer(middleware::from_fn_with_state(hosts, guard::guard));
     let bounds = Bounds::new(app.config.http.connections_max);
+    let serving = Serving { routes, bounds, tls, stop: app.stop.clone() };
     app.supervise("waits", waiting::watch);
     app.supervise("live", move |app| live::follow(app, hub.clone()));
-    app.tasks.spawn(listener::serve(listener, routes, bounds, app.stop.clone()));
+    app.tasks.spawn(listener::serve(listener, serving));
     Ok(address)
 }

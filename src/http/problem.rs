@@ -49,6 +49,29 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", "Temporarily unavailable", detail)
     }
 
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "urn:leveret:unavailable", "Temporarily unavailable", detail)
+    }
+
+    /// The request names a user for whom its caller may not act.
+    pub(super) fn other_user(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "urn:leveret:other-user", "Another user", detail)
+    }
+
+    /// The caller has to wait before it sends another request.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
+        let detail = "too many requests of this caller; `Retry-After` says when to send the next one";
+        let kind = "urn:leveret:rate";
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many requests", detail) }
+    }
+
+    /// The sentence for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn media_type(detail: impl Into<String>) -> Self {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         Self::new(status, "urn:leveret:media-type", "Unsupported media type", detail)

@@ -8,15 +8,13 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::ApiState;
+use super::access::{self, Caller, Proven};
 use super::listener::Arrival;
 use super::problem::Problem;
 use crate::command::audit::{Actor, Door};
 use crate::command::{Follow, Origin};
 use crate::contract::filter::Filter;
 use crate::contract::{self, LIST, LIST_MAX, NAME_MAX};
-
-/// The sender of commands over HTTP, as stored in the inbox.
-const APP_ID: &str = "leveret.http";
 
 /// Reads a JSON body; an empty one is `{}`.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -39,18 +37,51 @@ pub(super) fn origin(api: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result
         }
         None => api.app.new_id().to_string(),
     };
-    let mut origin = Origin::new(APP_ID, &key, body, Follow::Always);
+    let caller = caller();
+    let mut origin = Origin::new(&caller.sender(), &key, body, Follow::Always);
     let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
     origin.trace = trace.filter(|trace| trace.len() <= NAME_MAX).map(str::to_owned);
-    origin.by = person(headers)?;
+    origin.by = person(&caller, headers)?;
+    origin.via = caller.via(origin.by.as_deref());
     Ok(origin)
+}
+
+/// The caller of this request.
+fn caller() -> Caller {
+    access::current().unwrap_or(Caller::nobody(Proven::NotAsked))
+}
+
+/// The user who acts where a request may name one in `what`: the named one, if the caller may act for that user, or else the caller.
+pub(super) fn acting(what: &str, named: Option<String>) -> Result<Option<String>, Problem> {
+    caller().acting_as(what, named)
+}
+
+/// The groups of the user who acts, where a request may name them.
+pub(super) fn acting_groups(user: &str, named: Vec<String>) -> Result<Vec<String>, Problem> {
+    caller().acting_groups(user, named)
+}
+
+/// The origin with the user who acts, as [`acting`] has found it.
+pub(super) fn naming(origin: Origin, acting: Option<&str>) -> Origin {
+    let caller = caller();
+    match acting.filter(|_| caller.is_authenticated()) {
+        Some(acting) => Origin { by: Some(acting.to_owned()), via: caller.via(Some(acting)), ..origin },
+        None => origin,
+    }
 }
 
 /// The header in which a proxy that knows its users, or a client, names the person who acts.
 const ACTOR: &str = "leveret-actor";
 
-/// The person who acts, if the request names one.
-fn person(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// The person who acts: the caller or the one for whom it acts; where nobody is asked, the one that the request names.
+fn person(caller: &Caller, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match caller.proven {
+        Proven::NotAsked => person_named(headers),
+        Proven::Public | Proven::Key | Proven::Token | Proven::Session { .. } => Ok(caller.acting().map(str::to_owned)),
+    }
+}
+
+fn person_named(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let named = headers.get(ACTOR).map(|value| std::str::from_utf8(value.as_bytes()));
     let named = named.transpose().map_err(|_| Problem::invalid("`Leveret-Actor` is not UTF-8"))?;
     named.map_or(Ok(()), |name| bounded("Leveret-Actor", name))?;
@@ -59,8 +90,10 @@ fn person(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// Who acts, for the audit log.
 pub(super) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
-    let who = person(headers)?.unwrap_or_else(|| APP_ID.to_owned());
-    Ok(Actor { who, door: Door::Http })
+    let caller = caller();
+    let named = person(&caller, headers)?;
+    let via = caller.via(named.as_deref());
+    Ok(Actor { who: named.unwrap_or_else(|| caller.sender()), door: Door::Http, via })
 }
 
 /// A page of a list that is ordered by name.
@@ -169,7 +202,7 @@ async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> R
 }
 
 /// The body, once it has arrived: in its time, and before the process stops.
-async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+pub(super) async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let Some(Arrival { within, stop }) = request.extensions().get::<Arrival>().cloned() else {
         return Ok(Bytes::from_request(request, state).await?);
     };

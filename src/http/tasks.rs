@@ -1,4 +1,4 @@
-//! Tasks: inboxes, and the actions of people. The request names the person; it is not authenticated.
+//! Tasks: inboxes, and the actions of people. The person is the caller, or one for whom the caller may act.
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ pub(super) async fn claim_next(
     let person = person(request.user, request.groups)?;
     let lease_for = lease(&api, request.lease.as_deref())?;
     let identity = [b"claim-next".as_slice(), &bytes].concat();
-    let origin = request::origin(&api, &headers, &identity)?;
+    let origin = request::naming(request::origin(&api, &headers, &identity)?, Some(&person.user));
     let definition = request.definition.as_deref();
     let id = match command::task_next(&api.app, person, definition, lease_for, &origin).await? {
         Applied::New(claimed) => claimed.map(|claimed| claimed.id),
@@ -197,7 +197,7 @@ pub(super) async fn claim_next(
 /// Performs the action and returns the task as it is afterwards.
 async fn act(api: &ApiState, about: &About, verb: &str, person: Person, act: Act) -> Result<Response, Problem> {
     let seen = request::if_match(&about.headers)?;
-    let origin = about.origin(api, verb)?;
+    let origin = request::naming(about.origin(api, verb)?, Some(&person.user));
     let id = TaskId(about.id);
     command::task(&api.app, id, person, seen, act, &origin).await?;
     Ok(tagged(view(api, id).await?))
@@ -209,7 +209,9 @@ fn lease(api: &ApiState, requested: Option<&str>) -> Result<Duration, Problem> {
 }
 
 fn person(user: String, groups: Vec<String>) -> Result<Person, Problem> {
+    let user = request::acting("user", Some(user))?.unwrap_or_default();
     request::bounded("user", &user)?;
+    let groups = request::acting_groups(&user, groups)?;
     bounded(Person { user, groups })
 }
 

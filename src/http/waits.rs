@@ -75,7 +75,8 @@ pub(super) async fn reschedule(
     // An idempotency key covers the path as well.
     let identity = [b"reschedule".as_slice(), instance.as_bytes(), &bookmark.to_be_bytes(), &bytes].concat();
     let origin = request::origin(&api, &headers, &identity)?;
-    let target = Target { instance: Some(instance), reason: request.reason, ..Target::default() };
+    let actor = request::acting("actor", None)?;
+    let target = Target { instance: Some(instance), reason: request.reason, actor, ..Target::default() };
     let command = Reschedule { target, bookmark, due_at: request.due_at, after: request.after };
     match command::reschedule(&api.app, &command, &origin).await? {
         Applied::New(committed) => {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::{App, sleep_or_stop};
-use crate::store::{self, bulk, history, incidents, messages, start_limits, suspects, targets};
+use crate::store::{self, api_keys, bulk, history, incidents, messages, start_limits, suspects, targets};
 use crate::telemetry::spans;
 
 pub mod export;
@@ -103,6 +103,7 @@ async fn maintain(app: &App) -> Result<(), store::Error> {
             }
         }
     }
+    api_keys::delete_sessions_before(&mut conn, app.clock.now(), BATCH_MAX).await?;
     store::retention::drop_empty_partitions(&mut conn, app.clock.now()).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: the only room that uses it. What is committed here is the truth; broker, memory and caches may be lost.
 
 mod address;
+pub mod api_keys;
 pub mod audit;
 pub mod bench;
 pub mod bookmarks;

@@ -2,6 +2,24 @@
 
 pub(super) mod leveret {
     diesel::table! {
+        leveret.api_keys (id) {
+            id -> Uuid,
+            namespace -> Text,
+            name -> Text,
+            hash -> Bytea,
+            hint -> Text,
+            scopes -> Array<Text>,
+            groups -> Array<Text>,
+            acts_for_others -> Bool,
+            created_at -> Timestamptz,
+            created_by -> Text,
+            expires_at -> Nullable<Timestamptz>,
+            last_used_at -> Nullable<Timestamptz>,
+            revoked_at -> Nullable<Timestamptz>,
+        }
+    }
+
+    diesel::table! {
         leveret.audit (id) {
             id -> Int8,
             at -> Timestamptz,
@@ -301,6 +319,15 @@ pub(super) mod leveret {
             started -> Int8,
             skipped -> Int8,
             failed -> Int8,
+        }
+    }
+
+    diesel::table! {
+        leveret.sessions (hash) {
+            hash -> Bytea,
+            key_id -> Uuid,
+            created_at -> Timestamptz,
+            expires_at -> Timestamptz,
         }
     }
 }

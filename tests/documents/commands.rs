@@ -11,6 +11,7 @@ const PAGES: [&str; 15] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/access.md",
     "docs/alarms.md",
     "docs/benchmarks.md",
     "docs/calls.md",

@@ -1,6 +1,6 @@
 //! The connections to both servers: several hosts, silent and frozen ones, TLS, and passwords from files.
 
-mod certificates;
+pub(crate) mod certificates;
 mod hosts;
 mod nodes;
 mod tls_broker;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod abuse;
+mod access;
 mod availability;
 mod broker;
 mod calls;

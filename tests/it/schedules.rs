@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::support::{Fresh, InProcess, SOON, eventually};
 
 fn operator() -> Actor {
-    Actor { who: "ann".into(), door: Door::Http }
+    Actor { who: "ann".into(), door: Door::Http, via: None }
 }
 
 /// Waits for a message with the key of its instance.

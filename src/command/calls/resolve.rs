@@ -28,7 +28,7 @@ pub async fn resolve(
         let Some(place) = calls::find(transaction, id).await? else {
             return Err(Undo::Error(Error::NotFound(format!("there is no call {id}"))));
         };
-        let audit = Audit { by: Some(origin.app_id.clone()), reason };
+        let audit = Audit { by: Some(origin.person()), reason };
         let command = CallCommand { bookmark: place.bookmark, report: CallReport::Resolved { resolution, audit } };
         let answer = Answer { call: Some(id), ..Answer::of("resolved", Some(place.instance)) };
         let execution = Execution::from_outside(app, command, origin, "call.resolve", answer);

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// `POST /api/v1/tasks/{id}/complete`. There is no access control yet: the caller names the user.
+/// `POST /api/v1/tasks/{id}/complete`. In all bodies about tasks `user` may be left out where requests are authenticated: it is the caller.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskCompleteRequest {
     /// The user who completes it.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
     /// One of the decisions of the task.
@@ -28,8 +29,9 @@ pub struct TaskCompleteRequest {
 #[serde(deny_unknown_fields)]
 pub struct TaskClaimRequest {
     /// The user who claims it.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
@@ -41,8 +43,9 @@ pub struct TaskClaimRequest {
 #[serde(deny_unknown_fields)]
 pub struct TaskNextRequest {
     /// The user who claims it.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
@@ -56,8 +59,9 @@ pub struct TaskNextRequest {
 #[serde(deny_unknown_fields)]
 pub struct TaskReleaseRequest {
     /// The user who releases it.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
 }
@@ -67,8 +71,9 @@ pub struct TaskReleaseRequest {
 #[serde(deny_unknown_fields)]
 pub struct TaskAssignRequest {
     /// The acting user.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
     /// The new assignee; `reassign` without one offers the task to all candidates again.
@@ -82,8 +87,9 @@ pub struct TaskAssignRequest {
 #[serde(deny_unknown_fields)]
 pub struct TaskDraftRequest {
     /// The user who has claimed it.
+    #[serde(default)]
     pub user: String,
-    /// The groups of the user.
+    /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
     pub groups: Vec<String>,
     /// The form as filled in so far; null deletes the draft.

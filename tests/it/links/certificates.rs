@@ -5,27 +5,27 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 /// A certificate and its key, as PEM.
-pub(super) struct Certified {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Certified {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// An authority, and a folder for the files that our program reads.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(super) certificate: String,
+    pub(crate) certificate: String,
     folder: PathBuf,
 }
 
 /// Whether a certificate can be used today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Valid {
+pub(crate) enum Valid {
     Today,
     UntilLastYear,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, format!("authority {:x}", fastrand::u64(..)));
@@ -37,7 +37,7 @@ impl Authority {
     }
 
     /// A server of this host.
-    pub(super) fn server(&self, host: &str, valid: Valid) -> Certified {
+    pub(crate) fn server(&self, host: &str, valid: Valid) -> Certified {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         if valid == Valid::UntilLastYear {
@@ -48,7 +48,7 @@ impl Authority {
     }
 
     /// A client of this name.
-    pub(super) fn client(&self, name: &str) -> Certified {
+    pub(crate) fn client(&self, name: &str) -> Certified {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -62,14 +62,14 @@ impl Authority {
     }
 
     /// A file with this text.
-    pub(super) fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.folder.join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
     /// A file with the certificate of the authority.
-    pub(super) fn own_file(&self) -> String {
+    pub(crate) fn own_file(&self) -> String {
         self.file("ca.pem", &self.certificate)
     }
 }

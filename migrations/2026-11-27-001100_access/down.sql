@@ -1,0 +1,2 @@
+DROP TABLE leveret.sessions;
+DROP TABLE leveret.api_keys;
