@@ -27,8 +27,8 @@ export const launch = () =>
 export async function person(browser, { user = "", groups = "", theme = "light", width = 1280 } = {}) {
   const context = await browser.newContext({ baseURL: BASE, colorScheme: theme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
   const cookies = [];
-  if (user) cookies.push({ name: "leveret_user", value: encodeURIComponent(user), url: BASE });
-  if (groups) cookies.push({ name: "leveret_groups", value: encodeURIComponent(groups), url: BASE });
+  if (user) cookies.push({ name: "leveret-user", value: encodeURIComponent(user), url: BASE });
+  if (groups) cookies.push({ name: "leveret-groups", value: encodeURIComponent(groups), url: BASE });
   if (cookies.length) await context.addCookies(cookies);
   const page = await context.newPage();
   page.setDefaultTimeout(SOON);

@@ -14,6 +14,7 @@ const PAGES = [
   ["instance-waiting", `/instances/${seeded.waiting}`],
   ["instance-suspended", `/instances/${seeded.suspended}`],
   ["instance-completed", `/instances/${seeded.completed}`],
+  ["preview", `/instances/${seeded.suspended}/do/retry`],
   ["operation", `/instances/${seeded.suspended}/do/variables`],
   ["operation-jump", `/instances/${seeded.waiting}/do/jump`],
   ["tasks", "/tasks?whose=all"],
@@ -41,22 +42,27 @@ const MISSING = [
   ["missing-page", "/nowhere"],
 ];
 
+// Each theme and each width is inspected once; pictures are taken of all.
+const INSPECTED = ["light 1280", "dark 400"];
+const looked = async (page, name, theme, width) => {
+  if (INSPECTED.includes(`${theme} ${width}`)) await inspect(page, `${name} ${theme} ${width}`);
+  await shoot(page, `${name}-${width}-${theme}`);
+};
+
 const browser = await launch();
 for (const [theme, width] of [["light", 1280], ["dark", 1280], ["light", 400], ["dark", 400]]) {
   const page = await person(browser, { user: "mia", groups: "approvers", theme, width });
   for (const [name, address] of PAGES) {
     const answer = await page.goto(address);
     check(answer.status() === 200, `${name}: ${answer.status()}`);
-    if (name === "operation") await page.getByRole("button", { name: "Preview" }).click();
-    await inspect(page, `${name} ${theme} ${width}`);
-    await shoot(page, `${name}-${width}-${theme}`);
+    if (name === "preview") await page.getByRole("button", { name: "Preview" }).click();
+    await looked(page, name, theme, width);
   }
   page.expects.add("404");
   for (const [name, address] of MISSING) {
     const answer = await page.goto(address);
     check(answer.status() === 404, `${name}: ${answer.status()}`);
-    await inspect(page, `${name} ${theme} ${width}`);
-    await shoot(page, `${name}-${width}-${theme}`);
+    await looked(page, name, theme, width);
   }
   await page.context().close();
 }

@@ -178,7 +178,7 @@ pub(super) async fn list(
         .map(|job| job.id.to_string());
     let content = html! {
         section.card {
-            @if jobs.is_empty() { (ui::empty("No bulk job has been started. Filter the instances, then choose what to do with all of them:", Some("leveret bulk retry 'status:suspended' --dry-run"))) }
+            @if jobs.is_empty() { (ui::empty("No bulk job has been started. Filter the instances, then choose what to do with all of them:", Some("leveret bulk preview retry --filter status:suspended"))) }
             @else { (job_table(&jobs, now)) }
             (ui::pages("/bulk", asked.cursor.map(|_| ""), next.as_deref()))
         }

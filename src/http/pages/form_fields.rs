@@ -49,12 +49,14 @@ impl Field {
     }
 }
 
-/// The fields of a schema, in the order of its properties.
+/// The fields of a schema, required ones first.
 pub(super) fn fields(schema: &Value) -> Vec<Field> {
     let mut found = Vec::new();
     if schema["properties"].is_object() {
         collect(schema, &[], &mut found);
     }
+    // The database keeps no order of names.
+    found.sort_by_key(|field| !field.required);
     if found.is_empty() || found.len() > FIELDS_MAX {
         return vec![Field {
             path: Vec::new(),

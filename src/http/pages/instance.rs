@@ -14,7 +14,7 @@ use super::instances::{self, Boxes};
 use super::path::Path;
 use super::shell::{self, Page, Place};
 use super::visitor::Visitor;
-use super::{graph, live, operation, timeline, timeline_view, ui};
+use super::{graph, live, offers, timeline, timeline_view, ui};
 use crate::contract::LIST_MAX;
 use crate::contract::api::{CallSummary, HistoryView, InstanceSummary, InstanceView, WaitView};
 use crate::definition::Definition;
@@ -98,7 +98,7 @@ fn summary(seen: &Seen) -> Markup {
     let end = summary.ended_at.unwrap_or(seen.now);
     html! {
         section.card aria-label="Summary" {
-            header { (ui::badge(&summary.status)) (operation::buttons(&seen.view)) }
+            header { (ui::badge(&summary.status)) (offers::buttons(&seen.view)) }
             dl.facts {
                 (ui::fact("Definition", &html! {
                     a href={ "/definitions/" (ui::encoded(&summary.definition)) "/versions/" (summary.version) } { (summary.definition) }

@@ -16,6 +16,7 @@ mod instance;
 mod instances;
 mod letters;
 mod live;
+mod offers;
 mod operation;
 mod overview;
 mod path;

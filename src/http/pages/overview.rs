@@ -137,7 +137,7 @@ fn number(stat: &Stat<'_>) -> Markup {
         a class=(look) href=(stat.address) {
             span.name { (icon(stat.icon)) (stat.name) }
             span.value { (stat.value) }
-            span.note { (stat.note) }
+            span.remark { (stat.note) }
         }
     }
 }

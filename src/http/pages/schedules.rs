@@ -38,8 +38,8 @@ pub(super) async fn list(
     let content = html! {
         section.card {
             @if rows.is_empty() {
-                (ui::empty("Nothing is scheduled. This starts the monthly report of the examples on every first of a month:",
-                    Some("leveret schedule set month --definition monthly-report --cron '0 6 1 * *' --zone Europe/Berlin")))
+                (ui::empty("Nothing is scheduled. This starts the countdown of the examples on every first of a month:",
+                    Some("leveret schedule create month countdown --cron '0 6 1 * *' --zone Europe/Berlin")))
             } @else { (table(&rows, now)) }
             (ui::pages("/schedules", cursor.as_deref(), next.as_deref()))
         }

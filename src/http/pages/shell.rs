@@ -100,7 +100,7 @@ pub(super) fn render(visitor: &Visitor, page: Page<'_>) -> Response {
 
 fn navigation(visitor: &Visitor, place: Place) -> Markup {
     html! {
-        div.side {
+        header.side {
             a.brand href="/" { (icon("hare")) span { "Leveret" } }
             nav aria-label="Main" {
                 ul { @for entry in &WORK { (link(entry, place)) } }

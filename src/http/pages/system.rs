@@ -139,18 +139,26 @@ fn timers(figures: &Figures) -> Markup {
 }
 
 fn setting_table(settings: &[Shown]) -> Markup {
+    let of = |source: Source| settings.iter().filter(|one| one.source == source).collect::<Vec<&Shown>>();
+    let (set, default) = (of(Source::Set), of(Source::Default));
     html! {
         section.card {
-            header { h2 { "Settings" } p.quiet { "passwords and secrets are not shown" } }
-            div.scroll tabindex="0" role="region" aria-label="Settings" {
-                table {
-                    thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
-                    tbody { @for one in settings { tr {
-                        td.nowrap { code { (one.name) } }
-                        td { code { (ui::cell(&one.value.as_str().map_or_else(|| one.value.to_string(), str::to_owned))) } }
-                        td.nowrap { @match one.source { Source::Default => span.quiet { "default" }, Source::Set => strong { "file or environment" } } }
-                    } } }
-                }
+            header { h2 { "Settings" } p.quiet { "from the file or the environment; passwords and secrets are not shown" } }
+            @if set.is_empty() { p.quiet { "Nothing is set: every setting is the default." } } @else { (setting_rows("Settings that are set", &set)) }
+            details #defaults { summary { (default.len()) " settings are the default" } (setting_rows("Settings that are the default", &default)) }
+        }
+    }
+}
+
+fn setting_rows(label: &str, settings: &[&Shown]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table {
+                thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } } }
+                tbody { @for one in settings { tr {
+                    td.nowrap { code { (one.name) } }
+                    td.wide { code { (ui::cell(&one.value.as_str().map_or_else(|| one.value.to_string(), str::to_owned))) } }
+                } } }
             }
         }
     }

@@ -166,7 +166,7 @@ fn ballots(task: &TaskView) -> Markup {
             @if let Some(votes) = task.votes.as_ref().and_then(Value::as_object) {
                 dl.facts { @for (decision, count) in votes { (ui::fact(decision, &html! { (count) })) } }
             }
-            @if ballots.is_empty() { p.quiet { "Nobody has voted yet." } } @else {
+            @if ballots.is_empty() { p.quiet { "There is no vote yet." } } @else {
                 ul { @for ballot in &ballots { li { strong { (text(ballot, "user")) } " " (text(ballot, "decision")) @if !text(ballot, "comment").is_empty() { span.quiet { ": " (text(ballot, "comment")) } } } } }
             }
         }

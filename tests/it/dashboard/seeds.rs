@@ -89,7 +89,8 @@ impl Shop {
         self.begin("expense", "E-1", &json!({ "by": "ann", "amount": 120, "purpose": "a lamp" })).await;
         self.begin("board-vote", "V-1", &json!({ "motion": "More hares", "members": ["mia", "ben"], "chair": "mia" }))
             .await;
-        let schedule = json!({ "definition": "monthly-report", "cron": "0 6 1 * *", "zone": "Europe/Berlin" });
+        let schedule = json!({ "definition": "monthly-report", "cron": "0 6 1 * *", "zone": "Europe/Berlin",
+            "input": { "scheduled_at": "${ scheduled_at }", "zone": "${ zone }" } });
         let put =
             self.http.put(format!("{}/api/v1/schedules/monthly", self.base)).json(&schedule).send().await.unwrap();
         assert_eq!(put.status(), 201, "{}", put.text().await.unwrap());

@@ -26,7 +26,7 @@
     if (!event.target.closest("[data-theme-switch]")) return;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    document.cookie = `leveret_theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `leveret-theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
   });
 
   // Live regions: each is asked for again when something has changed. What a person has begun in it is left alone.
