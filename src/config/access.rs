@@ -118,6 +118,9 @@ impl Oidc {
     }
 
     fn validate(&self) -> Result<(), Error> {
+        if self.clock_skew > CLOCK_SKEW_MAX {
+            return Err(Error("`oidc.clock_skew` must be at most 5m".into()));
+        }
         if !self.is_set() {
             return Ok(());
         }
@@ -139,9 +142,6 @@ impl Oidc {
             return Err(Error(
                 "`oidc.jwks` must be a file or an `https://` URL: with other keys, anybody is anybody".into(),
             ));
-        }
-        if self.clock_skew > CLOCK_SKEW_MAX {
-            return Err(Error("`oidc.clock_skew` must be at most 5m".into()));
         }
         if self.roles.is_empty() {
             return Err(Error(

@@ -58,6 +58,8 @@ pub const POOL_IN_USE: &str = "leveret_pool_in_use";
 pub const BROKER_RECONNECTS: &str = "leveret_broker_reconnects_total";
 /// Rows that were no longer kept, by what they are.
 pub const CLEANED: &str = "leveret_cleaned_total";
+/// Requests to the API that were not admitted, by reason.
+pub const ACCESS_REFUSED: &str = "leveret_access_refused_total";
 /// Calls postponed before an attempt, by reason.
 pub const CALLS_PUT_OFF: &str = "leveret_calls_put_off_total";
 /// State of a target's circuit breaker: 0 closed, 1 half open, 2 open.

@@ -187,6 +187,8 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("broker.publishers", "16", "17"),
     ("worker.concurrency", "1000", "1001"),
     ("timeouts.database", "'50s'", "'50001ms'"),
+    ("access.session_for", "'1m'", "'59s'"),
+    ("oidc.clock_skew", "'5m'", "'301s'"),
     ("limits.message_max", "1024", "1023"),
     ("http.waits_max", "1024", "1025"),
     ("outgoing.retry_after_max", "'1h'", "'3601s'"),

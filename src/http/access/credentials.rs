@@ -80,9 +80,9 @@ mod tests {
 
     #[test]
     fn what_proves_nothing_is_refused() {
-        assert_eq!(read_of(&[]), Err("no proof"));
-        assert_eq!(read_of(&[("cookie", "leveret-session=short")]), Err("no proof"));
-        assert_eq!(read_of(&[("authorization", "Bearer lv_short")]), Err("unknown key"));
+        assert_eq!(read_of(&[]), Err("no_proof"));
+        assert_eq!(read_of(&[("cookie", "leveret-session=short")]), Err("no_proof"));
+        assert_eq!(read_of(&[("authorization", "Bearer lv_short")]), Err("unknown_key"));
         for wrong in ["", "Bearer", "Bearer ", "Basic bGV2ZXJldDp4", "Bearer a.b", "Bearer a.b.c.d", "Bearer x"] {
             assert_eq!(read_of(&[("authorization", wrong)]), Err("malformed"), "{wrong}");
         }

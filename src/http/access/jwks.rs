@@ -70,7 +70,14 @@ impl Jwks {
         if let Some(key) = self.known(id, algorithm, READ_EVERY) {
             return Ok(key);
         }
-        let mut began = self.reading.lock().await;
+        // An old key counts until it is known that the issuer has withdrawn it: one request asks, the others do not wait for it.
+        let mut began = match self.known(id, algorithm, Duration::MAX) {
+            None => self.reading.lock().await,
+            Some(key) => match self.reading.try_lock() {
+                Ok(began) => began,
+                Err(_) => return Ok(key),
+            },
+        };
         // Another request may have read them meanwhile.
         if let Some(key) = self.known(id, algorithm, READ_EVERY) {
             return Ok(key);

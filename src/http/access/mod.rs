@@ -30,6 +30,7 @@ use crate::contract::check_name;
 use crate::contract::scope::Scope;
 use crate::link::token;
 use crate::store::api_keys::KnownKey;
+use crate::telemetry;
 
 pub(crate) use caller::{Caller, Proven, current};
 pub use scopes::{Need, RULES, Rule};
@@ -159,7 +160,9 @@ pub(super) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
             caller::within(caller, next.run(request)).await
         }
         Err(refusal) => {
-            tracing::debug!(reason = refusal.word(), "a request was refused");
+            let reason = refusal.word();
+            metrics::counter!(telemetry::ACCESS_REFUSED, "reason" => reason).increment(1);
+            tracing::debug!(reason, "a request was refused");
             refusal.response(request.method(), request.uri(), request.headers()).into_response()
         }
     }

@@ -42,19 +42,19 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The reason in a word, for the log: nothing of what was sent.
+    /// The reason in a word, for the log and the metric: nothing of what was sent.
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Refusal::Nothing => "no proof",
+            Refusal::Nothing => "no_proof",
             Refusal::Malformed(_) => "malformed",
-            Refusal::UnknownKey => "unknown key",
-            Refusal::ExpiredKey => "expired key",
-            Refusal::RevokedKey => "revoked key",
-            Refusal::Session => "no session",
+            Refusal::UnknownKey => "unknown_key",
+            Refusal::ExpiredKey => "expired_key",
+            Refusal::RevokedKey => "revoked_key",
+            Refusal::Session => "no_session",
             Refusal::Token(_) => "token",
-            Refusal::Scope(_) => "missing scope",
-            Refusal::Forged => "no csrf token",
-            Refusal::TooMany(_) => "too many requests",
+            Refusal::Scope(_) => "missing_scope",
+            Refusal::Forged => "no_csrf_token",
+            Refusal::TooMany(_) => "too_many_requests",
             Refusal::Unanswered(_) => "unanswered",
             Refusal::Answer(_) => "invalid",
         }
@@ -63,7 +63,8 @@ impl Refusal {
     /// The answer. A person in a browser who has no session, or no longer, is led to where one begins.
     pub(super) fn response(self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
         let is_unproven = matches!(self, Refusal::Nothing | Refusal::Session);
-        if is_unproven && *method == Method::GET && !uri.path().starts_with("/api/") && wants_page(headers) {
+        let is_page = *method == Method::GET && uri.path() != LOGIN && !uri.path().starts_with("/api/");
+        if is_unproven && is_page && wants_page(headers) {
             let next = uri.path_and_query().map_or("/", |place| place.as_str());
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
             return Redirect::to(&format!("{LOGIN}?{query}")).into_response();
@@ -148,6 +149,7 @@ mod tests {
         assert_eq!(person, (303, "/login?next=%2Ftasks%3Fgroup%3Da%2520b".into()));
         assert_eq!(answer(Refusal::Nothing, "/api/v1/instances", "text/html").0, 401, "the API is not a page");
         assert_eq!(answer(Refusal::UnknownKey, "/tasks", "text/html").0, 401);
+        assert_eq!(answer(Refusal::Nothing, "/login?next=%2F", "text/html").0, 401, "it does not lead to itself");
     }
 
     #[test]

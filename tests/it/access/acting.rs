@@ -17,7 +17,7 @@ const ASKING: &str = "
 name: asking
 activities:
   - id: ask
-    task: { title: Approve, groups: [sales], exclude: '${ [instance.started_by] }', decisions: { approve: Approve } }
+    task: { title: Approve, candidates: { groups: [sales] }, exclude: ['${ instance.started_by }'], decisions: { approve: Approve } }
 ";
 
 async fn task_of(guarded: &Guarded, key: &str) -> String {
