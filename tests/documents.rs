@@ -26,7 +26,7 @@ mod help;
 mod reliability;
 
 /// Every document, from the root of the project.
-const DOCUMENTS: [&str; 21] = [
+const DOCUMENTS: [&str; 23] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",

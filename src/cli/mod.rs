@@ -162,6 +162,7 @@ impl Noun {
             Noun::Audit(verb) => matches!(verb, audit::Verb::List { .. }),
             Noun::Schedule(verb) => matches!(verb, schedule::Verb::List { .. }),
             Noun::Target(verb) => matches!(verb, target::Verb::List { .. }),
+            Noun::Key(verb) => matches!(verb, key::Verb::List { .. }),
             Noun::Dev(_)
             | Noun::Serve(_)
             | Noun::Migrate(_)

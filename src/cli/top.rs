@@ -96,7 +96,11 @@ fn draw(seen: &Seen) {
     let slow: Vec<f64> = seen.hour.iter().map(|minute| minute.slow.unwrap_or_default()).collect();
     let latest = seen.hour.iter().rev().find_map(|minute| minute.median.zip(minute.slow));
     let latest = latest.map(|(median, slow)| format!("p50 {} p95 {}", seconds(median), seconds(slow)));
-    output::line(format!("start to end, p95   {} {}", bars(&slow), latest.unwrap_or_else(|| "nothing has ended".into())));
+    output::line(format!(
+        "start to end, p95   {} {}",
+        bars(&slow),
+        latest.unwrap_or_else(|| "nothing has ended".into())
+    ));
     if !seen.groups.is_empty() {
         output::line("");
         let rows = seen.groups.iter().map(|group| {
@@ -111,7 +115,14 @@ fn draw(seen: &Seen) {
     let rows = seen.newest.iter().map(|one| {
         let age = Duration::try_from(seen.at.duration_since(one.started_at)).unwrap_or_default();
         let name = format!("{} v{}", one.definition, one.version);
-        vec![one.id.to_string(), name, one.key.clone().unwrap_or_default(), one.status.clone(), one.at.join(", "), short(age)]
+        vec![
+            one.id.to_string(),
+            name,
+            one.key.clone().unwrap_or_default(),
+            one.status.clone(),
+            one.at.join(", "),
+            short(age),
+        ]
     });
     output::table(&["instance", "definition", "key", "status", "activity", "since"], rows.collect());
 }

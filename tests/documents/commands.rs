@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{blocks, read};
 
 /// Pages with commands; the changelog may tell of what is gone.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",

@@ -2,6 +2,7 @@
 
 mod acting;
 mod keys;
+mod pages;
 mod routes;
 mod sessions;
 mod tls;

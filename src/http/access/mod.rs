@@ -16,12 +16,13 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use self::credentials::Credential;
 use self::oidc::Issuer;
 use self::rates::{Logins, Rates};
 use self::refusal::Refusal;
+use super::pages;
 use super::problem::Problem;
 use crate::app::{App, Proof};
 use crate::command::api_key::{self, Others};
@@ -163,7 +164,9 @@ pub(super) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
             let reason = refusal.word();
             metrics::counter!(telemetry::ACCESS_REFUSED, "reason" => reason).increment(1);
             tracing::debug!(reason, "a request was refused");
-            refusal.response(request.method(), request.uri(), request.headers()).into_response()
+            let is_page = !request.uri().path().starts_with("/api/") && refusal::wants_page(request.headers());
+            let refused = refusal.response(request.method(), request.uri(), request.headers());
+            if is_page { pages::as_page(request.headers(), refused).await } else { refused }
         }
     }
 }

@@ -88,7 +88,7 @@ impl Refusal {
 }
 
 /// Whether the answer is for the eyes of a person.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())

@@ -62,7 +62,8 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/instances/{id}/events", READ),
     rule("GET", "/api/v1/instances/{id}/graph.svg", READ),
     rule("GET", "/api/v1/instances/{id}/graph.mmd", READ),
-    rule("GET", "/api/v1/events", READ),
+    // It names tables, and nothing of their rows.
+    rule("GET", "/api/v1/events", SEE_TASKS),
     rule("GET", "/api/v1/definitions/{name}/graph.svg", READ),
     rule("GET", "/api/v1/definitions/{name}/graph.mmd", READ),
     rule("POST", "/api/v1/instances/{id}/cancel", OPERATE),
@@ -133,6 +134,40 @@ pub const RULES: &[Rule] = &[
     rule("PUT", "/api/v1/definitions/{name}", ADMIN),
     rule("GET", "/api/v1/definitions/{name}", READ),
     rule("GET", "/api/v1/definitions/{name}/versions/{version}", READ),
+    // The pages. Those that change something carry the token of their session.
+    rule("GET", "/login", Need::Nothing),
+    rule("GET", "/assets/{name}", Need::Nothing),
+    rule("GET", "/", SEE_TASKS),
+    rule("GET", "/who", SEE_TASKS),
+    rule("POST", "/who", SEE_TASKS),
+    rule("GET", "/targets", READ),
+    rule("GET", "/system", READ),
+    rule("GET", "/instances", READ),
+    rule("GET", "/instances/{id}", READ),
+    rule("GET", "/instances/{id}/do/{operation}", OPERATE),
+    rule("POST", "/instances/{id}/do/{operation}", OPERATE),
+    rule("GET", "/bulk", READ),
+    rule("POST", "/bulk", OPERATE),
+    rule("GET", "/bulk/{id}", READ),
+    rule("POST", "/bulk/{id}/do/{change}", OPERATE),
+    rule("GET", "/tasks", SEE_TASKS),
+    rule("GET", "/tasks/{id}", SEE_TASKS),
+    rule("POST", "/tasks/{id}/do/{act}", TASK),
+    rule("GET", "/incidents", READ),
+    rule("GET", "/incidents/{fingerprint}", READ),
+    rule("POST", "/incidents/{fingerprint}/do/{change}", OPERATE),
+    rule("GET", "/dead-letters", READ),
+    rule("GET", "/dead-letters/{id}", READ),
+    rule("POST", "/dead-letters/{id}/do/{deed}", OPERATE),
+    rule("GET", "/definitions", READ),
+    rule("GET", "/definitions/{name}", READ),
+    rule("GET", "/definitions/{name}/versions/{version}", READ),
+    rule("GET", "/definitions/{name}/diff", READ),
+    rule("GET", "/check", READ),
+    rule("POST", "/check", READ),
+    rule("GET", "/schedules", READ),
+    rule("GET", "/schedules/{name}", READ),
+    rule("POST", "/schedules/{name}/do/{deed}", OPERATE),
 ];
 
 /// What a request needs. The router answers `HEAD` as `GET`.
@@ -170,6 +205,9 @@ mod tests {
     fn every_route_of_the_router_has_its_rule_and_no_other() {
         let root = ["/livez", "/readyz", "/metrics", "/asyncapi.json"];
         let mut routes = registered(include_str!("session.rs"), "");
+        routes.extend(registered(include_str!("../pages/mod.rs"), ""));
+        routes.extend(registered(include_str!("../live.rs"), "/api/v1"));
+        routes.extend(registered(include_str!("../drawings.rs"), "/api/v1"));
         for (method, route) in registered(include_str!("../mod.rs"), "") {
             let prefix = if root.contains(&route.as_str()) { "" } else { "/api/v1" };
             routes.insert((method, format!("{prefix}{route}")));

@@ -1,7 +1,8 @@
 //! A problem as a page: what went wrong, where, and what to do next.
 
+use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::html;
 use serde_json::Value;
@@ -82,6 +83,25 @@ fn next(status: StatusCode) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// A problem that was found before a page was asked for, as a page for a browser that asks for one; anything else as it is.
+pub(in crate::http) async fn as_page(headers: &HeaderMap, response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let is_problem = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    if !is_problem {
+        return Response::from_parts(parts, body);
+    }
+    let bytes = to_bytes(body, PROBLEM_MAX).await.unwrap_or_default();
+    let told: Value = crate::contract::json::read(&bytes).unwrap_or_default();
+    let shown = page(&Visitor::of(headers), parts.status, &told);
+    let (page, body) = shown.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(page.headers);
+    Response::from_parts(parts, body)
+}
+
+/// The largest problem, in bytes.
+const PROBLEM_MAX: usize = 1024 * 1024;
 
 /// What no route matches: for a browser a page, for everything else a problem.
 pub(in crate::http) async fn no_route(request: Request) -> Response {

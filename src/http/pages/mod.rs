@@ -41,7 +41,7 @@ use axum::routing::{get, post};
 
 use super::ApiState;
 
-pub(super) use fault::no_route;
+pub(super) use fault::{as_page, no_route};
 
 /// The largest form of a page, in bytes: a document to be checked, written for an address, may take three times its size.
 const FORM_MAX: usize = 1024 * 1024;
@@ -52,6 +52,7 @@ const ROWS: i64 = 50;
 pub(super) fn router() -> Router<ApiState> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/login", get(visitor::login))
         .route("/who", get(visitor::ask).post(visitor::note))
         .route("/targets", get(targets::list))
         .route("/system", get(system::show))

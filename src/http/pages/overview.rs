@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use tokio::time::timeout;
 
@@ -23,6 +23,9 @@ const QUEUES_FOR: Duration = Duration::from_secs(1);
 const LATE_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) async fn show(State(api): State<ApiState>, visitor: Visitor) -> Result<Response, Fault> {
+    if visitor.is_clerk {
+        return Ok(Redirect::to("/tasks").into_response());
+    }
     let mut conn = api.app.store.background().await?;
     let figures = overview::figures(&mut conn).await?;
     let hour = overview::last_hour(&mut conn).await?;

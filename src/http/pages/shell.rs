@@ -95,7 +95,42 @@ pub(super) fn render(visitor: &Visitor, page: Page<'_>) -> Response {
             }
         }
     };
-    Html(document.into_string()).into_response()
+    let written = document.into_string();
+    Html(visitor.csrf.as_deref().map_or_else(|| written.clone(), |token| with_token(&written, token))).into_response()
+}
+
+/// The page with the token of its session in each form that is sent with POST: here, so that no form can be forgotten. What data there is
+/// on a page is escaped, so that a tag is a tag of the page.
+fn with_token(page: &str, token: &str) -> String {
+    const FORM: &str = "<form";
+    let field = html! { input type="hidden" name="csrf" value=(token); }.into_string();
+    let mut parts = page.split(FORM);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (tag, rest) = part.split_once('>').unwrap_or((part, ""));
+        let field = if tag.contains(r#" method="post""#) { field.as_str() } else { "" };
+        whole.extend([FORM, tag, ">", field, rest]);
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_is_posted_carries_the_token_and_no_other() {
+        let data = "<form method=\"post\">";
+        let page = html! {
+            form method="get" action="/a" { input name="filter"; }
+            form.row method="post" action="/b?x=>y" { button { "Do it" } }
+            p { (data) }
+        };
+        let field = r#"<input type="hidden" name="csrf" value="t&amp;1">"#;
+        let whole = with_token(&page.into_string(), "t&1");
+        assert_eq!(whole.matches(field).count(), 1, "{whole}");
+        assert!(whole.contains(&format!("action=\"/b?x=&gt;y\">{field}<button>")), "{whole}");
+    }
 }
 
 fn navigation(visitor: &Visitor, place: Place) -> Markup {

@@ -1,12 +1,14 @@
-//! Who looks at a page. Until somebody proves who they are, it is the user that they have typed in, kept in a cookie: this file is the one
-//! place that knows.
+//! Who looks at a page: the caller of its session, or where nobody is asked for a key, the user that they have typed in, kept in a cookie.
+//! This file is the one place that knows.
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
 
 use super::fault::Fault;
 use super::form::Fields;
@@ -14,7 +16,9 @@ use super::shell::{self, Page, Place};
 use crate::command::Origin;
 use crate::command::audit::Actor;
 use crate::contract::listed_groups;
+use crate::contract::scope::Scope;
 use crate::engine::{PEOPLE_MAX, Person};
+use crate::http::access::{self, Caller, Proven};
 use crate::http::problem::Problem;
 use crate::http::{ApiState, request};
 
@@ -39,6 +43,12 @@ pub(super) struct Visitor {
     pub(super) theme: Option<&'static str>,
     /// The page they look at: path and query.
     pub(super) address: String,
+    /// Whether they have proven who they are.
+    pub(super) is_authenticated: bool,
+    /// Whether they see the tasks of people, and nothing else.
+    pub(super) is_clerk: bool,
+    /// What the forms of their session carry, so that no other page can send them.
+    pub(super) csrf: Option<String>,
     headers: HeaderMap,
 }
 
@@ -63,12 +73,24 @@ impl Visitor {
             Some("light") => Some("light"),
             _ => None,
         };
-        Self {
+        let typed_in = Self {
             user: actor(headers).unwrap_or_default(),
             groups,
             theme,
-            address: String::new(),
             headers: headers.clone(),
+            ..Self::default()
+        };
+        match access::current().filter(Caller::is_authenticated) {
+            None => typed_in,
+            Some(caller) => {
+                let user = caller.acting().unwrap_or_default().to_owned();
+                let is_clerk = !caller.scopes.allow(Scope::Read);
+                let csrf = match caller.proven {
+                    Proven::Session { csrf } => Some(csrf),
+                    Proven::NotAsked | Proven::Public | Proven::Key | Proven::Token => None,
+                };
+                Self { user, groups: caller.groups, csrf, is_clerk, is_authenticated: true, ..typed_in }
+            }
         }
     }
 
@@ -112,11 +134,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// The form in which a visitor says who they are.
+/// Who a visitor is, as their session says; or the form in which they say it.
 pub(super) async fn ask(visitor: Visitor) -> Response {
+    if visitor.is_authenticated {
+        let groups = visitor.groups.join(", ");
+        let body = html! {
+            section.card {
+                p { "You are logged in as " strong { (visitor.user) } @if !groups.is_empty() { ", a member of " (groups) } "." }
+                @if visitor.csrf.is_some() { form method="post" action="/logout" { button type="submit" { "Log out" } } }
+            }
+        };
+        return shell::render(&visitor, Page { title: "Who are you?", place: Place::None, live: None, body });
+    }
     let body = html! {
         section.card {
-            p { "Leveret does not check who you are yet: it notes in the history and in the audit log what you write here." }
+            p { "This process asks nobody for a key: it notes in the history and in the audit log what you write here." }
             form.stack method="post" action="/who" {
                 label for="user" { "User" }
                 input #user name="user" value=(visitor.user) maxlength="200" autocomplete="username" required;
@@ -128,6 +160,33 @@ pub(super) async fn ask(visitor: Visitor) -> Response {
         }
     };
     shell::render(&visitor, Page { title: "Who are you?", place: Place::None, live: None, body })
+}
+
+/// What a form of the login tells.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct LoginQuery {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    refused: String,
+}
+
+/// Where a session begins: with a key, which is not kept in the browser.
+pub(super) async fn login(visitor: Visitor, query: Result<Query<LoginQuery>, QueryRejection>) -> Response {
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let body = html! {
+        section.card {
+            @if !query.refused.is_empty() { p.note.is-failed role="alert" { (query.refused) } }
+            p { "Log in with a key. An administrator makes one with " code { "leveret key create" } "." }
+            form.stack method="post" action="/login" {
+                input type="hidden" name="next" value=(query.next);
+                label for="key" { "Key" }
+                input #key name="key" type="password" maxlength="200" autocomplete="current-password" required autofocus;
+                div { button.primary type="submit" { "Log in" } }
+            }
+        }
+    };
+    shell::render(&visitor, Page { title: "Log in", place: Place::None, live: None, body })
 }
 
 pub(super) async fn note(State(_): State<ApiState>, fields: Fields) -> Result<Response, Fault> {

@@ -11,16 +11,31 @@ use super::{Answer, Guarded, Holder};
 /// A path of this route. What it names does not exist: here it only counts who may ask.
 fn path(route: &str) -> String {
     let id = if route.contains("dead-letters") { "17" } else { "0197e000-0000-7000-8000-000000000000" };
-    [("{id}", id), ("{instance}", id), ("{bookmark}", "1"), ("{name}", "nothing"), ("{version}", "1")]
+    let parts = [
+        ("{id}", id),
+        ("{instance}", id),
+        ("{bookmark}", "1"),
+        ("{name}", "nothing"),
+        ("{version}", "1"),
+        ("{operation}", "cancel"),
+        ("{change}", "pause"),
+        ("{act}", "claim"),
+        ("{deed}", "drop"),
+    ];
+    parts
         .iter()
         .fold(route.replace("{fingerprint}", "0000000000000000"), |path, (name, value)| path.replace(name, value))
 }
 
 async fn ask(guarded: &Guarded, rule: &Rule, key: Option<&str>) -> Answer {
     let method: Method = rule.method.parse().unwrap();
-    let body = (method != Method::GET).then_some("{}");
+    let is_form = !rule.route.starts_with("/api/") && method == Method::POST;
+    let body = (method != Method::GET).then_some(if is_form { "" } else { "{}" });
     let bearer = key.map(|key| format!("Bearer {key}"));
-    let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    let mut headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    if is_form {
+        headers.extend([("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")]);
+    }
     guarded.send(method, &path(rule.route), &headers, body).await
 }
 
