@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Processes, Program};
+use crate::support::{InProcess, Processes, Program};
 use seeds::Shop;
 
 /// All pages four times over, on a slow machine.
@@ -91,6 +91,39 @@ async fn people_mend_decide_and_are_told_when_others_were_faster() {
     })
     .await;
     shop.close().await;
+}
+
+#[tokio::test]
+async fn a_form_is_taken_only_from_a_page_of_this_server() {
+    let leveret = InProcess::new().await;
+    let base = leveret.url("/livez").replace("/livez", "");
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let who = async |headers: &[(&str, &str)]| {
+        let mut request = http.post(format!("{base}/who")).header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body("user=mia&groups=approvers").send().await.unwrap()
+    };
+    for headers in
+        [&[][..], &[("sec-fetch-site", "same-site")], &[("sec-fetch-site", "none"), ("origin", base.as_str())]]
+    {
+        let refused = who(headers).await;
+        assert_eq!((refused.status().as_u16(), refused.headers().get("set-cookie")), (403, None), "{headers:?}");
+        assert!(refused.text().await.unwrap().contains("<h1>Foreign origin</h1>"), "{headers:?}");
+    }
+    let taken = who(&[("origin", base.as_str())]).await;
+    assert_eq!((taken.status().as_u16(), &taken.headers()["location"]), (303, &"/tasks".parse().unwrap()));
+    let cookies: Vec<&str> = taken.headers().get_all("set-cookie").iter().map(|one| one.to_str().unwrap()).collect();
+    assert!(cookies.len() == 2 && cookies.iter().all(|one| one.contains("HttpOnly; SameSite=Lax")), "{cookies:?}");
+    for (path, status) in [("/", 200), ("/instances/not-an-id", 404), ("/nowhere", 404), ("/instances?cursor=x", 400)] {
+        let page = http.get(format!("{base}{path}")).header("accept", "text/html").send().await.unwrap();
+        assert_eq!(page.status(), status, "{path}");
+        assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
+        assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"), "{path}");
+        assert_eq!(page.headers()["cache-control"], "no-store", "{path}");
+    }
+    leveret.stop().await;
 }
 
 /// A program that serves, at a known address.

@@ -60,7 +60,7 @@ fn form(document: &str, input: &str, results: &str) -> Markup {
 /// What was found out about a document.
 enum Verdict {
     Problems(Vec<Finding>),
-    Valid { name: String, activities: usize, warnings: Vec<Finding>, trial: Option<Result<Trial, String>> },
+    Valid { name: String, activities: usize, warnings: Vec<Finding>, trial: Option<Result<Box<Trial>, String>> },
 }
 
 pub(super) async fn answer(State(api): State<ApiState>, visitor: Visitor, fields: Fields) -> Result<Response, Fault> {
@@ -82,7 +82,7 @@ pub(super) async fn answer(State(api): State<ApiState>, visitor: Visitor, fields
                 name: parsed.definition.name.clone(),
                 activities: parsed.definition.activities.len(),
                 warnings: parsed.warnings,
-                trial: is_tried.then(|| trial::of(&parsed.definition, &input, &results)),
+                trial: is_tried.then(|| trial::of(&parsed.definition, &input, &results).map(Box::new)),
             },
         }
     };
