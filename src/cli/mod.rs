@@ -114,6 +114,8 @@ enum Noun {
     Doctor(doctor::Arguments),
     /// Print the contract of messages as AsyncAPI 3.0.
     Asyncapi,
+    /// Print the HTTP API as OpenAPI 3.1.
+    Openapi,
     /// Start, show and stop the private servers under .leveret/.
     #[command(subcommand)]
     Sandbox(dev::SandboxVerb),
@@ -186,6 +188,10 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
         Noun::Doctor(arguments) => doctor::run(config()?, arguments, output).await,
         Noun::Asyncapi => {
             output::json(&crate::contract::asyncapi::document(&config()?.broker.prefix))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Noun::Openapi => {
+            output::json(&crate::http::openapi())?;
             Ok(ExitCode::SUCCESS)
         }
         Noun::Sandbox(verb) => dev::sandbox(verb),

@@ -19,6 +19,7 @@ mod incidents;
 mod isolation;
 mod links;
 mod numbers;
+mod openapi;
 mod operations;
 mod outgoing;
 mod poison;

@@ -7,12 +7,15 @@ use uuid::Uuid;
 
 /// `POST /api/v1/tasks/{id}/complete`. There is no access control yet: the caller names the user.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskCompleteRequest {
     /// The user who completes it.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// One of the decisions of the task.
     pub decision: Option<String>,
@@ -25,27 +28,35 @@ pub struct TaskCompleteRequest {
 
 /// `POST /api/v1/tasks/{id}/claim` and `/extend`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskClaimRequest {
     /// The user who claims it.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub lease: Option<String>,
 }
 
 /// `POST /api/v1/tasks/claim-next`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskNextRequest {
     /// The user who claims it.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub lease: Option<String>,
     /// Only tasks of this definition.
     pub definition: Option<String>,
@@ -53,25 +64,32 @@ pub struct TaskNextRequest {
 
 /// `POST /api/v1/tasks/{id}/release`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskReleaseRequest {
     /// The user who releases it.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
 }
 
 /// `POST /api/v1/tasks/{id}/reassign` and `/delegate`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskAssignRequest {
     /// The acting user.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The new assignee; `reassign` without one offers the task to all candidates again.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub to: Option<String>,
     /// A comment, kept in the history.
     pub comment: Option<String>,
@@ -79,12 +97,15 @@ pub struct TaskAssignRequest {
 
 /// `POST /api/v1/tasks/{id}/draft`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskDraftRequest {
     /// The user who has claimed it.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The form as filled in so far; null deletes the draft.
     #[serde(default)]
@@ -93,6 +114,7 @@ pub struct TaskDraftRequest {
 
 /// A task in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskSummary {
     /// Its id.
     pub id: Uuid,
@@ -132,6 +154,7 @@ pub struct TaskSummary {
 
 /// A task with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskView {
     /// The same as in a list.
     #[serde(flatten)]
@@ -168,6 +191,7 @@ pub struct TaskView {
 
 /// The number of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskCount {
     /// The number, at most 1,000.
     pub count: i64,
