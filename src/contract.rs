@@ -41,6 +41,9 @@ pub const SCHEMA: i64 = 1;
 /// The largest body of a message from outside, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
 
+/// The most users, and the most groups, that a task or the groups of a user name.
+pub const PEOPLE_MAX: usize = 500;
+
 /// Rows of a page of a list without `limit`.
 pub const LIST: i64 = 50;
 /// The most rows of a page of a list, at every door.

@@ -98,7 +98,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("anyhow", &["cli", "sandbox"]),
     ("cel", &["expression"]),
-    ("schemars", &["contract"]),
+    ("schemars", &["contract", "http"]),
     ("saphyr_parser", &["definition"]),
     ("hyper", &["outgoing", "http"]),
     ("hyper_util", &["outgoing", "http"]),

@@ -11,6 +11,7 @@ use super::graph;
 use super::output::{self, Output};
 use crate::app::App;
 use crate::command;
+use crate::command::definition::Outcome;
 use crate::contract::LIST;
 use crate::definition::{Definition, Parsed, Problem, Severity, json_schema, render};
 use crate::store::views;
@@ -125,7 +126,10 @@ async fn apply(app: &App, files: &[PathBuf], output: Output) -> Result<()> {
         if output == Output::Table {
             report(&file.display().to_string(), &read(file)?, &parsed.warnings);
         }
-        let applied = command::definition::apply(app, &parsed, &super::instance::actor(app)).await?;
+        let applied = match command::definition::apply(app, &parsed, None, &super::instance::actor(app)).await? {
+            Outcome::Applied(applied) => applied,
+            Outcome::Stale(newest) => anyhow::bail!("the newest version is {newest}: apply the document again"),
+        };
         let hints = app.hints(&parsed.definition);
         done.push((parsed.definition.name, applied, parsed.warnings, hints));
     }

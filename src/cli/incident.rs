@@ -281,7 +281,8 @@ async fn resolve(app: &App, what: Resolve, output: Output) -> Result<()> {
     };
     let action = IncidentAction::parse(&what.action, variables.clone()).map_err(anyhow::Error::msg)?;
     let run = if what.dry_run { Run::Dry } else { Run::Execute };
-    let applied = command::resolve_incidents(app, InstanceId(what.id), &action, what.reason, run, &origin(app)).await?;
+    let applied =
+        command::resolve_incidents(app, InstanceId(what.id), &action, what.reason, None, run, &origin(app)).await?;
     let resolved = match applied {
         Applied::New(resolved) => resolved,
         Applied::Repeated(answer) => {

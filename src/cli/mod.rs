@@ -141,6 +141,8 @@ enum Noun {
         #[arg(value_enum)]
         shell: completion::Shell,
     },
+    /// Print the HTTP API as OpenAPI 3.1.
+    Openapi,
     /// Start, show and stop the private servers under .leveret/.
     #[command(subcommand)]
     Sandbox(dev::SandboxVerb),
@@ -295,6 +297,10 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Noun::Completion { shell } => completion::print(shell),
+        Noun::Openapi => {
+            output::json(&crate::http::openapi())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Noun::Sandbox(verb) => dev::sandbox(verb),
     }
 }

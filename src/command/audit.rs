@@ -5,12 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::bulk;
+use super::committed::Applied;
 use super::once::{Answer, Origin};
+use super::{Error, bulk};
 use crate::app::App;
 use crate::engine::{Act, Audit, CallReport, Command, InstanceId};
 use crate::store::audit::{self, Entry};
-use crate::store::{self, Transaction, Undo};
+use crate::store::{self, Transaction, Undo, inbox};
 
 pub use crate::store::audit::Door;
 
@@ -111,6 +112,23 @@ fn with_via(details: Option<Value>, via: Option<&str>) -> Option<Value> {
     Some(details)
 }
 
+/// How an action of an operator is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// By whom.
+    pub actor: &'a Actor,
+    /// As which request, if it has an identity: a repetition is then recognised.
+    pub origin: Option<&'a Origin>,
+    /// The revision of the object that was seen, if it is compared.
+    pub seen: Option<i64>,
+}
+
+impl<'a> From<&'a Actor> for Asked<'a> {
+    fn from(actor: &'a Actor) -> Self {
+        Self { actor, origin: None, seen: None }
+    }
+}
+
 /// An action of an operator beside the commands to one instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation<'a> {
@@ -165,6 +183,39 @@ impl Operation<'_> {
                 Ok(value)
             }
             Done::Unchanged(value) => Ok(value),
+        })
+        .await
+    }
+
+    /// The same, once for each identity: the inbox has the answer, which a repetition gets again.
+    ///
+    /// # Errors
+    /// Those of the body and of the commit; that the identity was used for another request.
+    pub async fn run_once<T, E: From<store::Error> + From<Error>>(
+        &self,
+        app: &App,
+        origin: Option<&Origin>,
+        answer: &Answer,
+        body: impl AsyncFnOnce(&mut Transaction) -> Result<Done<T>, Undo<T, E>>,
+    ) -> Result<Applied<T>, E> {
+        let Some(origin) = origin else { return self.run(app, body).await.map(Applied::New) };
+        Transaction::run(app.store.background().await?, async |transaction| {
+            // Before the body: of two at the same time, the second waits here for the first.
+            if !inbox::insert(transaction, &origin.inbox(self.action, answer)).await? {
+                let known = inbox::find(transaction, &origin.app_id, &origin.message_id).await?;
+                let known = known.ok_or(store::Error::Conflict)?;
+                let answer = origin.repeated(known).map_err(|error| Undo::Error(error.into()))?;
+                return Err(Undo::Value(Applied::Repeated(answer)));
+            }
+            match body(transaction).await {
+                Ok(Done::Changed { value, outcome, details }) => {
+                    audit::append(transaction, &self.entry(outcome, details)).await?;
+                    Ok(Applied::New(value))
+                }
+                Ok(Done::Unchanged(value)) => Ok(Applied::New(value)),
+                Err(Undo::Value(value)) => Err(Undo::Value(Applied::New(value))),
+                Err(Undo::Error(error)) => Err(Undo::Error(error)),
+            }
         })
         .await
     }

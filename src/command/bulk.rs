@@ -6,8 +6,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Error;
-use super::audit::{Actor, Done, Operation};
-use super::once::Origin;
+use super::audit::{self, Actor, Done, Operation};
+use super::committed::Applied;
+use super::once::{Answer, Origin};
 use crate::app::App;
 use crate::contract::bulk::{BulkOperation, BulkPreview, BulkRequest, BulkView, ITEMS_MAX, PACE, PACE_MAX};
 use crate::contract::check_name;
@@ -107,7 +108,13 @@ pub async fn get(app: &App, id: Uuid) -> Result<BulkView, Error> {
 ///
 /// # Errors
 /// `NotFound`; `Refused` if the job has ended.
-pub async fn change(app: &App, id: Uuid, change: Change, actor: &Actor) -> Result<BulkView, Error> {
+pub async fn change<'a>(
+    app: &App,
+    id: Uuid,
+    change: Change,
+    asked: impl Into<audit::Asked<'a>>,
+) -> Result<BulkView, Error> {
+    let audit::Asked { actor, origin, .. } = asked.into();
     let (action, outcome) = match change {
         Change::Pause => ("bulk.pause", "paused"),
         Change::Resume => ("bulk.resume", "resumed"),
@@ -116,11 +123,17 @@ pub async fn change(app: &App, id: Uuid, change: Change, actor: &Actor) -> Resul
     let object = id.to_string();
     let execute = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
         let changed = bulk::change(transaction, id, change).await?;
-        Ok(if changed { Done::changed(true, outcome) } else { Done::Unchanged(false) })
+        // Undone, so that a refusal is not remembered as done.
+        if changed { Ok(Done::changed(true, outcome)) } else { Err(Undo::Value(false)) }
     };
-    let changed = noted(actor, action, &object, None).run(app, execute).await?;
+    let answer = Answer::of(outcome, None);
+    let applied = noted(actor, action, &object, None).run_once(app, origin, &answer, execute).await?;
     let job = get(app, id).await?;
-    if changed { Ok(job) } else { Err(Error::Refused(format!("the bulk job is {} already", job.state))) }
+    if matches!(applied, Applied::New(true) | Applied::Repeated(_)) {
+        Ok(job)
+    } else {
+        Err(Error::Refused(format!("the bulk job is {} already", job.state)))
+    }
 }
 
 fn noted<'a>(actor: &'a Actor, action: &'static str, job: &'a str, reason: Option<&'a str>) -> Operation<'a> {

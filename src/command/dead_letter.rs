@@ -8,7 +8,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Error;
-use super::audit::{Actor, Done, Operation};
+use super::audit::{Asked, Done, Operation};
+use super::committed::Applied;
 use super::once::{Answer, Origin, ReplyTo, answer_again, reply};
 use crate::app::App;
 use crate::broker::{FIRST_EXCHANGE, FIRST_USER, Queue};
@@ -106,28 +107,34 @@ enum Stored {
 ///
 /// # Errors
 /// `NotFound`; `Refused` if it was not stored as a whole, is not a command, or was redriven before.
-pub async fn redrive(app: &App, id: i64, reason: Option<&str>, actor: &Actor) -> Result<Uuid, Error> {
-    let object = id.to_string();
+pub async fn redrive<'a>(app: &App, id: i64, reason: Option<&str>, asked: impl Into<Asked<'a>>) -> Result<Uuid, Error> {
+    let Asked { actor, origin, .. } = asked.into();
+    let (object, sent_as) = (id.to_string(), app.new_id());
     let operation = Operation { actor, action: "dead_letter.redrive", subject: "dead_letter", object: &object, reason };
     let send = async |transaction: &mut Transaction| -> Result<_, Undo<_, Error>> {
         let Some(kept) = dead_letters::lock(transaction, id).await? else {
             return Err(Undo::Error(Error::NotFound(format!("there is no dead letter {id}"))));
         };
-        let row = row(app, kept).map_err(|why| Undo::Error(Error::Refused(why)))?;
-        let (sent_as, rows) = (row.id, vec![row]);
+        let row = row(app, kept, sent_as).map_err(|why| Undo::Error(Error::Refused(why)))?;
+        let rows = vec![row];
         outbox::push(transaction, &rows).await?;
         if !dead_letters::mark_redriven(transaction, id, sent_as).await? {
             return Err(Undo::Error(store::Error::Conflict.into()));
         }
         let details = Some(json!({ "message_id": sent_as }));
-        Ok(Done::Changed { value: (sent_as, rows), outcome: "redriven", details })
+        Ok(Done::Changed { value: rows, outcome: "redriven", details })
     };
-    let (sent_as, rows) = operation.run(app, send).await?;
-    app.publish(rows);
-    Ok(sent_as)
+    let answer = Answer { message_id: Some(sent_as), ..Answer::of("redriven", None) };
+    match operation.run_once(app, origin, &answer, send).await? {
+        Applied::New(rows) => {
+            app.publish(rows);
+            Ok(sent_as)
+        }
+        Applied::Repeated(answer) => Ok(answer.message_id.unwrap_or(sent_as)),
+    }
 }
 
-fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
+fn row(app: &App, kept: StoredLetter, sent_as: Uuid) -> Result<OutboxRow, String> {
     let StoredLetter { id, redriven_at, body_bytes, letter, .. } = kept;
     if let Some(at) = redriven_at {
         return Err(format!("dead letter {id} was redriven at {at}; if it fails again, it can be redriven again"));
@@ -161,7 +168,7 @@ fn row(app: &App, kept: StoredLetter) -> Result<OutboxRow, String> {
         headers.insert(FIRST_EXCHANGE.into(), first_exchange);
         headers.extend(letter.user_id.map(|user_id| (FIRST_USER.into(), user_id)));
     }
-    let row = OutboxRow::new(app.new_id(), exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
+    let row = OutboxRow::new(sent_as, exchange, routing_key, kind, letter.body).with_claimable(app.claimable());
     Ok(OutboxRow { app_id: letter.app_id, headers, instance_id: letter.instance_id, ..row })
 }
 

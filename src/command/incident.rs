@@ -122,6 +122,7 @@ pub async fn resolve_incidents(
     id: InstanceId,
     action: &IncidentAction,
     reason: Option<String>,
+    seen: Option<i64>,
     run: Run,
     origin: &Origin,
 ) -> Result<Applied<Resolved>, Error> {
@@ -133,7 +134,7 @@ pub async fn resolve_incidents(
     let attempt = Transaction::run(app.store.steps().await?, async |transaction| {
         let command = action.command(Audit { by: Some(origin.person()), reason });
         let answer = Answer::of(action.outcome(), Some(id));
-        let execution = Execution::from_outside(app, command, origin, action.name(), answer);
+        let execution = Execution::from_outside(app, command, origin, action.name(), answer).if_at(seen);
         let ended = execution.in_transaction(transaction, id).await.map_err(undone)?;
         let resolved = match &ended {
             Ended::Written(written) => Some(Resolved::of(written)),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Error;
 use super::admission::Turn;
@@ -69,11 +70,22 @@ pub struct Answer {
     /// The number of waits that a broadcast was sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receivers: Option<usize>,
+    /// The message id under which a dead letter was sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<Uuid>,
 }
 
 impl Answer {
     pub(super) fn of(outcome: &str, instance: Option<InstanceId>) -> Self {
-        Self { instance, outcome: outcome.into(), reason: None, task: None, call: None, receivers: None }
+        Self {
+            instance,
+            outcome: outcome.into(),
+            reason: None,
+            task: None,
+            call: None,
+            receivers: None,
+            message_id: None,
+        }
     }
 }
 

@@ -12,7 +12,8 @@ pub use plan::{CATCH_UP_MAX, Problem};
 pub use tick::tick;
 
 use super::Error as StepError;
-use super::audit::{Actor, Done, Operation};
+use super::audit::{Actor, Asked, Done, Operation};
+use super::once::Answer;
 use crate::app::App;
 use crate::contract::schedule::{ScheduleRequest, ScheduleView, TickView};
 use crate::definition::Definition;
@@ -207,38 +208,58 @@ pub async fn upcoming(app: &App, name: &str, count: usize) -> Result<Vec<TickVie
 /// Pauses a schedule: its ticks start nothing.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn pause(app: &App, name: &str, actor: &Actor) -> Result<ScheduleView, Error> {
+/// `NotFound`; `Stale`.
+pub async fn pause<'a>(app: &App, name: &str, asked: impl Into<Asked<'a>>) -> Result<ScheduleView, Error> {
+    let Asked { actor, origin, seen } = asked.into();
     let pause = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        require(transaction, name, seen).await?;
         Ok(done(schedules::mark_paused(transaction, name).await?, "paused"))
     };
-    of(actor, "schedule.pause", name).run(app, pause).await?;
+    of(actor, "schedule.pause", name).run_once(app, origin, &Answer::of("paused", None), pause).await?;
     get(app, name).await
 }
 
 /// Resumes a schedule from now on. Ticks that came due while it was paused are not started.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn resume(app: &App, name: &str, actor: &Actor) -> Result<ScheduleView, Error> {
+/// `NotFound`; `Stale`.
+pub async fn resume<'a>(app: &App, name: &str, asked: impl Into<Asked<'a>>) -> Result<ScheduleView, Error> {
+    let Asked { actor, origin, seen } = asked.into();
     let (view, now) = find(app, name).await?;
     let next_at = stored_plan(app, &view).await?.map_err(Error::Problems)?.next(now);
     let resume = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        require(transaction, name, seen).await?;
         Ok(done(schedules::mark_resumed(transaction, name, next_at).await?, "resumed"))
     };
-    of(actor, "schedule.resume", name).run(app, resume).await?;
+    of(actor, "schedule.resume", name).run_once(app, origin, &Answer::of("resumed", None), resume).await?;
     get(app, name).await
 }
 
 /// Deletes a schedule; the instances it has started continue.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<(), Error> {
+/// `NotFound`; `Stale`.
+pub async fn delete<'a>(app: &App, name: &str, asked: impl Into<Asked<'a>>) -> Result<(), Error> {
+    let Asked { actor, seen, .. } = asked.into();
     let delete = async |transaction: &mut Transaction| -> Result<_, Undo<bool, Error>> {
+        require(transaction, name, seen).await?;
         Ok(done(schedules::delete(transaction, name).await?, "deleted"))
     };
     if of(actor, "schedule.delete", name).run(app, delete).await? { Ok(()) } else { Err(Error::NotFound(name.into())) }
+}
+
+/// Refuses an action that was decided on another revision. The schedule is locked until the action is committed.
+async fn require<T>(transaction: &mut Transaction, name: &str, seen: Option<i64>) -> Result<(), Undo<T, Error>> {
+    let Some(seen) = seen else { return Ok(()) };
+    match schedules::lock(transaction, name).await? {
+        Some(view) => same(&view, seen).map_err(Undo::Error),
+        None => Err(Undo::Error(Error::NotFound(name.into()))),
+    }
+}
+
+fn same(view: &ScheduleView, seen: i64) -> Result<(), Error> {
+    let (name, found) = (view.name.clone(), view.revision);
+    if found == seen { Ok(()) } else { Err(Error::Stale { name, seen, found }) }
 }
 
 /// Starts an instance now, also if the schedule is paused. A repetition with the same `id` is recognised.
@@ -246,8 +267,10 @@ pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<(), Error> {
 /// # Errors
 /// `NotFound`; `Step` if the start is refused, for example because the instance of an earlier tick is still live and `overlap` does
 /// not allow another one.
-pub async fn run_now(app: &App, name: &str, id: &str, actor: &Actor) -> Result<InstanceId, Error> {
+pub async fn run_now<'a>(app: &App, name: &str, id: &str, asked: impl Into<Asked<'a>>) -> Result<InstanceId, Error> {
+    let Asked { actor, seen, .. } = asked.into();
     let (view, now) = find(app, name).await?;
+    seen.map_or(Ok(()), |seen| same(&view, seen))?;
     let plan = stored_plan(app, &view).await?.map_err(Error::Problems)?;
     match begin(app, &view, &plan, now, now, &format!("run {id}")).await? {
         TickStart::Started(instance) => {

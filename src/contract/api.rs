@@ -1,5 +1,6 @@
 //! Bodies of the HTTP API. The command line prints the same with `-o json`.
 
+mod answers;
 mod audit;
 mod calls;
 mod control;
@@ -16,13 +17,20 @@ use uuid::Uuid;
 
 use super::OnConflict;
 
+pub use answers::{
+    CallAnswer, ControlAnswer, ControlView, DefinitionAppliedView, DefinitionCheckView, GroupChangedView,
+    IncidentResolveAnswer, MessageAnswer, Place, RepeatedView, RescheduleView, StartAnswer, StartedView, TicksView,
+};
 pub use audit::AuditView;
 pub use calls::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView};
 pub use control::{
     ControlPreview, ControlRequest, DoneView, EntryPlace, EntryView, MoveRequest, NewInstanceView, PriorityRequest,
     QueueRequest, SkipRequest, Transition, VariablesRequest, WaitPreview,
 };
-pub use dead_letters::{DeadLetterRequest, DeadLetterView, DeadLettersRequest};
+pub use dead_letters::{
+    DeadLetterReason, DeadLetterRefusal, DeadLetterRequest, DeadLetterView, DeadLettersAnswer, DeadLettersPreview,
+    DeadLettersRequest, DeadLettersView, DroppedView, RedrivenView,
+};
 pub use incidents::{
     GroupAssignRequest, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails, IncidentGroupView,
     IncidentNoteView, IncidentResolveRequest, IncidentResolveView, IncidentSample,
@@ -36,18 +44,22 @@ pub use tasks::{
 
 /// `POST /api/v1/instances`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StartRequest {
     /// The definition's name.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub definition: String,
     /// A version; the newest active one when left out.
     pub version: Option<i32>,
     /// Business key.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub key: Option<String>,
     /// What to do if a live instance has the key.
     #[serde(default)]
     pub on_conflict: OnConflict,
     /// The user for whom it is started, as `instance.started_by`; `leveret.http` when left out.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: Option<String>,
     /// The priority; that of the definition when left out.
     pub priority: Option<i16>,
@@ -58,11 +70,14 @@ pub struct StartRequest {
 
 /// `POST /api/v1/messages`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageRequest {
     /// Its name.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub name: String,
     /// Its key.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub key: String,
     /// Its content.
     #[serde(default)]
@@ -76,12 +91,14 @@ pub struct MessageRequest {
 
 /// `POST /api/v1/timers/{instance}/{bookmark}/reschedule`: one of `due_at` and `after`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RescheduleRequest {
     /// The new due time; a time in the past fires at once.
     #[serde(default, deserialize_with = "crate::time::moment::deserialize_option")]
     pub due_at: Option<Timestamp>,
     /// Or a duration from now, as in `2h`.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub after: Option<String>,
     /// The reason, kept in the history.
     pub reason: Option<String>,
@@ -89,6 +106,7 @@ pub struct RescheduleRequest {
 
 /// An instance in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct InstanceSummary {
     /// Its id.
     pub id: Uuid,
@@ -110,6 +128,7 @@ pub struct InstanceSummary {
 
 /// An instance with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct InstanceView {
     /// The same as in a list.
     #[serde(flatten)]
@@ -140,6 +159,7 @@ pub struct InstanceView {
 
 /// An open bookmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct WaitView {
     /// Its number inside the instance.
     pub bookmark: i64,
@@ -168,6 +188,7 @@ pub struct WaitView {
 
 /// A kept message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct MessageView {
     /// The id; messages are delivered in the order of their ids.
     pub id: i64,
@@ -194,6 +215,7 @@ pub struct MessageView {
 
 /// An open timer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TimerView {
     /// Its instance.
     pub instance: Uuid,
@@ -218,6 +240,7 @@ pub struct TimerView {
 
 /// An open incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentView {
     /// Its instance.
     pub instance: Uuid,
@@ -249,6 +272,7 @@ pub struct IncidentView {
 
 /// A history row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct HistoryView {
     /// The number, counted from 1 without gaps.
     pub number: i64,
@@ -266,6 +290,7 @@ pub struct HistoryView {
 
 /// A version of a definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct DefinitionView {
     /// Its name.
     pub name: String,
@@ -284,6 +309,7 @@ pub struct DefinitionView {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,

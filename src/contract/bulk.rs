@@ -16,15 +16,17 @@ pub const PACE_MAX: u32 = 1_000;
 pub const ITEMS_MAX: u32 = 100_000;
 
 /// `POST /api/v1/bulk`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkRequest {
     /// `cancel`, `terminate`, `retry`, `suspend`, `resume`, `skip`, `jump`, `variables.set`, `rerun`, `queue.set`, `priority.set` or `incident.resolve`.
+    #[schemars(extend("enum" = ["cancel", "terminate", "retry", "suspend", "resume", "skip", "jump", "variables.set", "rerun", "queue.set", "priority.set", "incident.resolve"]))]
     pub operation: String,
     /// What the operation needs besides the instance: `result` and `activity`, `variables`, `queue`, `priority`, `action`.
     #[serde(default)]
     pub arguments: Value,
     /// The filter; it must have at least one term.
+    #[schemars(length(min = 1, max = super::filter::FILTER_MAX), extend("format" = "leveret-filter"))]
     pub filter: String,
     /// The reason, kept in the history of each instance.
     #[serde(alias = "note")]
@@ -32,8 +34,10 @@ pub struct BulkRequest {
     /// The person who acts, kept in the history.
     pub actor: Option<String>,
     /// Items per second; [`PACE`] when left out.
+    #[schemars(range(min = 1, max = PACE_MAX))]
     pub pace: Option<u32>,
     /// The most items; [`ITEMS_MAX`] when left out.
+    #[schemars(range(min = 1, max = ITEMS_MAX))]
     pub items_max: Option<u32>,
     /// Start nothing, and answer what the filter matches.
     #[serde(default)]
@@ -154,8 +158,18 @@ impl BulkOperation {
     }
 }
 
+/// The answer of the start of a bulk job.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum BulkAnswer {
+    /// With `dry_run`: what it would do.
+    Preview(BulkPreview),
+    /// The job.
+    Job(BulkView),
+}
+
 /// What a bulk job would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BulkPreview {
     /// Always true: nothing was started.
     pub dry_run: bool,
@@ -172,7 +186,7 @@ pub struct BulkPreview {
 }
 
 /// A bulk job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BulkView {
     /// Its id.
     pub id: Uuid,
@@ -211,7 +225,7 @@ pub struct BulkView {
 }
 
 /// One instance of a bulk job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct BulkItemView {
     /// The instance.
     pub instance: Uuid,

@@ -12,17 +12,21 @@ use crate::time::duration::serde_text;
 
 /// `PUT /api/v1/schedules/{name}`: the settings of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRequest {
     /// The definition that is started.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub definition: String,
     /// The version; the newest active one at the time of the start when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
     /// The cron expression, of five fields.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-cron")))]
     pub cron: String,
     /// The time zone of the expression.
     #[serde(default = "utc")]
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-zone")))]
     pub zone: String,
     /// The input; texts in it are templates, which see `now`, `scheduled_at`, `schedule`, `zone` and `env`.
     #[serde(default = "empty_object")]
@@ -32,6 +36,7 @@ pub struct ScheduleRequest {
     pub overlap: Overlap,
     /// A missed tick is started if it is not older than this; at least a minute.
     #[serde(default = "an_hour", with = "serde_text")]
+    #[cfg_attr(feature = "server", schemars(with = "String", extend("format" = "leveret-duration")))]
     pub catch_up: Duration,
     /// Which of the missed ticks are started.
     #[serde(default)]
@@ -50,6 +55,7 @@ fn an_hour() -> Duration {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr,
 )]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Overlap {
@@ -68,6 +74,7 @@ pub enum Overlap {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr,
 )]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Missed {
@@ -110,6 +117,7 @@ impl Missed {
 
 /// One schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ScheduleView {
     /// Its name.
     pub name: String,
@@ -146,6 +154,7 @@ pub struct ScheduleView {
 
 /// A coming tick of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TickView {
     /// The time.
     pub at: Timestamp,

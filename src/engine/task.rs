@@ -17,14 +17,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::instance::InstanceId;
+pub use crate::contract::PEOPLE_MAX;
 use crate::definition::{AssignBy, Decision};
 
 pub(super) use act::{Actor, act, still_open};
 pub use refusal::TaskRefusal;
 pub use vote::counted;
 
-/// The most users, and the most groups, of one task.
-pub const PEOPLE_MAX: usize = 500;
 /// The longest comment, in bytes.
 pub const COMMENT_MAX: usize = 4 * 1024;
 /// The largest form or draft, in bytes of JSON.

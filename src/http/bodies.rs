@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::DOCUMENT_MAX;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// Bytes of all bodies that are being received or handled at once: 64 of the largest documents.
 pub(super) const BODIES_MAX: usize = 64 * DOCUMENT_MAX;
@@ -24,8 +23,7 @@ pub(super) async fn admit(State(bodies): State<Arc<Semaphore>>, request: Request
         Ok(_reserved) => next.run(request).await,
         Err(_) => {
             let detail = format!("the bodies of other requests take all {BODIES_MAX} bytes: send it again later");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:full", "Too many requests at once", detail)
-                .into_response()
+            Problem::new(Kind::Full, detail).into_response()
         }
     }
 }

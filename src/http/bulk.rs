@@ -1,49 +1,53 @@
 //! Bulk jobs: preview, start, list, show, pause, resume and abort.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::ApiState;
+use super::answer::Answer;
 use super::problem::Problem;
-use super::request::{self, Body, Id};
+use super::request::{self, Commanding, Id, Query, Said};
+use crate::command::audit::Asked;
 use crate::command::bulk as jobs;
 use crate::contract::api::Page;
-use crate::contract::bulk::{BulkItemView, BulkOperation, BulkRequest, BulkView};
+use crate::contract::bulk::{BulkAnswer, BulkItemView, BulkOperation, BulkRequest, BulkView};
+use crate::contract::{LIST, LIST_MAX};
 use crate::store::bulk::{self, Change};
 
 pub(super) async fn start(
     State(api): State<ApiState>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let mut request: BulkRequest = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    Said(request, bytes): Said<BulkRequest>,
+) -> Result<Answer<BulkAnswer>, Problem> {
     request::filter(&request.filter)?;
     BulkOperation::read(&request.operation, &request.arguments).map_err(Problem::invalid)?;
     if request.dry_run {
-        return Ok(Json(jobs::preview(&api.app, &request).await?).into_response());
+        return Ok(Answer::ok(BulkAnswer::Preview(jobs::preview(&api.app, &request).await?)));
     }
     request.actor = request::acting("actor", request.actor)?;
     let origin = request::naming(request::origin(&api, &headers, &bytes)?, request.actor.as_deref());
-    Ok((StatusCode::CREATED, Json(jobs::start(&api.app, &request, &origin).await?)).into_response())
+    let job = jobs::start(&api.app, &request, &origin).await?;
+    Ok(Answer::new(StatusCode::CREATED, BulkAnswer::Job(job)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// The `next` of the page before.
     cursor: Option<Uuid>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<BulkView>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let mut conn = api.app.store.background().await?;
     let items = bulk::list(&mut conn, query.cursor, limit).await?;
@@ -54,20 +58,24 @@ pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Json<
     Ok(Json(jobs::get(&api.app, id).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ItemsQuery {
+    /// Only those of this state.
+    #[schemars(extend("enum" = ["open", "done", "refused", "failed"]))]
     state: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<Uuid>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn items(
     State(api): State<ApiState>,
     Id(id): Id,
-    query: Result<Query<ItemsQuery>, QueryRejection>,
+    Query(query): Query<ItemsQuery>,
 ) -> Result<Json<Page<BulkItemView>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit)?;
     jobs::get(&api.app, id).await?;
     let mut conn = api.app.store.background().await?;
@@ -75,15 +83,27 @@ pub(super) async fn items(
     Ok(Json(Page::of(items, limit, |last| last.instance.to_string(), |item| item)))
 }
 
-pub(super) async fn pause(api: State<ApiState>, id: Id, headers: HeaderMap) -> Result<Json<BulkView>, Problem> {
+pub(super) async fn pause(
+    api: State<ApiState>,
+    id: Id,
+    Commanding(headers): Commanding,
+) -> Result<Json<BulkView>, Problem> {
     change(api, id, Change::Pause, &headers).await
 }
 
-pub(super) async fn resume(api: State<ApiState>, id: Id, headers: HeaderMap) -> Result<Json<BulkView>, Problem> {
+pub(super) async fn resume(
+    api: State<ApiState>,
+    id: Id,
+    Commanding(headers): Commanding,
+) -> Result<Json<BulkView>, Problem> {
     change(api, id, Change::Resume, &headers).await
 }
 
-pub(super) async fn abort(api: State<ApiState>, id: Id, headers: HeaderMap) -> Result<Json<BulkView>, Problem> {
+pub(super) async fn abort(
+    api: State<ApiState>,
+    id: Id,
+    Commanding(headers): Commanding,
+) -> Result<Json<BulkView>, Problem> {
     change(api, id, Change::Abort, &headers).await
 }
 
@@ -93,5 +113,12 @@ async fn change(
     change: Change,
     headers: &HeaderMap,
 ) -> Result<Json<BulkView>, Problem> {
-    Ok(Json(jobs::change(&api.app, id, change, &request::actor(headers)?).await?))
+    let verb = match change {
+        Change::Pause => "bulk.pause",
+        Change::Resume => "bulk.resume",
+        Change::Abort => "bulk.abort",
+    };
+    let (origin, actor) = request::asked(&api, headers, verb, &id.to_string(), b"")?;
+    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    Ok(Json(jobs::change(&api.app, id, change, asked).await?))
 }

@@ -1,37 +1,45 @@
 //! Calls: list and show them, complete them with a token, resolve unknown ones.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::ApiState;
 use super::problem::Problem;
-use super::request::{self, About, Id};
+use super::request::{self, About, Id, Query};
 use crate::command::calls::Reported;
 use crate::command::{self, Applied};
-use crate::contract::api::{CallCompleteRequest, CallResolveRequest, CallSummary, CallView, Page};
+use crate::contract::api::{CallAnswer, CallCompleteRequest, CallResolveRequest, CallSummary, CallView, Page};
+use crate::contract::{LIST, LIST_MAX};
 use crate::engine::{CallId, CallOutcome, Resolution};
 use crate::store::calls::{self, Filter, STATES};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Only those of this state; `open` are all that have not ended.
+    #[schemars(extend("enum" = std::iter::once("open").chain(STATES).collect::<Vec<_>>()))]
     state: Option<String>,
+    /// Only those of this definition.
     definition: Option<String>,
+    /// Only those of this instance.
     instance: Option<Uuid>,
+    /// Only those to this target.
     target: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<CallSummary>>, Problem> {
-    let Query(query) = query?;
     if let Some(state) = query.state.as_deref().filter(|state| *state != "open" && !STATES.contains(state)) {
         let state = request::shorten(state);
         return Err(Problem::invalid(format!("`{state}` is not a call state: use open, {}", STATES.join(", "))));
@@ -65,8 +73,10 @@ async fn view(api: &ApiState, id: CallId) -> Result<CallView, Problem> {
 }
 
 /// The callback of a target. The token authorises it; the answer only says whether the outcome was accepted.
-pub(super) async fn complete(State(api): State<ApiState>, about: About) -> Result<Json<Value>, Problem> {
-    let request: CallCompleteRequest = about.body()?;
+pub(super) async fn complete(
+    State(api): State<ApiState>,
+    About(about, request): About<CallCompleteRequest>,
+) -> Result<Json<CallAnswer>, Problem> {
     request::bounded("token", &request.token)?;
     let outcome = command::calls::outcome(request.result, request.error).map_err(Problem::invalid)?;
     let origin = about.origin(&api, "call.complete")?;
@@ -77,12 +87,14 @@ pub(super) async fn complete(State(api): State<ApiState>, about: About) -> Resul
         Applied::New(Reported::Noted(_)) => "noted".to_owned(),
         Applied::Repeated(answer) => answer.outcome,
     };
-    Ok(Json(json!({ "outcome": word })))
+    Ok(Json(CallAnswer { outcome: word }))
 }
 
 /// The outcome of an unknown call, as a person found it out.
-pub(super) async fn resolve(State(api): State<ApiState>, about: About) -> Result<Json<CallView>, Problem> {
-    let request: CallResolveRequest = about.body()?;
+pub(super) async fn resolve(
+    State(api): State<ApiState>,
+    About(about, request): About<CallResolveRequest>,
+) -> Result<Json<CallView>, Problem> {
     let resolution = match (request.outcome.as_str(), request.error) {
         ("succeeded", None) => Resolution::Done { result: request.result },
         ("failed", Some(error)) => match command::calls::outcome(Value::Null, Some(error)).map_err(Problem::invalid)? {

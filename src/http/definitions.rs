@@ -2,17 +2,17 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::ApiState;
-use super::problem::Problem;
-use super::request::{self, Document, Path};
+use super::answer::Answer;
+use super::problem::{Kind, Problem, place};
+use super::request::{self, Acting, AfterName, Document, IfMatch, Path, Query, Two};
 use crate::command;
-use crate::contract::api::{DefinitionView, Page};
-use crate::definition::{self, Definition, Parsed};
+use crate::command::definition::Outcome;
+use crate::contract::api::{DefinitionAppliedView, DefinitionCheckView, DefinitionView, Page, Place};
+use crate::definition::{Definition, Parsed};
 use crate::store::views;
 
 /// Reads and checks a document, on a thread that serves no sockets.
@@ -20,56 +20,64 @@ async fn parse(api: &ApiState, bytes: Bytes) -> Result<Parsed, Problem> {
     let check = move || {
         let text = std::str::from_utf8(&bytes).map_err(|_| Problem::invalid("the document is not UTF-8"))?;
         Definition::parse(text).map_err(|problems| {
-            let errors = problems.iter().map(problem).collect();
-            Problem::document(format!("{} problems; `errors` lists them all", problems.len()), errors)
+            let detail = format!("{} problems; `errors` lists them all", problems.len());
+            Problem::refused(Kind::Definition, detail, problems.iter().map(place::of_document).collect())
         })
     };
     match api.app.check_elsewhere(check).await? {
         Some(parsed) => parsed,
-        None => Err(Problem::overloaded("too many documents wait to be checked; nothing was read: send it again")),
+        None => {
+            let detail = "too many documents wait to be checked; nothing was read: send it again";
+            Err(Problem::new(Kind::Overloaded, detail))
+        }
     }
 }
 
-fn problem(problem: &definition::Problem) -> Value {
-    json!({
-        "severity": problem.severity, "path": problem.path, "line": problem.line, "column": problem.column,
-        "detail": problem.message, "hint": problem.hint,
-    })
+pub(super) async fn check(
+    State(api): State<ApiState>,
+    Document(bytes): Document,
+) -> Result<Json<DefinitionCheckView>, Problem> {
+    let parsed = parse(&api, bytes).await?;
+    let (warnings, hints) = (warnings(&parsed), api.app.hints(&parsed.definition));
+    Ok(Json(DefinitionCheckView { hash: hex::encode(parsed.hash), name: parsed.definition.name, warnings, hints }))
 }
 
-pub(super) async fn check(State(api): State<ApiState>, Document(bytes): Document) -> Result<Json<Value>, Problem> {
-    let parsed = parse(&api, bytes).await?;
-    let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
-    let (name, hash, hints) = (&parsed.definition.name, hex::encode(parsed.hash), api.app.hints(&parsed.definition));
-    Ok(Json(json!({ "name": name, "hash": hash, "warnings": warnings, "hints": hints })))
+fn warnings(parsed: &Parsed) -> Vec<Place> {
+    parsed.warnings.iter().map(place::of_document).collect()
 }
 
 pub(super) async fn apply(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    Acting(headers): Acting,
+    IfMatch(seen): IfMatch,
     Document(bytes): Document,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Answer<DefinitionAppliedView>, Problem> {
     let parsed = parse(&api, bytes).await?;
     if parsed.definition.name != name {
         let named = &parsed.definition.name;
         return Err(Problem::invalid(format!("the document's name is `{named}`, but the path names `{name}`")));
     }
-    let applied = command::definition::apply(&api.app, &parsed, &request::actor(&headers)?).await?;
-    let warnings: Vec<Value> = parsed.warnings.iter().map(problem).collect();
-    let code = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
-    let hints = api.app.hints(&parsed.definition);
-    let body = json!({
-        "name": name, "version": applied.version, "changed": applied.changed, "warnings": warnings, "hints": hints,
-    });
-    Ok((code, Json(body)))
+    let applied = match command::definition::apply(&api.app, &parsed, seen, &request::actor(&headers)?).await? {
+        Outcome::Applied(applied) => applied,
+        Outcome::Stale(newest) => {
+            let detail =
+                format!("the newest version of `{name}` is {newest}, not the one that was read: read it again");
+            return Err(Problem::new(Kind::DefinitionStale, detail));
+        }
+    };
+    let status = if applied.changed { StatusCode::CREATED } else { StatusCode::OK };
+    let (warnings, hints) = (warnings(&parsed), api.app.hints(&parsed.definition));
+    let view = DefinitionAppliedView { name, version: applied.version, changed: applied.changed, warnings, hints };
+    let version = i64::from(view.version);
+    Ok(Answer::new(status, view).tagged(version))
 }
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<request::AfterName>, QueryRejection>,
+    Query(query): Query<AfterName>,
 ) -> Result<Json<Page<DefinitionView>>, Problem> {
-    let (cursor, limit) = query?.0.read()?;
+    let (cursor, limit) = query.read()?;
     let mut conn = api.app.store.background().await?;
     Ok(Json(views::definitions(&mut conn, cursor.as_deref(), limit).await?))
 }
@@ -77,21 +85,25 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-) -> Result<Json<DefinitionView>, Problem> {
+) -> Result<Answer<DefinitionView>, Problem> {
     show(&api, &name, None).await
 }
 
 pub(super) async fn get_version(
     State(api): State<ApiState>,
-    Path((name, version)): Path<(String, i32)>,
-) -> Result<Json<DefinitionView>, Problem> {
+    Two(name, version): Two<String, i32>,
+) -> Result<Answer<DefinitionView>, Problem> {
     show(&api, &name, Some(version)).await
 }
 
-async fn show(api: &ApiState, name: &str, version: Option<i32>) -> Result<Json<DefinitionView>, Problem> {
+async fn show(api: &ApiState, name: &str, version: Option<i32>) -> Result<Answer<DefinitionView>, Problem> {
     let mut conn = api.app.store.background().await?;
     let view = views::definition(&mut conn, name, version).await?;
-    view.map(Json).ok_or_else(|| {
+    let tagged = |view: DefinitionView| {
+        let version = i64::from(view.version);
+        Answer::ok(view).tagged(version)
+    };
+    view.map(tagged).ok_or_else(|| {
         Problem::not_found(match version {
             Some(version) => format!("there is no definition `{name}` version {version}"),
             None => format!("there is no definition `{name}`"),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::request;
 use crate::config::Http;
 
@@ -84,13 +84,13 @@ impl Refusal {
             Refusal::Host(host) => {
                 let host = request::shorten(&host);
                 let detail = format!("`Host: {host}` is not this server; if it is, add the name to `http.hosts`");
-                Problem::new(StatusCode::MISDIRECTED_REQUEST, "urn:leveret:host", "Wrong host", detail)
+                Problem::new(Kind::Host, detail)
             }
             Refusal::Origin(origin) => {
                 let origin = request::shorten(&origin);
                 let detail =
                     format!("a page of {origin} may not use this API; the names of its own pages are in `http.hosts`");
-                Problem::new(StatusCode::FORBIDDEN, "urn:leveret:origin", "Foreign origin", detail)
+                Problem::new(Kind::Origin, detail)
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderName, header};
 use serde_json::Value;
 
 use super::ApiState;
-use super::problem::Problem;
+use super::problem::{self, Kind, Problem};
+use super::request::{Path, shorten};
 use crate::engine::Status;
 use crate::{store, telemetry};
 
@@ -24,7 +24,18 @@ pub(super) async fn asyncapi(State(api): State<ApiState>) -> Json<Value> {
     Json(crate::contract::asyncapi::document(&api.app.config.broker.prefix))
 }
 
-pub(super) async fn metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {
+/// The HTTP API as OpenAPI.
+pub(super) async fn openapi() -> Json<Value> {
+    Json(super::openapi())
+}
+
+/// What a kind of problem means, and what to do.
+pub(super) async fn problem(Path(name): Path<String>) -> Result<String, Problem> {
+    let found = Kind::find(&name).map(problem::told);
+    found.ok_or_else(|| Problem::not_found(format!("there is no problem `{}`", shorten(&name))))
+}
+
+pub(super) async fn metrics(State(api): State<ApiState>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     let handle = api.metrics.clone().ok_or_else(|| Problem::not_found("this process does not record metrics"))?;
     if let Err(error) = measure(&api).await {
         // The process's own counters are useful even while the database is unavailable.

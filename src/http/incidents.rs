@@ -1,21 +1,21 @@
 //! Groups of incidents: list and show them, assign, comment and mute them; and the resolution of an instance's incidents.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ApiState;
 use super::problem::Problem;
-use super::request::{self, Body, Path};
+use super::request::{self, Commanding, IfMatch, Path, Query, Said};
 use crate::command::{self, Applied, Author, IncidentAction, Run};
 use crate::contract::api::{
-    GroupAssignRequest, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails, IncidentGroupView,
-    IncidentResolveRequest, IncidentResolveView, Page,
+    GroupAssignRequest, GroupChangedView, GroupCommentRequest, GroupMuteRequest, IncidentGroupDetails,
+    IncidentGroupView, IncidentResolveAnswer, IncidentResolveRequest, IncidentResolveView, Page, RepeatedView,
 };
+use crate::contract::{LIST, LIST_MAX};
 use crate::engine::InstanceId;
 use crate::store::incidents::{self, Filter, GroupChange};
 use crate::store::waits::{self, IncidentFilter};
@@ -24,19 +24,22 @@ use crate::time::duration;
 /// The newest incidents of a group that are shown with it.
 const SHOWN_MAX: i64 = 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GroupsQuery {
+    /// Only those of this definition.
     definition: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn groups(
     State(api): State<ApiState>,
-    query: Result<Query<GroupsQuery>, QueryRejection>,
+    Query(query): Query<GroupsQuery>,
 ) -> Result<Json<Page<IncidentGroupView>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let before = query.cursor.as_deref().map(str::parse).transpose().map_err(Problem::invalid)?;
     let filter = Filter { definition: query.definition, before, limit };
@@ -63,30 +66,30 @@ pub(super) async fn group(
 pub(super) async fn assign(
     api: State<ApiState>,
     Path(fingerprint): Path<String>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let GroupAssignRequest { assignee, user, reason } = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    Said(said, bytes): Said<GroupAssignRequest>,
+) -> Result<Json<GroupChangedView>, Problem> {
+    let GroupAssignRequest { assignee, user, reason } = said;
     change(api, &fingerprint, GroupChange::Assign(assignee), Author { user, reason }, &headers, &bytes).await
 }
 
 pub(super) async fn comment(
     api: State<ApiState>,
     Path(fingerprint): Path<String>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let GroupCommentRequest { text, user } = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    Said(said, bytes): Said<GroupCommentRequest>,
+) -> Result<Json<GroupChangedView>, Problem> {
+    let GroupCommentRequest { text, user } = said;
     change(api, &fingerprint, GroupChange::Comment(text), Author { user, reason: None }, &headers, &bytes).await
 }
 
 pub(super) async fn mute(
     api: State<ApiState>,
     Path(fingerprint): Path<String>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let GroupMuteRequest { until, after, user, reason } = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    Said(said, bytes): Said<GroupMuteRequest>,
+) -> Result<Json<GroupChangedView>, Problem> {
+    let GroupMuteRequest { until, after, user, reason } = said;
     let until = match (until, after) {
         (Some(_), Some(_)) => {
             return Err(Problem::invalid("send either `until` (a time) or `after` (a duration such as 12h)"));
@@ -108,29 +111,29 @@ async fn change(
     author: Author,
     headers: &HeaderMap,
     bytes: &[u8],
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<GroupChangedView>, Problem> {
     // An idempotency key covers the path as well.
     let identity = [what.kind().as_bytes(), fingerprint.as_bytes(), bytes].concat();
     let author = Author { user: request::acting("user", author.user)?, ..author };
     let origin = request::naming(request::origin(&api, headers, &identity)?, author.user.as_deref());
     command::change_group(&api.app, fingerprint, what, author, &origin).await?;
-    Ok(Json(json!({ "fingerprint": fingerprint })))
+    Ok(Json(GroupChangedView { fingerprint: fingerprint.to_owned() }))
 }
 
 pub(super) async fn resolve(
     State(api): State<ApiState>,
     Path(instance): Path<Uuid>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let request: IncidentResolveRequest = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    IfMatch(seen): IfMatch,
+    Said(request, bytes): Said<IncidentResolveRequest>,
+) -> Result<Json<IncidentResolveAnswer>, Problem> {
     let action = IncidentAction::parse(&request.action, request.variables.clone()).map_err(Problem::invalid)?;
     let run = if request.dry_run { Run::Dry } else { Run::Execute };
     let identity = [b"incident.resolve".as_slice(), instance.as_bytes(), &bytes].concat();
     let origin = request::origin(&api, &headers, &identity)?;
     let id = InstanceId(instance);
-    let view = match command::resolve_incidents(&api.app, id, &action, request.reason, run, &origin).await? {
-        Applied::New(resolved) => json!(IncidentResolveView {
+    let view = match command::resolve_incidents(&api.app, id, &action, request.reason, seen, run, &origin).await? {
+        Applied::New(resolved) => IncidentResolveAnswer::Resolved(IncidentResolveView {
             id: instance,
             dry_run: request.dry_run,
             status: resolved.status.to_owned(),
@@ -138,7 +141,9 @@ pub(super) async fn resolve(
             variables: request.variables,
             history: resolved.history,
         }),
-        Applied::Repeated(answer) => json!({ "id": instance, "outcome": answer.outcome }),
+        Applied::Repeated(answer) => {
+            IncidentResolveAnswer::Repeated(RepeatedView { id: instance, outcome: answer.outcome })
+        }
     };
     Ok(Json(view))
 }

@@ -1,40 +1,40 @@
 //! Start, list and show instances.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::ApiState;
+use super::answer::Answer;
 use super::problem::Problem;
-use super::request::{self, Body, Id};
+use super::request::{self, Commanding, Id, Query, Said};
 use super::waiting;
 use crate::command::{self, Applied, Started};
-use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartRequest};
-use crate::contract::{LIST_MAX, Start};
+use crate::contract::api::{HistoryView, InstanceSummary, InstanceView, Page, StartAnswer, StartRequest, StartedView};
+use crate::contract::filter::FILTER_MAX;
+use crate::contract::{LIST, LIST_MAX, Start};
 use crate::engine::{InstanceId, Status};
 use crate::store::instances::Filter;
 use crate::store::views;
 use crate::time::duration;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartQuery {
+    /// Answer when the instance has ended, or after this time; at most `60s`.
+    #[schemars(extend("format" = "leveret-duration"))]
     wait: Option<String>,
 }
 
 pub(super) async fn start(
     State(api): State<ApiState>,
-    query: Result<Query<StartQuery>, QueryRejection>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Query(query) = query?;
+    Query(query): Query<StartQuery>,
+    Commanding(headers): Commanding,
+    Said(request, bytes): Said<StartRequest>,
+) -> Result<Answer<StartAnswer>, Problem> {
     let wait = query.wait.map(|text| duration::parse(&text)).transpose().map_err(Problem::invalid)?;
-    let request: StartRequest = request::body(&bytes)?;
     request::bounded("definition", &request.definition)?;
     request.key.as_deref().map_or(Ok(()), |key| request::bounded("key", key))?;
     request.user.as_deref().map_or(Ok(()), |user| request::bounded("user", user))?;
@@ -68,10 +68,10 @@ pub(super) async fn start(
         None => None,
     };
     let body = match view {
-        Some(view) => serde_json::to_value(view).map_err(|error| Problem::internal(error.to_string()))?,
-        None => json!({ "id": id }),
+        Some(view) => StartAnswer::Whole(Box::new(view)),
+        None => StartAnswer::Id(StartedView { id: id.0 }),
     };
-    Ok((code, Json(body)))
+    Ok(Answer::new(code, body))
 }
 
 async fn view(api: &ApiState, id: InstanceId) -> Result<Option<InstanceView>, Problem> {
@@ -79,28 +79,37 @@ async fn view(api: &ApiState, id: InstanceId) -> Result<Option<InstanceView>, Pr
     Ok(views::instance(&mut conn, id).await?)
 }
 
-pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Answer<InstanceView>, Problem> {
     let view = view(&api, InstanceId(id)).await?;
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no instance {id}")))?;
-    Ok((request::etag(view.revision), Json(view)))
+    let revision = view.revision;
+    Ok(Answer::ok(view).tagged(revision))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Terms that must all hold, as in `status:running var.amount>1000`. It goes alone.
+    #[schemars(length(max = FILTER_MAX), extend("format" = "leveret-filter"))]
     filter: Option<String>,
+    /// Only those of this definition.
     definition: Option<String>,
+    /// Only those with this status.
+    #[schemars(extend("enum" = Status::NAMES))]
     status: Option<String>,
+    /// Only those with this business key.
     key: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<uuid::Uuid>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<InstanceSummary>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let before = query.cursor.map(InstanceId);
     if let Some(text) = &query.filter {
@@ -121,20 +130,22 @@ pub(super) async fn list(
     Ok(Json(views::instances(&mut conn, &filter).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
+    /// The number of the row before the page.
     #[serde(default)]
     after: i64,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST_MAX))]
     limit: Option<i64>,
 }
 
 pub(super) async fn history(
     State(api): State<ApiState>,
     Id(id): Id,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Page<HistoryView>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit.or(Some(LIST_MAX)))?;
     let mut conn = api.app.store.background().await?;
     let items = views::history(&mut conn, InstanceId(id), query.after, limit).await?;

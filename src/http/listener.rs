@@ -217,7 +217,7 @@ mod tests {
             .route("/", get(async || "ok"))
             .route("/slow", get(slow))
             .route("/large", get(async || "x".repeat(8 * 1024 * 1024)))
-            .route("/body", post(async |request::Body(bytes): request::Body| bytes.len().to_string()));
+            .route("/body", post(async |request::Document(bytes): request::Document| bytes.len().to_string()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

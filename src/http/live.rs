@@ -6,16 +6,17 @@ mod listener;
 
 use std::convert::Infallible;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures_util::stream;
+use serde_json::json;
 
 use self::listener::{ListListener, Listener};
 use super::ApiState;
+use super::openapi::inputs::{Inputs, Reads};
 use super::problem::Problem;
 use super::request::Id;
 use crate::engine::InstanceId;
@@ -23,20 +24,36 @@ use crate::store::news;
 
 pub(super) use hub::{Hub, follow};
 
-pub(super) fn routes() -> Router<ApiState> {
-    Router::new().route("/instances/{id}/events", get(instance)).route("/events", get(lists))
-}
+/// The media type of the streams.
+pub(super) const MEDIA: &str = "text/event-stream";
 
 /// The last event that the client has: the number of an entry.
-fn last_event(headers: &HeaderMap) -> Result<i64, Problem> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|number| *number >= 0);
-    number.ok_or_else(|| Problem::invalid("`Last-Event-ID` must be the id of an earlier event: the number of an entry"))
+pub(super) struct LastEvent(i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("last-event-id") else { return Ok(LastEvent(0)) };
+        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|text| text.parse().ok()).map(LastEvent).ok_or_else(|| {
+            Problem::invalid("`Last-Event-ID` must be the id of an earlier event: the number of an entry")
+        })
+    }
+}
+
+impl Reads for LastEvent {
+    fn read(inputs: &mut Inputs<'_>) {
+        let text = "The id of the last event that the client has: the stream continues after it.";
+        inputs.header("Last-Event-ID", text, json!({ "pattern": "^[0-9]{1,18}$" }));
+    }
 }
 
 /// The history of one instance as it grows.
-async fn instance(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
-    let known = last_event(&headers)?;
+pub(super) async fn instance(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    LastEvent(known): LastEvent,
+) -> Result<Response, Problem> {
     let seat = api.live.seat()?;
     let id = InstanceId(id);
     let mut conn = api.app.store.background().await?;
@@ -52,7 +69,7 @@ async fn instance(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap) -
 }
 
 /// Which lists have changed.
-async fn lists(State(api): State<ApiState>) -> Result<Response, Problem> {
+pub(super) async fn lists(State(api): State<ApiState>) -> Result<Response, Problem> {
     let seat = api.live.seat()?;
     Ok(events(ListListener::new(api.app.clone(), &api.live, seat)))
 }

@@ -1,33 +1,38 @@
 //! Dead letters: list, show and redrive them.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
-use super::request::{self, Body, Path};
+use super::request::{self, Acting, Commanding, Path, Query, Said};
 use crate::command;
-use crate::command::dead_letter::{self, Range};
-use crate::contract::api::{DeadLetterRequest, DeadLetterView, DeadLettersRequest, Page};
-use crate::store::dead_letters::{self, Filter, Which};
+use crate::command::audit::Asked;
+use crate::command::dead_letter::{self, Batch, Range};
+use crate::contract::api::{
+    DeadLetterReason, DeadLetterRefusal, DeadLetterRequest, DeadLetterView, DeadLettersAnswer, DeadLettersPreview,
+    DeadLettersRequest, DeadLettersView, DroppedView, Page, RedrivenView,
+};
+use crate::contract::{LIST, LIST_MAX};
+use crate::store::dead_letters::{self, Filter, Group, Which};
 use crate::store::views;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// The `next` of the page before.
     cursor: Option<i64>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 pub(super) async fn dead_letters(
     State(api): State<ApiState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<DeadLetterView>>, Problem> {
-    let Query(query) = query?;
     let limit = request::page(query.limit)?;
     let mut conn = api.app.store.background().await?;
     Ok(Json(views::dead_letters(&mut conn, query.cursor, limit).await?))
@@ -45,23 +50,25 @@ pub(super) async fn dead_letter(
 pub(super) async fn redrive(
     State(api): State<ApiState>,
     Path(id): Path<i64>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let DeadLetterRequest { reason } = request::body(&bytes)?;
-    let message_id = command::redrive(&api.app, id, reason.as_deref(), &request::actor(&headers)?).await?;
-    Ok(Json(json!({ "id": id, "message_id": message_id })))
+    Commanding(headers): Commanding,
+    Said(DeadLetterRequest { reason }, bytes): Said<DeadLetterRequest>,
+) -> Result<Json<RedrivenView>, Problem> {
+    let (origin, actor) = request::asked(&api, &headers, "dead_letter.redrive", &id.to_string(), &bytes)?;
+    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    let message_id = command::redrive(&api.app, id, reason.as_deref(), asked).await?;
+    Ok(Json(RedrivenView { id, message_id }))
 }
 
 pub(super) async fn drop_one(
     State(api): State<ApiState>,
     Path(id): Path<i64>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Json<Value>, Problem> {
-    let DeadLetterRequest { reason } = request::body(&bytes)?;
-    dead_letter::discard(&api.app, id, reason.as_deref(), &request::actor(&headers)?).await?;
-    Ok(Json(json!({ "id": id, "dropped": true })))
+    Commanding(headers): Commanding,
+    Said(DeadLetterRequest { reason }, bytes): Said<DeadLetterRequest>,
+) -> Result<Json<DroppedView>, Problem> {
+    let (origin, actor) = request::asked(&api, &headers, "dead_letter.drop", &id.to_string(), &bytes)?;
+    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    dead_letter::discard(&api.app, id, reason.as_deref(), asked).await?;
+    Ok(Json(DroppedView { id, dropped: true }))
 }
 
 /// What is done with a batch.
@@ -71,21 +78,28 @@ enum Deed {
     Drop,
 }
 
-pub(super) async fn redrive_all(api: State<ApiState>, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    batch(api, headers, body, Deed::Redrive).await
+pub(super) async fn redrive_all(
+    api: State<ApiState>,
+    headers: Acting,
+    Said(said, _): Said<DeadLettersRequest>,
+) -> Result<Json<DeadLettersAnswer>, Problem> {
+    batch(api, headers, said, Deed::Redrive).await
 }
 
-pub(super) async fn drop_all(api: State<ApiState>, headers: HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    batch(api, headers, body, Deed::Drop).await
+pub(super) async fn drop_all(
+    api: State<ApiState>,
+    headers: Acting,
+    Said(said, _): Said<DeadLettersRequest>,
+) -> Result<Json<DeadLettersAnswer>, Problem> {
+    batch(api, headers, said, Deed::Drop).await
 }
 
 async fn batch(
     State(api): State<ApiState>,
-    headers: HeaderMap,
-    Body(bytes): Body,
+    Acting(headers): Acting,
+    said: DeadLettersRequest,
     deed: Deed,
-) -> Result<Json<Value>, Problem> {
-    let said: DeadLettersRequest = request::body(&bytes)?;
+) -> Result<Json<DeadLettersAnswer>, Problem> {
     let limit = request::page(said.limit)?;
     let (reason, actor) = (said.reason.clone(), request::actor(&headers)?);
     let (is_dry, after, upto) = (said.dry_run, said.after.unwrap_or(0), said.upto);
@@ -97,10 +111,10 @@ async fn batch(
     if is_dry {
         let which = if deed == Deed::Redrive { Which::Waiting } else { Which::All };
         let groups = dead_letter::preview(&api.app, &filter, which, upto).await?;
-        let items =
-            groups.iter().map(|group| json!({ "reason": group.reason, "count": group.count, "sample": group.sample }));
-        let count: i64 = groups.iter().map(|group| group.count).sum();
-        return Ok(Json(json!({ "count": count, "items": items.collect::<Vec<_>>(), "upto": upto })));
+        let count = groups.iter().map(|group| group.count).sum();
+        let view = |Group { reason, count, sample }| DeadLetterReason { reason, count, sample };
+        let items = groups.into_iter().map(view).collect();
+        return Ok(Json(DeadLettersAnswer::Preview(DeadLettersPreview { count, items, upto })));
     }
     let range = Range { after, upto, limit };
     let reason = reason.as_deref();
@@ -108,10 +122,9 @@ async fn batch(
         Deed::Redrive => dead_letter::redrive_batch(&api.app, &filter, range, reason, &actor).await?,
         Deed::Drop => dead_letter::discard_batch(&api.app, &filter, range, reason, &actor).await?,
     };
-    let refusals: Vec<Value> = done.refusals.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
-    Ok(Json(json!({
-        "done": done.done, "refused": done.refused, "refusals": refusals, "next": done.next, "upto": upto,
-    })))
+    let Batch { done, refused, refusals, next } = done;
+    let refusals = refusals.into_iter().map(|(id, why)| DeadLetterRefusal { id, why }).collect();
+    Ok(Json(DeadLettersAnswer::Done(DeadLettersView { done, refused, refusals, next, upto })))
 }
 
 fn filter(api: &ApiState, said: DeadLettersRequest) -> Result<Filter, Problem> {

@@ -1,70 +1,91 @@
 //! Errors as `application/problem+json` (RFC 9457), with a stable `type`.
 
+mod kind;
+mod page;
+pub(super) mod place;
+
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::Request;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
+pub(crate) use kind::{Kind, Line};
+pub use page::page;
+pub(super) use page::told;
+
+use crate::contract::api::Place;
 use crate::engine::TaskRefusal;
 use crate::{command, store};
 
 /// The longest time that `Retry-After` names, in seconds: a limit may be raised meanwhile.
 const RETRY_AFTER_MAX: u64 = 3_600;
 
-/// An error response: `kind` for programs, the rest for people.
-#[derive(Debug, Serialize)]
+/// An error. `type` is for programs, the rest for people.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Problem {
-    /// Stable, for programs to compare.
+    /// The kind, stable, for programs to compare.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The kind in words.
     title: &'static str,
+    /// The status of the response.
     status: u16,
+    /// What is wrong, where, and what to do.
     detail: String,
+    /// The page about this kind, at this server.
+    help: String,
+    /// The places in a refused body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Value>,
+    errors: Vec<Place>,
+    /// The trace of the request, if it had a `traceparent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     /// The header `Retry-After`.
     #[serde(skip)]
     retry_after: Option<u64>,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, title, status: status.as_u16(), detail: detail.into(), errors: Vec::new(), retry_after: None }
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let Line { urn, status, title, .. } = kind.line();
+        let (detail, help) = (detail.into(), format!("/problems/{}", kind.name()));
+        Self { kind: urn, title, status, detail, help, errors: Vec::new(), trace_id: None, retry_after: None }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "urn:leveret:invalid", "Invalid request", detail)
+        Self::new(Kind::Invalid, detail)
     }
 
-    pub(super) fn timeout(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "urn:leveret:timeout", "Request timeout", detail)
+    /// A body that is refused at these places.
+    pub(super) fn refused(kind: Kind, detail: impl Into<String>, errors: Vec<Place>) -> Self {
+        Self { errors, ..Self::new(kind, detail) }
     }
 
     pub(super) fn stopping() -> Self {
         let detail = "this process stops; send the request again with the same `Idempotency-Key`";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", "Temporarily unavailable", detail)
+        Self::new(Kind::Unavailable, detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::new(status, "urn:leveret:unavailable", "Temporarily unavailable", detail)
+        Self::new(Kind::Unavailable, detail)
     }
 
     /// The request names a user for whom its caller may not act.
     pub(super) fn other_user(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "urn:leveret:other-user", "Another user", detail)
+        Self::new(Kind::OtherUser, detail)
     }
 
     /// The caller has to wait before it sends another request.
     pub(super) fn too_many(wait: Duration) -> Self {
         let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
         let detail = "too many requests of this caller; `Retry-After` says when to send the next one";
-        let kind = "urn:leveret:rate";
-        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many requests", detail) }
+        Self { retry_after, ..Self::new(Kind::Rate, detail) }
     }
 
     /// The sentence for people.
@@ -72,127 +93,101 @@ impl Problem {
         &self.detail
     }
 
-    pub(crate) fn media_type(detail: impl Into<String>) -> Self {
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        Self::new(status, "urn:leveret:media-type", "Unsupported media type", detail)
-    }
-
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "urn:leveret:not-found", "Not found", detail)
-    }
-
-    pub(crate) fn document(detail: impl Into<String>, errors: Vec<Value>) -> Self {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Self { errors, ..Self::new(status, "urn:leveret:definition", "Invalid definition", detail) }
+        Self::new(Kind::NotFound, detail)
     }
 
     fn schedule(problems: Vec<command::schedule::Problem>) -> Self {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
         let detail = format!("{} problems; `errors` lists them all", problems.len());
-        let errors = problems.into_iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
-        Self { errors, ..Self::new(status, "urn:leveret:schedule", "Invalid schedule", detail) }
+        Self::refused(Kind::Schedule, detail, problems.into_iter().map(place::of_schedule).collect())
     }
 
     pub(crate) fn task(refusal: &TaskRefusal) -> Self {
-        let (status, kind, title) = match refusal {
-            TaskRefusal::Closed(_) => (StatusCode::CONFLICT, "urn:leveret:task-closed", "The task is closed"),
-            TaskRefusal::Stale { .. } => (StatusCode::CONFLICT, "urn:leveret:task-stale", "The task has changed"),
-            TaskRefusal::NotCandidate(_) => {
-                (StatusCode::FORBIDDEN, "urn:leveret:task-not-candidate", "The user is not a candidate")
+        let (kind, errors) = match refusal {
+            TaskRefusal::Closed(_) => (Kind::TaskClosed, Vec::new()),
+            TaskRefusal::Stale { .. } => (Kind::TaskStale, Vec::new()),
+            TaskRefusal::NotCandidate(_) => (Kind::TaskNotCandidate, Vec::new()),
+            TaskRefusal::Excluded(_) => (Kind::TaskExcluded, Vec::new()),
+            TaskRefusal::Assigned(_) => (Kind::TaskAssigned, Vec::new()),
+            TaskRefusal::Claimed { .. } => (Kind::TaskClaimed, Vec::new()),
+            TaskRefusal::NotHeld(_) => (Kind::TaskNotHeld, Vec::new()),
+            TaskRefusal::Decision(_) => (Kind::TaskDecision, Vec::new()),
+            TaskRefusal::Form(problems) => {
+                (Kind::TaskForm, problems.iter().map(|problem| place::pointed(problem)).collect())
             }
-            TaskRefusal::Excluded(_) => (StatusCode::FORBIDDEN, "urn:leveret:task-excluded", "The user is excluded"),
-            TaskRefusal::Assigned(_) => {
-                (StatusCode::FORBIDDEN, "urn:leveret:task-assigned", "The task is assigned to another user")
-            }
-            TaskRefusal::Claimed { .. } => {
-                (StatusCode::CONFLICT, "urn:leveret:task-claimed", "The task is claimed by another user")
-            }
-            TaskRefusal::NotHeld(_) => {
-                (StatusCode::CONFLICT, "urn:leveret:task-not-held", "The user has not claimed the task")
-            }
-            TaskRefusal::Decision(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-decision", "Invalid decision")
-            }
-            TaskRefusal::Form(_) => (StatusCode::UNPROCESSABLE_ENTITY, "urn:leveret:task-form", "Invalid form"),
-            TaskRefusal::Voted(_) => (StatusCode::CONFLICT, "urn:leveret:task-voted", "The user has voted already"),
-            TaskRefusal::Vote(_) => (StatusCode::CONFLICT, "urn:leveret:task-vote", "The task is a vote"),
+            TaskRefusal::Voted(_) => (Kind::TaskVoted, Vec::new()),
+            TaskRefusal::Vote(_) => (Kind::TaskVote, Vec::new()),
         };
-        let errors = match refusal {
-            TaskRefusal::Form(problems) => problems.iter().map(|problem| pointed(problem)).collect(),
-            TaskRefusal::Closed(_)
-            | TaskRefusal::Stale { .. }
-            | TaskRefusal::NotCandidate(_)
-            | TaskRefusal::Excluded(_)
-            | TaskRefusal::Assigned(_)
-            | TaskRefusal::Claimed { .. }
-            | TaskRefusal::NotHeld(_)
-            | TaskRefusal::Decision(_)
-            | TaskRefusal::Voted(_)
-            | TaskRefusal::Vote(_) => Vec::new(),
-        };
-        Self { errors, ..Self::new(status, kind, title, refusal.to_string()) }
+        Self::refused(kind, refusal.to_string(), errors)
     }
 
     fn limited(detail: String, wait: Duration) -> Self {
         let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
-        let kind = "urn:leveret:limited";
-        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "A limit of starts is reached", detail) }
-    }
-
-    pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::new(status, "urn:leveret:overloaded", "Temporarily unavailable", detail)
+        Self { retry_after, ..Self::new(Kind::Limited, detail) }
     }
 
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "urn:leveret:bug", "Internal error", detail)
+        Self::new(Kind::Bug, detail)
     }
-}
-
-/// A problem of an input or a form; its text begins with a JSON pointer.
-fn pointed(problem: &str) -> Value {
-    let (pointer, detail) = problem.split_once(": ").unwrap_or(("/", problem));
-    json!({ "pointer": pointer, "detail": detail })
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(&self)).into_response();
         let json = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
         }
+        // For `traced`, which knows the request.
+        response.extensions_mut().insert(Box::new(self));
         response
     }
 }
 
+/// Adds the trace of the request to a problem.
+pub(super) async fn traced(request: Request, next: Next) -> Response {
+    let trace = trace_id(request.headers());
+    let mut response = next.run(request).await;
+    let Some(trace) = trace else { return response };
+    match response.extensions_mut().remove::<Box<Problem>>() {
+        None => response,
+        Some(problem) => {
+            let headers = std::mem::take(response.headers_mut());
+            let mut traced = Problem { trace_id: Some(trace), ..*problem }.into_response();
+            // What other layers have added, such as `Allow`, stays; the length is another one.
+            for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+                traced.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
+            traced
+        }
+    }
+}
+
+/// The trace id of a `traceparent` of version 0, which has four parts.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let [_, trace, span, _] = parent.split('-').collect::<Vec<_>>().try_into().ok()?;
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hex(trace, 32) && is_hex(span, 16)).then(|| trace.to_ascii_lowercase())
+}
+
 impl From<command::Error> for Problem {
     fn from(error: command::Error) -> Self {
-        let title = "Command refused";
         match error {
             command::Error::Store(error) => error.into(),
-            command::Error::Refused(why) | command::Error::Late(why) => {
-                Problem::new(StatusCode::CONFLICT, "urn:leveret:refused", title, why)
-            }
+            command::Error::Refused(why) | command::Error::Late(why) => Problem::new(Kind::Refused, why),
             command::Error::Limited { why, wait, .. } => Problem::limited(why, wait),
-            command::Error::Changed(why) => {
-                Problem::new(StatusCode::CONFLICT, "urn:leveret:stale", "The instance has changed", why)
-            }
+            command::Error::Changed(why) => Problem::new(Kind::Stale, why),
             command::Error::Invalid { why, problems } => {
-                let errors = problems.iter().map(|problem| pointed(problem)).collect();
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Problem { errors, ..Problem::new(status, "urn:leveret:input", "Invalid input", why) }
+                let errors = problems.iter().map(|problem| place::pointed(problem)).collect();
+                Problem::refused(Kind::Input, why, errors)
             }
             command::Error::NotFound(what) => Problem::not_found(what),
             command::Error::Task(refusal) => Problem::task(&refusal),
-            reused @ command::Error::Reused(_) => {
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Problem::new(status, "urn:leveret:idempotency-key-reused", title, reused.to_string())
-            }
+            reused @ command::Error::Reused(_) => Problem::new(Kind::IdempotencyKeyReused, reused.to_string()),
         }
     }
 }
@@ -203,10 +198,7 @@ impl From<command::schedule::Error> for Problem {
             command::schedule::Error::Problems(problems) => Problem::schedule(problems),
             command::schedule::Error::Step(error) => error.into(),
             missing @ command::schedule::Error::NotFound(_) => Problem::not_found(missing.to_string()),
-            stale @ command::schedule::Error::Stale { .. } => {
-                let title = "The schedule has changed";
-                Problem::new(StatusCode::CONFLICT, "urn:leveret:schedule-stale", title, stale.to_string())
-            }
+            stale @ command::schedule::Error::Stale { .. } => Problem::new(Kind::ScheduleStale, stale.to_string()),
             exists @ command::schedule::Error::Exists(_) => command::Error::Refused(exists.to_string()).into(),
         }
     }
@@ -214,20 +206,18 @@ impl From<command::schedule::Error> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        let away = "Temporarily unavailable";
         match error {
             store::Error::Unavailable(why) => {
                 tracing::warn!(error = %why, "request failed: the database is unavailable");
                 let detail = "the database does not answer; send the request again with the same `Idempotency-Key`";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:unavailable", away, detail)
+                Problem::new(Kind::Unavailable, detail)
             }
             slow if slow.is_slow() => {
-                let detail = "a statement exceeded `database.statement_timeout`; nothing was written";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:slow", away, detail)
+                Problem::new(Kind::Slow, "a statement exceeded `database.statement_timeout`; nothing was written")
             }
             store::Error::Busy(_) | store::Error::Conflict | store::Error::Rejected { .. } => {
                 let detail = "another command is changing this at the moment; nothing was written: send it again";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:busy", away, detail)
+                Problem::new(Kind::Busy, detail)
             }
             store::Error::NotFound(what) => Problem::not_found(what),
             store::Error::Duplicate(what) | store::Error::Bug(what) => {
@@ -240,12 +230,10 @@ impl From<store::Error> for Problem {
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
-        let status = rejection.status();
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = "the body exceeds the limit of this route";
-            return Problem::new(status, "urn:leveret:too-large", "Body too large", detail);
+        match rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            true => Problem::new(Kind::TooLarge, "the body exceeds the limit of this route"),
+            false => Problem::invalid(rejection.body_text()),
         }
-        Problem::invalid(rejection.body_text())
     }
 }
 
@@ -267,7 +255,7 @@ pub(crate) async fn no_route(uri: Uri) -> Problem {
 
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("`{}` does not support {method}; the header `Allow` lists the supported methods", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "urn:leveret:method", "Method not allowed", detail)
+    Problem::new(Kind::Method, detail)
 }
 
 #[cfg(test)]
@@ -280,5 +268,31 @@ mod tests {
         let slow = problem("canceling statement due to statement timeout");
         assert_eq!((slow.status, slow.kind), (503, "urn:leveret:slow"));
         assert_eq!(problem("canceling statement due to lock timeout").kind, "urn:leveret:busy");
+    }
+
+    #[test]
+    fn every_kind_has_a_name_and_an_error_status_of_its_own() {
+        let names: std::collections::BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert!((400..600).contains(&kind.line().status), "{kind:?}");
+            assert_eq!(Kind::find(kind.name()), Some(*kind));
+            assert!(StatusCode::from_u16(kind.line().status).is_ok(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_trace_is_that_of_a_valid_header() {
+        let of = |text: &'static str| {
+            trace_id(&HeaderMap::from_iter([(
+                header::HeaderName::from_static("traceparent"),
+                header::HeaderValue::from_static(text),
+            )]))
+        };
+        let valid = "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of(valid).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        for invalid in ["", "00-1-2-3", "00-4bf92f3577b34da6a3ce929d0e0e473x-00f067aa0ba902b7-01", "x"] {
+            assert_eq!(of(invalid), None, "{invalid}");
+        }
     }
 }

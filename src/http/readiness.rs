@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::future::join;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::ApiState;
+use super::answer::Answer;
 use crate::app::App;
 use crate::store::commits::Commits;
 use crate::store::session::Access;
@@ -23,7 +24,7 @@ const SLOW_AFTER: Duration = Duration::from_millis(500);
 
 /// 200 if the process can work: the database takes writes and confirms commits, the broker answers, and it is not stopping. Answers
 /// within seconds.
-pub(super) async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Value>) {
+pub(super) async fn readyz(State(api): State<ApiState>) -> Answer<ReadyView> {
     let app = &api.app;
     let used = app.store.in_use();
     let (database, outbox) = join(database(&app.store), timeout(LOOK_FOR, waiting(app))).await;
@@ -49,16 +50,33 @@ pub(super) async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Val
     if let Ok(Some(max)) = outbox {
         degraded.push(format!("outbox: more than {max} rows wait to be published"));
     }
-    let body = json!({
-        "ready": ready,
-        "database": database.word(),
-        "broker": word(broker, word(blocked, "blocked", "connected"), "away"),
-        "degraded": degraded,
-        // The others work: no reason to send no requests here.
-        "queues_in_trouble": app.broker.troubled(),
-        "stopping": stopping,
-    });
-    (code, Json(body))
+    let view = ReadyView {
+        ready,
+        database: database.word(),
+        broker: word(broker, word(blocked, "blocked", "connected"), "away"),
+        degraded,
+        queues_in_trouble: app.broker.troubled(),
+        stopping,
+    };
+    Answer::new(code, view)
+}
+
+/// Whether a process can work.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ReadyView {
+    /// Whether requests should come here.
+    ready: bool,
+    /// `answers`, `slow`, `read-only`, `commits hang` or `away`.
+    database: &'static str,
+    /// `connected`, `blocked` or `away`.
+    broker: &'static str,
+    /// What only delays the work.
+    degraded: Vec<String>,
+    // The others work: no reason to send no requests here.
+    /// Queues that the broker does not serve.
+    queues_in_trouble: Vec<String>,
+    /// Whether the process stops.
+    stopping: bool,
 }
 
 /// The state of the database.

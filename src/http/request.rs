@@ -1,8 +1,10 @@
-//! What requests have in common: a bounded JSON body, an `Idempotency-Key`, pages, revisions.
+//! What requests have in common: a bounded JSON body, an `Idempotency-Key`, pages, revisions. Each extractor also says what the OpenAPI
+//! document tells of it.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderName, header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -10,7 +12,8 @@ use uuid::Uuid;
 use super::ApiState;
 use super::access::{self, Caller, Proven};
 use super::listener::Arrival;
-use super::problem::Problem;
+use super::openapi::inputs::{Inputs, Reads};
+use super::problem::{Kind, Problem, place};
 use crate::command::audit::{Actor, Door};
 use crate::command::{Follow, Origin};
 use crate::contract::filter::Filter;
@@ -22,8 +25,10 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let value = contract::json::read(bytes).map_err(|refused| Problem::invalid(format!("the body {refused}")))?;
     contract::refuse_unfit(&value).map_err(Problem::invalid)?;
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| Problem::invalid(format!("the body is invalid at `{}`: {}", error.path(), error.inner())))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let detail = format!("the body is invalid at `{}`: {}", error.path(), error.inner());
+        Problem::refused(Kind::Invalid, detail, vec![place::read(error.path(), error.inner().to_string())])
+    })
 }
 
 /// The identity of a command: its `Idempotency-Key`, or a new one.
@@ -96,11 +101,27 @@ pub(super) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
     Ok(Actor { who: named.unwrap_or_else(|| caller.sender()), door: Door::Http, via })
 }
 
+/// The identity and the actor of an action on one object: an idempotency key covers action and object as well.
+pub(super) fn asked(
+    api: &ApiState,
+    headers: &HeaderMap,
+    action: &str,
+    object: &str,
+    body: &[u8],
+) -> Result<(Origin, Actor), Problem> {
+    let identity = [action.as_bytes(), object.as_bytes(), body].concat();
+    Ok((origin(api, headers, &identity)?, actor(headers)?))
+}
+
 /// A page of a list that is ordered by name.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AfterName {
+    /// The `next` of the page before.
+    #[schemars(length(min = 1, max = NAME_MAX))]
     cursor: Option<String>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
@@ -119,21 +140,83 @@ pub(super) fn bounded(what: &str, text: &str) -> Result<(), Problem> {
 }
 
 /// The revision in `If-Match`, with or without quotes; `*` compares nothing.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
-    match text {
-        "*" => Ok(None),
-        text => match text.trim_matches('"').parse() {
-            Ok(revision) => Ok(Some(revision)),
-            Err(_) => Err(Problem::invalid("`If-Match` must be a `revision`, as in the `ETag` of an earlier response")),
-        },
+    if text == "*" {
+        return Ok(None);
+    }
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    match bare.bytes().all(|byte| byte.is_ascii_digit()).then(|| bare.parse().ok()).flatten() {
+        Some(revision) => Ok(Some(revision)),
+        None => Err(Problem::invalid("`If-Match` must be a `revision`, as in the `ETag` of an earlier response")),
     }
 }
 
-/// The revision as `ETag`, for a later `If-Match`.
-pub(super) fn etag(revision: i64) -> [(HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{revision}\""))]
+/// The revision in `If-Match`.
+pub(super) struct IfMatch(pub Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if_match(&parts.headers).map(IfMatch)
+    }
+}
+
+impl Reads for IfMatch {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.revision();
+    }
+}
+
+/// The headers of an action of an operator, which say who acts.
+pub(super) struct Acting(pub HeaderMap);
+
+impl<S: Send + Sync> FromRequestParts<S> for Acting {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Acting(parts.headers.clone()))
+    }
+}
+
+impl Reads for Acting {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.actor();
+    }
+}
+
+/// The headers of a command, which say what it is and who acts.
+pub(super) struct Commanding(pub HeaderMap);
+
+impl<S: Send + Sync> FromRequestParts<S> for Commanding {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Commanding(parts.headers.clone()))
+    }
+}
+
+impl Reads for Commanding {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.actor();
+        inputs.identity();
+    }
+}
+
+/// The parameters of the query.
+pub(super) struct Query<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Query(query) = axum::extract::Query::<T>::from_request_parts(parts, state).await?;
+        Ok(Query(query))
+    }
+}
+
+impl<T: JsonSchema> Reads for Query<T> {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.query::<T>();
+    }
 }
 
 /// A filter of instances.
@@ -155,13 +238,20 @@ const JSON: &[&str] = &["application/json"];
 /// Media types of documents.
 const DOCUMENTS: &[&str] = &["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
 
-/// A JSON body within the limit of its route.
-pub(super) struct Body(pub Bytes);
+/// A JSON body within the limit of its route, with the bytes in which it was said.
+pub(super) struct Said<T>(pub T, pub Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Said<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Ok(Body(typed(request, state, JSON).await?))
+        let bytes = typed(request, state, JSON).await?;
+        Ok(Said(body(&bytes)?, bytes))
+    }
+}
+
+impl<T: JsonSchema> Reads for Said<T> {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.json::<T>();
     }
 }
 
@@ -188,6 +278,12 @@ impl<S: Send + Sync> FromRequest<S> for FormBody {
     }
 }
 
+impl Reads for Document {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.document(&DOCUMENTS[..2]);
+    }
+}
+
 /// A body whose media type is stated. A browser sends other types for any page without asking first.
 async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> Result<Bytes, Problem> {
     let stated = request.headers().get(header::CONTENT_TYPE);
@@ -198,7 +294,8 @@ async fn typed<S: Send + Sync>(request: Request, state: &S, types: &[&str]) -> R
         return Ok(bytes);
     }
     let stated = stated.map_or("none".to_owned(), |stated| format!("`{}`", shorten(&stated)));
-    Err(Problem::media_type(format!("send the body with `Content-Type: {}`; it has {stated}", types.join("` or `"))))
+    let detail = format!("send the body with `Content-Type: {}`; it has {stated}", types.join("` or `"));
+    Err(Problem::new(Kind::MediaType, detail))
 }
 
 /// The body, once it has arrived: in its time, and before the process stops.
@@ -214,7 +311,7 @@ pub(super) async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Resu
             Ok(bytes) => Ok(bytes?),
             Err(_) => {
                 let within = crate::time::duration::format(within);
-                Err(Problem::timeout(format!("the body did not arrive within {within}")))
+                Err(Problem::new(Kind::Timeout, format!("the body did not arrive within {within}")))
             }
         },
         () = stop.cancelled() => Err(Problem::stopping()),
@@ -232,6 +329,30 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
+impl<T: JsonSchema> Reads for Path<T> {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.part::<T>();
+    }
+}
+
+/// Two parts of the path.
+pub(super) struct Two<A, B>(pub A, pub B);
+
+impl<A: DeserializeOwned + Send, B: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Two<A, B> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((first, second)) = Path::<(A, B)>::from_request_parts(parts, state).await?;
+        Ok(Two(first, second))
+    }
+}
+
+impl<A: JsonSchema, B: JsonSchema> Reads for Two<A, B> {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.part::<A>();
+        inputs.part::<B>();
+    }
+}
+
 /// An id in the path.
 pub(super) struct Id(pub Uuid);
 
@@ -245,30 +366,42 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// A command for the resource whose id is in the path.
-pub(super) struct About {
+impl Reads for Id {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.part::<Uuid>();
+    }
+}
+
+/// A command for the resource whose id is in the path, with its body.
+pub(super) struct About<T>(pub Subject, pub T);
+
+/// What identifies a command for one resource.
+pub(super) struct Subject {
     pub(super) id: Uuid,
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
     bytes: Bytes,
 }
 
-impl<S: Send + Sync> FromRequest<S> for About {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for About<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Id(id) = Id::from_request_parts(&mut parts, state).await?;
         let headers = parts.headers.clone();
-        let Body(bytes) = Body::from_request(Request::from_parts(parts, body), state).await?;
-        Ok(About { id, headers, bytes })
+        let Said(said, bytes) = Said::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(About(Subject { id, headers, bytes }, said))
     }
 }
 
-impl About {
-    /// The parsed body.
-    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        body(&self.bytes)
+impl<T: JsonSchema> Reads for About<T> {
+    fn read(inputs: &mut Inputs<'_>) {
+        Id::read(inputs);
+        Commanding::read(inputs);
+        Said::<T>::read(inputs);
     }
+}
 
+impl Subject {
     /// The identity of the command: an idempotency key covers the path as well.
     pub(super) fn origin(&self, api: &ApiState, verb: &str) -> Result<Origin, Problem> {
         let identity = [verb.as_bytes(), self.id.as_bytes(), &self.bytes].concat();

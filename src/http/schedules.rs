@@ -1,18 +1,18 @@
 //! Create, show, pause, run and delete schedules.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::ApiState;
+use super::answer::Answer;
 use super::problem::Problem;
-use super::request::{self, Body, Path};
+use super::request::{self, Acting, AfterName, Commanding, IfMatch, Path, Query, Said};
+use crate::command::audit::Asked;
 use crate::command::schedule::{self, Expect};
-use crate::contract::api::Page;
+use crate::contract::api::{Page, StartedView, TicksView};
 use crate::contract::schedule::{ScheduleRequest, ScheduleView};
 use crate::store::page::Fitting;
 use crate::store::schedules;
@@ -24,9 +24,9 @@ const NEXT_MAX: usize = 1_000;
 
 pub(super) async fn list(
     State(api): State<ApiState>,
-    query: Result<Query<request::AfterName>, QueryRejection>,
+    Query(query): Query<AfterName>,
 ) -> Result<Json<Page<ScheduleView>>, Problem> {
-    let (cursor, limit) = query?.0.read()?;
+    let (cursor, limit) = query.read()?;
     let mut conn = api.app.store.background().await?;
     let Fitting { rows, full } = schedules::list(&mut conn, cursor.as_deref(), limit).await?;
     Ok(Json(Page::of(rows, full, |last| last.name.clone(), |item| item)))
@@ -35,56 +35,68 @@ pub(super) async fn list(
 pub(super) async fn put(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<impl IntoResponse, Problem> {
-    let request: ScheduleRequest = request::body(&bytes)?;
+    Acting(headers): Acting,
+    IfMatch(seen): IfMatch,
+    Said(request, _): Said<ScheduleRequest>,
+) -> Result<Answer<ScheduleView>, Problem> {
     request::bounded("definition", &request.definition)?;
-    let expect = request::if_match(&headers)?.map_or(Expect::Either, Expect::Revision);
+    let expect = seen.map_or(Expect::Either, Expect::Revision);
     let (view, is_new) = schedule::put(&api.app, &name, request, expect, &request::actor(&headers)?).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, request::etag(view.revision), Json(view)))
+    Ok(tagged(status, view))
 }
 
-pub(super) async fn get(State(api): State<ApiState>, Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn get(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Answer<ScheduleView>, Problem> {
     named(&name)?;
     let view = schedule::get(&api.app, &name).await?;
-    Ok((request::etag(view.revision), Json(view)))
+    Ok(tagged(StatusCode::OK, view))
 }
 
 pub(super) async fn delete(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    Acting(headers): Acting,
+    IfMatch(seen): IfMatch,
 ) -> Result<StatusCode, Problem> {
     named(&name)?;
-    schedule::delete(&api.app, &name, &request::actor(&headers)?).await?;
+    let actor = request::actor(&headers)?;
+    schedule::delete(&api.app, &name, Asked { actor: &actor, origin: None, seen }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn pause(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<ScheduleView>, Problem> {
+    Commanding(headers): Commanding,
+    IfMatch(seen): IfMatch,
+) -> Result<Answer<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::pause(&api.app, &name, &request::actor(&headers)?).await?))
+    let (origin, actor) = request::asked(&api, &headers, "schedule.pause", &name, b"")?;
+    let asked = Asked { actor: &actor, origin: Some(&origin), seen };
+    Ok(tagged(StatusCode::OK, schedule::pause(&api.app, &name, asked).await?))
 }
 
 pub(super) async fn resume(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<ScheduleView>, Problem> {
+    Commanding(headers): Commanding,
+    IfMatch(seen): IfMatch,
+) -> Result<Answer<ScheduleView>, Problem> {
     named(&name)?;
-    Ok(Json(schedule::resume(&api.app, &name, &request::actor(&headers)?).await?))
+    let (origin, actor) = request::asked(&api, &headers, "schedule.resume", &name, b"")?;
+    let asked = Asked { actor: &actor, origin: Some(&origin), seen };
+    Ok(tagged(StatusCode::OK, schedule::resume(&api.app, &name, asked).await?))
 }
 
 pub(super) async fn run(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    Commanding(headers): Commanding,
+    IfMatch(seen): IfMatch,
+) -> Result<Answer<StartedView>, Problem> {
     named(&name)?;
     // The key alone identifies the run: there is no body.
     let key = request::origin(&api, &headers, b"")?.message_id;
@@ -93,30 +105,40 @@ pub(super) async fn run(
             "`Idempotency-Key` must have at most {RUN_KEY_MAX} bytes for this route"
         )));
     }
-    let instance = schedule::run_now(&api.app, &name, &key, &request::actor(&headers)?).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": instance }))))
+    let actor = request::actor(&headers)?;
+    let asked = Asked { actor: &actor, origin: None, seen };
+    let instance = schedule::run_now(&api.app, &name, &key, asked).await?;
+    Ok(Answer::new(StatusCode::CREATED, StartedView { id: instance.0 }))
 }
 
 /// Where instances may overlap, name and key together form the business key, which has a limit.
 const RUN_KEY_MAX: usize = 128;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NextQuery {
+    /// The number of ticks.
+    #[schemars(range(min = 1, max = NEXT_MAX), extend("default" = NEXT))]
     count: Option<usize>,
 }
 
 pub(super) async fn next(
     State(api): State<ApiState>,
     Path(name): Path<String>,
-    query: Result<Query<NextQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+    Query(query): Query<NextQuery>,
+) -> Result<Json<TicksView>, Problem> {
     named(&name)?;
-    let count = query?.0.count.unwrap_or(NEXT);
+    let count = query.count.unwrap_or(NEXT);
     if !(1..=NEXT_MAX).contains(&count) {
         return Err(Problem::invalid(format!("`count` must be from 1 to {NEXT_MAX}")));
     }
-    Ok(Json(json!({ "items": schedule::upcoming(&api.app, &name, count).await? })))
+    Ok(Json(TicksView { items: schedule::upcoming(&api.app, &name, count).await? }))
+}
+
+/// A schedule with its revision.
+fn tagged(status: StatusCode, view: ScheduleView) -> Answer<ScheduleView> {
+    let revision = view.revision;
+    Answer::new(status, view).tagged(revision)
 }
 
 fn named(name: &str) -> Result<(), Problem> {

@@ -3,46 +3,70 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, RawQuery, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::Uri;
+use axum::http::request::Parts;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::ApiState;
+use super::answer::Answer;
+use super::openapi::inputs::{Inputs, Reads};
 use super::problem::Problem;
-use super::request::{self, About, Body, Id};
+use super::request::{self, About, Commanding, Id, IfMatch, Said, Subject};
 use crate::command::{self, Applied};
-use crate::contract;
 use crate::contract::api::{
     Page, TaskAssignRequest, TaskClaimRequest, TaskCompleteRequest, TaskCount, TaskDraftRequest, TaskNextRequest,
     TaskReleaseRequest, TaskSummary, TaskView,
 };
-use crate::engine::{Act, InstanceId, PEOPLE_MAX, Person, TaskId};
+use crate::contract::{self, LIST, LIST_MAX, NAME_MAX, PEOPLE_MAX};
+use crate::engine::{Act, InstanceId, Person, TaskId};
 use crate::store::tasks::{self, After, Filter, Order};
 use crate::time::{duration, moment};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// The user whose inbox it is.
+    #[schemars(length(max = NAME_MAX))]
     user: Option<String>,
+    /// Groups of the user, separated by commas.
     groups: Option<String>,
+    /// `open` when left out.
+    #[schemars(extend("enum" = ["open", "closed"]))]
     state: Option<String>,
+    /// Only those of this definition.
     definition: Option<String>,
+    /// Only those of this instance.
     instance: Option<Uuid>,
+    /// Only those of at least this priority.
     priority: Option<i16>,
+    /// Only those that are due before.
     #[serde(default, deserialize_with = "moment::deserialize_option")]
     due_before: Option<Timestamp>,
+    /// `priority` when left out.
+    #[schemars(extend("enum" = ["priority", "due"]))]
     order: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// The number of rows.
+    #[schemars(range(min = 1, max = LIST_MAX), extend("default" = LIST))]
     limit: Option<i64>,
 }
 
 /// The parameter for one group, exactly as written. It may be repeated, which the form that serde reads cannot express.
 const GROUP: &str = "group";
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it only describes what is read by hand")]
+struct GroupQuery {
+    /// A group of the user, exactly as written. It may be repeated.
+    #[schemars(length(max = PEOPLE_MAX), inner(length(min = 1, max = NAME_MAX)))]
+    group: Option<Vec<String>>,
+}
 
 impl ListQuery {
     /// The filter of the part of an address after `?`.
@@ -99,28 +123,44 @@ impl ListQuery {
     }
 }
 
+/// The filter that the query is.
+pub(super) struct Inbox(Filter);
+
+impl<S: Send + Sync> FromRequestParts<S> for Inbox {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        ListQuery::read(parts.uri.query().unwrap_or_default()).map(Inbox)
+    }
+}
+
+impl Reads for Inbox {
+    fn read(inputs: &mut Inputs<'_>) {
+        inputs.query::<ListQuery>();
+        inputs.query::<GroupQuery>();
+    }
+}
+
 pub(super) async fn list(
     State(api): State<ApiState>,
-    RawQuery(query): RawQuery,
+    Inbox(filter): Inbox,
 ) -> Result<Json<Page<TaskSummary>>, Problem> {
-    let filter = ListQuery::read(&query.unwrap_or_default())?;
     let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::page(&mut conn, &filter).await?))
 }
 
-pub(super) async fn count(State(api): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json<TaskCount>, Problem> {
-    let filter = ListQuery::read(&query.unwrap_or_default())?;
+pub(super) async fn count(State(api): State<ApiState>, Inbox(filter): Inbox) -> Result<Json<TaskCount>, Problem> {
     let mut conn = api.app.store.background().await?;
     Ok(Json(tasks::count(&mut conn, &filter).await?))
 }
 
-pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Response, Problem> {
+pub(super) async fn get(State(api): State<ApiState>, Id(id): Id) -> Result<Answer<TaskView>, Problem> {
     Ok(tagged(view(&api, TaskId(id)).await?))
 }
 
 /// A task with its revision as `ETag`.
-fn tagged(view: TaskView) -> Response {
-    (request::etag(view.summary.revision), Json(view)).into_response()
+fn tagged(view: TaskView) -> Answer<TaskView> {
+    let revision = view.summary.revision;
+    Answer::ok(view).tagged(revision)
 }
 
 async fn view(api: &ApiState, id: TaskId) -> Result<TaskView, Problem> {
@@ -128,57 +168,77 @@ async fn view(api: &ApiState, id: TaskId) -> Result<TaskView, Problem> {
     tasks::view(&mut conn, id).await?.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))
 }
 
-pub(super) async fn complete(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskCompleteRequest = about.body()?;
+pub(super) async fn complete(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskCompleteRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let act = Act::Complete { decision: request.decision, form: request.form, comment: request.comment };
-    self::act(&api, &about, "complete", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "complete", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn claim(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskClaimRequest = about.body()?;
+pub(super) async fn claim(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskClaimRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let act = Act::Claim { lease_for: lease(&api, request.lease.as_deref())? };
-    self::act(&api, &about, "claim", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "claim", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn extend(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskClaimRequest = about.body()?;
+pub(super) async fn extend(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskClaimRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let act = Act::Extend { lease_for: lease(&api, request.lease.as_deref())? };
-    self::act(&api, &about, "extend", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "extend", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn release(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskReleaseRequest = about.body()?;
+pub(super) async fn release(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskReleaseRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let person = person(request.user, request.groups)?;
-    self::act(&api, &about, "release", person, Act::Release).await
+    self::act(&api, &about, seen, "release", person, Act::Release).await
 }
 
-pub(super) async fn reassign(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskAssignRequest = about.body()?;
+pub(super) async fn reassign(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskAssignRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     request.to.as_deref().map_or(Ok(()), |to| request::bounded("to", to))?;
     let act = Act::Reassign { to: request.to, comment: request.comment };
-    self::act(&api, &about, "reassign", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "reassign", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn delegate(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskAssignRequest = about.body()?;
+pub(super) async fn delegate(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskAssignRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let to = request.to.ok_or_else(|| Problem::invalid("`to` is missing: name the user to delegate the task to"))?;
     request::bounded("to", &to)?;
     let act = Act::Delegate { to, comment: request.comment };
-    self::act(&api, &about, "delegate", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "delegate", person(request.user, request.groups)?, act).await
 }
 
-pub(super) async fn draft(State(api): State<ApiState>, about: About) -> Result<Response, Problem> {
-    let request: TaskDraftRequest = about.body()?;
+pub(super) async fn draft(
+    State(api): State<ApiState>,
+    seen: IfMatch,
+    About(about, request): About<TaskDraftRequest>,
+) -> Result<Answer<TaskView>, Problem> {
     let act = Act::Draft { form: request.form };
-    self::act(&api, &about, "draft", person(request.user, request.groups)?, act).await
+    self::act(&api, &about, seen, "draft", person(request.user, request.groups)?, act).await
 }
 
 pub(super) async fn claim_next(
     State(api): State<ApiState>,
-    headers: HeaderMap,
-    Body(bytes): Body,
-) -> Result<Response, Problem> {
-    let request: TaskNextRequest = request::body(&bytes)?;
+    Commanding(headers): Commanding,
+    Said(request, bytes): Said<TaskNextRequest>,
+) -> Result<Answer<Option<TaskView>>, Problem> {
     let person = person(request.user, request.groups)?;
     let lease_for = lease(&api, request.lease.as_deref())?;
     let identity = [b"claim-next".as_slice(), &bytes].concat();
@@ -189,14 +249,24 @@ pub(super) async fn claim_next(
         Applied::Repeated(answer) => answer.task,
     };
     match id {
-        Some(id) => Ok(tagged(view(&api, id).await?)),
-        None => Ok(Json(json!(null)).into_response()),
+        Some(id) => {
+            let view = view(&api, id).await?;
+            let revision = view.summary.revision;
+            Ok(Answer::ok(Some(view)).tagged(revision))
+        }
+        None => Ok(Answer::ok(None)),
     }
 }
 
 /// Performs the action and returns the task as it is afterwards.
-async fn act(api: &ApiState, about: &About, verb: &str, person: Person, act: Act) -> Result<Response, Problem> {
-    let seen = request::if_match(&about.headers)?;
+async fn act(
+    api: &ApiState,
+    about: &Subject,
+    IfMatch(seen): IfMatch,
+    verb: &str,
+    person: Person,
+    act: Act,
+) -> Result<Answer<TaskView>, Problem> {
     let origin = request::naming(about.origin(api, verb)?, Some(&person.user));
     let id = TaskId(about.id);
     command::task(&api.app, id, person, seen, act, &origin).await?;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::engine::InstanceId;
 use crate::store::{self, instances};
@@ -40,7 +39,7 @@ impl Seats {
         self.0.clone().try_acquire_owned().map(Seat).map_err(|_| {
             let detail = "as many requests wait as `http.waits_max` allows, and nothing was started: send it again without \
                           `?wait=`, or later";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:full", "Too many requests at once", detail)
+            Problem::new(Kind::Full, detail)
         })
     }
 }

@@ -180,7 +180,8 @@ pub async fn put(
     .await
 }
 
-async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>, Error> {
+/// One schedule, locked until the end of the transaction.
+pub async fn lock(conn: &mut Connection, name: &str) -> Result<Option<ScheduleView>, Error> {
     let row = schedules::table.find(name).select(ScheduleRow::as_select()).for_no_key_update();
     row.first(conn).await.optional()?.map(ScheduleRow::view).transpose()
 }

@@ -26,6 +26,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("body of a command", &["names_and_bodies_of_commands_may_be_as_large_as_is_said"]),
     ("body of a document", &["a_document_may_be_as_large_as_is_said"]),
     ("time in which a body arrives", &["a_head_and_a_body_that_do_not_arrive_end_their_connection"]),
+    ("time in which a request is answered", &["a_request_that_takes_too_long_is_answered_and_still_ends"]),
     (
         "bodies that are received or handled, all together",
         &[

@@ -22,6 +22,7 @@ mod isolation;
 mod links;
 mod live;
 mod numbers;
+mod openapi;
 mod operations;
 mod outgoing;
 mod poison;

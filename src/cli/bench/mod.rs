@@ -1,5 +1,6 @@
 //! `leveret bench`: the throughput of this machine's PostgreSQL, and the share of it that Leveret reaches.
 
+mod api;
 mod arena;
 mod chain;
 mod doors;
@@ -28,8 +29,8 @@ use report::Row;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// One workload: floor, chain5, one-hop, handler, latency, doors, timers, idle, tasks, http, call, timers-mass, retention or soak.
-    /// Default: all except the last three, which take some minutes each.
+    /// One workload: floor, chain5, one-hop, handler, latency, doors, timers, idle, tasks, http, call, api, timers-mass, retention or soak.
+    /// Default: all except the last four, which take some minutes each.
     workload: Option<String>,
     /// Seconds per round of a throughput workload.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -64,7 +65,7 @@ fn soak_time(text: &str) -> Result<Duration, String> {
 
 /// Workloads that are compared with the floor, in alternating rounds.
 const AGAINST_FLOOR: [&str; 3] = ["chain5", "one-hop", "handler"];
-const WORKLOADS: [&str; 14] = [
+const WORKLOADS: [&str; 15] = [
     "floor",
     "chain5",
     "one-hop",
@@ -76,6 +77,7 @@ const WORKLOADS: [&str; 14] = [
     "tasks",
     "http",
     "call",
+    "api",
     "timers-mass",
     "retention",
     "soak",
@@ -140,6 +142,9 @@ async fn measure(arena: &Arena, arguments: &Arguments, wanted: &impl Fn(&str) ->
     // Not part of all: each takes as long as the others together.
     if arguments.workload.as_deref() == Some("timers-mass") {
         rows.extend(timers_mass::run(arena).await?);
+    }
+    if arguments.workload.as_deref() == Some("api") {
+        rows.extend(api::run(arena, arguments.seconds).await?);
     }
     if arguments.workload.as_deref() == Some("retention") {
         rows.extend(retention::run(arena, arguments.seconds, arguments.rounds).await?);

@@ -1,7 +1,8 @@
 //! Many dead letters after their cause was removed: counted, redriven or discarded batch by batch, each in a transaction of its own.
 
 use super::super::Error;
-use super::super::audit::{Actor, Done, Operation};
+use super::super::audit::{Actor, Asked, Done, Operation};
+use super::super::once::Answer;
 use super::redrive;
 use crate::app::App;
 use crate::store::dead_letters::{self, Filter, Group, Which};
@@ -129,7 +130,8 @@ async fn each(
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn discard(app: &App, id: i64, reason: Option<&str>, actor: &Actor) -> Result<(), Error> {
+pub async fn discard<'a>(app: &App, id: i64, reason: Option<&str>, asked: impl Into<Asked<'a>>) -> Result<(), Error> {
+    let Asked { actor, origin, .. } = asked.into();
     let object = id.to_string();
     let operation = Operation { actor, action: "dead_letter.drop", subject: "dead_letter", object: &object, reason };
     let discard = async |transaction: &mut Transaction| -> Result<_, Undo<(), Error>> {
@@ -138,5 +140,5 @@ pub async fn discard(app: &App, id: i64, reason: Option<&str>, actor: &Actor) ->
             false => Err(Undo::Error(Error::NotFound(format!("there is no dead letter {id}")))),
         }
     };
-    operation.run(app, discard).await
+    operation.run_once(app, origin, &Answer::of("dropped", None), discard).await.map(drop)
 }

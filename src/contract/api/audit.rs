@@ -6,6 +6,7 @@ use serde_json::Value;
 
 /// One action of an operator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct AuditView {
     /// Its number.
     pub id: i64,

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 /// `POST /api/v1/calls/{id}/complete`: the callback of a target, or the reply of an external worker. Without an `error` it succeeded.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CallCompleteRequest {
     /// The token of the attempt.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub token: String,
     /// The result.
     #[serde(default)]
@@ -20,9 +22,11 @@ pub struct CallCompleteRequest {
 
 /// `POST /api/v1/calls/{id}/resolve`: what a person has found out about an unknown call.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CallResolveRequest {
     /// `succeeded`, `failed` or `retry`.
+    #[cfg_attr(feature = "server", schemars(extend("enum" = ["succeeded", "failed", "retry"])))]
     pub outcome: String,
     /// The result of a success.
     #[serde(default)]
@@ -36,6 +40,7 @@ pub struct CallResolveRequest {
 
 /// A call in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallSummary {
     /// Its id, which is also its idempotency key.
     pub id: Uuid,
@@ -71,6 +76,7 @@ pub struct CallSummary {
 
 /// A call with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct CallView {
     /// The same as in a list.
     #[serde(flatten)]

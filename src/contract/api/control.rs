@@ -10,12 +10,14 @@ use crate::contract::{Jump, Operation, Rerun, SetPriority, SetQueue, SetVariable
 /// What every operation accepts: `POST /api/v1/instances/{id}/cancel`, `/terminate`, `/retry`, `/suspend` and `/resume` accept nothing
 /// else.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ControlRequest {
     /// The reason, kept in the history. `note` means the same.
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts, kept in the history.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen; the header `If-Match` means the same.
     pub revision: Option<i64>,
@@ -26,9 +28,11 @@ pub struct ControlRequest {
 
 /// `POST /api/v1/instances/{id}/skip`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SkipRequest {
     /// The activity that is meant.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub activity: Option<String>,
     /// Its result.
     #[serde(default)]
@@ -37,6 +41,7 @@ pub struct SkipRequest {
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen.
     pub revision: Option<i64>,
@@ -47,14 +52,17 @@ pub struct SkipRequest {
 
 /// `POST /api/v1/instances/{id}/jump` and `/rerun`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MoveRequest {
     /// The activity to continue at, or to begin again from.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub activity: String,
     /// The reason, kept in the history.
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen.
     pub revision: Option<i64>,
@@ -65,6 +73,7 @@ pub struct MoveRequest {
 
 /// `PATCH /api/v1/instances/{id}/variables`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VariablesRequest {
     /// The new values by name.
@@ -73,6 +82,7 @@ pub struct VariablesRequest {
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen.
     pub revision: Option<i64>,
@@ -83,14 +93,17 @@ pub struct VariablesRequest {
 
 /// `POST /api/v1/instances/{id}/queue`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QueueRequest {
     /// The queue.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub queue: String,
     /// The reason, kept in the history.
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen.
     pub revision: Option<i64>,
@@ -101,6 +114,7 @@ pub struct QueueRequest {
 
 /// `POST /api/v1/instances/{id}/priority`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PriorityRequest {
     /// The priority.
@@ -109,6 +123,7 @@ pub struct PriorityRequest {
     #[serde(alias = "note")]
     pub reason: Option<String>,
     /// The person who acts.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub actor: Option<String>,
     /// The revision that was seen.
     pub revision: Option<i64>,
@@ -182,6 +197,7 @@ impl PriorityRequest {
 
 /// What an operation would change, with `dry_run`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct ControlPreview {
     /// The instance.
     pub id: Uuid,
@@ -217,6 +233,7 @@ pub struct ControlPreview {
 
 /// A value before and after.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct Transition<T> {
     /// Before.
     pub from: T,
@@ -226,6 +243,7 @@ pub struct Transition<T> {
 
 /// A wait that ends or begins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct WaitPreview {
     /// Its number inside the instance.
     pub bookmark: i64,
@@ -240,6 +258,7 @@ pub struct WaitPreview {
 
 /// An entry of the history that would be written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct EntryView {
     /// Its kind.
     pub kind: String,
@@ -251,6 +270,7 @@ pub struct EntryView {
 
 /// An instance that would start.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct NewInstanceView {
     /// The definition's name.
     pub definition: String,
@@ -266,6 +286,7 @@ pub struct NewInstanceView {
 
 /// What was done since an activity was begun.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct DoneView {
     /// The completed activities, oldest first.
     pub items: Vec<EntryPlace>,
@@ -275,6 +296,7 @@ pub struct DoneView {
 
 /// A place in the history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct EntryPlace {
     /// The number of the row.
     pub number: i64,

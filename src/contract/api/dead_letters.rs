@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct DeadLetterView {
     /// Its number.
     pub id: i64,
@@ -57,6 +58,7 @@ pub struct DeadLetterView {
 /// `POST /api/v1/dead-letters/redrive` and `…/drop`: one batch of those that everything here fits to. One of the conditions at least is
 /// needed, or `all`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeadLettersRequest {
     /// Its reason contains this text.
@@ -80,6 +82,7 @@ pub struct DeadLettersRequest {
     /// Only those up to this number: `upto` of the first batch. Those that fail again meanwhile are not taken again.
     pub upto: Option<i64>,
     /// The most in this batch.
+    #[cfg_attr(feature = "server", schemars(range(min = 1, max = crate::contract::LIST_MAX)))]
     pub limit: Option<i64>,
     /// Why it is done, for the audit log.
     pub reason: Option<String>,
@@ -87,8 +90,90 @@ pub struct DeadLettersRequest {
 
 /// `POST /api/v1/dead-letters/{id}/redrive` and `…/drop`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterRequest {
     /// Why it is done, for the audit log.
     pub reason: Option<String>,
+}
+
+/// A dead letter that was sent again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct RedrivenView {
+    /// Its number.
+    pub id: i64,
+    /// Its new message id.
+    pub message_id: Uuid,
+}
+
+/// A dead letter that was deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct DroppedView {
+    /// Its number.
+    pub id: i64,
+    /// Always true.
+    pub dropped: bool,
+}
+
+/// The answer of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum DeadLettersAnswer {
+    /// With `dry_run`: what it would take.
+    Preview(DeadLettersPreview),
+    /// What it has done.
+    Done(DeadLettersView),
+}
+
+/// What a batch would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct DeadLettersPreview {
+    /// The number of all.
+    pub count: i64,
+    /// By their reasons.
+    pub items: Vec<DeadLetterReason>,
+    /// The newest that is counted.
+    pub upto: i64,
+}
+
+/// Dead letters with one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct DeadLetterReason {
+    /// The reason.
+    pub reason: String,
+    /// The number.
+    pub count: i64,
+    /// One of them.
+    pub sample: i64,
+}
+
+/// What a batch has done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct DeadLettersView {
+    /// The number of those that were sent again or deleted.
+    pub done: usize,
+    /// The number of those that were refused.
+    pub refused: usize,
+    /// The first of these.
+    pub refusals: Vec<DeadLetterRefusal>,
+    /// The `after` of the next batch; null if there is none.
+    pub next: Option<i64>,
+    /// The `upto` of the next batch.
+    pub upto: i64,
+}
+
+/// A dead letter that stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+pub struct DeadLetterRefusal {
+    /// Its number.
+    pub id: i64,
+    /// Why.
+    pub why: String,
 }

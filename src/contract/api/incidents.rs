@@ -9,6 +9,7 @@ use super::IncidentView;
 
 /// Open incidents of one cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentGroupView {
     /// What they have in common: a hash of definition, activity, code and message without its variable parts.
     pub fingerprint: String,
@@ -40,6 +41,7 @@ pub struct IncidentGroupView {
 
 /// One incident of a group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentSample {
     /// Its instance.
     pub instance: Uuid,
@@ -51,6 +53,7 @@ pub struct IncidentSample {
 
 /// A group with its newest incidents, and what was noted about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentGroupDetails {
     /// The same as in the list.
     #[serde(flatten)]
@@ -63,6 +66,7 @@ pub struct IncidentGroupDetails {
 
 /// What was done to a group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentNoteView {
     /// When.
     pub at: Timestamp,
@@ -78,6 +82,7 @@ pub struct IncidentNoteView {
 
 /// `POST /api/v1/incidents/groups/{fingerprint}/assign`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupAssignRequest {
     /// The user who looks after it; null for nobody.
@@ -90,6 +95,7 @@ pub struct GroupAssignRequest {
 
 /// `POST /api/v1/incidents/groups/{fingerprint}/comment`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupCommentRequest {
     /// The comment.
@@ -100,12 +106,14 @@ pub struct GroupCommentRequest {
 
 /// `POST /api/v1/incidents/groups/{fingerprint}/mute`: one of `until` and `after`, or neither to unmute it.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupMuteRequest {
     /// Until then.
     #[serde(default, deserialize_with = "crate::time::moment::deserialize_option")]
     pub until: Option<Timestamp>,
     /// Or for this duration from now, as in `12h`.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub after: Option<String>,
     /// Who mutes it; `leveret.http` when left out.
     pub user: Option<String>,
@@ -115,9 +123,11 @@ pub struct GroupMuteRequest {
 
 /// `POST /api/v1/incidents/{instance}/resolve`
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IncidentResolveRequest {
     /// `retry`, `fail` or `cancel`.
+    #[cfg_attr(feature = "server", schemars(extend("enum" = ["retry", "fail", "cancel"])))]
     pub action: String,
     /// With `retry`: variables that are set before.
     #[serde(default)]
@@ -131,6 +141,7 @@ pub struct IncidentResolveRequest {
 
 /// What resolving an incident has changed, or would change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct IncidentResolveView {
     /// The instance.
     pub id: Uuid,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A target of calls, or one limit key of a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TargetView {
     /// `https://host:port`, or `work:<name>`.
     pub target: String,
@@ -32,6 +33,7 @@ pub struct TargetView {
 
 /// A rate limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct RateView {
     /// The number of attempts.
     pub count: u32,

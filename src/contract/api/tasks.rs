@@ -7,13 +7,16 @@ use uuid::Uuid;
 
 /// `POST /api/v1/tasks/{id}/complete`. In all bodies about tasks `user` may be left out where requests are authenticated: it is the caller.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskCompleteRequest {
     /// The user who completes it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// One of the decisions of the task.
     pub decision: Option<String>,
@@ -26,29 +29,37 @@ pub struct TaskCompleteRequest {
 
 /// `POST /api/v1/tasks/{id}/claim` and `/extend`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskClaimRequest {
     /// The user who claims it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub lease: Option<String>,
 }
 
 /// `POST /api/v1/tasks/claim-next`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskNextRequest {
     /// The user who claims it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The duration of the claim, as in `30m`; `tasks.lease_for` when left out.
+    #[cfg_attr(feature = "server", schemars(extend("format" = "leveret-duration")))]
     pub lease: Option<String>,
     /// Only tasks of this definition.
     pub definition: Option<String>,
@@ -56,27 +67,34 @@ pub struct TaskNextRequest {
 
 /// `POST /api/v1/tasks/{id}/release`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskReleaseRequest {
     /// The user who releases it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
 }
 
 /// `POST /api/v1/tasks/{id}/reassign` and `/delegate`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskAssignRequest {
     /// The acting user.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The new assignee; `reassign` without one offers the task to all candidates again.
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub to: Option<String>,
     /// A comment, kept in the history.
     pub comment: Option<String>,
@@ -84,13 +102,16 @@ pub struct TaskAssignRequest {
 
 /// `POST /api/v1/tasks/{id}/draft`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskDraftRequest {
     /// The user who has claimed it.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(min = 1, max = crate::contract::NAME_MAX)))]
     pub user: String,
     /// The groups of the user; those of an authenticated caller when left out.
     #[serde(default)]
+    #[cfg_attr(feature = "server", schemars(length(max = crate::contract::PEOPLE_MAX), inner(length(min = 1, max = crate::contract::NAME_MAX))))]
     pub groups: Vec<String>,
     /// The form as filled in so far; null deletes the draft.
     #[serde(default)]
@@ -99,6 +120,7 @@ pub struct TaskDraftRequest {
 
 /// A task in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskSummary {
     /// Its id.
     pub id: Uuid,
@@ -138,6 +160,7 @@ pub struct TaskSummary {
 
 /// A task with all details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskView {
     /// The same as in a list.
     #[serde(flatten)]
@@ -174,6 +197,7 @@ pub struct TaskView {
 
 /// The number of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub struct TaskCount {
     /// The number, at most 1,000.
     pub count: i64,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use url::form_urlencoded;
 
 use crate::contract::scope::Scope;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 
 /// Where a person logs in.
 pub(super) const LOGIN: &str = "/login";
@@ -101,8 +101,7 @@ fn unauthenticated(is_unproven: bool, why: String) -> Response {
         true => r#"Bearer realm="leveret""#,
         false => r#"Bearer realm="leveret", error="invalid_token""#,
     };
-    let kind = "urn:leveret:unauthenticated";
-    let mut response = Problem::new(StatusCode::UNAUTHORIZED, kind, "Not authenticated", why).into_response();
+    let mut response = Problem::new(Kind::Unauthenticated, why).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }
@@ -110,8 +109,7 @@ fn unauthenticated(is_unproven: bool, why: String) -> Response {
 fn missing(scope: Scope) -> Response {
     let name = scope.name();
     let detail = format!("this needs the scope `{name}`, which the key or the role of the token does not have");
-    let mut response =
-        Problem::new(StatusCode::FORBIDDEN, "urn:leveret:scope", "Missing scope", detail).into_response();
+    let mut response = Problem::new(Kind::Scope, detail).into_response();
     let challenge = format!(r#"Bearer realm="leveret", error="insufficient_scope", scope="{name}""#);
     if let Ok(challenge) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -122,7 +120,7 @@ fn missing(scope: Scope) -> Response {
 fn forged() -> Problem {
     let detail = "a request of a session that changes something carries its token: the field `csrf` of the form, or the \
                   header `X-CSRF-Token`; load the page again";
-    Problem::new(StatusCode::FORBIDDEN, "urn:leveret:csrf", "No token of the page", detail)
+    Problem::new(Kind::Csrf, detail)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::command::audit::{Actor, Door};
 use crate::config::Authentication;
 use crate::http::ApiState;
 use crate::http::listener::Peer;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::request;
 use crate::link::token;
 
@@ -134,12 +134,7 @@ async fn open(gate: &Gate, key: &str, from: IpAddr) -> Result<String, Problem> {
             gate.0.logins.failed(from, now);
             tracing::info!(%from, reason = refusal.word(), "a login failed");
             let detail = "the key does not exist, has expired or was revoked";
-            return Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "urn:leveret:unauthenticated",
-                "Not authenticated",
-                detail,
-            ));
+            return Err(Problem::new(Kind::Unauthenticated, detail));
         }
     };
     let actor = Actor { who: known.name.clone(), door: Door::Http, via: None };

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::engine::InstanceId;
 use crate::store;
@@ -82,7 +81,7 @@ impl Hub {
         self.seats.clone().try_acquire_owned().map(|permit| Seat { _permit: permit }).map_err(|_| {
             let detail =
                 "as many clients listen as `http.listeners_max` allows: come again later, or ask another process";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:leveret:full", "Too many requests at once", detail)
+            Problem::new(Kind::Full, detail)
         })
     }
 

@@ -2,7 +2,6 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -281,13 +280,7 @@ pub(super) async fn change(
         "resume" => Change::Resume,
         "abort" => Change::Abort,
         _ => {
-            return Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "urn:leveret:not-found",
-                "Not found",
-                "a job can be paused, resumed or aborted",
-            )
-            .into());
+            return Err(Problem::not_found("a job can be paused, resumed or aborted").into());
         }
     };
     jobs::change(&api.app, id, change, &visitor.actor()?).await?;

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::fault::Fault;
 use super::visitor::Visitor;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 
 /// What a page may load and do: its own files and forms, and nothing written into it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -31,8 +31,7 @@ pub(super) async fn of_a_page(request: Request, next: Next) -> Response {
         false => {
             let detail =
                 "a form of the dashboard must come from one of its own pages; programs use the API under /api/v1";
-            Fault::from(Problem::new(StatusCode::FORBIDDEN, "urn:leveret:origin", "Foreign origin", detail))
-                .into_response()
+            Fault::from(Problem::new(Kind::Origin, detail)).into_response()
         }
     };
     dressed(super::fault::shown(&visitor, response), accepts_gzip).await

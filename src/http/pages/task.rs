@@ -19,7 +19,7 @@ use super::visitor::Visitor;
 use crate::command;
 use crate::contract::api::TaskView;
 use crate::engine::{Act, TaskId};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::{ApiState, request};
 use crate::store::tasks;
 
@@ -236,13 +236,8 @@ async fn again(
     let told = serde_json::to_value(&problem).unwrap_or_default();
     let status = problem.into_response().status();
     if status.is_server_error() || status == StatusCode::NOT_FOUND {
-        return Err(Problem::new(
-            status,
-            "urn:leveret:unavailable",
-            "Temporarily unavailable",
-            told["detail"].as_str().unwrap_or_default(),
-        )
-        .into());
+        let kind = if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Unavailable };
+        return Err(Problem::new(kind, told["detail"].as_str().unwrap_or_default()).into());
     }
     let task = view(api, id).await?;
     let form = filled(&form_fields(&task), said).ok();

@@ -30,8 +30,9 @@ impl InProcess {
     /// The address of a path; all but health, metrics and the contract are below `/api/v1`.
     pub(crate) fn url(&self, path: &str) -> String {
         let address = self.running.address.unwrap();
-        let at_the_root =
-            ["/livez", "/readyz", "/metrics", "/asyncapi.json"].iter().any(|known| path.starts_with(known));
+        let at_the_root = ["/livez", "/readyz", "/metrics", "/asyncapi.json", "/openapi.json", "/problems/"]
+            .iter()
+            .any(|known| path.starts_with(known));
         let before = if at_the_root { "" } else { "/api/v1" };
         format!("http://{address}{before}{path}")
     }
