@@ -71,7 +71,7 @@ test-ha: ## Break three RabbitMQ nodes and two PostgreSQL servers under load (as
 	scripts/ha/run.py --root "$$SERVERS_ROOT" $(ROUNDS)
 
 # A build of its own, with the bugs that it puts in.
-faults: ## Run every test of a fault three times, then with seeded bugs; write docs/reliability.md (45 minutes)
+faults: ## Run every test of a fault three times, then with seeded bugs; write docs/reliability.md (half an hour)
 	@$(servers)
 	scripts/faults/run.py --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 

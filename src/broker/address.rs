@@ -9,7 +9,7 @@ use crate::link::address::{Parts, bare, each, is_local};
 use crate::link::secret;
 use crate::link::trust::{Authorities, Check, Identity, Trust};
 
-/// Seconds between heartbeats. A silent peer is detected after two of them.
+/// Seconds between heartbeats. A silent peer is detected after two of them, or half of one later: how often the library looks.
 const HEARTBEAT: u16 = 10;
 /// The most nodes of one setting.
 const NODES_MAX: usize = 32;

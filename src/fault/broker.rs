@@ -45,7 +45,7 @@ pub const BROKER: &[BrokerFault] = &[
         class: Class::Transient,
         answer: BrokerAnswer::Away,
         recovers: "connects again, with growing pauses, to the next node; what was not confirmed is published again, what was not acknowledged is redelivered",
-        proof: "tests/it/faults/link.rs a_silent_broker_is_noticed_within_two_heartbeats",
+        proof: "tests/it/faults/link.rs a_silent_broker_is_noticed_within_two_and_a_half_heartbeats",
     },
     BrokerFault {
         reply: Some(0),

@@ -3,6 +3,7 @@
 
 mod crew;
 mod documents;
+mod growth;
 mod ledger;
 mod rain;
 mod series;
@@ -25,6 +26,7 @@ use crate::store::definitions;
 use crate::time::retention::Retention;
 use crew::{Worker, settings};
 use documents::Document;
+use growth::Growth;
 use ledger::Ledger;
 use rain::Rain;
 use series::Series;
@@ -87,7 +89,8 @@ pub(super) async fn run(arena: &Arena, wanted: &Wanted, output: Output) -> Resul
     }
     let rain = Rain::new(arena, mortals, settings.clone(), chance.fork())?;
     let rain = app.tasks.spawn(rain.fall(app.clone(), seen, over.clone()));
-    let mut soak = Soak { app: &app, ledger: Ledger::new(documents, chance), series: Series::all(), progress };
+    let ledger = Ledger::new(documents, chance);
+    let mut soak = Soak { app: &app, ledger, series: Series::all(), tables: Growth::over(wanted.time), progress };
     soak.wet(wanted, steady.pid()?).await?;
     over.cancel();
     let fallen = rain.await?;
@@ -98,6 +101,7 @@ pub(super) async fn run(arena: &Arena, wanted: &Wanted, output: Output) -> Resul
         wanted,
         ledger: &soak.ledger,
         series: &soak.series,
+        tables: soak.tables.told(),
         faults: &fallen.counts,
         recovered: &fallen.recovered,
     };
@@ -126,6 +130,7 @@ struct Soak<'a> {
     app: &'a App,
     ledger: Ledger,
     series: Vec<Series>,
+    tables: Growth,
     /// How many have ended, for the task that waits until work goes on.
     progress: watch::Sender<u64>,
 }
@@ -221,9 +226,10 @@ impl Soak<'_> {
     async fn sample(&mut self, at: Duration, steady: u32) {
         let sampled = async {
             let mut conn = self.app.store.background().await?;
-            soak::sizes(&mut conn).await
+            Ok::<_, crate::store::Error>((soak::sizes(&mut conn).await?, soak::tables(&mut conn).await?))
         };
-        if let Ok(sizes) = sampled.await {
+        if let Ok((sizes, tables)) = sampled.await {
+            self.tables.add(at, tables);
             let at = at.as_secs_f64();
             let values =
                 [super::report::memory_mb(steady), crew::files(steady), sizes.connections as f64, sizes.tables_mb];
@@ -239,6 +245,8 @@ struct Told<'a> {
     wanted: &'a Wanted,
     ledger: &'a Ledger,
     series: &'a [Series],
+    /// The tables that have grown most.
+    tables: Option<String>,
     faults: &'a [(&'static str, usize)],
     recovered: &'a [Duration],
 }
@@ -262,7 +270,7 @@ impl Told<'_> {
                 "seed": self.wanted.seed, "seconds": self.wanted.time.as_secs(), "started": self.ledger.started(),
                 "ended": self.ledger.ended(), "faults": self.faults.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
                 "recovered_p50_s": p50, "recovered_p99_s": p99,
-                "trends": trends.iter().map(ToString::to_string).collect::<Vec<_>>(), "problems": problems,
+                "trends": trends.iter().map(ToString::to_string).collect::<Vec<_>>(), "tables": self.tables, "problems": problems,
             }));
         }
         output::line(format!("{}; seed {}", self.ledger.brief(), self.wanted.seed));
@@ -276,6 +284,7 @@ impl Told<'_> {
             output::line(format!("an instance ended again {p50:.1} s after a fault (p50), {p99:.1} s (p99)"));
         }
         trends.iter().for_each(|trend| output::line(trend.to_string()));
+        self.tables.iter().for_each(output::line);
         problems.iter().for_each(|problem| output::line(format!("PROBLEM: {problem}")));
         Ok(())
     }

@@ -83,6 +83,26 @@ pub async fn sizes(conn: &mut Connection) -> Result<Sizes, Error> {
     Ok(sizes.get_result(conn).await?)
 }
 
+/// A table with its indexes.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct TableSize {
+    /// Its name.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// Its size.
+    #[diesel(sql_type = Double)]
+    pub mb: f64,
+}
+
+/// The size of each table.
+pub async fn tables(conn: &mut Connection) -> Result<Vec<TableSize>, Error> {
+    let sizes = diesel::sql_query(
+        "SELECT c.relname::text AS name, pg_total_relation_size(c.oid)::float8 / 1e6 AS mb FROM pg_class AS c
+          WHERE c.relnamespace = 'leveret'::regnamespace AND c.relkind = 'r'",
+    );
+    Ok(sizes.get_results(conn).await?)
+}
+
 /// What should not be there when everything has ended.
 #[derive(Debug, QueryableByName)]
 pub struct Left {

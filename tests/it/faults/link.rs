@@ -32,8 +32,8 @@ async fn publishers_and_consumers_continue_after_the_broker_was_killed_and_wiped
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_broker_is_noticed_within_two_heartbeats() {
-    let mut fault = Fault::new("the broker is frozen (SIGSTOP): noticed within two heartbeats", "F60", "I12");
+async fn a_silent_broker_is_noticed_within_two_and_a_half_heartbeats() {
+    let mut fault = Fault::new("the broker is frozen (SIGSTOP): noticed within 2.5 heartbeats", "F60", "I12");
     let servers = Private::start();
     let node = servers.rabbitmq().unwrap();
     let test = connect(&servers.amqp_url).await;
@@ -41,9 +41,10 @@ async fn a_silent_broker_is_noticed_within_two_heartbeats() {
     node.freeze().unwrap();
     fault.fired(0);
     let since = Instant::now();
-    eventually("the silence is noticed", Duration::from_secs(25), async || !test.broker.is_connected()).await;
+    // Two heartbeats are 20 s. Whether they have passed is looked at every 5 s, so that it may take as much longer.
+    eventually("the silence is noticed", Duration::from_secs(26), async || !test.broker.is_connected()).await;
     fault.recovered();
-    assert!(since.elapsed() < Duration::from_secs(25));
+    assert!(since.elapsed() < Duration::from_secs(26));
     node.thaw().unwrap();
     publish(&test.broker, step("a", "after")).await;
     test.broker.close().await;

@@ -41,6 +41,9 @@ async fn two_relays_that_sweep_at_once_never_claim_the_same_row() {
             assert!(seen.insert(row.id), "a row was claimed twice");
         }
     }
+    // Even if the two never met: what one has claimed is out of reach of everyone.
+    let again = outbox::claim_unsent(&mut other, CLAIM_MAX, BYTES_MAX, HOLD_FOR).await.unwrap();
+    assert!(again.is_empty(), "a row was claimed twice");
     fault.fired_times(rounds, 0);
     fault.held();
 }

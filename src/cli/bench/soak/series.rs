@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The part of the time that does not count: caches and tables fill.
-const WARM_UP: f64 = 0.25;
+pub(super) const WARM_UP: f64 = 0.25;
 /// A growth below this share of the mean is none.
 const SHARE_MAX: f64 = 0.05;
 /// Fewer samples say nothing.
