@@ -175,6 +175,7 @@ impl Noun {
             | Noun::Bench(_)
             | Noun::Doctor(_)
             | Noun::Asyncapi
+            | Noun::Openapi
             | Noun::Completion { .. }
             | Noun::Sandbox(_) => false,
         }

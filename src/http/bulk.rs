@@ -21,7 +21,7 @@ use crate::store::bulk::{self, Change};
 pub(super) async fn start(
     State(api): State<ApiState>,
     Commanding(headers): Commanding,
-    Said(request, bytes): Said<BulkRequest>,
+    Said(mut request, bytes): Said<BulkRequest>,
 ) -> Result<Answer<BulkAnswer>, Problem> {
     request::filter(&request.filter)?;
     BulkOperation::read(&request.operation, &request.arguments).map_err(Problem::invalid)?;

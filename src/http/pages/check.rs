@@ -11,7 +11,7 @@ use super::trial::{self, Trial};
 use super::visitor::Visitor;
 use crate::definition::{Definition, Problem as Finding};
 use crate::http::ApiState;
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 
 /// The largest document, in bytes.
 const DOCUMENT_MAX: usize = 256 * 1024;
@@ -87,7 +87,8 @@ pub(super) async fn answer(State(api): State<ApiState>, visitor: Visitor, fields
         }
     };
     let verdict = api.app.check_elsewhere(check).await?;
-    let verdict = verdict.ok_or_else(|| Problem::overloaded("too many documents wait to be checked: send it again"))?;
+    let verdict = verdict
+        .ok_or_else(|| Problem::new(Kind::Overloaded, "too many documents wait to be checked: send it again"))?;
     let body = html! { (shown(&verdict)) (form(&document, fields.text("input"), fields.text("results"))) };
     Ok(shell::render(&visitor, Page { title: "Check a document", place: Place::Definitions, live: None, body }))
 }
