@@ -294,10 +294,10 @@ kinds! {
         remedy: "send it again with the same `Idempotency-Key`: it takes effect once",
     }
     Unavailable {
-        urn: "urn:leveret:task-form",
-        status: 422,
-        title: "Invalid form",
-        means: "the form does not match its schema; `errors` has the places",
-        remedy: "correct the places in `errors`",
+        urn: "urn:leveret:unavailable",
+        status: 503,
+        title: "Temporarily unavailable",
+        means: "the database does not answer, or the process stops; a command may have been written",
+        remedy: "send it again with the same `Idempotency-Key`: it takes effect once",
     }
 }
