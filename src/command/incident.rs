@@ -11,7 +11,7 @@ use super::execution::{Ended, Execution, Undone, Written};
 use super::once::{self, Answer, Origin};
 use crate::app::App;
 use crate::contract::check_name;
-use crate::engine::{Audit, Command, Control, InstanceId, Remedy};
+use crate::engine::{Audit, Command, Control, InstanceId, Refusal, Remedy};
 use crate::fault::is_fingerprint;
 use crate::store::incidents::{self, Changed, GroupChange, GroupNote};
 use crate::store::{self, Transaction, Undo};
@@ -156,6 +156,7 @@ pub async fn resolve_incidents(
         (Attempt { resolved: Some(resolved), .. }, Run::Dry) => return Ok(Applied::New(resolved)),
         (Attempt { ended, resolved }, _) => match (ended.publish(app), resolved) {
             (Executed::Committed(_), Some(resolved)) => return Ok(Applied::New(resolved)),
+            (Executed::Refused(changed @ Refusal::Changed { .. }), _) => Error::Changed(changed.to_string()),
             (Executed::Refused(refusal), _) => Error::Refused(refusal.to_string()),
             (Executed::Conflict | Executed::Committed(_), _) => {
                 store::Error::Busy("the instance is being changed by another process".into()).into()

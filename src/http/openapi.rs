@@ -53,8 +53,9 @@ pub(super) fn document(operations: &[Operation]) -> Value {
     let mut schemas = Schemas::default();
     schemas.sent::<Problem>();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut shared = Shared::default();
     for operation in operations {
-        let told = told(operation, &mut schemas);
+        let told = told(operation, &mut schemas, &mut shared);
         paths.entry(&operation.path).or_default().insert(operation.method.as_str().to_ascii_lowercase(), told);
     }
     let tags: Vec<Value> = TAGS.iter().map(|(name, text)| json!({ "name": name, "description": text })).collect();
@@ -62,6 +63,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
         "An API key, or a JWT of the configured issuer. Nothing is asked for while `access.authentication` is off.";
     let components = json!({
         "schemas": schemas.all(),
+        "responses": shared.0,
         "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "description": text } },
     });
     json!({
@@ -81,7 +83,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
 }
 
 /// What the document says of one route.
-fn told(operation: &Operation, schemas: &mut Schemas) -> Value {
+fn told(operation: &Operation, schemas: &mut Schemas, shared: &mut Shared) -> Value {
     let said = operation.told;
     let mut inputs = Inputs::new(&operation.path, schemas);
     (operation.reads)(&mut inputs);
@@ -99,7 +101,10 @@ fn told(operation: &Operation, schemas: &mut Schemas) -> Value {
         match responses.get_mut(&status).map(|response| &mut response["content"]) {
             // `/readyz` has a body of its own for a status that a problem has, too.
             Some(Value::Object(content)) => content.extend(refusal["content"].as_object().cloned().unwrap_or_default()),
-            Some(_) | None => drop(responses.insert(status, refusal)),
+            Some(_) | None => {
+                let place = shared.place(&status, refusal);
+                responses.insert(status, place);
+            }
         }
     }
     let mut told = json!({
@@ -115,6 +120,26 @@ fn told(operation: &Operation, schemas: &mut Schemas) -> Value {
         told["security"] = json!([{ "bearer": [] }]);
     }
     told
+}
+
+/// Responses that operations have in common, each written once.
+#[derive(Default)]
+struct Shared(Map<String, Value>);
+
+impl Shared {
+    /// A reference to the response: `Problem400`, and `Problem400b` for another one of this status.
+    fn place(&mut self, status: &str, response: Value) -> Value {
+        let same = |(name, known): (&String, &Value)| {
+            (name.starts_with(&format!("Problem{status}")) && *known == response).then(|| name.clone())
+        };
+        let name = self.0.iter().find_map(same).unwrap_or_else(|| {
+            let letters = std::iter::once(String::new()).chain(('b'..='z').map(String::from));
+            let mut names = letters.map(|letter| format!("Problem{status}{letter}"));
+            names.find(|name| !self.0.contains_key(name)).unwrap_or_else(|| format!("Problem{status}-{}", self.0.len()))
+        });
+        self.0.insert(name.clone(), response);
+        json!({ "$ref": format!("#/components/responses/{name}") })
+    }
 }
 
 /// The responses of problems, one for each status.

@@ -75,7 +75,7 @@ async fn a_problem_names_its_page_its_places_and_its_trace() {
     // What other layers add to a problem stays.
     let request = reqwest::Client::new().request(Method::DELETE, leveret.url("/instances"));
     let answer = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01")).send().await.unwrap();
-    assert_eq!(answer.headers()["allow"], "GET,HEAD,POST");
+    assert_eq!(answer.headers()["allow"], "POST,GET,HEAD");
     let untraced: Value = leveret.get("/instances/x").await.body;
     assert_eq!(untraced.get("trace_id"), None);
     let document = "name: a\nactivities:\n  - { id: a, sett: {} }\n";

@@ -9,6 +9,11 @@ use crate::contract::NAME_MAX;
 use crate::http::ApiState;
 use crate::http::problem::Kind;
 
+/// A workflow document. `docs/definition.schema.json` is its JSON Schema.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it only names the schema: documents are read from their bytes")]
+struct WorkflowDocument(Map<String, Value>);
+
 /// One argument of a handler, or all of them.
 pub(in crate::http) trait Reads {
     fn read(inputs: &mut Inputs<'_>);
@@ -82,8 +87,7 @@ impl<'a> Inputs<'a> {
 
     /// A document.
     pub(in crate::http) fn document(&mut self, types: &[&str]) {
-        let text = "A workflow document. `docs/definition.schema.json` is its JSON Schema.";
-        let schema = json!({ "schema": { "type": "object", "description": text } });
+        let schema = json!({ "schema": self.schemas.received::<WorkflowDocument>() });
         let content: Map<String, Value> = types.iter().map(|kind| ((*kind).to_owned(), schema.clone())).collect();
         self.body = Some(json!({ "required": true, "content": content }));
         self.problems.extend([Kind::Timeout, Kind::TooLarge, Kind::MediaType, Kind::Definition, Kind::Overloaded]);

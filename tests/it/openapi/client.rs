@@ -18,6 +18,12 @@ activities:
     output: { decision: result.decision }
     next: exit
 ";
+/// JSON is YAML, which the generator does not know.
+const CONFIG: &str = "
+project_name_override: leveret-client
+package_name_override: leveret_client
+content_type_overrides: { application/yaml: application/json }
+";
 /// The generator formats what it writes.
 const GENERATED_WITHIN: Duration = Duration::from_secs(120);
 const JOURNEY_WITHIN: Duration = Duration::from_secs(60);
@@ -32,7 +38,7 @@ async fn a_generated_python_client_starts_watches_and_completes() {
     let base = leveret.url("/livez").trim_end_matches("/livez").to_owned();
     let (document, config) = (folder.join("openapi.json"), folder.join("config.yaml"));
     std::fs::write(&document, leveret.text("/openapi.json").await).unwrap();
-    std::fs::write(&config, "project_name_override: leveret-client\npackage_name_override: leveret_client\n").unwrap();
+    std::fs::write(&config, CONFIG).unwrap();
     let mut generate = Command::new(bin.join("openapi-python-client"));
     generate.arg("generate").arg("--path").arg(&document).arg("--config").arg(&config).args(["--meta", "none"]);
     // It formats with the `ruff` of the same environment.
