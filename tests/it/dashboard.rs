@@ -68,7 +68,6 @@ async fn browse(script: &str, base: &str, seeded: &Value, mut answer: impl Async
         child.wait().await.unwrap()
     };
     let status = timeout(RUN_WITHIN, run).await.unwrap_or_else(|_| panic!("{script} takes longer than {RUN_WITHIN:?}"));
-    println!("{told}");
     assert!(status.success(), "{script} found problems; pictures are in {}:\n{told}", shots.display());
 }
 
