@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use leveret::contract::scope::Role;
+use leveret::time::clock::Clock;
 use reqwest::Method;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -39,7 +40,7 @@ async fn a_token_of_the_issuer_opens_what_its_role_allows() {
     })
     .await;
     let claims = |groups: &[&str]| {
-        let exp = jiff::Timestamp::now().as_second() + 60;
+        let exp = Clock::default().now().as_second() + 60;
         json!({ "iss": "https://id.example.org", "aud": "leveret", "exp": exp, "preferred_username": "ann", "groups": groups })
     };
     let ask = async |method: Method, path: &str, token: &str| -> Answer {
@@ -56,7 +57,7 @@ async fn a_token_of_the_issuer_opens_what_its_role_allows() {
     ask(Method::GET, "/api/v1/instances", &signed(&pair, &claims(&[]))).await.problem(403, "scope");
 
     let mut expired = claims(&["viewers"]);
-    expired["exp"] = json!(jiff::Timestamp::now().as_second() - 60);
+    expired["exp"] = json!(Clock::default().now().as_second() - 60);
     let said = ask(Method::GET, "/api/v1/instances", &signed(&pair, &expired)).await.problem(401, "unauthenticated");
     assert!(said.contains("has expired"), "{said}");
     let unknown =

@@ -96,7 +96,8 @@ impl InProcess {
         // What it logs is shown if the test fails.
         leveret::telemetry::start_logs(&config.log);
         let sender = Sender::connect(&fresh.amqp_url, &fresh.prefix).await;
-        let running = Server::start(config, handlers, roles).await.unwrap();
+        // The settings are large, and every test holds this future.
+        let running = Box::pin(Server::start(config, handlers, roles)).await.unwrap();
         let started = Self { running, http: http::client(), sender, fresh };
         let ready = async || started.get("/readyz").await.status == StatusCode::OK;
         eventually("it is ready", SOON, ready).await;

@@ -65,7 +65,7 @@ fn written(bytes: &[u8]) -> String {
 }
 
 fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    Clock::default().now().as_second()
 }
 
 fn claims() -> Value {
