@@ -119,6 +119,6 @@ async fn change(
         Change::Abort => "bulk.abort",
     };
     let (origin, actor) = request::asked(&api, headers, verb, &id.to_string(), b"")?;
-    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    let asked = Asked { actor: &actor, origin: origin.as_ref(), seen: None };
     Ok(Json(jobs::change(&api.app, id, change, asked).await?))
 }

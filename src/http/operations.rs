@@ -54,7 +54,7 @@ pub(super) async fn redrive(
     Said(DeadLetterRequest { reason }, bytes): Said<DeadLetterRequest>,
 ) -> Result<Json<RedrivenView>, Problem> {
     let (origin, actor) = request::asked(&api, &headers, "dead_letter.redrive", &id.to_string(), &bytes)?;
-    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    let asked = Asked { actor: &actor, origin: origin.as_ref(), seen: None };
     let message_id = command::redrive(&api.app, id, reason.as_deref(), asked).await?;
     Ok(Json(RedrivenView { id, message_id }))
 }
@@ -66,7 +66,7 @@ pub(super) async fn drop_one(
     Said(DeadLetterRequest { reason }, bytes): Said<DeadLetterRequest>,
 ) -> Result<Json<DroppedView>, Problem> {
     let (origin, actor) = request::asked(&api, &headers, "dead_letter.drop", &id.to_string(), &bytes)?;
-    let asked = Asked { actor: &actor, origin: Some(&origin), seen: None };
+    let asked = Asked { actor: &actor, origin: origin.as_ref(), seen: None };
     dead_letter::discard(&api.app, id, reason.as_deref(), asked).await?;
     Ok(Json(DroppedView { id, dropped: true }))
 }

@@ -101,16 +101,18 @@ pub(super) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
     Ok(Actor { who: named.unwrap_or_else(|| caller.sender()), door: Door::Http, via })
 }
 
-/// The identity and the actor of an action on one object: an idempotency key covers action and object as well.
+/// The identity, if the request has one, and the actor of an action on one object: an idempotency key covers action and object as well.
 pub(super) fn asked(
     api: &ApiState,
     headers: &HeaderMap,
     action: &str,
     object: &str,
     body: &[u8],
-) -> Result<(Origin, Actor), Problem> {
+) -> Result<(Option<Origin>, Actor), Problem> {
     let identity = [action.as_bytes(), object.as_bytes(), body].concat();
-    Ok((origin(api, headers, &identity)?, actor(headers)?))
+    let is_named = headers.contains_key("idempotency-key");
+    let origin = is_named.then(|| origin(api, headers, &identity)).transpose()?;
+    Ok((origin, actor(headers)?))
 }
 
 /// A page of a list that is ordered by name.

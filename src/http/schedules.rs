@@ -75,7 +75,7 @@ pub(super) async fn pause(
 ) -> Result<Answer<ScheduleView>, Problem> {
     named(&name)?;
     let (origin, actor) = request::asked(&api, &headers, "schedule.pause", &name, b"")?;
-    let asked = Asked { actor: &actor, origin: Some(&origin), seen };
+    let asked = Asked { actor: &actor, origin: origin.as_ref(), seen };
     Ok(tagged(StatusCode::OK, schedule::pause(&api.app, &name, asked).await?))
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn resume(
 ) -> Result<Answer<ScheduleView>, Problem> {
     named(&name)?;
     let (origin, actor) = request::asked(&api, &headers, "schedule.resume", &name, b"")?;
-    let asked = Asked { actor: &actor, origin: Some(&origin), seen };
+    let asked = Asked { actor: &actor, origin: origin.as_ref(), seen };
     Ok(tagged(StatusCode::OK, schedule::resume(&api.app, &name, asked).await?))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Feed;
 use super::hub::{Hub, Lists, Seat, Told, told};
@@ -19,6 +19,8 @@ use crate::store::{self, views};
 
 /// A connection on which nothing is sent for longer is closed by many proxies.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A stream ends after this time. Clients come again and miss nothing, and whether they still may is asked again.
+const STREAM_FOR: Duration = Duration::from_secs(5 * 60);
 /// Lists that change all the time are told no oftener.
 const LISTS_AFTER: Duration = Duration::from_millis(500);
 
@@ -34,12 +36,23 @@ pub(super) struct Listener {
     news: Option<broadcast::Receiver<Arc<Told>>>,
     events: VecDeque<Event>,
     is_over: bool,
+    until: Instant,
 }
 
 impl Listener {
     /// A client that has the entries up to a number.
     pub(super) fn new(app: App, hub: Arc<Hub>, seat: Seat, (id, known): (InstanceId, i64)) -> Self {
-        Self { app, hub, _seat: seat, id, known, news: None, events: VecDeque::new(), is_over: false }
+        Self {
+            app,
+            hub,
+            _seat: seat,
+            id,
+            known,
+            news: None,
+            events: VecDeque::new(),
+            is_over: false,
+            until: Instant::now() + STREAM_FOR,
+        }
     }
 
     fn entry(&mut self, number: i64, text: String) {
@@ -103,6 +116,10 @@ impl Listener {
                 self.is_over = true;
                 return;
             }
+            () = sleep_until(self.until) => {
+                self.is_over = true;
+                return;
+            }
             () = sleep(HEARTBEAT) => {
                 self.events.push_back(Event::default().comment(""));
                 return;
@@ -143,11 +160,12 @@ pub(super) struct ListListener {
     _seat: Seat,
     /// The number of the last change that was sent; none before the first.
     sent: Option<u64>,
+    until: Instant,
 }
 
 impl ListListener {
     pub(super) fn new(app: App, hub: &Hub, seat: Seat) -> Self {
-        Self { app, lists: hub.watch_lists(), _seat: seat, sent: None }
+        Self { app, lists: hub.watch_lists(), _seat: seat, sent: None, until: Instant::now() + STREAM_FOR }
     }
 }
 
@@ -160,6 +178,7 @@ impl Feed for ListListener {
         };
         tokio::select! {
             () = self.app.stop.cancelled() => return None,
+            () = sleep_until(self.until) => return None,
             () = sleep(HEARTBEAT) => return Some(Event::default().comment("")),
             changed = self.lists.changed() => changed.ok()?,
         }
