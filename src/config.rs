@@ -308,7 +308,7 @@ mod tests {
             assert!(error.contains("http.hosts"), "{host}: {error}");
         }
         assert!(load("[http]\nhosts = [\"flows.example.org\", \"a-b.test:8443\", \"[::1]:80\", \"[::1]\"]").is_ok());
-        assert!(load("[http]\nwaits_max = 1000").unwrap_err().contains("half"));
+        assert!(load("[http]\nwaits_max = 1100").unwrap_err().contains("half"));
         assert!(load("[http]\nconnections_max = 1000001").unwrap_err().contains("from 1 to 1000000"));
         // With a fallback filter the RabbitMQ client would log whole messages.
         assert!(load("[log]\nfilter = \"info,leveret=debgu,lapin=off\"").unwrap_err().contains("log.filter"));

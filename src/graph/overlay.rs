@@ -130,16 +130,19 @@ struct Path {
     overlay: Overlay,
     /// By branch. None after a jump, which leads along no way.
     last: BTreeMap<i32, Option<Last>>,
+    /// The branch of the last entry that has one: the end of an instance is an entry without.
+    latest: i32,
     started: Option<Timestamp>,
 }
 
 impl Path {
     fn read(&mut self, entry: &HistoryView) {
         let is = |kind: EntryKind| entry.kind == kind.name();
+        self.latest = entry.branch.unwrap_or(self.latest);
         if is(EntryKind::InstanceStarted) {
             self.started = Some(entry.at);
         } else if is(EntryKind::BranchJumped) || is(EntryKind::BranchRerun) {
-            self.last.insert(entry.branch.unwrap_or_default(), None);
+            self.last.insert(self.latest, None);
         } else if is(EntryKind::InstanceCompleted) {
             self.arrive(entry, None, Way::Done);
         } else if is(EntryKind::ActivityCompleted) {
@@ -166,7 +169,7 @@ impl Path {
 
     /// A way to this activity, or to the end, was gone. `leaves_by` is how the next one begins.
     fn arrive(&mut self, entry: &HistoryView, activity: Option<&str>, leaves_by: Way) {
-        let branch = entry.branch.unwrap_or_default();
+        let branch = self.latest;
         let start = self.started.map(|at| Last { activity: None, at, way: Way::Done });
         let last = self.last.get(&branch).cloned().unwrap_or(start);
         if let Some(last) = last {

@@ -11,29 +11,28 @@ use super::*;
 use crate::contract::api::{HistoryView, InstanceSummary};
 use crate::definition::Definition;
 
-const ORDER: &str = "
-leveret: 1
+const ORDER: &str = r#"
 name: order
 title: Orders <b>of all</b> & sundry
 variables: { total: 0 }
-on_error: [{ codes: [timeout], to: apologise }]
+on_error: [{ code: timeout, to: apologise }]
 activities:
-  - { id: check, set: { total: \"1 + 1\" } }
+  - { id: check, set: { total: "${ 1 + 1 }" } }
   - id: large
     switch: [{ when: total > 1000, to: approve }, { to: ship }]
   - id: approve
-    title: Approve the \"order\"
+    title: Approve the "order"
     task:
       candidates: { users: ann }
-      decisions: [yes, no]
-    next: { yes: ship, no: [{ when: total > 5, to: apologise }, { to: exit }] }
+      decisions: [accept, reject]
+    next: { accept: ship, reject: [{ when: total > 5, to: apologise }, { to: exit }] }
   - id: ship
     when: total > 0
-    call: carrier
-    on_error: [{ codes: [carrier.full], to: approve }]
-  - { id: done, end: completed }
-  - { id: apologise, emit: sorry }
-";
+    call: { name: carrier }
+    on_error: [{ code: worker.carrier.full, to: approve }]
+  - { id: done, end: {} }
+  - { id: apologise, emit: { event: sorry } }
+"#;
 
 fn definition(text: &str) -> Definition {
     Definition::parse(text).map_or_else(|problems| panic!("{problems:?}"), |parsed| parsed.definition)
@@ -93,11 +92,11 @@ fn every_way_of_a_document_is_an_edge_with_its_reason() {
         check → large Done -
         large → approve Done total > 1000
         large → ship Done else
-        approve → apologise Done no, total > 5
-        approve → (End) Done no, else
-        approve → ship Done yes
+        approve → ship Done accept
+        approve → apologise Done reject, total > 5
+        approve → (End) Done reject, else
         ship → done Done -
-        ship → approve Error carrier.full
+        ship → approve Error worker.carrier.full
         apologise → (End) Done -
         (Anywhere) → apologise Error timeout
     "#]]
@@ -186,7 +185,7 @@ fn long(count: usize) -> Definition {
             _ => json!({ "id": format!("step_{at}"), "set": { "total": "${ total + 1 }" } }),
         });
     }
-    let document = json!({ "leveret": 1, "name": "long", "variables": { "total": 0 }, "activities": activities });
+    let document = json!({ "name": "long", "variables": { "total": 0 }, "activities": activities });
     definition(&document.to_string())
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn instance(
         // A browser that is told so does not come again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let listener = Listener::new(api.app.clone(), api.live.clone(), seat, (id, known));
+    let listener = Listener::new(api.app.clone(), api.live.clone(), seat, id, known);
     Ok(events(listener))
 }
 

@@ -24,8 +24,14 @@ use crate::engine::TaskRefusal;
 use crate::{command, store};
 
 /// The longest time that `Retry-After` names, in seconds: a limit may be raised meanwhile.
-const RETRY_AFTER_MAX: u64 = 3_600;
+const RETRY_AFTER_MAX: u32 = 3_600;
 
+/// The seconds of `Retry-After`, rounded up.
+fn seconds_until(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u32::MAX).min(RETRY_AFTER_MAX)
+}
+
+// The texts are boxed: an error is part of every result.
 /// An error. `type` is for programs, the rest for people.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Problem {
@@ -37,24 +43,24 @@ pub(crate) struct Problem {
     /// The status of the response.
     status: u16,
     /// What is wrong, where, and what to do.
-    detail: String,
+    detail: Box<str>,
     /// The page about this kind, at this server.
-    help: String,
+    help: Box<str>,
     /// The places in a refused body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
     /// The trace of the request, if it had a `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
+    trace_id: Option<Box<str>>,
     /// The header `Retry-After`.
     #[serde(skip)]
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let Line { urn, status, title, .. } = kind.line();
-        let (detail, help) = (detail.into(), format!("/problems/{}", kind.name()));
+        let (detail, help) = (detail.into().into(), format!("/problems/{}", kind.name()).into());
         Self { kind: urn, title, status, detail, help, errors: Vec::new(), trace_id: None, retry_after: None }
     }
 
@@ -83,7 +89,7 @@ impl Problem {
 
     /// The caller has to wait before it sends another request.
     pub(super) fn too_many(wait: Duration) -> Self {
-        let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
+        let retry_after = Some(seconds_until(wait));
         let detail = "too many requests of this caller; `Retry-After` says when to send the next one";
         Self { retry_after, ..Self::new(Kind::Rate, detail) }
     }
@@ -122,7 +128,7 @@ impl Problem {
     }
 
     fn limited(detail: String, wait: Duration) -> Self {
-        let retry_after = Some(wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX));
+        let retry_after = Some(seconds_until(wait));
         Self { retry_after, ..Self::new(Kind::Limited, detail) }
     }
 
@@ -156,7 +162,7 @@ pub(super) async fn traced(request: Request, next: Next) -> Response {
         None => response,
         Some(problem) => {
             let headers = std::mem::take(response.headers_mut());
-            let mut traced = Problem { trace_id: Some(trace), ..*problem }.into_response();
+            let mut traced = Problem { trace_id: Some(trace.into()), ..*problem }.into_response();
             // What other layers have added, such as `Allow`, stays; the length is another one.
             for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
                 traced.headers_mut().entry(name).or_insert_with(|| value.clone());

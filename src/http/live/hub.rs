@@ -220,7 +220,7 @@ mod tests {
     fn an_instance_is_looked_at_while_somebody_watches_it_and_from_where_the_first_has_read() {
         let hub = Hub::new(2);
         let first = hub.watch(id(1));
-        assert_eq!(hub.watched(), [], "nobody has read what there is");
+        assert_eq!(hub.watched(), [], "no listener has read what there is");
         hub.has_read(id(1), 7);
         let second = hub.watch(id(1));
         hub.has_read(id(1), 9);

@@ -41,7 +41,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// A client that has the entries up to a number.
-    pub(super) fn new(app: App, hub: Arc<Hub>, seat: Seat, (id, known): (InstanceId, i64)) -> Self {
+    pub(super) fn new(app: App, hub: Arc<Hub>, seat: Seat, id: InstanceId, known: i64) -> Self {
         Self {
             app,
             hub,

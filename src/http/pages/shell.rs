@@ -114,25 +114,6 @@ fn with_token(page: &str, token: &str) -> String {
     whole
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_that_is_posted_carries_the_token_and_no_other() {
-        let data = "<form method=\"post\">";
-        let page = html! {
-            form method="get" action="/a" { input name="filter"; }
-            form.row method="post" action="/b?x=>y" { button { "Do it" } }
-            p { (data) }
-        };
-        let field = r#"<input type="hidden" name="csrf" value="t&amp;1">"#;
-        let whole = with_token(&page.into_string(), "t&1");
-        assert_eq!(whole.matches(field).count(), 1, "{whole}");
-        assert!(whole.contains(&format!("action=\"/b?x=&gt;y\">{field}<button>")), "{whole}");
-    }
-}
-
 fn navigation(visitor: &Visitor, place: Place) -> Markup {
     html! {
         header.side {
@@ -177,5 +158,24 @@ fn help() -> Markup {
             dl.keys { @for (key, what) in KEYS { dt { kbd { (key) } } dd { (what) } } }
             form method="dialog" { button type="submit" { "Close" } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_is_posted_carries_the_token_and_no_other() {
+        let data = "<form method=\"post\">";
+        let page = html! {
+            form method="get" action="/a" { input name="filter"; }
+            form.row method="post" action="/b?x=>y" { button { "Do it" } }
+            p { (data) }
+        };
+        let field = r#"<input type="hidden" name="csrf" value="t&amp;1">"#;
+        let whole = with_token(&page.into_string(), "t&1");
+        assert_eq!(whole.matches(field).count(), 1, "{whole}");
+        assert!(whole.contains(&format!("action=\"/b?x=&gt;y\">{field}<button>")), "{whole}");
     }
 }

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::super::sql::Sql;
 use super::super::{Connection, Error};
 
-/// So many of the newest instances of a definition are looked at, of whatever version.
+/// The newest instances of a definition that are looked at, of whatever version.
 const NEWEST_MAX: i64 = 5_000;
 
 /// One way, with what is known of it.
@@ -29,11 +29,13 @@ pub struct Traffic {
 /// # Errors
 /// As for any query.
 pub async fn traffic(conn: &mut Connection, definition: &str, version: i32, limit: i64) -> Result<Vec<Traffic>, Error> {
-    let rows: Vec<(Option<String>, bool, Option<String>, i64, i64)> =
-        Ways::bind((definition, version, limit, NEWEST_MAX)).load(conn).await?;
-    let way = |(from, by_error, to, count, millis)| Traffic { from, by_error, to, count, millis };
+    let rows: Vec<Row> = Ways::bind((definition, version, limit, NEWEST_MAX)).load(conn).await?;
+    let way = |(from, by_error, to, count, millis): Row| Traffic { from, by_error, to, count, millis };
     Ok(rows.into_iter().map(way).collect())
 }
+
+/// From, by an error, to, count, milliseconds.
+type Row = (Option<String>, bool, Option<String>, i64, i64);
 
 struct Ways;
 

@@ -42,7 +42,7 @@ async fn a_generated_python_client_starts_watches_and_completes() {
     let mut generate = Command::new(bin.join("openapi-python-client"));
     generate.arg("generate").arg("--path").arg(&document).arg("--config").arg(&config).args(["--meta", "none"]);
     // It formats with the `ruff` of the same environment.
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!("{}:{}", bin.display(), leveret::config::variable("PATH").unwrap_or_default());
     let said = run(generate.current_dir(&folder).env("PATH", path), GENERATED_WITHIN).await;
     assert!(!said.to_lowercase().contains("warning"), "it does not understand the whole document:\n{said}");
     let journey = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/python-client/journey.py");

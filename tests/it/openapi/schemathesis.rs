@@ -26,7 +26,7 @@ async fn schemathesis_finds_nothing() {
     let mut command = Command::new(bin.join("st"));
     command.current_dir(&folder).env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
     // Longer by hand: SCHEMATHESIS_EXAMPLES=200 SCHEMATHESIS_SECONDS=1800.
-    let examples = std::env::var("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "5".into());
+    let examples = leveret::config::variable("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|| "5".into());
     command.args([
         "run",
         &document,
@@ -47,5 +47,5 @@ async fn schemathesis_finds_nothing() {
 
 /// How long the run may take.
 fn seconds() -> u64 {
-    std::env::var("SCHEMATHESIS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+    leveret::config::variable("SCHEMATHESIS_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(200)
 }
