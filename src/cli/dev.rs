@@ -1,5 +1,7 @@
 //! `leveret dev` and `leveret sandbox`: every role with private servers on this machine, for development.
 
+mod first;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,14 +92,25 @@ pub(super) async fn run(mut config: Config, arguments: Arguments, handlers: Hand
     let signals = Signals::listen()?;
     let server = Server::start(config, handlers, Role::ALL).await?;
     apply_folder(&server.app, &arguments.definitions).await?;
-    output::line(format!("\ndatabase   {}", urls.0));
-    output::line(format!("broker     {}", urls.1));
+    let shown = first::show(&server.app).await?;
+    output::line("");
     if let Some(address) = server.address {
-        output::line(format!("HTTP       http://{address}/api/v1/instances   http://{address}/metrics"));
+        output::line(format!("dashboard  http://{address}/"));
+        output::line(format!(
+            "HTTP       http://{address}/api/v1   http://{address}/openapi.json   http://{address}/metrics"
+        ));
     }
-    output::line(
-        "\nIn another terminal:  leveret instance start countdown --watch\nCtrl-C stops this process; the servers run until `leveret sandbox stop`.",
-    );
+    output::line(format!("database   {}", urls.0));
+    output::line(format!("broker     {}", urls.1));
+    output::line("\nTo try next:");
+    if let Some(address) = server.address.filter(|_| shown.is_task_waiting) {
+        output::line(format!(
+            "  open http://{address}/tasks?whose=all   and decide the expense report that waits there"
+        ));
+    }
+    output::line("  leveret instance start countdown --watch   in another terminal");
+    output::line("  leveret instance top   what lives, waits and fails, as it changes");
+    output::line("\nCtrl-C stops this process; the servers run until `leveret sandbox stop`.");
     serve::until_stopped(server, signals).await
 }
 

@@ -262,7 +262,7 @@ async fn execute(arguments: Arguments, handlers: Handlers) -> Result<ExitCode> {
             .context("the settings cannot be used")
     };
     match arguments.noun {
-        Noun::Dev(dev) => dev::run(config()?, dev, handlers).await,
+        Noun::Dev(dev) => Box::pin(dev::run(config()?, dev, handlers)).await,
         Noun::Serve(serve) => serve::run(config()?, &serve, handlers).await,
         Noun::Migrate(migrate) => migrate::run(config()?, &migrate).await,
         Noun::Definition(definition::Verb::Check { files }) => definition::check(&files, output),
