@@ -109,8 +109,9 @@ impl Sql for Entries {
          ORDER BY w.id, h.number";
 }
 
-/// How often rows of each table were written, by the statistics of the server. They lag by about a second, cost the same however large a
-/// table is, and a crash sets them back: a number that differs means a change, nothing else.
+/// How often rows of each table were written, by the statistics of the server, which cost the same however large a table is. They lag by up
+/// to ten seconds, and a crash sets them back: a number that differs means a change, nothing else. The row `anything` does not lag: it is how
+/// far the log of the server is, of whatever was written.
 ///
 /// # Errors
 /// As for any query.
@@ -127,5 +128,6 @@ impl Sql for Writes {
         SELECT relname::text, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables
          WHERE schemaname = 'leveret'
            AND relname IN ('instances', 'bookmarks', 'tasks', 'calls', 'dead_letters', 'definitions', 'schedules', 'targets',
-                           'bulk_jobs', 'incident_groups')";
+                           'bulk_jobs', 'incident_groups')
+        UNION ALL SELECT 'anything', (pg_current_wal_insert_lsn() - '0/0')::bigint";
 }
