@@ -116,7 +116,9 @@ impl Guarded {
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        // A stream has no end.
+        let is_stream = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let text = if is_stream { String::new() } else { response.text().await.unwrap() };
         Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(text.into()) }
     }
 }

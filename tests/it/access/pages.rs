@@ -63,7 +63,7 @@ async fn who_is_logged_in_acts_and_their_forms_carry_the_token() {
     let key = |request: &mut leveret::command::api_key::KeyRequest| request.groups = vec!["sales".into()];
     let mia = guarded.key_with("mia", &[Scope::Read, Scope::Start, Scope::Task], key).await;
     mia.post("/api/v1/instances", &json!({ "definition": "asking", "key": "A" })).await.ok(201);
-    guarded.leveret.reaches("A", "look").await;
+    guarded.leveret.reaches("A", "running at look").await;
     let task = mia.get("/api/v1/tasks?group=sales").await.ok(200)["items"][0]["id"].as_str().unwrap().to_owned();
 
     let cookie = log_in(&guarded, &mia.key).await;
@@ -83,7 +83,7 @@ async fn who_is_logged_in_acts_and_their_forms_carry_the_token() {
     assert_eq!(as_eve.status, 403, "nobody acts as another: {}", as_eve.body);
     let claimed = guarded.send(Method::POST, &claim, &with[..4], Some(&body)).await;
     assert!(claimed.status < 400, "{} {}", claimed.status, claimed.body);
-    assert_eq!(mia.get(&format!("/api/v1/tasks/{task}")).await.ok(200)["assignee"], "mia");
+    assert_eq!(mia.get(&format!("/api/v1/tasks/{task}")).await.ok(200)["claimed_by"], "mia");
 
     // Mia may not operate: the page of an operation tells which scope is missing.
     let operation = page(&guarded, &cookie, "/instances/0197e000-0000-7000-8000-000000000000/do/cancel").await;

@@ -22,7 +22,7 @@ activities:
 const CONFIG: &str = "
 project_name_override: leveret-client
 package_name_override: leveret_client
-content_type_overrides: { application/yaml: application/json }
+content_type_overrides: { application/yaml: application/json, image/svg+xml: text/plain }
 ";
 /// The generator formats what it writes.
 const GENERATED_WITHIN: Duration = Duration::from_secs(120);
